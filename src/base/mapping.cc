@@ -1,0 +1,71 @@
+#include "base/mapping.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace sheaf {
+namespace {
+constexpr int kContentSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+}
+
+Mapping::Mapping(Mapping&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+Mapping& Mapping::operator=(Mapping&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+Mapping::~Mapping() {
+  if (data_ != nullptr) ::munmap(data_, size_);
+}
+
+Result<Mapping> Mapping::map(int fd, std::size_t bytes, Access access) {
+  if (bytes == 0) return Mapping();
+  const int protection = access == Access::read_only ? PROT_READ : PROT_READ | PROT_WRITE;
+  void* data = ::mmap(nullptr, bytes, protection, MAP_SHARED, fd, 0);
+  if (data == MAP_FAILED) return errno_error("mmap of " + std::to_string(bytes) + " bytes", errno);
+  return Mapping(static_cast<std::byte*>(data), bytes);
+}
+
+Result<Mapping> Mapping::map_file(const std::string& path) {
+  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return errno_error(path, errno);
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) return errno_error(path, errno);
+  if (!S_ISREG(info.st_mode)) return Error{ErrorCode::io, path + ": not a regular file"};
+  return map(fd.get(), static_cast<std::size_t>(info.st_size), Access::read_only);
+}
+
+Result<Fd> make_memfd(const std::string& name, std::size_t bytes) {
+  Fd fd(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) return errno_error("memfd_create", errno);
+  if (::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0)
+    return errno_error("memfd of " + std::to_string(bytes) + " bytes", errno);
+  return fd;
+}
+
+Status seal_memfd(int fd) {
+  if (::fcntl(fd, F_ADD_SEALS, kContentSeals | F_SEAL_SEAL) != 0)
+    return errno_error("sealing a memfd", errno);
+  return {};
+}
+
+bool is_sealed(int fd) {
+  const int seals = ::fcntl(fd, F_GET_SEALS);
+  return seals >= 0 && (seals & kContentSeals) == kContentSeals;
+}
+
+Result<std::size_t> file_size(int fd) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return errno_error("fstat", errno);
+  return static_cast<std::size_t>(info.st_size);
+}
+
+}  // namespace sheaf

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace sheaf::model {
+
+enum class Architecture { bert };
+enum class Pooling { cls, mean, max, mean_sqrt_len, weighted_mean, last_token };
+
+std::string_view name_of(Architecture architecture);  // "bert"
+std::string_view name_of(Pooling pooling);            // TEI's words: "cls", "mean", "last_token", ...
+
+// What a model is, read from its folder without touching a weight's bytes: config.json, modules.json,
+// 1_Pooling/config.json, sentence_bert_config.json, config_sentence_transformers.json, and the header of
+// model.safetensors. Plain value.
+struct ModelSpec {
+  Architecture architecture = Architecture::bert;
+  std::string model_type;  // as config.json says it
+
+  std::uint32_t hidden_size = 0;
+  std::uint32_t layers = 0;
+  std::uint32_t heads = 0;
+  std::uint32_t head_size = 0;
+  std::uint32_t intermediate_size = 0;
+  std::uint32_t vocab_size = 0;
+  std::uint32_t type_vocab_size = 0;
+  std::uint32_t positions = 0;  // rows of the position table
+  float norm_epsilon = 1e-12f;
+  std::string activation;  // "gelu", ...
+
+  std::vector<Pooling> pooling;  // several are concatenated
+  bool normalize = false;        // the model's own last module is Normalize
+  std::uint32_t dimensions = 0;  // of the vector it answers
+  std::uint32_t max_length = 0;  // tokens a text by default, special tokens included
+  bool do_lower_case = false;
+  std::map<std::string, std::string> prompts;
+  std::string default_prompt_name;
+  std::string weights_dtype;  // "F32", as stored
+  std::uint64_t parameter_count = 0;
+  std::uint64_t weights_bytes_fp32 = 0;
+};
+
+// Errors name the file and the field. `folder` holds config.json and so on.
+Result<ModelSpec> read_spec(const std::string& folder);
+
+// Files a model folder needs to be served, in the order in which they should be fetched; those that
+// may be missing come with required = false.
+struct ModelFile {
+  std::string path;
+  bool required = false;
+};
+std::vector<ModelFile> model_files();
+
+// Bytes a replica needs beside the weights for batches of at most `max_batch_tokens` tokens.
+std::uint64_t working_set_bytes(const ModelSpec& spec, std::uint32_t max_batch_tokens);
+
+}  // namespace sheaf::model
