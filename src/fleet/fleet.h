@@ -1,0 +1,105 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "core/core.h"
+#include "model/spec/spec.h"
+
+// Driver: owns the replica processes, their channels and the weights' memfds; knows nothing of
+// requests.
+namespace sheaf::fleet {
+
+using core::BatchId;
+using core::Incarnation;
+using core::ReplicaId;
+
+// One text of a batch.
+struct BatchItem {
+  std::span<const std::int32_t> ids;
+  bool normalize = true;
+  std::uint32_t dimensions = 0;  // 0 = all
+};
+
+// Vectors of consecutive items of a batch, still in shared memory: valid during the call only.
+// Already checked: the batch is open in this incarnation, the rows lie inside it and were not
+// reported before.
+struct ResultRows {
+  BatchId batch = 0;
+  std::uint32_t first_item = 0;
+  std::uint32_t items = 0;
+  std::uint32_t stride = 0;       // floats a row
+  std::span<const float> values;  // [items, stride]
+};
+
+struct BatchEnd {
+  BatchId batch = 0;
+  TimeUs compute_us = 0;  // stamped by the replica around the model alone
+  const Error* failure = nullptr;
+};
+
+struct ReplicaHello {
+  std::string device;  // "cpu avx2"
+  std::string dtype;   // "float32"
+  core::ReplicaReady limits;
+};
+
+// What the fleet reports. Called on a thread of the io_context with the fleet's mutex held.
+class FleetListener {
+ public:
+  virtual ~FleetListener() = default;
+  virtual void replica_ready(ReplicaId, Incarnation, const ReplicaHello&) = 0;
+  virtual void replica_rows(ReplicaId, Incarnation, const ResultRows&) = 0;
+  virtual void replica_batch_end(ReplicaId, Incarnation, const BatchEnd&) = 0;
+  virtual void replica_progress(ReplicaId, Incarnation, const core::ProgressSample&) = 0;
+  virtual void replica_exit(ReplicaId, Incarnation, const core::ExitReport&) = 0;
+};
+
+struct FleetModel {
+  std::string name;
+  std::string folder;  // with config.json and so on
+  model::ModelSpec spec;
+  std::uint32_t replicas = 1;
+};
+
+struct FleetOptions {
+  std::string replica_program;     // path of sheaf-replica
+  std::vector<FleetModel> models;  // replica ids run over these in order
+  // "NAME=value" added to the replicas' environment (the tests' fault hooks).
+  std::vector<std::string> replica_environment;
+};
+
+// All members are called with `mutex` (given at creation) held, except create() and the destructor.
+class Fleet {
+ public:
+  // Begins packing each model's weights (in a `sheaf-replica pack` process); start() calls made
+  // before that ends wait for it. Errors later on reach the listener as exits of kind spawn_failed.
+  static Result<std::unique_ptr<Fleet>> create(boost::asio::io_context& io, std::mutex& mutex,
+                                               FleetOptions options, FleetListener& listener);
+  // Kills what still runs and reaps it.
+  virtual ~Fleet() = default;
+
+  virtual void start(ReplicaId replica, Incarnation incarnation) = 0;
+  virtual void stop(ReplicaId replica, Incarnation incarnation) = 0;  // closes its control socket
+  virtual void kill(ReplicaId replica, Incarnation incarnation) = 0;
+  // Copies the batch into the replica's channel and wakes it. False if it cannot be taken (over or
+  // full; the core never sends more than the limits of ReplicaHello, so full means a broken
+  // replica, which is killed).
+  virtual bool submit(ReplicaId replica, Incarnation incarnation, BatchId batch,
+                      std::span<const BatchItem> items) = 0;
+  virtual void cancel(ReplicaId replica, Incarnation incarnation, BatchId batch) = 0;
+
+  virtual std::string replica_name(ReplicaId replica) const = 0;  // "0", "1", ...: x-sheaf-replica
+  virtual std::string slice_name(ReplicaId replica) const = 0;    // "cores:0-1"
+  virtual int pid(ReplicaId replica) const = 0;                   // 0 if none
+  // Bytes of the packed weights of a model, 0 until packed.
+  virtual std::uint64_t weights_bytes(std::size_t model) const = 0;
+};
+
+}  // namespace sheaf::fleet

@@ -1,0 +1,137 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "core/core.h"
+#include "model/spec/spec.h"
+#include "telemetry/metrics.h"
+#include "tokenizer/tokenizer.h"
+
+// Driver around the deterministic core: tokenizer pool, timers, payloads. All dialects meet in its
+// types.
+namespace sheaf::router {
+
+// A text, or ids that are final (nothing is added; checked against the vocabulary).
+using Input = std::variant<std::string, std::vector<std::int32_t>>;
+
+struct EmbedRequest {
+  std::string model;  // empty: the default model
+  std::vector<Input> inputs;
+  bool truncate = true;  // false: a text over the limit is refused, naming both lengths
+  tokenizer::Side truncation_side = tokenizer::Side::right;
+  bool normalize = true;
+  std::optional<std::uint64_t> dimensions;  // 0 or above the model's: refused
+  std::optional<std::string> prompt_name;   // must be one of the model's prompts
+  TimeUs deadline_us = 0;                   // absolute, monotonic; 0: the default timeout
+  std::string tenant;
+};
+
+struct Timings {
+  TimeUs total_us = 0;
+  TimeUs tokenize_us = 0;
+  TimeUs queue_us = 0;
+  TimeUs compute_us = 0;  // stamped by the replica: the batch that held the last item
+};
+
+struct EmbedReply {
+  std::string model;  // served name
+  std::uint32_t dimensions = 0;
+  std::vector<float> vectors;         // [inputs, dimensions], row-major, in input order
+  std::vector<std::uint32_t> tokens;  // really run, one an input
+  std::uint64_t total_tokens = 0;
+  std::uint64_t characters = 0;  // bytes of text given
+  Timings timings;
+  std::string replica;  // that did the last of it
+  std::string slice;
+};
+
+// Exactly one call, on a thread of the io_context, or on the caller's own before embed() returns
+// (refusals).
+using EmbedCallback = std::function<void(Result<EmbedReply>)>;
+
+struct ModelInfo {
+  std::string name;  // served id
+  std::string revision;
+  std::string folder;
+  model::ModelSpec spec;
+  std::uint32_t max_length = 0;  // tokens a text, special tokens included
+  std::string dtype = "float32";
+  std::int64_t created_unix_s = 0;
+};
+
+struct ReplicaView {
+  std::string name, slice, model;
+  int pid = 0;
+  core::ReplicaStatus status;
+};
+
+struct ModelConfig {
+  std::string name;
+  std::string folder;
+  std::string revision;
+  std::uint32_t replicas = 1;
+  std::uint32_t max_batch_tokens = 0;  // 0: measured
+  std::uint32_t max_length = 0;        // 0: the model's own
+};
+
+struct RouterOptions {
+  std::vector<ModelConfig> models;  // the first is the default
+  std::string replica_program;
+  std::vector<std::string> replica_environment;
+  core::Policy policy = core::Policy::predictive;
+  TimeUs request_timeout_us = 300'000'000;
+  std::uint32_t max_texts = 2048;       // a request
+  std::uint64_t queue_tokens_max = 0;   // 0: the core's default
+  std::uint32_t tokenizer_threads = 0;  // 0: one per core, at most 8
+  std::uint64_t seed = 0;               // 0: from the clock
+};
+
+// Thread-safe.
+class Router {
+ public:
+  // Reads specs and tokenizers (errors name file and field), then starts the replicas; returns
+  // before they are ready. `io` and `metrics` must outlive the router; `io` is run by at least one
+  // thread.
+  static Result<std::unique_ptr<Router>> create(boost::asio::io_context& io, RouterOptions options,
+                                                telemetry::Metrics& metrics);
+  virtual ~Router() = default;
+
+  // Runs the request; see EmbedCallback. Returns a handle for cancel().
+  virtual core::RequestId embed(EmbedRequest request, EmbedCallback callback) = 0;
+  // The client went away: the callback will not be called any more unless it is already under way.
+  virtual void cancel(core::RequestId request) = 0;
+
+  // Would about `text_bytes` of text for this model be taken now? Cheap: asked before a body is
+  // parsed.
+  virtual Status admit(std::string_view model, std::uint64_t text_bytes) const = 0;
+
+  // The model served under `name` ("" is the default model); error not_found names it.
+  virtual Result<const ModelInfo*> find_model(std::string_view name) const = 0;
+  virtual std::vector<const ModelInfo*> models() const = 0;
+  virtual std::shared_ptr<const tokenizer::Tokenizer> tokenizer_of(
+      const ModelInfo& model) const = 0;
+
+  // Health as DESIGN §6: healthy at once if a batch ended in the last 5 s, unavailable at once if a
+  // model has no ready replica, else a one-token probe with a limit of 1 s. Same calling rules as
+  // EmbedCallback.
+  virtual void check_health(std::function<void(Status)> callback) = 0;
+  virtual bool ready() const = 0;  // every model has a ready replica, and not draining
+  virtual std::vector<ReplicaView> replicas() const = 0;
+  virtual std::size_t open_requests() const = 0;
+  virtual const RouterOptions& options() const = 0;
+
+  // Refuses new requests, finishes the accepted ones, stops the replicas, then calls `done` once.
+  virtual void drain(std::function<void()> done) = 0;
+};
+
+}  // namespace sheaf::router

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sheaf::telemetry {
+
+// Scrape-time readings, for gauges and counters labelled by model, replica and slice.
+struct ReplicaReading {
+  std::string replica, slice, model, state;
+  std::uint64_t restarts = 0;
+  std::uint64_t tokens_in_flight = 0;
+  std::uint64_t batches = 0;
+  std::uint64_t tokens = 0;
+  double busy_seconds = 0;
+  double tokens_per_second = 0;
+};
+struct ModelReading {
+  std::string model;
+  std::uint64_t queue_items = 0;
+  std::uint64_t queue_tokens = 0;
+  std::uint64_t queue_tokens_max = 0;
+};
+struct Readings {
+  std::vector<ModelReading> models;
+  std::vector<ReplicaReading> replicas;
+};
+
+// The process's metrics: TEI's te_* names (apis.md §3.1) and sheaf_* ones. Thread-safe; recording
+// takes well under a microsecond. Times are seconds in the text, as Prometheus wants, and
+// microseconds here.
+class Metrics {
+ public:
+  Metrics();
+  ~Metrics();
+
+  enum class Method { single, batch };
+  void request_started(Method method);
+  void request_succeeded(Method method, std::int64_t total_us, std::int64_t tokenize_us,
+                         std::int64_t queue_us, std::int64_t compute_us);
+  // `err` as TEI says it: validation, tokenization, inference, overloaded, batch_size, model_type,
+  // dropped.
+  void request_failed(std::string_view err);
+  void input_length(std::uint32_t tokens);
+  void batch_sent(std::uint32_t items, std::uint32_t tokens);
+
+  // Called at each scrape for what is read rather than counted.
+  void set_reader(std::function<Readings()> reader);
+  std::string render() const;  // Prometheus text format 0.0.4
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace sheaf::telemetry
