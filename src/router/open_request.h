@@ -1,0 +1,38 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "fleet/fleet.h"
+#include "router/prepare.h"
+#include "router/router.h"
+
+namespace sheaf::router {
+
+// A request between embed() and its callback: the payload that the core never sees.
+struct OpenRequest : std::enable_shared_from_this<OpenRequest> {
+  core::RequestId id = 0;
+  std::size_t model = 0;
+  EmbedRequest request;
+  EmbedCallback callback;
+  TimeUs arrived_us = 0;
+  TimeUs tokenize_us = 0;
+  std::uint64_t characters = 0;
+  std::uint32_t dimensions = 0;
+
+  PreparedInputs inputs;       // set once, before the core hears of the request
+  std::vector<float> vectors;  // [inputs, dimensions], filled row by row
+
+  fleet::BatchItem batch_item(std::uint32_t index) const {
+    return {.ids = inputs.ids_of(index),
+            .normalize = request.normalize,
+            .dimensions = request.dimensions ? dimensions : 0};
+  }
+  void store_row(std::uint32_t index, const float* row) {
+    std::copy_n(row, dimensions, vectors.data() + std::size_t{index} * dimensions);
+  }
+};
+
+}  // namespace sheaf::router

@@ -1,0 +1,162 @@
+#include "router/prepare.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <string>
+
+#include "base/text.h"
+#include "base/utf8.h"
+
+namespace sheaf::router {
+namespace {
+
+bool is_python_space(char32_t c) {
+  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
+         c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+         c == 0x205F || c == 0x3000;
+}
+
+// Only what a white-space character can be: 1 to 3 bytes, known to be well formed.
+char32_t decode_short(std::string_view sequence) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(sequence[i]); };
+  if (sequence.size() == 1) return byte(0);
+  if (sequence.size() == 2) return ((byte(0) & 0x1Fu) << 6) | (byte(1) & 0x3Fu);
+  if (sequence.size() == 3)
+    return ((byte(0) & 0x0Fu) << 12) | ((byte(1) & 0x3Fu) << 6) | (byte(2) & 0x3Fu);
+  return 0;
+}
+
+std::size_t leading_space(std::string_view text) {
+  const std::size_t length = valid_utf8_sequence(text);
+  return length > 0 && is_python_space(decode_short(text.substr(0, length))) ? length : 0;
+}
+
+std::size_t trailing_space(std::string_view text) {
+  for (std::size_t length = 1; length <= 3 && length <= text.size(); ++length) {
+    const std::string_view tail = text.substr(text.size() - length);
+    if (valid_utf8_sequence(tail) == length)
+      return is_python_space(decode_short(tail)) ? length : 0;
+  }
+  return 0;
+}
+
+Error input_error(std::size_t index, std::string message) {
+  return {ErrorCode::invalid_argument, fmt::format("input {}: {}", index, message), "input"};
+}
+
+Error too_long(std::size_t index, std::size_t tokens, std::uint32_t limit) {
+  return input_error(
+      index, fmt::format("{} tokens are more than the model's limit of {} and truncation is off",
+                         tokens, limit));
+}
+
+Status prepare_text(const std::string& text, std::string_view prompt, std::size_t index,
+                    const EmbedRequest& request, const ModelInfo& model,
+                    const tokenizer::Tokenizer& tokenizer, PreparedInputs& out) {
+  const tokenizer::EncodeOptions options{.max_tokens = model.max_length,
+                                         .truncation_side = request.truncation_side};
+  std::string prompted;
+  std::string_view stripped = strip(text);
+  if (!prompt.empty()) {
+    prompted = std::string(prompt) + text;
+    stripped = strip(prompted);
+  }
+  const std::size_t tokens = tokenizer.encode(stripped, options, out.ids);
+  if (tokens > model.max_length && !request.truncate)
+    return too_long(index, tokens, model.max_length);
+  if (out.ids.size() == out.cu_seqlens.back()) return input_error(index, "the text has no tokens");
+  return {};
+}
+
+Status prepare_ids(const std::vector<std::int32_t>& ids, std::size_t index,
+                   const EmbedRequest& request, const ModelInfo& model, PreparedInputs& out) {
+  if (ids.empty()) return input_error(index, "the list of token ids is empty");
+  const auto vocabulary = static_cast<std::int64_t>(model.spec.vocab_size);
+  for (std::int32_t id : ids) {
+    if (id < 0 || id >= vocabulary)
+      return input_error(
+          index, fmt::format("token id {} is outside the vocabulary of {} (ids made for another "
+                             "tokenizer? With LangChain set check_embedding_ctx_length=False)",
+                             id, vocabulary));
+  }
+  if (ids.size() > model.max_length && !request.truncate)
+    return too_long(index, ids.size(), model.max_length);
+  std::span<const std::int32_t> kept(ids);
+  if (kept.size() > model.max_length)
+    kept = request.truncation_side == tokenizer::Side::right ? kept.first(model.max_length)
+                                                             : kept.last(model.max_length);
+  out.ids.insert(out.ids.end(), kept.begin(), kept.end());
+  return {};
+}
+
+}  // namespace
+
+void PreparedInputs::append(const PreparedInputs& other) {
+  const auto base = static_cast<std::uint32_t>(ids.size());
+  ids.insert(ids.end(), other.ids.begin(), other.ids.end());
+  for (std::size_t i = 1; i < other.cu_seqlens.size(); ++i)
+    cu_seqlens.push_back(base + other.cu_seqlens[i]);
+}
+
+std::string_view strip(std::string_view text) {
+  while (const std::size_t length = leading_space(text)) text.remove_prefix(length);
+  while (const std::size_t length = trailing_space(text)) text.remove_suffix(length);
+  return text;
+}
+
+std::uint64_t bytes_of(const Input& input) {
+  if (const auto* text = std::get_if<std::string>(&input)) return text->size();
+  return std::get<std::vector<std::int32_t>>(input).size() * sizeof(std::int32_t);
+}
+
+Status check_request(const EmbedRequest& request, const ModelInfo& model, std::uint32_t max_texts) {
+  if (request.inputs.empty())
+    return Error{ErrorCode::invalid_argument, "the list of inputs is empty", "input"};
+  if (request.inputs.size() > max_texts)
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("{} inputs are more than the limit of {} a request",
+                             request.inputs.size(), max_texts),
+                 "input"};
+  if (request.dimensions &&
+      (*request.dimensions == 0 || *request.dimensions > model.spec.dimensions))
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("dimensions is {}, must be 1 to {} for {}", *request.dimensions,
+                             model.spec.dimensions, model.name),
+                 "dimensions"};
+  if (request.prompt_name && !model.spec.prompts.contains(*request.prompt_name)) {
+    std::string known;
+    for (const auto& [name, text] : model.spec.prompts) known += (known.empty() ? "" : ", ") + name;
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("prompt_name {} is not one of the prompts of {} ({})",
+                             json_quote(*request.prompt_name), model.name,
+                             known.empty() ? "it has none" : known),
+                 "prompt_name"};
+  }
+  return {};
+}
+
+std::string_view prompt_of(const EmbedRequest& request, const ModelInfo& model) {
+  const std::string& name =
+      request.prompt_name ? *request.prompt_name : model.spec.default_prompt_name;
+  const auto found = model.spec.prompts.find(name);
+  return found == model.spec.prompts.end() ? std::string_view() : std::string_view(found->second);
+}
+
+Status prepare_inputs(const EmbedRequest& request, const ModelInfo& model,
+                      const tokenizer::Tokenizer& tokenizer, std::size_t first, std::size_t count,
+                      PreparedInputs& out) {
+  const std::string_view prompt = prompt_of(request, model);
+  for (std::size_t i = first; i < first + count; ++i) {
+    const Input& input = request.inputs[i];
+    if (const auto* text = std::get_if<std::string>(&input)) {
+      SHEAF_TRY(prepare_text(*text, prompt, i, request, model, tokenizer, out));
+    } else {
+      SHEAF_TRY(prepare_ids(std::get<std::vector<std::int32_t>>(input), i, request, model, out));
+    }
+    out.cu_seqlens.push_back(static_cast<std::uint32_t>(out.ids.size()));
+  }
+  return {};
+}
+
+}  // namespace sheaf::router

@@ -1,0 +1,651 @@
+#include "router/router.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <limits>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+
+#include "base/log.h"
+#include "fleet/fleet.h"
+#include "router/open_request.h"
+#include "router/tokenizer_pool.h"
+
+namespace sheaf::router {
+namespace {
+
+namespace asio = boost::asio;
+using core::BatchId;
+using core::Incarnation;
+using core::ReplicaId;
+using core::RequestId;
+
+constexpr TimeUs kNever = std::numeric_limits<TimeUs>::max();
+constexpr TimeUs kHealthyAfterBatchUs = 5'000'000;
+constexpr TimeUs kProbeTimeoutUs = 1'000'000;
+constexpr TimeUs kReplicaExitGraceUs = 2'000'000;
+
+struct ServedModel {
+  ModelInfo info;
+  std::shared_ptr<const tokenizer::Tokenizer> tokenizer;
+  // Bytes of text a token, learnt; the door's estimate before a text is tokenized.
+  std::atomic<double> bytes_per_token{4.0};
+
+  void learn(std::uint64_t bytes, std::uint64_t tokens) {
+    if (bytes == 0 || tokens == 0) return;
+    const double ratio = static_cast<double>(bytes) / static_cast<double>(tokens);
+    const double old = bytes_per_token.load(std::memory_order_relaxed);
+    bytes_per_token.store(old + 0.05 * (ratio - old), std::memory_order_relaxed);
+  }
+  std::uint64_t estimate_tokens(std::uint64_t bytes) const {
+    return static_cast<std::uint64_t>(static_cast<double>(bytes) /
+                                      bytes_per_token.load(std::memory_order_relaxed)) +
+           1;
+  }
+};
+
+struct SentBatch {
+  ReplicaId replica = 0;
+  Incarnation incarnation = 0;
+  std::vector<core::ItemRef> items;
+};
+
+std::string_view metric_name(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::overloaded:
+      return "overloaded";
+    case ErrorCode::unavailable:
+    case ErrorCode::poisonous:
+    case ErrorCode::internal:
+    case ErrorCode::deadline_exceeded:
+      return "inference";
+    case ErrorCode::cancelled:
+      return "dropped";
+    case ErrorCode::wrong_model_type:
+      return "model_type";
+    default:
+      return "validation";
+  }
+}
+
+Result<std::unique_ptr<ServedModel>> load_model(const ModelConfig& config) {
+  auto model = std::make_unique<ServedModel>();
+  SHEAF_ASSIGN(model->info.spec, model::read_spec(config.folder));
+  SHEAF_ASSIGN(model->tokenizer, tokenizer::Tokenizer::load(config.folder + "/tokenizer.json"));
+  const model::ModelSpec& spec = model->info.spec;
+  if (config.max_length > spec.positions)
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("max length {} is more than the {} positions of {}", config.max_length,
+                             spec.positions, config.name)};
+  if (model->tokenizer->vocab_size() > spec.vocab_size)
+    return Error{
+        ErrorCode::corrupt,
+        fmt::format("{}: tokenizer.json has ids up to {} but config.json says vocab_size {}",
+                    config.folder, model->tokenizer->vocab_size() - 1, spec.vocab_size)};
+  model->info.name = config.name;
+  model->info.folder = config.folder;
+  model->info.revision = config.revision;
+  model->info.max_length = config.max_length > 0 ? config.max_length : spec.max_length;
+  model->info.created_unix_s = unix_seconds();
+  return model;
+}
+
+class RouterImpl final : public Router, private fleet::FleetListener {
+ public:
+  RouterImpl(asio::io_context& io, RouterOptions options, telemetry::Metrics& metrics,
+             std::vector<std::unique_ptr<ServedModel>> models, std::uint32_t tokenizer_threads)
+      : io_(io),
+        options_(std::move(options)),
+        metrics_(metrics),
+        models_(std::move(models)),
+        tick_timer_(io),
+        drain_timer_(io),
+        tokenizers_(tokenizer_threads) {}
+
+  ~RouterImpl() override { metrics_.set_reader(nullptr); }
+
+  Status start() {
+    core_ = std::make_unique<core::Core>(core_options());
+    SHEAF_ASSIGN(fleet_, fleet::Fleet::create(io_, mutex_, fleet_options(), *this));
+    metrics_.set_reader([this] { return readings(); });
+    std::lock_guard lock(mutex_);
+    core_->start(monotonic_us());
+    run_actions();
+    return {};
+  }
+
+  // ---- requests
+
+  RequestId embed(EmbedRequest request, EmbedCallback callback) override {
+    const RequestId id = next_request_.fetch_add(1, std::memory_order_relaxed);
+    auto open = std::make_shared<OpenRequest>();
+    open->id = id;
+    open->arrived_us = monotonic_us();
+    open->request = std::move(request);
+    open->callback = std::move(callback);
+    metrics_.request_started(method_of(*open));
+    if (Status status = admit_request(*open); !status.ok()) {
+      finish(*open, std::move(status).error());
+      return id;
+    }
+    const ServedModel& model = *models_[open->model];
+    tokenizers_.prepare(
+        open->request, model.info, model.tokenizer,
+        [this, open](Result<PreparedInputs> inputs) { enqueue(open, std::move(inputs)); });
+    return id;
+  }
+
+  void cancel(RequestId request) override {
+    std::lock_guard lock(mutex_);
+    const auto found = open_.find(request);
+    if (found == open_.end()) return;
+    metrics_.request_failed("dropped");
+    open_.erase(found);
+    core_->on_cancel(now_us(), request);
+    run_actions();
+  }
+
+  Status admit(std::string_view model, std::uint64_t text_bytes) const override {
+    SHEAF_ASSIGN(const std::size_t index, model_index(model));
+    const std::uint64_t tokens = models_[index]->estimate_tokens(text_bytes);
+    std::lock_guard lock(mutex_);
+    return admit_tokens(index, tokens);
+  }
+
+  // ---- what is served
+
+  Result<const ModelInfo*> find_model(std::string_view name) const override {
+    SHEAF_ASSIGN(const std::size_t index, model_index(name));
+    return &models_[index]->info;
+  }
+
+  std::vector<const ModelInfo*> models() const override {
+    std::vector<const ModelInfo*> all;
+    for (const auto& model : models_) all.push_back(&model->info);
+    return all;
+  }
+
+  std::shared_ptr<const tokenizer::Tokenizer> tokenizer_of(const ModelInfo& model) const override {
+    for (const auto& served : models_)
+      if (&served->info == &model) return served->tokenizer;
+    return nullptr;
+  }
+
+  const RouterOptions& options() const override { return options_; }
+
+  // ---- health and status
+
+  void check_health(std::function<void(Status)> callback) override {
+    bool probe_runs = false;
+    {
+      std::lock_guard lock(mutex_);
+      if (Status status = quick_health(); !status.ok() || recently_worked()) {
+        asio::post(io_, [callback = std::move(callback), status = std::move(status)] {
+          callback(status);
+        });
+        return;
+      }
+      probe_runs = !health_waiters_.empty();
+      health_waiters_.push_back(std::move(callback));
+    }
+    if (!probe_runs) probe();
+  }
+
+  bool ready() const override {
+    std::lock_guard lock(mutex_);
+    return quick_health().ok();
+  }
+
+  std::vector<ReplicaView> replicas() const override {
+    std::lock_guard lock(mutex_);
+    std::vector<ReplicaView> views;
+    for (ReplicaId id = 0; id < core_->replica_count(); ++id) {
+      const core::ReplicaStatus status = core_->replica_status(id);
+      views.push_back({.name = fleet_->replica_name(id),
+                       .slice = fleet_->slice_name(id),
+                       .model = models_[status.model]->info.name,
+                       .pid = fleet_->pid(id),
+                       .status = status});
+    }
+    return views;
+  }
+
+  std::size_t open_requests() const override {
+    std::lock_guard lock(mutex_);
+    return open_.size();
+  }
+
+  void drain(std::function<void()> done) override {
+    std::lock_guard lock(mutex_);
+    draining_ = true;
+    drain_done_ = std::move(done);
+    run_actions();
+  }
+
+ private:
+  // ---- set-up
+
+  core::CoreOptions core_options() const {
+    core::CoreOptions core;
+    core.seed = options_.seed != 0 ? options_.seed : static_cast<std::uint64_t>(monotonic_ns());
+    for (std::size_t i = 0; i < models_.size(); ++i)
+      core.models.push_back({.replicas = options_.models[i].replicas,
+                             .policy = options_.policy,
+                             .max_length = models_[i]->info.max_length,
+                             .max_batch_tokens = options_.models[i].max_batch_tokens,
+                             .queue_tokens_max = options_.queue_tokens_max});
+    return core;
+  }
+
+  fleet::FleetOptions fleet_options() const {
+    fleet::FleetOptions fleet{.replica_program = options_.replica_program,
+                              .models = {},
+                              .replica_environment = options_.replica_environment};
+    for (std::size_t i = 0; i < models_.size(); ++i) {
+      const ModelInfo& info = models_[i]->info;
+      fleet.models.push_back({.name = info.name,
+                              .folder = info.folder,
+                              .spec = info.spec,
+                              .replicas = options_.models[i].replicas});
+    }
+    return fleet;
+  }
+
+  // ---- a request's way
+
+  static telemetry::Metrics::Method method_of(const OpenRequest& open) {
+    return open.request.inputs.size() == 1 ? telemetry::Metrics::Method::single
+                                           : telemetry::Metrics::Method::batch;
+  }
+
+  Result<std::size_t> model_index(std::string_view name) const {
+    if (name.empty()) return std::size_t{0};
+    for (std::size_t i = 0; i < models_.size(); ++i)
+      if (models_[i]->info.name == name) return i;
+    std::string served;
+    for (const auto& model : models_) served += (served.empty() ? "" : ", ") + model->info.name;
+    return Error{ErrorCode::not_found,
+                 fmt::format("model {} is not served here; served: {}", name, served), "model"};
+  }
+
+  // Everything that can be refused before the texts are tokenized.
+  Status admit_request(OpenRequest& open) {
+    SHEAF_ASSIGN(open.model, model_index(open.request.model));
+    const ServedModel& model = *models_[open.model];
+    SHEAF_TRY(check_request(open.request, model.info, options_.max_texts));
+    open.dimensions = open.request.dimensions ? static_cast<std::uint32_t>(*open.request.dimensions)
+                                              : model.info.spec.dimensions;
+    if (open.request.deadline_us == 0)
+      open.request.deadline_us = open.arrived_us + options_.request_timeout_us;
+    for (const Input& input : open.request.inputs) open.characters += bytes_of(input);
+    std::lock_guard lock(mutex_);
+    SHEAF_TRY(admit_tokens(open.model, model.estimate_tokens(open.characters)));
+    open_.emplace(open.id, open.shared_from_this());
+    ++tokenizing_;
+    return {};
+  }
+
+  Status admit_tokens(std::size_t model, std::uint64_t tokens) const {
+    if (draining_) return Error{ErrorCode::unavailable, "the server is shutting down", "", 1};
+    return core_->admit(now_us(), static_cast<core::ModelId>(model), tokens);
+  }
+
+  // On a tokenizer's thread or the caller's own.
+  void enqueue(const std::shared_ptr<OpenRequest>& open, Result<PreparedInputs> inputs) {
+    std::unique_lock lock(mutex_);
+    --tokenizing_;
+    const auto found = open_.find(open->id);
+    if (found == open_.end()) return run_actions();  // cancelled meanwhile
+    if (!inputs.ok()) {
+      open_.erase(found);
+      run_actions();
+      lock.unlock();
+      return finish(*open, std::move(inputs).error());
+    }
+    open->inputs = std::move(inputs).value();
+    open->vectors.resize(open->inputs.size() * open->dimensions);
+    const TimeUs now = now_us();
+    open->tokenize_us = now - open->arrived_us;
+    models_[open->model]->learn(open->characters, open->inputs.ids.size());
+    core_->on_request(now, spec_of(*open));
+    run_actions();
+  }
+
+  core::RequestSpec spec_of(const OpenRequest& open) const {
+    core::RequestSpec spec{.id = open.id,
+                           .model = static_cast<core::ModelId>(open.model),
+                           .tenant = 0,
+                           .deadline_us = open.request.deadline_us,
+                           .item_tokens = {}};
+    spec.item_tokens.reserve(open.inputs.size());
+    for (std::size_t i = 0; i < open.inputs.size(); ++i) {
+      spec.item_tokens.push_back(static_cast<std::uint32_t>(open.inputs.ids_of(i).size()));
+      metrics_.input_length(spec.item_tokens.back());
+    }
+    return spec;
+  }
+
+  EmbedReply reply_of(OpenRequest& open, const core::Answer& answer) const {
+    EmbedReply reply;
+    reply.model = models_[open.model]->info.name;
+    reply.dimensions = open.dimensions;
+    reply.vectors = std::move(open.vectors);
+    reply.tokens.reserve(open.inputs.size());
+    for (std::size_t i = 0; i < open.inputs.size(); ++i)
+      reply.tokens.push_back(static_cast<std::uint32_t>(open.inputs.ids_of(i).size()));
+    reply.total_tokens = open.inputs.ids.size();
+    reply.characters = open.characters;
+    reply.timings = {.total_us = monotonic_us() - open.arrived_us,
+                     .tokenize_us = open.tokenize_us,
+                     .queue_us = answer.queue_us,
+                     .compute_us = answer.compute_us};
+    reply.replica = fleet_->replica_name(answer.replica);
+    reply.slice = fleet_->slice_name(answer.replica);
+    return reply;
+  }
+
+  // Tells metrics, log and client; never with the mutex held, since the callback may call the
+  // router.
+  void finish(OpenRequest& open, Result<EmbedReply> result) {
+    if (result.ok()) {
+      const Timings& t = result->timings;
+      metrics_.request_succeeded(method_of(open), t.total_us, t.tokenize_us, t.queue_us,
+                                 t.compute_us);
+      log(LogLevel::info,
+          "request {}: {} texts, {} tokens, tokenize {} us, queue {} us, compute {} us, total {} "
+          "us",
+          open.id, open.request.inputs.size(), result->total_tokens, t.tokenize_us, t.queue_us,
+          t.compute_us, t.total_us);
+    } else {
+      metrics_.request_failed(metric_name(result.error().code));
+      log(LogLevel::info, "request {}: {}: {}", open.id, name_of(result.error().code),
+          result.error().message);
+    }
+    open.callback(std::move(result));
+  }
+
+  // ---- the core's actions; all below with the mutex held
+
+  // The core wants time never to go back; threads that read the clock before the lock would make
+  // it.
+  TimeUs now_us() const {
+    last_now_us_ = std::max(last_now_us_, monotonic_us());
+    return last_now_us_;
+  }
+
+  void run_actions() {
+    // What was admitted before the drain but is still being tokenized must reach the core first.
+    if (draining_ && tokenizing_ == 0 && !std::exchange(core_drains_, true))
+      core_->on_drain(now_us());
+    for (auto actions = core_->take_actions(); !actions.empty(); actions = core_->take_actions())
+      for (core::Action& action : actions) std::visit([this](auto& a) { perform(a); }, action);
+    arm_tick();
+    watch_drain();
+  }
+
+  void perform(const core::SendBatch& send) {
+    std::vector<fleet::BatchItem> items;
+    items.reserve(send.items.size());
+    static constexpr std::int32_t kNobody[] = {0};
+    for (const core::ItemRef& ref : send.items) {
+      const auto found = open_.find(ref.request);
+      items.push_back(found == open_.end() ? fleet::BatchItem{.ids = kNobody}
+                                           : found->second->batch_item(ref.index));
+    }
+    metrics_.batch_sent(static_cast<std::uint32_t>(items.size()), send.tokens);
+    batches_[send.batch] = {send.replica, send.incarnation, send.items};
+    if (!fleet_->submit(send.replica, send.incarnation, send.batch, items))
+      fleet_->kill(send.replica, send.incarnation);  // its exit gives the items back
+  }
+  void perform(const core::CancelBatch& a) { fleet_->cancel(a.replica, a.incarnation, a.batch); }
+  void perform(const core::StartReplica& a) { fleet_->start(a.replica, a.incarnation); }
+  void perform(const core::StopReplica& a) { fleet_->stop(a.replica, a.incarnation); }
+  void perform(const core::KillReplica& a) {
+    log(LogLevel::warn, "replica {}: killing it: {}", fleet_->replica_name(a.replica), a.reason);
+    fleet_->kill(a.replica, a.incarnation);
+  }
+  void perform(const core::Notice& a) {
+    const LogLevel level = a.level == core::Notice::Level::info   ? LogLevel::info
+                           : a.level == core::Notice::Level::warn ? LogLevel::warn
+                                                                  : LogLevel::error;
+    log(level, "{}", a.text);
+  }
+  void perform(const core::Answer& a) {
+    if (auto open = take_open(a.request)) post_finish(open, reply_of(*open, a));
+  }
+  void perform(core::Refuse& a) {
+    if (auto open = take_open(a.request)) post_finish(open, std::move(a.error));
+  }
+
+  std::shared_ptr<OpenRequest> take_open(RequestId id) {
+    const auto found = open_.find(id);
+    if (found == open_.end()) return nullptr;
+    auto open = std::move(found->second);
+    open_.erase(found);
+    return open;
+  }
+
+  void post_finish(std::shared_ptr<OpenRequest> open, Result<EmbedReply> result) {
+    asio::post(io_, [this, open = std::move(open), result = std::move(result)]() mutable {
+      finish(*open, std::move(result));
+    });
+  }
+
+  void arm_tick() {
+    const TimeUs next = core_->next_tick_us();
+    if (next >= armed_us_) return;  // the timer fires early enough, and looks again then
+    armed_us_ = next;
+    tick_timer_.expires_at(std::chrono::steady_clock::time_point(std::chrono::microseconds(next)));
+    tick_timer_.async_wait([this](boost::system::error_code error) {
+      if (error) return;
+      std::lock_guard lock(mutex_);
+      armed_us_ = kNever;
+      core_->on_tick(now_us());
+      run_actions();
+    });
+  }
+
+  // ---- what the fleet reports, with the mutex held
+
+  void replica_ready(ReplicaId id, Incarnation incarnation,
+                     const fleet::ReplicaHello& hello) override {
+    log(LogLevel::info, "replica {} on {} is ready: {}, {}", fleet_->replica_name(id),
+        fleet_->slice_name(id), hello.device, hello.dtype);
+    core_->on_replica_ready(now_us(), id, incarnation, hello.limits);
+    run_actions();
+  }
+
+  void replica_rows(ReplicaId id, Incarnation incarnation, const fleet::ResultRows& rows) override {
+    const auto batch = batches_.find(rows.batch);
+    if (batch == batches_.end()) return;
+    for (std::uint32_t i = 0; i < rows.items; ++i) {
+      const core::ItemRef& ref = batch->second.items[rows.first_item + i];
+      const auto open = open_.find(ref.request);
+      if (open != open_.end())
+        open->second->store_row(ref.index, rows.values.data() + std::size_t{i} * rows.stride);
+    }
+    core_->on_items_done(now_us(), id, incarnation, rows.batch, rows.first_item, rows.items);
+    run_actions();
+  }
+
+  void replica_batch_end(ReplicaId id, Incarnation incarnation,
+                         const fleet::BatchEnd& end) override {
+    batches_.erase(end.batch);
+    core_->on_batch_done(now_us(), id, incarnation, end.batch, end.compute_us, end.failure);
+    run_actions();
+  }
+
+  void replica_progress(ReplicaId id, Incarnation incarnation,
+                        const core::ProgressSample& sample) override {
+    core_->on_progress(now_us(), id, incarnation, sample);
+    run_actions();
+  }
+
+  void replica_exit(ReplicaId id, Incarnation incarnation,
+                    const core::ExitReport& report) override {
+    std::erase_if(batches_, [&](const auto& entry) {
+      return entry.second.replica == id && entry.second.incarnation == incarnation;
+    });
+    core_->on_replica_exit(now_us(), id, incarnation, report);
+    run_actions();
+  }
+
+  // ---- health
+
+  Status quick_health() const {
+    if (draining_) return Error{ErrorCode::unavailable, "the server is shutting down", "", 1};
+    for (std::size_t i = 0; i < models_.size(); ++i)
+      if (core_->model_status(static_cast<core::ModelId>(i)).replicas_ready == 0)
+        return Error{ErrorCode::unavailable,
+                     "model " + models_[i]->info.name + " has no ready replica", "", 1};
+    return {};
+  }
+
+  bool recently_worked() const {
+    const TimeUs now = now_us();
+    for (std::size_t i = 0; i < models_.size(); ++i) {
+      const TimeUs last = core_->model_status(static_cast<core::ModelId>(i)).last_batch_end_us;
+      if (last < 0 || now - last > kHealthyAfterBatchUs) return false;
+    }
+    return true;
+  }
+
+  // One token through every model; the waiters hear the first failure. Without the mutex.
+  void probe() {
+    auto open = std::make_shared<std::atomic<std::size_t>>(models_.size());
+    auto failure = std::make_shared<std::atomic<bool>>(false);
+    for (const auto& model : models_) {
+      EmbedRequest request;
+      request.model = model->info.name;
+      request.inputs.emplace_back(std::vector<std::int32_t>{0});
+      request.deadline_us = monotonic_us() + kProbeTimeoutUs;
+      embed(std::move(request), [this, open, failure](const Result<EmbedReply>& reply) {
+        // A full queue is overload, not ill health.
+        if (!reply.ok() && reply.error().code != ErrorCode::overloaded) failure->store(true);
+        if (open->fetch_sub(1) == 1) answer_health_waiters(!failure->load());
+      });
+    }
+  }
+
+  void answer_health_waiters(bool healthy) {
+    std::vector<std::function<void(Status)>> waiters;
+    {
+      std::lock_guard lock(mutex_);
+      waiters.swap(health_waiters_);
+    }
+    for (auto& waiter : waiters) {
+      if (healthy) {
+        waiter({});
+      } else {
+        waiter(
+            Error{ErrorCode::unavailable, "a one-token probe was not answered within 1 s", "", 1});
+      }
+    }
+  }
+
+  telemetry::Readings readings() const {
+    telemetry::Readings all;
+    for (const ReplicaView& view : replicas())
+      all.replicas.push_back({.replica = view.name,
+                              .slice = view.slice,
+                              .model = view.model,
+                              .state = std::string(core::name_of(view.status.state)),
+                              .restarts = view.status.restarts,
+                              .tokens_in_flight = view.status.tokens_in_flight,
+                              .batches = view.status.batches,
+                              .tokens = view.status.tokens,
+                              .busy_seconds = static_cast<double>(view.status.busy_us) * 1e-6,
+                              .tokens_per_second = view.status.tokens_per_s});
+    std::lock_guard lock(mutex_);
+    for (std::size_t i = 0; i < models_.size(); ++i) {
+      const core::ModelStatus status = core_->model_status(static_cast<core::ModelId>(i));
+      all.models.push_back({.model = models_[i]->info.name,
+                            .queue_items = status.queue_items,
+                            .queue_tokens = status.queue_tokens,
+                            .queue_tokens_max = status.queue_tokens_max});
+    }
+    return all;
+  }
+
+  // ---- drain: when nothing is open, wait a little for the replicas to exit by themselves, then
+  // say so
+
+  bool replicas_gone() const {
+    for (ReplicaId id = 0; id < core_->replica_count(); ++id)
+      if (fleet_->pid(id) != 0) return false;
+    return true;
+  }
+
+  void watch_drain() {
+    if (!core_drains_ || !drain_done_ || !core_->drained() || !open_.empty()) return;
+    if (replicas_gone()) return drain_finished();
+    if (drain_waits_) return;
+    drain_waits_ = true;
+    drain_timer_.expires_after(std::chrono::microseconds(kReplicaExitGraceUs));
+    drain_timer_.async_wait([this](boost::system::error_code error) {
+      if (error) return;
+      std::lock_guard lock(mutex_);
+      drain_finished();
+    });
+  }
+
+  void drain_finished() {
+    if (!drain_done_) return;
+    drain_timer_.cancel();
+    asio::post(io_, std::exchange(drain_done_, nullptr));
+  }
+
+  asio::io_context& io_;
+  const RouterOptions options_;
+  telemetry::Metrics& metrics_;
+  const std::vector<std::unique_ptr<ServedModel>> models_;
+  std::atomic<RequestId> next_request_{1};
+
+  mutable std::mutex mutex_;  // guards all below; also the fleet
+  mutable TimeUs last_now_us_ = 0;
+  std::unique_ptr<core::Core> core_;
+  std::unordered_map<RequestId, std::shared_ptr<OpenRequest>> open_;
+  std::unordered_map<BatchId, SentBatch> batches_;
+  std::vector<std::function<void(Status)>> health_waiters_;
+  asio::steady_timer tick_timer_;
+  TimeUs armed_us_ = kNever;
+  std::size_t tokenizing_ = 0;  // admitted, not yet known to the core
+  bool draining_ = false;       // the door is shut
+  bool core_drains_ = false;    // and the core has been told
+  bool drain_waits_ = false;
+  std::function<void()> drain_done_;
+  asio::steady_timer drain_timer_;
+  std::unique_ptr<fleet::Fleet> fleet_;
+  TokenizerPool tokenizers_;  // last: joined first, while all it calls back into is alive
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Router>> Router::create(boost::asio::io_context& io, RouterOptions options,
+                                               telemetry::Metrics& metrics) {
+  if (options.models.empty()) return Error{ErrorCode::invalid_argument, "no model to serve"};
+  std::vector<std::unique_ptr<ServedModel>> models;
+  for (const ModelConfig& config : options.models) {
+    SHEAF_ASSIGN(auto model, load_model(config));
+    for (const auto& other : models)
+      if (other->info.name == config.name)
+        return Error{ErrorCode::invalid_argument, "two models are to be served as " + config.name};
+    models.push_back(std::move(model));
+  }
+  const std::uint32_t threads = options.tokenizer_threads > 0
+                                    ? options.tokenizer_threads
+                                    : std::clamp(std::thread::hardware_concurrency(), 1u, 8u);
+  auto router =
+      std::make_unique<RouterImpl>(io, std::move(options), metrics, std::move(models), threads);
+  SHEAF_TRY(router->start());
+  return std::unique_ptr<Router>(std::move(router));
+}
+
+}  // namespace sheaf::router
