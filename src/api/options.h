@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace sheaf::api {
+
+// What the surface may be told; plain value. Limits of requests (texts, timeout) are the router's.
+struct ApiOptions {
+  std::vector<std::string> api_keys;           // empty: no key is asked for
+  std::vector<std::string> cors_allow_origin;  // "*" or origins; empty: no CORS headers
+  // Token-id arrays on the OpenAI route. Off, since clients send ids of a foreign vocabulary there
+  // (apis.md §4, LangChain).
+  bool allow_token_ids = false;
+  bool auto_truncate = true;  // where a request does not say `truncate`
+  std::string version = "0.1.0";
+};
+
+}  // namespace sheaf::api
