@@ -19,6 +19,7 @@ struct HubOptions {
   bool offline = false;
   int metadata_timeout_s = 10;
   int download_timeout_s = 10;  // without a byte
+  int retry_wait_ms = 500;      // before the second attempt; doubles from there
   std::string modelscope_endpoint = "https://modelscope.cn";
   std::string modelscope_cache_folder;
   std::string modelscope_token;
@@ -48,10 +49,12 @@ struct ResolvedModel {
 // Names a model's files on this machine, fetching what is missing:
 //   1. `source` is a folder that exists: that folder;
 //   2. "modelscope:org/name": ModelScope's cache and download;
-//   3. "org/name": the Hugging Face cache, exactly in the hub's layout, or a download into it. `revision`
+//   3. "org/name": the Hugging Face cache, exactly in the hub's layout, or a download into it.
+//   `revision`
 //      empty means main. A bare "name" is tried as "sentence-transformers/name".
-// Offline, or with the hub unreachable, a complete snapshot is used; an incomplete one is an error that names
-// the missing file. Several processes may resolve the same model at once: one downloads, the others wait.
+// Offline, or with the hub unreachable, a complete snapshot is used; an incomplete one is an error
+// that names the missing file. Several processes may resolve the same model at once: one downloads,
+// the others wait.
 Result<ResolvedModel> resolve_model(const std::string& source, const std::string& revision,
                                     const std::vector<WantedFile>& files, const HubOptions& options,
                                     const ProgressCallback& progress);

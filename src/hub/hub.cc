@@ -1,0 +1,108 @@
+#include "hub/hub.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "hub/names.h"
+#include "hub/sources.h"
+
+namespace sheaf::hub {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view kModelScopePrefix = "modelscope:";
+
+Result<ResolvedModel> resolve_folder(const std::string& source,
+                                     const std::vector<WantedFile>& files) {
+  std::error_code error;
+  const fs::path folder = fs::canonical(source, error);
+  if (error) return errno_error(source, error.value());
+  const std::string missing = first_missing(folder.string(), files);
+  if (!missing.empty())
+    return Error{ErrorCode::not_found,
+                 fmt::format("the folder {} is not a model: it has no {}", source, missing)};
+  return ResolvedModel{folder.filename().string(), folder.string(), ""};
+}
+
+// "./x", "/x", "~/x", "../x", "x/y/z": a path that was mistyped, not a name to ask a hub for.
+bool looks_like_path(std::string_view source) {
+  return source.starts_with('/') || source.starts_with('.') || source.starts_with('~') ||
+         std::count(source.begin(), source.end(), '/') > 1;
+}
+
+std::uint64_t bytes_below(const fs::path& folder) {
+  std::uint64_t total = 0;
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end;
+       it.increment(error)) {
+    std::error_code ignored;
+    if (!fs::is_regular_file(it->path(), ignored))
+      continue;  // follows links; dangling ones count nothing
+    const auto size = fs::file_size(it->path(), ignored);
+    if (!ignored) total += size;
+  }
+  return total;
+}
+
+// "models--org--name" → "org/name"; nothing for other folders.
+std::string repo_of(std::string folder_name) {
+  constexpr std::string_view kPrefix = "models--";
+  if (!folder_name.starts_with(kPrefix)) return "";
+  folder_name.erase(0, kPrefix.size());
+  if (const auto dashes = folder_name.find("--"); dashes != std::string::npos)
+    folder_name.replace(dashes, 2, "/");
+  return folder_name;
+}
+
+}  // namespace
+
+std::string first_missing(const std::string& folder, const std::vector<WantedFile>& files) {
+  std::error_code error;
+  for (const auto& file : files)
+    if (file.required && !fs::is_regular_file(folder + "/" + file.path, error)) return file.path;
+  return "";
+}
+
+std::vector<WantedFile> in_fetch_order(std::vector<WantedFile> files) {
+  std::stable_partition(files.begin(), files.end(),
+                        [](const WantedFile& file) { return !file.required; });
+  return files;
+}
+
+Result<ResolvedModel> resolve_model(const std::string& source, const std::string& revision,
+                                    const std::vector<WantedFile>& files, const HubOptions& options,
+                                    const ProgressCallback& progress) {
+  std::error_code error;
+  if (fs::is_directory(source, error)) return resolve_folder(source, files);
+  if (source.starts_with(kModelScopePrefix)) {
+    SHEAF_ASSIGN(const RepoName repo, parse_repo_name(source.substr(kModelScopePrefix.size())));
+    return resolve_modelscope(repo, revision, files, options, progress);
+  }
+  if (looks_like_path(source))
+    return Error{ErrorCode::not_found, fmt::format("the folder {} does not exist", source)};
+  const bool bare = source.find('/') == std::string::npos;
+  SHEAF_ASSIGN(const RepoName repo,
+               parse_repo_name(bare ? "sentence-transformers/" + source : source));
+  return resolve_hugging_face(repo, revision, files, options, progress);
+}
+
+std::vector<CachedModel> list_cached_models(const HubOptions& options) {
+  std::vector<CachedModel> models;
+  std::error_code error;
+  for (const auto& repo : fs::directory_iterator(options.cache_folder, error)) {
+    const std::string name = repo_of(repo.path().filename().string());
+    if (name.empty()) continue;
+    std::error_code ignored;
+    for (const auto& snapshot : fs::directory_iterator(repo.path() / "snapshots", ignored))
+      models.push_back({name, snapshot.path().filename().string(), snapshot.path().string(),
+                        bytes_below(snapshot.path())});
+  }
+  std::sort(models.begin(), models.end(), [](const CachedModel& a, const CachedModel& b) {
+    return std::tie(a.name, a.revision) < std::tie(b.name, b.revision);
+  });
+  return models;
+}
+
+}  // namespace sheaf::hub
