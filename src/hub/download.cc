@@ -171,7 +171,7 @@ class Transfer {
   Error failure(const Result<HttpResponse>& response) const {
     const std::string have =
         fmt::format("{} of {} bytes arrived and are kept", partial_.size(),
-                    download_.bytes ? fmt::to_string(*download_.bytes) : "an unknown number of");
+                    download_.bytes ? std::to_string(*download_.bytes) : "an unknown number of");
     if (!response.ok())
       return {ErrorCode::unavailable,
               fmt::format("{}: {}; {}", download_.file, response.error().message, have)};
