@@ -125,14 +125,15 @@ class ModelScopeModel {
             missing, folder, why_not_fetched)};
   }
 
-  std::string api(const std::string& rest) const {
-    return fmt::format("{}/api/v1/models/{}/repo{}Revision={}", options_.modelscope_endpoint, repo_,
-                       rest, quote(revision_));
+  // `route`: what follows ".../repo", with "?".
+  std::string api(const std::string& route) const {
+    return fmt::format("{}/api/v1/models/{}/repo{}{}Revision={}", options_.modelscope_endpoint,
+                       repo_, route, route.ends_with('?') ? "" : "&", quote(revision_));
   }
 
   Result<Listing> list() {
     HttpRequest request;
-    request.url = api("/files?Recursive=true&");
+    request.url = api("/files?Recursive=true");
     request.whole_timeout_s = request.stall_timeout_s = options_.metadata_timeout_s;
     SHEAF_ASSIGN(const HttpResponse response, send_with_retries(client_, request, retry_));
     if (response.succeeded()) return parse_listing(response.body, repo_);
@@ -176,7 +177,7 @@ class ModelScopeModel {
     if (error) return errno_error(target, error.value());
 
     Download download;
-    download.url = api(fmt::format("?FilePath={}&", quote(path)));
+    download.url = api("?") + "&FilePath=" + quote(path);
     download.file = path;
     download.target = target;
     download.partial = target + (lock.held() ? "" : fmt::format(".{}", ::getpid())) + ".incomplete";
