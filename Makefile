@@ -1,0 +1,52 @@
+# Every target is a script of scripts/, which also run by themselves.
+.PHONY: help run build test check bench format install package clean
+.DEFAULT_GOAL := help
+
+PREFIX ?= /usr/local
+ARGS ?=
+FUZZ_SECONDS ?= 60
+export FUZZ_SECONDS
+
+help:
+	@echo "sheaf: many replicas of a model behind one endpoint. On a fresh Debian 12 these two suffice:"
+	@echo
+	@echo "  make run        installs what is missing, builds, gets all-MiniLM-L6-v2 and serves it on port 8080;"
+	@echo "                  flags of 'sheaf serve' go in ARGS: make run ARGS='--port 8081 --num-replicas 4'"
+	@echo "  make test       the same set-up, then all ordinary tests (up to 15 minutes the first time)"
+	@echo
+	@echo "  make build      build/release/bin/sheaf and sheaf-replica"
+	@echo "  make check      format, tidy, headers, sanitizers, fuzz targets, CUDA compile (up to 50 minutes)"
+	@echo "  make bench      measures and keeps the results as JSON"
+	@echo "  make format     applies clang-format to src, apps and tests"
+	@echo "  make install    into PREFIX ($(PREFIX)), below DESTDIR if that is set"
+	@echo "  make package    a .deb and a .tar.gz in build/package, which run on a bare Debian 12"
+	@echo "  make clean      removes build/ and .venv/, keeps models"
+
+run:
+	@scripts/run.sh $(ARGS)
+
+build:
+	@scripts/setup.sh run
+	@scripts/build.sh release sheaf sheaf-replica
+
+test:
+	@scripts/test.sh $(ARGS)
+
+check:
+	@scripts/check.sh $(ARGS)
+
+bench:
+	@scripts/bench.sh $(ARGS)
+
+format:
+	@scripts/setup.sh check
+	@scripts/sources.sh | xargs clang-format -i
+
+install: build
+	@DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(PREFIX)"
+
+package:
+	@scripts/package.sh
+
+clean:
+	rm -rf build .venv

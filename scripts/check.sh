@@ -1,0 +1,92 @@
+#!/bin/bash
+# check.sh [STEP...]: what is too slow for every build. Steps: format scripts headers tidy asan tsan fuzz cuda
+# (default: all). Each runs even if an earlier one failed; the last line counts.
+# FUZZ_SECONDS (60): how long each fuzz target runs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+check_format() {
+  local bad
+  bad=$(scripts/sources.sh | xargs clang-format --dry-run 2>&1 | grep -oE '^[^:]+:[0-9]+:[0-9]+: warning: ' | cut -d: -f1 | sort -u)
+  [ -z "$bad" ] || { printf 'not formatted (make format): %s\n' "$bad"; return 1; }
+}
+
+check_scripts() { shellcheck scripts/*.sh .ci/run; }
+
+# Every header compiles by itself, so that it can be included first.
+check_headers() {
+  scripts/build.sh asan sheaf_proto
+  local flags
+  flags="-std=c++20 -fsyntax-only -Wall -Wextra -Werror -Wno-pragma-once-outside-header -Isrc -isystem build/asan/proto"
+  # shellcheck disable=SC2086  # words
+  scripts/sources.sh | grep '\.h$' | xargs -P "$(nproc)" -I{} g++ $flags -x c++ {}
+}
+
+# Our sources but for tests, with the flags of the asan build.
+check_tidy() {
+  scripts/build.sh asan sheaf_proto
+  local files
+  files=$(scripts/sources.sh | grep -E '^(src|apps)/.*\.cc$' | grep -vE '_(test|fuzz|bench)\.cc$' | paste -sd'|')
+  run-clang-tidy -quiet -j "$(nproc)" -p build/asan "^$PWD/($files)\$" 2>&1 |
+    grep -vE '^(clang-tidy|[0-9]+ warnings? generated|Suppressed|Use -header-filter)|^$'
+  return "${PIPESTATUS[0]}"
+}
+
+check_sanitizer() {
+  scripts/build.sh "$1" all sheaf-replica-faulty
+  ctest --test-dir "build/$1" --output-on-failure --parallel "$(nproc)"
+}
+check_asan() {
+  ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 \
+    LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0 check_sanitizer asan
+}
+check_tsan() { TSAN_OPTIONS=suppressions=$PWD/tests/tsan.supp:second_deadlock_stack=1 check_sanitizer tsan; }
+
+# Inputs to start from lie in tests/corpus/TARGET; what the fuzzer adds stays in build/.
+fuzz_one() {
+  local target=$1 out=build/fuzz/corpus/$1
+  mkdir -p "$out"
+  local corpus=("$out")
+  if [ -d "tests/corpus/$target" ]; then corpus+=("tests/corpus/$target"); fi
+  "build/fuzz/bin/$target" -max_total_time="${FUZZ_SECONDS:-60}" -rss_limit_mb=3000 -timeout=10 \
+    -artifact_prefix="build/fuzz/$target-" "${corpus[@]}" >"build/fuzz/$target.log" 2>&1 ||
+    { tail -60 "build/fuzz/$target.log"; return 1; }
+  echo "$target: $(grep -o 'Done .*' "build/fuzz/$target.log")"
+}
+check_fuzz() {
+  local targets
+  mapfile -t targets < <(find src -name '*_fuzz.cc' -exec basename {} .cc \; | sort)
+  [ "${#targets[@]}" -gt 0 ] || { echo "no fuzz targets"; return 1; }
+  scripts/build.sh fuzz "${targets[@]}"
+  export -f fuzz_one
+  printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I{} bash -euo pipefail -c 'fuzz_one {}'
+}
+
+# Compiles, where there is a toolkit and something to compile; running it needs a card.
+check_cuda() {
+  local nvcc source
+  nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null) || { echo "skipped: no nvcc"; return 0; }
+  mkdir -p build/cuda
+  for source in src/kernels/cuda/*.cu; do
+    [ -e "$source" ] || { echo "skipped: no .cu files"; return 0; }
+    "$nvcc" -std=c++20 -O2 -Isrc -c "$source" -o "build/cuda/$(basename "$source").o"
+  done
+}
+
+# A step runs in a shell of its own: `set -e` does not hold inside the condition of an `if`.
+if [ "${1:-}" = --step ]; then "check_$2"; exit; fi
+
+scripts/setup.sh run test check
+steps=("$@")
+[ "$#" -gt 0 ] || steps=(format scripts headers tidy asan tsan fuzz cuda)
+failed=()
+for step in "${steps[@]}"; do
+  started=$SECONDS
+  echo "== $step"
+  result=passed
+  bash scripts/check.sh --step "$step" || { result=FAILED && failed+=("$step"); }
+  echo "== $step $result after $((SECONDS - started)) s"
+done
+[ "${#failed[@]}" -eq 0 ] || echo "failed: ${failed[*]}"
+echo "$((${#steps[@]} - ${#failed[@]})) passed, ${#failed[@]} failed"
+[ "${#failed[@]}" -eq 0 ]
