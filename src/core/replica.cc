@@ -1,0 +1,56 @@
+#include "core/replica.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace sheaf::core {
+namespace {
+constexpr TimeUs kMemoryLimitUs = 60'000'000;
+}
+
+bool Replica::has_room(TimeUs now_us, TimeUs lead_us) const {
+  if (!supervisor.is_ready() || flight.size() >= Flight::kBatchesMax) return false;
+  return flight.empty() || flight.free_us(now_us, rate) - now_us <= lead_us;
+}
+
+TimeUs Replica::room_us(TimeUs now_us, TimeUs lead_us) const {
+  constexpr TimeUs never = std::numeric_limits<TimeUs>::max();
+  if (!supervisor.is_ready() || flight.size() != 1) return never;
+  const TimeUs due_us = flight.running().begun_us + rate.time_for(flight.tokens());
+  return due_us - lead_us > now_us ? due_us - lead_us : never;  // else it has room, or is overdue
+}
+
+std::uint64_t Replica::limit_tokens(TimeUs now_us) const {
+  if (now_us >= memory_limit_until_us_) return limits.max_batch_tokens;
+  return std::min<std::uint64_t>(limits.max_batch_tokens, memory_limit_tokens_);
+}
+
+void Replica::note_out_of_memory(TimeUs now_us, std::uint64_t batch_tokens,
+                                 std::uint64_t floor_tokens) {
+  memory_limit_tokens_ = std::max(batch_tokens / 2, floor_tokens);
+  memory_limit_until_us_ = now_us + kMemoryLimitUs;
+}
+
+void Replica::count(const Batch& batch, TimeUs compute_us) {
+  ++batches_;
+  tokens_ += batch.tokens;
+  busy_us_ += std::max<TimeUs>(compute_us, 0);
+}
+
+ReplicaStatus Replica::status(ModelId model) const {
+  ReplicaStatus status;
+  status.model = model;
+  status.state = supervisor.state();
+  status.incarnation = supervisor.incarnation();
+  status.restarts = status.incarnation > 0 ? status.incarnation - 1 : 0;
+  status.batches_in_flight = static_cast<std::uint32_t>(flight.size());
+  status.tokens_in_flight = flight.tokens();
+  status.tokens_per_s = rate.tokens_per_s();
+  status.batches = batches_;
+  status.tokens = tokens_;
+  status.busy_us = busy_us_;
+  status.last_death = last_death;
+  return status;
+}
+
+}  // namespace sheaf::core

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "core/core.h"
+#include "core/queue.h"
+
+namespace sheaf::core {
+
+struct RequestItem {
+  enum class State : std::uint8_t { waiting, sent, done };
+
+  std::uint32_t tokens = 0;
+  State state = State::waiting;
+  std::uint8_t strikes = 0;  // how often it brought a replica down, or was refused, alone
+  std::uint32_t runs = 0;
+  std::uint32_t replica = 0;             // position in the pool; while sent
+  BatchId batch = 0;                     // while sent
+  std::optional<std::uint32_t> died_on;  // position in the pool: the replica of the last strike
+};
+
+// One open request.
+struct Request {
+  Queue::Place place;
+  TimeUs arrived_us = 0;
+  std::vector<RequestItem> items;
+  std::uint32_t undone = 0;            // items
+  std::optional<std::uint32_t> bound;  // to the replica at this position in the pool
+  BatchId last_batch = 0;              // held the item that was done last
+  Answer answer;                       // grows as items are done
+};
+
+}  // namespace sheaf::core
