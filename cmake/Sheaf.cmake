@@ -102,3 +102,13 @@ function(sheaf_library folder)
     endforeach()
   endif()
 endfunction()
+
+# The files of src/kernels/cpu that hold one instruction set each; which of them runs is decided at start.
+# Optimized even in debugging builds (a GEMM at -O1 makes every test slow), with a * b + c fused.
+set(kernel_flags -O3 -ffp-contract=fast)
+set_source_files_properties(src/kernels/cpu/portable.cc PROPERTIES COMPILE_OPTIONS "${kernel_flags}")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set_source_files_properties(src/kernels/cpu/avx2.cc PROPERTIES COMPILE_OPTIONS "${kernel_flags};-mavx2;-mfma")
+  set_source_files_properties(src/kernels/cpu/avx512.cc PROPERTIES COMPILE_OPTIONS
+    "${kernel_flags};-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mfma")
+endif()

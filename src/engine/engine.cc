@@ -1,0 +1,149 @@
+#include "engine/engine.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "kernels/ops.h"
+#include "model/bert.h"
+#include "model/packed_file.h"
+#include "model/packed_weights.h"
+
+namespace sheaf::engine {
+namespace {
+
+// Texts of a batch run in groups of about this many blocks of rows: enough tokens that reading the
+// weights costs little beside using them, few enough that activations stay small and near, whatever
+// the batch's size.
+constexpr std::size_t kBlocksPerGroup = 8;
+
+Error refuse(std::string message) { return {ErrorCode::invalid_argument, std::move(message)}; }
+
+kernels::Reduction reduction_of(model::Pooling pooling) {
+  switch (pooling) {
+    case model::Pooling::cls:
+      return kernels::Reduction::cls;
+    case model::Pooling::mean:
+      return kernels::Reduction::mean;
+    case model::Pooling::max:
+      return kernels::Reduction::max;
+    case model::Pooling::mean_sqrt_len:
+      return kernels::Reduction::mean_sqrt_len;
+    case model::Pooling::weighted_mean:
+      return kernels::Reduction::weighted_mean;
+    case model::Pooling::last_token:
+      return kernels::Reduction::last_token;
+  }
+  return kernels::Reduction::mean;
+}
+
+class BertEngine final : public Engine {
+ public:
+  BertEngine(model::PackedFile file, std::unique_ptr<kernels::Backend> ops)
+      : file_(std::move(file)),
+        ops_(std::move(ops)),
+        weights_(file_, *ops_),
+        bert_(file_.spec(), weights_) {
+    for (model::Pooling pooling : spec().pooling) reductions_.push_back(reduction_of(pooling));
+  }
+
+  const Status& status() const { return weights_.status(); }
+  const model::ModelSpec& spec() const override { return file_.spec(); }
+  std::string device() const override { return ops_->name(); }
+  std::string dtype() const override { return "float32"; }
+
+  Status embed(const Batch& batch, std::span<float> out) override {
+    SHEAF_TRY(check(batch, out));
+    const std::size_t group_tokens = kBlocksPerGroup * ops_->preferred_rows();
+    std::size_t first = 0;
+    while (first < batch.options.size()) {
+      std::size_t last = first + 1;
+      while (last < batch.options.size() &&
+             batch.cu_seqlens[last] - batch.cu_seqlens[first] < group_tokens)
+        ++last;
+      run_group(batch, first, last, out);
+      first = last;
+    }
+    return {};
+  }
+
+ private:
+  Status check(const Batch& batch, std::span<float> out) const {
+    const std::size_t texts = batch.options.size();
+    if (batch.cu_seqlens.size() != texts + 1)
+      return refuse(fmt::format("batch of {} texts has {} bounds", texts, batch.cu_seqlens.size()));
+    if (batch.cu_seqlens.front() != 0 || batch.cu_seqlens.back() != batch.ids.size())
+      return refuse(fmt::format("texts cover [{}, {}) of {} tokens", batch.cu_seqlens.front(),
+                                batch.cu_seqlens.back(), batch.ids.size()));
+    if (out.size() != texts * spec().dimensions)
+      return refuse(fmt::format("room for {} floats where {} texts need {}", out.size(), texts,
+                                texts * spec().dimensions));
+    for (std::size_t i = 0; i < texts; ++i) SHEAF_TRY(check_text(batch, i));
+    return check_ids(batch.ids);
+  }
+
+  Status check_text(const Batch& batch, std::size_t i) const {
+    const std::uint32_t begin = batch.cu_seqlens[i];
+    const std::uint32_t end = batch.cu_seqlens[i + 1];
+    if (end <= begin || end > batch.ids.size())
+      return refuse(
+          fmt::format("text {} covers [{}, {}) of {} tokens", i, begin, end, batch.ids.size()));
+    if (end - begin > spec().positions)
+      return refuse(fmt::format("text {} has {} tokens, the model has {} positions", i, end - begin,
+                                spec().positions));
+    if (batch.options[i].dimensions > spec().dimensions)
+      return refuse(fmt::format("text {} asks for {} dimensions, the model has {}", i,
+                                batch.options[i].dimensions, spec().dimensions));
+    return {};
+  }
+
+  Status check_ids(std::span<const std::int32_t> ids) const {
+    for (const std::int32_t id : ids)
+      if (id < 0 || static_cast<std::uint32_t>(id) >= spec().vocab_size)
+        return refuse(
+            fmt::format("token id {} is not within the vocabulary of {}", id, spec().vocab_size));
+    return {};
+  }
+
+  // Texts [first, last).
+  void run_group(const Batch& batch, std::size_t first, std::size_t last, std::span<float> out) {
+    const std::uint32_t begin = batch.cu_seqlens[first];
+    cu_seqlens_.clear();
+    items_.clear();
+    for (std::size_t i = first; i <= last; ++i) cu_seqlens_.push_back(batch.cu_seqlens[i] - begin);
+    for (std::size_t i = first; i < last; ++i) {
+      const std::uint32_t asked = batch.options[i].dimensions;
+      items_.push_back({.dimensions = asked == 0 ? spec().dimensions : asked,
+                        .normalize = batch.options[i].normalize});
+    }
+    const tensor::MatrixView states =
+        bert_.forward(*ops_, batch.ids.subspan(begin, cu_seqlens_.back()), cu_seqlens_);
+    ops_->pool(states, cu_seqlens_, reductions_, items_,
+               {out.data() + first * spec().dimensions, last - first, spec().dimensions});
+  }
+
+  model::PackedFile file_;
+  std::unique_ptr<kernels::Backend> ops_;
+  model::PackedWeights weights_;
+  model::Bert bert_;
+  std::vector<kernels::Reduction> reductions_;
+  std::vector<std::uint32_t> cu_seqlens_;  // of the group that runs
+  std::vector<kernels::PoolItem> items_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::open(Mapping packed, EngineOptions options) {
+  if (options.threads < 1)
+    return refuse(fmt::format("an engine cannot run on {} threads", options.threads));
+  SHEAF_ASSIGN(model::PackedFile file, model::PackedFile::open(std::move(packed)));
+  SHEAF_ASSIGN(auto ops, kernels::make_backend(file.backend(), {.threads = options.threads,
+                                                                .progress = options.progress}));
+  auto engine = std::make_unique<BertEngine>(std::move(file), std::move(ops));
+  SHEAF_TRY(engine->status());
+  return std::unique_ptr<Engine>(std::move(engine));
+}
+
+}  // namespace sheaf::engine

@@ -1,0 +1,132 @@
+// sheaf-engine-bench FOLDER WORKLOAD [--threads N] [--backend NAME] [--vectors FILE]
+//
+// Runs a workload through the engine once for every line it reads, and prints one JSON line each
+// time, so that a driver (bench/peers/run.py) can take turns with another program. A workload is a
+// text file: a batch a line, texts separated by ';', token ids by spaces. --vectors writes the
+// answers, as floats, once.
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <charconv>
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mapping.h"
+#include "engine/engine.h"
+#include "engine/pack.h"
+#include "kernels/ops.h"
+
+namespace sheaf::engine {
+namespace {
+
+struct OwnedBatch {
+  std::vector<std::int32_t> ids;
+  std::vector<std::uint32_t> cu_seqlens = {0};
+  std::vector<ItemOptions> options;
+};
+
+OwnedBatch parse_batch(const std::string& line) {
+  OwnedBatch batch;
+  const char* at = line.data();
+  const char* end = at + line.size();
+  while (at < end) {
+    std::int32_t id = 0;
+    const auto [next, error] = std::from_chars(at, end, id);
+    if (error == std::errc()) batch.ids.push_back(id);
+    at = error == std::errc() ? next : at + 1;
+    if (at == end || *at == ';') {
+      batch.cu_seqlens.push_back(static_cast<std::uint32_t>(batch.ids.size()));
+      batch.options.emplace_back();
+    }
+  }
+  return batch;
+}
+
+std::vector<OwnedBatch> read_workload(const std::string& path) {
+  std::vector<OwnedBatch> batches;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) batches.push_back(parse_batch(line));
+  return batches;
+}
+
+struct Opened {
+  std::unique_ptr<Engine> engine;
+  double pack_seconds = 0;
+  double open_seconds = 0;
+};
+
+Result<Opened> open_engine(const std::string& folder, const std::string& backend, int threads) {
+  const TimeUs start = monotonic_us();
+  SHEAF_ASSIGN(const Fd fd, make_memfd("sheaf-engine-bench", 0));
+  SHEAF_TRY(pack_for(backend, folder, fd.get()));
+  SHEAF_TRY(seal_memfd(fd.get()));
+  const TimeUs packed = monotonic_us();
+  SHEAF_ASSIGN(const std::size_t bytes, file_size(fd.get()));
+  SHEAF_ASSIGN(Mapping mapping, Mapping::map(fd.get(), bytes, Mapping::Access::read_only));
+  SHEAF_ASSIGN(auto engine, Engine::open(std::move(mapping), {.threads = threads}));
+  return Opened{.engine = std::move(engine),
+                .pack_seconds = static_cast<double>(packed - start) * 1e-6,
+                .open_seconds = static_cast<double>(monotonic_us() - packed) * 1e-6};
+}
+
+// Seconds that the whole workload took; the answers, if asked for, are appended to `vectors`.
+Result<double> run(Engine& engine, const std::vector<OwnedBatch>& workload,
+                   std::vector<float>* vectors) {
+  std::vector<float> out;
+  const TimeUs start = monotonic_us();
+  for (const OwnedBatch& batch : workload) {
+    out.resize(batch.options.size() * engine.spec().dimensions);
+    SHEAF_TRY(engine.embed({batch.ids, batch.cu_seqlens, batch.options}, out));
+    if (vectors != nullptr) vectors->insert(vectors->end(), out.begin(), out.end());
+  }
+  return static_cast<double>(monotonic_us() - start) * 1e-6;
+}
+
+Status serve(const std::string& folder, const std::string& path,
+             std::map<std::string, std::string> flags) {
+  const int threads = flags.contains("--threads") ? std::stoi(flags["--threads"]) : 1;
+  const std::string backend =
+      flags.contains("--backend") ? flags["--backend"] : kernels::backend_names().front();
+  const std::vector<OwnedBatch> workload = read_workload(path);
+  SHEAF_ASSIGN(const Opened opened, open_engine(folder, backend, threads));
+  std::vector<float> vectors;
+  SHEAF_ASSIGN(const double first, run(*opened.engine, workload, &vectors));
+  if (flags.contains("--vectors"))
+    std::ofstream(flags["--vectors"], std::ios::binary)
+        .write(reinterpret_cast<const char*>(vectors.data()),
+               static_cast<std::streamsize>(vectors.size() * sizeof(float)));
+  fmt::print(
+      "{{\"device\":\"{}\",\"pack_seconds\":{},\"open_seconds\":{},\"first_run_seconds\":{}}}\n",
+      opened.engine->device(), opened.pack_seconds, opened.open_seconds, first);
+  std::fflush(stdout);
+  for (std::string line; std::getline(std::cin, line);) {
+    SHEAF_ASSIGN(const double seconds, run(*opened.engine, workload, nullptr));
+    fmt::print("{{\"seconds\":{}}}\n", seconds);
+    std::fflush(stdout);
+  }
+  return {};
+}
+
+}  // namespace
+}  // namespace sheaf::engine
+
+int main(int argc, char** argv) {
+  if (argc < 3 || argc % 2 == 0) {
+    fmt::print(stderr,
+               "usage: {} FOLDER WORKLOAD [--threads N] [--backend NAME] [--vectors FILE]\n",
+               argv[0]);
+    return 2;
+  }
+  std::map<std::string, std::string> flags;
+  for (int i = 3; i < argc; i += 2) flags[argv[i]] = argv[i + 1];
+  const sheaf::Status status = sheaf::engine::serve(argv[1], argv[2], flags);
+  if (status.ok()) return 0;
+  fmt::print(stderr, "{}\n", status.error().message);
+  return 1;
+}

@@ -1,0 +1,26 @@
+#include "engine/pack.h"
+
+#include "engine/engine.h"
+#include "kernels/ops.h"
+#include "model/bert.h"
+#include "model/packed_file.h"
+#include "model/stored_weights.h"
+
+namespace sheaf::engine {
+
+Status pack_for(const std::string& backend_name, const std::string& folder, int fd) {
+  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(folder));
+  SHEAF_ASSIGN(const auto backend, kernels::make_backend(backend_name, {}));
+  SHEAF_ASSIGN(model::StoredWeights weights,
+               model::StoredWeights::open(folder + "/model.safetensors"));
+  weights.pack_for(*backend);
+  const model::Bert binds_all(spec, weights);
+  SHEAF_TRY(weights.status());
+  return model::write_packed_file(fd, spec, backend_name, weights.take_tensors());
+}
+
+Status pack(const std::string& folder, int fd) {
+  return pack_for(kernels::backend_names().front(), folder, fd);
+}
+
+}  // namespace sheaf::engine

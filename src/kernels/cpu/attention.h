@@ -1,0 +1,120 @@
+#pragma once
+
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/linear.h"
+#include "kernels/cpu/tile.h"
+
+// Both products of attention run in the register tile of the linear layers: k is transposed and v
+// copied into panels once for a piece; then for each few queries a whole row of scores lies in the
+// first-level cache between the products, so that softmax needs no second pass over memory.
+namespace sheaf::kernels::cpu {
+
+template <class Arch>
+struct AttentionScratch {
+  float* keys;    // [tokens / panel][head_size][panel]
+  float* values;  // [head_size / panel][tokens][panel]
+  float* scores;  // [Arch::rows][row_floats]
+  std::size_t row_floats;
+
+  static std::size_t round_up(std::size_t n) { return panels_of<Arch>(n) * Arch::panel; }
+  static std::size_t floats(std::size_t tokens, std::size_t head_size) {
+    return round_up(tokens) * head_size + tokens * round_up(head_size) +
+           Arch::rows * round_up(tokens);
+  }
+  explicit AttentionScratch(const AttentionPiece& p)
+      : keys(p.scratch),
+        values(keys + round_up(p.tokens) * p.head_size),
+        scores(values + p.tokens * round_up(p.head_size)),
+        row_floats(round_up(p.tokens)) {}
+};
+
+template <class Arch>
+SHEAF_INLINE void pack_keys(const AttentionPiece& p, float* keys) {
+  for (std::size_t first = 0; first < p.tokens; first += Arch::panel) {
+    const std::size_t count = smaller(Arch::panel, p.tokens - first);
+    for (std::size_t i = 0; i < p.head_size; ++i) {
+      for (std::size_t t = 0; t < count; ++t) keys[t] = p.k[(first + t) * p.stride + i];
+      for (std::size_t t = count; t < Arch::panel; ++t) keys[t] = 0;
+      keys += Arch::panel;
+    }
+  }
+}
+
+template <class Arch>
+SHEAF_INLINE void pack_values(const AttentionPiece& p, float* values) {
+  for (std::size_t first = 0; first < p.head_size; first += Arch::panel) {
+    const std::size_t count = smaller(Arch::panel, p.head_size - first);
+    for (std::size_t t = 0; t < p.tokens; ++t) {
+      for (std::size_t i = 0; i < count; ++i) values[i] = p.v[t * p.stride + first + i];
+      for (std::size_t i = count; i < Arch::panel; ++i) values[i] = 0;
+      values += Arch::panel;
+    }
+  }
+}
+
+// scores[0 .. tokens) become e^(scale * (score - largest)); returns their sum. The row is padded to
+// whole panels.
+template <class Arch>
+SHEAF_INLINE float exponentiate(float* scores, std::size_t tokens, std::size_t row_floats,
+                                float scale) {
+  using Floats = typename Arch::Floats;
+  constexpr std::size_t step = Arch::width;
+  for (std::size_t t = tokens; t < row_floats; ++t) scores[t] = -__builtin_inff();
+  Floats top = Arch::load(scores);
+  for (std::size_t t = step; t < row_floats; t += step)
+    top = Arch::max(top, Arch::load(scores + t));
+  const float largest = Arch::largest(top);
+  Floats sum = {};
+  for (std::size_t t = 0; t < row_floats; t += step) {
+    const Floats e = Arch::exp((Arch::load(scores + t) - largest) * scale);
+    Arch::store(scores + t, e);
+    sum += e;
+  }
+  return Arch::sum(sum);
+}
+
+template <class Arch, int R>
+SHEAF_INLINE void attend(const AttentionPiece& p, const AttentionScratch<Arch>& s,
+                         std::size_t query, float scale) {
+  for (std::size_t first = 0; first < p.tokens; first += Arch::panel) {
+    Sums<Arch, R> sums;
+    multiply<Arch, R>(p.head_size, p.q + query * p.stride, p.stride, s.keys + first * p.head_size,
+                      sums);
+    for (std::size_t r = 0; r < R; ++r)
+      for (std::size_t v = 0; v < Arch::vectors; ++v)
+        Arch::store(s.scores + r * s.row_floats + first + v * Arch::width, sums.at[r][v]);
+  }
+  float total[R];
+  for (std::size_t r = 0; r < R; ++r)
+    total[r] = exponentiate<Arch>(s.scores + r * s.row_floats, p.tokens, s.row_floats, scale);
+  for (std::size_t first = 0; first < p.head_size; first += Arch::panel) {
+    Sums<Arch, R> sums;
+    multiply<Arch, R>(p.tokens, s.scores, s.row_floats, s.values + first * p.tokens, sums);
+    for (std::size_t r = 0; r < R; ++r)
+      for (std::size_t v = 0; v < Arch::vectors; ++v) {
+        const std::size_t column = first + v * Arch::width;
+        const auto left =
+            static_cast<std::ptrdiff_t>(p.head_size) - static_cast<std::ptrdiff_t>(column);
+        Arch::store_first(p.out + (query + r) * p.out_stride + column, sums.at[r][v] / total[r],
+                          left);
+      }
+  }
+}
+
+template <class Arch>
+std::size_t attention_scratch(std::size_t tokens, std::size_t head_size) {
+  return AttentionScratch<Arch>::floats(tokens, head_size);
+}
+
+template <class Arch>
+void attention(const AttentionPiece& p) {
+  const AttentionScratch<Arch> scratch(p);
+  pack_keys<Arch>(p, scratch.keys);
+  pack_values<Arch>(p, scratch.values);
+  const float scale = 1 / __builtin_sqrtf(static_cast<float>(p.head_size));
+  for_row_groups<Arch>(p.last_query - p.first_query, [&]<int R>(std::size_t query) {
+    attend<Arch, R>(p, scratch, p.first_query + query, scale);
+  });
+}
+
+}  // namespace sheaf::kernels::cpu

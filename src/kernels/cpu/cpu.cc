@@ -1,0 +1,171 @@
+#include "kernels/cpu/cpu.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/cpu/pool.h"
+#include "tensor/buffer.h"
+
+namespace sheaf::kernels {
+namespace {
+
+// A piece of work stays far below the 20 ms at which progress must show, even at 5 GFLOP/s.
+constexpr std::size_t kFlopsPerPiece = 32'000'000;
+constexpr std::size_t kRowsPerPiece = 32;
+constexpr std::size_t kQueriesPerPiece = 240;
+
+std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+
+class Cpu final : public Backend {
+ public:
+  Cpu(const cpu::Kernels& kernels, const BackendOptions& options)
+      : kernels_(kernels),
+        pool_(options.threads, options.progress),
+        scratch_(static_cast<std::size_t>(pool_.threads())) {}
+
+  std::string name() const override { return kernels_.name; }
+
+  std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const override {
+    const std::size_t panels = ceil_div(outputs, kernels_.panel_width);
+    return ceil_div(panels * kernels_.panel_width * inputs, 16) * 16;
+  }
+
+  void pack_linear(MatrixView weight, float* packed) const override {
+    kernels_.pack(weight.data, weight.stride, weight.columns, weight.rows, packed);
+  }
+
+  std::size_t preferred_rows() const override {
+    return kernels_.row_block * static_cast<std::size_t>(pool_.threads());
+  }
+
+  void embed(const Embedding& table, std::span<const std::int32_t> ids,
+             std::span<const std::uint32_t> cu_seqlens, MatrixSpan out) override {
+    pool_.run(cu_seqlens.size() - 1, [&](std::size_t text, int) {
+      for (std::size_t t = cu_seqlens[text]; t < cu_seqlens[text + 1]; ++t)
+        kernels_.norm_row(table.words.row(static_cast<std::size_t>(ids[t])),
+                          table.positions.row(t - cu_seqlens[text]), table.type, table.norm,
+                          out.columns, out.row(t));
+    });
+  }
+
+  void linear(MatrixView x, const Linear& weight, Activation activation, MatrixView residual,
+              MatrixSpan out) override {
+    const std::size_t panels = ceil_div(weight.outputs, kernels_.panel_width);
+    const std::size_t blocks = ceil_div(x.rows, kernels_.row_block);
+    const std::size_t groups = column_groups(blocks, panels, weight.inputs);
+    pool_.run(blocks * groups, [&](std::size_t piece, int) {
+      const std::size_t block = piece / groups;
+      const std::size_t group = piece % groups;
+      const std::size_t first = x.rows * block / blocks;
+      kernels_.linear({.x = x.row(first),
+                       .x_stride = x.stride,
+                       .rows = x.rows * (block + 1) / blocks - first,
+                       .packed = weight.weight,
+                       .bias = weight.bias,
+                       .inputs = weight.inputs,
+                       .outputs = weight.outputs,
+                       .first_panel = panels * group / groups,
+                       .last_panel = panels * (group + 1) / groups,
+                       .activation = activation,
+                       .residual = residual.data == nullptr ? nullptr : residual.row(first),
+                       .residual_stride = residual.stride,
+                       .out = out.row(first),
+                       .out_stride = out.stride});
+    });
+  }
+
+  void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+                 MatrixSpan out) override {
+    const std::size_t hidden = out.columns;
+    const std::size_t size = hidden / heads;
+    for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text) {
+      const std::size_t first = cu_seqlens[text];
+      const std::size_t tokens = cu_seqlens[text + 1] - first;
+      const std::size_t parts = ceil_div(tokens, kQueriesPerPiece);
+      pool_.run(heads * parts, [&](std::size_t piece, int thread) {
+        const std::size_t part = piece % parts;
+        const std::size_t column = piece / parts * size;
+        const float* q = qkv.row(first) + column;
+        kernels_.attention({.q = q,
+                            .k = q + hidden,
+                            .v = q + 2 * hidden,
+                            .stride = qkv.stride,
+                            .tokens = tokens,
+                            .head_size = size,
+                            .first_query = tokens * part / parts,
+                            .last_query = tokens * (part + 1) / parts,
+                            .out = out.row(first) + column,
+                            .out_stride = out.stride,
+                            .scratch = scratch_[static_cast<std::size_t>(thread)].reserve(
+                                kernels_.attention_scratch(tokens, size))});
+      });
+    }
+  }
+
+  void layer_norm(MatrixView x, const Norm& norm, MatrixSpan out) override {
+    const std::size_t pieces = ceil_div(x.rows, kRowsPerPiece);
+    pool_.run(pieces, [&](std::size_t piece, int) {
+      for (std::size_t t = x.rows * piece / pieces; t < x.rows * (piece + 1) / pieces; ++t)
+        kernels_.norm_row(x.row(t), nullptr, nullptr, norm, x.columns, out.row(t));
+    });
+  }
+
+  void pool(MatrixView x, std::span<const std::uint32_t> cu_seqlens,
+            std::span<const Reduction> reductions, std::span<const PoolItem> items,
+            MatrixSpan out) override {
+    pool_.run(items.size(), [&](std::size_t text, int) {
+      const std::size_t first = cu_seqlens[text];
+      float* vector = out.row(text);
+      for (std::size_t i = 0; i < reductions.size(); ++i)
+        kernels_.reduce(reductions[i], x.row(first), x.stride, cu_seqlens[text + 1] - first,
+                        x.columns, vector + i * x.columns);
+      if (items[text].normalize) normalize({vector, items[text].dimensions});
+    });
+  }
+
+ private:
+  // Into how many groups of panels a linear layer of `blocks` blocks of rows is cut: so many that
+  // no piece is long, and with several threads that each gets a few pieces.
+  std::size_t column_groups(std::size_t blocks, std::size_t panels, std::size_t inputs) const {
+    const std::size_t panel_flops = 2 * kernels_.row_block * inputs * kernels_.panel_width;
+    std::size_t groups = ceil_div(panels * panel_flops, kFlopsPerPiece);
+    const auto threads = static_cast<std::size_t>(pool_.threads());
+    if (threads > 1) groups = std::max(groups, ceil_div(3 * threads, blocks));
+    return std::min(groups, panels);
+  }
+
+  static void normalize(std::span<float> vector) {
+    double squares = 0;
+    for (float value : vector) squares += double{value} * value;
+    const auto inverse = static_cast<float>(1 / std::max(std::sqrt(squares), 1e-12));
+    for (float& value : vector) value *= inverse;
+  }
+
+  const cpu::Kernels& kernels_;
+  cpu::Pool pool_;
+  std::vector<tensor::Buffer> scratch_;  // one a thread
+};
+
+}  // namespace
+
+std::vector<const cpu::Kernels*> usable_cpu_kernels() {
+  std::vector<const cpu::Kernels*> usable;
+#if defined(__x86_64__)
+  // The compiler's runtime asks the operating system too whether it saves the wide registers.
+  __builtin_cpu_init();
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (avx512 && cpu::avx512_kernels() != nullptr) usable.push_back(cpu::avx512_kernels());
+  if (avx2 && cpu::avx2_kernels() != nullptr) usable.push_back(cpu::avx2_kernels());
+#endif
+  usable.push_back(cpu::portable_kernels());
+  return usable;
+}
+
+std::unique_ptr<Backend> make_cpu_backend(const cpu::Kernels& kernels,
+                                          const BackendOptions& options) {
+  return std::make_unique<Cpu>(kernels, options);
+}
+
+}  // namespace sheaf::kernels

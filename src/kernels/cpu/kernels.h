@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/ops.h"
+
+// What one instruction set provides: single-threaded pieces of the operations, over plain pointers.
+// Each table is filled by one source file compiled for its instruction set. Such a file must not
+// emit inline code that other files share (the linker could choose the copy with the wrong
+// instructions), hence no containers here.
+namespace sheaf::kernels::cpu {
+
+// Rows [0, rows) of x times panels [first_panel, last_panel) of a packed weight.
+struct LinearPiece {
+  const float* x;
+  std::size_t x_stride;
+  std::size_t rows;
+  const float* packed;
+  const float* bias;
+  std::size_t inputs;
+  std::size_t outputs;
+  std::size_t first_panel;
+  std::size_t last_panel;
+  Activation activation;
+  const float* residual;  // or null
+  std::size_t residual_stride;
+  float* out;
+  std::size_t out_stride;
+};
+
+// Queries [first_query, last_query) of one head of one text of `tokens` tokens.
+struct AttentionPiece {
+  const float* q;  // row 0 of the text, first column of the head
+  const float* k;
+  const float* v;
+  std::size_t stride;
+  std::size_t tokens;
+  std::size_t head_size;
+  std::size_t first_query;
+  std::size_t last_query;
+  float* out;
+  std::size_t out_stride;
+  float* scratch;  // attention_scratch(tokens, head_size) floats, 64-byte aligned
+};
+
+struct Kernels {
+  const char* name;
+  std::size_t panel_width;  // outputs side by side in a packed panel
+  std::size_t row_block;    // rows whose activations stay in the second-level cache
+
+  void (*pack)(const float* weight, std::size_t stride, std::size_t inputs, std::size_t outputs,
+               float* packed);
+  void (*linear)(const LinearPiece& piece);
+  std::size_t (*attention_scratch)(std::size_t tokens, std::size_t head_size);
+  void (*attention)(const AttentionPiece& piece);
+  // out[i] = norm(a[i] + b[i] + c[i]); b and c may be null. One row.
+  void (*norm_row)(const float* a, const float* b, const float* c, const Norm& norm,
+                   std::size_t columns, float* out);
+  // out [columns] = one reduction over rows of x.
+  void (*reduce)(Reduction reduction, const float* x, std::size_t stride, std::size_t rows,
+                 std::size_t columns, float* out);
+};
+
+// The tables of this build; null where the build's processor family has no such instructions.
+const Kernels* portable_kernels();
+const Kernels* avx2_kernels();
+const Kernels* avx512_kernels();
+
+}  // namespace sheaf::kernels::cpu

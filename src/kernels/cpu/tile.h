@@ -1,0 +1,69 @@
+#pragma once
+
+#include "kernels/cpu/simd.h"
+
+namespace sheaf::kernels::cpu {
+
+// Shape of the register tile of an instruction set: `rows` x (`vectors` * width) sums stay in
+// registers while k runs. An Arch type derives from this, one per source file, so that no two files
+// share an instantiation.
+template <int Width, int Rows, int Vectors>
+struct TileShape : Simd<Width> {
+  static constexpr int rows = Rows;
+  static constexpr int vectors = Vectors;
+  static constexpr std::size_t panel = static_cast<std::size_t>(Width) * Vectors;
+};
+
+template <class Arch, int R>
+struct Sums {
+  typename Arch::Floats at[R][Arch::vectors];
+};
+
+// sums[r][:] = sum over k of a[r * a_stride + k] * b[k * panel + :], k in [0, depth).
+template <class Arch, int R>
+SHEAF_INLINE void multiply(std::size_t depth, const float* a, std::size_t a_stride, const float* b,
+                           Sums<Arch, R>& sums) {
+  using Floats = typename Arch::Floats;
+  Floats acc[R][Arch::vectors] = {};
+  for (std::size_t k = 0; k < depth; ++k) {
+    Floats column[Arch::vectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < Arch::vectors; ++v)
+      column[v] = Arch::load(b + k * Arch::panel + static_cast<std::size_t>(v) * Arch::width);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const float x = a[static_cast<std::size_t>(r) * a_stride + k];
+#pragma GCC unroll 8
+      for (int v = 0; v < Arch::vectors; ++v) acc[r][v] += column[v] * x;
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < Arch::vectors; ++v) sums.at[r][v] = acc[r][v];
+}
+
+// Calls body.template operator()<R>(first) for groups of R <= Arch::rows rows that cover [0, rows),
+// as even as can be: 7 rows are 4 + 3 rather than 6 + 1, since a tile of one row leaves most
+// multipliers idle.
+template <class Arch, int R, class Body>
+SHEAF_INLINE void with_rows(std::size_t rows, std::size_t first, Body& body) {
+  if constexpr (R >= 1) {
+    if (rows == R) {
+      body.template operator()<R>(first);
+    } else {
+      with_rows<Arch, R - 1>(rows, first, body);
+    }
+  }
+}
+
+template <class Arch, class Body>
+SHEAF_INLINE void for_row_groups(std::size_t rows, Body body) {
+  const std::size_t groups = (rows + Arch::rows - 1) / Arch::rows;
+  for (std::size_t g = 0; g < groups; ++g) {
+    const std::size_t first = rows * g / groups;
+    with_rows<Arch, Arch::rows>(rows * (g + 1) / groups - first, first, body);
+  }
+}
+
+}  // namespace sheaf::kernels::cpu

@@ -1,0 +1,110 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "tensor/matrix.h"
+
+// The contract between models and backends: few fused operations in fp32. Rows are tokens, laid end
+// to end over all texts of a batch; cu_seqlens[i] .. cu_seqlens[i + 1] are the rows of text i.
+// Shapes stand in brackets. Operations never check: model and engine have checked ids, shapes and
+// sizes before. No output may overlap an input unless said.
+namespace sheaf::kernels {
+
+using tensor::MatrixSpan;
+using tensor::MatrixView;
+
+enum class Activation {
+  none,
+  gelu,  // x * Phi(x) by erf, not its tanh approximation; |error| <= 2e-7 * |x|
+};
+enum class Reduction { cls, mean, max, mean_sqrt_len, weighted_mean, last_token };
+
+// y = x W^T + b as a backend laid it out in pack_linear(); views into the packed file.
+struct Linear {
+  const float* weight = nullptr;  // packed, 64-byte aligned
+  const float* bias = nullptr;    // [outputs]
+  std::size_t inputs = 0;
+  std::size_t outputs = 0;
+};
+
+struct Norm {
+  const float* scale = nullptr;  // [columns]; gamma
+  const float* shift = nullptr;  // [columns]; beta
+  float epsilon = 0;
+};
+
+struct Embedding {
+  MatrixView words;             // [vocab, hidden]
+  MatrixView positions;         // [positions, hidden]
+  const float* type = nullptr;  // [hidden], the row of token type 0
+  Norm norm;
+};
+
+// What pooling does for one text beyond the model's own.
+struct PoolItem {
+  std::uint32_t dimensions = 0;  // cut to the first n, 1 <= n <= reductions * hidden
+  bool normalize = true;         // divide by the L2 norm (at least 1e-12) of what is left
+};
+
+struct BackendOptions {
+  int threads = 1;                                 // the calling thread included
+  std::atomic<std::uint64_t>* progress = nullptr;  // raised after every piece of work
+};
+
+// One device's operations with its threads and scratch memory. One thread calls at a time; every
+// call returns when its output is complete.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string name() const = 0;
+
+  // Floats that pack_linear() writes for a weight of this shape, a multiple of 16.
+  virtual std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const = 0;
+  // weight [outputs, inputs] -> packed, in the layout that linear() reads.
+  virtual void pack_linear(MatrixView weight, float* packed) const = 0;
+
+  // Rows that models should run through a chain of linears at a time, so that what lies between
+  // them stays in the nearest cache.
+  virtual std::size_t preferred_rows() const = 0;
+
+  // out[t] = norm(words[ids[t]] + positions[position of t in its text] + type); out [tokens,
+  // hidden]
+  virtual void embed(const Embedding& table, std::span<const std::int32_t> ids,
+                     std::span<const std::uint32_t> cu_seqlens, MatrixSpan out) = 0;
+
+  // out = activation(x W^T + b) + residual; x [n, inputs], out and residual [n, outputs]. A
+  // residual without data is none.
+  virtual void linear(MatrixView x, const Linear& weight, Activation activation,
+                      MatrixView residual, MatrixSpan out) = 0;
+
+  // Bidirectional softmax(q k^T / sqrt(head_size)) v within each text. qkv [tokens, 3 * hidden]
+  // holds q, k, v side by side, each heads * head_size wide; out [tokens, hidden].
+  virtual void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens,
+                         std::size_t heads, MatrixSpan out) = 0;
+
+  // LayerNorm of each row; out may be x. [n, columns]
+  virtual void layer_norm(MatrixView x, const Norm& norm, MatrixSpan out) = 0;
+
+  // One vector a text: the reductions over its rows side by side, cut, normalized. x [tokens,
+  // hidden], out [texts, >= reductions * hidden], of which the first item.dimensions columns of a
+  // row are meaningful.
+  virtual void pool(MatrixView x, std::span<const std::uint32_t> cu_seqlens,
+                    std::span<const Reduction> reductions, std::span<const PoolItem> items,
+                    MatrixSpan out) = 0;
+};
+
+// Every backend of this build that this processor can run, fastest first: "cpu avx512", "cpu avx2",
+// "cpu portable", "reference".
+std::vector<std::string> backend_names();
+
+// Error of kind unsupported if the name is unknown or this processor lacks its instructions.
+Result<std::unique_ptr<Backend>> make_backend(const std::string& name, BackendOptions options);
+
+}  // namespace sheaf::kernels

@@ -1,0 +1,176 @@
+#include "kernels/reference/reference.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace sheaf::kernels {
+namespace {
+
+double gelu(double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }
+
+void normalize_row(const std::vector<double>& x, const Norm& norm, float* out) {
+  const double n = static_cast<double>(x.size());
+  double mean = 0;
+  for (double value : x) mean += value / n;
+  double variance = 0;
+  for (double value : x) variance += (value - mean) * (value - mean) / n;
+  const double inverse = 1 / std::sqrt(variance + static_cast<double>(norm.epsilon));
+  for (std::size_t i = 0; i < x.size(); ++i)
+    out[i] = static_cast<float>((x[i] - mean) * inverse * norm.scale[i] + norm.shift[i]);
+}
+
+double reduce(Reduction reduction, MatrixView x, std::size_t column) {
+  const double n = static_cast<double>(x.rows);
+  double sum = 0;
+  double weighted = 0;
+  double largest = -std::numeric_limits<double>::infinity();
+  for (std::size_t t = 0; t < x.rows; ++t) {
+    const double value = x.row(t)[column];
+    sum += value;
+    weighted += value * static_cast<double>(t + 1);
+    largest = std::max(largest, value);
+  }
+  switch (reduction) {
+    case Reduction::cls:
+      return x.row(0)[column];
+    case Reduction::mean:
+      return sum / n;
+    case Reduction::max:
+      return largest;
+    case Reduction::mean_sqrt_len:
+      return sum / std::sqrt(n);
+    case Reduction::weighted_mean:
+      return weighted / (n * (n + 1) / 2);
+    case Reduction::last_token:
+      return x.row(x.rows - 1)[column];
+  }
+  return 0;
+}
+
+class Reference final : public Backend {
+ public:
+  explicit Reference(const BackendOptions& options) : progress_(options.progress) {}
+
+  std::string name() const override { return "reference"; }
+
+  std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const override {
+    return (inputs * outputs + 15) / 16 * 16;
+  }
+
+  void pack_linear(MatrixView weight, float* packed) const override {
+    for (std::size_t n = 0; n < weight.rows; ++n)
+      std::copy_n(weight.row(n), weight.columns, packed + n * weight.columns);
+  }
+
+  std::size_t preferred_rows() const override { return 64; }
+
+  void embed(const Embedding& table, std::span<const std::int32_t> ids,
+             std::span<const std::uint32_t> cu_seqlens, MatrixSpan out) override {
+    std::vector<double> row(out.columns);
+    for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text)
+      for (std::size_t t = cu_seqlens[text]; t < cu_seqlens[text + 1]; ++t) {
+        const float* word = table.words.row(static_cast<std::size_t>(ids[t]));
+        const float* position = table.positions.row(t - cu_seqlens[text]);
+        for (std::size_t i = 0; i < out.columns; ++i)
+          row[i] = double{word[i]} + position[i] + table.type[i];
+        normalize_row(row, table.norm, out.row(t));
+        advance();
+      }
+  }
+
+  void linear(MatrixView x, const Linear& weight, Activation activation, MatrixView residual,
+              MatrixSpan out) override {
+    for (std::size_t t = 0; t < x.rows; ++t) {
+      for (std::size_t n = 0; n < weight.outputs; ++n) {
+        double sum = weight.bias[n];
+        for (std::size_t k = 0; k < weight.inputs; ++k)
+          sum += double{x.row(t)[k]} * weight.weight[n * weight.inputs + k];
+        if (activation == Activation::gelu) sum = gelu(sum);
+        if (residual.data != nullptr) sum += residual.row(t)[n];
+        out.row(t)[n] = static_cast<float>(sum);
+      }
+      advance();
+    }
+  }
+
+  void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+                 MatrixSpan out) override {
+    const std::size_t hidden = out.columns;
+    const std::size_t size = hidden / heads;
+    for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text) {
+      const std::size_t first = cu_seqlens[text];
+      const MatrixView rows = qkv.slice_rows(first, cu_seqlens[text + 1] - first);
+      for (std::size_t head = 0; head < heads; ++head)
+        attend(rows.slice_columns(head * size, size),
+               rows.slice_columns(hidden + head * size, size),
+               rows.slice_columns(2 * hidden + head * size, size),
+               out.slice_rows(first, rows.rows).slice_columns(head * size, size));
+    }
+  }
+
+  void layer_norm(MatrixView x, const Norm& norm, MatrixSpan out) override {
+    for (std::size_t t = 0; t < x.rows; ++t) {
+      normalize_row({x.row(t), x.row(t) + x.columns}, norm, out.row(t));
+      advance();
+    }
+  }
+
+  void pool(MatrixView x, std::span<const std::uint32_t> cu_seqlens,
+            std::span<const Reduction> reductions, std::span<const PoolItem> items,
+            MatrixSpan out) override {
+    for (std::size_t text = 0; text < items.size(); ++text) {
+      const std::size_t first = cu_seqlens[text];
+      const MatrixView rows = x.slice_rows(first, cu_seqlens[text + 1] - first);
+      std::vector<double> vector;
+      for (Reduction reduction : reductions)
+        for (std::size_t i = 0; i < x.columns; ++i) vector.push_back(reduce(reduction, rows, i));
+      vector.resize(items[text].dimensions);
+      double squares = 0;
+      for (double value : vector) squares += value * value;
+      const double norm = items[text].normalize ? std::max(std::sqrt(squares), 1e-12) : 1;
+      for (std::size_t i = 0; i < vector.size(); ++i)
+        out.row(text)[i] = static_cast<float>(vector[i] / norm);
+      advance();
+    }
+  }
+
+ private:
+  // One head of one text; all [tokens, head_size].
+  void attend(MatrixView q, MatrixView k, MatrixView v, MatrixSpan out) {
+    const double scale = 1 / std::sqrt(static_cast<double>(q.columns));
+    std::vector<double> weights(k.rows);
+    for (std::size_t t = 0; t < q.rows; ++t) {
+      double largest = -std::numeric_limits<double>::infinity();
+      for (std::size_t s = 0; s < k.rows; ++s) {
+        double score = 0;
+        for (std::size_t i = 0; i < q.columns; ++i) score += double{q.row(t)[i]} * k.row(s)[i];
+        weights[s] = score * scale;
+        largest = std::max(largest, weights[s]);
+      }
+      double sum = 0;
+      for (double& weight : weights) sum += weight = std::exp(weight - largest);
+      for (std::size_t i = 0; i < v.columns; ++i) {
+        double value = 0;
+        for (std::size_t s = 0; s < v.rows; ++s) value += weights[s] / sum * v.row(s)[i];
+        out.row(t)[i] = static_cast<float>(value);
+      }
+      advance();
+    }
+  }
+
+  void advance() {
+    if (progress_ != nullptr) progress_->fetch_add(1, std::memory_order_relaxed);
+  }
+
+  std::atomic<std::uint64_t>* progress_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_reference_backend(const BackendOptions& options) {
+  return std::make_unique<Reference>(options);
+}
+
+}  // namespace sheaf::kernels

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/mapping.h"
+#include "base/result.h"
+#include "model/spec/spec.h"
+
+// The file that pack() writes and every replica maps: weights laid out for one backend, and all
+// that is needed to run them. [64-byte header][JSON: backend, spec, tensors][tensors of floats,
+// each at a multiple of 64 bytes]
+namespace sheaf::model {
+
+struct PackedTensor {
+  std::string name;
+  std::uint64_t rows = 0;
+  std::uint64_t columns = 0;
+  std::uint64_t floats = 0;  // stored, >= rows * columns: panels are padded
+  std::uint64_t offset = 0;  // bytes from the start of the tensors
+};
+
+// A tensor to be written and who writes it into its `floats` zeroed floats.
+struct PackedTensorSource {
+  PackedTensor tensor;
+  std::function<void(float*)> fill;
+};
+
+// Writes the file into the empty `fd`, growing it. The spec must satisfy check_limits().
+Status write_packed_file(int fd, const ModelSpec& spec, const std::string& backend,
+                         std::vector<PackedTensorSource> tensors);
+
+// The file, mapped and checked: nothing in it leads outside. The weights themselves are not looked
+// at.
+class PackedFile {
+ public:
+  static Result<PackedFile> open(Mapping mapping);
+
+  const ModelSpec& spec() const { return spec_; }
+  const std::string& backend() const { return backend_; }
+  // The tensor's floats, or an error if it is absent or of another shape.
+  Result<const float*> find(std::string_view name, std::uint64_t rows, std::uint64_t columns,
+                            std::uint64_t floats) const;
+
+ private:
+  PackedFile() = default;
+  Mapping mapping_;
+  std::size_t data_begin_ = 0;
+  ModelSpec spec_;
+  std::string backend_;
+  std::vector<PackedTensor> tensors_;  // by name
+};
+
+}  // namespace sheaf::model

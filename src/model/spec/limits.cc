@@ -1,0 +1,33 @@
+#include "model/spec/limits.h"
+
+#include <fmt/core.h>
+
+namespace sheaf::model {
+
+Status check_limits(const ModelSpec& spec, const std::string& file) {
+  const auto refuse = [&file](const char* field, std::uint64_t value) -> Status {
+    return Error{ErrorCode::corrupt,
+                 fmt::format("{}: field '{}' cannot be {}", file, field, value)};
+  };
+  const auto outside = [](std::uint32_t value, std::uint32_t high) {
+    return value < 1 || value > high;
+  };
+  if (outside(spec.hidden_size, kMaxHidden)) return refuse("hidden_size", spec.hidden_size);
+  if (outside(spec.layers, kMaxLayers)) return refuse("num_hidden_layers", spec.layers);
+  if (outside(spec.heads, spec.hidden_size)) return refuse("num_attention_heads", spec.heads);
+  if (spec.hidden_size % spec.heads != 0 || spec.head_size != spec.hidden_size / spec.heads)
+    return refuse("num_attention_heads", spec.heads);
+  if (outside(spec.intermediate_size, kMaxIntermediate))
+    return refuse("intermediate_size", spec.intermediate_size);
+  if (outside(spec.vocab_size, kMaxVocab)) return refuse("vocab_size", spec.vocab_size);
+  if (outside(spec.type_vocab_size, kMaxVocab))
+    return refuse("type_vocab_size", spec.type_vocab_size);
+  if (outside(spec.positions, kMaxPositions))
+    return refuse("max_position_embeddings", spec.positions);
+  if (outside(spec.max_length, spec.positions)) return refuse("max_seq_length", spec.max_length);
+  if (spec.pooling.empty() || spec.dimensions != spec.hidden_size * spec.pooling.size())
+    return refuse("dimensions", spec.dimensions);
+  return {};
+}
+
+}  // namespace sheaf::model

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "model/spec/spec.h"
+
+namespace sheaf::model {
+
+// Far above every model that exists, and low enough that products of two sizes fit 64 bits with
+// room to spare.
+constexpr std::uint32_t kMaxHidden = 1u << 16;
+constexpr std::uint32_t kMaxIntermediate = 1u << 20;
+constexpr std::uint32_t kMaxLayers = 1u << 10;
+constexpr std::uint32_t kMaxVocab = 1u << 24;
+constexpr std::uint32_t kMaxPositions = 1u << 20;
+
+// Whether the numbers of a description agree with each other; what the engine then relies on.
+// Errors name `file` and the field.
+Status check_limits(const ModelSpec& spec, const std::string& file);
+
+}  // namespace sheaf::model

@@ -1,0 +1,35 @@
+#include "model/spec/spec_json.h"
+
+#include "model/spec/json_file.h"
+#include "model/spec/limits.h"
+
+namespace sheaf::model {
+
+NLOHMANN_JSON_SERIALIZE_ENUM(Architecture, {{Architecture::bert, "bert"}})
+NLOHMANN_JSON_SERIALIZE_ENUM(Pooling, {{Pooling::cls, "cls"},
+                                       {Pooling::mean, "mean"},
+                                       {Pooling::max, "max"},
+                                       {Pooling::mean_sqrt_len, "mean_sqrt_len"},
+                                       {Pooling::weighted_mean, "weighted_mean"},
+                                       {Pooling::last_token, "last_token"}})
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModelSpec, architecture, model_type, hidden_size, layers, heads,
+                                   head_size, intermediate_size, vocab_size, type_vocab_size,
+                                   positions, norm_epsilon, activation, pooling, normalize,
+                                   dimensions, max_length, do_lower_case, prompts,
+                                   default_prompt_name, weights_dtype, parameter_count,
+                                   weights_bytes_fp32)
+
+std::string to_json(const ModelSpec& spec) { return nlohmann::json(spec).dump(); }
+
+Result<ModelSpec> spec_from_json(std::string_view text, const std::string& file) {
+  SHEAF_ASSIGN(const nlohmann::json root, parse_json(text, file));
+  try {
+    ModelSpec spec = root.get<ModelSpec>();
+    SHEAF_TRY(check_limits(spec, file));
+    return spec;
+  } catch (const nlohmann::json::exception& error) {
+    return Error{ErrorCode::corrupt, file + ": model description: " + error.what()};
+  }
+}
+
+}  // namespace sheaf::model

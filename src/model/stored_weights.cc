@@ -1,0 +1,126 @@
+#include "model/stored_weights.h"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <bit>
+#include <cstring>
+#include <utility>
+
+#include "model/packed_weights.h"
+#include "tensor/dtype.h"
+
+namespace sheaf::model {
+namespace {
+
+using tensor::DType;
+
+float from_bf16(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
+
+float from_f16(std::uint16_t bits) {
+  const std::uint32_t sign = (std::uint32_t{bits} & 0x8000) << 16;
+  const std::uint32_t rest = std::uint32_t{bits} & 0x7fff;
+  if (rest >= 0x7c00) return std::bit_cast<float>(sign | 0x7f800000 | (rest & 0x3ff) << 13);
+  // Shifted into place the exponent is 112 too small; the product corrects it for subnormal numbers
+  // too.
+  const float magnitude = std::bit_cast<float>(rest << 13) * 0x1p112f;
+  return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
+}
+
+template <float (*convert)(std::uint16_t)>
+void widen(const std::byte* from, std::size_t count, float* out) {
+  for (std::size_t i = 0; i < count; ++i) {
+    std::uint16_t bits = 0;  // tensors need not be aligned in the file
+    std::memcpy(&bits, from + i * sizeof bits, sizeof bits);
+    out[i] = convert(bits);
+  }
+}
+
+}  // namespace
+
+StoredWeights::StoredWeights(Mapping file, TensorTable table, std::string path)
+    : file_(std::move(file)), table_(std::move(table)), path_(std::move(path)) {
+  if (table_.find("bert.embeddings.word_embeddings.weight") != nullptr) prefix_ = "bert.";
+}
+
+Result<StoredWeights> StoredWeights::open(const std::string& path) {
+  SHEAF_ASSIGN(Mapping file, Mapping::map_file(path));
+  SHEAF_ASSIGN(TensorTable table, TensorTable::parse(std::as_const(file).bytes(), path));
+  return StoredWeights(std::move(file), std::move(table), path);
+}
+
+const TensorEntry* StoredWeights::need(const std::string& name, const std::string& old_name,
+                                       std::vector<std::uint64_t> shape) {
+  const TensorEntry* entry = table_.find(prefix_ + name);
+  if (entry == nullptr && !old_name.empty()) entry = table_.find(prefix_ + old_name);
+  const auto refuse = [&](const std::string& complaint) -> const TensorEntry* {
+    keep_first(
+        {ErrorCode::corrupt, fmt::format("{}: tensor '{}' {}", path_, prefix_ + name, complaint)});
+    return nullptr;
+  };
+  if (entry == nullptr) return refuse("is missing");
+  if (entry->shape != shape)
+    return refuse(fmt::format("has shape [{}] where config.json says [{}]",
+                              fmt::join(entry->shape, ", "), fmt::join(shape, ", ")));
+  if (entry->dtype != "F32" && entry->dtype != "F16" && entry->dtype != "BF16")
+    return refuse(fmt::format("has dtype {}; taken are F32, F16, BF16", entry->dtype));
+  return entry;
+}
+
+void StoredWeights::read(const TensorEntry& entry, float* out) const {
+  const std::byte* from = file_.data() + entry.begin;
+  const std::uint64_t count = table_.element_count(entry);
+  if (entry.dtype == "F32") std::memcpy(out, from, entry.bytes);
+  if (entry.dtype == "F16") widen<from_f16>(from, count, out);
+  if (entry.dtype == "BF16") widen<from_bf16>(from, count, out);
+}
+
+void StoredWeights::plan_copy(const std::string& name, const TensorEntry* entry, std::size_t rows,
+                              std::size_t columns) {
+  if (entry == nullptr) return;
+  tensors_.push_back({{.name = name, .rows = rows, .columns = columns, .floats = rows * columns},
+                      [this, entry](float* out) { read(*entry, out); }});
+}
+
+kernels::Linear StoredWeights::linear(std::initializer_list<std::string> parts, std::size_t inputs,
+                                      std::size_t outputs) {
+  std::vector<const TensorEntry*> weights;
+  std::vector<const TensorEntry*> biases;
+  const std::size_t part_outputs = outputs / parts.size();
+  for (const std::string& part : parts) {
+    weights.push_back(need(part + ".weight", "", {part_outputs, inputs}));
+    biases.push_back(need(part + ".bias", "", {part_outputs}));
+  }
+  if (!status().ok()) return {};
+  const std::string name = packed_name(parts);
+  tensors_.push_back({{.name = name + ".weight",
+                       .rows = outputs,
+                       .columns = inputs,
+                       .floats = backend_->packed_floats(inputs, outputs)},
+                      [this, weights, inputs, outputs, part_outputs](float* out) {
+                        std::vector<float> whole(outputs * inputs);
+                        for (std::size_t i = 0; i < weights.size(); ++i)
+                          read(*weights[i], whole.data() + i * part_outputs * inputs);
+                        backend_->pack_linear({whole.data(), outputs, inputs}, out);
+                      }});
+  tensors_.push_back({{.name = name + ".bias", .rows = 1, .columns = outputs, .floats = outputs},
+                      [this, biases, part_outputs](float* out) {
+                        for (std::size_t i = 0; i < biases.size(); ++i)
+                          read(*biases[i], out + i * part_outputs);
+                      }});
+  return {};
+}
+
+kernels::Norm StoredWeights::norm(const std::string& name, std::size_t columns, float /*epsilon*/) {
+  plan_copy(name + ".weight", need(name + ".weight", name + ".gamma", {columns}), 1, columns);
+  plan_copy(name + ".bias", need(name + ".bias", name + ".beta", {columns}), 1, columns);
+  return {};
+}
+
+tensor::MatrixView StoredWeights::table(const std::string& name, std::size_t rows,
+                                        std::size_t columns) {
+  plan_copy(name + ".weight", need(name + ".weight", "", {rows, columns}), rows, columns);
+  return {};
+}
+
+}  // namespace sheaf::model

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <initializer_list>
+#include <string>
+
+#include "base/result.h"
+#include "kernels/ops.h"
+
+namespace sheaf::model {
+
+// Where an architecture's constructor gets its weights by name. The same constructor runs twice:
+// over the stored file, to learn what to pack, and over the packed file, to bind. What cannot be
+// had comes back as views without data, and the first reason is kept in status().
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+
+  // Layers "<part>.weight" [outputs / parts, inputs] and "<part>.bias", stacked into one product.
+  virtual kernels::Linear linear(std::initializer_list<std::string> parts, std::size_t inputs,
+                                 std::size_t outputs) = 0;
+  // "<name>.weight" and "<name>.bias" [columns]; older files call them gamma and beta.
+  virtual kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon) = 0;
+  // "<name>.weight" [rows, columns]
+  virtual tensor::MatrixView table(const std::string& name, std::size_t rows,
+                                   std::size_t columns) = 0;
+
+  const Status& status() const { return status_; }
+
+ protected:
+  void keep_first(Error error) {
+    if (status_.ok()) status_ = std::move(error);
+  }
+
+ private:
+  Status status_;
+};
+
+}  // namespace sheaf::model
