@@ -1,0 +1,42 @@
+# What `make install` and the packages hold. scripts/package.sh makes the packages.
+include(GNUInstallDirs)
+
+# The .tar.gz brings its libraries in lib/sheaf. RPATH rather than RUNPATH: it also holds for libraries that need
+# libraries. Elsewhere the folder does not exist and the system's are used.
+set(installed_programs)
+foreach(program sheaf sheaf-replica)
+  if(TARGET ${program})
+    set_target_properties(${program} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/sheaf")
+    target_link_options(${program} PRIVATE -Wl,--disable-new-dtags)
+    list(APPEND installed_programs ${program})
+  endif()
+endforeach()
+install(TARGETS ${installed_programs} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(FILES README.md ARCHITECTURE.md DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)
+install(FILES deploy/sheaf.yaml DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples OPTIONAL)
+install(FILES deploy/sheaf.service DESTINATION lib/systemd/system)
+
+# The configuration in force belongs to the machine: packages bring it as a conffile, `make install` does not touch it.
+install(FILES deploy/sheaf.yaml DESTINATION /etc/sheaf COMPONENT configuration EXCLUDE_FROM_ALL OPTIONAL)
+
+set(CPACK_PACKAGE_NAME sheaf)
+set(CPACK_PACKAGE_VENDOR "The sheaf developers")
+set(CPACK_PACKAGE_CONTACT "The sheaf developers <sheaf@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Serves embedding models from many replicas behind one endpoint")
+set(CPACK_PACKAGE_DESCRIPTION
+    "sheaf packs many copies of an embedding model onto the processor cores of a machine, serves them behind one HTTP and "
+    "gRPC endpoint, and loses no request when one of them dies.")
+string(REPLACE ";" "" CPACK_PACKAGE_DESCRIPTION "${CPACK_PACKAGE_DESCRIPTION}")
+set(CPACK_PACKAGE_DIRECTORY ${CMAKE_BINARY_DIR}/../package)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_COMPONENTS_ALL Unspecified configuration)
+set(CPACK_COMPONENTS_GROUPING ALL_COMPONENTS_IN_ONE)
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_DEPENDS ca-certificates)
+set(CPACK_DEBIAN_PACKAGE_SECTION net)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${CMAKE_SOURCE_DIR}/deploy/debian/conffiles
+    ${CMAKE_SOURCE_DIR}/deploy/debian/postinst ${CMAKE_SOURCE_DIR}/deploy/debian/prerm)
+include(CPack)
