@@ -1,0 +1,251 @@
+#include "tokenizer/pipeline.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/utf8.h"
+#include "tokenizer/unicode.h"
+
+namespace sheaf::tokenizer {
+
+// What the stages write on the way, kept between texts so that a text costs no allocation.
+struct Pipeline::Scratch {
+  std::vector<Segment> raw_segments;
+  std::vector<Segment> normalized_segments;
+  std::vector<Piece> pieces;
+  TextBuffer normalized;
+};
+
+namespace {
+
+// Scratch that a huge text has grown is given back rather than kept by every thread.
+constexpr std::size_t kKeptBytesMax = 1 << 20;
+
+// The part of `count` items that a limit leaves: [first, second).
+std::pair<std::size_t, std::size_t> kept_range(std::size_t count, std::size_t limit, Side cut) {
+  if (count <= limit) return {0, count};
+  if (cut == Side::left) return {count - limit, count};
+  return {0, limit};
+}
+
+// Keeps of items[from, end) what kept_range says.
+template <class Item>
+void truncate(std::vector<Item>& items, std::size_t from, std::size_t limit, Side cut) {
+  const auto [first, last] = kept_range(items.size() - from, limit, cut);
+  const auto begin = items.begin() + static_cast<std::ptrdiff_t>(from);
+  items.erase(begin + static_cast<std::ptrdiff_t>(last), items.end());
+  items.erase(begin, begin + static_cast<std::ptrdiff_t>(first));
+}
+
+// Puts special tokens around the items from `from` on, cutting these so that all together keep the limit.
+// Where not even the special tokens do, they are cut too. Returns how many items there were without limit.
+template <class Item, class MakeSpecial>
+std::size_t finish(std::vector<Item>& items, std::size_t from, const EncodeOptions& options,
+                   const PostProcessor& post_processor, MakeSpecial make_special) {
+  const std::size_t special = options.add_special_tokens ? post_processor.size() : 0;
+  const std::size_t total = items.size() - from + special;
+  const std::size_t limit = options.max_tokens == 0 ? total : options.max_tokens;
+  truncate(items, from, limit - std::min(limit, special), options.truncation_side);
+  if (!options.add_special_tokens) return total;
+  std::vector<Item> before;
+  for (const SpecialToken& token : post_processor.before) before.push_back(make_special(token));
+  items.insert(items.begin() + static_cast<std::ptrdiff_t>(from), before.begin(), before.end());
+  for (const SpecialToken& token : post_processor.after) items.push_back(make_special(token));
+  truncate(items, from, limit, options.truncation_side);
+  return total;
+}
+
+}  // namespace
+
+std::size_t Pipeline::encode(std::string_view text, const EncodeOptions& options,
+                             std::vector<std::int32_t>& ids) const {
+  thread_local Scratch scratch;
+  const std::size_t from = ids.size();
+  if (find_invalid_utf8(text) == std::string_view::npos) {
+    encode_text(text, scratch, ids);
+  } else {
+    encode_text(unicode::replace_invalid_utf8(text), scratch, ids);
+  }
+  if (scratch.normalized.capacity() > kKeptBytesMax) scratch = Scratch{};
+  return finish(ids, from, options, stages_.post_processor, [](const SpecialToken& t) { return t.id; });
+}
+
+void Pipeline::encode_text(std::string_view text, Scratch& scratch, std::vector<std::int32_t>& ids) const {
+  scratch.raw_segments.clear();
+  stages_.added_tokens.split_raw(text, scratch.raw_segments);
+  for (const Segment& segment : scratch.raw_segments) {
+    if (segment.added_id >= 0) {
+      ids.push_back(segment.added_id);
+    } else {
+      encode_unnormalized(segment.place.of(text), scratch, ids);
+    }
+  }
+}
+
+void Pipeline::encode_unnormalized(std::string_view text, Scratch& scratch,
+                                   std::vector<std::int32_t>& ids) const {
+  if (stages_.normalizer) {
+    stages_.normalizer->normalize(text, scratch.normalized);
+    text = scratch.normalized.view();
+  }
+  scratch.normalized_segments.clear();
+  stages_.added_tokens.split_normalized(text, scratch.normalized_segments);
+  for (const Segment& segment : scratch.normalized_segments) {
+    if (segment.added_id >= 0) {
+      ids.push_back(segment.added_id);
+    } else {
+      encode_normalized(segment.place.of(text), scratch, ids);
+    }
+  }
+}
+
+void Pipeline::encode_normalized(std::string_view text, Scratch& scratch,
+                                 std::vector<std::int32_t>& ids) const {
+  scratch.pieces.clear();
+  if (stages_.pre_tokenizer) {
+    stages_.pre_tokenizer->split(text, scratch.pieces);
+  } else {
+    scratch.pieces.push_back({0, text.size()});
+  }
+  stages_.model->encode(text, scratch.pieces, ids);
+}
+
+std::vector<Token> Pipeline::encode_tokens(std::string_view text, const EncodeOptions& options) const {
+  std::vector<Token> tokens;
+  if (find_invalid_utf8(text) == std::string_view::npos) {
+    tokens = place_text(text);
+  } else {
+    std::vector<std::size_t> offsets;
+    tokens = place_text(unicode::replace_invalid_utf8(text, &offsets));
+    for (Token& token : tokens) {
+      token.start = static_cast<std::int64_t>(offsets[static_cast<std::size_t>(token.start)]);
+      token.stop = static_cast<std::int64_t>(offsets[static_cast<std::size_t>(token.stop)]);
+    }
+  }
+  finish(tokens, 0, options, stages_.post_processor,
+         [](const SpecialToken& t) { return Token{.id = t.id, .text = t.text, .special = true}; });
+  return tokens;
+}
+
+std::vector<Token> Pipeline::place_text(std::string_view text) const {
+  std::vector<Segment> segments;
+  stages_.added_tokens.split_raw(text, segments);
+  std::vector<Token> tokens;
+  for (const Segment& segment : segments) {
+    const std::string_view part = segment.place.of(text);
+    if (segment.added_id < 0) {
+      place_unnormalized(part, segment.place.begin, tokens);
+    } else {
+      tokens.push_back({segment.added_id, std::string(part), false,
+                        static_cast<std::int64_t>(segment.place.begin),
+                        static_cast<std::int64_t>(segment.place.end)});
+    }
+  }
+  return tokens;
+}
+
+// The tokens of text that begins `offset` bytes into the whole.
+void Pipeline::place_unnormalized(std::string_view text, std::size_t offset,
+                                  std::vector<Token>& tokens) const {
+  AlignedText aligned;
+  if (stages_.normalizer) {
+    aligned = stages_.normalizer->normalize_aligned(text);
+  } else {
+    for (const char* p = text.data(); p < text.data() + text.size();) {
+      const auto begin = static_cast<std::size_t>(p - text.data());
+      const unicode::CodePoint c = unicode::decode_utf8(p);
+      aligned.append(c, {begin, static_cast<std::size_t>(p - text.data())});
+    }
+  }
+  const std::string_view normalized = aligned.text;
+  const auto add = [&](std::int32_t id, std::string_view token_text, Piece place) {
+    tokens.push_back({id, std::string(token_text), false,
+                      static_cast<std::int64_t>(offset + aligned.origins[place.begin].begin),
+                      static_cast<std::int64_t>(offset + aligned.origins[place.end - 1].end)});
+  };
+  std::vector<Segment> segments;
+  stages_.added_tokens.split_normalized(normalized, segments);
+  for (const Segment& segment : segments) {
+    const std::string_view part = segment.place.of(normalized);
+    if (segment.added_id >= 0) {
+      add(segment.added_id, part, segment.place);
+      continue;
+    }
+    std::vector<Piece> pieces;
+    if (stages_.pre_tokenizer) {
+      stages_.pre_tokenizer->split(part, pieces);
+    } else {
+      pieces.push_back({0, part.size()});
+    }
+    std::vector<PlacedId> placed;
+    stages_.model->encode_placed(part, pieces, placed);
+    for (const PlacedId& p : placed) {
+      add(p.id, stages_.model->vocabulary().token_of(p.id).value_or(""),
+          {segment.place.begin + p.place.begin, segment.place.begin + p.place.end});
+    }
+  }
+}
+
+std::optional<std::string_view> Pipeline::text_of(std::int32_t id) const {
+  if (const AddedToken* added = stages_.added_tokens.find(id)) return added->shown;
+  return stages_.model->vocabulary().token_of(id);
+}
+
+Result<std::string> Pipeline::decode(const std::vector<std::int32_t>& ids, bool skip_special_tokens) const {
+  std::vector<std::string_view> tokens;
+  for (const std::int32_t id : ids) {
+    const std::optional<std::string_view> text = text_of(id);
+    if (!text) {
+      return Error{ErrorCode::invalid_argument,
+                   fmt::format("token id {} is not in the vocabulary of {} ids", id, vocab_size())};
+    }
+    const AddedToken* added = stages_.added_tokens.find(id);
+    if (skip_special_tokens && added != nullptr && added->skipped) continue;
+    tokens.push_back(*text);
+  }
+  if (stages_.decoder) return stages_.decoder->decode(tokens);
+  return fmt::format("{}", fmt::join(tokens, " "));
+}
+
+std::size_t Pipeline::vocab_size() const {
+  return std::max(stages_.model->vocabulary().id_end(), stages_.added_tokens.id_end());
+}
+
+Result<std::shared_ptr<const Tokenizer>> Pipeline::parse(const JsonField& document) {
+  SHEAF_ASSIGN(const std::optional<JsonField> version, document.find("version"));
+  if (version) {
+    SHEAF_ASSIGN(const std::string_view text, version->string());
+    if (text != "1.0") return version->error(fmt::format("must be \"1.0\", is {}", quoted(text)));
+  }
+  Stages stages;
+  SHEAF_ASSIGN(const std::optional<JsonField> normalizer, document.find("normalizer"));
+  if (normalizer) {
+    SHEAF_ASSIGN(stages.normalizer, Normalizer::parse(*normalizer));
+  }
+  SHEAF_ASSIGN(const std::optional<JsonField> pre_tokenizer, document.find("pre_tokenizer"));
+  if (pre_tokenizer) {
+    SHEAF_ASSIGN(stages.pre_tokenizer, PreTokenizer::parse(*pre_tokenizer));
+  }
+  SHEAF_ASSIGN(const JsonField model, document.get("model"));
+  SHEAF_ASSIGN(stages.model, Model::parse(model));
+  const Vocabulary& vocabulary = stages.model->vocabulary();
+  SHEAF_ASSIGN(const std::optional<JsonField> added, document.find("added_tokens"));
+  if (added) {
+    SHEAF_ASSIGN(stages.added_tokens, AddedTokens::parse(*added, vocabulary, stages.normalizer.get()));
+  }
+  SHEAF_ASSIGN(const std::optional<JsonField> post_processor, document.find("post_processor"));
+  if (post_processor) {
+    const auto is_known = [&](std::int32_t id) {
+      return vocabulary.token_of(id) || stages.added_tokens.find(id) != nullptr;
+    };
+    SHEAF_ASSIGN(stages.post_processor, PostProcessor::parse(*post_processor, is_known));
+  }
+  SHEAF_ASSIGN(const std::optional<JsonField> decoder, document.find("decoder"));
+  if (decoder) {
+    SHEAF_ASSIGN(stages.decoder, Decoder::parse(*decoder));
+  }
+  return std::shared_ptr<const Tokenizer>(std::make_shared<Pipeline>(std::move(stages)));
+}
+
+}  // namespace sheaf::tokenizer

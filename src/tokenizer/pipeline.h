@@ -1,0 +1,52 @@
+#pragma once
+
+#include <memory>
+
+#include "tokenizer/added_tokens.h"
+#include "tokenizer/decoder.h"
+#include "tokenizer/model.h"
+#include "tokenizer/normalizer.h"
+#include "tokenizer/post_processor.h"
+#include "tokenizer/pre_tokenizer.h"
+#include "tokenizer/tokenizer.h"
+
+namespace sheaf::tokenizer {
+
+// The tokenizer that a tokenizer.json describes: its stages, composed. A text is cut at raw added tokens;
+// what lies between is normalized, cut at normalized added tokens, split into pieces and given to the model.
+class Pipeline final : public Tokenizer {
+ public:
+  struct Stages {
+    std::unique_ptr<const Normalizer> normalizer;       // null: text stays as it is
+    std::unique_ptr<const PreTokenizer> pre_tokenizer;  // null: all text is one piece
+    std::unique_ptr<const Model> model;                 // never null
+    std::unique_ptr<const Decoder> decoder;             // null: tokens are joined by spaces
+    AddedTokens added_tokens;
+    PostProcessor post_processor;
+  };
+  explicit Pipeline(Stages stages) : stages_(std::move(stages)) {}
+  // `field` is the whole document.
+  static Result<std::shared_ptr<const Tokenizer>> parse(const JsonField& field);
+
+  std::size_t encode(std::string_view text, const EncodeOptions& options,
+                     std::vector<std::int32_t>& ids) const override;
+  std::vector<Token> encode_tokens(std::string_view text, const EncodeOptions& options) const override;
+  Result<std::string> decode(const std::vector<std::int32_t>& ids, bool skip_special_tokens) const override;
+  std::size_t vocab_size() const override;
+  std::size_t special_tokens_added() const override { return stages_.post_processor.size(); }
+
+ private:
+  struct Scratch;
+
+  void encode_text(std::string_view text, Scratch& scratch, std::vector<std::int32_t>& ids) const;
+  void encode_unnormalized(std::string_view text, Scratch& scratch, std::vector<std::int32_t>& ids) const;
+  void encode_normalized(std::string_view text, Scratch& scratch, std::vector<std::int32_t>& ids) const;
+
+  std::vector<Token> place_text(std::string_view text) const;
+  void place_unnormalized(std::string_view text, std::size_t offset, std::vector<Token>& tokens) const;
+  std::optional<std::string_view> text_of(std::int32_t id) const;
+
+  Stages stages_;
+};
+
+}  // namespace sheaf::tokenizer

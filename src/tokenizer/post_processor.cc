@@ -1,0 +1,15 @@
+#include "tokenizer/post_processor.h"
+
+#include "tokenizer/bert_processing.h"
+#include "tokenizer/template_processing.h"
+
+namespace sheaf::tokenizer {
+
+Result<PostProcessor> PostProcessor::parse(const JsonField& field, const IsKnownId& is_known) {
+  SHEAF_ASSIGN(const std::string_view type, field.string("type"));
+  if (type == "TemplateProcessing") return parse_template_processing(field, is_known);
+  if (type == "BertProcessing") return parse_bert_processing(field, is_known);
+  return field.unknown_type(type, "TemplateProcessing, BertProcessing");
+}
+
+}  // namespace sheaf::tokenizer

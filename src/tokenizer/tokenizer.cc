@@ -1,0 +1,31 @@
+#include "tokenizer/tokenizer.h"
+
+#include <fmt/format.h>
+#include <simdjson.h>
+
+
+#include "base/mapping.h"
+#include "tokenizer/json_field.h"
+#include "tokenizer/pipeline.h"
+
+namespace sheaf::tokenizer {
+
+Result<std::shared_ptr<const Tokenizer>> Tokenizer::parse(std::string_view json) {
+  // simdjson neither recurses nor lets nesting go deeper than its limit of 1,024.
+  simdjson::dom::parser parser;
+  simdjson::dom::element document;
+  if (const auto failure = parser.parse(json.data(), json.size()).get(document)) {
+    return Error{ErrorCode::corrupt,
+                 fmt::format("tokenizer.json: not valid JSON: {}", simdjson::error_message(failure))};
+  }
+  return Pipeline::parse(JsonField(document, ""));
+}
+
+Result<std::shared_ptr<const Tokenizer>> Tokenizer::load(const std::string& path) {
+  SHEAF_ASSIGN(const Mapping file, Mapping::map_file(path));
+  auto tokenizer = parse({reinterpret_cast<const char*>(file.data()), file.size()});
+  if (!tokenizer.ok()) tokenizer.error().message = fmt::format("{}: {}", path, tokenizer.error().message);
+  return tokenizer;
+}
+
+}  // namespace sheaf::tokenizer
