@@ -14,7 +14,8 @@ namespace {
 
 // Some value that two of `tokens` share.
 template <class Value>
-std::optional<Value> shared_value(const std::vector<AddedToken>& tokens, Value (*value)(const AddedToken&)) {
+std::optional<Value> shared_value(const std::vector<AddedToken>& tokens,
+                                  Value (*value)(const AddedToken&)) {
   std::set<Value> seen;
   for (const AddedToken& token : tokens) {
     if (!seen.insert(value(token)).second) return value(token);
@@ -23,7 +24,8 @@ std::optional<Value> shared_value(const std::vector<AddedToken>& tokens, Value (
 }
 
 bool is_single_word(std::string_view text, std::size_t begin, std::size_t end) {
-  return !unicode::ends_with_word(text.substr(0, begin)) && !unicode::starts_with_word(text.substr(end));
+  return !unicode::ends_with_word(text.substr(0, begin)) &&
+         !unicode::starts_with_word(text.substr(end));
 }
 
 }  // namespace
@@ -42,11 +44,12 @@ Result<AddedToken> AddedTokens::parse_token(const JsonField& field) {
 }
 
 Status AddedTokens::check_twins(const JsonField& field) const {
-  const auto id = shared_value<std::int32_t>(tokens_, [](const AddedToken& token) { return token.id; });
+  const auto id =
+      shared_value<std::int32_t>(tokens_, [](const AddedToken& token) { return token.id; });
   if (id) return field.error(fmt::format("the id {} is given to two tokens", *id));
   const auto content = shared_value<std::string_view>(
       tokens_, [](const AddedToken& token) { return std::string_view(token.content); });
-  if (content) return field.error(fmt::format("{} appears twice", quoted(*content)));
+  if (content) return field.error(fmt::format("{} appears twice", in_quotes(*content)));
   return {};
 }
 
@@ -73,7 +76,8 @@ Result<AddedTokens> AddedTokens::parse(const JsonField& field, const Vocabulary&
     normalizer->normalize(token.content, normalized);
     token.shown = normalized.view();
     if (token.shown.empty()) {
-      return field.error(fmt::format("nothing is left of {} once normalized", quoted(token.content)));
+      return field.error(
+          fmt::format("nothing is left of {} once normalized", in_quotes(token.content)));
     }
   }
   for (AddedToken& token : result.tokens_) token.skipped = special.contains(token.shown);
@@ -81,7 +85,8 @@ Result<AddedTokens> AddedTokens::parse(const JsonField& field, const Vocabulary&
   SHEAF_TRY(result.check_twins(field));
   std::sort(result.tokens_.begin(), result.tokens_.end(),
             [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
-  if (!result.raw_.build(result.tokens_, false) || !result.normalized_.build(result.tokens_, true)) {
+  if (!result.raw_.build(result.tokens_, false) ||
+      !result.normalized_.build(result.tokens_, true)) {
     return field.error("two tokens are the same once normalized, or all are too long");
   }
   return result;
@@ -91,7 +96,8 @@ Result<AddedTokens> AddedTokens::parse(const JsonField& field, const Vocabulary&
 bool AddedTokens::Finder::build(const std::vector<AddedToken>& tokens, bool normalized) {
   std::vector<ByteTrie::Entry> entries;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i].normalized == normalized) entries.push_back({tokens[i].shown, static_cast<std::int32_t>(i)});
+    if (tokens[i].normalized == normalized)
+      entries.push_back({tokens[i].shown, static_cast<std::int32_t>(i)});
   }
   if (entries.empty()) return true;
   std::sort(entries.begin(), entries.end(),
@@ -100,7 +106,8 @@ bool AddedTokens::Finder::build(const std::vector<AddedToken>& tokens, bool norm
       entries.begin(), entries.end(),
       [](const ByteTrie::Entry& a, const ByteTrie::Entry& b) { return a.key == b.key; });
   if (twin != entries.end()) return false;
-  for (const ByteTrie::Entry& entry : entries) is_first_[static_cast<unsigned char>(entry.key[0])] = true;
+  for (const ByteTrie::Entry& entry : entries)
+    is_first_[static_cast<unsigned char>(entry.key[0])] = true;
   if (std::count(is_first_.begin(), is_first_.end(), true) == 1) {
     only_first_ = static_cast<unsigned char>(entries[0].key[0]);
   }
@@ -129,9 +136,11 @@ std::optional<AddedTokens::Finder::Match> AddedTokens::Finder::next(
   }
 }
 
-void AddedTokens::split(std::string_view text, const Finder& finder, std::vector<Segment>& segments) const {
+void AddedTokens::split(std::string_view text, const Finder& finder,
+                        std::vector<Segment>& segments) const {
   std::size_t done = 0;  // text before this is in `segments`
-  std::size_t at = 0;    // where to look on: behind the match, not behind the white space it swallowed
+  std::size_t at =
+      0;  // where to look on: behind the match, not behind the white space it swallowed
   while (const auto match = finder.next(text, at, tokens_)) {
     at = match->end;
     const AddedToken& token = *match->token;
@@ -150,8 +159,9 @@ void AddedTokens::split(std::string_view text, const Finder& finder, std::vector
 }
 
 const AddedToken* AddedTokens::find(std::int32_t id) const {
-  const auto found = std::lower_bound(tokens_.begin(), tokens_.end(), id,
-                                      [](const AddedToken& token, std::int32_t v) { return token.id < v; });
+  const auto found =
+      std::lower_bound(tokens_.begin(), tokens_.end(), id,
+                       [](const AddedToken& token, std::int32_t v) { return token.id < v; });
   return found != tokens_.end() && found->id == id ? &*found : nullptr;
 }
 

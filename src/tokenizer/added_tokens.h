@@ -34,16 +34,19 @@ struct Segment {
   std::int32_t added_id = -1;  // -1: ordinary text
 };
 
-// Tokens that are found in the text before the model sees it, the longest at the leftmost place. Immutable.
+// Tokens that are found in the text before the model sees it, the longest at the leftmost place.
+// Immutable.
 class AddedTokens {
  public:
   AddedTokens() = default;
-  // `field` is an array. A token that the vocabulary knows has the id it has there, whatever the file says;
-  // any other gets the next id behind the vocabulary, as Hugging Face does. `normalizer` may be null.
+  // `field` is an array. A token that the vocabulary knows has the id it has there, whatever the
+  // file says; any other gets the next id behind the vocabulary, as Hugging Face does. `normalizer`
+  // may be null.
   static Result<AddedTokens> parse(const JsonField& field, const Vocabulary& vocabulary,
                                    const Normalizer* normalizer);
 
-  // Appends the segments of text before normalization, looking for the tokens that are not normalized.
+  // Appends the segments of text before normalization, looking for the tokens that are not
+  // normalized.
   void split_raw(std::string_view text, std::vector<Segment>& segments) const {
     split(text, raw_, segments);
   }

@@ -9,8 +9,8 @@ namespace {
 
 using unicode::CodePoint;
 
-// No character grows by more: three bytes become at most nine (Hangul syllables, musical symbols), a
-// Chinese character gets two spaces. The constructor asserts it.
+// No character grows by more: three bytes become at most nine (Hangul syllables, musical symbols),
+// a Chinese character gets two spaces. The constructor asserts it.
 constexpr std::size_t kGrowthMax = 3;
 
 struct AlignedCharacter {
@@ -21,7 +21,9 @@ using AlignedCharacters = std::vector<AlignedCharacter>;
 
 bool is_line_or_tab(CodePoint c) { return c == '\t' || c == '\n' || c == '\r'; }
 bool is_removed(CodePoint c) { return unicode::contains(unicode::other(), c); }
-bool is_space(CodePoint c) { return is_line_or_tab(c) || unicode::contains(unicode::white_space(), c); }
+bool is_space(CodePoint c) {
+  return is_line_or_tab(c) || unicode::contains(unicode::white_space(), c);
+}
 bool is_chinese(CodePoint c) { return unicode::contains(unicode::chinese(), c); }
 bool is_nonspacing(CodePoint c) { return unicode::contains(unicode::nonspacing_mark(), c); }
 
@@ -54,8 +56,9 @@ AlignedCharacters surround_chinese(const AlignedCharacters& characters) {
   return result;
 }
 
-// NFD. Origins are handed out by position and not by character where marks change places, as Hugging Face
-// does: the first part of each decomposition takes the next origin, the other parts repeat the last one.
+// NFD. Origins are handed out by position and not by character where marks change places, as
+// Hugging Face does: the first part of each decomposition takes the next origin, the other parts
+// repeat the last one.
 AlignedCharacters decompose(const AlignedCharacters& characters) {
   struct Part {
     CodePoint c;
@@ -111,7 +114,8 @@ std::uint64_t lower_ascii(std::uint64_t word) {
 
 }  // namespace
 
-BertNormalizer::BertNormalizer(BertNormalizerOptions options) : options_(options), entries_(Entry{}) {
+BertNormalizer::BertNormalizer(BertNormalizerOptions options)
+    : options_(options), entries_(Entry{}) {
   // From the last step to the first: where steps compete for a character the earlier one wins.
   set_replacements();
   if (options_.strip_accents) set_combining();
@@ -133,7 +137,9 @@ Result<std::unique_ptr<const Normalizer>> BertNormalizer::parse(const JsonField&
   return std::unique_ptr<const Normalizer>(std::make_unique<BertNormalizer>(options));
 }
 
-bool BertNormalizer::is_stripped(CodePoint c) const { return options_.strip_accents && is_nonspacing(c); }
+bool BertNormalizer::is_stripped(CodePoint c) const {
+  return options_.strip_accents && is_nonspacing(c);
+}
 
 std::string BertNormalizer::replacement(CodePoint c) const {
   const unicode::ShortSequence parts =
@@ -153,7 +159,8 @@ BertNormalizer::Entry BertNormalizer::replace_by(std::string_view text) {
   const std::size_t offset = replacements_.size();
   assert(offset + text.size() <= 0x10000);
   replacements_ += text;
-  return {Action::replace, static_cast<std::uint8_t>(text.size()), static_cast<std::uint16_t>(offset)};
+  return {Action::replace, static_cast<std::uint8_t>(text.size()),
+          static_cast<std::uint16_t>(offset)};
 }
 
 void BertNormalizer::set_replacements() {
@@ -286,8 +293,8 @@ void BertNormalizer::write_lowered(CodePoint c, char*& out) const {
   for (const CodePoint l : lowered) out = unicode::encode_utf8(l, out);
 }
 
-// Writes the character at `p` and all marks that follow it, in canonical order. Rare: nearly all marks are
-// dropped.
+// Writes the character at `p` and all marks that follow it, in canonical order. Rare: nearly all
+// marks are dropped.
 const char* BertNormalizer::write_sorted_marks(const char* p, const char* end, char*& out) const {
   struct Mark {
     std::uint8_t combining_class;

@@ -15,8 +15,9 @@ struct BertNormalizerOptions {
   bool lowercase = true;
 };
 
-// BERT's normalizer. Its four steps each look at one character at a time, but for the order of marks that
-// NFD imposes; so their composition is a table from code point to what is written for it.
+// BERT's normalizer. Its four steps each look at one character at a time, but for the order of
+// marks that NFD imposes; so their composition is a table from code point to what is written for
+// it.
 class BertNormalizer final : public Normalizer {
  public:
   explicit BertNormalizer(BertNormalizerOptions options);

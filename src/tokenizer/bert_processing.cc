@@ -16,7 +16,8 @@ Result<SpecialToken> parse_pair(const JsonField& field, const PostProcessor::IsK
 
 }  // namespace
 
-Result<PostProcessor> parse_bert_processing(const JsonField& field, const PostProcessor::IsKnownId& is_known) {
+Result<PostProcessor> parse_bert_processing(const JsonField& field,
+                                            const PostProcessor::IsKnownId& is_known) {
   SHEAF_ASSIGN(const JsonField first_field, field.get("cls"));
   SHEAF_ASSIGN(SpecialToken first, parse_pair(first_field, is_known));
   SHEAF_ASSIGN(const JsonField last_field, field.get("sep"));

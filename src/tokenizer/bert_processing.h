@@ -5,6 +5,7 @@
 namespace sheaf::tokenizer {
 
 // {"cls": [TEXT, ID], "sep": [TEXT, ID]}: the first before, the second behind.
-Result<PostProcessor> parse_bert_processing(const JsonField& field, const PostProcessor::IsKnownId& is_known);
+Result<PostProcessor> parse_bert_processing(const JsonField& field,
+                                            const PostProcessor::IsKnownId& is_known);
 
 }  // namespace sheaf::tokenizer

@@ -62,8 +62,9 @@ class ByteTrieBuilder {
   static constexpr unsigned kBlockUnits = 256;
   static constexpr std::size_t kUnitsMax = std::size_t{1} << 24;  // Unit::base has 24 bits
   static constexpr std::uint32_t kRoot = 0;
-  // Blocks open at a time, and how often a block may refuse before it is closed: little is gained by
-  // searching longer (the vocabulary of BERT fills 9 units of 10), and building time is start-up time.
+  // Blocks open at a time, and how often a block may refuse before it is closed: little is gained
+  // by searching longer (the vocabulary of BERT fills 9 units of 10), and building time is start-up
+  // time.
   static constexpr std::size_t kOpenBlocks = 8;
   static constexpr int kRefusals = 24;
 
@@ -128,9 +129,9 @@ class ByteTrieBuilder {
          unit = unit + 1 < kBlockUnits ? block.used_units.next_absent(unit + 1) : kBlockUnits) {
       const unsigned base = unit ^ label;
       if (block.used_bases.contains(base)) continue;
-      const bool fits = std::all_of(children_.begin() + 1, children_.end(), [&](const Child& child) {
-        return !block.used_units.contains(base ^ child.label);
-      });
+      const bool fits = std::all_of(
+          children_.begin() + 1, children_.end(),
+          [&](const Child& child) { return !block.used_units.contains(base ^ child.label); });
       if (fits) return static_cast<int>(base);
     }
     return -1;
@@ -152,12 +153,13 @@ class ByteTrieBuilder {
     }
   }
 
-  // Labels the units left over with what would make them children of a base that no node has. There is one:
-  // a block whose bases were all taken has no unit left.
+  // Labels the units left over with what would make them children of a base that no node has. There
+  // is one: a block whose bases were all taken has no unit left.
   void close(const Block& block) {
     const unsigned unused = block.used_bases.next_absent(0);
     for (unsigned i = 0; i < kBlockUnits; ++i) {
-      if (!block.used_units.contains(i)) units_[block.start + i].label = static_cast<std::uint8_t>(i ^ unused);
+      if (!block.used_units.contains(i))
+        units_[block.start + i].label = static_cast<std::uint8_t>(i ^ unused);
     }
   }
 

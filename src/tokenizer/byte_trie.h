@@ -9,9 +9,9 @@
 
 namespace sheaf::tokenizer {
 
-// A set of byte strings, each with a value, that answers "which is the longest one that this text begins
-// with?" in one step a byte. A double array: a node's child by byte b sits at index base ^ b, so a step is
-// one load of eight bytes. Immutable once built.
+// A set of byte strings, each with a value, that answers "which is the longest one that this text
+// begins with?" in one step a byte. A double array: a node's child by byte b sits at index base ^
+// b, so a step is one load of eight bytes. Immutable once built.
 class ByteTrie {
  public:
   struct Entry {
@@ -29,8 +29,8 @@ class ByteTrie {
     std::uint32_t base = 0;  // 0: no children
   };
 
-  // `sorted` by key as unsigned bytes, without duplicates. Takes about 10 bytes a node, and a trie has at
-  // most one node a byte of its keys. Nothing if it would need more than 2^24 nodes.
+  // `sorted` by key as unsigned bytes, without duplicates. Takes about 10 bytes a node, and a trie
+  // has at most one node a byte of its keys. Nothing if it would need more than 2^24 nodes.
   static std::optional<ByteTrie> build(std::span<const Entry> sorted);
 
   Node root() const { return root_; }
@@ -57,8 +57,9 @@ class ByteTrie {
 
  private:
   friend class ByteTrieBuilder;
-  // No two nodes share a base, so the label alone proves that a unit is the child looked for. Bases below
-  // 256 belong to no node; base 0 there says "no children", and no label in that first block fits it.
+  // No two nodes share a base, so the label alone proves that a unit is the child looked for. Bases
+  // below 256 belong to no node; base 0 there says "no children", and no label in that first block
+  // fits it.
   struct Unit {
     std::uint32_t label : 8;
     std::uint32_t base : 24;

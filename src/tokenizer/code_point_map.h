@@ -8,8 +8,8 @@
 
 namespace sheaf::tokenizer {
 
-// A value for every code point, in two stages: blocks of 128 code points that are alike throughout share
-// one block. Built once, then read without branches.
+// A value for every code point, in two stages: blocks of 128 code points that are alike throughout
+// share one block. Built once, then read without branches.
 template <class T>
 class CodePointMap {
  public:

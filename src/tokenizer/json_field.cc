@@ -32,7 +32,7 @@ std::string_view type_name(simdjson::dom::element element) {
 
 }  // namespace
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   constexpr std::size_t kShown = 60;
   if (text.size() <= kShown) return json_quote(text);
   std::size_t end = kShown;
@@ -46,8 +46,9 @@ Error JsonField::error(std::string_view problem) const {
 }
 
 Error JsonField::unknown_type(std::string_view type, std::string_view known) const {
-  return {ErrorCode::unsupported, fmt::format("tokenizer.json: {}.type: {} is not supported (known: {})",
-                                              path_, quoted(type), known)};
+  return {ErrorCode::unsupported,
+          fmt::format("tokenizer.json: {}.type: {} is not supported (known: {})", path_,
+                      in_quotes(type), known)};
 }
 
 Error JsonField::wrong_type(std::string_view expected) const {
@@ -70,7 +71,7 @@ Result<std::optional<JsonField>> JsonField::find(std::string_view key) const {
 
 Result<JsonField> JsonField::get(std::string_view key) const {
   SHEAF_ASSIGN(std::optional<JsonField> field, find(key));
-  if (!field) return error(fmt::format("{} is missing", quoted(key)));
+  if (!field) return error(fmt::format("{} is missing", in_quotes(key)));
   return std::move(*field);
 }
 
@@ -121,7 +122,7 @@ Result<std::vector<std::pair<std::string_view, JsonField>>> JsonField::members()
   SHEAF_ASSIGN(const simdjson::dom::object value, object());
   std::vector<std::pair<std::string_view, JsonField>> items;
   for (const auto& [name, member] : value) {
-    items.emplace_back(name, JsonField(member, fmt::format("{}[{}]", path_, quoted(name))));
+    items.emplace_back(name, JsonField(member, fmt::format("{}[{}]", path_, in_quotes(name))));
   }
   return items;
 }

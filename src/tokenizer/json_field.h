@@ -12,8 +12,8 @@
 
 namespace sheaf::tokenizer {
 
-// A value inside tokenizer.json together with its path ("model.vocab"), so that every error can name the
-// field at fault. A view: valid while the parsed document lives.
+// A value inside tokenizer.json together with its path ("model.vocab"), so that every error can
+// name the field at fault. A view: valid while the parsed document lives.
 class JsonField {
  public:
   JsonField(simdjson::dom::element element, std::string path)
@@ -26,7 +26,8 @@ class JsonField {
   // `type` is not among the names this build knows; of kind unsupported.
   Error unknown_type(std::string_view type, std::string_view known) const;
 
-  // The member of this object. A key that appears twice is an error, since readers disagree on its value.
+  // The member of this object. A key that appears twice is an error, since readers disagree on its
+  // value.
   Result<JsonField> get(std::string_view key) const;
   // The same, but nothing where the member is absent or null.
   Result<std::optional<JsonField>> find(std::string_view key) const;
@@ -53,6 +54,6 @@ class JsonField {
 };
 
 // The text in quotes, shortened when long, for error messages.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 }  // namespace sheaf::tokenizer

@@ -38,8 +38,9 @@ void truncate(std::vector<Item>& items, std::size_t from, std::size_t limit, Sid
   items.erase(begin, begin + static_cast<std::ptrdiff_t>(first));
 }
 
-// Puts special tokens around the items from `from` on, cutting these so that all together keep the limit.
-// Where not even the special tokens do, they are cut too. Returns how many items there were without limit.
+// Puts special tokens around the items from `from` on, cutting these so that all together keep the
+// limit. Where not even the special tokens do, they are cut too. Returns how many items there were
+// without limit.
 template <class Item, class MakeSpecial>
 std::size_t finish(std::vector<Item>& items, std::size_t from, const EncodeOptions& options,
                    const PostProcessor& post_processor, MakeSpecial make_special) {
@@ -68,10 +69,12 @@ std::size_t Pipeline::encode(std::string_view text, const EncodeOptions& options
     encode_text(unicode::replace_invalid_utf8(text), scratch, ids);
   }
   if (scratch.normalized.capacity() > kKeptBytesMax) scratch = Scratch{};
-  return finish(ids, from, options, stages_.post_processor, [](const SpecialToken& t) { return t.id; });
+  return finish(ids, from, options, stages_.post_processor,
+                [](const SpecialToken& t) { return t.id; });
 }
 
-void Pipeline::encode_text(std::string_view text, Scratch& scratch, std::vector<std::int32_t>& ids) const {
+void Pipeline::encode_text(std::string_view text, Scratch& scratch,
+                           std::vector<std::int32_t>& ids) const {
   scratch.raw_segments.clear();
   stages_.added_tokens.split_raw(text, scratch.raw_segments);
   for (const Segment& segment : scratch.raw_segments) {
@@ -111,7 +114,8 @@ void Pipeline::encode_normalized(std::string_view text, Scratch& scratch,
   stages_.model->encode(text, scratch.pieces, ids);
 }
 
-std::vector<Token> Pipeline::encode_tokens(std::string_view text, const EncodeOptions& options) const {
+std::vector<Token> Pipeline::encode_tokens(std::string_view text,
+                                           const EncodeOptions& options) const {
   std::vector<Token> tokens;
   if (find_invalid_utf8(text) == std::string_view::npos) {
     tokens = place_text(text);
@@ -192,7 +196,8 @@ std::optional<std::string_view> Pipeline::text_of(std::int32_t id) const {
   return stages_.model->vocabulary().token_of(id);
 }
 
-Result<std::string> Pipeline::decode(const std::vector<std::int32_t>& ids, bool skip_special_tokens) const {
+Result<std::string> Pipeline::decode(const std::vector<std::int32_t>& ids,
+                                     bool skip_special_tokens) const {
   std::vector<std::string_view> tokens;
   for (const std::int32_t id : ids) {
     const std::optional<std::string_view> text = text_of(id);
@@ -216,7 +221,8 @@ Result<std::shared_ptr<const Tokenizer>> Pipeline::parse(const JsonField& docume
   SHEAF_ASSIGN(const std::optional<JsonField> version, document.find("version"));
   if (version) {
     SHEAF_ASSIGN(const std::string_view text, version->string());
-    if (text != "1.0") return version->error(fmt::format("must be \"1.0\", is {}", quoted(text)));
+    if (text != "1.0")
+      return version->error(fmt::format("must be \"1.0\", is {}", in_quotes(text)));
   }
   Stages stages;
   SHEAF_ASSIGN(const std::optional<JsonField> normalizer, document.find("normalizer"));
@@ -232,7 +238,8 @@ Result<std::shared_ptr<const Tokenizer>> Pipeline::parse(const JsonField& docume
   const Vocabulary& vocabulary = stages.model->vocabulary();
   SHEAF_ASSIGN(const std::optional<JsonField> added, document.find("added_tokens"));
   if (added) {
-    SHEAF_ASSIGN(stages.added_tokens, AddedTokens::parse(*added, vocabulary, stages.normalizer.get()));
+    SHEAF_ASSIGN(stages.added_tokens,
+                 AddedTokens::parse(*added, vocabulary, stages.normalizer.get()));
   }
   SHEAF_ASSIGN(const std::optional<JsonField> post_processor, document.find("post_processor"));
   if (post_processor) {

@@ -12,8 +12,9 @@
 
 namespace sheaf::tokenizer {
 
-// The tokenizer that a tokenizer.json describes: its stages, composed. A text is cut at raw added tokens;
-// what lies between is normalized, cut at normalized added tokens, split into pieces and given to the model.
+// The tokenizer that a tokenizer.json describes: its stages, composed. A text is cut at raw added
+// tokens; what lies between is normalized, cut at normalized added tokens, split into pieces and
+// given to the model.
 class Pipeline final : public Tokenizer {
  public:
   struct Stages {
@@ -30,8 +31,10 @@ class Pipeline final : public Tokenizer {
 
   std::size_t encode(std::string_view text, const EncodeOptions& options,
                      std::vector<std::int32_t>& ids) const override;
-  std::vector<Token> encode_tokens(std::string_view text, const EncodeOptions& options) const override;
-  Result<std::string> decode(const std::vector<std::int32_t>& ids, bool skip_special_tokens) const override;
+  std::vector<Token> encode_tokens(std::string_view text,
+                                   const EncodeOptions& options) const override;
+  Result<std::string> decode(const std::vector<std::int32_t>& ids,
+                             bool skip_special_tokens) const override;
   std::size_t vocab_size() const override;
   std::size_t special_tokens_added() const override { return stages_.post_processor.size(); }
 
@@ -39,11 +42,14 @@ class Pipeline final : public Tokenizer {
   struct Scratch;
 
   void encode_text(std::string_view text, Scratch& scratch, std::vector<std::int32_t>& ids) const;
-  void encode_unnormalized(std::string_view text, Scratch& scratch, std::vector<std::int32_t>& ids) const;
-  void encode_normalized(std::string_view text, Scratch& scratch, std::vector<std::int32_t>& ids) const;
+  void encode_unnormalized(std::string_view text, Scratch& scratch,
+                           std::vector<std::int32_t>& ids) const;
+  void encode_normalized(std::string_view text, Scratch& scratch,
+                         std::vector<std::int32_t>& ids) const;
 
   std::vector<Token> place_text(std::string_view text) const;
-  void place_unnormalized(std::string_view text, std::size_t offset, std::vector<Token>& tokens) const;
+  void place_unnormalized(std::string_view text, std::size_t offset,
+                          std::vector<Token>& tokens) const;
   std::optional<std::string_view> text_of(std::int32_t id) const;
 
   Stages stages_;

@@ -9,7 +9,8 @@
 namespace sheaf::tokenizer {
 namespace {
 
-// A name may stand for many tokens and a template repeat it often; their product must not fill the memory.
+// A name may stand for many tokens and a template repeat it often; their product must not fill the
+// memory.
 constexpr std::size_t kTokensMax = 256;
 
 using SpecialTokens = std::map<std::string_view, std::vector<SpecialToken>>;
@@ -34,7 +35,8 @@ Result<std::vector<SpecialToken>> parse_special_token(const JsonField& field,
   return result;
 }
 
-Result<SpecialTokens> parse_special_tokens(const JsonField& field, const PostProcessor::IsKnownId& is_known) {
+Result<SpecialTokens> parse_special_tokens(const JsonField& field,
+                                           const PostProcessor::IsKnownId& is_known) {
   SHEAF_ASSIGN(const auto members, field.members());
   SpecialTokens result;
   for (const auto& [name, member] : members) {
@@ -53,7 +55,8 @@ struct Part {
 Result<Part> parse_sequence(const JsonField& field) {
   SHEAF_ASSIGN(const JsonField id_field, field.get("id"));
   SHEAF_ASSIGN(const std::string_view id, id_field.string());
-  if (id != "A" && id != "B") return id_field.error(fmt::format("must be \"A\" or \"B\", is {}", quoted(id)));
+  if (id != "A" && id != "B")
+    return id_field.error(fmt::format("must be \"A\" or \"B\", is {}", in_quotes(id)));
   return Part{id[0], nullptr};
 }
 
@@ -65,12 +68,13 @@ Result<Part> parse_part(const JsonField& field, const SpecialTokens& special_tok
   SHEAF_ASSIGN(const std::string_view name, name_field.string());
   const auto found = special_tokens.find(name);
   if (found == special_tokens.end()) {
-    return name_field.error(fmt::format("{} is not among special_tokens", quoted(name)));
+    return name_field.error(fmt::format("{} is not among special_tokens", in_quotes(name)));
   }
   return Part{0, &found->second};
 }
 
-Result<std::vector<Part>> parse_template(const JsonField& field, const SpecialTokens& special_tokens) {
+Result<std::vector<Part>> parse_template(const JsonField& field,
+                                         const SpecialTokens& special_tokens) {
   SHEAF_ASSIGN(const std::vector<JsonField> items, field.array());
   std::vector<Part> parts;
   for (const JsonField& item : items) {
@@ -86,13 +90,15 @@ Result<PostProcessor> around_sequence(const JsonField& field, const std::vector<
   bool seen = false;
   for (const Part& part : parts) {
     if (part.sequence != 0) {
-      if (part.sequence == 'B' || seen) return field.error("must hold the sequence A once and no other");
+      if (part.sequence == 'B' || seen)
+        return field.error("must hold the sequence A once and no other");
       seen = true;
       continue;
     }
     std::vector<SpecialToken>& side = seen ? result.after : result.before;
     side.insert(side.end(), part.tokens->begin(), part.tokens->end());
-    if (result.size() > kTokensMax) return field.error(fmt::format("adds more than {} tokens", kTokensMax));
+    if (result.size() > kTokensMax)
+      return field.error(fmt::format("adds more than {} tokens", kTokensMax));
   }
   if (!seen) return field.error("must hold the sequence A once and no other");
   return result;

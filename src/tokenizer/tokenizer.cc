@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
-
 #include "base/mapping.h"
 #include "tokenizer/json_field.h"
 #include "tokenizer/pipeline.h"
@@ -15,8 +14,8 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::parse(std::string_view json)
   simdjson::dom::parser parser;
   simdjson::dom::element document;
   if (const auto failure = parser.parse(json.data(), json.size()).get(document)) {
-    return Error{ErrorCode::corrupt,
-                 fmt::format("tokenizer.json: not valid JSON: {}", simdjson::error_message(failure))};
+    return Error{ErrorCode::corrupt, fmt::format("tokenizer.json: not valid JSON: {}",
+                                                 simdjson::error_message(failure))};
   }
   return Pipeline::parse(JsonField(document, ""));
 }
@@ -24,7 +23,8 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::parse(std::string_view json)
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::load(const std::string& path) {
   SHEAF_ASSIGN(const Mapping file, Mapping::map_file(path));
   auto tokenizer = parse({reinterpret_cast<const char*>(file.data()), file.size()});
-  if (!tokenizer.ok()) tokenizer.error().message = fmt::format("{}: {}", path, tokenizer.error().message);
+  if (!tokenizer.ok())
+    tokenizer.error().message = fmt::format("{}: {}", path, tokenizer.error().message);
   return tokenizer;
 }
 

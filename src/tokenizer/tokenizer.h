@@ -29,29 +29,34 @@ struct Token {
   std::int64_t stop = -1;
 };
 
-// A tokenizer.json, read as it is, but for its stored `truncation` and `padding`, which are leftovers of
-// whoever saved the file (apis.md §5.6). Ids equal those of Hugging Face's `tokenizers` for the same file.
-// Immutable after loading; every const member may be called from any number of threads.
+// A tokenizer.json, read as it is, but for its stored `truncation` and `padding`, which are
+// leftovers of whoever saved the file (apis.md §5.6). Ids equal those of Hugging Face's
+// `tokenizers` for the same file. Immutable after loading; every const member may be called from
+// any number of threads.
 class Tokenizer {
  public:
-  // `json` is the file's content; errors name the field at fault. Bounded: no input, however hostile, makes
-  // it crash, recurse without limit, or allocate more than a small multiple of json.size().
+  // `json` is the file's content; errors name the field at fault. Bounded: no input, however
+  // hostile, makes it crash, recurse without limit, or allocate more than a small multiple of
+  // json.size().
   static Result<std::shared_ptr<const Tokenizer>> parse(std::string_view json);
   static Result<std::shared_ptr<const Tokenizer>> load(const std::string& path);
 
   virtual ~Tokenizer() = default;
 
-  // Appends the ids of `text` to `ids`. Bytes that are not UTF-8 are read as U+FFFD each maximal subpart
-  // (as Python's errors="replace" and the WHATWG decoder do). Returns the number of tokens that the text
-  // has without truncation (special tokens included), so a caller can refuse a text that is too long.
+  // Appends the ids of `text` to `ids`. Bytes that are not UTF-8 are read as U+FFFD each maximal
+  // subpart (as Python's errors="replace" and the WHATWG decoder do). Returns the number of tokens
+  // that the text has without truncation (special tokens included), so a caller can refuse a text
+  // that is too long.
   virtual std::size_t encode(std::string_view text, const EncodeOptions& options,
                              std::vector<std::int32_t>& ids) const = 0;
 
   // The same tokens with text, offsets and flags.
-  virtual std::vector<Token> encode_tokens(std::string_view text, const EncodeOptions& options) const = 0;
+  virtual std::vector<Token> encode_tokens(std::string_view text,
+                                           const EncodeOptions& options) const = 0;
 
   // Text of `ids` as Hugging Face's decode() gives it; ids outside the vocabulary are an error.
-  virtual Result<std::string> decode(const std::vector<std::int32_t>& ids, bool skip_special_tokens) const = 0;
+  virtual Result<std::string> decode(const std::vector<std::int32_t>& ids,
+                                     bool skip_special_tokens) const = 0;
 
   // One more than the largest id.
   virtual std::size_t vocab_size() const = 0;

@@ -10,16 +10,18 @@ namespace {
 // The range that `c` lies in, or null.
 template <class Range>
 const Range* find_range(std::span<const Range> sorted, CodePoint c) {
-  const auto after = std::upper_bound(sorted.begin(), sorted.end(), c,
-                                      [](CodePoint value, const Range& r) { return value < r.first; });
+  const auto after =
+      std::upper_bound(sorted.begin(), sorted.end(), c,
+                       [](CodePoint value, const Range& r) { return value < r.first; });
   if (after == sorted.begin()) return nullptr;
   const Range& candidate = *(after - 1);
   return c <= candidate.last ? &candidate : nullptr;
 }
 
 ShortSequence mapped(std::span<const CodePointMapping> sorted, CodePoint c) {
-  const auto found = std::lower_bound(sorted.begin(), sorted.end(), c,
-                                      [](const CodePointMapping& m, CodePoint v) { return m.from < v; });
+  const auto found =
+      std::lower_bound(sorted.begin(), sorted.end(), c,
+                       [](const CodePointMapping& m, CodePoint v) { return m.from < v; });
   if (found == sorted.end() || found->from != c) return {1, {c}};
   ShortSequence result;
   while (result.size < 4 && found->to[result.size] != 0) {
@@ -56,7 +58,9 @@ CodePoint character_at(std::string_view text, std::size_t i) {
 // prefix that some well-formed sequence begins with, at least one byte.
 std::size_t maximal_subpart(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const auto continuation = [&](std::size_t i) { return i < text.size() && (byte(i) & 0xC0) == 0x80; };
+  const auto continuation = [&](std::size_t i) {
+    return i < text.size() && (byte(i) & 0xC0) == 0x80;
+  };
   const unsigned char lead = byte(0);
   if (lead < 0xE0 || lead > 0xF4 || !continuation(1)) return 1;
   const unsigned char second = byte(1);

@@ -68,9 +68,10 @@ std::size_t leading_space_size(std::string_view text);
 bool starts_with_word(std::string_view text);
 bool ends_with_word(std::string_view text);
 
-// The well-formed text that Python's bytes.decode(errors="replace") gives: each maximal subpart of a
-// broken sequence becomes U+FFFD. If `offsets` is given it gets, for each byte of the result and for its
-// end, where that came from in `text`.
-std::string replace_invalid_utf8(std::string_view text, std::vector<std::size_t>* offsets = nullptr);
+// The well-formed text that Python's bytes.decode(errors="replace") gives: each maximal subpart of
+// a broken sequence becomes U+FFFD. If `offsets` is given it gets, for each byte of the result and
+// for its end, where that came from in `text`.
+std::string replace_invalid_utf8(std::string_view text,
+                                 std::vector<std::size_t>* offsets = nullptr);
 
 }  // namespace sheaf::tokenizer::unicode

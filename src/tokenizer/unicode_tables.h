@@ -4,8 +4,8 @@
 #include <span>
 
 // What Hugging Face's `tokenizers` believes about each code point. Its Rust crates freeze different
-// Unicode versions, so neither ICU nor any one version agrees; scripts/make_unicode_tables.py asks the
-// library itself. All tables are sorted by code point and live in read-only data.
+// Unicode versions, so neither ICU nor any one version agrees; scripts/make_unicode_tables.py asks
+// the library itself. All tables are sorted by code point and live in read-only data.
 namespace sheaf::tokenizer::unicode {
 
 struct CodePointRange {
@@ -22,7 +22,8 @@ struct CodePointMapping {
   std::uint32_t to[4];  // ended by 0 when shorter
 };
 
-std::span<const CodePointRange> other();  // removed by BertNormalizer's clean_text, U+0000 and U+FFFD too
+std::span<const CodePointRange>
+other();  // removed by BertNormalizer's clean_text, U+0000 and U+FFFD too
 std::span<const CodePointRange> white_space();
 std::span<const CodePointRange> punctuation();  // as BertPreTokenizer sees it
 std::span<const CodePointRange> nonspacing_mark();

@@ -35,11 +35,13 @@ Result<Vocabulary> Vocabulary::parse(const JsonField& field) {
   std::size_t empty_tokens = 0;
   for (const auto& [token, value] : object) {
     std::uint64_t id = 0;
-    if (value.get(id) != simdjson::SUCCESS || id > std::uint64_t{std::numeric_limits<std::int32_t>::max()}) {
+    if (value.get(id) != simdjson::SUCCESS ||
+        id > std::uint64_t{std::numeric_limits<std::int32_t>::max()}) {
       return field.error(fmt::format("the id of {} must be a whole number from 0 to 2147483647",
-                                     quoted(token)));
+                                     in_quotes(token)));
     }
-    by_id.push_back({static_cast<std::int32_t>(id), static_cast<std::uint32_t>(token.size()), text.size()});
+    by_id.push_back(
+        {static_cast<std::int32_t>(id), static_cast<std::uint32_t>(token.size()), text.size()});
     text += token;
     if (token.empty()) {
       // Can never match, but keeps its id.
@@ -53,7 +55,7 @@ Result<Vocabulary> Vocabulary::parse(const JsonField& field) {
   entries.reserve(sorted.size());
   for (const SortedToken& token : sorted) {
     if (!entries.empty() && entries.back().key == token.entry.key) {
-      return field.error(fmt::format("{} appears twice", quoted(token.entry.key)));
+      return field.error(fmt::format("{} appears twice", in_quotes(token.entry.key)));
     }
     entries.push_back(token.entry);
   }
@@ -63,7 +65,8 @@ Result<Vocabulary> Vocabulary::parse(const JsonField& field) {
   }
   const auto twin = std::adjacent_find(by_id.begin(), by_id.end(),
                                        [](const Entry& a, const Entry& b) { return a.id == b.id; });
-  if (twin != by_id.end()) return field.error(fmt::format("the id {} is given to two tokens", twin->id));
+  if (twin != by_id.end())
+    return field.error(fmt::format("the id {} is given to two tokens", twin->id));
 
   std::optional<ByteTrie> trie = ByteTrie::build(entries);
   if (!trie) return field.error("is too large: more than 16 million bytes of distinct prefixes");
@@ -74,8 +77,9 @@ Result<Vocabulary> Vocabulary::parse(const JsonField& field) {
 }
 
 std::optional<std::string_view> Vocabulary::token_of(std::int32_t id) const {
-  const auto found = std::lower_bound(by_id_.begin(), by_id_.end(), id,
-                                      [](const Entry& entry, std::int32_t v) { return entry.id < v; });
+  const auto found =
+      std::lower_bound(by_id_.begin(), by_id_.end(), id,
+                       [](const Entry& entry, std::int32_t v) { return entry.id < v; });
   if (found == by_id_.end() || found->id != id) return std::nullopt;
   return std::string_view(text_).substr(found->offset, found->size);
 }

@@ -12,7 +12,8 @@ Result<std::unique_ptr<const Model>> WordPiece::parse(const JsonField& field) {
   SHEAF_ASSIGN(const JsonField unknown_field, field.get("unk_token"));
   SHEAF_ASSIGN(const std::string_view unknown, unknown_field.string());
   const std::optional<std::int32_t> unknown_id = vocabulary.id_of(unknown);
-  if (!unknown_id) return unknown_field.error(fmt::format("{} is not in model.vocab", quoted(unknown)));
+  if (!unknown_id)
+    return unknown_field.error(fmt::format("{} is not in model.vocab", in_quotes(unknown)));
   SHEAF_ASSIGN(const std::string_view prefix, field.string("continuing_subword_prefix"));
   SHEAF_ASSIGN(const JsonField limit_field, field.get("max_input_chars_per_word"));
   SHEAF_ASSIGN(const std::uint64_t limit, limit_field.size());
@@ -26,8 +27,10 @@ Result<std::unique_ptr<const Model>> WordPiece::parse(const JsonField& field) {
 
 bool WordPiece::is_too_long(std::string_view word) const {
   if (word.size() <= word_characters_max_) return false;
-  const auto characters = static_cast<std::size_t>(std::count_if(
-      word.begin(), word.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  const auto characters =
+      static_cast<std::size_t>(std::count_if(word.begin(), word.end(), [](char c) {
+        return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+      }));
   return characters > word_characters_max_;
 }
 

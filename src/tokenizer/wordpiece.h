@@ -4,9 +4,9 @@
 
 namespace sheaf::tokenizer {
 
-// Greedy: the longest token that the word begins with, then the longest one that continues it (those carry
-// a prefix, "##"), and so on. A word with no such way through it, or with more characters than the limit,
-// becomes one unknown token.
+// Greedy: the longest token that the word begins with, then the longest one that continues it
+// (those carry a prefix, "##"), and so on. A word with no such way through it, or with more
+// characters than the limit, becomes one unknown token.
 class WordPiece final : public Model {
  public:
   static Result<std::unique_ptr<const Model>> parse(const JsonField& field);
@@ -21,8 +21,8 @@ class WordPiece final : public Model {
   explicit WordPiece(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)) {}
 
   bool is_too_long(std::string_view word) const;
-  // Calls emit(id, begin, end) for each token of `word`. False if there is no way through it; what was
-  // emitted before then is void.
+  // Calls emit(id, begin, end) for each token of `word`. False if there is no way through it; what
+  // was emitted before then is void.
   template <class Emit>
   bool match(std::string_view word, Emit emit) const;
 

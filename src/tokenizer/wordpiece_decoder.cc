@@ -19,8 +19,9 @@ std::string replace_all(std::string_view text, std::string_view from, std::strin
 // One token at a time and in this order, as Hugging Face does (so " ' " never spans two tokens).
 void clean_up(std::string& token) {
   static constexpr std::pair<std::string_view, std::string_view> kReplacements[] = {
-      {" .", "."},     {" ?", "?"},   {" !", "!"},            {" ,", ","},   {" ' ", "'"},  {" n't", "n't"},
-      {" 'm", "'m"},   {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+      {" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+      {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+      {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
   if (token.find(' ') == std::string::npos) return;
   for (const auto& [from, to] : kReplacements) token = replace_all(token, from, to);
 }
@@ -30,7 +31,8 @@ void clean_up(std::string& token) {
 Result<std::unique_ptr<const Decoder>> WordPieceDecoder::parse(const JsonField& field) {
   SHEAF_ASSIGN(const std::string_view prefix, field.string("prefix"));
   SHEAF_ASSIGN(const bool cleanup, field.boolean("cleanup"));
-  return std::unique_ptr<const Decoder>(std::make_unique<WordPieceDecoder>(std::string(prefix), cleanup));
+  return std::unique_ptr<const Decoder>(
+      std::make_unique<WordPieceDecoder>(std::string(prefix), cleanup));
 }
 
 std::string WordPieceDecoder::decode(const std::vector<std::string_view>& tokens) const {

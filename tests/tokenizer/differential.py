@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""Compares sheaf's tokenizer with Hugging Face's `tokenizers`, text by text, until they differ.
+
+Usage: differential.py TOKENIZER_IO TOKENIZER_JSON [--texts N] [--seed S] [--every-code-point STEP]
+"""
+
+import argparse
+import codecs
+import random
+import struct
+import subprocess
+import sys
+
+from tokenizers import Tokenizer
+
+import texts
+
+SPECIAL, LEFT = 1, 2
+ENCODE, PLACES, DECODE = 0, 1, 2
+# Token limits that are tried; 0 is none. BERT adds two special tokens, so 2 leaves no others.
+LIMITS = [0, 0, 0, 2, 3, 5, 16, 128]
+
+
+class Reader:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def number(self):
+        self.at += 4
+        return struct.unpack_from("i", self.data, self.at - 4)[0]
+
+    def numbers(self, count):
+        self.at += 4 * count
+        return list(struct.unpack_from(f"{count}i", self.data, self.at - 4 * count))
+
+    def text(self):
+        size = self.number()
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+
+def ask(program, tokenizer_json, records):
+    """Runs records (kind, max_tokens, flags, bytes) through sheaf; gives their answers."""
+    data = b"".join(struct.pack("4I", k, m, f, len(b)) + b for k, m, f, b in records)
+    done = subprocess.run([program, tokenizer_json], input=data, capture_output=True, timeout=600)
+    assert done.returncode == 0, done.stderr.decode()
+    reader = Reader(done.stdout)
+    answers = []
+    for kind, *_ in records:
+        if kind == DECODE:
+            answers.append((reader.number(), reader.text()))
+            continue
+        total, count = reader.number(), reader.number()
+        if kind == ENCODE:
+            answers.append((total, reader.numbers(count)))
+        else:
+            answers.append([(*reader.numbers(4), reader.text()) for _ in range(count)])
+    assert reader.at == len(done.stdout)
+    return answers
+
+
+def decode_text(data):
+    """The text as Python reads it, and the byte offset of each of its characters and of its end."""
+    starts = []
+    broken = []
+
+    def record(error):
+        broken.append((error.start, error.end))
+        return "\ufffd", error.end
+
+    codecs.register_error("record", record)
+    text = data.decode("utf-8", errors="record")
+    assert text == data.decode("utf-8", errors="replace")
+    at, gaps = 0, dict(broken)
+    for char in text:
+        starts.append(at)
+        at = gaps[at] if at in gaps else at + len(char.encode())
+    return text, starts + [at]
+
+
+class Reference:
+    """Hugging Face's tokenizer, one for each truncation setting."""
+
+    def __init__(self, path):
+        self.path, self.tokenizers = path, {}
+
+    def get(self, limit, side):
+        if (limit, side) not in self.tokenizers:
+            tokenizer = Tokenizer.from_file(self.path)
+            tokenizer.no_truncation()
+            tokenizer.no_padding()
+            if limit:
+                tokenizer.enable_truncation(limit, direction=side)
+            self.tokenizers[limit, side] = tokenizer
+        return self.tokenizers[limit, side]
+
+    def encode(self, record, text):
+        _, limit, flags, _ = record
+        return self.get(limit, "left" if flags & LEFT else "right").encode(text, add_special_tokens=bool(flags & SPECIAL))
+
+
+def check_encode(reference, record, answer):
+    text, starts = decode_text(record[3])
+    expected = reference.encode(record, text)
+    if record[0] == ENCODE:
+        total = len(reference.get(0, "right").encode(text, add_special_tokens=bool(record[2] & SPECIAL)).ids) if record[1] else len(expected.ids)
+        return (total, expected.ids), answer
+    places = [
+        (i, s, *((-1, -1) if s else (starts[a], starts[b])), t.encode())
+        for i, s, (a, b), t in zip(expected.ids, expected.special_tokens_mask, expected.offsets, expected.tokens)
+    ]
+    return places, answer
+
+
+def check_decode(reference, record, answer):
+    ids = list(struct.unpack(f"{len(record[3]) // 4}i", record[3]))
+    text = reference.get(0, "right").decode(ids, skip_special_tokens=bool(record[2] & SPECIAL))
+    return (1, text.encode()), answer
+
+
+def compare(program, path, records):
+    """Names the first record on which the two differ, or None."""
+    reference = Reference(path)
+    for start in range(0, len(records), 20_000):
+        part = records[start : start + 20_000]
+        for record, answer in zip(part, ask(program, path, part)):
+            check = check_decode if record[0] == DECODE else check_encode
+            expected, answer = check(reference, record, answer)
+            if expected != answer:
+                return f"{path}: {record}\n  Hugging Face: {expected}\n  sheaf:        {answer}"
+    return None
+
+
+def make_records(rng, generated, id_end, placed_share=0.15, decode_share=0.03):
+    for data in generated:
+        flags = rng.choice([0, SPECIAL, SPECIAL, SPECIAL]) | rng.choice([0, LEFT])
+        limit = rng.choice(LIMITS)
+        if limit == 0:
+            flags &= ~LEFT
+        yield (PLACES if rng.random() < placed_share else ENCODE), limit, flags, data
+        if rng.random() < decode_share:
+            ids = [rng.randrange(id_end) for _ in range(rng.randint(0, 30))]
+            yield DECODE, 0, rng.choice([0, SPECIAL]), struct.pack(f"{len(ids)}i", *ids)
+
+
+def records_for(path, seed, count, every_code_point=0):
+    vocabulary = Tokenizer.from_file(path).get_vocab(with_added_tokens=True)
+    words = sorted(token.removeprefix("##") for token in vocabulary)
+    rng = random.Random(seed)
+    ids = sorted(vocabulary.values())
+    records = list(make_records(rng, texts.generate(seed, count, words), len(ids)))
+    if every_code_point:
+        records += make_records(rng, texts.every_code_point(every_code_point), len(ids), 0.02, 0)
+    return records
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tokenizer_io")
+    parser.add_argument("tokenizer_json")
+    parser.add_argument("--texts", type=int, default=200_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--every-code-point", type=int, default=0, metavar="STEP")
+    options = parser.parse_args()
+    records = records_for(options.tokenizer_json, options.seed, options.texts, options.every_code_point)
+    difference = compare(options.tokenizer_io, options.tokenizer_json, records)
+    if difference:
+        sys.exit(difference)
+    print(f"{len(records)} records alike, seed {options.seed}")
+
+
+if __name__ == "__main__":
+    main()

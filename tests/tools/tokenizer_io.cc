@@ -1,0 +1,136 @@
+// Runs a tokenizer over standard input for tests/tokenizer_differential.py, or times it.
+//
+//   tokenizer_io TOKENIZER_JSON
+//     Records on standard input, answers on standard output; numbers are 32-bit, of this machine's
+//     order. In:  kind, max_tokens, flags, byte count, bytes.
+//       kind 0: encode; kind 1: encode with places; kind 2: decode, the bytes being ids
+//       flags 1: special tokens (kind 2: leave them out); 2: cut the left side
+//     Out: kind 0: total, count, ids
+//          kind 1: total 0, count, then for each token id, special, start, stop, byte count, bytes
+//          kind 2: 1 and byte count, bytes; or 0 and an error
+//   tokenizer_io TOKENIZER_JSON --time TEXT_FILE
+//     Encodes the lines of the file for two seconds; prints load time and MB/s.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "tokenizer/tokenizer.h"
+
+namespace {
+
+using sheaf::tokenizer::EncodeOptions;
+using sheaf::tokenizer::Side;
+using sheaf::tokenizer::Token;
+using sheaf::tokenizer::Tokenizer;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+void write_number(std::int64_t value) {
+  const auto number = static_cast<std::int32_t>(value);
+  std::fwrite(&number, sizeof number, 1, stdout);
+}
+
+void write_text(const std::string& text) {
+  write_number(static_cast<std::int64_t>(text.size()));
+  std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
+struct Record {
+  std::uint32_t kind, max_tokens, flags, size;
+  EncodeOptions options() const {
+    return {(flags & 1) != 0, max_tokens, (flags & 2) != 0 ? Side::left : Side::right};
+  }
+};
+
+void answer_encode(const Tokenizer& tokenizer, const Record& record, const std::string& text) {
+  std::vector<std::int32_t> ids;
+  write_number(static_cast<std::int64_t>(tokenizer.encode(text, record.options(), ids)));
+  write_number(static_cast<std::int64_t>(ids.size()));
+  std::fwrite(ids.data(), sizeof(std::int32_t), ids.size(), stdout);
+}
+
+void answer_tokens(const Tokenizer& tokenizer, const Record& record, const std::string& text) {
+  const std::vector<Token> tokens = tokenizer.encode_tokens(text, record.options());
+  write_number(0);
+  write_number(static_cast<std::int64_t>(tokens.size()));
+  for (const Token& token : tokens) {
+    write_number(token.id);
+    write_number(token.special ? 1 : 0);
+    write_number(token.start);
+    write_number(token.stop);
+    write_text(token.text);
+  }
+}
+
+void answer_decode(const Tokenizer& tokenizer, const Record& record, const std::string& bytes) {
+  std::vector<std::int32_t> ids(bytes.size() / sizeof(std::int32_t));
+  std::memcpy(ids.data(), bytes.data(), ids.size() * sizeof(std::int32_t));
+  const auto text = tokenizer.decode(ids, (record.flags & 1) != 0);
+  write_number(text.ok() ? 1 : 0);
+  write_text(text.ok() ? text.value() : text.error().message);
+}
+
+int answer_all(const Tokenizer& tokenizer) {
+  Record record;
+  std::string bytes;
+  while (std::fread(&record, sizeof record, 1, stdin) == 1) {
+    bytes.resize(record.size);
+    if (std::fread(bytes.data(), 1, bytes.size(), stdin) != bytes.size()) return 1;
+    if (record.kind == 0) answer_encode(tokenizer, record, bytes);
+    if (record.kind == 1) answer_tokens(tokenizer, record, bytes);
+    if (record.kind == 2) answer_decode(tokenizer, record, bytes);
+  }
+  return 0;
+}
+
+int time_encoding(const Tokenizer& tokenizer, double load_seconds, const char* path) {
+  std::vector<std::string> lines;
+  std::size_t bytes = 0;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line); lines.push_back(line)) bytes += line.size();
+  std::vector<std::int32_t> ids;
+  std::size_t rounds = 0, tokens = 0;
+  double best = 1e9;
+  const auto start = Clock::now();
+  for (; rounds == 0 || seconds_since(start) < 2; ++rounds) {
+    tokens = 0;
+    const auto round = Clock::now();
+    for (const std::string& line : lines) {
+      ids.clear();
+      tokens += tokenizer.encode(line, {}, ids);
+    }
+    best = std::min(best, seconds_since(round));
+  }
+  const double mean = seconds_since(start) / static_cast<double>(rounds);
+  std::printf(
+      "{\"load_ms\": %.2f, \"mb_per_s\": %.1f, \"mb_per_s_best\": %.1f, \"tokens\": %zu, "
+      "\"bytes\": %zu}\n",
+      load_seconds * 1e3, static_cast<double>(bytes) / mean / 1e6,
+      static_cast<double>(bytes) / best / 1e6, tokens, bytes);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2 && argc != 4) return 2;
+  const auto start = Clock::now();
+  const auto tokenizer = Tokenizer::load(argv[1]);
+  const double load_seconds = seconds_since(start);
+  if (!tokenizer.ok()) {
+    std::cerr << tokenizer.error().message << "\n";
+    return 1;
+  }
+  if (argc == 4) return time_encoding(**tokenizer, load_seconds, argv[3]);
+  return answer_all(**tokenizer);
+}
