@@ -23,8 +23,9 @@ Status check_queue_room(const Load& load, std::uint64_t tokens);
 // Refused as overloaded if what is ahead of it will take past its deadline. Under lasting overload
 // this is what keeps goodput at its peak: a queue served in time only up to its head would spend
 // all work on requests that expire half done. Said at the door, where the client can still go
-// elsewhere.
-Status check_deadline(const Load& load, std::uint64_t tokens, TimeUs time_left_us);
+// elsewhere. A result comes only with the end of its batch, which lasts up to `target_batch_us`.
+Status check_deadline(const Load& load, std::uint64_t tokens, TimeUs time_left_us,
+                      TimeUs target_batch_us);
 
 // 30 s of work, at least a million tokens.
 std::uint64_t default_queue_tokens_max(double tokens_per_s);

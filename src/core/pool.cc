@@ -52,7 +52,7 @@ Status Pool::accepts(TimeUs now_us, const RequestSpec& spec, std::uint64_t token
   SHEAF_TRY(admit(now_us, tokens));
   Load now = load();
   now.tokens_ahead = tokens_ahead(now_us, spec.tenant, tokens);
-  return check_deadline(now, tokens, spec.deadline_us - now_us);
+  return check_deadline(now, tokens, spec.deadline_us - now_us, options_.target_batch_us);
 }
 
 void Pool::on_request(TimeUs now_us, RequestSpec spec) {
@@ -229,14 +229,17 @@ void Pool::dispatch_suspects(TimeUs now_us) {
     if (!witness_ || !replicas_[*witness_].flight.empty()) return;
 
     Suspects::Group group = suspects_.take();
-    std::uint64_t tokens = 0;
-    for (const QueuedItem& item : group.items) tokens += item.tokens;
-    const std::uint64_t limit = replicas_[*witness_].limit_tokens(now_us);
-    if (group.items.size() > 1 && tokens > limit)  // half of what a larger replica had
-      suspects_.add_halves(std::move(group.items));
+    if (group.items.size() > 1 && !fits(now_us, replicas_[*witness_], group.items))
+      suspects_.add_halves(std::move(group.items));  // half of what a larger replica had
     else
       suspects_batch_ = send(now_us, *witness_, std::move(group.items));
   }
+}
+
+bool Pool::fits(TimeUs now_us, const Replica& replica, const std::vector<QueuedItem>& items) const {
+  std::uint64_t tokens = 0;
+  for (const QueuedItem& item : items) tokens += item.tokens;
+  return tokens <= replica.limit_tokens(now_us) && items.size() <= replica.limits.max_batch_items;
 }
 
 // The ready replica that gets free first, but for the one to avoid unless no other can be hoped

@@ -81,6 +81,7 @@ class Pool {
   void dispatch_common(TimeUs now_us);
   void dispatch_bound(TimeUs now_us);
   std::optional<std::uint32_t> witness_for(TimeUs now_us, const Suspects::Group& group) const;
+  bool fits(TimeUs now_us, const Replica& replica, const std::vector<QueuedItem>& items) const;
   bool is_reserved(std::uint32_t position) const { return witness_ == position; }
   std::vector<std::uint32_t> find_candidates(TimeUs now_us, std::vector<Candidate>& out) const;
   BatchLimit limit_for(TimeUs now_us, const Replica& replica, std::uint64_t share) const;
