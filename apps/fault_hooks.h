@@ -1,0 +1,75 @@
+#pragma once
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "replica/program.h"
+
+// Faults on demand, for the tests alone: a program built with them is no product. Set in the
+// replica's environment:
+//
+//   SHEAF_FAULT_CRASH_ID   a batch that contains this token id dies by SIGSEGV
+//   SHEAF_FAULT_HANG_ID    ... spins forever without progress
+//   SHEAF_FAULT_EXIT_ID    ... exits with code 3
+//   SHEAF_FAULT_SLOW_US    every batch sleeps this long first
+namespace sheaf::faults {
+
+inline int setting(const char* name) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? -1 : std::atoi(text);
+}
+
+class FaultyEngine final : public engine::Engine {
+ public:
+  explicit FaultyEngine(std::unique_ptr<engine::Engine> engine) : engine_(std::move(engine)) {}
+
+  const model::ModelSpec& spec() const override { return engine_->spec(); }
+  std::string device() const override { return engine_->device(); }
+  std::string dtype() const override { return engine_->dtype(); }
+
+  Status embed(const engine::Batch& batch, std::span<float> out) override {
+    if (slow_us_ > 0) ::usleep(static_cast<useconds_t>(slow_us_));
+    if (contains(batch, crash_id_)) crash();
+    if (contains(batch, exit_id_)) ::_exit(3);
+    if (contains(batch, hang_id_)) hang();
+    return engine_->embed(batch, out);
+  }
+
+ private:
+  static bool contains(const engine::Batch& batch, int id) {
+    return id >= 0 && std::find(batch.ids.begin(), batch.ids.end(), id) != batch.ids.end();
+  }
+  [[noreturn]] static void crash() {
+    // By the default action even where a sanitizer has a handler of its own.
+    ::signal(SIGSEGV, SIG_DFL);
+    ::raise(SIGSEGV);
+    std::abort();
+  }
+  [[noreturn]] static void hang() {
+    for (volatile unsigned turns = 0;;) turns = turns + 1;
+  }
+
+  std::unique_ptr<engine::Engine> engine_;
+  int crash_id_ = setting("SHEAF_FAULT_CRASH_ID");
+  int hang_id_ = setting("SHEAF_FAULT_HANG_ID");
+  int exit_id_ = setting("SHEAF_FAULT_EXIT_ID");
+  int slow_us_ = setting("SHEAF_FAULT_SLOW_US");
+};
+
+using Open = decltype(replica::Backend::open);
+
+inline Open with_hooks(Open open) {
+  return [open = std::move(open)](Mapping packed, engine::EngineOptions options)
+             -> Result<std::unique_ptr<engine::Engine>> {
+    SHEAF_ASSIGN(auto engine, open(std::move(packed), options));
+    return std::unique_ptr<engine::Engine>(std::make_unique<FaultyEngine>(std::move(engine)));
+  };
+}
+
+}  // namespace sheaf::faults

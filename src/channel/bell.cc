@@ -1,0 +1,64 @@
+#include "channel/bell.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <climits>
+
+#include "base/clock.h"
+
+namespace sheaf::channel {
+namespace {
+
+// Not FUTEX_PRIVATE: the word is shared between two processes.
+void futex(std::atomic<std::uint32_t>& word, int operation, std::uint32_t value) {
+  ::syscall(SYS_futex, &word, operation, value, nullptr, nullptr, 0);
+}
+
+void pause_briefly() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+}  // namespace
+
+void ring_replica(SharedHeader& header) {
+  header.replica_bell.value.fetch_add(1, std::memory_order_seq_cst);
+  if (header.replica_sleeps.value.load(std::memory_order_seq_cst) != 0)
+    futex(header.replica_bell.value, FUTEX_WAKE, INT_MAX);
+}
+
+std::uint32_t bell_count(const SharedHeader& header) {
+  return header.replica_bell.value.load(std::memory_order_seq_cst);
+}
+
+void sleep_unless_rung(SharedHeader& header, std::uint32_t count, std::uint32_t spin_us) {
+  if (spin_us > 0) {
+    const TimeUs until = monotonic_us() + spin_us;
+    do {
+      for (int i = 0; i < 16; ++i) {
+        if (bell_count(header) != count) return;
+        pause_briefly();
+      }
+    } while (monotonic_us() < until);
+  }
+  header.replica_sleeps.value.store(1, std::memory_order_seq_cst);
+  futex(header.replica_bell.value, FUTEX_WAIT, count);
+  header.replica_sleeps.value.store(0, std::memory_order_seq_cst);
+}
+
+void ring_router(SharedHeader& header, int event_fd) {
+  if (header.router_listens.value.load(std::memory_order_seq_cst) == 0) return;
+  if (header.router_listens.value.exchange(0, std::memory_order_seq_cst) == 0) return;
+  // Cannot fail in a way that matters: a full counter (EAGAIN) already wakes the router.
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto written = ::write(event_fd, &one, sizeof one);
+}
+
+void listen_router(SharedHeader& header) {
+  header.router_listens.value.store(1, std::memory_order_seq_cst);
+}
+
+}  // namespace sheaf::channel

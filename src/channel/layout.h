@@ -1,0 +1,107 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/result.h"
+
+// The bytes of a channel, one memfd per replica process:
+//
+//   page 0            SharedHeader
+//   submit ring       router -> replica: submit and cancel frames
+//   result ring       replica -> router: rows and final frames
+//
+// A ring is a power of two of bytes. Head (written by its producer) and tail (by its consumer)
+// count bytes since the start and never wrap; a byte's place is its count modulo the ring's size.
+// Both ends map each ring twice in a row, so that a frame that wraps around is still one span.
+//
+// Neither end trusts the other. An end keeps its own position in private memory and only publishes
+// it here; whatever it reads from here it copies once and checks the copy.
+namespace sheaf::channel {
+
+inline constexpr std::uint64_t kMagic = 0x6c6e6e6863666873;  // "shfchnnl"
+inline constexpr std::uint32_t kVersion = 1;                 // of header and frames
+inline constexpr std::size_t kHeaderBytes = 4096;
+inline constexpr std::size_t kFrameAlignment = 8;
+inline constexpr std::size_t kRowsFrameBytes = 64 << 10;  // soft bound: one row is always sent whole
+
+// What a channel can carry; fixed when it is created.
+struct Limits {
+  std::uint32_t max_batch_tokens = 16'384;
+  std::uint32_t max_batch_items = 2'048;
+  std::uint32_t row_floats = 0;  // floats in a result row
+};
+
+// A flag or position on a cache line of its own, since the two ends write different ones.
+template <class T>
+struct alignas(64) Shared {
+  std::atomic<T> value;
+  static_assert(std::atomic<T>::is_always_lock_free, "shared between processes");
+};
+
+struct SharedHeader {
+  std::uint64_t magic;
+  std::uint32_t version;
+  Limits limits;
+
+  Shared<std::uint64_t> submit_head, submit_tail;
+  Shared<std::uint64_t> result_head, result_tail;
+
+  // Futex word: the router adds one whenever the replica might have to wake.
+  Shared<std::uint32_t> replica_bell;
+  Shared<std::uint32_t> replica_sleeps;  // 1 while the replica is in, or on its way into, FUTEX_WAIT
+  Shared<std::uint32_t> router_listens;  // 1 while the router wants the eventfd written
+  Shared<std::uint64_t> progress;        // the replica's sign of life
+};
+static_assert(sizeof(SharedHeader) <= kHeaderBytes);
+
+struct Geometry {
+  std::size_t submit_bytes = 0;  // a ring's size: a power of two, whole pages
+  std::size_t result_bytes = 0;
+  std::size_t total_bytes = 0;
+};
+
+// Same answer at both ends; refuses limits that no model has.
+Result<Geometry> geometry_of(const Limits& limits);
+
+// ---- frames: a FrameHead, then one of the bodies, padded to kFrameAlignment
+
+enum class FrameType : std::uint32_t { submit = 1, cancel = 2, rows = 3, final = 4 };
+
+struct FrameHead {
+  std::uint32_t bytes;  // of the whole frame, padding included
+  std::uint32_t type;
+};
+
+struct SubmitBody {  // then WireItem[items], then int32 ids[tokens]
+  std::uint64_t batch;
+  std::uint32_t items;
+  std::uint32_t tokens;
+};
+struct WireItem {
+  std::uint32_t tokens;
+  std::uint32_t dimensions;  // 0 = all
+  std::uint32_t normalize;   // 0 or 1
+};
+struct CancelBody {
+  std::uint64_t batch;
+};
+struct RowsBody {  // then float values[items * stride]
+  std::uint64_t batch;
+  std::uint32_t first_item;
+  std::uint32_t items;
+  std::uint32_t stride;
+  std::uint32_t reserved;
+};
+struct FinalBody {  // then char message[message_bytes]
+  std::uint64_t batch;
+  std::uint64_t compute_us;
+  std::uint32_t failed;  // 0 or 1
+  std::uint32_t error_code;
+  std::uint32_t message_bytes;
+  std::uint32_t reserved;
+};
+inline constexpr std::size_t kMaxMessageBytes = 1024;
+
+}  // namespace sheaf::channel

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/mapping.h"
+#include "base/result.h"
+#include "channel/layout.h"
+#include "channel/ring.h"
+
+namespace sheaf::channel {
+
+struct ItemOptions {
+  bool normalize = true;
+  std::uint32_t dimensions = 0;  // 0 = all
+};
+
+// A batch, copied out of shared memory, texts laid end to end: text i is
+// ids[cu_seqlens[i] .. cu_seqlens[i + 1]). Every text has at least one id; the ids' values are not
+// checked.
+struct Submission {
+  std::uint64_t batch = 0;
+  std::vector<std::int32_t> ids;
+  std::vector<std::uint32_t> cu_seqlens;
+  std::vector<ItemOptions> options;
+};
+
+struct Cancel {
+  std::uint64_t batch = 0;
+};
+
+// The replica's end of its channel. One thread at a time. The router's memory is checked like a
+// stranger's; after an error the channel is of no more use.
+class ReplicaEnd {
+ public:
+  // Maps the memfd; `event_fd` wakes the router.
+  static Result<ReplicaEnd> open(int memory_fd, Fd event_fd);
+
+  const Limits& limits() const { return limits_; }
+
+  using Received = std::variant<std::monostate, Submission, Cancel>;
+  // The next order; monostate if there is none now.
+  Result<Received> receive();
+  // Returns when there may be news, after spinning for at most `spin_us` and sleeping then.
+  void wait(std::uint32_t spin_us);
+
+  // Queues rows first_item, first_item + 1, ... in as many frames as needed; waits while the ring
+  // is full. `values` is [n, limits().row_floats]. Wakes the router for all frames but the last,
+  // which send_final() or a following send_rows() does.
+  Status send_rows(std::uint64_t batch, std::uint32_t first_item, std::span<const float> values);
+  // `failure` may be null; its message is cut to kMaxMessageBytes.
+  Status send_final(std::uint64_t batch, std::int64_t compute_us, const Error* failure);
+
+  std::atomic<std::uint64_t>& progress() { return header().progress.value; }
+
+ private:
+  ReplicaEnd(Limits limits, Fd event_fd, Mapping header, RingReader submits, RingWriter results);
+  SharedHeader& header() { return *reinterpret_cast<SharedHeader*>(header_.data()); }
+  Result<Received> decode(const Frame& frame) const;
+  Result<std::span<std::byte>> reserve(FrameType type, std::size_t body_bytes);
+
+  Limits limits_;
+  Fd event_fd_;
+  Mapping header_;
+  RingReader submits_;
+  RingWriter results_;
+};
+
+}  // namespace sheaf::channel

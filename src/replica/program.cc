@@ -1,0 +1,265 @@
+#include "replica/program.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string_view>
+#include <thread>
+
+#include "base/text.h"
+#include "channel/offline.h"
+#include "channel/replica_end.h"
+#include "model/spec/spec.h"
+#include "replica/flags.h"
+#include "replica/loop.h"
+#include "replica/runner.h"
+
+namespace sheaf::replica {
+namespace {
+
+constexpr std::string_view kUsage =
+    "usage: sheaf-replica MODE [--flag value]...\n"
+    "\n"
+    "One running copy of a model. Started by `sheaf`; the modes are:\n"
+    "  run       --channel FD --event FD --weights FD --control FD [--cores 0,1] [--threads N]\n"
+    "            [--spin-us N]          serve batches until the control socket closes\n"
+    "  pack      --model FOLDER --weights FD [--control FD]\n"
+    "            write the weights, packed for this machine, into an empty file\n"
+    "  embed     --model FOLDER [--cores 0,1] [--threads N]\n"
+    "            token ids on standard input to vectors on standard output, binary\n"
+    "  describe  --model FOLDER         the model's shape as JSON\n"
+    "  estimate  --model FOLDER [--max-batch-tokens N]\n"
+    "            the model's memory as JSON\n";
+
+// One JSON line on the control socket. A router that is gone is noticed by the watcher.
+void say(int control, const std::string& line) {
+  [[maybe_unused]] const auto written = ::write(control, line.data(), line.size());
+}
+
+void say_error(int control, const Error& error) {
+  say(control, fmt::format("{{\"error\": {}}}\n", json_quote(error.message)));
+}
+
+// The router's end of the control socket lives exactly as long as the router wants this process.
+// A thread of its own waits for its closing, so that neither a long batch nor a kernel that spins
+// forever keeps the process alive.
+void exit_when_closed(int control) {
+  std::thread([control] {
+    char byte;
+    for (;;) {
+      const ssize_t got = ::read(control, &byte, 1);
+      if (got == 0 || (got < 0 && errno != EINTR)) ::_exit(0);
+    }
+  }).detach();
+}
+
+// Before any other thread exists: they inherit it.
+Status pin_to(std::span<const int> cores) {
+  if (cores.empty()) return {};
+  const int count = cores.back() >= CPU_SETSIZE ? cores.back() + 1 : CPU_SETSIZE;
+  cpu_set_t* set = CPU_ALLOC(count);
+  const std::size_t bytes = CPU_ALLOC_SIZE(count);
+  CPU_ZERO_S(bytes, set);
+  for (const int core : cores) CPU_SET_S(core, bytes, set);
+  const int failed = ::sched_setaffinity(0, bytes, set);
+  const int error = errno;
+  CPU_FREE(set);
+  if (failed != 0) return errno_error("running on the slice's cores", error);
+  return {};
+}
+
+int usable_cores() {
+  const unsigned count = std::thread::hardware_concurrency();  // respects the affinity mask
+  return count == 0 ? 1 : static_cast<int>(count);
+}
+
+// When memory runs out the kernel should take a replica, which can be replaced, and not the
+// router. Raising the score needs no privilege; where it fails nothing is lost.
+void volunteer_for_oom() {
+  if (std::FILE* file = std::fopen("/proc/self/oom_score_adj", "w")) {
+    std::fputs("500", file);
+    std::fclose(file);
+  }
+}
+
+struct EngineFlags {
+  std::vector<int> cores;
+  int threads = 1;
+};
+
+Result<EngineFlags> engine_flags(const Flags& flags) {
+  EngineFlags engine;
+  SHEAF_ASSIGN(engine.cores, flags.numbers("cores"));
+  const int cores = engine.cores.empty() ? usable_cores() : static_cast<int>(engine.cores.size());
+  SHEAF_ASSIGN(engine.threads, flags.number_or("threads", cores));
+  return engine;
+}
+
+Result<std::unique_ptr<engine::Engine>> open_engine(const Backend& backend, int weights_fd,
+                                                    engine::EngineOptions options) {
+  SHEAF_ASSIGN(const std::size_t bytes, file_size(weights_fd));
+  SHEAF_ASSIGN(Mapping packed, Mapping::map(weights_fd, bytes, Mapping::Access::read_only));
+  return backend.open(std::move(packed), options);
+}
+
+std::string ready_line(const engine::Engine& engine, const channel::Limits& limits) {
+  return fmt::format(
+      "{{\"device\": {}, \"dtype\": {}, \"max_batch_tokens\": {}, \"max_batch_items\": {}}}\n",
+      json_quote(engine.device()), json_quote(engine.dtype()), limits.max_batch_tokens,
+      limits.max_batch_items);
+}
+
+Status run_on(const Flags& flags, int control, const Backend& backend) {
+  SHEAF_ASSIGN(const EngineFlags where, engine_flags(flags));
+  SHEAF_TRY(pin_to(where.cores));
+  volunteer_for_oom();
+  SHEAF_ASSIGN(const int channel_fd, flags.number("channel"));
+  SHEAF_ASSIGN(const int event_fd, flags.number("event"));
+  SHEAF_ASSIGN(const int weights_fd, flags.number("weights"));
+  LoopOptions loop;
+  SHEAF_ASSIGN(const int spin_us, flags.number_or("spin-us", static_cast<int>(loop.spin_us)));
+  loop.spin_us = static_cast<std::uint32_t>(spin_us);
+
+  SHEAF_ASSIGN(auto channel, channel::ReplicaEnd::open(channel_fd, Fd(event_fd)));
+  SHEAF_ASSIGN(const auto engine,
+               open_engine(backend, weights_fd, {where.threads, &channel.progress()}));
+  if (engine->spec().dimensions != channel.limits().row_floats)
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("the channel carries {} floats a vector, the model answers {}",
+                             channel.limits().row_floats, engine->spec().dimensions)};
+  say(control, ready_line(*engine, channel.limits()));
+  return serve(channel, *engine, loop);
+}
+
+Status run(const Flags& flags, const Backend& backend) {
+  SHEAF_ASSIGN(const int control, flags.number("control"));
+  exit_when_closed(control);
+  const Status status = run_on(flags, control, backend);
+  if (!status.ok()) say_error(control, status.error());
+  return status;
+}
+
+Status pack(const Flags& flags, const Backend& backend) {
+  SHEAF_ASSIGN(const std::string folder, flags.text("model"));
+  SHEAF_ASSIGN(const int weights_fd, flags.number("weights"));
+  SHEAF_ASSIGN(const int control, flags.number_or("control", -1));
+  if (control >= 0) exit_when_closed(control);
+  const Status status = backend.pack(folder, weights_fd);
+  if (!status.ok() && control >= 0) say_error(control, status.error());
+  return status;
+}
+
+Result<std::unique_ptr<engine::Engine>> open_folder(const Backend& backend,
+                                                    const std::string& folder,
+                                                    engine::EngineOptions options) {
+  SHEAF_ASSIGN(const Fd weights, make_memfd("sheaf-weights", 0));
+  SHEAF_TRY(backend.pack(folder, weights.get()));
+  return open_engine(backend, weights.get(), options);
+}
+
+Status embed(const Flags& flags, const Backend& backend) {
+  SHEAF_ASSIGN(const std::string folder, flags.text("model"));
+  SHEAF_ASSIGN(const EngineFlags where, engine_flags(flags));
+  SHEAF_TRY(pin_to(where.cores));
+  SHEAF_ASSIGN(const auto engine, open_folder(backend, folder, {where.threads, nullptr}));
+  Runner runner(*engine);
+  channel::Limits limits;
+  limits.row_floats = engine->spec().dimensions;
+  SHEAF_TRY(channel::write_offline_hello(STDOUT_FILENO, limits));
+  for (;;) {
+    SHEAF_ASSIGN(const auto batch, channel::read_offline_batch(STDIN_FILENO, limits));
+    if (!batch) return {};
+    const auto output = runner.run(*batch);
+    const auto items = static_cast<std::uint32_t>(batch->options.size());
+    SHEAF_TRY(output.ok() ? channel::write_offline_reply(STDOUT_FILENO, items, output->compute_us,
+                                                         output->values)
+                          : channel::write_offline_failure(STDOUT_FILENO, output.error()));
+  }
+}
+
+Status describe(const Flags& flags) {
+  SHEAF_ASSIGN(const std::string folder, flags.text("model"));
+  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(folder));
+  nlohmann::ordered_json pooling = nlohmann::ordered_json::array();
+  for (const auto kind : spec.pooling) pooling.push_back(model::name_of(kind));
+  const nlohmann::ordered_json out = {
+      {"architecture", model::name_of(spec.architecture)},
+      {"model_type", spec.model_type},
+      {"dimensions", spec.dimensions},
+      {"max_length", spec.max_length},
+      {"hidden_size", spec.hidden_size},
+      {"layers", spec.layers},
+      {"heads", spec.heads},
+      {"intermediate_size", spec.intermediate_size},
+      {"vocab_size", spec.vocab_size},
+      {"positions", spec.positions},
+      {"pooling", pooling},
+      {"normalize", spec.normalize},
+      {"weights_dtype", spec.weights_dtype},
+      {"parameter_count", spec.parameter_count},
+      {"weights_bytes_fp32", spec.weights_bytes_fp32},
+  };
+  fmt::print("{}\n", out.dump());
+  return {};
+}
+
+Status estimate(const Flags& flags) {
+  SHEAF_ASSIGN(const std::string folder, flags.text("model"));
+  channel::Limits limits;
+  SHEAF_ASSIGN(const int tokens, flags.number_or("max-batch-tokens",
+                                                 static_cast<int>(limits.max_batch_tokens)));
+  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(folder));
+  const auto working_set = model::working_set_bytes(spec, static_cast<std::uint32_t>(tokens));
+  fmt::print("{{\"weights_bytes\": {}, \"working_set_bytes\": {}, \"max_batch_tokens\": {}}}\n",
+             spec.weights_bytes_fp32, working_set, tokens);
+  return {};
+}
+
+Status run_mode(std::string_view mode, const Flags& flags, const Backend& backend) {
+  if (mode == "run") return run(flags, backend);
+  if (mode == "pack") return pack(flags, backend);
+  if (mode == "embed") return embed(flags, backend);
+  if (mode == "describe") return describe(flags);
+  return estimate(flags);
+}
+
+std::vector<std::string_view> flags_of(std::string_view mode) {
+  if (mode == "run")
+    return {"channel", "event", "weights", "control", "cores", "threads", "spin-us"};
+  if (mode == "pack") return {"model", "weights", "control"};
+  if (mode == "embed") return {"model", "cores", "threads"};
+  if (mode == "describe") return {"model"};
+  if (mode == "estimate") return {"model", "max-batch-tokens"};
+  return {};
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv, const Backend& backend) {
+  const std::string_view mode = argc > 1 ? argv[1] : "";
+  if (mode == "--help" || mode == "-h" || mode == "help") {
+    fmt::print("{}", kUsage);
+    return 0;
+  }
+  auto known = flags_of(mode);
+  if (known.empty()) {
+    fmt::print(stderr, "sheaf-replica: unknown mode '{}'\n{}", mode, kUsage);
+    return 2;
+  }
+  const auto flags = Flags::parse(argc - 2, argv + 2, std::move(known));
+  if (!flags.ok()) {
+    fmt::print(stderr, "sheaf-replica {}: {}\n", mode, flags.error().message);
+    return 2;
+  }
+  const Status status = run_mode(mode, *flags, backend);
+  if (status.ok()) return 0;
+  fmt::print(stderr, "sheaf-replica {}: {}\n", mode, status.error().message);
+  return 1;
+}
+
+}  // namespace sheaf::replica
