@@ -1,0 +1,261 @@
+#include "fleet/fleet.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cerrno>
+#include <chrono>
+#include <optional>
+
+#include "fleet/loop.h"
+#include "fleet/oom.h"
+#include "fleet/packing.h"
+#include "fleet/session.h"
+#include "slices/slice.h"
+
+namespace sheaf::fleet {
+namespace {
+
+using boost::system::error_code;
+
+// A stopped or hung replica must be noticed within 0.5 s. The idle period serves replicas that are
+// stopped without work, or asked to leave.
+constexpr auto kBusyPeriod = std::chrono::milliseconds(50);
+constexpr auto kIdlePeriod = std::chrono::milliseconds(200);
+constexpr TimeUs kStayBusyUs = 1'000'000;  // keeps the short period between requests that follow
+constexpr TimeUs kOomPeriodUs = 1'000'000;
+
+channel::Limits limits_for(const model::ModelSpec& spec) {
+  channel::Limits limits;
+  limits.max_batch_tokens = std::max({limits.max_batch_tokens, spec.max_length, spec.positions});
+  limits.row_floats = spec.dimensions;
+  return limits;
+}
+
+// A model's packed weights: none, being packed, or there for every replica to map.
+struct Weights {
+  Fd fd;
+  std::uint64_t bytes = 0;
+  std::shared_ptr<Packing> packing;
+};
+
+// A replica's place: its slice, and the process that is there now.
+struct Place {
+  std::size_t model = 0;
+  slices::Slice slice;
+  std::shared_ptr<Session> session;
+  std::optional<Incarnation> waiting;  // for the weights
+};
+
+class Driver final : public Fleet {
+ public:
+  Driver(boost::asio::io_context& io, std::mutex& mutex, FleetOptions options,
+         FleetListener& listener, const slices::Machine& machine)
+      : loop_{io, mutex, std::make_shared<Gate>()},
+        options_(std::move(options)),
+        listener_(listener),
+        timer_(std::make_shared<boost::asio::steady_timer>(io)) {
+    make_places(machine);
+    const std::lock_guard lock(mutex);
+    for (std::size_t model = 0; model < options_.models.size(); ++model) pack(model);
+    set_timer(kIdlePeriod);
+  }
+
+  ~Driver() override {
+    loop_.gate->close();
+    const std::lock_guard lock(loop_.mutex);
+    timer_->cancel();
+    for (Weights& weights : weights_)
+      if (weights.packing) weights.packing->cancel();
+    for (Place& place : places_)  // all at once, so that they die at the same time
+      if (place.session) place.session->kill();
+    for (Place& place : places_)
+      if (place.session) place.session->abandon();
+  }
+
+  void start(ReplicaId replica, Incarnation incarnation) override {
+    Place& place = places_.at(replica);
+    if (place.session) place.session->abandon();  // the core starts a place only after its exit
+    place.session.reset();
+    place.waiting = incarnation;
+    if (weights_[place.model].fd)
+      launch(replica);
+    else
+      pack(place.model);
+  }
+
+  void stop(ReplicaId replica, Incarnation incarnation) override {
+    if (forget_waiting(replica, incarnation)) return;
+    if (Session* session = find(replica, incarnation)) session->stop();
+  }
+
+  void kill(ReplicaId replica, Incarnation incarnation) override {
+    if (forget_waiting(replica, incarnation)) return;
+    if (Session* session = find(replica, incarnation)) session->kill();
+  }
+
+  bool submit(ReplicaId replica, Incarnation incarnation, BatchId batch,
+              std::span<const BatchItem> items) override {
+    Session* session = find(replica, incarnation);
+    if (session == nullptr || !session->submit(batch, items)) return false;
+    last_submit_us_ = monotonic_us();
+    if (period_ != kBusyPeriod) set_timer(kBusyPeriod);
+    return true;
+  }
+
+  void cancel(ReplicaId replica, Incarnation incarnation, BatchId batch) override {
+    if (Session* session = find(replica, incarnation)) session->cancel(batch);
+  }
+
+  std::string replica_name(ReplicaId replica) const override { return std::to_string(replica); }
+  std::string slice_name(ReplicaId replica) const override {
+    return places_.at(replica).slice.name;
+  }
+  int pid(ReplicaId replica) const override {
+    const auto& session = places_.at(replica).session;
+    return session ? session->pid() : 0;
+  }
+  std::uint64_t weights_bytes(std::size_t model) const override {
+    return weights_.at(model).bytes;
+  }
+
+ private:
+  void make_places(const slices::Machine& machine) {
+    weights_.resize(options_.models.size());
+    for (std::size_t model = 0; model < options_.models.size(); ++model)
+      for (std::uint32_t i = 0; i < options_.models[model].replicas; ++i)
+        places_.push_back({model, {}, nullptr, std::nullopt});
+    auto slices = slices::cut_cores(machine, static_cast<std::uint32_t>(places_.size()));
+    for (std::size_t i = 0; i < places_.size(); ++i) places_[i].slice = std::move(slices[i]);
+  }
+
+  Session* find(ReplicaId replica, Incarnation incarnation) {
+    Session* session = places_.at(replica).session.get();
+    return session != nullptr && session->incarnation() == incarnation ? session : nullptr;
+  }
+
+  // ---- weights
+
+  void pack(std::size_t model) {
+    Weights& weights = weights_[model];
+    if (weights.packing || weights.fd) return;
+    auto packing = Packing::begin(loop_, options_.replica_program, options_.replica_environment,
+                                  options_.models[model].folder, [this, model](Result<Fd> packed) {
+                                    take_weights(model, std::move(packed));
+                                  });
+    if (packing.ok())
+      weights.packing = std::move(*packing);
+    else
+      fail_waiting(model, packing.error().message);
+  }
+
+  void take_weights(std::size_t model, Result<Fd> packed) {
+    Weights& weights = weights_[model];
+    weights.packing.reset();
+    if (!packed.ok()) return fail_waiting(model, packed.error().message);
+    weights.fd = std::move(*packed);
+    weights.bytes = file_size(weights.fd.get()).ok() ? *file_size(weights.fd.get()) : 0;
+    for (ReplicaId replica = 0; replica < places_.size(); ++replica)
+      if (places_[replica].model == model && places_[replica].waiting) launch(replica);
+  }
+
+  // ---- processes
+
+  void launch(ReplicaId replica) {
+    Place& place = places_[replica];
+    const Incarnation incarnation = *std::exchange(place.waiting, std::nullopt);
+    const FleetModel& model = options_.models[place.model];
+    SessionOptions options{replica,
+                           incarnation,
+                           options_.replica_program,
+                           options_.replica_environment,
+                           place.slice,
+                           limits_for(model.spec),
+                           weights_[place.model].fd.get()};
+    auto session = Session::start(
+        loop_, std::move(options),
+        {listener_, oom_, [this](Session& ended) { places_[ended.replica()].session.reset(); }});
+    if (session.ok())
+      place.session = std::move(*session);
+    else
+      report_later(replica, incarnation, session.error().message);
+  }
+
+  // Exits of replicas that never had a process. Later, since the listener is not called from
+  // within its own calls.
+  void report_later(ReplicaId replica, Incarnation incarnation, const std::string& reason) {
+    core::ExitReport report{core::ExitReport::Kind::spawn_failed, 0, false, reason};
+    boost::asio::post(loop_.io, loop_.handler(timer_, [this, replica, incarnation, report](
+                                                          error_code, std::size_t) {
+                        listener_.replica_exit(replica, incarnation, report);
+                      }));
+  }
+
+  void fail_waiting(std::size_t model, const std::string& reason) {
+    for (ReplicaId replica = 0; replica < places_.size(); ++replica) {
+      Place& place = places_[replica];
+      if (place.model == model && place.waiting)
+        report_later(replica, *std::exchange(place.waiting, std::nullopt), reason);
+    }
+  }
+
+  bool forget_waiting(ReplicaId replica, Incarnation incarnation) {
+    Place& place = places_.at(replica);
+    if (place.waiting != incarnation) return false;
+    place.waiting.reset();
+    report_later(replica, incarnation, "ended while its weights were still being packed");
+    return true;
+  }
+
+  // ---- watching
+
+  void set_timer(std::chrono::milliseconds period) {
+    period_ = period;
+    timer_->expires_after(period);
+    timer_->async_wait(loop_.handler(timer_, [this](error_code error, std::size_t) {
+      if (!error) tick();
+    }));
+  }
+
+  void tick() {
+    const TimeUs now_us = monotonic_us();
+    bool busy = now_us < last_submit_us_ + kStayBusyUs;
+    for (std::size_t i = 0; i < places_.size(); ++i) {
+      const auto session = places_[i].session;  // the listener may replace it
+      if (!session) continue;
+      session->sample(now_us);
+      busy = busy || session->busy();
+    }
+    if (now_us >= last_oom_us_ + kOomPeriodUs) {
+      oom_.forget_old();
+      last_oom_us_ = now_us;
+    }
+    set_timer(busy ? kBusyPeriod : kIdlePeriod);
+  }
+
+  Loop loop_;
+  FleetOptions options_;
+  FleetListener& listener_;
+  OomWatch oom_;
+  std::vector<Weights> weights_;  // one a model
+  std::vector<Place> places_;     // one a replica
+  std::shared_ptr<boost::asio::steady_timer> timer_;
+  std::chrono::milliseconds period_ = kIdlePeriod;
+  TimeUs last_submit_us_ = -kStayBusyUs;
+  TimeUs last_oom_us_ = 0;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Fleet>> Fleet::create(boost::asio::io_context& io, std::mutex& mutex,
+                                             FleetOptions options, FleetListener& listener) {
+  if (::access(options.replica_program.c_str(), X_OK) != 0)
+    return errno_error("replica program " + options.replica_program, errno);
+  SHEAF_ASSIGN(const slices::Machine machine, slices::detect_machine());
+  return std::unique_ptr<Fleet>(
+      std::make_unique<Driver>(io, mutex, std::move(options), listener, machine));
+}
+
+}  // namespace sheaf::fleet

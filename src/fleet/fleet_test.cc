@@ -1,0 +1,377 @@
+#include "fleet/fleet.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/executor_work_guard.hpp>
+#include <condition_variable>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "base/clock.h"
+
+// Real processes: sheaf-replica-fake is the replica's program around a model whose vectors are a
+// function of the ids (src/replica/fake_engine.h).
+namespace sheaf::fleet {
+namespace {
+
+constexpr std::uint32_t kDimensions = 8;
+constexpr std::int32_t kCrashId = 101, kHangId = 102, kExitId = 103;
+
+std::vector<float> expected_vector(const std::vector<std::int32_t>& ids) {
+  std::vector<float> vector;
+  for (std::uint32_t j = 0; j < kDimensions; ++j) {
+    std::uint32_t sum = j;
+    for (const std::int32_t id : ids) sum = sum * 31 + static_cast<std::uint32_t>(id);
+    vector.push_back(static_cast<float>(sum % 65'521));
+  }
+  return vector;
+}
+
+struct BatchRecord {
+  std::map<std::uint32_t, std::vector<float>> rows;
+  bool ended = false;
+  std::string failure;
+};
+
+struct ReplicaRecord {
+  Incarnation ready = 0;
+  ReplicaHello hello;
+  std::vector<core::ExitReport> exits;
+  std::vector<core::ProgressSample> samples;
+  std::map<BatchId, BatchRecord> batches;
+};
+
+// Remembers what it hears; wait_until() looks at it.
+class Recorder : public FleetListener {
+ public:
+  explicit Recorder(std::size_t replicas) : replicas(replicas) {}
+
+  void replica_ready(ReplicaId id, Incarnation incarnation, const ReplicaHello& hello) override {
+    replicas[id].ready = incarnation;
+    replicas[id].hello = hello;
+    changed.notify_all();
+  }
+  void replica_rows(ReplicaId id, Incarnation, const ResultRows& rows) override {
+    auto& batch = replicas[id].batches[rows.batch];
+    for (std::uint32_t i = 0; i < rows.items; ++i) {
+      const auto row = rows.values.subspan(std::size_t{i} * rows.stride, rows.stride);
+      batch.rows[rows.first_item + i].assign(row.begin(), row.end());
+    }
+  }
+  void replica_batch_end(ReplicaId id, Incarnation, const BatchEnd& end) override {
+    auto& batch = replicas[id].batches[end.batch];
+    batch.ended = true;
+    batch.failure = end.failure == nullptr ? "" : end.failure->message;
+    changed.notify_all();
+  }
+  void replica_progress(ReplicaId id, Incarnation, const core::ProgressSample& sample) override {
+    replicas[id].samples.push_back(sample);
+    changed.notify_all();
+  }
+  void replica_exit(ReplicaId id, Incarnation, const core::ExitReport& report) override {
+    replicas[id].exits.push_back(report);
+    changed.notify_all();
+  }
+
+  std::vector<ReplicaRecord> replicas;
+  std::condition_variable changed;
+};
+
+class FleetTest : public ::testing::Test {
+ protected:
+  FleetTest() : work_(boost::asio::make_work_guard(io_)) {
+    char path[] = "/tmp/sheaf-fleet-XXXXXX";
+    folder_ = ::mkdtemp(path);
+    std::ofstream(folder_ + "/dimensions") << kDimensions;
+  }
+  ~FleetTest() override {
+    fleet_.reset();
+    io_.stop();
+    for (std::thread& thread : threads_) thread.join();
+    std::filesystem::remove_all(folder_);
+  }
+
+  void create(std::uint32_t replicas, const std::string& folder = "") {
+    FleetModel model{"fake", folder.empty() ? folder_ : folder, {}, replicas};
+    model.spec.dimensions = kDimensions;
+    FleetOptions options;
+    options.replica_program = SHEAF_BIN_DIR "/sheaf-replica-fake";
+    options.models = {model};
+    options.replica_environment = environment_;
+    recorder_ = std::make_unique<Recorder>(replicas);
+    auto fleet = Fleet::create(io_, mutex_, options, *recorder_);
+    ASSERT_TRUE(fleet.ok()) << fleet.error().message;
+    fleet_ = std::move(*fleet);
+    for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { io_.run(); });
+    const std::lock_guard lock(mutex_);
+    for (ReplicaId replica = 0; replica < replicas; ++replica) fleet_->start(replica, 1);
+  }
+
+  template <class Condition>
+  bool wait_until(Condition condition, int limit_ms = 10'000) {
+    std::unique_lock lock(mutex_);
+    return recorder_->changed.wait_for(lock, std::chrono::milliseconds(limit_ms), condition);
+  }
+  ReplicaRecord& replica(ReplicaId id) { return recorder_->replicas[id]; }
+  bool wait_ready(ReplicaId id, Incarnation incarnation = 1) {
+    return wait_until([&] { return replica(id).ready == incarnation; });
+  }
+
+  bool submit(ReplicaId id, BatchId batch, const std::vector<std::vector<std::int32_t>>& texts,
+              Incarnation incarnation = 1) {
+    std::vector<BatchItem> items;
+    for (const auto& ids : texts) items.push_back({ids, true, 0});
+    const std::lock_guard lock(mutex_);
+    return fleet_->submit(id, incarnation, batch, items);
+  }
+  int pid_of(ReplicaId id) {
+    const std::lock_guard lock(mutex_);
+    return fleet_->pid(id);
+  }
+
+  std::vector<std::string> environment_ = {"SHEAF_FAULT_CRASH_ID=101", "SHEAF_FAULT_HANG_ID=102",
+                                           "SHEAF_FAULT_EXIT_ID=103"};
+  std::string folder_;
+  boost::asio::io_context io_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  std::mutex mutex_;
+  std::unique_ptr<Recorder> recorder_;
+  std::unique_ptr<Fleet> fleet_;
+  std::vector<std::thread> threads_;
+};
+
+bool alive(int pid) { return ::kill(pid, 0) == 0; }
+
+TEST_F(FleetTest, AnswersBatchesOfAllReplicas) {
+  create(3);
+  for (ReplicaId id = 0; id < 3; ++id) {
+    ASSERT_TRUE(wait_ready(id));
+    EXPECT_EQ(replica(id).hello.device, "fake");
+    EXPECT_EQ(replica(id).hello.dtype, "float32");
+    EXPECT_GE(replica(id).hello.limits.max_batch_tokens, 1'000u);
+  }
+  for (BatchId batch = 1; batch <= 60; ++batch) {
+    const std::int32_t id = static_cast<std::int32_t>(batch);
+    ASSERT_TRUE(submit(batch % 3, batch, {{1000 + id}, {2000 + id, 7}, {3000 + id, 8, 9}}));
+  }
+  for (BatchId batch = 1; batch <= 60; ++batch) {
+    const ReplicaId on = batch % 3;
+    ASSERT_TRUE(wait_until([&] { return replica(on).batches[batch].ended; }));
+    const std::lock_guard lock(mutex_);
+    const std::int32_t id = static_cast<std::int32_t>(batch);
+    auto& rows = replica(on).batches[batch].rows;
+    ASSERT_EQ(rows.size(), 3u);
+    EXPECT_EQ(rows[0], expected_vector({1000 + id}));
+    EXPECT_EQ(rows[1], expected_vector({2000 + id, 7}));
+    EXPECT_EQ(rows[2], expected_vector({3000 + id, 8, 9}));
+  }
+}
+
+TEST_F(FleetTest, CarriesTheLargestBatchSeveralTimes) {
+  create(1);
+  ASSERT_TRUE(wait_ready(0));
+  const auto limits = replica(0).hello.limits;
+  std::vector<std::vector<std::int32_t>> texts(limits.max_batch_items);
+  for (std::size_t i = 0; i < texts.size(); ++i)
+    texts[i].assign(limits.max_batch_tokens / texts.size(), static_cast<std::int32_t>(i));
+  for (BatchId batch = 1; batch <= 6; ++batch) ASSERT_TRUE(submit(0, batch, texts));
+  for (BatchId batch = 1; batch <= 6; ++batch) {
+    ASSERT_TRUE(wait_until([&] { return replica(0).batches[batch].ended; }));
+    const std::lock_guard lock(mutex_);
+    auto& rows = replica(0).batches[batch].rows;
+    ASSERT_EQ(rows.size(), texts.size());
+    for (std::size_t i = 0; i < texts.size(); ++i)
+      ASSERT_EQ(rows[static_cast<std::uint32_t>(i)], expected_vector(texts[i]));
+  }
+  // One over is refused without harm.
+  texts.push_back({1});
+  EXPECT_FALSE(submit(0, 9, texts));
+  EXPECT_TRUE(submit(0, 10, {{5}}));
+  EXPECT_TRUE(wait_until([&] { return replica(0).batches[10].ended; }));
+}
+
+TEST_F(FleetTest, ABadTokenFailsItsBatchAlone) {
+  create(1);
+  ASSERT_TRUE(wait_ready(0));
+  ASSERT_TRUE(submit(0, 1, {{5}, {40'000}}));
+  ASSERT_TRUE(wait_until([&] { return replica(0).batches[1].ended; }));
+  EXPECT_NE(replica(0).batches[1].failure.find("40000"), std::string::npos);
+  ASSERT_TRUE(submit(0, 2, {{5}}));
+  ASSERT_TRUE(wait_until([&] { return replica(0).batches[2].ended; }));
+  EXPECT_EQ(replica(0).batches[2].failure, "");
+}
+
+TEST_F(FleetTest, ReportsAKillAndStartsAgain) {
+  create(2);
+  ASSERT_TRUE(wait_ready(0));
+  ASSERT_TRUE(wait_ready(1));
+  const int pid = pid_of(0);
+  ASSERT_EQ(::kill(pid, SIGKILL), 0);
+  ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }, 1'000));
+  const auto report = replica(0).exits[0];
+  EXPECT_EQ(report.kind, core::ExitReport::Kind::signal);
+  EXPECT_EQ(report.value, SIGKILL);
+  EXPECT_FALSE(report.out_of_memory);
+  EXPECT_EQ(pid_of(0), 0);
+  EXPECT_FALSE(submit(0, 1, {{5}}));
+
+  const TimeUs start = monotonic_us();
+  {
+    const std::lock_guard lock(mutex_);
+    fleet_->start(0, 2);
+  }
+  ASSERT_TRUE(wait_ready(0, 2));
+  EXPECT_LT(monotonic_us() - start, 2'000'000);
+  EXPECT_FALSE(submit(0, 2, {{5}}, 1)) << "the first process is gone";
+  EXPECT_TRUE(submit(0, 3, {{5}}, 2));
+  EXPECT_TRUE(wait_until([&] { return replica(0).batches[3].ended; }));
+  EXPECT_TRUE(replica(1).exits.empty());
+}
+
+TEST_F(FleetTest, TellsCrashFromExitFromHang) {
+  create(3);
+  for (ReplicaId id = 0; id < 3; ++id) ASSERT_TRUE(wait_ready(id));
+  ASSERT_TRUE(submit(0, 1, {{5}, {kCrashId}}));
+  ASSERT_TRUE(submit(1, 2, {{5}, {kExitId}}));
+  ASSERT_TRUE(submit(2, 3, {{5}, {kHangId}}));
+  ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty() && !replica(1).exits.empty(); }));
+  EXPECT_EQ(replica(0).exits[0].kind, core::ExitReport::Kind::signal);
+  EXPECT_EQ(replica(0).exits[0].value, SIGSEGV);
+  EXPECT_EQ(replica(1).exits[0].kind, core::ExitReport::Kind::exit_code);
+  EXPECT_EQ(replica(1).exits[0].value, 3);
+
+  // The hang: CPU time goes on, the counter does not.
+  ASSERT_TRUE(wait_until([&] {
+    const auto& samples = replica(2).samples;
+    return samples.size() > 2 && samples.back().cpu_us - samples.front().cpu_us >= 500'000 &&
+           samples.back().counter == samples.front().counter && !samples.back().stopped;
+  }));
+  {
+    const std::lock_guard lock(mutex_);
+    fleet_->kill(2, 1);
+  }
+  ASSERT_TRUE(wait_until([&] { return !replica(2).exits.empty(); }));
+  EXPECT_EQ(replica(2).exits[0].value, SIGKILL);
+  EXPECT_FALSE(replica(2).exits[0].out_of_memory);
+}
+
+TEST_F(FleetTest, AStoppedReplicaIsNoticedIdleOrBusy) {
+  create(2);
+  ASSERT_TRUE(wait_ready(0));
+  ASSERT_TRUE(wait_ready(1));
+  for (ReplicaId id = 0; id < 2; ++id) {
+    ASSERT_EQ(::kill(pid_of(id), SIGSTOP), 0);
+    if (id == 1) {
+      ASSERT_TRUE(submit(1, 1, {{5}}));
+    }
+    const TimeUs start = monotonic_us();
+    ASSERT_TRUE(wait_until(
+        [&] { return !replica(id).samples.empty() && replica(id).samples.back().stopped; }));
+    EXPECT_LT(monotonic_us() - start, 500'000);
+  }
+  ::kill(pid_of(1), SIGCONT);
+  ASSERT_TRUE(wait_until([&] { return replica(1).batches[1].ended; }));
+  {
+    const std::lock_guard lock(mutex_);
+    fleet_->kill(0, 1);
+  }
+  ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }));
+}
+
+TEST_F(FleetTest, StopEndsItOrderlyEvenWhileItHangs) {
+  create(2);
+  ASSERT_TRUE(wait_ready(0));
+  ASSERT_TRUE(wait_ready(1));
+  ASSERT_TRUE(submit(1, 1, {{kHangId}}));
+  {
+    const std::lock_guard lock(mutex_);
+    fleet_->stop(0, 1);
+    fleet_->stop(1, 1);
+  }
+  for (ReplicaId id = 0; id < 2; ++id) {
+    ASSERT_TRUE(wait_until([&] { return !replica(id).exits.empty(); }, 900));
+    EXPECT_EQ(replica(id).exits[0].kind, core::ExitReport::Kind::exit_code);
+    EXPECT_EQ(replica(id).exits[0].value, 0);
+  }
+}
+
+TEST_F(FleetTest, StopKillsOneThatCannotLeave) {
+  create(1);
+  ASSERT_TRUE(wait_ready(0));
+  ASSERT_EQ(::kill(pid_of(0), SIGSTOP), 0);
+  {
+    const std::lock_guard lock(mutex_);
+    fleet_->stop(0, 1);
+  }
+  ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }, 5'000));
+  EXPECT_EQ(replica(0).exits[0].value, SIGKILL);
+}
+
+TEST_F(FleetTest, PackFailureReachesEveryReplicaByName) {
+  create(2, folder_ + "/nowhere");
+  for (ReplicaId id = 0; id < 2; ++id) {
+    ASSERT_TRUE(wait_until([&] { return !replica(id).exits.empty(); }));
+    EXPECT_EQ(replica(id).exits[0].kind, core::ExitReport::Kind::spawn_failed);
+    EXPECT_NE(replica(id).exits[0].detail.find("/nowhere/dimensions"), std::string::npos)
+        << replica(id).exits[0].detail;
+  }
+  // The folder appears; the next start packs again.
+  std::filesystem::create_directory(folder_ + "/nowhere");
+  std::ofstream(folder_ + "/nowhere/dimensions") << kDimensions;
+  {
+    const std::lock_guard lock(mutex_);
+    EXPECT_EQ(fleet_->weights_bytes(0), 0u);
+    fleet_->start(0, 2);
+  }
+  ASSERT_TRUE(wait_ready(0, 2));
+  const std::lock_guard lock(mutex_);
+  EXPECT_EQ(fleet_->weights_bytes(0), sizeof(std::uint32_t));
+}
+
+TEST_F(FleetTest, AnEngineThatDoesNotFitIsAnExitWithItsReason) {
+  std::ofstream(folder_ + "/dimensions") << kDimensions + 1;
+  create(1);
+  ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }));
+  EXPECT_EQ(replica(0).exits[0].kind, core::ExitReport::Kind::exit_code);
+  EXPECT_EQ(replica(0).exits[0].value, 1);
+  EXPECT_NE(replica(0).exits[0].detail.find("9"), std::string::npos) << replica(0).exits[0].detail;
+}
+
+TEST_F(FleetTest, ACancelledBatchStillEnds) {
+  environment_.push_back("SHEAF_FAULT_SLOW_US=100000");
+  create(1);
+  ASSERT_TRUE(wait_ready(0));
+  for (BatchId batch = 1; batch <= 3; ++batch) ASSERT_TRUE(submit(0, batch, {{5}}));
+  {
+    const std::lock_guard lock(mutex_);
+    fleet_->cancel(0, 1, 3);
+  }
+  ASSERT_TRUE(wait_until([&] { return replica(0).batches[3].ended; }));
+  EXPECT_EQ(replica(0).batches[1].rows.size(), 1u);
+  EXPECT_EQ(replica(0).batches[3].rows.size(), 0u);
+  EXPECT_TRUE(replica(0).exits.empty());
+}
+
+TEST_F(FleetTest, NoChildOutlivesTheFleet) {
+  create(3);
+  std::vector<int> pids;
+  for (ReplicaId id = 0; id < 3; ++id) {
+    ASSERT_TRUE(wait_ready(id));
+    pids.push_back(pid_of(id));
+  }
+  ::kill(pids[0], SIGSTOP);
+  ASSERT_TRUE(submit(1, 1, {{kHangId}}));
+  fleet_.reset();
+  for (const int pid : pids) EXPECT_FALSE(alive(pid));
+}
+
+}  // namespace
+}  // namespace sheaf::fleet

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "fleet/loop.h"
+#include "fleet/process.h"
+
+namespace sheaf::fleet {
+
+// One run of `sheaf-replica pack`: a model's folder becomes a sealed memfd.
+class Packing : public std::enable_shared_from_this<Packing> {
+ public:
+  using Done = std::function<void(Result<Fd>)>;  // under the mutex, once, never from begin()
+
+  static Result<std::shared_ptr<Packing>> begin(const Loop& loop, const std::string& program,
+                                                const std::vector<std::string>& environment,
+                                                const std::string& folder, Done done);
+  Packing(const Loop& loop, Process process, Fd control, Fd weights, Done done);
+  void cancel();  // ends the process; `done` will not be called; under the mutex
+
+ private:
+  void watch();
+  Result<Fd> finish();
+
+  Loop loop_;
+  Process process_;
+  boost::asio::posix::stream_descriptor exit_;
+  Fd control_, weights_;
+  Done done_;
+};
+
+// The text of the line {"error": "..."} among what a child left in its control socket, or "".
+std::string read_error_line(int control);
+// The same of lines already read.
+std::string find_error(const std::string& lines);
+
+}  // namespace sheaf::fleet

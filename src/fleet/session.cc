@@ -1,0 +1,293 @@
+#include "fleet/session.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <boost/asio/buffer.hpp>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "fleet/packing.h"
+
+namespace sheaf::fleet {
+namespace {
+
+using boost::asio::posix::descriptor_base;
+using boost::system::error_code;
+
+constexpr std::size_t kMaxControlBytes = 16 << 10;
+// How long a process may live on after its control socket has closed, from either end.
+constexpr TimeUs kLeaveUs = 1'000'000;
+
+int duplicate(int fd) { return ::fcntl(fd, F_DUPFD_CLOEXEC, 0); }
+
+Error broken(std::string what) { return Error{ErrorCode::corrupt, std::move(what)}; }
+
+std::vector<std::string> arguments_for(const SessionOptions& options) {
+  std::string cores;
+  for (const int cpu : options.slice.cpus) cores += (cores.empty() ? "" : ",") + std::to_string(cpu);
+  // Numbers as in the list of descriptors below.
+  std::vector<std::string> arguments = {"run",       "--control", "3",         "--weights", "4",
+                                        "--channel", "5",         "--event",   "6",         "--cores",
+                                        cores,       "--threads", std::to_string(options.slice.threads)};
+  // Spinning for work would take the core from the replicas that share it.
+  if (options.slice.sharers > 1) arguments.insert(arguments.end(), {"--spin-us", "0"});
+  return arguments;
+}
+
+// A member of a JSON object as a number within 1 .. max, or nothing.
+std::optional<std::uint32_t> number_in(const nlohmann::json& object, const char* name,
+                                       std::uint32_t max) {
+  const auto member = object.find(name);
+  if (member == object.end() || !member->is_number_unsigned()) return std::nullopt;
+  const auto value = member->get<std::uint64_t>();
+  if (value < 1 || value > max) return std::nullopt;
+  return static_cast<std::uint32_t>(value);
+}
+
+std::string short_text_in(const nlohmann::json& object, const char* name) {
+  const auto member = object.find(name);
+  if (member == object.end() || !member->is_string()) return {};
+  return member->get<std::string>().substr(0, 100);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Session>> Session::start(const Loop& loop, SessionOptions options,
+                                                Owner owner) {
+  SHEAF_ASSIGN(channel::RouterEnd channel, channel::RouterEnd::create(options.limits));
+  SHEAF_ASSIGN(SocketPair control, make_socket_pair());
+  SHEAF_ASSIGN(Process process,
+               Process::spawn({options.program,
+                               arguments_for(options),
+                               options.environment,
+                               {control.theirs.get(), options.weights_fd, channel.memory_fd(),
+                                channel.event_fd()}}));
+  auto session =
+      std::make_shared<Session>(loop, std::move(options), std::move(owner), std::move(process),
+                                std::move(control.ours), std::move(channel));
+  session->channel_.listen();
+  session->wait_for_news();
+  session->wait_for_control();
+  session->wait_for_exit();
+  return session;
+}
+
+Session::Session(const Loop& loop, SessionOptions options, Owner owner, Process process, Fd control,
+                 channel::RouterEnd channel)
+    : loop_(loop),
+      options_(std::move(options)),
+      owner_(std::move(owner)),
+      process_(std::move(process)),
+      channel_(std::move(channel)),
+      news_(loop.io, duplicate(channel_.event_fd())),
+      control_(loop.io, control.release()),
+      exit_(loop.io, duplicate(process_.pidfd())) {}
+
+// ---- what the router asks
+
+void Session::stop() {
+  error_code ignored;
+  control_.close(ignored);
+  leave_by_us_ = monotonic_us() + kLeaveUs;
+}
+
+void Session::kill() {
+  killed_ = true;
+  process_.kill();
+}
+
+bool Session::submit(BatchId batch, std::span<const BatchItem> items) {
+  if (!ready_ || open_.contains(batch)) return false;
+  submit_items_.clear();
+  for (const BatchItem& item : items)
+    submit_items_.push_back({item.ids, item.normalize, item.dimensions});
+  const auto taken = channel_.submit(batch, submit_items_);
+  if (!taken.ok() && taken.error().code == ErrorCode::invalid_argument) {
+    log(LogLevel::error, "{}", taken.error().message);  // ours, not the replica's fault
+    return false;
+  }
+  if (!taken.ok() || !*taken) {
+    violate(taken.ok() ? "its submit ring is full" : taken.error().message);
+    return false;
+  }
+  const auto count = static_cast<std::uint32_t>(items.size());
+  open_.emplace(batch, OpenBatch{count, false, std::vector<bool>(count, false)});
+  return true;
+}
+
+void Session::cancel(BatchId batch) {
+  const auto found = open_.find(batch);
+  if (found == open_.end()) return;
+  found->second.cancelled = true;
+  // Where there is no room the batch merely runs for nobody.
+  if (const auto sent = channel_.cancel(batch); !sent.ok()) violate(sent.error().message);
+}
+
+void Session::sample(TimeUs now_us) {
+  if (leave_by_us_ != 0 && now_us >= leave_by_us_) kill();
+  if (!ready_) return;
+  const bool stopped = process_.stopped();
+  if (!busy() && !stopped) return;
+  owner_.listener.replica_progress(replica(), incarnation(),
+                                   {channel_.progress(), process_.cpu_us(), stopped});
+}
+
+void Session::abandon() {
+  ended_ = true;
+  error_code ignored;
+  news_.close(ignored);
+  control_.close(ignored);
+  exit_.close(ignored);
+  process_.end();
+}
+
+// ---- what comes from the process
+
+void Session::wait_for_news() {
+  news_.async_read_some(boost::asio::buffer(&news_count_, sizeof news_count_),
+                        loop_.handler(shared_from_this(), [this](error_code error, std::size_t) {
+                          if (error || ended_) return;
+                          take_news();
+                          if (!ended_) wait_for_news();
+                        }));
+}
+
+void Session::wait_for_control() {
+  control_.async_read_some(
+      boost::asio::buffer(control_bytes_),
+      loop_.handler(shared_from_this(), [this](error_code error, std::size_t bytes) {
+        if (ended_ || error == boost::asio::error::operation_aborted) return;
+        if (error) {  // it is about to exit, or pretends to be
+          leave_by_us_ = monotonic_us() + kLeaveUs;
+          return;
+        }
+        take_control(bytes);
+        if (!ended_ && control_.is_open()) wait_for_control();
+      }));
+}
+
+void Session::wait_for_exit() {
+  exit_.async_wait(descriptor_base::wait_read,
+                   loop_.handler(shared_from_this(), [this](error_code error, std::size_t) {
+                     if (!error && !ended_) take_exit();
+                   }));
+}
+
+void Session::take_news() {
+  while (violation_.empty()) {
+    const auto received = channel_.receive();
+    if (!received.ok()) return violate(received.error().message);
+    Status status;
+    if (const auto* rows = std::get_if<channel::Rows>(&*received)) {
+      status = take_rows(*rows);
+    } else if (const auto* final = std::get_if<channel::Final>(&*received)) {
+      status = take_final(*final);
+    } else if (channel_.listen()) {
+      return;
+    }
+    if (!status.ok()) return violate(status.error().message);
+  }
+}
+
+Status Session::take_rows(const channel::Rows& rows) {
+  const auto found = open_.find(rows.batch);
+  if (found == open_.end()) return broken(fmt::format("rows of batch {}, not open", rows.batch));
+  OpenBatch& batch = found->second;
+  const std::uint64_t end = std::uint64_t{rows.first_item} + rows.items;
+  if (end > batch.reported.size())
+    return broken(fmt::format("rows {} to {} of a batch of {}", rows.first_item, end,
+                              batch.reported.size()));
+  if (rows.stride != options_.limits.row_floats)
+    return broken(fmt::format("rows of {} floats, the model answers {}", rows.stride,
+                              options_.limits.row_floats));
+  for (std::uint64_t item = rows.first_item; item < end; ++item) {
+    if (batch.reported[item]) return broken(fmt::format("row {} of a batch twice", item));
+    batch.reported[item] = true;
+  }
+  batch.unreported -= rows.items;
+  owner_.listener.replica_rows(
+      replica(), incarnation(),
+      {rows.batch, rows.first_item, rows.items, rows.stride, rows.values});
+  return {};
+}
+
+Status Session::take_final(const channel::Final& final) {
+  const auto found = open_.find(final.batch);
+  if (found == open_.end()) return broken(fmt::format("end of batch {}, not open", final.batch));
+  const OpenBatch& batch = found->second;
+  if (batch.unreported > 0 && !batch.cancelled && !final.failure)
+    return broken(fmt::format("end of a batch with {} rows missing", batch.unreported));
+  open_.erase(found);
+  owner_.listener.replica_batch_end(
+      replica(), incarnation(),
+      {final.batch, final.compute_us, final.failure ? &*final.failure : nullptr});
+  return {};
+}
+
+void Session::take_control(std::size_t bytes) {
+  control_lines_.append(control_bytes_.data(), bytes);
+  if (control_lines_.size() > kMaxControlBytes) return violate("it floods its control socket");
+  const std::size_t end = control_lines_.find('\n');
+  if (end == std::string::npos) return;
+  if (said_.empty()) said_ = find_error(control_lines_);
+  if (ready_ || !said_.empty()) return;
+  const Status status = take_hello(control_lines_.substr(0, end));
+  if (!status.ok()) violate(status.error().message);
+}
+
+Status Session::take_hello(const std::string& line) {
+  const auto hello = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!hello.is_object()) return broken("its first line is no JSON object");
+  const auto tokens = number_in(hello, "max_batch_tokens", options_.limits.max_batch_tokens);
+  const auto items = number_in(hello, "max_batch_items", options_.limits.max_batch_items);
+  if (!tokens || !items) return broken("its first line has no limits within the channel's");
+  ready_ = true;
+  owner_.listener.replica_ready(
+      replica(), incarnation(),
+      {short_text_in(hello, "device"), short_text_in(hello, "dtype"), {*tokens, *items}});
+  return {};
+}
+
+void Session::take_exit() {
+  // Results that were written before the end are as good as any.
+  take_news();
+  const auto status = process_.poll_exit();
+  if (!status) return wait_for_exit();
+  ended_ = true;
+  error_code ignored;
+  // Its last words, if the exit was seen before them.
+  if (said_.empty() && control_.is_open()) said_ = read_error_line(control_.native_handle());
+  news_.close(ignored);
+  control_.close(ignored);
+  exit_.close(ignored);
+  const core::ExitReport report = exit_report(*status);
+  owner_.ended(*this);
+  owner_.listener.replica_exit(replica(), incarnation(), report);
+}
+
+core::ExitReport Session::exit_report(const ExitStatus& status) {
+  using Kind = core::ExitReport::Kind;
+  core::ExitReport report;
+  if (!violation_.empty()) {
+    report.kind = Kind::protocol_error;
+    report.detail = violation_;
+    return report;
+  }
+  report.kind = status.by_signal ? Kind::signal : Kind::exit_code;
+  report.value = status.value;
+  report.out_of_memory =
+      status.by_signal && status.value == SIGKILL && !killed_ && owner_.oom.claim();
+  report.detail = said_;
+  return report;
+}
+
+void Session::violate(const std::string& what) {
+  if (!violation_.empty()) return;
+  violation_ = what.empty() ? "protocol error" : what;
+  kill();
+}
+
+}  // namespace sheaf::fleet

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <array>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "channel/router_end.h"
+#include "fleet/fleet.h"
+#include "fleet/loop.h"
+#include "fleet/oom.h"
+#include "fleet/process.h"
+#include "slices/slice.h"
+
+namespace sheaf::fleet {
+
+struct SessionOptions {
+  ReplicaId replica = 0;
+  Incarnation incarnation = 0;
+  std::string program;
+  std::vector<std::string> environment;
+  slices::Slice slice;
+  channel::Limits limits;
+  int weights_fd = -1;
+};
+
+// One process of one replica, from its spawn to its exit: its channel, control socket and pidfd,
+// and the batches that it owes. Checks everything that comes from it; a replica that breaks the
+// rules is killed and reported as protocol_error. All members under the mutex.
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  // `ended` is called just before the listener hears of the exit.
+  struct Owner {
+    FleetListener& listener;
+    OomWatch& oom;
+    std::function<void(Session&)> ended;
+  };
+
+  static Result<std::shared_ptr<Session>> start(const Loop& loop, SessionOptions options,
+                                                Owner owner);
+  Session(const Loop& loop, SessionOptions options, Owner owner, Process process, Fd control,
+          channel::RouterEnd channel);
+
+  ReplicaId replica() const { return options_.replica; }
+  Incarnation incarnation() const { return options_.incarnation; }
+  int pid() const { return process_.pid(); }
+  bool busy() const { return !open_.empty(); }
+
+  void stop();
+  void kill();
+  bool submit(BatchId batch, std::span<const BatchItem> items);
+  void cancel(BatchId batch);
+  // Every 50 ms while busy, else a few times a second.
+  void sample(TimeUs now_us);
+  // Forgets the listener, kills and reaps: the fleet is going away.
+  void abandon();
+
+ private:
+  struct OpenBatch {
+    std::uint32_t unreported = 0;
+    bool cancelled = false;
+    std::vector<bool> reported;
+  };
+
+  void wait_for_news();
+  void wait_for_control();
+  void wait_for_exit();
+
+  void take_news();
+  Status take_rows(const channel::Rows& rows);
+  Status take_final(const channel::Final& final);
+  void take_control(std::size_t bytes);
+  Status take_hello(const std::string& line);
+  void take_exit();
+  core::ExitReport exit_report(const ExitStatus& status);
+  void violate(const std::string& what);
+
+  Loop loop_;
+  SessionOptions options_;
+  Owner owner_;
+  Process process_;
+  channel::RouterEnd channel_;
+  boost::asio::posix::stream_descriptor news_, control_, exit_;
+  std::uint64_t news_count_ = 0;
+  std::array<char, 1024> control_bytes_;
+  std::string control_lines_;
+  std::string said_;  // the error that it reported
+  std::vector<channel::Item> submit_items_;
+  std::unordered_map<BatchId, OpenBatch> open_;
+  bool ready_ = false;
+  bool killed_ = false;  // by us
+  bool ended_ = false;
+  TimeUs leave_by_us_ = 0;  // killed if still alive then; 0: may stay
+  std::string violation_;
+};
+
+}  // namespace sheaf::fleet
