@@ -65,8 +65,9 @@ class FaultyEngine final : public engine::Engine {
 using Open = decltype(replica::Backend::open);
 
 inline Open with_hooks(Open open) {
-  return [open = std::move(open)](Mapping packed, engine::EngineOptions options)
-             -> Result<std::unique_ptr<engine::Engine>> {
+  return [open = std::move(open)](
+             Mapping packed,
+             engine::EngineOptions options) -> Result<std::unique_ptr<engine::Engine>> {
     SHEAF_ASSIGN(auto engine, open(std::move(packed), options));
     return std::unique_ptr<engine::Engine>(std::make_unique<FaultyEngine>(std::move(engine)));
   };

@@ -24,7 +24,8 @@ inline constexpr std::uint64_t kMagic = 0x6c6e6e6863666873;  // "shfchnnl"
 inline constexpr std::uint32_t kVersion = 1;                 // of header and frames
 inline constexpr std::size_t kHeaderBytes = 4096;
 inline constexpr std::size_t kFrameAlignment = 8;
-inline constexpr std::size_t kRowsFrameBytes = 64 << 10;  // soft bound: one row is always sent whole
+inline constexpr std::size_t kRowsFrameBytes = 64
+                                               << 10;  // soft bound: one row is always sent whole
 
 // What a channel can carry; fixed when it is created.
 struct Limits {
@@ -50,7 +51,8 @@ struct SharedHeader {
 
   // Futex word: the router adds one whenever the replica might have to wake.
   Shared<std::uint32_t> replica_bell;
-  Shared<std::uint32_t> replica_sleeps;  // 1 while the replica is in, or on its way into, FUTEX_WAIT
+  Shared<std::uint32_t>
+      replica_sleeps;  // 1 while the replica is in, or on its way into, FUTEX_WAIT
   Shared<std::uint32_t> router_listens;  // 1 while the router wants the eventfd written
   Shared<std::uint64_t> progress;        // the replica's sign of life
 };

@@ -8,9 +8,7 @@
 namespace sheaf::channel {
 namespace {
 
-Error corrupt(const std::string& what) {
-  return Error{ErrorCode::corrupt, "channel: " + what};
-}
+Error corrupt(const std::string& what) { return Error{ErrorCode::corrupt, "channel: " + what}; }
 
 Status check_header(const SharedHeader& shared, std::size_t file_bytes, Limits& limits,
                     Geometry& geometry) {
@@ -41,9 +39,9 @@ Result<ReplicaEnd> ReplicaEnd::open(int memory_fd, Fd event_fd) {
   SHEAF_TRY(check_header(header, bytes, limits, geometry));
   SHEAF_ASSIGN(MirroredMapping submits,
                MirroredMapping::map(memory_fd, kHeaderBytes, geometry.submit_bytes));
-  SHEAF_ASSIGN(MirroredMapping results,
-               MirroredMapping::map(memory_fd, kHeaderBytes + geometry.submit_bytes,
-                                    geometry.result_bytes));
+  SHEAF_ASSIGN(
+      MirroredMapping results,
+      MirroredMapping::map(memory_fd, kHeaderBytes + geometry.submit_bytes, geometry.result_bytes));
   RingReader reader(std::move(submits), header.submit_head.value, header.submit_tail.value);
   RingWriter writer(std::move(results), header.result_head.value, header.result_tail.value);
   return ReplicaEnd(limits, std::move(event_fd), std::move(mapping), std::move(reader),

@@ -7,7 +7,8 @@ namespace sheaf::channel {
 namespace {
 
 Error corrupt(const char* what, std::uint64_t value) {
-  return Error{ErrorCode::corrupt, std::string("channel: ") + what + " is " + std::to_string(value)};
+  return Error{ErrorCode::corrupt,
+               std::string("channel: ") + what + " is " + std::to_string(value)};
 }
 
 constexpr std::size_t padded(std::size_t bytes) {
@@ -17,7 +18,7 @@ constexpr std::size_t padded(std::size_t bytes) {
 }  // namespace
 
 Result<std::optional<std::span<std::byte>>> RingWriter::reserve(FrameType type,
-                                                               std::size_t body_bytes) {
+                                                                std::size_t body_bytes) {
   const std::size_t bytes = padded(sizeof(FrameHead) + body_bytes);
   const std::size_t capacity = memory_.capacity();
   assert(bytes <= capacity);

@@ -117,9 +117,7 @@ class Driver final : public Fleet {
     const auto& session = places_.at(replica).session;
     return session ? session->pid() : 0;
   }
-  std::uint64_t weights_bytes(std::size_t model) const override {
-    return weights_.at(model).bytes;
-  }
+  std::uint64_t weights_bytes(std::size_t model) const override { return weights_.at(model).bytes; }
 
  private:
   void make_places(const slices::Machine& machine) {
@@ -189,8 +187,8 @@ class Driver final : public Fleet {
     core::ExitReport report{core::ExitReport::Kind::spawn_failed, 0, false, reason};
     boost::asio::post(loop_.io, loop_.handler(timer_, [this, replica, incarnation, report](
                                                           error_code, std::size_t) {
-                        listener_.replica_exit(replica, incarnation, report);
-                      }));
+      listener_.replica_exit(replica, incarnation, report);
+    }));
   }
 
   void fail_waiting(std::size_t model, const std::string& reason) {

@@ -181,7 +181,7 @@ TEST_F(FleetTest, CarriesTheLargestBatchSeveralTimes) {
   const auto limits = replica(0).hello.limits;
   std::vector<std::vector<std::int32_t>> texts(limits.max_batch_items);
   for (std::size_t i = 0; i < texts.size(); ++i)
-    texts[i].assign(limits.max_batch_tokens / texts.size(), static_cast<std::int32_t>(i));
+    texts[i].assign(limits.max_batch_tokens / texts.size(), static_cast<std::int32_t>(1000 + i));
   for (BatchId batch = 1; batch <= 6; ++batch) ASSERT_TRUE(submit(0, batch, texts));
   for (BatchId batch = 1; batch <= 6; ++batch) {
     ASSERT_TRUE(wait_until([&] { return replica(0).batches[batch].ended; }));
@@ -307,6 +307,7 @@ TEST_F(FleetTest, StopKillsOneThatCannotLeave) {
   create(1);
   ASSERT_TRUE(wait_ready(0));
   ASSERT_EQ(::kill(pid_of(0), SIGSTOP), 0);
+  ASSERT_TRUE(wait_until([&] { return !replica(0).samples.empty(); })) << "until it is stopped";
   {
     const std::lock_guard lock(mutex_);
     fleet_->stop(0, 1);

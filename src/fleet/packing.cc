@@ -66,8 +66,9 @@ Result<Fd> Packing::finish() {
   }
   const std::string said = read_error_line(control_.get());
   return Error{ErrorCode::internal,
-               "packing the weights failed: " +
-                   (!said.empty() ? said : status ? describe_exit(*status) : "no exit status")};
+               "packing the weights failed: " + (!said.empty() ? said
+                                                 : status      ? describe_exit(*status)
+                                                               : "no exit status")};
 }
 
 std::string read_error_line(int control) {

@@ -28,8 +28,8 @@ class SpawnAttributes {
     ::posix_spawnattr_setsigmask(&attributes_, &none);
     ::posix_spawnattr_setsigdefault(&attributes_, &all);
     ::posix_spawnattr_setpgroup(&attributes_, 0);
-    ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                 POSIX_SPAWN_SETPGROUP);
+    ::posix_spawnattr_setflags(
+        &attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
   }
   ~SpawnAttributes() { ::posix_spawnattr_destroy(&attributes_); }
   SpawnAttributes(const SpawnAttributes&) = delete;
@@ -62,7 +62,9 @@ class SpawnActions {
   posix_spawn_file_actions_t actions_;
 };
 
-std::string_view name_of_variable(std::string_view entry) { return entry.substr(0, entry.find('=')); }
+std::string_view name_of_variable(std::string_view entry) {
+  return entry.substr(0, entry.find('='));
+}
 
 std::vector<std::string> child_environment(const std::vector<std::string>& added) {
   std::vector<std::string> all = added;
@@ -104,9 +106,8 @@ Result<Process> Process::spawn(const SpawnOptions& options) {
   arguments.insert(arguments.end(), options.arguments.begin(), options.arguments.end());
   std::vector<std::string> environment = child_environment(options.environment);
   int pid = 0;
-  const int error =
-      ::posix_spawn(&pid, options.program.c_str(), actions.get(), attributes.get(),
-                    pointers_to(arguments).data(), pointers_to(environment).data());
+  const int error = ::posix_spawn(&pid, options.program.c_str(), actions.get(), attributes.get(),
+                                  pointers_to(arguments).data(), pointers_to(environment).data());
   if (error != 0) return errno_error(options.program, error);
 
   // The child cannot have been reaped by anyone else, so the pid is still its own.
@@ -125,8 +126,10 @@ Process::~Process() { end(); }
 void Process::end() {
   if (!pidfd_) return;
   kill();
+  // By pid, which is ours until reaped: on a pidfd that an event loop has made non-blocking, waitid
+  // would not wait.
   siginfo_t info{};
-  while (::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED) != 0 && errno == EINTR) {
+  while (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) != 0 && errno == EINTR) {
   }
   pidfd_.reset();
 }
@@ -138,8 +141,7 @@ void Process::kill() {
 std::optional<ExitStatus> Process::poll_exit() {
   siginfo_t info{};
   if (!pidfd_) return std::nullopt;
-  if (::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED | WNOHANG) != 0 ||
-      info.si_pid == 0)
+  if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0)
     return std::nullopt;
   pidfd_.reset();
   return ExitStatus{info.si_code != CLD_EXITED, info.si_status};
@@ -149,8 +151,7 @@ bool Process::stopped() const {
   // What /proc/PID/stat calls state T, asked without parsing; WNOWAIT leaves it to be seen again.
   siginfo_t info{};
   return pidfd_ &&
-         ::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info,
-                  WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
+         ::waitid(P_PID, static_cast<id_t>(pid_), &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
          info.si_pid != 0;
 }
 

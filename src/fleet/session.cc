@@ -27,11 +27,22 @@ Error broken(std::string what) { return Error{ErrorCode::corrupt, std::move(what
 
 std::vector<std::string> arguments_for(const SessionOptions& options) {
   std::string cores;
-  for (const int cpu : options.slice.cpus) cores += (cores.empty() ? "" : ",") + std::to_string(cpu);
+  for (const int cpu : options.slice.cpus)
+    cores += (cores.empty() ? "" : ",") + std::to_string(cpu);
   // Numbers as in the list of descriptors below.
-  std::vector<std::string> arguments = {"run",       "--control", "3",         "--weights", "4",
-                                        "--channel", "5",         "--event",   "6",         "--cores",
-                                        cores,       "--threads", std::to_string(options.slice.threads)};
+  std::vector<std::string> arguments = {"run",
+                                        "--control",
+                                        "3",
+                                        "--weights",
+                                        "4",
+                                        "--channel",
+                                        "5",
+                                        "--event",
+                                        "6",
+                                        "--cores",
+                                        cores,
+                                        "--threads",
+                                        std::to_string(options.slice.threads)};
   // Spinning for work would take the core from the replicas that share it.
   if (options.slice.sharers > 1) arguments.insert(arguments.end(), {"--spin-us", "0"});
   return arguments;
@@ -59,12 +70,11 @@ Result<std::shared_ptr<Session>> Session::start(const Loop& loop, SessionOptions
                                                 Owner owner) {
   SHEAF_ASSIGN(channel::RouterEnd channel, channel::RouterEnd::create(options.limits));
   SHEAF_ASSIGN(SocketPair control, make_socket_pair());
-  SHEAF_ASSIGN(Process process,
-               Process::spawn({options.program,
-                               arguments_for(options),
-                               options.environment,
-                               {control.theirs.get(), options.weights_fd, channel.memory_fd(),
-                                channel.event_fd()}}));
+  SHEAF_ASSIGN(Process process, Process::spawn({options.program,
+                                                arguments_for(options),
+                                                options.environment,
+                                                {control.theirs.get(), options.weights_fd,
+                                                 channel.memory_fd(), channel.event_fd()}}));
   auto session =
       std::make_shared<Session>(loop, std::move(options), std::move(owner), std::move(process),
                                 std::move(control.ours), std::move(channel));
@@ -198,8 +208,8 @@ Status Session::take_rows(const channel::Rows& rows) {
   OpenBatch& batch = found->second;
   const std::uint64_t end = std::uint64_t{rows.first_item} + rows.items;
   if (end > batch.reported.size())
-    return broken(fmt::format("rows {} to {} of a batch of {}", rows.first_item, end,
-                              batch.reported.size()));
+    return broken(
+        fmt::format("rows {} to {} of a batch of {}", rows.first_item, end, batch.reported.size()));
   if (rows.stride != options_.limits.row_floats)
     return broken(fmt::format("rows of {} floats, the model answers {}", rows.stride,
                               options_.limits.row_floats));
@@ -208,9 +218,8 @@ Status Session::take_rows(const channel::Rows& rows) {
     batch.reported[item] = true;
   }
   batch.unreported -= rows.items;
-  owner_.listener.replica_rows(
-      replica(), incarnation(),
-      {rows.batch, rows.first_item, rows.items, rows.stride, rows.values});
+  owner_.listener.replica_rows(replica(), incarnation(),
+                               {rows.batch, rows.first_item, rows.items, rows.stride, rows.values});
   return {};
 }
 

@@ -41,8 +41,8 @@ class FakeEngine final : public engine::Engine {
   Status embed(const engine::Batch& batch, std::span<float> out) override {
     if (options_.progress != nullptr) options_.progress->fetch_add(1, std::memory_order_relaxed);
     for (std::size_t i = 0; i + 1 < batch.cu_seqlens.size(); ++i) {
-      const auto ids = batch.ids.subspan(batch.cu_seqlens[i],
-                                         batch.cu_seqlens[i + 1] - batch.cu_seqlens[i]);
+      const auto ids =
+          batch.ids.subspan(batch.cu_seqlens[i], batch.cu_seqlens[i + 1] - batch.cu_seqlens[i]);
       for (const std::int32_t id : ids)
         if (id < 0 || id >= kFakeVocabulary)
           return Error{ErrorCode::invalid_argument,
@@ -71,7 +71,8 @@ inline Result<std::unique_ptr<engine::Engine>> fake_open(Mapping packed,
                                                          engine::EngineOptions options) {
   std::uint32_t dimensions = 0;
   if (packed.size() != sizeof dimensions)
-    return Error{ErrorCode::corrupt, "the weights have " + std::to_string(packed.size()) + " bytes"};
+    return Error{ErrorCode::corrupt,
+                 "the weights have " + std::to_string(packed.size()) + " bytes"};
   std::memcpy(&dimensions, packed.data(), sizeof dimensions);
   return std::unique_ptr<engine::Engine>(std::make_unique<FakeEngine>(dimensions, options));
 }

@@ -211,8 +211,8 @@ Status describe(const Flags& flags) {
 Status estimate(const Flags& flags) {
   SHEAF_ASSIGN(const std::string folder, flags.text("model"));
   channel::Limits limits;
-  SHEAF_ASSIGN(const int tokens, flags.number_or("max-batch-tokens",
-                                                 static_cast<int>(limits.max_batch_tokens)));
+  SHEAF_ASSIGN(const int tokens,
+               flags.number_or("max-batch-tokens", static_cast<int>(limits.max_batch_tokens)));
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(folder));
   const auto working_set = model::working_set_bytes(spec, static_cast<std::uint32_t>(tokens));
   fmt::print("{{\"weights_bytes\": {}, \"working_set_bytes\": {}, \"max_batch_tokens\": {}}}\n",

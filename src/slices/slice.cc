@@ -17,8 +17,7 @@ Range part_of(std::size_t total, std::size_t parts, std::size_t index) {
 Slice make_slice(const Machine& machine, Range range) {
   Slice slice;
   slice.numa_node = machine.cores[range.begin].numa_node;
-  for (std::size_t i = range.begin; i < range.end; ++i)
-    slice.cpus.push_back(machine.cores[i].cpu);
+  for (std::size_t i = range.begin; i < range.end; ++i) slice.cpus.push_back(machine.cores[i].cpu);
   std::sort(slice.cpus.begin(), slice.cpus.end());
   slice.name = "cores:" + format_cpu_list(slice.cpus);
   const double share = machine.core_quota / static_cast<double>(machine.cores.size());

@@ -11,7 +11,7 @@ namespace sheaf::slices {
 
 // A processor core (as the kernel counts them) that this process may use.
 struct Core {
-  int cpu = 0;       // the kernel's number
+  int cpu = 0;  // the kernel's number
   int numa_node = 0;
 };
 
@@ -26,10 +26,10 @@ struct Machine {
 
 // A place to run one replica.
 struct Slice {
-  std::string name;        // "cores:0-1"
-  std::vector<int> cpus;   // ascending
-  int threads = 1;         // that its replica should run: its part of the quota, at least one
-  int numa_node = 0;       // of its first core
+  std::string name;           // "cores:0-1"
+  std::vector<int> cpus;      // ascending
+  int threads = 1;            // that its replica should run: its part of the quota, at least one
+  int numa_node = 0;          // of its first core
   std::uint32_t sharers = 1;  // slices cut with the same cores, this one included
 };
 
