@@ -399,6 +399,8 @@ void Pool::on_batch_done(TimeUs now_us, std::uint32_t position, Incarnation inca
 void Pool::settle(TimeUs now_us, std::uint32_t position, const Batch& batch, Blame blame,
                   const std::string& cause) {
   answer_completed(batch);
+  if (blame == Blame::too_large && batch.items.size() > 1 && batch.awaited > 0)
+    replicas_[position].note_too_large(now_us, batch.tokens, options_.max_length);
   retry(now_us, position, batch, take_unfinished(batch), blame, cause);
 }
 
@@ -553,8 +555,6 @@ void Pool::lose_work(TimeUs now_us, std::uint32_t position, Blame blame, const s
   }
   replica.bound.move_all_to(queue_);
   const std::deque<Batch> batches = replica.flight.take_all();
-  if (!batches.empty() && blame == Blame::too_large)
-    replica.note_out_of_memory(now_us, batches.front().tokens, options_.max_length);
   for (std::size_t i = 0; i < batches.size(); ++i)
     settle(now_us, position, batches[i], i == 0 ? blame : Blame::none, cause);
 }

@@ -25,8 +25,8 @@ std::uint64_t Replica::limit_tokens(TimeUs now_us) const {
   return std::min<std::uint64_t>(limits.max_batch_tokens, memory_limit_tokens_);
 }
 
-void Replica::note_out_of_memory(TimeUs now_us, std::uint64_t batch_tokens,
-                                 std::uint64_t floor_tokens) {
+void Replica::note_too_large(TimeUs now_us, std::uint64_t batch_tokens,
+                             std::uint64_t floor_tokens) {
   memory_limit_tokens_ = std::max(batch_tokens / 2, floor_tokens);
   memory_limit_until_us_ = now_us + kMemoryLimitUs;
 }

@@ -25,8 +25,8 @@ struct Replica {
   // When the passing of time alone gives it room; INT64_MAX if it never does.
   TimeUs room_us(TimeUs now_us, TimeUs lead_us) const;
   std::uint64_t limit_tokens(TimeUs now_us) const;
-  // A batch of so many tokens did not fit its memory: for a minute none above half of it is sent.
-  void note_out_of_memory(TimeUs now_us, std::uint64_t batch_tokens, std::uint64_t floor_tokens);
+  // A batch of so many tokens was too large for it: for a minute none above half of it is sent.
+  void note_too_large(TimeUs now_us, std::uint64_t batch_tokens, std::uint64_t floor_tokens);
   void count(const Batch& batch, TimeUs compute_us);
   ReplicaStatus status(ModelId model) const;
 

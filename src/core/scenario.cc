@@ -42,7 +42,7 @@ std::uint32_t random_item_count(Random& random) {
 }
 
 TimeUs random_patience(Random& random) {
-  if (random.chance(0.7)) return 60 * kSecond;
+  if (random.chance(0.7)) return 3'600 * kSecond;  // longer than any run: must be answered
   return random.between(1'000, 4 * kSecond);
 }
 

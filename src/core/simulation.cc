@@ -33,19 +33,6 @@ struct Client {
   std::vector<bool> struck;       // by a fault that was not its own; one an item
 };
 
-bool is_patient(const Client& client) {
-  return client.arrival->request.deadline_us - client.arrival->at_us >= 60'000'000;
-}
-
-bool is_fair_weather(const Scenario& scenario) {
-  const auto is_innocent = [](Scenario::Text text) { return text == Scenario::Text::innocent; };
-  return scenario.faults.empty() && scenario.start_failure == 0 &&
-         std::all_of(scenario.arrivals.begin(), scenario.arrivals.end(),
-                     [&](const Scenario::Arrival& arrival) {
-                       return std::all_of(arrival.texts.begin(), arrival.texts.end(), is_innocent);
-                     });
-}
-
 struct OpenBatch {
   ReplicaId replica = 0;
   Incarnation incarnation = 0;
@@ -57,7 +44,6 @@ class World : public ProcessListener {
   World(const Scenario& scenario, bool keep_log)
       : scenario_(scenario),
         keep_log_(keep_log),
-        is_fair_weather_(is_fair_weather(scenario)),
         random_(scenario.seed ^ 0x5eaf),
         core_(scenario.core),
         processes_(scenario.machines.size()),
@@ -118,7 +104,6 @@ class World : public ProcessListener {
 
   const Scenario& scenario_;
   const bool keep_log_;
-  const bool is_fair_weather_;
   Random random_;
   Timeline timeline_;
   Core core_;
@@ -220,6 +205,7 @@ void World::strike(const Scenario::Fault& fault) {
                       fault.kind == Kind::hang || fault.kind == Kind::broken_frames ||
                       fault.kind == Kind::refuse_batch;
   if (blames && !spares_innocents(*process)) return;
+  if (fault.kind == Kind::hang && !process->busy()) return;  // it would strike whatever comes next
   log("fault {} at {}.{}", static_cast<int>(fault.kind), process->replica(),
       process->incarnation());
   process->suffer(fault.kind);
@@ -377,8 +363,11 @@ void World::perform(const SendBatch& send) {
   if (tokens != send.tokens || send.items.empty() || (!fits && send.items.size() > 1))
     violation(fmt::format("batch {} does not fit its replica or its sum", send.batch));
   batches_[send.batch] = {send.replica, send.incarnation, send.items};
-  if (SimulatedProcess* process = live(send.replica, send.incarnation))
-    process->submit(std::move(batch));
+  SimulatedProcess* process = live(send.replica, send.incarnation);
+  if (process == nullptr) return;
+  if (process->alive() && !process->is_ready())
+    violation(fmt::format("replica {} is sent work before it is ready", send.replica));
+  process->submit(std::move(batch));
 }
 
 void World::perform(const CancelBatch& cancel) { log("> cancel batch {}", cancel.batch); }
@@ -467,7 +456,7 @@ void World::check_refusal(const Client& client, const Refuse& refuse) {
                   refuse.error.param == fmt::format("input[{}]", i);
       break;
     case ErrorCode::deadline_exceeded:
-      reason = now() >= spec.deadline_us && !(is_fair_weather_ && is_patient(client));
+      reason = now() >= spec.deadline_us;
       break;
     case ErrorCode::unavailable:
       reason = refuse.error.retry_after_s > 0 &&
