@@ -20,7 +20,7 @@ help:
 	@echo "  make format     applies clang-format to src, apps and tests"
 	@echo "  make install    into PREFIX ($(PREFIX)), below DESTDIR if that is set"
 	@echo "  make package    a .deb and a .tar.gz in build/package, which run on a bare Debian 12"
-	@echo "  make clean      removes build/ and .venv/, keeps models"
+	@echo "  make clean      removes build/ and the Python environments, keeps models"
 
 run:
 	@scripts/run.sh $(ARGS)
@@ -49,4 +49,4 @@ package:
 	@scripts/package.sh
 
 clean:
-	rm -rf build .venv
+	rm -rf build .venv .venv-peers

@@ -29,7 +29,8 @@ fi
 
 mapfile -t missing < <(missing_of "$@")
 [ "${#missing[@]}" -gt 0 ] || exit 0
-echo "Installing ${#missing[@]} Debian packages: ${missing[*]}" >&2
-apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
-as_root "${apt[@]}" update >&2
-as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >&2
+echo "Installing ${#missing[@]} Debian packages (log: .cache/setup.log): ${missing[*]}" >&2
+mkdir -p .cache
+quietly() { as_root env DEBIAN_FRONTEND=noninteractive "$@" >>.cache/setup.log 2>&1 || { tail -20 .cache/setup.log >&2; exit 1; }; }
+quietly apt-get -q -o DPkg::Lock::Timeout=300 update
+quietly apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${missing[@]}"

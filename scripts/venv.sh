@@ -1,11 +1,13 @@
 #!/bin/bash
-# venv.sh: sees that .venv holds exactly the pinned packages of tests/requirements.txt.
+# venv.sh FOLDER REQUIREMENTS: sees that the Python environment in FOLDER holds exactly the pinned packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-stamp=.venv/requirements.txt
-if cmp --silent tests/requirements.txt "$stamp"; then exit 0; fi
-echo "Making .venv with the test clients" >&2
-rm -rf .venv
-python3 -m venv .venv
-.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt >&2
-cp tests/requirements.txt "$stamp"
+venv=$1
+requirements=$2
+stamp=$venv/requirements.txt
+if cmp --silent "$requirements" "$stamp"; then exit 0; fi
+echo "Making $venv with the packages of $requirements" >&2
+rm -rf "$venv"
+python3 -m venv "$venv"
+"$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements" >&2
+cp "$requirements" "$stamp"
