@@ -1,0 +1,41 @@
+// A tokenizer.json and a text, parted by the first 0xFF (which no JSON holds): parsing must refuse
+// or give a tokenizer whose two ways to encode agree and whose ids it can decode.
+
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+
+#include "tokenizer/tokenizer.h"
+
+using sheaf::tokenizer::Tokenizer;
+
+static void require(bool condition) {
+  if (!condition) std::abort();
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view input(reinterpret_cast<const char*>(data), size);
+  const std::size_t border = input.find('\xFF');
+  const auto parsed = Tokenizer::parse(input.substr(0, border));
+  if (!parsed.ok()) {
+    require(!parsed.error().message.empty());
+    return 0;
+  }
+  const Tokenizer& tokenizer = *parsed.value();
+  const std::string_view text =
+      border == std::string_view::npos ? "A \u4E00[CLS]\u0301" : input.substr(border + 1);
+  for (const std::size_t limit : {0, 3}) {
+    std::vector<std::int32_t> ids;
+    const std::size_t total = tokenizer.encode(text, {.max_tokens = limit}, ids);
+    require(ids.size() <= total && (limit == 0 ? ids.size() == total : ids.size() <= limit));
+    const auto tokens = tokenizer.encode_tokens(text, {.max_tokens = limit});
+    require(tokens.size() == ids.size());
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      require(tokens[i].id == ids[i]);
+      require(tokens[i].start <= tokens[i].stop &&
+              tokens[i].stop <= static_cast<std::int64_t>(text.size()));
+    }
+    require(tokenizer.decode(ids, false).ok());
+  }
+  return 0;
+}

@@ -1,0 +1,346 @@
+#include "tokenizer/tokenizer.h"
+
+#include <gtest/gtest.h>
+#include <simdjson.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+namespace sheaf::tokenizer {
+namespace {
+
+using TokenizerPtr = std::shared_ptr<const Tokenizer>;
+
+const std::string kGolden = std::string(SHEAF_SOURCE_DIR) + "/tests/golden/tokenizer/";
+
+std::string read_file(const std::string& path) {
+  std::ostringstream out;
+  out << std::ifstream(path, std::ios::binary).rdbuf();
+  return out.str();
+}
+
+std::string small_json() { return read_file(kGolden + "small.json"); }
+TokenizerPtr small() { return Tokenizer::parse(small_json()).value(); }
+
+// all-MiniLM-L6-v2, or null where the tests have no model.
+TokenizerPtr minilm() {
+  const char* folder = std::getenv("SHEAF_TEST_MODEL");
+  if (folder == nullptr) return nullptr;
+  return Tokenizer::load(std::string(folder) + "/tokenizer.json").value();
+}
+
+std::vector<std::int32_t> ids_of(const Tokenizer& tokenizer, std::string_view text,
+                                 EncodeOptions options = {}) {
+  std::vector<std::int32_t> ids;
+  tokenizer.encode(text, options, ids);
+  return ids;
+}
+
+std::string from_hex(std::string_view hex) {
+  std::string bytes;
+  for (std::size_t i = 0; i < hex.size(); i += 2) {
+    bytes += static_cast<char>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16));
+  }
+  return bytes;
+}
+
+std::vector<std::int64_t> integers(simdjson::dom::element array) {
+  std::vector<std::int64_t> result;
+  const simdjson::dom::array items = array.get_array().value();
+  for (const simdjson::dom::element item : items) {
+    result.push_back(item.get_int64().value());
+  }
+  return result;
+}
+
+void check_case(const Tokenizer& tokenizer, simdjson::dom::element expected) {
+  const std::string text = from_hex(expected["hex"].get_string().value());
+  SCOPED_TRACE(text);
+  EncodeOptions options;
+  options.add_special_tokens = expected["special"].get_bool().value();
+  options.max_tokens = expected["limit"].get_uint64().value();
+  options.truncation_side = expected["left"].get_bool().value() ? Side::left : Side::right;
+  std::vector<std::int32_t> ids{-7};  // what was there stays there
+  EXPECT_EQ(tokenizer.encode(text, options, ids), expected["total"].get_uint64().value());
+  const std::vector<std::int64_t> expected_ids = integers(expected["ids"].value());
+  EXPECT_EQ(ids.front(), -7);
+  EXPECT_EQ(std::vector<std::int64_t>(ids.begin() + 1, ids.end()), expected_ids);
+
+  std::vector<std::int64_t> placed_ids, places;
+  for (const Token& token : tokenizer.encode_tokens(text, options)) {
+    placed_ids.push_back(token.id);
+    places.push_back(token.start);
+    places.push_back(token.stop);
+  }
+  EXPECT_EQ(placed_ids, expected_ids);
+  EXPECT_EQ(places, integers(expected["places"].value()));
+  const auto decoded = tokenizer.decode({ids.begin() + 1, ids.end()}, true);
+  ASSERT_TRUE(decoded.ok());
+  EXPECT_EQ(decoded.value(), expected["decoded"].get_string().value());
+}
+
+void check_cases(const Tokenizer& tokenizer, const std::string& name, std::size_t count) {
+  simdjson::dom::parser parser;
+  const simdjson::dom::array cases = parser.load(kGolden + name).get_array().value();
+  ASSERT_EQ(cases.size(), count);
+  for (const simdjson::dom::element expected : cases) check_case(tokenizer, expected);
+}
+
+TEST(Tokenizer, SmallGoldenCases) { check_cases(*small(), "small_cases.json", 400); }
+
+TEST(Tokenizer, MiniLmGoldenCases) {
+  const TokenizerPtr tokenizer = minilm();
+  if (!tokenizer) GTEST_SKIP() << "SHEAF_TEST_MODEL is not set";
+  check_cases(*tokenizer, "minilm_cases.json", 600);
+  EXPECT_EQ(tokenizer->vocab_size(), 30522u);
+  EXPECT_EQ(tokenizer->special_tokens_added(), 2u);
+}
+
+TEST(Tokenizer, Truncates) {
+  const TokenizerPtr tokenizer = small();
+  const std::vector<std::int32_t> all = ids_of(*tokenizer, "the cat sat");
+  ASSERT_EQ(all.size(), 5u);
+  std::vector<std::int32_t> ids;
+  EXPECT_EQ(tokenizer->encode("the cat sat", {.max_tokens = 4}, ids), 5u);
+  EXPECT_EQ(ids, (std::vector{all[0], all[1], all[2], all[4]}));
+  ids.clear();
+  EXPECT_EQ(tokenizer->encode("the cat sat", {.max_tokens = 4, .truncation_side = Side::left}, ids),
+            5u);
+  EXPECT_EQ(ids, (std::vector{all[0], all[2], all[3], all[4]}));
+  // Fewer than the special tokens need: still never more than asked for.
+  EXPECT_EQ(ids_of(*tokenizer, "the cat sat", {.max_tokens = 1}), (std::vector{all[0]}));
+  EXPECT_EQ(ids_of(*tokenizer, "the cat", {.add_special_tokens = false, .max_tokens = 1}),
+            (std::vector{all[1]}));
+}
+
+TEST(Tokenizer, PlacesAreBytesOfTheTextGiven) {
+  const std::vector<Token> tokens = small()->encode_tokens("\xFF\u00D6t the", {});
+  ASSERT_EQ(tokens.size(), 5u);
+  EXPECT_TRUE(tokens[0].special);
+  EXPECT_EQ(tokens[0].text, "[CLS]");
+  EXPECT_EQ(tokens[0].start, -1);
+  EXPECT_EQ(tokens[1].text, "o");
+  EXPECT_EQ(tokens[1].start, 1);
+  EXPECT_EQ(tokens[1].stop, 3);
+  EXPECT_EQ(tokens[2].text, "##t");
+  EXPECT_EQ(tokens[3].start, 5);
+  EXPECT_EQ(tokens[3].stop, 8);
+}
+
+TEST(Tokenizer, DecodeRefusesUnknownIds) {
+  const TokenizerPtr tokenizer = small();
+  EXPECT_EQ(tokenizer->decode({}, false).value(), "");
+  for (const std::int32_t id : {-1, 1 << 30}) {
+    const auto decoded = tokenizer->decode({id}, false);
+    ASSERT_FALSE(decoded.ok());
+    EXPECT_NE(decoded.error().message.find(std::to_string(id)), std::string::npos);
+  }
+}
+
+TEST(Tokenizer, MegabyteWithoutSpaceIsOneUnknownToken) {
+  const TokenizerPtr tokenizer = small();
+  for (const std::string unit : {"a", "\u00E9", "\u1100", "\u302E"}) {
+    std::string text;
+    while (text.size() < 1'000'000) text += unit;
+    EXPECT_EQ(ids_of(*tokenizer, text).size(), 3u);
+  }
+  EXPECT_EQ(ids_of(*tokenizer, std::string(1'000'000, '[')).size(), 1'000'002u);
+  EXPECT_EQ(ids_of(*tokenizer, std::string(1'000'000, ' ')).size(), 2u);
+}
+
+TEST(Tokenizer, ManyThreadsShareOne) {
+  const TokenizerPtr tokenizer = small();
+  const std::vector<std::int32_t> expected = ids_of(*tokenizer, "the cat sat on [MASK] two words");
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong = 0;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int n = 0; n < 2000; ++n) {
+        wrong += ids_of(*tokenizer, "the cat sat on [MASK] two words") != expected ? 1 : 0;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(Tokenizer, LoadNamesTheFile) {
+  const auto absent = Tokenizer::load("/nonexistent/tokenizer.json");
+  ASSERT_FALSE(absent.ok());
+  EXPECT_NE(absent.error().message.find("/nonexistent/tokenizer.json"), std::string::npos);
+}
+
+// A change to small.json and what the refusal must say.
+struct Hostile {
+  const char* name;
+  const char* from;
+  const char* to;
+  const char* message;
+  friend void PrintTo(const Hostile& hostile, std::ostream* out) { *out << hostile.name; }
+};
+
+class HostileTokenizerJson : public testing::TestWithParam<Hostile> {};
+
+TEST_P(HostileTokenizerJson, IsRefusedNamingTheField) {
+  std::string json = small_json();
+  const std::size_t at = json.find(GetParam().from);
+  ASSERT_NE(at, std::string::npos);
+  json.replace(at, std::string_view(GetParam().from).size(), GetParam().to);
+  const auto tokenizer = Tokenizer::parse(json);
+  ASSERT_FALSE(tokenizer.ok());
+  EXPECT_NE(tokenizer.error().message.find(GetParam().message), std::string::npos)
+      << tokenizer.error().message;
+}
+
+const Hostile kHostile[] = {
+    {"version", R"("version": "1.0")", R"("version": "2.0")",
+     R"(version: must be "1.0", is "2.0")"},
+    {"normalizer_type", R"("type": "BertNormalizer")", R"("type": "Precompiled")",
+     R"(normalizer.type: "Precompiled" is not supported)"},
+    {"normalizer_text", R"("normalizer": {)", R"("normalizer": "x", "n": {)",
+     "normalizer: must be an object, is a string"},
+    {"flag", R"("clean_text": true)", R"("clean_text": 1)",
+     "normalizer.clean_text: must be a boolean, is a number"},
+    {"flag_missing", R"("clean_text": true,)", "", R"(normalizer: "clean_text" is missing)"},
+    {"flag_twice", R"("clean_text": true)", R"("clean_text": true, "clean_text": false)",
+     "normalizer.clean_text: appears twice"},
+    {"pre_tokenizer", R"("type": "BertPreTokenizer")", R"("type": "ByteLevel")",
+     R"(pre_tokenizer.type: "ByteLevel" is not supported)"},
+    {"type_number", R"("type": "BertPreTokenizer")", R"("type": 3)",
+     "pre_tokenizer.type: must be a string"},
+    {"decoder", R"("prefix": "##",)", "", R"(decoder: "prefix" is missing)"},
+    {"model_missing", R"("model": {)", R"("modell": {)", R"("model" is missing)"},
+    {"model_type", R"("type": "WordPiece",
+  "unk)",
+     R"("type": "BPE",
+  "unk)",
+     R"(model.type: "BPE" is not supported)"},
+    {"unknown_token", R"("unk_token": "[UNK]")", R"("unk_token": "[NIX]")",
+     R"(model.unk_token: "[NIX]" is not in model.vocab)"},
+    {"limit", R"("max_input_chars_per_word": 100)", R"("max_input_chars_per_word": -1)",
+     "model.max_input_chars_per_word: must be a whole number"},
+    {"vocabulary", R"("vocab": {)", R"("vocab": [], "v": {)",
+     "model.vocab: must be an object, is an array"},
+    {"id_text", R"("the": 20)", R"("the": "21")",
+     R"(model.vocab: the id of "the" must be a whole number)"},
+    {"id_fraction", R"("the": 20)", R"("the": 2.5)", R"(model.vocab: the id of "the" must be)"},
+    {"id_huge", R"("the": 20)", R"("the": 4294967296)", R"(model.vocab: the id of "the" must be)"},
+    {"id_negative", R"("the": 20)", R"("the": -21)", R"(model.vocab: the id of "the" must be)"},
+    {"id_twice", R"("the": 20)", R"("the": 20)", "model.vocab: the id 20 is given to two tokens"},
+    {"token_twice", R"("the": 20)", R"("the": 21, "the": 1234)",
+     R"(model.vocab: "the" appears twice)"},
+    {"added_id_twice", R"("id": 1,)", R"("id": 0,)",
+     "added_tokens: the id 0 is given to two tokens"},
+    {"added_id_huge", R"("id": 1,)", R"("id": 99999999999,)",
+     "added_tokens[1].id: must be a token id"},
+    {"added_twice", R"("content": "[UNK]")", R"("content": "[PAD]")",
+     R"(added_tokens: "[PAD]" appears twice)"},
+    {"added_flag", R"("lstrip": false)", R"("lstrip": null)",
+     R"(added_tokens[0]: "lstrip" is missing)"},
+    {"added_vanishes", R"("content": "\u00c9clair")", R"("content": "\u0301")",
+     "added_tokens: nothing is left of"},
+    {"added_alike", R"("content": "\u00c9clair")", R"("content": "two words")",
+     "added_tokens: two tokens are the same once normalized"},
+    {"added_object", R"("added_tokens": [)", R"("added_tokens": {}, "a": [)",
+     "added_tokens: must be an array"},
+    {"processor", R"("type": "TemplateProcessing")", R"("type": "ByteLevel")",
+     R"(post_processor.type: "ByteLevel" is not supported)"},
+    {"template_name", R"("id": "[CLS]")", R"("id": "[BOS]")",
+     R"(post_processor.single[0].SpecialToken.id: "[BOS]" is not among special_tokens)"},
+    {"template_sequence", R"("id": "A")", R"("id": "C")",
+     R"(post_processor.single[1].Sequence.id: must be "A" or "B", is "C")"},
+    {"template_pair_in_single", R"("id": "A")", R"("id": "B")",
+     "post_processor.single: must hold the sequence A once"},
+    {"template_empty", R"("single": [)", R"("single": [], "s": [)",
+     "post_processor.single: must hold the sequence A once"},
+    {"template_id", R"("ids": [
+     2)",
+     R"("ids": [
+     3000)",
+     R"(post_processor.special_tokens["[CLS]"].ids[0]: no token has the id 3000)"},
+    {"template_counts", R"("ids": [
+     2)",
+     R"("ids": [
+     2, 3)",
+     R"(post_processor.special_tokens["[CLS]"]: has 2 ids but 1 tokens)"},
+};
+
+INSTANTIATE_TEST_SUITE_P(All, HostileTokenizerJson, testing::ValuesIn(kHostile),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+std::string message_of(const std::string& json) {
+  const auto tokenizer = Tokenizer::parse(json);
+  return tokenizer.ok() ? "accepted" : tokenizer.error().message;
+}
+
+TEST(TokenizerJson, RefusesWhatIsNotJson) {
+  for (const std::string json : {"", "{", "nul", "{\"model\":\"\xFF\"}", "{} {}", "\xEF\xBB\xBF"}) {
+    EXPECT_NE(message_of(json).find("not valid JSON"), std::string::npos) << json;
+  }
+  EXPECT_NE(message_of("[]").find("must be an object"), std::string::npos);
+  EXPECT_NE(message_of("null").find("must be an object"), std::string::npos);
+}
+
+TEST(TokenizerJson, RefusesDeepNesting) {
+  for (const std::string open : {"[", "{\"model\":"}) {
+    std::string json;
+    for (int i = 0; i < 1'000'000; ++i) json += open;
+    EXPECT_NE(message_of(json).find("not valid JSON"), std::string::npos);
+  }
+}
+
+TEST(TokenizerJson, RefusesTemplatesThatMultiply) {
+  std::string ids = "2", tokens = "\"x\"", uses = R"({"SpecialToken": {"id": "[CLS]"}})";
+  for (int i = 0; i < 10'000; ++i) {
+    ids += ",2";
+    tokens += ",\"x\"";
+    uses += R"(,{"SpecialToken": {"id": "[CLS]"}})";
+  }
+  const std::string processor = R"({"type": "TemplateProcessing", "pair": [], "single": [)" + uses +
+                                R"(], "special_tokens": {"[CLS]": {"ids": [)" + ids +
+                                R"(], "tokens": [)" + tokens + "]}}}";
+  std::string json = small_json();
+  json.insert(1, "\"post_processor\": " + processor + ",");
+  const std::size_t old = json.rfind("\"post_processor\"");
+  json.replace(old, 16, "\"old_processor\"");
+  EXPECT_NE(message_of(json).find("post_processor.single: adds more than 256 tokens"),
+            std::string::npos)
+      << message_of(json).substr(0, 300);
+}
+
+// Cut anywhere, the file is refused; no cut crashes.
+TEST(TokenizerJson, RefusesEveryTruncation) {
+  const std::string json = small_json();
+  const std::size_t end = json.rfind('}');
+  for (std::size_t size = 0; size <= end; ++size)
+    ASSERT_FALSE(Tokenizer::parse(json.substr(0, size)).ok()) << size;
+}
+
+TEST(TokenizerJson, StoredTruncationAndPaddingAreIgnored) {
+  std::string json = small_json();
+  json.replace(json.find("\"truncation\": null"), 18, R"("truncation": {"max_length": 3})");
+  json.replace(json.find("\"padding\": null"), 15, R"("padding": {"strategy": {"Fixed": 128}})");
+  EXPECT_EQ(ids_of(*Tokenizer::parse(json).value(), "the cat sat"),
+            ids_of(*small(), "the cat sat"));
+}
+
+TEST(TokenizerJson, SparseIdsCostNoMemory) {
+  std::string json = small_json();
+  json.replace(json.find("\"the\": 21"), 9, "\"the\": 2147483647");
+  const TokenizerPtr tokenizer = Tokenizer::parse(json).value();
+  EXPECT_EQ(tokenizer->vocab_size(), std::size_t{1} << 31);
+  EXPECT_EQ(tokenizer->decode(ids_of(*tokenizer, "The"), true).value(), "the");
+}
+
+TEST(TokenizerJson, OldFilesHaveNoModelType) {
+  std::string json = small_json();
+  const std::string type = "\"type\": \"WordPiece\",\n  \"unk";
+  json.replace(json.find(type), type.size(), "\"unk");
+  EXPECT_EQ(ids_of(*Tokenizer::parse(json).value(), "the cat"), ids_of(*small(), "the cat"));
+}
+
+}  // namespace
+}  // namespace sheaf::tokenizer
