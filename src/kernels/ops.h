@@ -22,7 +22,7 @@ using tensor::MatrixView;
 
 enum class Activation {
   none,
-  gelu,  // x * Phi(x) by erf, not its tanh approximation; |error| <= 2e-7 * |x|
+  gelu,  // x * Phi(x) by erf, not its tanh approximation; |error| <= 2.5e-7 * |x|
 };
 enum class Reduction { cls, mean, max, mean_sqrt_len, weighted_mean, last_token };
 

@@ -1,0 +1,53 @@
+#include "kernels/cpu/pool.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+namespace sheaf::kernels::cpu {
+namespace {
+
+TEST(Pool, RunsEveryTaskOnceForAnyCount) {
+  for (int threads = 1; threads <= 4; ++threads) {
+    std::atomic<std::uint64_t> progress{0};
+    Pool pool(threads, &progress);
+    EXPECT_EQ(pool.threads(), threads);
+    std::uint64_t total = 0;
+    for (std::size_t tasks = 0; tasks < 300; ++tasks) {
+      std::vector<std::atomic<int>> runs(tasks);
+      pool.run(tasks, [&](std::size_t task, int thread) {
+        EXPECT_GE(thread, 0);
+        EXPECT_LT(thread, threads);
+        runs[task].fetch_add(1);
+      });
+      for (const auto& count : runs) ASSERT_EQ(count.load(), 1);
+      total += tasks;
+    }
+    EXPECT_EQ(progress.load(), total);
+  }
+}
+
+TEST(Pool, WakesThreadsThatHaveGoneToSleep) {
+  Pool pool(3, nullptr);
+  for (int round = 0; round < 5; ++round) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));  // far longer than they spin
+    std::atomic<int> runs{0};
+    pool.run(64, [&](std::size_t, int) { runs.fetch_add(1); });
+    ASSERT_EQ(runs.load(), 64);
+  }
+}
+
+TEST(Pool, OneThreadsResultIsSeenByAllInTheNextRun) {
+  Pool pool(4, nullptr);
+  std::vector<std::uint64_t> values(1000, 1);
+  for (int round = 0; round < 20; ++round) {
+    std::vector<std::uint64_t> next(values.size());
+    pool.run(values.size(),
+             [&](std::size_t i, int) { next[i] = values[i] + values[values.size() - 1 - i]; });
+    values = next;
+  }
+  for (std::uint64_t value : values) ASSERT_EQ(value, 1u << 20);
+}
+
+}  // namespace
+}  // namespace sheaf::kernels::cpu

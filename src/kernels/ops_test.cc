@@ -1,0 +1,299 @@
+// Parity: every operation of every backend that runs here, over many shapes, against the reference.
+// The code for wider vectors than this processor has is tested as well: "wide" is the AVX-512 tile,
+// split up by the compiler.
+#include "kernels/ops.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+#include <random>
+
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/table.h"
+#include "tensor/buffer.h"
+
+namespace sheaf::kernels {
+namespace {
+
+using tensor::Buffer;
+
+struct Wide : cpu::TileShape<16, 12, 2> {};
+constexpr cpu::Kernels kWide = cpu::make_kernels<Wide>("wide", 96);
+
+// Owns a matrix of reproducible normal numbers.
+class Random {
+ public:
+  Random(std::size_t rows, std::size_t columns, float scale, unsigned seed)
+      : view_(buffer_.matrix(rows, columns)) {
+    std::mt19937 generator(seed);
+    std::normal_distribution<float> normal(0, scale);
+    for (std::size_t i = 0; i < rows * columns; ++i) view_.data[i] = normal(generator);
+  }
+  MatrixView view() const { return view_; }
+  const float* data() const { return view_.data; }
+
+ private:
+  Buffer buffer_;
+  MatrixSpan view_;
+};
+
+// An output with a guard value behind each row, to catch writes past its end.
+class Output {
+ public:
+  Output(std::size_t rows, std::size_t columns)
+      : rows_(rows), columns_(columns), data_(rows * (columns + kGuard), kGuardValue) {}
+  MatrixSpan span() { return {data_.data(), rows_, columns_, columns_ + kGuard}; }
+
+  bool guards_hold() {
+    for (std::size_t i = 0; i < rows_; ++i)
+      for (std::size_t j = columns_; j < columns_ + kGuard; ++j)
+        if (data_[i * (columns_ + kGuard) + j] != kGuardValue) return false;
+    return true;
+  }
+
+ private:
+  static constexpr std::size_t kGuard = 5;
+  static constexpr float kGuardValue = -12345;
+  std::size_t rows_;
+  std::size_t columns_;
+  std::vector<float> data_;
+};
+
+void expect_near(Output& got, Output& want, double tolerance) {
+  const MatrixSpan a = got.span();
+  const MatrixSpan b = want.span();
+  EXPECT_TRUE(got.guards_hold());
+  for (std::size_t i = 0; i < a.rows; ++i)
+    for (std::size_t j = 0; j < a.columns; ++j) {
+      const double x = a.row(i)[j];
+      const double y = b.row(i)[j];
+      ASSERT_NEAR(x, y, tolerance * (1 + std::abs(y))) << "row " << i << " column " << j;
+    }
+}
+
+std::vector<std::uint32_t> bounds_of(const std::vector<std::uint32_t>& lengths) {
+  std::vector<std::uint32_t> bounds = {0};
+  for (std::uint32_t length : lengths) bounds.push_back(bounds.back() + length);
+  return bounds;
+}
+
+// Lengths of the texts of a batch.
+const std::vector<std::vector<std::uint32_t>> kBatches = {{1},
+                                                          {2},
+                                                          {16},
+                                                          {33},
+                                                          {512},
+                                                          {1, 1, 1},
+                                                          {3, 17, 64, 31, 1, 128},
+                                                          std::vector<std::uint32_t>(70, 2)};
+
+struct Setup {
+  std::string backend;
+  int threads;
+};
+
+class Ops : public ::testing::TestWithParam<Setup> {
+ protected:
+  void SetUp() override {
+    const BackendOptions options{.threads = GetParam().threads, .progress = &progress_};
+    if (GetParam().backend == "wide") {
+      backend_ = make_cpu_backend(kWide, options);
+    } else {
+      auto made = make_backend(GetParam().backend, options);
+      ASSERT_TRUE(made.ok()) << made.error().message;
+      backend_ = std::move(*made);
+    }
+    reference_ = std::move(*make_backend("reference", {}));
+  }
+
+  Linear packed(const Backend& backend, const Random& weight, const Random& bias, Buffer& buffer) {
+    const std::size_t floats = backend.packed_floats(weight.view().columns, weight.view().rows);
+    EXPECT_EQ(floats % 16, 0u);
+    backend.pack_linear(weight.view(), buffer.reserve(floats));
+    return {buffer.reserve(0), bias.data(), weight.view().columns, weight.view().rows};
+  }
+
+  void check_linear(std::size_t rows, std::size_t inputs, std::size_t outputs,
+                    Activation activation, bool with_residual) {
+    SCOPED_TRACE(testing::Message() << rows << " rows, " << inputs << " -> " << outputs);
+    const Random x(rows, inputs, 1, 1);
+    const Random weight(outputs, inputs, 1 / std::sqrt(static_cast<float>(inputs)), 2);
+    const Random bias(1, outputs, 1, 3);
+    const Random residual(rows, outputs, 1, 4);
+    const MatrixView add = with_residual ? residual.view() : MatrixView();
+    Buffer memory;
+    Buffer reference_memory;
+    Output got(rows, outputs);
+    Output want(rows, outputs);
+    backend_->linear(x.view(), packed(*backend_, weight, bias, memory), activation, add,
+                     got.span());
+    reference_->linear(x.view(), packed(*reference_, weight, bias, reference_memory), activation,
+                       add, want.span());
+    expect_near(got, want, 3e-6);
+  }
+
+  std::atomic<std::uint64_t> progress_{0};
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Backend> reference_;
+};
+
+TEST_P(Ops, Linear) {
+  const std::pair<std::size_t, std::size_t> shapes[] = {{1, 1},  {3, 5},    {17, 33},  {36, 108},
+                                                        {64, 1}, {385, 70}, {401, 16}, {768, 31}};
+  for (const auto& [inputs, outputs] : shapes)
+    for (const std::size_t rows : {1, 2, 5, 6, 7, 13, 49, 97}) {
+      check_linear(rows, inputs, outputs, Activation::none, false);
+      check_linear(rows, inputs, outputs, Activation::gelu, false);
+      check_linear(rows, inputs, outputs, Activation::none, true);
+    }
+  check_linear(50, 384, 1152, Activation::none, false);
+  check_linear(16, 1536, 384, Activation::none, true);
+}
+
+TEST_P(Ops, GeluIsTheErfFormula) {
+  std::vector<float> points;
+  for (float x = -12; x < 12; x += 0.0037f) points.push_back(x);
+  for (float x : {0.0f, 1e-30f, -1e-30f, 5.55f, -5.55f, 100.0f, -100.0f, 1e10f, -1e10f})
+    points.push_back(x);
+  const float one = 1;
+  const float zero = 0;
+  Buffer memory;
+  backend_->pack_linear({&one, 1, 1}, memory.reserve(backend_->packed_floats(1, 1)));
+  std::vector<float> out(points.size());
+  backend_->linear({points.data(), points.size(), 1}, {memory.reserve(0), &zero, 1, 1},
+                   Activation::gelu, {}, {out.data(), out.size(), 1});
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const double x = points[i];
+    EXPECT_NEAR(out[i], 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))), 2.5e-7 * std::abs(x)) << x;
+  }
+}
+
+TEST_P(Ops, Attention) {
+  const std::pair<std::size_t, std::size_t> heads_and_sizes[] = {
+      {1, 32}, {3, 32}, {5, 64}, {3, 12}, {2, 7}};
+  for (const auto& lengths : kBatches)
+    for (const auto& [heads, size] : heads_and_sizes) {
+      SCOPED_TRACE(testing::Message() << lengths.size() << " texts, first " << lengths[0] << ", "
+                                      << heads << " heads of " << size);
+      const auto bounds = bounds_of(lengths);
+      const Random qkv(bounds.back(), 3 * heads * size, 1.5, 5);
+      Output got(bounds.back(), heads * size);
+      Output want(bounds.back(), heads * size);
+      backend_->attention(qkv.view(), bounds, heads, got.span());
+      reference_->attention(qkv.view(), bounds, heads, want.span());
+      expect_near(got, want, 5e-6);
+    }
+}
+
+TEST_P(Ops, AttentionWithScoresFarApart) {
+  const Random qkv(40, 3 * 64, 40, 6);
+  Output got(40, 64);
+  Output want(40, 64);
+  const auto bounds = bounds_of({40});
+  backend_->attention(qkv.view(), bounds, 2, got.span());
+  reference_->attention(qkv.view(), bounds, 2, want.span());
+  expect_near(got, want, 2e-4);
+}
+
+TEST_P(Ops, LayerNorm) {
+  for (const std::size_t columns : {1, 7, 36, 384, 1000})
+    for (const std::size_t rows : {1, 3, 70}) {
+      SCOPED_TRACE(testing::Message() << rows << " x " << columns);
+      const Random x(rows, columns, 2, 7);
+      const Random scale(1, columns, 1, 8);
+      const Random shift(1, columns, 1, 9);
+      const Norm norm{scale.data(), shift.data(), 1e-6f};
+      Output got(rows, columns);
+      Output want(rows, columns);
+      reference_->layer_norm(x.view(), norm, want.span());
+      backend_->layer_norm(x.view(), norm, got.span());
+      expect_near(got, want, 5e-6);
+      Output same(rows, columns);  // in place
+      for (std::size_t i = 0; i < rows; ++i)
+        std::copy_n(x.view().row(i), columns, same.span().row(i));
+      backend_->layer_norm(same.span(), norm, same.span());
+      expect_near(same, want, 5e-6);
+    }
+}
+
+TEST_P(Ops, Embed) {
+  for (const std::size_t hidden : {5, 36, 384})
+    for (const auto& lengths : kBatches) {
+      const auto bounds = bounds_of(lengths);
+      const Random words(99, hidden, 1, 10);
+      const Random positions(512, hidden, 1, 11);
+      const Random rest(3, hidden, 1, 12);
+      const Embedding table{.words = words.view(),
+                            .positions = positions.view(),
+                            .type = rest.view().row(0),
+                            .norm = {rest.view().row(1), rest.view().row(2), 1e-12f}};
+      std::vector<std::int32_t> ids(bounds.back());
+      for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int32_t>(i * 37 % 99);
+      Output got(ids.size(), hidden);
+      Output want(ids.size(), hidden);
+      backend_->embed(table, ids, bounds, got.span());
+      reference_->embed(table, ids, bounds, want.span());
+      expect_near(got, want, 1e-5);
+    }
+}
+
+TEST_P(Ops, Pool) {
+  const Reduction all[] = {Reduction::cls,           Reduction::mean,
+                           Reduction::max,           Reduction::mean_sqrt_len,
+                           Reduction::weighted_mean, Reduction::last_token};
+  for (const auto& lengths : kBatches) {
+    const auto bounds = bounds_of(lengths);
+    const Random x(bounds.back(), 37, 1, 13);
+    std::vector<PoolItem> items;
+    for (std::size_t i = 0; i < lengths.size(); ++i)
+      items.push_back({.dimensions = static_cast<std::uint32_t>(i % 3 == 0 ? 6 * 37 : 1 + i % 200),
+                       .normalize = i % 2 == 0});
+    Output got(lengths.size(), 6 * 37);
+    Output want(lengths.size(), 6 * 37);
+    backend_->pool(x.view(), bounds, all, items, got.span());
+    reference_->pool(x.view(), bounds, all, items, want.span());
+    EXPECT_TRUE(got.guards_hold());
+    for (std::size_t i = 0; i < items.size(); ++i)
+      for (std::size_t j = 0; j < items[i].dimensions; ++j)
+        ASSERT_NEAR(got.span().row(i)[j], want.span().row(i)[j], 5e-6)
+            << "text " << i << " column " << j;
+  }
+}
+
+TEST_P(Ops, ProgressIsRaisedOftenWithinOneOperation) {
+  const Random x(200, 512, 1, 14);
+  const Random weight(4096, 512, 0.05f, 15);
+  const Random bias(1, 4096, 1, 16);
+  Buffer memory;
+  Output out(200, 4096);
+  backend_->linear(x.view(), packed(*backend_, weight, bias, memory), Activation::gelu, {},
+                   out.span());
+  EXPECT_GE(progress_.load(), 10u);  // 840 million operations: 20 ms would be 40 GFLOP/s
+}
+
+std::vector<Setup> setups() {
+  std::vector<Setup> setups = {{"wide", 1}};
+  for (const std::string& name : backend_names()) {
+    setups.push_back({name, 1});
+    if (name != "reference") setups.push_back({name, 3});
+  }
+  return setups;
+}
+
+INSTANTIATE_TEST_SUITE_P(, Ops, ::testing::ValuesIn(setups()), [](const auto& info) {
+  std::string name = info.param.backend + "_threads_" + std::to_string(info.param.threads);
+  std::replace(name.begin(), name.end(), ' ', '_');
+  return name;
+});
+
+TEST(Backends, UnknownNameIsRefusedWithTheKnownOnes) {
+  const auto made = make_backend("cpu abacus", {});
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().code, ErrorCode::unsupported);
+  EXPECT_NE(made.error().message.find("cpu abacus"), std::string::npos);
+  EXPECT_NE(made.error().message.find("reference"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace sheaf::kernels
