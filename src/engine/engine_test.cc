@@ -1,0 +1,387 @@
+#include "engine/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "engine/pack.h"
+#include "kernels/ops.h"
+
+namespace sheaf::engine {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+const std::string kTiny = SHEAF_SOURCE_DIR "/tests/golden/tiny_bert";
+const std::string kMiniLm = SHEAF_SOURCE_DIR "/tests/golden/minilm";
+
+std::string read_file(const fs::path& path) {
+  std::ifstream stream(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+std::string best_backend() { return kernels::backend_names().front(); }
+
+Result<std::unique_ptr<Engine>> open_model(const std::string& folder, const std::string& backend,
+                                           EngineOptions options = {}) {
+  SHEAF_ASSIGN(const Fd fd, make_memfd("engine_test", 0));
+  SHEAF_TRY(pack_for(backend, folder, fd.get()));
+  SHEAF_TRY(seal_memfd(fd.get()));
+  SHEAF_ASSIGN(const std::size_t bytes, file_size(fd.get()));
+  SHEAF_ASSIGN(Mapping mapping, Mapping::map(fd.get(), bytes, Mapping::Access::read_only));
+  return Engine::open(std::move(mapping), options);
+}
+
+using Texts = std::vector<std::vector<std::int32_t>>;
+using Vectors = std::vector<std::vector<float>>;
+
+Result<Vectors> embed(Engine& engine, const Texts& texts,
+                      ItemOptions options = {.normalize = false}) {
+  std::vector<std::int32_t> ids;
+  std::vector<std::uint32_t> bounds = {0};
+  for (const auto& text : texts) {
+    ids.insert(ids.end(), text.begin(), text.end());
+    bounds.push_back(static_cast<std::uint32_t>(ids.size()));
+  }
+  const std::vector<ItemOptions> all(texts.size(), options);
+  const std::size_t size = engine.spec().dimensions;
+  std::vector<float> out(texts.size() * size);
+  SHEAF_TRY(engine.embed({ids, bounds, all}, out));
+  Vectors vectors;
+  for (std::size_t i = 0; i < texts.size(); ++i)
+    vectors.emplace_back(out.begin() + static_cast<std::ptrdiff_t>(i * size),
+                         out.begin() + static_cast<std::ptrdiff_t>((i + 1) * size));
+  return vectors;
+}
+
+double cosine(const std::vector<float>& a, const std::vector<float>& b) {
+  double dot = 0, aa = 0, bb = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    dot += double{a[i]} * b[i];
+    aa += double{a[i]} * a[i];
+    bb += double{b[i]} * b[i];
+  }
+  return dot / std::sqrt(aa * bb);
+}
+
+void expect_near(const std::vector<float>& a, const std::vector<float>& b, double tolerance) {
+  ASSERT_EQ(a.size(), b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], tolerance) << "column " << i;
+}
+
+Texts tiny_texts() { return json::parse(read_file(kTiny + "/cases.json")).get<Texts>(); }
+
+// A copy of the tiny model to change.
+class TinyModel : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::temp_directory_path() / ("sheaf_engine_test_" + std::to_string(::getpid()));
+    fs::remove_all(folder_);
+    fs::copy(kTiny + "/model", folder_, fs::copy_options::recursive);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  void write(const std::string& file, const std::string& content) {
+    std::ofstream(folder_ / file, std::ios::binary) << content;
+  }
+  Result<std::unique_ptr<Engine>> open(EngineOptions options = {}) {
+    return open_model(folder_, best_backend(), options);
+  }
+  // Writes model.safetensors with its header changed by `edit` and its data by `convert`.
+  template <class Edit>
+  void edit_header(Edit edit) {
+    const std::string file = read_file(kTiny + "/model/model.safetensors");
+    std::uint64_t length = 0;
+    std::memcpy(&length, file.data(), 8);
+    std::string data = file.substr(8 + length);
+    json header = json::parse(file.substr(8, length));
+    edit(header, data);
+    const std::string text = header.dump();
+    length = text.size();
+    write("model.safetensors",
+          std::string(reinterpret_cast<const char*>(&length), 8) + text + data);
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(TinyModel, EqualsTransformersInEveryPoolingOnEveryBackend) {
+  const json golden = json::parse(read_file(kTiny + "/vectors.json"));
+  ASSERT_EQ(golden.size(), 6u);
+  for (const auto& [mode, vectors] : golden.items()) {
+    write("1_Pooling/config.json", json{{"pooling_mode", mode}}.dump());
+    for (const std::string& backend : kernels::backend_names()) {
+      SCOPED_TRACE(mode + " on " + backend);
+      auto engine = open_model(folder_, backend);
+      ASSERT_TRUE(engine.ok()) << engine.error().message;
+      EXPECT_EQ((*engine)->device(), backend);
+      EXPECT_EQ((*engine)->dtype(), "float32");
+      const auto got = embed(**engine, tiny_texts());
+      ASSERT_TRUE(got.ok()) << got.error().message;
+      for (std::size_t i = 0; i < got->size(); ++i)
+        expect_near((*got)[i], vectors[i].get<std::vector<float>>(), 2e-5);
+    }
+  }
+}
+
+TEST_F(TinyModel, SeveralPoolingsStandSideBySide) {
+  const json golden = json::parse(read_file(kTiny + "/vectors.json"));
+  write("1_Pooling/config.json", R"({"pooling_mode":["lasttoken","mean"]})");
+  auto engine = open();
+  ASSERT_TRUE(engine.ok()) << engine.error().message;
+  ASSERT_EQ((*engine)->spec().dimensions, 72u);
+  const auto got = embed(**engine, tiny_texts());
+  for (std::size_t i = 0; i < got->size(); ++i) {
+    auto want = golden["lasttoken"][i].get<std::vector<float>>();
+    const auto mean = golden["mean"][i].get<std::vector<float>>();
+    want.insert(want.end(), mean.begin(), mean.end());
+    expect_near((*got)[i], want, 2e-5);
+  }
+}
+
+TEST_F(TinyModel, TextsDoNotInfluenceEachOther) {
+  for (const int threads : {1, 2, 3}) {
+    auto engine = open({.threads = threads});
+    ASSERT_TRUE(engine.ok());
+    std::mt19937 random(1);
+    Texts texts;
+    for (int i = 0; i < 300; ++i) {  // many groups
+      texts.emplace_back(1 + random() % 33);
+      for (auto& id : texts.back()) id = static_cast<std::int32_t>(random() % 61);
+    }
+    const auto together = embed(**engine, texts);
+    ASSERT_TRUE(together.ok());
+    for (std::size_t i = 0; i < texts.size(); i += 7) {
+      const auto alone = embed(**engine, {texts[i]});
+      expect_near((*together)[i], (*alone)[0], 2e-6);
+    }
+  }
+}
+
+TEST_F(TinyModel, OptionsCutThenNormalize) {
+  auto engine = open();
+  const Texts texts = {tiny_texts()[4]};
+  const auto raw = embed(**engine, texts);
+  const auto cut = embed(**engine, texts, {.normalize = false, .dimensions = 5});
+  const auto both = embed(**engine, texts, {.normalize = true, .dimensions = 5});
+  double squares = 0;
+  for (int i = 0; i < 5; ++i) squares += double{(*raw)[0][i]} * (*raw)[0][i];
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ((*cut)[0][i], (*raw)[0][i]);
+    EXPECT_NEAR((*both)[0][i], (*raw)[0][i] / std::sqrt(squares), 1e-6);
+  }
+}
+
+TEST_F(TinyModel, PrefixAndOldNamesAreTaken) {
+  const auto want = embed(**open(), tiny_texts());
+  edit_header([](json& header, std::string&) {
+    json renamed;
+    for (auto& [name, value] : header.items()) {
+      std::string to = name == "__metadata__" ? name : "bert." + name;
+      if (const auto at = to.find("LayerNorm.weight"); at != to.npos)
+        to.replace(at, 16, "LayerNorm.gamma");
+      if (const auto at = to.find("LayerNorm.bias"); at != to.npos)
+        to.replace(at, 14, "LayerNorm.beta");
+      renamed[to] = value;
+    }
+    header = renamed;
+  });
+  auto engine = open();
+  ASSERT_TRUE(engine.ok()) << engine.error().message;
+  EXPECT_EQ(*embed(**engine, tiny_texts()), *want);
+}
+
+TEST_F(TinyModel, Bf16WeightsAreTaken) {
+  const auto want = embed(**open(), tiny_texts());
+  // Every float keeps its upper half, at half the offset.
+  edit_header([](json& header, std::string& data) {
+    std::string halves;
+    for (std::size_t i = 0; i < data.size(); i += 4) halves += data.substr(i + 2, 2);
+    data = halves;
+    for (auto& [name, value] : header.items()) {
+      if (name == "__metadata__") continue;
+      value["dtype"] = "BF16";
+      for (auto& offset : value["data_offsets"]) offset = offset.get<std::uint64_t>() / 2;
+    }
+  });
+  auto engine = open();
+  ASSERT_TRUE(engine.ok()) << engine.error().message;
+  EXPECT_EQ((*engine)->spec().weights_dtype, "BF16");
+  const auto got = embed(**engine, tiny_texts());
+  for (std::size_t i = 0; i < got->size(); ++i) EXPECT_GT(cosine((*got)[i], (*want)[i]), 0.99);
+}
+
+TEST_F(TinyModel, WrongWeightsAreRefusedByName) {
+  edit_header([](json& header, std::string&) {
+    header["encoder.layer.1.output.dense.other"] = header["encoder.layer.1.output.dense.weight"];
+    header.erase("encoder.layer.1.output.dense.weight");
+  });
+  auto engine = open();
+  ASSERT_FALSE(engine.ok());
+  EXPECT_NE(engine.error().message.find("model.safetensors"), std::string::npos);
+  EXPECT_NE(engine.error().message.find("encoder.layer.1.output.dense.weight"), std::string::npos);
+  edit_header([](json& header, std::string&) {
+    std::swap(header["encoder.layer.0.output.dense.weight"]["shape"][0],
+              header["encoder.layer.0.output.dense.weight"]["shape"][1]);
+  });
+  engine = open();
+  ASSERT_FALSE(engine.ok());
+  EXPECT_NE(engine.error().message.find("[70, 36]"), std::string::npos) << engine.error().message;
+}
+
+TEST_F(TinyModel, EveryHeaderByteChangedIsRefusedOrWithoutEffect) {
+  const Texts texts = {tiny_texts()[5]};
+  const auto want = embed(**open(), texts);
+  const std::string original = read_file(folder_ / "model.safetensors");
+  std::uint64_t length = 0;
+  std::memcpy(&length, original.data(), 8);
+  std::fstream file(folder_ / "model.safetensors", std::ios::binary | std::ios::in | std::ios::out);
+  const auto put = [&file](std::size_t at, char byte) {
+    file.seekp(static_cast<std::streamoff>(at));
+    file.put(byte);
+    file.flush();
+  };
+  int refused = 0;
+  for (std::size_t at = 0; at < 8 + length; ++at) {
+    const auto flip = static_cast<char>(1 + at * 37 % 255);
+    for (const char byte :
+         {static_cast<char>(original[at] ^ 1), static_cast<char>(original[at] ^ flip), ' ', '0'}) {
+      if (byte == original[at]) continue;
+      put(at, byte);
+      auto engine = open();
+      if (engine.ok()) {
+        ASSERT_EQ(*embed(**engine, texts), *want) << "byte " << at << " set to " << int{byte};
+      } else {
+        ++refused;
+        ASSERT_NE(engine.error().message.find("model.safetensors"), std::string::npos)
+            << engine.error().message;
+      }
+    }
+    put(at, original[at]);
+  }
+  EXPECT_GT(refused, static_cast<int>(length));
+  EXPECT_EQ(*embed(**open(), texts), *want);
+}
+
+TEST_F(TinyModel, DamagedPackedFilesAreRefused) {
+  const Fd fd = std::move(*make_memfd("engine_test", 0));
+  ASSERT_TRUE(pack_for(best_backend(), folder_, fd.get()).ok());
+  const std::size_t size = *file_size(fd.get());
+  std::string good(size, '\0');
+  ASSERT_EQ(::pread(fd.get(), good.data(), size, 0), static_cast<ssize_t>(size));
+  const auto open_bytes = [](const std::string& bytes) -> Result<std::unique_ptr<Engine>> {
+    const Fd copy = std::move(*make_memfd("engine_test", bytes.size()));
+    if (::pwrite(copy.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+      return errno_error("pwrite", errno);
+    SHEAF_ASSIGN(Mapping mapping,
+                 Mapping::map(copy.get(), bytes.size(), Mapping::Access::read_only));
+    return Engine::open(std::move(mapping), {});
+  };
+  ASSERT_TRUE(open_bytes(good).ok());
+  std::uint32_t json_bytes = 0;
+  std::memcpy(&json_bytes, good.data() + 12, 4);
+  for (std::size_t at = 0; at < 64 + json_bytes; ++at) {
+    if (at >= 32 && at < 64) continue;  // unused
+    std::string bad = good;
+    bad[at] = static_cast<char>(bad[at] ^ 1);
+    const auto engine = open_bytes(bad);
+    ASSERT_FALSE(engine.ok()) << at;
+    ASSERT_NE(engine.error().message.find("packed weights"), std::string::npos)
+        << engine.error().message;
+  }
+  for (std::size_t length :
+       {std::size_t{0}, std::size_t{1}, std::size_t{63}, std::size_t{64}, size / 2, size - 1})
+    EXPECT_FALSE(open_bytes(good.substr(0, length)).ok()) << length;
+}
+
+TEST_F(TinyModel, BadBatchesAreRefusedNamingTheNumber) {
+  auto engine = open();
+  ASSERT_TRUE(engine.ok());
+  const std::vector<ItemOptions> one(1);
+  std::vector<float> out(36);
+  const auto message = [&](std::vector<std::int32_t> ids, std::vector<std::uint32_t> bounds,
+                           std::vector<ItemOptions> options, std::size_t floats) -> std::string {
+    out.resize(floats);
+    const Status status = (*engine)->embed({ids, bounds, options}, out);
+    if (status.ok()) return "accepted";
+    EXPECT_EQ(status.error().code, ErrorCode::invalid_argument);
+    return status.error().message;
+  };
+  EXPECT_EQ(message({1, 2}, {0, 2}, one, 36), "accepted");
+  EXPECT_EQ(message({}, {0}, {}, 0), "accepted");
+  EXPECT_NE(message({1, 61}, {0, 2}, one, 36).find("61"), std::string::npos);
+  EXPECT_NE(message({-1}, {0, 1}, one, 36).find("-1"), std::string::npos);
+  EXPECT_NE(message({1}, {0, 1}, one, 35).find("35"), std::string::npos);
+  EXPECT_NE(message({1}, {0, 1}, std::vector<ItemOptions>(2), 72).find("2 texts"),
+            std::string::npos);
+  EXPECT_NE(message({1}, {}, one, 36).find("0 bounds"), std::string::npos);
+  EXPECT_NE(message({1}, {1, 1}, one, 36).find("[1, 1)"), std::string::npos);
+  EXPECT_NE(message({1}, {0, 2}, one, 36).find("[0, 2)"), std::string::npos);
+  EXPECT_NE(message({1, 2}, {0, 0, 2}, std::vector<ItemOptions>(2), 72).find("text 0"),
+            std::string::npos);
+  EXPECT_NE(
+      message({1, 2}, {0, 4000000000u, 2}, std::vector<ItemOptions>(2), 72).find("4000000000"),
+      std::string::npos);
+  EXPECT_NE(message(std::vector<std::int32_t>(34, 1), {0, 34}, one, 36).find("34 tokens"),
+            std::string::npos);
+  EXPECT_NE(message({1}, {0, 1}, {{.dimensions = 37}}, 36).find("37"), std::string::npos);
+  EXPECT_FALSE(open({.threads = 0}).ok());
+}
+
+TEST_F(TinyModel, ProgressAdvancesOnEveryBackend) {
+  for (const std::string& backend : kernels::backend_names()) {
+    std::atomic<std::uint64_t> progress{0};
+    auto engine = open_model(folder_, backend, {.threads = 1, .progress = &progress});
+    const std::uint64_t before = progress.load();
+    ASSERT_TRUE(embed(**engine, tiny_texts()).ok());
+    EXPECT_GE(progress.load(), before + 20);
+  }
+}
+
+// The real model, where the machine has it.
+class MiniLm : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const char* folder = std::getenv("SHEAF_TEST_MODEL");
+    if (folder == nullptr || !fs::exists(fs::path(folder) / "model.safetensors"))
+      GTEST_SKIP() << "SHEAF_TEST_MODEL names no folder with the model";
+    folder_ = folder;
+  }
+  std::string folder_;
+};
+
+TEST_F(MiniLm, EqualsSentenceTransformers) {
+  const json cases = json::parse(read_file(kMiniLm + "/cases.json"));
+  const std::string golden = read_file(kMiniLm + "/vectors.f32");
+  ASSERT_EQ(golden.size(), cases.size() * 384 * sizeof(float));
+  Texts texts;
+  for (const json& c : cases) texts.push_back(c["ids"].get<std::vector<std::int32_t>>());
+  for (const std::string& backend : kernels::backend_names()) {
+    if (backend == "reference") continue;  // half a minute; the tiny model covers it
+    for (const int threads : {1, 2}) {
+      auto engine = open_model(folder_, backend, {.threads = threads});
+      ASSERT_TRUE(engine.ok()) << engine.error().message;
+      EXPECT_EQ((*engine)->spec().max_length, 256u);
+      EXPECT_TRUE((*engine)->spec().normalize);
+      const auto got = embed(**engine, texts, {.normalize = true});
+      ASSERT_TRUE(got.ok()) << got.error().message;
+      for (std::size_t i = 0; i < cases.size(); ++i) {
+        std::vector<float> want(384);
+        std::memcpy(want.data(), golden.data() + i * 384 * sizeof(float), 384 * sizeof(float));
+        EXPECT_GE(cosine((*got)[i], want), 0.999999) << backend << ": " << cases[i]["text"];
+        expect_near((*got)[i], want, 2e-6);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sheaf::engine
