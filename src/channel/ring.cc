@@ -23,7 +23,8 @@ Result<std::optional<std::span<std::byte>>> RingWriter::reserve(FrameType type,
   const std::size_t capacity = memory_.capacity();
   assert(bytes <= capacity);
   const std::uint64_t used = position_ - tail_->load(std::memory_order_acquire);
-  if (used > capacity) return corrupt("bytes in the ring by its reader's position", used);
+  if (used > capacity || used % kFrameAlignment != 0)
+    return corrupt("bytes in the ring by its reader's position", used);
   if (bytes > capacity - used) return std::optional<std::span<std::byte>>();
 
   reserved_bytes_ = static_cast<std::uint32_t>(bytes);
