@@ -70,8 +70,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   auto router = RouterEnd::create(kLimits);
   auto replica = ReplicaEnd::open(router->memory_fd(), Fd(::dup(router->event_fd())));
   const Geometry geometry = *geometry_of(kLimits);
-  auto memory = Mapping::map(router->memory_fd(), geometry.total_bytes,
-                             Mapping::Access::read_write);
+  auto memory =
+      Mapping::map(router->memory_fd(), geometry.total_bytes, Mapping::Access::read_write);
   auto& header = *reinterpret_cast<SharedHeader*>(memory->data());
   const std::size_t ring = kHeaderBytes + (router_is_victim ? geometry.submit_bytes : 0);
   std::copy_n(input.begin(), std::min(input.size(), memory->size() - ring),

@@ -114,8 +114,7 @@ TEST_F(ChannelTest, RefusesBatchesBeyondItsLimits) {
   const std::vector<std::int32_t> ids(1'001, 1);
   EXPECT_EQ(router_.submit(1, std::vector<Item>{{ids}}).error().code, ErrorCode::invalid_argument);
   EXPECT_FALSE(router_.submit(1, std::vector<Item>{}).ok());
-  EXPECT_FALSE(
-      router_.submit(1, std::vector<Item>(101, {std::span(ids).first(1), true, 0})).ok());
+  EXPECT_FALSE(router_.submit(1, std::vector<Item>(101, {std::span(ids).first(1), true, 0})).ok());
   EXPECT_TRUE(router_.submit(1, std::vector<Item>{{std::span(ids).first(1'000)}}).ok());
 }
 
@@ -256,8 +255,9 @@ TEST_F(ChannelTest, ReplicaRefusesHeadersThatContradictThemselves) {
   };
   ASSERT_TRUE(opens());
   const Limits limits = header().limits;
-  for (const Limits& wrong : {Limits{0, 100, kStride}, Limits{1'000, 0, kStride}, Limits{1'000, 100, 0},
-                              Limits{1 << 22, 100, kStride}, Limits{~0u, ~0u, ~0u}}) {
+  for (const Limits& wrong :
+       {Limits{0, 100, kStride}, Limits{1'000, 0, kStride}, Limits{1'000, 100, 0},
+        Limits{1 << 22, 100, kStride}, Limits{~0u, ~0u, ~0u}}) {
     header().limits = wrong;
     EXPECT_FALSE(opens());
   }
@@ -276,18 +276,16 @@ TEST_F(ChannelTest, BothEndsSurviveRandomCorruption) {
   for (int round = 0; round < 300; ++round) {
     const Limits limits{1'000, 100, kStride};
     auto router = std::move(*RouterEnd::create(limits));
-    auto replica =
-        std::move(*ReplicaEnd::open(router.memory_fd(), Fd(::dup(router.event_fd()))));
-    auto memory = std::move(*Mapping::map(router.memory_fd(), geometry_.total_bytes,
-                                          Mapping::Access::read_write));
+    auto replica = std::move(*ReplicaEnd::open(router.memory_fd(), Fd(::dup(router.event_fd()))));
+    auto memory = std::move(
+        *Mapping::map(router.memory_fd(), geometry_.total_bytes, Mapping::Access::read_write));
     const std::vector<std::int32_t> ids(1 + random() % 50, 1);
     const std::vector<Item> items(1 + random() % 20, {ids, true, 0});
     const std::vector<float> values(items.size() * kStride, 1.0f);
     for (int step = 0; step < 20; ++step) {
       if (!router.submit(1, items).ok()) break;
       // Positions, the frames at the starts of the rings, or anything.
-      const std::size_t places[] = {random() % sizeof(SharedHeader),
-                                    kHeaderBytes + random() % 256,
+      const std::size_t places[] = {random() % sizeof(SharedHeader), kHeaderBytes + random() % 256,
                                     kHeaderBytes + geometry_.submit_bytes + random() % 256,
                                     random() % geometry_.total_bytes};
       memory.data()[places[random() % 4]] = static_cast<std::byte>(random());
@@ -297,8 +295,8 @@ TEST_F(ChannelTest, BothEndsSurviveRandomCorruption) {
         ASSERT_EQ(submission->cu_seqlens.back(), submission->ids.size());
         ASSERT_LE(submission->options.size(), limits.max_batch_items);
       }
-      if (step < 10 && (!replica.send_rows(1, 0, values).ok() ||
-                        !replica.send_final(1, 0, nullptr).ok()))
+      if (step < 10 &&
+          (!replica.send_rows(1, 0, values).ok() || !replica.send_final(1, 0, nullptr).ok()))
         break;
       const auto news = router.receive();
       if (!news.ok()) break;

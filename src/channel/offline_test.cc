@@ -57,9 +57,14 @@ TEST_F(OfflineTest, EndOfInputBetweenBatchesIsNoError) {
 }
 
 TEST_F(OfflineTest, RefusesBatchesThatContradictThemselves) {
-  for (const std::vector<std::uint32_t>& words :
-       {std::vector<std::uint32_t>{0, 0}, {11, 11}, {1, 101}, {1, 2, 3, 0, 0}, {1, 2, 0, 0, 0},
-        {2, 4, 1, 0, 0, 2, 0, 0}, {1}, {1, 2, 2, 0, 0, 7}}) {
+  for (const std::vector<std::uint32_t>& words : {std::vector<std::uint32_t>{0, 0},
+                                                  {11, 11},
+                                                  {1, 101},
+                                                  {1, 2, 3, 0, 0},
+                                                  {1, 2, 0, 0, 0},
+                                                  {2, 4, 1, 0, 0, 2, 0, 0},
+                                                  {1},
+                                                  {1, 2, 2, 0, 0, 7}}) {
     int ends[2];
     ASSERT_EQ(::pipe(ends), 0);
     const Fd out(ends[0]);

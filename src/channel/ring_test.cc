@@ -89,8 +89,8 @@ TEST_F(RingTest, ReaderRefusesImpossibleHeads) {
   ASSERT_TRUE(write("a"));
   ASSERT_EQ(read(1), "a");
   const std::uint64_t position = tail_;
-  for (const std::uint64_t head :
-       {position - 8, position + kCapacity + 8, position + 4, std::uint64_t{0}, ~std::uint64_t{0}}) {
+  for (const std::uint64_t head : {position - 8, position + kCapacity + 8, position + 4,
+                                   std::uint64_t{0}, ~std::uint64_t{0}}) {
     head_ = head;
     EXPECT_FALSE(reader_.peek().ok()) << head;
   }
@@ -98,7 +98,8 @@ TEST_F(RingTest, ReaderRefusesImpossibleHeads) {
 
 TEST_F(RingTest, WriterRefusesImpossibleTails) {
   ASSERT_TRUE(write("a"));
-  for (const std::uint64_t tail : {std::uint64_t{4}, std::uint64_t{24}, ~std::uint64_t{0}, std::uint64_t{1} << 40}) {
+  for (const std::uint64_t tail :
+       {std::uint64_t{4}, std::uint64_t{24}, ~std::uint64_t{0}, std::uint64_t{1} << 40}) {
     tail_ = tail;
     EXPECT_FALSE(writer_.reserve(FrameType::submit, 8).ok()) << tail;
   }
