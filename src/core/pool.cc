@@ -134,7 +134,7 @@ void Pool::enqueue(TimeUs now_us, Request& request, std::uint64_t tokens) {
   const auto choice = balancer_->bind(candidates, tokens);
   if (choice) request.bound = positions[*choice];
   Queue& queue = choice ? replicas_[*request.bound].bound : queue_;
-  queue.push(request.place, std::move(items));
+  queue.push(request.place, items);
 }
 
 void Pool::answer(Requests::iterator request) {
@@ -445,23 +445,21 @@ void Pool::give_back(const QueuedItem& item) {
 // certain.
 void Pool::suspect(TimeUs now_us, std::uint32_t position, const QueuedItem& queued, bool alone,
                    const std::string& cause) {
+  RequestItem& item = requests_.at(queued.ref.request).items[queued.ref.index];
+  if (!replicas_[position].supervisor.is_ready()) item.fallen.push_back(position);
+  if (alone && ++item.strikes >= kStrikesMax) return refuse_poisonous(now_us, queued, cause);
   Suspects::Group group;
   group.items.push_back(queued);
-  if (alone) {
-    RequestItem& item = requests_.at(queued.ref.request).items[queued.ref.index];
-    if (++item.strikes >= kStrikesMax) return refuse_poisonous(now_us, position, queued, cause);
-    if (!replicas_[position].supervisor.is_ready()) item.died_on = position;
-    group.avoid = position;
-  }
-  suspects_.add(std::move(group));
+  if (!alone) return suspects_.add(std::move(group));
+  group.avoid = position;
+  suspects_.add_first(std::move(group));
 }
 
-void Pool::refuse_poisonous(TimeUs now_us, std::uint32_t position, const QueuedItem& queued,
-                            const std::string& cause) {
+// The replicas that fell were not at fault: else a few such texts would open every breaker.
+void Pool::refuse_poisonous(TimeUs now_us, const QueuedItem& queued, const std::string& cause) {
   const auto request = requests_.find(queued.ref.request);
-  const auto died_on = request->second.items[queued.ref.index].died_on;
-  if (died_on) replicas_[*died_on].supervisor.forgive(now_us, 1);
-  if (!replicas_[position].supervisor.is_ready()) replicas_[position].supervisor.forgive(now_us, 1);
+  for (const std::uint32_t fallen : request->second.items[queued.ref.index].fallen)
+    replicas_[fallen].supervisor.forgive(now_us, 1);
   std::string text = "item " + std::to_string(queued.ref.index) + " (" +
                      std::to_string(queued.tokens) +
                      " tokens) made a replica fail twice while it ran alone; last: " + cause;
@@ -502,7 +500,10 @@ void Pool::on_exit(TimeUs now_us, std::uint32_t position, Incarnation incarnatio
     supervisor.ended(now_us, supervisor.was_killed_for_failure());
   } else {
     const Death death = judge(report);
-    supervisor.ended(now_us, death.failure);
+    const Flight& flight = replicas_[position].flight;
+    const bool halving_helps =
+        death.blame == Blame::too_large && !flight.empty() && flight.running().items.size() > 1;
+    supervisor.ended(now_us, death.failure && !halving_helps);
     replicas_[position].last_death = death.cause;
     notice(Notice::Level::warn, name(position) + " ended: " + death.cause);
     lose_work(now_us, position, death.blame, death.cause);

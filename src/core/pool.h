@@ -96,8 +96,7 @@ class Pool {
   void give_back(const QueuedItem& item);
   void suspect(TimeUs now_us, std::uint32_t position, const QueuedItem& item, bool alone,
                const std::string& cause);
-  void refuse_poisonous(TimeUs now_us, std::uint32_t position, const QueuedItem& item,
-                        const std::string& cause);
+  void refuse_poisonous(TimeUs now_us, const QueuedItem& item, const std::string& cause);
 
   // Replicas: up and down.
   void start_replica(TimeUs now_us, std::uint32_t position);

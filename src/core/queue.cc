@@ -5,14 +5,16 @@
 
 namespace sheaf::core {
 
-void Queue::push(const Place& place, std::vector<QueuedItem> items) {
+void Queue::push(const Place& place, std::span<const QueuedItem> items) {
   if (items.empty()) return;
   Lane& lane = lanes_[place.tenant];
   if (lane.entries.empty()) activate(place.tenant, lane);
-  for (const QueuedItem& item : items) append(lane, place, item);
+  append(lane, place, items);
 }
 
-void Queue::push_front(const Place& place, QueuedItem item) { append(returned_, place, item); }
+void Queue::push_front(const Place& place, QueuedItem item) {
+  append(returned_, place, {&item, 1});
+}
 
 void Queue::remove(const Place& place) {
   drop(returned_, place);
@@ -25,11 +27,12 @@ void Queue::remove(const Place& place) {
 void Queue::move_all_to(Queue& other) {
   const auto move_lane = [&](Lane& lane, TenantId tenant, bool front) {
     for (auto& [key, entry] : lane.entries) {
-      entry.items.erase(entry.items.begin(), entry.items.begin() + std::ptrdiff_t(entry.next));
       const Place place{tenant, key.first, key.second};
-      if (!front) other.push(place, std::move(entry.items));
+      const auto left = std::span(entry.items).subspan(entry.next);
       if (front)
-        for (const QueuedItem& item : entry.items) other.push_front(place, item);
+        other.append(other.returned_, place, left);
+      else
+        other.push(place, left);
     }
   };
   move_lane(returned_, 0, true);
@@ -66,11 +69,14 @@ std::uint64_t Queue::tokens_of(TenantId tenant) const {
   return found == lanes_.end() ? 0 : found->second.tokens;
 }
 
-void Queue::append(Lane& lane, const Place& place, const QueuedItem& item) {
-  lane.entries[{place.deadline_us, place.request}].items.push_back(item);
-  lane.tokens += item.tokens;
-  tokens_ += item.tokens;
-  ++items_;
+void Queue::append(Lane& lane, const Place& place, std::span<const QueuedItem> items) {
+  std::vector<QueuedItem>& waiting = lane.entries[{place.deadline_us, place.request}].items;
+  waiting.insert(waiting.end(), items.begin(), items.end());
+  for (const QueuedItem& item : items) {
+    lane.tokens += item.tokens;
+    tokens_ += item.tokens;
+  }
+  items_ += items.size();
 }
 
 QueuedItem Queue::take(Lane& lane) {

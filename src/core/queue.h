@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <set>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -32,7 +33,7 @@ class Queue {
     RequestId request = 0;
   };
 
-  void push(const Place& place, std::vector<QueuedItem> items);
+  void push(const Place& place, std::span<const QueuedItem> items);
   void push_front(const Place& place, QueuedItem item);
   void remove(const Place& place);  // all items of the request; none is fine
   void move_all_to(Queue& other);
@@ -59,7 +60,7 @@ class Queue {
   };
   using Turn = std::pair<std::uint64_t, TenantId>;  // Lane::given, tenant
 
-  void append(Lane& lane, const Place& place, const QueuedItem& item);
+  void append(Lane& lane, const Place& place, std::span<const QueuedItem> items);
   QueuedItem take(Lane& lane);
   void drop(Lane& lane, const Place& place);
   void activate(TenantId tenant, Lane& lane);

@@ -56,6 +56,7 @@ class SimulatedProcess : public std::enable_shared_from_this<SimulatedProcess> {
   bool alive() const { return alive_; }
   bool is_ready() const { return ready_ && alive_; }
   bool stopped() const { return stopped_; }
+  bool hung_busy() const { return hung_ && !hung_asleep_; }
   bool busy() const { return !batches_.empty(); }
   const std::deque<SimulatedBatch>& batches() const { return batches_; }
 

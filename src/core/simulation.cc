@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -44,6 +45,7 @@ class World : public ProcessListener {
   World(const Scenario& scenario, bool keep_log)
       : scenario_(scenario),
         keep_log_(keep_log),
+        fleet_may_break_(scenario.start_failure > 0 || scenario.faults.size() > 1),
         random_(scenario.seed ^ 0x5eaf),
         core_(scenario.core),
         processes_(scenario.machines.size()),
@@ -69,7 +71,8 @@ class World : public ProcessListener {
   void cancel(RequestId request);
   void strike(const Scenario::Fault& fault);
   bool spares_innocents(const SimulatedProcess& process);
-  void watch_stopped(const std::shared_ptr<SimulatedProcess>& process);
+  void expect_killed(const std::shared_ptr<SimulatedProcess>& process, TimeUs within_us,
+                     const char* why);
   void drain();
 
   // The driver: between core and processes.
@@ -92,7 +95,7 @@ class World : public ProcessListener {
   // Judgement.
   void check_item_sent(const SendBatch& send, const ItemRef& item);
   void check_refusal(const Client& client, const Refuse& refuse);
-  void check_bounds();
+  void note_readiness();
   void end_client(RequestId request, const char* how);
   bool settled() const;
   void check_end();
@@ -104,6 +107,7 @@ class World : public ProcessListener {
 
   const Scenario& scenario_;
   const bool keep_log_;
+  const bool fleet_may_break_;  // poisonous texts alone must not bring it about
   Random random_;
   Timeline timeline_;
   Core core_;
@@ -180,11 +184,18 @@ void World::plan_samples() {
 
 void World::arrive(const Scenario::Arrival& arrival) {
   log("request {} of {} items", arrival.request.id, arrival.texts.size());
-  clients_.at(arrival.request.id).arrived = true;
+  Client& client = clients_.at(arrival.request.id);
+  client.arrived = true;
   arriving_ = arrival.request.id;
+  const ModelStatus before = core_.model_status(arrival.request.model);
   core_.on_request(now(), arrival.request);
   after_core();
   arriving_.reset();
+  const auto& tokens = arrival.request.item_tokens;
+  const std::uint64_t wanted = std::accumulate(tokens.begin(), tokens.end(), std::uint64_t{0});
+  if (!client.ended && before.queue_tokens > 0 &&
+      before.queue_tokens + wanted > before.queue_tokens_max)
+    violation(fmt::format("request {} is taken beyond the queue's bound", arrival.request.id));
 }
 
 void World::cancel(RequestId request) {
@@ -209,7 +220,9 @@ void World::strike(const Scenario::Fault& fault) {
   log("fault {} at {}.{}", static_cast<int>(fault.kind), process->replica(),
       process->incarnation());
   process->suffer(fault.kind);
-  if (fault.kind == Kind::stop) watch_stopped(process);
+  if (fault.kind == Kind::stop) expect_killed(process, 2 * kSampleUs, "stopped");
+  if (fault.kind == Kind::hang && process->hung_busy())
+    expect_killed(process, scenario_.core.hang_cpu_us + 4 * kSampleUs, "hung");
 }
 
 // A fault that looks like a text's doing may strike a text once: two by chance, each while it runs
@@ -225,13 +238,15 @@ bool World::spares_innocents(const SimulatedProcess& process) {
   return true;
 }
 
-void World::watch_stopped(const std::shared_ptr<SimulatedProcess>& process) {
+void World::expect_killed(const std::shared_ptr<SimulatedProcess>& process, TimeUs within_us,
+                          const char* why) {
   if (!process->busy()) return;
-  timeline_.after(2 * kSampleUs, [this, process] {
-    if (!process->alive() || !process->stopped()) return;
-    const ReplicaState state = core_.replica_status(process->replica()).state;
-    if (state == ReplicaState::ready)
-      violation(fmt::format("replica {} is stopped at work and not killed", process->replica()));
+  timeline_.after(within_us, [this, process, why] {
+    const bool recovered = !process->stopped() && !process->hung_busy();
+    if (!process->alive() || recovered) return;
+    const ReplicaStatus status = core_.replica_status(process->replica());
+    if (status.state == ReplicaState::ready && status.incarnation == process->incarnation())
+      violation(fmt::format("replica {} is {} at work and not killed", process->replica(), why));
   });
 }
 
@@ -247,7 +262,8 @@ void World::drain() {
 // Frames take a moment, keep their order, may arrive twice, and outlive their process.
 void World::deliver(SimulatedProcess& process, std::function<void()> frame) {
   TimeUs& last_us = last_frame_us_[process.replica()];
-  last_us = std::max(last_us, now() + random_.between(10, 300));
+  const TimeUs latest_us = random_.chance(0.02) ? 20'000 : 300;
+  last_us = std::max(last_us, now() + random_.between(10, latest_us));
   if (random_.chance(scenario_.repeated_frame)) timeline_.at(last_us, frame);
   timeline_.at(last_us, std::move(frame));
 }
@@ -328,7 +344,7 @@ void World::close_batches_of(ReplicaId replica, Incarnation incarnation) {
 void World::after_core() {
   for (const Action& action : core_.take_actions())
     std::visit([this](const auto& what) { perform(what); }, action);
-  check_bounds();
+  note_readiness();
   plan_tick();
 }
 
@@ -459,9 +475,10 @@ void World::check_refusal(const Client& client, const Refuse& refuse) {
       reason = now() >= spec.deadline_us;
       break;
     case ErrorCode::unavailable:
-      reason = refuse.error.retry_after_s > 0 &&
-               ((draining_ && arriving_ == refuse.request) ||
-                unready_for(spec.model) >= scenario_.core.no_replica_timeout_us);
+      reason =
+          refuse.error.retry_after_s > 0 &&
+          ((draining_ && arriving_ == refuse.request) ||
+           (fleet_may_break_ && unready_for(spec.model) >= scenario_.core.no_replica_timeout_us));
       break;
     case ErrorCode::overloaded:
       reason = refuse.error.retry_after_s > 0 && arriving_ == refuse.request;
@@ -474,18 +491,13 @@ void World::check_refusal(const Client& client, const Refuse& refuse) {
                           refuse.error.message));
 }
 
-void World::check_bounds() {
+void World::note_readiness() {
   for (ModelId model = 0; model < scenario_.core.models.size(); ++model) {
     const ModelStatus status = core_.model_status(model);
     if (status.replicas_ready > 0)
       unready_since_us_.erase(model);
     else
       unready_since_us_.try_emplace(model, now());
-    // Beyond the bound: one request larger than it, and what came back from dead replicas.
-    const std::uint64_t largest = 80 * scenario_.core.models[model].max_length;
-    const std::uint64_t returned = scenario_.core.models[model].replicas * 2 * 16'384;
-    if (status.queue_tokens > status.queue_tokens_max + largest + returned)
-      violation(fmt::format("the queue holds {} tokens", status.queue_tokens));
   }
 }
 

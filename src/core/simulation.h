@@ -31,9 +31,11 @@ struct SimulationReport {
 // - an item is in one replica at a time and is not run again once done; batches fit their replica;
 //   frames and orders go to the process that lives;
 // - refusals have their reason: poisonous names a poisonous text, deadline_exceeded comes after the
-//   deadline, unavailable after 10 s without replica or in a drain, overloaded at once on arrival;
+//   deadline, overloaded at once on arrival, unavailable in a drain or after 10 s without replica,
+//   which poisonous texts alone must not bring about;
 // - nothing ends after its deadline; the queue respects its bound; a stopped replica at work is
-//   killed within 0.1 s; the fleet is complete again after the last fault.
+//   killed within 0.1 s, one that computes in vain within 0.7 s; the fleet is complete again after
+//   the last fault.
 SimulationReport simulate(const Scenario& scenario, bool keep_log = false);
 
 }  // namespace sheaf::core

@@ -21,6 +21,9 @@ class Suspects {
   };
 
   void add(Group group) { groups_.push_back(std::move(group)); }
+  // Ahead of all others: a verdict is near, and with it the deaths are explained that would else
+  // add up and open the breakers.
+  void add_first(Group group) { groups_.push_front(std::move(group)); }
   void add_halves(std::vector<QueuedItem> items);  // by tokens, each at least one item
   bool empty() const { return groups_.empty(); }
   const Group& front() const { return groups_.front(); }
