@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""Measures a whole server on this machine and keeps the result as JSON (make bench).
+
+  idle        one text of 16 tokens at a time, one replica: client's time less the replica's compute time
+  throughput  64 clients, 16 texts of 50 tokens a request, against the engine in-process, taking turns
+  router      CPU time of the router process a request, and its split by stage
+  start       process start to first vector, model in the page cache
+
+Every server is started here, on ports that the system chooses, and ended by its pid.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Server:
+    def __init__(self, bin_dir, model, *flags):
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            [bin_dir / "sheaf", "serve", f"bench={model}", "--port", "0", "--grpc-port", "0",
+             "--log-level", "warn", *flags],
+            stdout=subprocess.PIPE, text=True)
+        self.url = json.loads(self.process.stdout.readline())["http"]
+
+    def first_vector_s(self):
+        body = json.dumps({"input": "first"}).encode()
+        request = urllib.request.Request(self.url + "/v1/embeddings", body,
+                                         {"Content-Type": "application/json"})
+        urllib.request.urlopen(request, timeout=60).read()
+        return time.monotonic() - self.started
+
+    def cpu_s(self):
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stages_s(self):
+        text = urllib.request.urlopen(self.url + "/metrics", timeout=10).read().decode()
+        found = re.findall(r'sheaf_router_stage_seconds_total\{stage="(\w+)"\} (\S+)', text)
+        return {stage: float(value) for stage, value in found}
+
+    def address(self):
+        return self.url.removeprefix("http://")
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def load(bin_dir, server, *flags):
+    """One step of `sheaf bench` as a dictionary."""
+    out = subprocess.run([bin_dir / "sheaf", "bench", "--server", server.address(), "--json", *flags],
+                         check=True, capture_output=True, text=True).stdout
+    return json.loads(out)["steps"][0]
+
+
+class Engine:
+    """The engine without a server: runs its workload once for every line it is sent."""
+
+    def __init__(self, bin_dir, model, threads, path, tokens):
+        self.tokens = tokens
+        self.process = subprocess.Popen(
+            [bin_dir / "sheaf-engine-bench", model, path, "--threads", str(threads)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.device = json.loads(self.process.stdout.readline())["device"]
+
+    def tokens_per_s(self, seconds):
+        runs, spent = 0, 0.0
+        while spent < seconds:
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+            spent += json.loads(self.process.stdout.readline())["seconds"]
+            runs += 1
+        return runs * self.tokens / spent
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait(60)
+
+
+def write_workload(path, batches, texts, tokens):
+    rng = random.Random(7)
+    with open(path, "w") as file:
+        for _ in range(batches):
+            line = (" ".join(["101"] + [str(rng.randrange(1000, 29000)) for _ in range(tokens - 2)] + ["102"])
+                    for _ in range(texts))
+            file.write(";".join(line) + "\n")
+    return batches * texts * tokens
+
+
+def spread(values):
+    return {"median": statistics.median(values), "min": min(values), "max": max(values), "n": len(values)}
+
+
+def measure_idle(bin_dir, model, rounds):
+    with Server(bin_dir, model, "--num-replicas", "1") as server:
+        server.first_vector_s()
+        steps = [load(bin_dir, server, "--batch-sizes", "1", "--concurrency", "1", "--prompt-length", "16",
+                      "--duration", "3s") for _ in range(rounds)]
+    return {"overhead_us_p50": spread([s["overhead_us_p50"] for s in steps]),
+            "latency_ms_p50": spread([s["latency_ms"]["p50"] for s in steps]),
+            "tokens_per_text": steps[0]["tokens_per_text"]}
+
+
+def measure_throughput(bin_dir, model, rounds, cores):
+    workload = ROOT / "build" / "serve-workload.txt"
+    tokens = write_workload(workload, 4, 16, 50)
+    engine = Engine(bin_dir, model, cores, workload, tokens)
+    served, in_process, cpu_us, stages_us = [], [], [], []
+    with Server(bin_dir, model, "--num-replicas", str(cores)) as server:
+        server.first_vector_s()
+        flags = ["--batch-sizes", "16", "--concurrency", "64", "--prompt-length", "50", "--duration", "5s"]
+        for _ in range(rounds):
+            in_process.append(engine.tokens_per_s(5))
+            cpu, stages = server.cpu_s(), server.stages_s()
+            step = load(bin_dir, server, *flags)
+            # The warm-up's requests are in the CPU time too, so divide by what the server counted.
+            requests = max(1, round((server.stages_s().get("requests", 0) - stages.get("requests", 0)))) \
+                if "requests" in stages else step["requests"] * 1.2
+            served.append(step["tokens_per_s"])
+            cpu_us.append((server.cpu_s() - cpu) * 1e6 / requests)
+            now = server.stages_s()
+            stages_us.append({k: (now[k] - stages.get(k, 0)) * 1e6 / requests for k in now})
+            errors = step["errors"]
+            if errors:
+                raise SystemExit(f"{errors} requests failed: {step.get('first_error')}")
+    engine.stop()
+    return {"device": engine.device,
+            "served_tokens_per_s": spread(served),
+            "in_process_tokens_per_s": spread(in_process),
+            "ratio": spread([a / b for a, b in zip(served, in_process)]),
+            "router_cpu_us_per_request": spread(cpu_us),
+            "router_stage_us_per_request": {k: statistics.median(s[k] for s in stages_us)
+                                            for k in stages_us[0]}}
+
+
+def measure_start(bin_dir, model, rounds):
+    seconds = []
+    for _ in range(rounds):
+        with Server(bin_dir, model, "--num-replicas", "2") as server:
+            seconds.append(server.first_vector_s())
+    return {"first_vector_s": spread(seconds)}
+
+
+def machine():
+    cpuinfo = pathlib.Path("/proc/cpuinfo").read_text()
+    flags = set(re.search(r"^flags\s*:\s*(.*)$", cpuinfo, re.M).group(1).split())
+    known = ["avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile"]
+    return {"cpu": re.search(r"^model name\s*:\s*(.*)$", cpuinfo, re.M).group(1),
+            "cores": len(os.sched_getaffinity(0)),
+            "instruction_sets": [f for f in known if f in flags]}
+
+
+def commit():
+    git = ["git", "-C", str(ROOT)]
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True).stdout
+    return head + ("+changes" if dirty else "")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=pathlib.Path, help="folder of all-MiniLM-L6-v2")
+    parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs/benchmarks/serve.json")
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    cores = len(os.sched_getaffinity(0))
+    result = {"commit": commit(), "machine": machine(), "date": time.strftime("%Y-%m-%d")}
+    for name, measure in [("start", lambda: measure_start(args.bin, args.model, args.rounds)),
+                          ("idle", lambda: measure_idle(args.bin, args.model, args.rounds)),
+                          ("throughput", lambda: measure_throughput(args.bin, args.model, args.rounds, cores))]:
+        print(f"measuring {name} …", file=sys.stderr, flush=True)
+        result[name] = measure()
+        print(json.dumps({name: result[name]}, indent=2), flush=True)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
