@@ -10,7 +10,9 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")
 
 find_program(SHEAF_CCACHE ccache)
 if(SHEAF_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${SHEAF_CCACHE})
+  # Paths relative to the checkout, so that another clone of it finds the same entries.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR}
+                                  CCACHE_NOHASHDIR=1 ${SHEAF_CCACHE})
 endif()
 find_program(SHEAF_MOLD mold)
 if(SHEAF_MOLD)
