@@ -1,0 +1,34 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "api/context.h"
+
+// What all dialects do with an embedding request once they have read it.
+namespace sheaf::api {
+
+// Model of the request: the body's field, else ?model=, else the default ("").
+std::string model_of(const Call& call, std::string_view body_model);
+
+// The absolute deadline of header x-request-timeout-ms; 0 without it.
+Result<TimeUs> deadline_of(const HttpRequest& request);
+
+// For the log line of a request.
+struct Origin {
+  std::string_view route;  // a literal: "/v1/embeddings", "Encode"
+  std::string request_id;
+};
+
+// Runs the request, counts it and writes its log line. `done` is called as Router::embed() calls.
+core::RequestId run_embed(const Context& context, router::EmbedRequest request, Origin origin,
+                          std::function<void(Result<router::EmbedReply>)> done);
+// A request that was refused before it could be run: counts it and gives the dialect's answer back.
+void count_refusal(const Context& context, const Error& error);
+
+// x-sheaf-* and TEI's x-compute-… headers. `received_us` is when the request's first byte came.
+void add_reply_headers(HttpResponse& response, const router::EmbedReply& reply,
+                       TimeUs received_us);
+
+}  // namespace sheaf::api

@@ -1,0 +1,75 @@
+#include "api/routes.h"
+
+#include <optional>
+
+#include "api/openai.h"
+#include "api/status.h"
+#include "api/tei.h"
+
+namespace sheaf::api {
+namespace {
+
+using enum Right;
+constexpr Dialect kOpenAi = Dialect::openai;
+constexpr Dialect kTei = Dialect::tei;
+
+constexpr Route kRoutes[] = {
+    // clang-format off
+    // method  path                  right  dialect  runs a model  handler
+    {"POST", "/v1/embeddings",       key,   kOpenAi, true,         openai_embeddings},
+    {"POST", "/embeddings",          key,   kOpenAi, true,         openai_embeddings},
+    {"GET",  "/v1/models",           key,   kOpenAi, false,        openai_models},
+    {"GET",  "/v1/models/*",         key,   kOpenAi, false,        openai_model},
+    {"GET",  "/models",              key,   kOpenAi, false,        openai_models},
+    {"GET",  "/v1/fleet",            key,   kOpenAi, false,        fleet},
+
+    {"POST", "/embed",               key,   kTei,    true,         tei_embed},
+    {"POST", "/",                    key,   kTei,    true,         tei_embed},
+    {"POST", "/tokenize",            key,   kTei,    false,        tei_tokenize},
+    {"POST", "/decode",              key,   kTei,    false,        tei_decode},
+    {"GET",  "/info",                key,   kTei,    false,        tei_info},
+
+    {"GET",  "/",                    open,  kTei,    false,        root},
+    {"GET",  "/health",              open,  kTei,    false,        health},
+    {"GET",  "/ping",                open,  kTei,    false,        health},
+    {"GET",  "/health/live",         open,  kTei,    false,        health_live},
+    {"GET",  "/health/ready",        open,  kTei,    false,        health_ready},
+    {"GET",  "/metrics",             open,  kTei,    false,        metrics},
+    // clang-format on
+};
+
+// What `path` has beyond the row's path, if the row takes it.
+std::optional<std::string_view> rest_of(const Route& route, std::string_view path) {
+  if (!route.path.ends_with("/*")) {
+    return path == route.path ? std::optional<std::string_view>("") : std::nullopt;
+  }
+  const std::string_view prefix = route.path.substr(0, route.path.size() - 1);
+  if (path.size() <= prefix.size() || !path.starts_with(prefix)) return std::nullopt;
+  return path.substr(prefix.size());
+}
+
+void add_method(std::string& allow, std::string_view method) {
+  if (!allow.empty()) allow.append(", ");
+  allow.append(method);
+  if (method == "GET") allow.append(", HEAD");
+}
+
+}  // namespace
+
+RouteMatch match_route(std::string_view method, std::string_view path) {
+  if (method == "HEAD") method = "GET";
+  RouteMatch match;
+  for (const Route& route : kRoutes) {
+    const std::optional<std::string_view> rest = rest_of(route, path);
+    if (!rest) continue;
+    if (route.method == method) {
+      match.route = &route;
+      match.rest = *rest;
+      return match;
+    }
+    add_method(match.allow, route.method);
+  }
+  return match;
+}
+
+}  // namespace sheaf::api

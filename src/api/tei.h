@@ -1,0 +1,13 @@
+#pragma once
+
+#include "api/context.h"
+
+// The dialect of Hugging Face's text-embeddings-inference (apis.md §3.1).
+namespace sheaf::api {
+
+core::RequestId tei_embed(const Call& call, Respond respond);
+core::RequestId tei_tokenize(const Call& call, Respond respond);
+core::RequestId tei_decode(const Call& call, Respond respond);
+core::RequestId tei_info(const Call& call, Respond respond);
+
+}  // namespace sheaf::api
