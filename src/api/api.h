@@ -43,6 +43,8 @@ class Api {
   // The client went away; `respond` will not be called unless the call is already under way.
   void cancel(core::RequestId request) const { context_.router.cancel(request); }
 
+  const Context& context() const { return context_; }  // for the gRPC dialects
+
  private:
   std::optional<HttpResponse> refuse_at_door(const Ticket& ticket, const HttpRequest& head,
                                              std::string_view query,

@@ -6,27 +6,11 @@
 
 #include "api/errors.h"
 #include "api/url.h"
-#include "base/log.h"
 
 namespace sheaf::api {
 namespace {
 
-using telemetry::Metrics;
-
 constexpr std::int64_t kTimeoutMsMax = 86'400'000;
-
-void log_reply(const Origin& origin, std::size_t texts, const router::EmbedReply& reply) {
-  const router::Timings& t = reply.timings;
-  log(LogLevel::info,
-      "{} texts={} tokens={} total_us={} tokenize_us={} queue_us={} compute_us={} replica={} id={}",
-      origin.route, texts, reply.total_tokens, t.total_us, t.tokenize_us, t.queue_us, t.compute_us,
-      reply.replica, origin.request_id);
-}
-
-void log_error(const Origin& origin, std::size_t texts, const Error& error) {
-  log(LogLevel::warn, "{} texts={} {}: {} id={}", origin.route, texts, name_of(error.code),
-      error.message, origin.request_id);
-}
 
 void add_number_header(HttpResponse& response, std::string_view name, std::int64_t value) {
   fmt::format_to(std::back_inserter(response.headers), "{}: {}\r\n", name, value);
@@ -52,26 +36,6 @@ Result<TimeUs> deadline_of(const HttpRequest& request) {
                  std::string(kName)};
   }
   return monotonic_us() + timeout_ms * 1000;
-}
-
-core::RequestId run_embed(const Context& context, router::EmbedRequest request, Origin origin,
-                          std::function<void(Result<router::EmbedReply>)> done) {
-  const std::size_t texts = request.inputs.size();
-  const Metrics::Method method = texts == 1 ? Metrics::Method::single : Metrics::Method::batch;
-  context.metrics.request_started(method);
-  return context.router.embed(
-      std::move(request), [&metrics = context.metrics, method, texts, origin = std::move(origin),
-                           done = std::move(done)](Result<router::EmbedReply> reply) {
-        if (reply.ok()) {
-          const router::Timings& t = reply->timings;
-          metrics.request_succeeded(method, t.total_us, t.tokenize_us, t.queue_us, t.compute_us);
-          log_reply(origin, texts, *reply);
-        } else {
-          metrics.request_failed(error_row(reply.error().code).metric);
-          log_error(origin, texts, reply.error());
-        }
-        done(std::move(reply));
-      });
 }
 
 void count_refusal(const Context& context, const Error& error) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <string>
 #include <string_view>
 
@@ -15,16 +14,7 @@ std::string model_of(const Call& call, std::string_view body_model);
 // The absolute deadline of header x-request-timeout-ms; 0 without it.
 Result<TimeUs> deadline_of(const HttpRequest& request);
 
-// For the log line of a request.
-struct Origin {
-  std::string_view route;  // a literal: "/v1/embeddings", "Encode"
-  std::string request_id;
-};
-
-// Runs the request, counts it and writes its log line. `done` is called as Router::embed() calls.
-core::RequestId run_embed(const Context& context, router::EmbedRequest request, Origin origin,
-                          std::function<void(Result<router::EmbedReply>)> done);
-// A request that was refused before it could be run: counts it and gives the dialect's answer back.
+// A request refused before the router saw it, which counts all others.
 void count_refusal(const Context& context, const Error& error);
 
 // x-sheaf-* and TEI's x-compute-… headers. `received_us` is when the request's first byte came.

@@ -90,7 +90,7 @@ Error ids_refused(std::string_view field) {
 Result<router::Input> read_input(const std::string& field, JsonValue value,
                                  const InputRules& rules) {
   if (std::string_view text; value.get(text) == simdjson::SUCCESS) {
-    return router::Input(std::string(text));
+    return router::Input(std::in_place_type<std::string>, text);
   }
   if (!value.is_array()) return wrong_type(field, value, "a text or a list of token ids");
   if (!rules.allow_ids) return ids_refused(field);
@@ -176,7 +176,8 @@ Result<std::vector<router::Input>> read_inputs(std::string_view field, JsonValue
   simdjson::dom::array array;
   const bool list = value.get(array) == simdjson::SUCCESS;
   if (!list || (array.begin() != array.end() && is_number(*array.begin()))) {
-    SHEAF_ASSIGN(inputs.emplace_back(), read_input(std::string(field), value, rules));
+    SHEAF_ASSIGN(router::Input input, read_input(std::string(field), value, rules));
+    inputs.push_back(std::move(input));
     return inputs;
   }
   inputs.reserve(std::min<std::size_t>(array.size(), rules.texts_max));
@@ -188,7 +189,8 @@ Result<std::vector<router::Input>> read_inputs(std::string_view field, JsonValue
                    std::string(field)};
     }
     const std::string name = fmt::format("{}[{}]", field, inputs.size());
-    SHEAF_ASSIGN(inputs.emplace_back(), read_input(name, item, rules));
+    SHEAF_ASSIGN(router::Input input, read_input(name, item, rules));
+    inputs.push_back(std::move(input));
   }
   return inputs;
 }

@@ -108,16 +108,15 @@ core::RequestId openai_embeddings(const Call& call, Respond respond) {
     respond(error_response(Dialect::openai, body.error()));
     return 0;
   }
-  return run_embed(call.context, std::move(body->request),
-                   {"/v1/embeddings", std::string(call.request_id)},
-                   [base64 = body->base64, received_us = call.request.received_us,
-                    respond = std::move(respond)](Result<router::EmbedReply> reply) {
-                     if (!reply.ok()) return respond(error_response(Dialect::openai, reply.error()));
-                     HttpResponse response;
-                     response.body = write_list(*reply, base64);
-                     add_reply_headers(response, *reply, received_us);
-                     respond(std::move(response));
-                   });
+  return call.context.router.embed(
+      std::move(body->request), [base64 = body->base64, received_us = call.request.received_us,
+                                 respond = std::move(respond)](Result<router::EmbedReply> reply) {
+        if (!reply.ok()) return respond(error_response(Dialect::openai, reply.error()));
+        HttpResponse response;
+        response.body = write_list(*reply, base64);
+        add_reply_headers(response, *reply, received_us);
+        respond(std::move(response));
+      });
 }
 
 core::RequestId openai_models(const Call& call, Respond respond) {

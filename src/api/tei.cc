@@ -270,15 +270,15 @@ core::RequestId tei_embed(const Call& call, Respond respond) {
     respond(refusal_response(call.context, *refusal));
     return 0;
   }
-  return run_embed(call.context, std::move(request), {"/embed", std::string(call.request_id)},
-                   [received_us = call.request.received_us,
-                    respond = std::move(respond)](Result<router::EmbedReply> reply) {
-                     if (!reply.ok()) return respond(error_response(Dialect::tei, reply.error()));
-                     HttpResponse response;
-                     response.body = write_vectors(*reply);
-                     add_reply_headers(response, *reply, received_us);
-                     respond(std::move(response));
-                   });
+  return call.context.router.embed(
+      std::move(request), [received_us = call.request.received_us,
+                           respond = std::move(respond)](Result<router::EmbedReply> reply) {
+        if (!reply.ok()) return respond(error_response(Dialect::tei, reply.error()));
+        HttpResponse response;
+        response.body = write_vectors(*reply);
+        add_reply_headers(response, *reply, received_us);
+        respond(std::move(response));
+      });
 }
 
 core::RequestId tei_tokenize(const Call& call, Respond respond) {

@@ -1,0 +1,249 @@
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <type_traits>
+
+#include "router/router.h"
+
+// For the tests of api and server.
+namespace sheaf::api {
+
+// One token a word, its id the number of its letters; byte offsets as the contract says.
+class FakeTokenizer final : public tokenizer::Tokenizer {
+ public:
+  std::size_t encode(std::string_view text, const tokenizer::EncodeOptions& options,
+                     std::vector<std::int32_t>& ids) const override {
+    const auto tokens = encode_tokens(text, options);
+    for (const tokenizer::Token& token : tokens) ids.push_back(token.id);
+    return tokens.size();
+  }
+  std::vector<tokenizer::Token> encode_tokens(
+      std::string_view text, const tokenizer::EncodeOptions& options) const override {
+    std::vector<tokenizer::Token> tokens;
+    if (options.add_special_tokens) tokens.push_back({101, "[CLS]", true, -1, -1});
+    for (std::size_t at = 0; at < text.size();) {
+      const std::size_t end = std::min(text.find(' ', at), text.size());
+      if (end > at) {
+        tokens.push_back({std::int32_t(end - at), "word", false, std::int64_t(at), std::int64_t(end)});
+      }
+      at = end + 1;
+    }
+    if (options.add_special_tokens) tokens.push_back({102, "[SEP]", true, -1, -1});
+    return tokens;
+  }
+  Result<std::string> decode(const std::vector<std::int32_t>& ids,
+                             bool skip_special_tokens) const override {
+    std::string text;
+    for (const std::int32_t id : ids) {
+      if (std::size_t(id) >= vocab_size()) {
+        return Error{ErrorCode::invalid_argument, "id " + std::to_string(id) + " is not below 1000"};
+      }
+      if (skip_special_tokens && (id == 101 || id == 102)) continue;
+      text += (text.empty() ? "w" : " w") + std::to_string(id);
+    }
+    return text;
+  }
+  std::size_t vocab_size() const override { return 1000; }
+  std::size_t special_tokens_added() const override { return 2; }
+};
+
+// Answers with vectors that depend on the input alone, on a thread of `io`; can be told to hold
+// answers, to refuse, or to be unready. Thread-safe.
+class FakeRouter final : public router::Router {
+ public:
+  static constexpr std::uint32_t kDimensions = 8;
+
+  explicit FakeRouter(boost::asio::io_context& io) : io_(io) {
+    options_.models = {{"org/model", "/models/model", "abc", 1, 4096, 0}};
+    options_.max_texts = 2048;
+    model_.name = "org/model";
+    model_.revision = "abc";
+    model_.max_length = 16;
+    model_.created_unix_s = 1'700'000'000;
+    model_.spec.dimensions = kDimensions;
+    model_.spec.pooling = {model::Pooling::mean};
+    model_.spec.prompts = {{"query", "query: "}};
+  }
+
+  // What value `column` of the vector of `input` is, before any option.
+  static float value(const router::Input& input, std::uint32_t column) {
+    std::uint32_t hash = 2166136261u + column;
+    const auto mix = [&](std::uint32_t word) { hash = (hash ^ word) * 16777619u; };
+    if (const auto* text = std::get_if<std::string>(&input)) {
+      for (const char c : *text) mix(static_cast<unsigned char>(c));
+    } else {
+      for (const std::int32_t id : std::get<std::vector<std::int32_t>>(input)) mix(std::uint32_t(id));
+    }
+    return float(hash % 20011) / 10000.0f - 1.0f;
+  }
+
+  // ---- controls
+  void hold() { set([&] { holding_ = true; }); }
+  void release() {
+    std::map<core::RequestId, Held> held;
+    set([&] {
+      holding_ = false;
+      held.swap(held_);
+    });
+    for (auto& [id, h] : held) answer(std::move(h));
+  }
+  void refuse_with(std::optional<Error> error) { set([&] { refusal_ = std::move(error); }); }
+  void refuse_at_door(std::optional<Error> error) { set([&] { door_ = std::move(error); }); }
+  void set_ready(bool ready) { set([&] { ready_ = ready; }); }
+  void set_dimensions(std::uint32_t dimensions) { set([&] { dimensions_ = dimensions; }); }
+  // Waits until so many are held or cancelled; false after 10 s.
+  bool wait_held(std::size_t count) {
+    return wait([&] { return held_.size() == count; });
+  }
+  bool wait_cancelled(std::size_t count) {
+    return wait([&] { return cancelled_ >= count; });
+  }
+  std::size_t embeds() const { return get([&] { return embeds_; }); }
+  router::EmbedRequest last() const { return get([&] { return last_; }); }
+
+  // ---- router::Router
+  core::RequestId embed(router::EmbedRequest request, router::EmbedCallback callback) override {
+    std::unique_lock lock(mutex_);
+    ++embeds_;
+    last_ = request;
+    const core::RequestId id = next_id_++;
+    if (std::optional<Error> error = refusal_ ? refusal_ : check(request)) {
+      lock.unlock();
+      callback(*error);
+      return id;
+    }
+    Held held{std::move(request), std::move(callback)};
+    if (holding_) {
+      held_.emplace(id, std::move(held));
+      changed_.notify_all();
+      return id;
+    }
+    lock.unlock();
+    answer(std::move(held));
+    return id;
+  }
+  void cancel(core::RequestId request) override {
+    Held dropped;  // destroyed without the lock
+    std::lock_guard lock(mutex_);
+    const auto found = held_.find(request);
+    if (found == held_.end()) return;
+    dropped = std::move(found->second);
+    held_.erase(found);
+    ++cancelled_;
+    changed_.notify_all();
+  }
+  Status admit(std::string_view, std::uint64_t) const override {
+    return get([&]() -> Status { return door_ ? Status(*door_) : Status(); });
+  }
+  Result<const router::ModelInfo*> find_model(std::string_view name) const override {
+    if (name.empty() || name == model_.name) return &model_;
+    return Error{ErrorCode::not_found, "model \"" + std::string(name) + "\" is not served", "model"};
+  }
+  std::vector<const router::ModelInfo*> models() const override { return {&model_}; }
+  std::shared_ptr<const tokenizer::Tokenizer> tokenizer_of(
+      const router::ModelInfo&) const override {
+    return std::make_shared<FakeTokenizer>();
+  }
+  void check_health(std::function<void(Status)> callback) override {
+    callback(ready() ? Status()
+                     : Status(Error{ErrorCode::unavailable, "model org/model has no ready replica"}));
+  }
+  bool ready() const override { return get([&] { return ready_; }); }
+  std::vector<router::ReplicaView> replicas() const override {
+    core::ReplicaStatus status;
+    status.state = core::ReplicaState::ready;
+    status.restarts = 3;
+    status.tokens_per_s = 1234.5;
+    return {{"0", "cores:0-1", "org/model", 4242, status}};
+  }
+  std::size_t open_requests() const override { return get([&] { return held_.size(); }); }
+  const router::RouterOptions& options() const override { return options_; }
+  void drain(std::function<void()> done) override { boost::asio::post(io_, std::move(done)); }
+
+ private:
+  struct Held {
+    router::EmbedRequest request;
+    router::EmbedCallback callback;
+  };
+
+  // As the real router refuses.
+  std::optional<Error> check(const router::EmbedRequest& request) const {
+    if (auto model = find_model(request.model); !model.ok()) return model.error();
+    if (request.dimensions && (*request.dimensions == 0 || *request.dimensions > kDimensions)) {
+      return Error{ErrorCode::invalid_argument,
+                   "dimensions is " + std::to_string(*request.dimensions) + "; 1 to 8 are possible",
+                   "dimensions"};
+    }
+    if (request.prompt_name && !model_.spec.prompts.contains(*request.prompt_name)) {
+      return Error{ErrorCode::invalid_argument, "there is no prompt " + *request.prompt_name,
+                   "prompt_name"};
+    }
+    for (const router::Input& input : request.inputs) {
+      const auto* text = std::get_if<std::string>(&input);
+      const std::size_t words = text ? std::size_t(std::count(text->begin(), text->end(), ' ')) : 0;
+      if (!request.truncate && words + 3 > model_.max_length) {
+        return Error{ErrorCode::invalid_argument,
+                     "a text has " + std::to_string(words + 3) + " tokens; at most 16 are taken"};
+      }
+      const auto* ids = std::get_if<std::vector<std::int32_t>>(&input);
+      if (ids && std::any_of(ids->begin(), ids->end(), [](auto id) { return id < 0 || id > 999; })) {
+        return Error{ErrorCode::invalid_argument, "a token id is not below 1000"};
+      }
+    }
+    return std::nullopt;
+  }
+
+  void answer(Held held) {
+    boost::asio::post(io_, [held = std::move(held), dimensions = get([&] { return dimensions_; })] {
+      router::EmbedReply reply;
+      reply.model = "org/model";
+      reply.dimensions = std::uint32_t(held.request.dimensions.value_or(dimensions));
+      for (const router::Input& input : held.request.inputs) {
+        for (std::uint32_t i = 0; i < reply.dimensions; ++i) {
+          reply.vectors.push_back(value(input, i));
+        }
+        reply.tokens.push_back(3);
+      }
+      reply.total_tokens = 3 * held.request.inputs.size();
+      reply.timings = {5'300, 100, 200, 4'900};
+      reply.replica = "0";
+      reply.slice = "cores:0-1";
+      held.callback(std::move(reply));
+    });
+  }
+
+  template <class F>
+  std::invoke_result_t<F> get(F read) const {
+    std::lock_guard lock(mutex_);
+    return read();
+  }
+  template <class F>
+  void set(F write) {
+    std::lock_guard lock(mutex_);
+    write();
+  }
+  template <class F>
+  bool wait(F reached) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(10), reached);
+  }
+
+  boost::asio::io_context& io_;
+  router::RouterOptions options_;
+  router::ModelInfo model_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<core::RequestId, Held> held_;
+  core::RequestId next_id_ = 1;
+  std::size_t embeds_ = 0, cancelled_ = 0;
+  std::uint32_t dimensions_ = kDimensions;
+  router::EmbedRequest last_;
+  bool holding_ = false, ready_ = true;
+  std::optional<Error> refusal_, door_;
+};
+
+}  // namespace sheaf::api

@@ -1,0 +1,125 @@
+#include "server/grpc_server.h"
+
+#include <fmt/format.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+
+#include <boost/asio/post.hpp>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "api/arctic.h"
+#include "server/asio_types.h"
+#include "server/health_poll.h"
+#include "server/reflection_v1.h"
+
+namespace sheaf::server {
+namespace {
+
+constexpr const char* kArctic = "arctic_inference.InferenceService";
+constexpr const char* kHealth = "grpc.health.v1.Health";
+constexpr const char* kReflection = "grpc.reflection.v1.ServerReflection";
+constexpr const char* kReflectionAlpha = "grpc.reflection.v1alpha.ServerReflection";
+
+// What is left after a drain (watched health, idle reflection streams) gets this long to be closed
+// in order.
+constexpr std::chrono::milliseconds kShutdownGrace{200};
+
+// Global in grpc++; before the first server is built.
+void enable_plugins() {
+  static const bool once = [] {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    return true;
+  }();
+  (void)once;
+}
+
+std::string address_of(const std::string& host, std::uint16_t port) {
+  const bool bare_ipv6 = host.find(':') != std::string::npos && !host.starts_with('[');
+  return fmt::format("{}{}{}:{}", bare_ipv6 ? "[" : "", host, bare_ipv6 ? "]" : "", port);
+}
+
+class GrpcServerImpl final : public GrpcServer {
+ public:
+  GrpcServerImpl(asio::io_context& io, const api::Context& context, const ServerOptions& options)
+      : io_(io),
+        drain_timeout_(options.drain_timeout_ms),
+        arctic_(api::ArcticService::create(context)),
+        reflection_(make_reflection_v1({kArctic, kHealth, kReflection, kReflectionAlpha})) {}
+
+  ~GrpcServerImpl() override {
+    if (poll_) poll_->stop();
+    if (drainer_.joinable()) drainer_.join();
+    if (server_) {
+      server_->Shutdown(std::chrono::system_clock::now());
+      server_->Wait();
+    }
+  }
+
+  Status start(const api::Context& context, const ServerOptions& options) {
+    enable_plugins();
+    grpc::ServerBuilder builder;
+    const std::string address = address_of(options.host, options.grpc_port);
+    // Else two servers on one port would silently share it.
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.SetMaxReceiveMessageSize(int(options.grpc_message_bytes_max));
+    builder.SetMaxSendMessageSize(-1);
+    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(&arctic_->service());
+    builder.RegisterService(reflection_.get());
+    server_ = builder.BuildAndStart();
+    if (!server_ || port_ == 0) {
+      return Error{ErrorCode::io,
+                   fmt::format("gRPC listener: cannot bind {} (is the port in use?)", address)};
+    }
+    watch_health(context);
+    return {};
+  }
+
+  std::uint16_t port() const override { return std::uint16_t(port_); }
+
+  // On a thread of its own, since grpc++ can only wait by blocking.
+  void drain(std::function<void()> done) override {
+    poll_->stop();
+    server_->GetHealthCheckService()->SetServingStatus(false);
+    drainer_ = std::thread([this, done = std::move(done)]() mutable {
+      arctic_->drain(drain_timeout_);
+      server_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
+      asio::post(io_, std::move(done));
+    });
+  }
+
+ private:
+  void watch_health(const api::Context& context) {
+    grpc::HealthCheckServiceInterface& health = *server_->GetHealthCheckService();
+    for (const char* name : {kHealth, kReflection, kReflectionAlpha}) {
+      health.SetServingStatus(name, true);
+    }
+    poll_ = std::make_shared<HealthPoll>(io_, context.router, health,
+                                         std::vector<std::string>{"", kArctic});
+    poll_->start();
+  }
+
+  asio::io_context& io_;
+  const std::chrono::milliseconds drain_timeout_;
+  const std::unique_ptr<api::ArcticService> arctic_;
+  const std::unique_ptr<grpc::Service> reflection_;
+  std::unique_ptr<grpc::Server> server_;
+  int port_ = 0;
+  std::shared_ptr<HealthPoll> poll_;
+  std::thread drainer_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<GrpcServer>> GrpcServer::start(boost::asio::io_context& io,
+                                                      const api::Context& api_context,
+                                                      const ServerOptions& options) {
+  auto server = std::make_unique<GrpcServerImpl>(io, api_context, options);
+  SHEAF_TRY(server->start(api_context, options));
+  return std::unique_ptr<GrpcServer>(std::move(server));
+}
+
+}  // namespace sheaf::server
