@@ -1,0 +1,148 @@
+#include "cli/config_file.h"
+
+#include <fmt/core.h>
+#include <yaml-cpp/yaml.h>
+
+#include <cerrno>
+#include <fstream>
+#include <sstream>
+
+#include "base/text.h"
+
+namespace sheaf::cli {
+namespace {
+
+constexpr std::string_view kModelKeys[] = {"name",     "source",           "revision",
+                                           "replicas", "max_batch_tokens", "max_length"};
+
+// Walks one file; every function returns the error to be shown.
+class Reader {
+ public:
+  Reader(const std::string& path, FlagSet& flags)
+      : path_(path), flags_(flags), known_keys_(flags.config_keys()) {
+    known_keys_.push_back("models");
+  }
+
+  Result<std::vector<ModelSetting>> read(const YAML::Node& root) {
+    if (root.IsNull()) return std::move(models_);
+    if (!root.IsMap()) return error_at(root, "the file is not a map of keys to values");
+    SHEAF_TRY(read_map(root, ""));
+    return std::move(models_);
+  }
+
+ private:
+  std::string where(const YAML::Node& node) const {
+    return fmt::format("{}:{}", path_, node.Mark().line + 1);
+  }
+
+  Error error_at(const YAML::Node& node, std::string_view message) const {
+    return Error{ErrorCode::invalid_argument, fmt::format("{}: {}", where(node), message)};
+  }
+
+  Error unknown_key(const YAML::Node& node, const std::string& key,
+                    std::span<const std::string_view> known) const {
+    const std::string_view near = nearest_word(key, known);
+    return error_at(node, near.empty()
+                              ? fmt::format("unknown key '{}'", key)
+                              : fmt::format("unknown key '{}'; did you mean '{}'?", key, near));
+  }
+
+  bool is_section(const std::string& key) const {
+    for (const std::string& known : known_keys_)
+      if (known.starts_with(key + ".")) return true;
+    return false;
+  }
+
+  Status read_map(const YAML::Node& map, const std::string& prefix) {
+    for (const auto& pair : map) {
+      const std::string key = prefix + pair.first.as<std::string>();
+      SHEAF_TRY(read_entry(pair.first, key, pair.second));
+    }
+    return {};
+  }
+
+  Status read_entry(const YAML::Node& key_node, const std::string& key, const YAML::Node& value) {
+    if (key == "models") return read_models(value);
+    if (is_section(key)) {
+      if (value.IsNull()) return {};
+      if (!value.IsMap()) return error_at(value, fmt::format("'{}' is not a map", key));
+      return read_map(value, key + ".");
+    }
+    if (std::find(known_keys_.begin(), known_keys_.end(), key) == known_keys_.end()) {
+      const std::vector<std::string_view> known(known_keys_.begin(), known_keys_.end());
+      return unknown_key(key_node, key, known);
+    }
+    if (value.IsNull()) return {};  // "key:" with nothing behind it: as if absent
+    if (!value.IsScalar()) return error_at(value, fmt::format("'{}' is not a single value", key));
+    flags_.take_file_value(key, value.as<std::string>(), where(value));
+    return {};
+  }
+
+  Status read_models(const YAML::Node& list) {
+    if (!list.IsSequence()) return error_at(list, "'models' is not a list");
+    for (const auto& node : list) {
+      if (node.IsScalar()) {
+        models_.push_back(parse_model_argument(node.as<std::string>()));
+        continue;
+      }
+      if (!node.IsMap()) return error_at(node, "a model is neither a name nor a map");
+      ModelSetting model;
+      for (const auto& pair : node) SHEAF_TRY(read_model_key(pair.first, pair.second, model));
+      if (model.source.empty()) return error_at(node, "a model has no 'source'");
+      models_.push_back(std::move(model));
+    }
+    return {};
+  }
+
+  Status read_model_key(const YAML::Node& key_node, const YAML::Node& value, ModelSetting& model) {
+    const std::string key = key_node.as<std::string>();
+    if (std::find(std::begin(kModelKeys), std::end(kModelKeys), key) == std::end(kModelKeys))
+      return unknown_key(key_node, key, kModelKeys);
+    if (!value.IsScalar())
+      return error_at(key_node, fmt::format("models: '{}' is not a single value", key));
+    const std::string text = value.as<std::string>();
+    if (key == "name") model.name = text;
+    if (key == "source") model.source = text;
+    if (key == "revision") model.revision = text;
+    if (key == "replicas") model.replicas = text;
+    if (key == "max_batch_tokens") return read_number(value, key, model.max_batch_tokens);
+    if (key == "max_length") return read_number(value, key, model.max_length);
+    return {};
+  }
+
+  Status read_number(const YAML::Node& value, const std::string& key,
+                     std::optional<std::uint32_t>& number) const {
+    const auto parsed = parse_whole_number(value.as<std::string>(), 0, 1u << 30);
+    if (!parsed.ok())
+      return error_at(value, fmt::format("models: {}: {}", key, parsed.error().message));
+    number = static_cast<std::uint32_t>(*parsed);
+    return {};
+  }
+
+  const std::string& path_;
+  FlagSet& flags_;
+  std::vector<std::string> known_keys_;
+  std::vector<ModelSetting> models_;
+};
+
+}  // namespace
+
+Result<std::vector<ModelSetting>> parse_config(const std::string& yaml, const std::string& path,
+                                               FlagSet& flags) {
+  try {
+    return Reader(path, flags).read(YAML::Load(yaml));
+  } catch (const YAML::Exception& error) {
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("{}:{}: {}", path, error.mark.line + 1, error.msg)};
+  }
+}
+
+Result<std::vector<ModelSetting>> read_config_file(const std::string& path, FlagSet& flags) {
+  std::ifstream file(path);
+  if (!file) return errno_error(path, errno);
+  std::stringstream content;
+  content << file.rdbuf();
+  return parse_config(content.str(), path, flags);
+}
+
+}  // namespace sheaf::cli

@@ -1,0 +1,192 @@
+#include "cli/serve_settings.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "cli/config_file.h"
+
+namespace sheaf::cli {
+namespace {
+
+constexpr std::string_view kUsage = "sheaf serve MODEL... [flags]";
+constexpr std::string_view kSummary =
+    "Serves models over HTTP and gRPC. MODEL is a folder, a hub name, or name=folder.";
+constexpr std::string_view kEpilogue =
+    "Every flag is also a variable: --max-length is SHEAF_MAX_LENGTH. A flag beats the\n"
+    "variable, the variable the file, the file the default [in brackets].\n"
+    "example: sheaf serve sentence-transformers/all-MiniLM-L6-v2 --num-replicas 2\n";
+
+constexpr std::uint32_t kReplicasMax = 1024;
+
+void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>& models) {
+  flags.add_group("Models and replicas");
+  flags.add({"model", "MODEL", "the same as the argument"}, text_list(models));
+  flags.add({"served-model-name", "S", "id of the only model", "served_model_name", "its name"},
+            text(s.served_model_name));
+  flags.add({"revision", "R", "commit, branch or tag on the hub", "revision", "main"},
+            text(s.revision));
+  flags.add({"num-replicas", "N", "copies of each model; auto: by cores", "num_replicas"},
+            text(s.num_replicas));
+  flags.add({"device", "D", "auto or cpu", "device"}, text(s.device));
+  flags.add({"dtype", "T", "auto or float32", "dtype"}, text(s.dtype));
+  flags.add({"max-length", "N", "tokens a text is cut to", "max_length", "the model's"},
+            whole_number(s.max_length, 0, 1u << 20));
+  flags.add({"max-batch-tokens", "N", "tokens a batch", "max_batch_tokens", "measured"},
+            whole_number(s.max_batch_tokens, 0, 1u << 22));
+  flags.add({"load-balancing", "P", "predictive, least_loaded, round_robin, random",
+             "load_balancing", " "},
+            choice(s.load_balancing, {"predictive", "least_loaded", "round_robin", "random"}));
+}
+
+void add_listen_flags(FlagSet& flags, ServeSettings& s) {
+  flags.add_group("Listening and requests");
+  flags.add({"host", "H", "address to listen on", "listen.host"}, text(s.host));
+  flags.add({"port", "N", "HTTP; 0: the system chooses", "listen.port"},
+            whole_number(s.port, 0, 65535));
+  flags.add({"grpc-port", "N", "gRPC; 0: the system chooses", "listen.grpc_port"},
+            whole_number(s.grpc_port, 0, 65535));
+  flags.add({"api-key", "K", "key that clients must send", "listen.api_key", "none", true},
+            text(s.api_key));
+  flags.add({"cors-allow-origin", "O", "web origins allowed, or *", "listen.cors_allow_origin",
+             "none"},
+            text(s.cors_allow_origin));
+  flags.add({"auto-truncate", "B", "cut texts that are too long", "auto_truncate"},
+            boolean(s.auto_truncate));
+  flags.add({"allow-token-ids", "", "take token ids on the OpenAI route", "allow_token_ids"},
+            boolean(s.allow_token_ids));
+}
+
+void add_limit_flags(FlagSet& flags, ServeSettings& s) {
+  flags.add_group("Limits");
+  flags.add({"request-timeout", "T", "of a request without its own", "limits.request_timeout"},
+            duration(s.request_timeout_us));
+  flags.add({"queue-tokens", "N", "tokens waiting for a model", "limits.queue_tokens", "30 s worth"},
+            whole_number(s.queue_tokens, 0, 1ull << 40));
+  flags.add({"max-texts", "N", "texts a request", "limits.texts"},
+            whole_number(s.max_texts, 1, 1u << 20));
+  flags.add({"max-body", "BYTES", "of an HTTP request", "limits.body"},
+            byte_count(s.max_body_bytes));
+  flags.add({"max-grpc-message", "BYTES", "of a gRPC request", "limits.grpc_message"},
+            byte_count(s.max_grpc_bytes));
+  flags.add({"max-header", "BYTES", "of an HTTP header", "limits.header"},
+            byte_count(s.max_header_bytes));
+  flags.add({"max-connections", "N", "open HTTP connections", "limits.connections"},
+            whole_number(s.max_connections, 1, 1u << 20));
+  flags.add({"read-timeout", "T", "for the whole of a request to arrive", "limits.read_timeout"},
+            duration(s.read_timeout_us));
+  flags.add({"idle-timeout", "T", "between requests of a connection", "limits.idle_timeout"},
+            duration(s.idle_timeout_us));
+}
+
+void add_process_flags(FlagSet& flags, ServeSettings& s) {
+  flags.add_group("Process");
+  flags.add({"config", "FILE", "sheaf.yaml; deploy/sheaf.yaml is the manual"}, text(s.config_file));
+  flags.add({"check", "", "validate settings and models, start nothing"}, boolean(s.check));
+  flags.add({"threads", "N", "of the router", "threads", "one a core"},
+            whole_number(s.threads, 0, 256));
+  flags.add({"replica-program", "FILE", "sheaf-replica", "replica_program", "beside sheaf"},
+            text(s.replica_program));
+  flags.add({"log-level", "L", "debug, info, warn, error, off", "log.level"},
+            choice(s.log_level, {"debug", "info", "warn", "error", "off"}));
+  flags.add({"log-json", "", "log lines are JSON objects", "log.json"}, boolean(s.log_json));
+}
+
+Error setting_error(std::string message) {
+  return Error{ErrorCode::invalid_argument, std::move(message)};
+}
+
+Status check_replicas(std::string_view where, const std::string& replicas) {
+  if (replicas == "auto") return {};
+  const auto number = parse_whole_number(replicas, 1, kReplicasMax);
+  if (number.ok()) return {};
+  return setting_error(fmt::format("{}: {}, nor auto", where, number.error().message));
+}
+
+}  // namespace
+
+ModelSetting parse_model_argument(std::string_view argument) {
+  ModelSetting model;
+  const std::size_t equals = argument.find('=');
+  if (equals != argument.npos) model.name = argument.substr(0, equals);
+  model.source = argument.substr(equals == argument.npos ? 0 : equals + 1);
+  return model;
+}
+
+ServeFlags::ServeFlags() : flags_(std::string(kUsage), std::string(kSummary)) {
+  flags_.add_positional("MODEL", positional_);
+  add_model_flags(flags_, settings_, model_flag_);
+  add_listen_flags(flags_, settings_);
+  add_limit_flags(flags_, settings_);
+  add_process_flags(flags_, settings_);
+  flags_.set_epilogue(std::string(kEpilogue));
+}
+
+Status ServeFlags::read(std::span<const std::string> arguments,
+                        const std::function<const char*(const char*)>& environment) {
+  SHEAF_TRY(flags_.take_arguments(arguments));
+  if (flags_.help_wanted()) return {};
+  flags_.take_environment(environment);
+  std::vector<ModelSetting> of_file;
+  if (const auto path = flags_.given("config"))
+    SHEAF_ASSIGN(of_file, read_config_file(*path, flags_));
+  SHEAF_TRY(flags_.apply());
+  SHEAF_TRY(choose_models(std::move(of_file)));
+  return check_consistent();
+}
+
+// Models named on the command line or in the environment replace those of the file.
+Status ServeFlags::choose_models(std::vector<ModelSetting> of_file) {
+  std::vector<std::string> named = positional_;
+  named.insert(named.end(), model_flag_.begin(), model_flag_.end());
+  for (const std::string& argument : named)
+    settings_.models.push_back(parse_model_argument(argument));
+  if (named.empty()) settings_.models = std::move(of_file);
+  if (settings_.models.empty())
+    return setting_error("no model given; try: sheaf serve sentence-transformers/all-MiniLM-L6-v2");
+
+  for (ModelSetting& model : settings_.models) {
+    if (model.source.empty()) return setting_error("a model's name is empty");
+    if (model.revision.empty()) model.revision = settings_.revision;
+    // A flag or variable beats what the file says of one model.
+    if (flags_.origin_of("num-replicas") > Origin::file) model.replicas.reset();
+    if (flags_.origin_of("max-batch-tokens") > Origin::file) model.max_batch_tokens.reset();
+    if (flags_.origin_of("max-length") > Origin::file) model.max_length.reset();
+  }
+  if (!settings_.served_model_name.empty()) {
+    if (settings_.models.size() > 1)
+      return setting_error(fmt::format(
+          "--served-model-name names one model, but {} are given; write name=folder instead",
+          settings_.models.size()));
+    settings_.models.front().name = settings_.served_model_name;
+  }
+  return {};
+}
+
+Status ServeFlags::check_consistent() const {
+  SHEAF_TRY(check_replicas("--num-replicas", settings_.num_replicas));
+  for (const ModelSetting& model : settings_.models)
+    if (model.replicas)
+      SHEAF_TRY(check_replicas(fmt::format("models: {}: replicas", model.source), *model.replicas));
+  if (settings_.device != "auto" && settings_.device != "cpu")
+    return setting_error(fmt::format(
+        "--device {}: this build computes on the CPU only; there is auto and cpu", settings_.device));
+  if (settings_.dtype != "auto" && settings_.dtype != "float32")
+    return setting_error(fmt::format(
+        "--dtype {}: this version computes in float32 only; there is auto and float32",
+        settings_.dtype));
+  if (settings_.request_timeout_us == 0) return setting_error("--request-timeout: must be above 0");
+  return {};
+}
+
+std::string describe_settings(const FlagSet& flags) {
+  std::string line;
+  for (const EffectiveSetting& setting : flags.effective_settings()) {
+    if (!line.empty()) line += ' ';
+    line += fmt::format("{}={}", setting.name, setting.value.empty() ? "-" : setting.value);
+    if (setting.origin != Origin::default_value) line += fmt::format("({})", name_of(setting.origin));
+  }
+  return line;
+}
+
+}  // namespace sheaf::cli

@@ -1,0 +1,96 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "cli/flag_set.h"
+
+namespace sheaf::cli {
+
+// One model to serve, as given: not yet looked for.
+struct ModelSetting {
+  std::string name;    // served id; empty: the hub name, or the folder's last part
+  std::string source;  // folder, hub name or "modelscope:org/name"
+  std::string revision;
+  // Nothing: what the whole server is set to.
+  std::optional<std::string> replicas;  // "auto" or a number
+  std::optional<std::uint32_t> max_batch_tokens;
+  std::optional<std::uint32_t> max_length;
+};
+
+// "name=source" or "source".
+ModelSetting parse_model_argument(std::string_view argument);
+
+// Everything `sheaf serve` can be told. What stands here are the defaults.
+struct ServeSettings {
+  std::vector<ModelSetting> models;  // the first is the default model
+
+  std::string host = "127.0.0.1";
+  std::uint32_t port = 8080;  // 0: the system chooses
+  std::uint32_t grpc_port = 50050;
+  std::string api_key;  // empty: none is asked for
+  std::string cors_allow_origin;
+
+  std::string num_replicas = "auto";
+  std::string device = "auto";
+  std::string dtype = "auto";
+  std::string load_balancing = "predictive";
+  std::uint32_t max_batch_tokens = 0;  // 0: measured
+  std::uint32_t max_length = 0;        // 0: the model's own
+  std::string revision;
+  std::string served_model_name;  // of the only model
+  bool auto_truncate = true;
+  bool allow_token_ids = false;
+  TimeUs request_timeout_us = 300'000'000;
+
+  std::uint64_t max_body_bytes = 32 << 20;
+  std::uint64_t max_grpc_bytes = 100 << 20;
+  std::uint64_t max_header_bytes = 32 << 10;
+  std::uint32_t max_texts = 2048;
+  std::uint32_t max_connections = 4096;
+  TimeUs read_timeout_us = 30'000'000;  // a slow sender's
+  TimeUs idle_timeout_us = 120'000'000;
+  std::uint64_t queue_tokens = 0;  // 0: 30 s of the learnt rate, at least 1 M
+
+  std::uint32_t threads = 0;  // 0: one a core
+  std::string replica_program;
+  std::string log_level = "info";
+  bool log_json = false;
+  bool check = false;
+  std::string config_file;
+};
+
+// A settings struct with the flags that fill it. Not to be moved: the flags point into it.
+class ServeFlags {
+ public:
+  ServeFlags();
+  ServeFlags(const ServeFlags&) = delete;
+  ServeFlags& operator=(const ServeFlags&) = delete;
+
+  // Arguments, environment and the file they name, then the checks that concern several settings
+  // at once. With --help given nothing is set.
+  Status read(std::span<const std::string> arguments,
+              const std::function<const char*(const char*)>& environment);
+
+  const ServeSettings& settings() const { return settings_; }
+  const FlagSet& flags() const { return flags_; }
+
+ private:
+  Status choose_models(std::vector<ModelSetting> of_file);
+  Status check_consistent() const;
+
+  ServeSettings settings_;
+  std::vector<std::string> positional_;
+  std::vector<std::string> model_flag_;
+  FlagSet flags_;
+};
+
+// One line for the log: every setting that is not at its default, secrets masked.
+std::string describe_settings(const FlagSet& flags);
+
+}  // namespace sheaf::cli
