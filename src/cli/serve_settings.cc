@@ -47,10 +47,10 @@ void add_listen_flags(FlagSet& flags, ServeSettings& s) {
   flags.add({"grpc-port", "N", "gRPC; 0: the system chooses", "listen.grpc_port"},
             whole_number(s.grpc_port, 0, 65535));
   flags.add({"api-key", "K", "key that clients must send", "listen.api_key", "none", true},
-            text(s.api_key));
+            text_list(s.api_keys));
   flags.add({"cors-allow-origin", "O", "web origins allowed, or *", "listen.cors_allow_origin",
              "none"},
-            text(s.cors_allow_origin));
+            text_list(s.cors_allow_origin));
   flags.add({"auto-truncate", "B", "cut texts that are too long", "auto_truncate"},
             boolean(s.auto_truncate));
   flags.add({"allow-token-ids", "", "take token ids on the OpenAI route", "allow_token_ids"},
@@ -73,10 +73,14 @@ void add_limit_flags(FlagSet& flags, ServeSettings& s) {
             byte_count(s.max_header_bytes));
   flags.add({"max-connections", "N", "open HTTP connections", "limits.connections"},
             whole_number(s.max_connections, 1, 1u << 20));
-  flags.add({"read-timeout", "T", "for the whole of a request to arrive", "limits.read_timeout"},
-            duration(s.read_timeout_us));
+  flags.add({"header-timeout", "T", "for a header to arrive", "limits.header_timeout"},
+            duration(s.header_timeout_us));
+  flags.add({"body-timeout", "T", "for a body to arrive", "limits.body_timeout"},
+            duration(s.body_timeout_us));
   flags.add({"idle-timeout", "T", "between requests of a connection", "limits.idle_timeout"},
             duration(s.idle_timeout_us));
+  flags.add({"drain-timeout", "T", "for the last requests after SIGTERM", "limits.drain_timeout"},
+            duration(s.drain_timeout_us));
 }
 
 void add_process_flags(FlagSet& flags, ServeSettings& s) {

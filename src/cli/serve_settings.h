@@ -33,8 +33,8 @@ struct ServeSettings {
   std::string host = "127.0.0.1";
   std::uint32_t port = 8080;  // 0: the system chooses
   std::uint32_t grpc_port = 50050;
-  std::string api_key;  // empty: none is asked for
-  std::string cors_allow_origin;
+  std::vector<std::string> api_keys;  // empty: none is asked for
+  std::vector<std::string> cors_allow_origin;
 
   std::string num_replicas = "auto";
   std::string device = "auto";
@@ -52,9 +52,11 @@ struct ServeSettings {
   std::uint64_t max_grpc_bytes = 100 << 20;
   std::uint64_t max_header_bytes = 32 << 10;
   std::uint32_t max_texts = 2048;
-  std::uint32_t max_connections = 4096;
-  TimeUs read_timeout_us = 30'000'000;  // a slow sender's
+  std::uint32_t max_connections = 8192;
+  TimeUs header_timeout_us = 10'000'000;  // a slow sender's, first byte to end of header
+  TimeUs body_timeout_us = 60'000'000;    // end of header to end of body
   TimeUs idle_timeout_us = 120'000'000;
+  TimeUs drain_timeout_us = 30'000'000;
   std::uint64_t queue_tokens = 0;  // 0: 30 s of the learnt rate, at least 1 M
 
   std::uint32_t threads = 0;  // 0: one a core

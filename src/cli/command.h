@@ -1,0 +1,29 @@
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+
+#include "base/error.h"
+
+namespace sheaf::cli {
+
+// What every program of sheaf answers to its caller.
+enum ExitCode : int {
+  kExitOk = 0,
+  kExitFailed = 1,  // something went wrong while it ran
+  kExitUsage = 2,   // it was asked for something it cannot do
+};
+
+// A command's arguments, its own name not among them.
+using Arguments = std::span<const std::string>;
+
+int serve_command(Arguments arguments);
+int embed_command(Arguments arguments);
+int bench_command(Arguments arguments);
+int models_command(Arguments arguments);
+
+// "sheaf bench: <message>" on standard error; gives the exit code back.
+int fail(std::string_view command, const Error& error, ExitCode code = kExitFailed);
+
+}  // namespace sheaf::cli

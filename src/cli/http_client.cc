@@ -1,0 +1,174 @@
+#include "cli/http_client.h"
+
+#include <fmt/core.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/http/message.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/write.hpp>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "cli/flag_value.h"
+
+namespace sheaf::cli {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+
+// Every operation ends in (error code, value); nothing throws.
+constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
+
+constexpr std::uint64_t kAnswerBytesMax = 1ull << 30;
+
+template <class Fields>
+std::int64_t number_field(const Fields& fields, std::string_view name, std::int64_t otherwise) {
+  const auto found = fields.find(name);
+  if (found == fields.end()) return otherwise;
+  std::int64_t number = otherwise;
+  std::from_chars(found->value().data(), found->value().data() + found->value().size(), number);
+  return number;
+}
+
+}  // namespace
+
+std::string ServerAddress::text() const {
+  return host.find(':') == host.npos ? fmt::format("{}:{}", host, port)
+                                     : fmt::format("[{}]:{}", host, port);
+}
+
+Result<ServerAddress> parse_server_address(std::string_view text, std::uint16_t default_port) {
+  const std::string_view given = text;
+  if (text.starts_with("http://")) text.remove_prefix(7);
+  while (text.ends_with('/')) text.remove_suffix(1);
+  ServerAddress address{.host = "127.0.0.1", .port = default_port};
+
+  std::size_t colon = text.rfind(':');
+  const std::size_t bracket = text.rfind(']');
+  if (bracket != text.npos && colon != text.npos && colon < bracket) colon = text.npos;
+  std::string_view host = text.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  if (!host.empty()) address.host = host;
+  if (colon != text.npos) {
+    const auto port = parse_whole_number(text.substr(colon + 1), 1, 65535);
+    if (!port.ok())
+      return Error{ErrorCode::invalid_argument,
+                   fmt::format("'{}' is not HOST:PORT: {}", given, port.error().message)};
+    address.port = static_cast<std::uint16_t>(*port);
+  }
+  return address;
+}
+
+HttpConnection::HttpConnection(asio::any_io_executor executor, ServerAddress address,
+                               std::string api_key, TimeUs timeout_us)
+    : address_(std::move(address)),
+      api_key_(std::move(api_key)),
+      timeout_us_(timeout_us),
+      stream_(std::move(executor)) {}
+
+asio::awaitable<Result<HttpAnswer>> HttpConnection::post(std::string_view target,
+                                                         const std::string& json) {
+  return run("POST", target, json);
+}
+
+asio::awaitable<Result<HttpAnswer>> HttpConnection::get(std::string_view target) {
+  static const std::string kNothing;
+  return run("GET", target, kNothing);
+}
+
+asio::awaitable<Result<HttpAnswer>> HttpConnection::run(std::string_view method,
+                                                        std::string_view target,
+                                                        const std::string& json) {
+  if (!open_) {
+    Status connected = co_await connect();
+    if (!connected.ok()) co_return std::move(connected).error();
+  }
+  Result<HttpAnswer> answer = co_await exchange(method, target, json);
+  if (!answer.ok()) {
+    open_ = false;
+    stream_.close();
+    buffer_.clear();
+  }
+  co_return answer;
+}
+
+asio::awaitable<Status> HttpConnection::connect() {
+  asio::ip::tcp::resolver resolver(stream_.get_executor());
+  auto [resolve_error, endpoints] =
+      co_await resolver.async_resolve(address_.host, std::to_string(address_.port), kAwait);
+  if (resolve_error)
+    co_return Error{ErrorCode::io,
+                    fmt::format("cannot find {}: {}", address_.host, resolve_error.message())};
+  stream_.expires_after(std::chrono::microseconds(timeout_us_));
+  auto [error, endpoint] = co_await stream_.async_connect(endpoints, kAwait);
+  if (error)
+    co_return Error{ErrorCode::io,
+                    fmt::format("cannot connect to {}: {}", address_.text(), error.message())};
+  stream_.socket().set_option(asio::ip::tcp::no_delay(true));
+  open_ = true;
+  co_return Status{};
+}
+
+asio::awaitable<Result<HttpAnswer>> HttpConnection::exchange(std::string_view method,
+                                                             std::string_view target,
+                                                             const std::string& json) {
+  http::request<http::string_body> request;
+  request.method_string(method);
+  request.target(target);
+  request.set(http::field::host, address_.text());
+  request.set(http::field::user_agent, "sheaf");
+  if (!api_key_.empty()) request.set(http::field::authorization, "Bearer " + api_key_);
+  if (method == "POST") request.set(http::field::content_type, "application/json");
+  request.body() = json;
+  request.prepare_payload();
+
+  const auto failed = [&](const beast::error_code& error) {
+    const bool late = error == beast::error::timeout;
+    return Error{late ? ErrorCode::deadline_exceeded : ErrorCode::io,
+                 late ? fmt::format("{} did not answer within {}", address_.text(),
+                                    show_duration(timeout_us_))
+                      : fmt::format("{}: {}", address_.text(), error.message())};
+  };
+  stream_.expires_after(std::chrono::microseconds(timeout_us_));
+  auto [write_error, written] = co_await http::async_write(stream_, request, kAwait);
+  if (write_error) co_return failed(write_error);
+
+  http::response_parser<http::string_body> parser;
+  parser.body_limit(kAnswerBytesMax);
+  auto [read_error, read] = co_await http::async_read(stream_, buffer_, parser, kAwait);
+  if (read_error) co_return failed(read_error);
+  stream_.expires_never();
+
+  const auto& response = parser.get();
+  HttpAnswer answer{.status = response.result_int(),
+                    .tokens = static_cast<std::uint64_t>(
+                        number_field(response, "x-compute-tokens", 0)),
+                    .compute_us = number_field(response, "x-sheaf-compute-us", -1)};
+  if (!response.keep_alive()) {
+    open_ = false;
+    stream_.close();
+    buffer_.clear();
+  }
+  answer.body = std::move(parser.get().body());
+  co_return answer;
+}
+
+Error error_of(const HttpAnswer& answer) {
+  const auto body = nlohmann::json::parse(answer.body, nullptr, false);
+  std::string message;
+  if (body.is_object() && body.contains("error")) {
+    const auto& error = body["error"];
+    if (error.is_string()) message = error.get<std::string>();
+    if (error.is_object() && error.contains("message") && error["message"].is_string())
+      message = error["message"].get<std::string>();
+  }
+  return Error{answer.status == 404 ? ErrorCode::not_found : ErrorCode::io,
+               fmt::format("HTTP {}{}{}", answer.status, message.empty() ? "" : ": ", message)};
+}
+
+}  // namespace sheaf::cli

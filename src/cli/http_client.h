@@ -1,0 +1,63 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/result.h"
+
+namespace sheaf::cli {
+
+struct ServerAddress {
+  std::string host;
+  std::uint16_t port = 0;
+  std::string text() const;  // "127.0.0.1:8080"
+};
+
+// "HOST:PORT", "HOST", ":PORT", "[::1]:PORT", with or without "http://".
+Result<ServerAddress> parse_server_address(std::string_view text, std::uint16_t default_port);
+
+struct HttpAnswer {
+  unsigned status = 0;
+  std::string body;
+  std::uint64_t tokens = 0;  // x-compute-tokens
+  TimeUs compute_us = -1;    // x-sheaf-compute-us, stamped by the replica; -1: not said
+};
+
+// One kept-alive connection to a sheaf server, for commands. Opens it at the first request and
+// again after the server closed it. One request at a time.
+class HttpConnection {
+ public:
+  HttpConnection(boost::asio::any_io_executor executor, ServerAddress address, std::string api_key,
+                 TimeUs timeout_us);
+
+  // Errors are those of the connection (io, deadline_exceeded); an HTTP status is no error here.
+  boost::asio::awaitable<Result<HttpAnswer>> post(std::string_view target, const std::string& json);
+  boost::asio::awaitable<Result<HttpAnswer>> get(std::string_view target);
+
+ private:
+  boost::asio::awaitable<Result<HttpAnswer>> run(std::string_view method, std::string_view target,
+                                                 const std::string& json);
+  boost::asio::awaitable<Status> connect();
+  boost::asio::awaitable<Result<HttpAnswer>> exchange(std::string_view method,
+                                                      std::string_view target,
+                                                      const std::string& json);
+
+  ServerAddress address_;
+  std::string api_key_;
+  TimeUs timeout_us_;
+  boost::beast::tcp_stream stream_;
+  boost::beast::flat_buffer buffer_;
+  bool open_ = false;
+};
+
+// The error that an answer other than 200 carries: its status and the message of its body.
+Error error_of(const HttpAnswer& answer);
+
+}  // namespace sheaf::cli

@@ -1,0 +1,61 @@
+#include "base/text.h"
+#include "cli/load_target.h"
+
+namespace sheaf::cli {
+namespace {
+
+std::string body_of(const std::vector<std::string>& texts, const std::string& model) {
+  std::string body = "{\"encoding_format\":\"base64\",";
+  if (!model.empty()) body += "\"model\":" + json_quote(model) + ",";
+  body += "\"input\":[";
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (i > 0) body += ',';
+    append_json_quoted(body, texts[i]);
+  }
+  return body + "]}";
+}
+
+class HttpLane final : public LoadLane {
+ public:
+  HttpLane(boost::asio::any_io_executor executor, const LoadTargetOptions& options,
+           const std::vector<std::string>& bodies)
+      : connection_(std::move(executor), options.address, options.api_key, options.timeout_us),
+        bodies_(bodies) {}
+
+  boost::asio::awaitable<Result<LoadAnswer>> send(std::size_t request) override {
+    Result<HttpAnswer> answer = co_await connection_.post("/v1/embeddings", bodies_[request]);
+    if (!answer.ok()) co_return std::move(answer).error();
+    if (answer->status != 200) co_return error_of(*answer);
+    co_return LoadAnswer{answer->tokens, answer->compute_us};
+  }
+
+ private:
+  HttpConnection connection_;
+  const std::vector<std::string>& bodies_;
+};
+
+class HttpTarget final : public LoadTarget {
+ public:
+  explicit HttpTarget(LoadTargetOptions options) : options_(std::move(options)) {}
+
+  void prepare(const std::vector<std::vector<std::string>>& requests) override {
+    bodies_.clear();
+    for (const auto& texts : requests) bodies_.push_back(body_of(texts, options_.model));
+  }
+  std::size_t prepared() const override { return bodies_.size(); }
+  std::unique_ptr<LoadLane> open_lane(boost::asio::any_io_executor executor) override {
+    return std::make_unique<HttpLane>(std::move(executor), options_, bodies_);
+  }
+
+ private:
+  LoadTargetOptions options_;
+  std::vector<std::string> bodies_;
+};
+
+}  // namespace
+
+std::unique_ptr<LoadTarget> make_http_target(LoadTargetOptions options) {
+  return std::make_unique<HttpTarget>(std::move(options));
+}
+
+}  // namespace sheaf::cli

@@ -1,0 +1,78 @@
+#include "cli/model_files.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <thread>
+
+#include "cli/progress_bar.h"
+
+namespace sheaf::cli {
+namespace {
+
+std::uint32_t numa_nodes() {
+  std::error_code error;
+  std::uint32_t nodes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/sys/devices/system/node", error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("node") && name.size() > 4 && name[4] >= '0' && name[4] <= '9') ++nodes;
+  }
+  return std::max(nodes, 1u);
+}
+
+// One bar a file, as the files come one after the other.
+class DownloadProgress {
+ public:
+  void show(const hub::Progress& progress) {
+    if (progress.file != file_) {
+      bar_.reset();
+      file_ = progress.file;
+      bar_ = std::make_unique<ProgressBar>(file_, progress.total_bytes, ProgressBar::Unit::bytes);
+    }
+    bar_->set_total(progress.total_bytes);
+    bar_->update(progress.done_bytes);
+  }
+
+ private:
+  std::string file_;
+  std::unique_ptr<ProgressBar> bar_;
+};
+
+}  // namespace
+
+Result<hub::ResolvedModel> fetch_model(const std::string& source, const std::string& revision,
+                                       const hub::HubOptions& hub) {
+  std::vector<hub::WantedFile> files;
+  for (const model::ModelFile& file : model::model_files())
+    files.push_back({file.path, file.required});
+  DownloadProgress bars;
+  return hub::resolve_model(source, revision, files, hub,
+                            [&bars](const hub::Progress& progress) { bars.show(progress); });
+}
+
+Result<router::ModelConfig> model_config(const ModelSetting& model, const ServeSettings& settings,
+                                         const hub::ResolvedModel& found) {
+  router::ModelConfig config;
+  config.name = model.name.empty() ? found.name : model.name;
+  config.folder = found.folder;
+  config.revision = found.revision;
+  config.max_batch_tokens = model.max_batch_tokens.value_or(settings.max_batch_tokens);
+  config.max_length = model.max_length.value_or(settings.max_length);
+
+  const std::string& replicas = model.replicas.value_or(settings.num_replicas);
+  if (replicas == "auto") {
+    config.replicas = automatic_replicas();
+  } else {
+    SHEAF_ASSIGN(const std::uint64_t number, parse_whole_number(replicas, 1, 1u << 16));
+    config.replicas = static_cast<std::uint32_t>(number);
+  }
+  return config;
+}
+
+std::uint32_t automatic_replicas() {
+  return std::max(numa_nodes(), std::max(std::thread::hardware_concurrency(), 1u) / 8);
+}
+
+}  // namespace sheaf::cli

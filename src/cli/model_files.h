@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+#include "cli/serve_settings.h"
+#include "hub/hub.h"
+#include "model/spec/spec.h"
+#include "router/router.h"
+
+namespace sheaf::cli {
+
+// Finds a model's files, fetching what is missing with a progress bar.
+Result<hub::ResolvedModel> fetch_model(const std::string& source, const std::string& revision,
+                                       const hub::HubOptions& hub);
+
+// What the router is to serve for a model whose files have been found.
+Result<router::ModelConfig> model_config(const ModelSetting& model, const ServeSettings& settings,
+                                         const hub::ResolvedModel& found);
+
+// What "auto" means on a CPU: one a NUMA node or one per 8 cores, whichever gives more.
+std::uint32_t automatic_replicas();
+
+}  // namespace sheaf::cli

@@ -1,0 +1,135 @@
+#include <fmt/core.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <thread>
+
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/model_files.h"
+#include "cli/replica_program.h"
+#include "cli/serve_settings.h"
+#include "cli/service.h"
+#include "cli/version.h"
+
+// `sheaf serve`: settings and files of models in, a running Service out.
+namespace sheaf::cli {
+namespace {
+
+// Every connection is a descriptor, and 1024 is what shells give by default.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+std::uint32_t milliseconds(TimeUs us) { return static_cast<std::uint32_t>(us / 1000); }
+
+server::ServerOptions server_options(const ServeSettings& settings) {
+  server::ServerOptions options;
+  options.host = settings.host;
+  options.http_port = static_cast<std::uint16_t>(settings.port);
+  options.grpc_port = static_cast<std::uint16_t>(settings.grpc_port);
+  options.header_bytes_max = settings.max_header_bytes;
+  options.body_bytes_max = settings.max_body_bytes;
+  options.grpc_message_bytes_max = settings.max_grpc_bytes;
+  options.connections_max = settings.max_connections;
+  options.header_timeout_ms = milliseconds(settings.header_timeout_us);
+  options.body_timeout_ms = milliseconds(settings.body_timeout_us);
+  options.idle_timeout_ms = milliseconds(settings.idle_timeout_us);
+  options.drain_timeout_ms = milliseconds(settings.drain_timeout_us);
+  options.api.api_keys = settings.api_keys;
+  options.api.cors_allow_origin = settings.cors_allow_origin;
+  options.api.allow_token_ids = settings.allow_token_ids;
+  options.api.auto_truncate = settings.auto_truncate;
+  options.api.version = kVersion;
+  return options;
+}
+
+Result<router::RouterOptions> router_options(const ServeSettings& settings) {
+  router::RouterOptions options;
+  SHEAF_ASSIGN(options.replica_program, find_replica_program(settings.replica_program));
+  options.policy = core::parse_policy(settings.load_balancing).value();
+  options.request_timeout_us = settings.request_timeout_us;
+  options.max_texts = settings.max_texts;
+  options.queue_tokens_max = settings.queue_tokens;
+  const auto hub = hub::HubOptions::from_environment();
+  for (const ModelSetting& model : settings.models) {
+    SHEAF_ASSIGN(const auto found, fetch_model(model.source, model.revision, hub));
+    SHEAF_ASSIGN(router::ModelConfig config, model_config(model, settings, found));
+    options.models.push_back(std::move(config));
+  }
+  return options;
+}
+
+// What can be known of a model without starting it.
+Status check_model(const ModelSetting& model, const ServeSettings& settings) {
+  auto hub = hub::HubOptions::from_environment();
+  hub.offline = true;
+  const auto found = fetch_model(model.source, model.revision, hub);
+  if (!found.ok()) {
+    if (std::filesystem::exists(model.source)) return found.error();
+    fmt::print("model {}: not on this machine; `sheaf serve` would download it\n", model.source);
+    return {};
+  }
+  SHEAF_ASSIGN(const auto config, model_config(model, settings, *found));
+  SHEAF_ASSIGN(const auto spec, model::read_spec(config.folder));
+  SHEAF_ASSIGN(const auto tokenizer, tokenizer::Tokenizer::load(config.folder + "/tokenizer.json"));
+  if (config.max_length > spec.positions)
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("max_length {} is above the {} positions of {}", config.max_length,
+                             spec.positions, config.name)};
+  fmt::print("model {}: {} replicas, {} dimensions, {} tokens a text, from {}\n", config.name,
+             config.replicas, spec.dimensions,
+             config.max_length == 0 ? spec.max_length : config.max_length, config.folder);
+  return {};
+}
+
+int check(const ServeFlags& flags) {
+  const ServeSettings& settings = flags.settings();
+  if (const auto program = find_replica_program(settings.replica_program); !program.ok())
+    return fail("serve", program.error());
+  for (const ModelSetting& model : settings.models)
+    if (const Status status = check_model(model, settings); !status.ok())
+      return fail("serve", status.error());
+  fmt::print("settings are valid; nothing was started\n");
+  return kExitOk;
+}
+
+int serve(const ServeSettings& settings, TimeUs started_us) {
+  auto options = router_options(settings);
+  if (!options.ok()) return fail("serve", options.error());
+  const std::uint32_t cores = std::max(std::thread::hardware_concurrency(), 1u);
+  const std::uint32_t threads = settings.threads == 0 ? cores : settings.threads;
+  auto service = Service::create(std::move(options).value(), server_options(settings), threads,
+                                 started_us);
+  if (!service.ok()) return fail("serve", service.error());
+  return (*service)->run() == Service::End::drained ? kExitOk : kExitFailed;
+}
+
+}  // namespace
+
+int serve_command(Arguments arguments) {
+  const TimeUs started_us = monotonic_us();
+  ServeFlags flags;
+  const Status read = flags.read(arguments, [](const char* name) { return std::getenv(name); });
+  if (!read.ok()) return fail("serve", read.error(), kExitUsage);
+  if (flags.flags().help_wanted()) {
+    fmt::print("{}", flags.flags().help());
+    return kExitOk;
+  }
+  const ServeSettings& settings = flags.settings();
+  set_log_options({.level = *parse_log_level(settings.log_level), .json = settings.log_json});
+  log(LogLevel::info, "sheaf {}: {}", kVersion, describe_settings(flags.flags()));
+  if (settings.check) return check(flags);
+
+  std::signal(SIGPIPE, SIG_IGN);  // a client that went away is an error of one write
+  raise_descriptor_limit();
+  return serve(settings, started_us);
+}
+
+}  // namespace sheaf::cli

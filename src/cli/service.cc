@@ -1,0 +1,125 @@
+#include "cli/service.h"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <thread>
+#include <vector>
+
+#include "base/log.h"
+#include "base/text.h"
+
+namespace sheaf::cli {
+namespace {
+
+constexpr auto kReadyPoll = std::chrono::milliseconds(10);
+
+std::string url_host(const std::string& host) {
+  return host.find(':') == host.npos ? host : "[" + host + "]";
+}
+
+// An address that a client on this machine can use.
+std::string client_host(const std::string& host) {
+  if (host == "0.0.0.0") return "127.0.0.1";
+  return host == "::" ? "[::1]" : url_host(host);
+}
+
+}  // namespace
+
+Service::Service(std::uint32_t threads, TimeUs started_us)
+    : threads_(threads),
+      started_us_(started_us),
+      io_(static_cast<int>(threads)),
+      strand_(boost::asio::make_strand(io_)),
+      signals_(strand_, SIGTERM, SIGINT),
+      ready_timer_(strand_) {}
+
+Service::~Service() {
+  // Listeners first: their requests end in the router, whose destructor then ends the replicas.
+  server_.reset();
+  router_.reset();
+}
+
+Result<std::unique_ptr<Service>> Service::create(router::RouterOptions router_options,
+                                                 server::ServerOptions server_options,
+                                                 std::uint32_t threads, TimeUs started_us) {
+  std::unique_ptr<Service> service(new Service(threads, started_us));
+  service->options_ = server_options;
+  SHEAF_ASSIGN(service->router_, router::Router::create(service->io_, std::move(router_options),
+                                                        service->metrics_));
+  SHEAF_ASSIGN(service->server_,
+               server::Server::start(service->io_, *service->router_, service->metrics_,
+                                     std::move(server_options)));
+  return service;
+}
+
+std::string Service::http_address() const {
+  return fmt::format("http://{}:{}", client_host(options_.host), server_->http_port());
+}
+
+std::string Service::grpc_address() const {
+  return fmt::format("{}:{}", client_host(options_.host), server_->grpc_port());
+}
+
+void Service::announce_addresses() const {
+  fmt::print("{{\"http\": {}, \"grpc\": {}, \"pid\": {}}}\n",
+             json_quote(fmt::format("http://{}:{}", url_host(options_.host), server_->http_port())),
+             json_quote(fmt::format("{}:{}", url_host(options_.host), server_->grpc_port())),
+             ::getpid());
+  std::fflush(stdout);
+}
+
+void Service::announce_when_ready() {
+  if (!router_->ready()) {
+    ready_timer_.expires_after(kReadyPoll);
+    ready_timer_.async_wait([this](boost::system::error_code error) {
+      if (!error) announce_when_ready();
+    });
+    return;
+  }
+  const double seconds = static_cast<double>(monotonic_us() - started_us_) / 1e6;
+  const std::string key =
+      options_.api.api_keys.empty() ? "" : " -H \"authorization: Bearer $SHEAF_API_KEY\"";
+  fmt::print(stderr,
+             "\nsheaf is ready after {:.2f} s: {} (gRPC {})\n"
+             "  curl -s {}/v1/embeddings{} -H 'content-type: application/json' \\\n"
+             "    -d '{{\"input\": \"Hello, world\"}}'\n\n",
+             seconds, http_address(), grpc_address(), http_address(), key);
+}
+
+void Service::wait_for_signal() {
+  signals_.async_wait([this](boost::system::error_code error, int signal) {
+    if (error) return;
+    if (draining_) {
+      log(LogLevel::warn, "second signal ({}): stopping at once", signal);
+      end_ = End::stopped_at_once;
+      io_.stop();
+      return;
+    }
+    draining_ = true;
+    wait_for_signal();
+    log(LogLevel::info, "signal {}: finishing {} open requests, taking no new ones", signal,
+        router_->open_requests());
+    drain();
+  });
+}
+
+void Service::drain() {
+  ready_timer_.cancel();
+  server_->drain([this] { router_->drain([this] { io_.stop(); }); });
+}
+
+Service::End Service::run() {
+  wait_for_signal();
+  announce_addresses();
+  announce_when_ready();
+  std::vector<std::thread> threads;
+  for (std::uint32_t i = 1; i < threads_; ++i) threads.emplace_back([this] { io_.run(); });
+  io_.run();
+  for (std::thread& thread : threads) thread.join();
+  return end_;
+}
+
+}  // namespace sheaf::cli

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace sheaf::cli {
+
+// A table of text for people: the first column to the left, the others to the right unless said
+// otherwise, two spaces between columns, no frame.
+class Table {
+ public:
+  struct Column {
+    std::string title;
+    bool left = false;
+  };
+  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+
+  void add_row(std::vector<std::string> cells);  // as many as there are columns
+  // Every line ends with a newline; no trailing blanks.
+  std::string render() const;
+
+ private:
+  std::vector<Column> columns_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+// "812 µs", "1.25 ms", "3.1 s": three significant digits.
+std::string human_duration(double us);
+// "812", "45.2k", "1.31M".
+std::string human_count(double count);
+
+}  // namespace sheaf::cli
