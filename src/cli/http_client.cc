@@ -12,6 +12,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "base/text.h"
 #include "cli/flag_value.h"
 
 namespace sheaf::cli {
@@ -156,6 +157,17 @@ asio::awaitable<Result<HttpAnswer>> HttpConnection::exchange(std::string_view me
   }
   answer.body = std::move(parser.get().body());
   co_return answer;
+}
+
+std::string embeddings_body(const std::vector<std::string>& texts, const std::string& model) {
+  std::string body = "{\"encoding_format\":\"base64\",";
+  if (!model.empty()) body += "\"model\":" + json_quote(model) + ",";
+  body += "\"input\":[";
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (i > 0) body += ',';
+    append_json_quoted(body, texts[i]);
+  }
+  return body + "]}";
 }
 
 Error error_of(const HttpAnswer& answer) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -56,6 +57,9 @@ class HttpConnection {
   boost::beast::flat_buffer buffer_;
   bool open_ = false;
 };
+
+// The body of POST /v1/embeddings for these texts, base64 vectors wanted; `model` may be empty.
+std::string embeddings_body(const std::vector<std::string>& texts, const std::string& model);
 
 // The error that an answer other than 200 carries: its status and the message of its body.
 Error error_of(const HttpAnswer& answer);

@@ -1,19 +1,7 @@
-#include "base/text.h"
 #include "cli/load_target.h"
 
 namespace sheaf::cli {
 namespace {
-
-std::string body_of(const std::vector<std::string>& texts, const std::string& model) {
-  std::string body = "{\"encoding_format\":\"base64\",";
-  if (!model.empty()) body += "\"model\":" + json_quote(model) + ",";
-  body += "\"input\":[";
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    if (i > 0) body += ',';
-    append_json_quoted(body, texts[i]);
-  }
-  return body + "]}";
-}
 
 class HttpLane final : public LoadLane {
  public:
@@ -40,7 +28,7 @@ class HttpTarget final : public LoadTarget {
 
   void prepare(const std::vector<std::vector<std::string>>& requests) override {
     bodies_.clear();
-    for (const auto& texts : requests) bodies_.push_back(body_of(texts, options_.model));
+    for (const auto& texts : requests) bodies_.push_back(embeddings_body(texts, options_.model));
   }
   std::size_t prepared() const override { return bodies_.size(); }
   std::unique_ptr<LoadLane> open_lane(boost::asio::any_io_executor executor) override {

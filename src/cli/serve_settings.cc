@@ -132,8 +132,9 @@ Status ServeFlags::read(std::span<const std::string> arguments,
   if (flags_.help_wanted()) return {};
   flags_.take_environment(environment);
   std::vector<ModelSetting> of_file;
-  if (const auto path = flags_.given("config"))
+  if (const auto path = flags_.given("config")) {
     SHEAF_ASSIGN(of_file, read_config_file(*path, flags_));
+  }
   SHEAF_TRY(flags_.apply());
   SHEAF_TRY(choose_models(std::move(of_file)));
   return check_consistent();

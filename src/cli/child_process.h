@@ -1,0 +1,31 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+
+namespace sheaf::cli {
+
+// The one owner of a child process whose standard input and output are pipes; its standard error is
+// ours. Killed and reaped when destroyed.
+class ChildProcess {
+ public:
+  static Result<ChildProcess> start(const std::vector<std::string>& command);
+  ChildProcess(ChildProcess&& other) noexcept;
+  ChildProcess& operator=(ChildProcess&&) = delete;
+  ~ChildProcess();
+
+  int input() const { return input_.get(); }    // its standard input, for us to write
+  int output() const { return output_.get(); }  // its standard output, for us to read
+
+ private:
+  ChildProcess(pid_t pid, Fd input, Fd output);
+  pid_t pid_;
+  Fd input_, output_;
+};
+
+}  // namespace sheaf::cli

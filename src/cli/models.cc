@@ -1,0 +1,146 @@
+#include <fmt/core.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/flag_set.h"
+#include "cli/model_files.h"
+#include "cli/table.h"
+
+// `sheaf models`: what the machine's cache holds, what a model is, and getting one.
+namespace sheaf::cli {
+namespace {
+
+struct ModelsSettings {
+  std::vector<std::string> words;  // verb and name
+  std::string revision;
+  bool json = false;
+};
+
+FlagSet flags_for(ModelsSettings& s) {
+  FlagSet flags("sheaf models [list | show MODEL | pull MODEL] [flags]",
+                "Models on this machine. MODEL is a hub name or a folder.");
+  flags.add_positional("VERB", s.words);
+  flags.add({"revision", "R", "commit, branch or tag on the hub", "", "main"}, text(s.revision));
+  flags.add({"json", "", "print JSON"}, boolean(s.json));
+  flags.set_epilogue(
+      "list (the default) shows the cache, show what a model is, pull fetches its files.\n"
+      "The cache is the Hugging Face one: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT.\n"
+      "exit codes: 0 done, 1 failed, 2 wrong usage\n"
+      "example: sheaf models pull sentence-transformers/all-MiniLM-L6-v2\n");
+  return flags;
+}
+
+int list(const ModelsSettings& settings) {
+  const auto models = hub::list_cached_models(hub::HubOptions::from_environment());
+  if (settings.json) {
+    auto json = nlohmann::json::array();
+    for (const hub::CachedModel& model : models)
+      json.push_back({{"name", model.name},
+                      {"revision", model.revision},
+                      {"bytes", model.bytes},
+                      {"folder", model.folder}});
+    fmt::print("{}\n", json.dump(2));
+    return kExitOk;
+  }
+  if (models.empty()) {
+    fmt::print("no models in {}\n", hub::HubOptions::from_environment().cache_folder);
+    return kExitOk;
+  }
+  Table table({{"model"}, {"revision", true}, {"size"}});
+  for (const hub::CachedModel& model : models)
+    table.add_row({model.name, model.revision.substr(0, 8),
+                   human_bytes(static_cast<double>(model.bytes))});
+  fmt::print("{}", table.render());
+  return kExitOk;
+}
+
+std::string pooling_text(const model::ModelSpec& spec) {
+  std::string text;
+  for (model::Pooling pooling : spec.pooling)
+    text += (text.empty() ? "" : " + ") + std::string(model::name_of(pooling));
+  return text + (spec.normalize ? ", normalized" : "");
+}
+
+int show(const std::string& source, const ModelsSettings& settings) {
+  auto hub = hub::HubOptions::from_environment();
+  hub.offline = true;  // what is here; `pull` is the verb that fetches
+  const auto found = fetch_model(source, settings.revision, hub);
+  if (!found.ok()) return fail("models", found.error());
+  const auto spec = model::read_spec(found->folder);
+  if (!spec.ok()) return fail("models", spec.error());
+
+  // One list for both forms, so that they cannot differ.
+  const nlohmann::ordered_json facts = {
+      {"name", found->name},
+      {"revision", found->revision},
+      {"folder", found->folder},
+      {"architecture", model::name_of(spec->architecture)},
+      {"layers", spec->layers},
+      {"hidden_size", spec->hidden_size},
+      {"heads", spec->heads},
+      {"vocab_size", spec->vocab_size},
+      {"dimensions", spec->dimensions},
+      {"max_length_tokens", spec->max_length},
+      {"positions", spec->positions},
+      {"pooling", pooling_text(*spec)},
+      {"parameters", spec->parameter_count},
+      {"weights_bytes", spec->weights_bytes_fp32},
+      {"dtype", "float32"},
+  };
+  if (settings.json) {
+    fmt::print("{}\n", facts.dump(2));
+    return kExitOk;
+  }
+  for (const auto& [key, value] : facts.items())
+    fmt::print("{:<18} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+  return kExitOk;
+}
+
+int pull(const std::string& source, const ModelsSettings& settings) {
+  const auto found =
+      fetch_model(source, settings.revision, hub::HubOptions::from_environment());
+  if (!found.ok()) return fail("models", found.error());
+  if (settings.json) {
+    const nlohmann::json json = {
+        {"name", found->name}, {"revision", found->revision}, {"folder", found->folder}};
+    fmt::print("{}\n", json.dump(2));
+  } else {
+    fmt::print("{} {}\n{}\n", found->name, found->revision.substr(0, 8), found->folder);
+  }
+  return kExitOk;
+}
+
+int run_verb(const ModelsSettings& settings) {
+  const std::string verb = settings.words.empty() ? "list" : settings.words[0];
+  const bool needs_name = verb == "show" || verb == "pull";
+  if (!needs_name && verb != "list")
+    return fail("models", {ErrorCode::invalid_argument,
+                           fmt::format("'{}' is not one of list, show, pull", verb)},
+                kExitUsage);
+  if (settings.words.size() != (needs_name ? 2 : settings.words.empty() ? 0 : 1))
+    return fail("models", {ErrorCode::invalid_argument,
+                           needs_name ? fmt::format("{} takes one model", verb)
+                                      : "list takes no argument"},
+                kExitUsage);
+  if (verb == "list") return list(settings);
+  return verb == "show" ? show(settings.words[1], settings) : pull(settings.words[1], settings);
+}
+
+}  // namespace
+
+int models_command(Arguments arguments) {
+  ModelsSettings settings;
+  FlagSet flags = flags_for(settings);
+  Status read = flags.take_arguments(arguments);
+  if (flags.help_wanted()) {
+    fmt::print("{}", flags.help());
+    return kExitOk;
+  }
+  if (read.ok()) read = flags.apply();
+  if (!read.ok()) return fail("models", read.error(), kExitUsage);
+  return run_verb(settings);
+}
+
+}  // namespace sheaf::cli

@@ -1,0 +1,72 @@
+#include "cli/text_source.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <string_view>
+#include <utility>
+
+namespace sheaf::cli {
+
+Result<TextSource> TextSource::open(const std::vector<std::string>& paths) {
+  TextSource source;
+  source.paths_ = paths.empty() ? std::vector<std::string>{"-"} : paths;
+  bool all_known = true;
+  for (const std::string& path : source.paths_) {
+    std::FILE* file = path == "-" ? stdin : std::fopen(path.c_str(), "re");
+    if (file == nullptr) return errno_error(path, errno);
+    source.files_.push_back(file);
+    struct stat status {};
+    const bool regular = ::fstat(::fileno(file), &status) == 0 && S_ISREG(status.st_mode);
+    all_known = all_known && regular;
+    source.total_bytes_ += regular ? static_cast<std::uint64_t>(status.st_size) : 0;
+  }
+  if (!all_known) source.total_bytes_ = 0;
+  return source;
+}
+
+TextSource::TextSource(TextSource&& other) noexcept
+    : paths_(std::move(other.paths_)),
+      files_(std::exchange(other.files_, {})),
+      current_(other.current_),
+      buffer_(std::exchange(other.buffer_, nullptr)),
+      buffer_bytes_(other.buffer_bytes_),
+      read_bytes_(other.read_bytes_),
+      total_bytes_(other.total_bytes_) {}
+
+TextSource::~TextSource() {
+  for (std::FILE* file : files_)
+    if (file != stdin) std::fclose(file);
+  std::free(buffer_);
+}
+
+Result<bool> TextSource::next_line(std::string& line) {
+  while (current_ < files_.size()) {
+    const ssize_t length = ::getline(&buffer_, &buffer_bytes_, files_[current_]);
+    if (length >= 0) {
+      read_bytes_ += static_cast<std::uint64_t>(length);
+      std::string_view text(buffer_, static_cast<std::size_t>(length));
+      if (text.ends_with('\n')) text.remove_suffix(1);
+      if (text.ends_with('\r')) text.remove_suffix(1);
+      line = text;
+      return true;
+    }
+    if (std::ferror(files_[current_]) != 0) return errno_error(paths_[current_], errno);
+    ++current_;
+  }
+  return false;
+}
+
+Result<std::vector<std::string>> TextSource::next(std::size_t count) {
+  std::vector<std::string> lines;
+  std::string line;
+  while (lines.size() < count) {
+    SHEAF_ASSIGN(const bool have, next_line(line));
+    if (!have) break;
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+}  // namespace sheaf::cli

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace sheaf::cli {
+
+// The lines of files, one after the other; "-" is standard input. Line ends (\n, \r\n) are not part
+// of a line; an empty line is a text like any other, so that rows and lines keep step.
+class TextSource {
+ public:
+  // No paths: standard input. Errors name the file that cannot be opened.
+  static Result<TextSource> open(const std::vector<std::string>& paths);
+  TextSource(TextSource&& other) noexcept;
+  ~TextSource();
+
+  // The next lines, at most `count`; fewer only at the end.
+  Result<std::vector<std::string>> next(std::size_t count);
+
+  std::uint64_t read_bytes() const { return read_bytes_; }
+  std::uint64_t total_bytes() const { return total_bytes_; }  // 0: not known
+
+ private:
+  TextSource() = default;
+  Result<bool> next_line(std::string& line);
+
+  std::vector<std::string> paths_;
+  std::vector<std::FILE*> files_;  // the current one first
+  std::size_t current_ = 0;
+  char* buffer_ = nullptr;  // getline()'s own
+  std::size_t buffer_bytes_ = 0;
+  std::uint64_t read_bytes_ = 0;
+  std::uint64_t total_bytes_ = 0;
+};
+
+}  // namespace sheaf::cli

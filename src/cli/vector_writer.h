@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace sheaf::cli {
+
+// Where `sheaf embed` puts its vectors.
+class VectorWriter {
+ public:
+  virtual ~VectorWriter() = default;
+  // `vectors` is [texts, dimensions], row-major; `dimensions` is the same at every call.
+  virtual Status write(std::span<const std::string> texts, std::span<const float> vectors,
+                       std::uint32_t dimensions) = 0;
+  // Call once after the last write().
+  virtual Status finish() = 0;
+};
+
+// One object a line: {"text": …, "embedding": […]}, floats in the fewest digits that read back
+// exactly. `path` empty: standard output.
+Result<std::unique_ptr<VectorWriter>> make_json_lines_writer(const std::string& path);
+
+// One NumPy array of float32, [texts, dimensions]. Needs a file: the number of rows stands at its
+// start and is known at the end.
+Result<std::unique_ptr<VectorWriter>> make_npy_writer(const std::string& path);
+
+// The header of a .npy file (version 1.0) for such an array: always 128 bytes.
+std::string npy_header(std::uint64_t rows, std::uint32_t dimensions);
+
+}  // namespace sheaf::cli
