@@ -1,7 +1,7 @@
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <cstdlib>
-#include <unistd.h>
 
 #include "cli/bench_report.h"
 #include "cli/bench_texts.h"
@@ -69,8 +69,8 @@ constexpr std::size_t kPreparedRequests = 256;
 constexpr std::uint64_t kPreparedTextsMax = 16'384;
 
 std::size_t requests_to_prepare(std::uint32_t batch_size) {
-  return std::max<std::size_t>(8, std::min<std::size_t>(kPreparedRequests,
-                                                        kPreparedTextsMax / batch_size));
+  return std::max<std::size_t>(
+      8, std::min<std::size_t>(kPreparedRequests, kPreparedTextsMax / batch_size));
 }
 
 void prepare(LoadTarget& target, BenchTexts& texts, std::size_t count, std::uint32_t batch_size) {
@@ -108,8 +108,9 @@ void say_expected_time(LoadTarget& target, const BenchSettings& settings, const 
     rate = static_cast<double>(result.answered) / result.seconds;
   }
   fmt::print(stderr, "batch {}: {} requests, {}\n", batch_size, settings.requests,
-             rate > 0 ? "about " + human_duration(static_cast<double>(settings.requests) / rate * 1e6)
-                      : "time unknown: none was answered in a short trial");
+             rate > 0
+                 ? "about " + human_duration(static_cast<double>(settings.requests) / rate * 1e6)
+                 : "time unknown: none was answered in a short trial");
 }
 
 BenchStep run_step(LoadTarget& target, BenchTexts& texts, const BenchSettings& settings,
@@ -122,10 +123,10 @@ BenchStep run_step(LoadTarget& target, BenchTexts& texts, const BenchSettings& s
                       .requests = settings.requests};
   const bool by_count = settings.requests > 0;
   if (by_count) say_expected_time(target, settings, plan, batch_size);
-  ProgressBar bar(fmt::format("batch {}", batch_size),
-                  by_count ? settings.requests
-                           : static_cast<std::uint64_t>(settings.duration_us / 1000),
-                  by_count ? ProgressBar::Unit::count : ProgressBar::Unit::milliseconds);
+  ProgressBar bar(
+      fmt::format("batch {}", batch_size),
+      by_count ? settings.requests : static_cast<std::uint64_t>(settings.duration_us / 1000),
+      by_count ? ProgressBar::Unit::count : ProgressBar::Unit::milliseconds);
   return {batch_size, run_load(target, plan, [&bar](std::uint64_t done) { bar.update(done); })};
 }
 

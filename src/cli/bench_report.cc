@@ -53,8 +53,7 @@ nlohmann::json json_of(const BenchStep& step) {
       {"texts_per_s", per_second(texts, result.seconds)},
       {"tokens_per_s", per_second(static_cast<double>(result.tokens), result.seconds)},
       {"tokens_per_text", texts > 0 ? static_cast<double>(result.tokens) / texts : 0},
-      {"latency_ms",
-       {{"p50", ms(0.5)}, {"p90", ms(0.9)}, {"p99", ms(0.99)}, {"p99.9", ms(0.999)}}},
+      {"latency_ms", {{"p50", ms(0.5)}, {"p90", ms(0.9)}, {"p99", ms(0.99)}, {"p99.9", ms(0.999)}}},
       {"errors", result.errors},
       {"unsent", result.unsent}};
   json["overhead_us_p50"] = result.overheads_us.empty()
@@ -67,14 +66,20 @@ nlohmann::json json_of(const BenchStep& step) {
 }  // namespace
 
 std::string bench_table(const BenchSetup& setup, const std::vector<BenchStep>& steps) {
-  std::string out =
-      setup.rate > 0
-          ? fmt::format("{} {}, {} requests/s, latency from when a request was due\n",
-                        setup.protocol, setup.server, setup.rate)
-          : fmt::format("{} {}, {} requests under way\n", setup.protocol, setup.server,
-                        setup.concurrency);
-  Table table({{"batch"}, {"texts/s"}, {"tokens/s"}, {"p50"}, {"p90"}, {"p99"}, {"p99.9"},
-               {"overhead"}, {"errors"}});
+  std::string out = setup.rate > 0
+                        ? fmt::format("{} {}, {} requests/s, latency from when a request was due\n",
+                                      setup.protocol, setup.server, setup.rate)
+                        : fmt::format("{} {}, {} requests under way\n", setup.protocol,
+                                      setup.server, setup.concurrency);
+  Table table({{"batch"},
+               {"texts/s"},
+               {"tokens/s"},
+               {"p50"},
+               {"p90"},
+               {"p99"},
+               {"p99.9"},
+               {"overhead"},
+               {"errors"}});
   for (const BenchStep& step : steps) table.add_row(row_of(step));
   out += table.render();
   for (const BenchStep& step : steps) out += remarks(step);

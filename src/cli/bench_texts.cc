@@ -12,18 +12,18 @@ namespace {
 
 // Short and common, so that tokenizers of any family make one token of each.
 constexpr std::string_view kWords[] = {
-    "the",   "of",    "and",   "to",    "in",    "is",    "that",  "for",   "it",    "was",
-    "on",    "are",   "as",    "with",  "they",  "at",    "be",    "this",  "have",  "from",
-    "or",    "one",   "had",   "by",    "word",  "but",   "not",   "what",  "all",   "were",
-    "we",    "when",  "your",  "can",   "said",  "there", "use",   "each",  "which", "she",
-    "do",    "how",   "their", "if",    "will",  "up",    "other", "about", "out",   "many",
-    "then",  "them",  "these", "so",    "some",  "her",   "would", "make",  "like",  "him",
-    "into",  "time",  "has",   "look",  "two",   "more",  "write", "go",    "see",   "number",
+    "the",   "of",    "and",   "to",     "in",   "is",    "that",  "for",   "it",    "was",
+    "on",    "are",   "as",    "with",   "they", "at",    "be",    "this",  "have",  "from",
+    "or",    "one",   "had",   "by",     "word", "but",   "not",   "what",  "all",   "were",
+    "we",    "when",  "your",  "can",    "said", "there", "use",   "each",  "which", "she",
+    "do",    "how",   "their", "if",     "will", "up",    "other", "about", "out",   "many",
+    "then",  "them",  "these", "so",     "some", "her",   "would", "make",  "like",  "him",
+    "into",  "time",  "has",   "look",   "two",  "more",  "write", "go",    "see",   "number",
     "no",    "way",   "could", "people", "my",   "than",  "first", "water", "been",  "call",
-    "who",   "oil",   "its",   "now",   "find",  "long",  "down",  "day",   "did",   "get",
-    "come",  "made",  "may",   "part",  "over",  "new",   "sound", "take",  "only",  "little",
-    "work",  "know",  "place", "year",  "live",  "me",    "back",  "give",  "most",  "very",
-    "after", "thing", "our",   "just",  "name",  "good",  "man",   "think", "say",   "great"};
+    "who",   "oil",   "its",   "now",    "find", "long",  "down",  "day",   "did",   "get",
+    "come",  "made",  "may",   "part",   "over", "new",   "sound", "take",  "only",  "little",
+    "work",  "know",  "place", "year",   "live", "me",    "back",  "give",  "most",  "very",
+    "after", "thing", "our",   "just",   "name", "good",  "man",   "think", "say",   "great"};
 
 }  // namespace
 

@@ -79,9 +79,8 @@ Result<std::unique_ptr<Embedder>> make_embedder(const EmbedSettings& s) {
     return make_remote_embedder({address, s.model, s.api_key});
   }
   SHEAF_ASSIGN(const std::string program, find_replica_program(s.replica_program));
-  SHEAF_ASSIGN(const auto model,
-               fetch_model(s.model.empty() ? std::string(kDefaultModel) : s.model, s.revision,
-                           hub::HubOptions::from_environment()));
+  SHEAF_ASSIGN(const auto model, fetch_model(s.model.empty() ? std::string(kDefaultModel) : s.model,
+                                             s.revision, hub::HubOptions::from_environment()));
   return make_offline_embedder(program, model.folder, s.max_length);
 }
 

@@ -77,8 +77,9 @@ Error FlagSet::unknown_flag(std::string_view name) const {
   std::vector<std::string_view> names = {"help"};
   for (const Entry& entry : entries_) names.push_back(entry.flag.name);
   const std::string_view near = nearest_word(name, names);
-  return usage_error(near.empty() ? fmt::format("unknown flag --{}", name)
-                                  : fmt::format("unknown flag --{}; did you mean --{}?", name, near));
+  return usage_error(near.empty()
+                         ? fmt::format("unknown flag --{}", name)
+                         : fmt::format("unknown flag --{}; did you mean --{}?", name, near));
 }
 
 void FlagSet::offer(Entry& entry, Origin origin, std::string where, std::string text) {

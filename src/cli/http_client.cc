@@ -146,10 +146,10 @@ asio::awaitable<Result<HttpAnswer>> HttpConnection::exchange(std::string_view me
   stream_.expires_never();
 
   const auto& response = parser.get();
-  HttpAnswer answer{.status = response.result_int(),
-                    .tokens = static_cast<std::uint64_t>(
-                        number_field(response, "x-compute-tokens", 0)),
-                    .compute_us = number_field(response, "x-sheaf-compute-us", -1)};
+  HttpAnswer answer{
+      .status = response.result_int(),
+      .tokens = static_cast<std::uint64_t>(number_field(response, "x-compute-tokens", 0)),
+      .compute_us = number_field(response, "x-sheaf-compute-us", -1)};
   if (!response.keep_alive()) {
     open_ = false;
     stream_.close();

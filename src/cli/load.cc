@@ -49,8 +49,8 @@ class Run {
     const TimeUs now = monotonic_us();
     Slot slot{.request = handed_out_ % target_.prepared(), .due_us = now};
     if (plan_.rate > 0)
-      slot.due_us = begin_us_ + static_cast<TimeUs>(static_cast<double>(handed_out_) * 1e6 /
-                                                    plan_.rate);
+      slot.due_us =
+          begin_us_ + static_cast<TimeUs>(static_cast<double>(handed_out_) * 1e6 / plan_.rate);
     if (slot.due_us >= end_us_ || now >= end_us_) return std::nullopt;
     slot.counted = slot.due_us >= counted_from_us_;
     if (plan_.requests > 0 && slot.counted && counted_out_ == plan_.requests) return std::nullopt;
@@ -94,7 +94,8 @@ class Run {
     }
     // Throughput counts what was answered within the measured time, whenever it was sent; a run of
     // a number of requests is measured from the first to the last of them.
-    const bool within = plan_.requests > 0 ? slot.counted : now >= counted_from_us_ && now < end_us_;
+    const bool within =
+        plan_.requests > 0 ? slot.counted : now >= counted_from_us_ && now < end_us_;
     if (!within) return;
     ++result_.answered;
     result_.tokens += answer->tokens;
@@ -116,8 +117,8 @@ class Run {
     result_.seconds = static_cast<double>(over_us - counted_from_us_) / 1e6;
     if (plan_.rate > 0 && plan_.requests == 0) {
       const double due = static_cast<double>(end_us_ - begin_us_) * plan_.rate / 1e6;
-      result_.unsent = static_cast<std::uint64_t>(due) - std::min(handed_out_,
-                                                                  static_cast<std::uint64_t>(due));
+      result_.unsent =
+          static_cast<std::uint64_t>(due) - std::min(handed_out_, static_cast<std::uint64_t>(due));
     }
     std::sort(result_.latencies_us.begin(), result_.latencies_us.end());
     std::sort(result_.overheads_us.begin(), result_.overheads_us.end());

@@ -50,8 +50,8 @@ int list(const ModelsSettings& settings) {
   }
   Table table({{"model"}, {"revision", true}, {"size"}});
   for (const hub::CachedModel& model : models)
-    table.add_row({model.name, model.revision.substr(0, 8),
-                   human_bytes(static_cast<double>(model.bytes))});
+    table.add_row(
+        {model.name, model.revision.substr(0, 8), human_bytes(static_cast<double>(model.bytes))});
   fmt::print("{}", table.render());
   return kExitOk;
 }
@@ -99,8 +99,7 @@ int show(const std::string& source, const ModelsSettings& settings) {
 }
 
 int pull(const std::string& source, const ModelsSettings& settings) {
-  const auto found =
-      fetch_model(source, settings.revision, hub::HubOptions::from_environment());
+  const auto found = fetch_model(source, settings.revision, hub::HubOptions::from_environment());
   if (!found.ok()) return fail("models", found.error());
   if (settings.json) {
     const nlohmann::json json = {
@@ -116,13 +115,14 @@ int run_verb(const ModelsSettings& settings) {
   const std::string verb = settings.words.empty() ? "list" : settings.words[0];
   const bool needs_name = verb == "show" || verb == "pull";
   if (!needs_name && verb != "list")
-    return fail("models", {ErrorCode::invalid_argument,
-                           fmt::format("'{}' is not one of list, show, pull", verb)},
-                kExitUsage);
+    return fail(
+        "models",
+        {ErrorCode::invalid_argument, fmt::format("'{}' is not one of list, show, pull", verb)},
+        kExitUsage);
   if (settings.words.size() != (needs_name ? 2 : settings.words.empty() ? 0 : 1))
-    return fail("models", {ErrorCode::invalid_argument,
-                           needs_name ? fmt::format("{} takes one model", verb)
-                                      : "list takes no argument"},
+    return fail("models",
+                {ErrorCode::invalid_argument,
+                 needs_name ? fmt::format("{} takes one model", verb) : "list takes no argument"},
                 kExitUsage);
   if (verb == "list") return list(settings);
   return verb == "show" ? show(settings.words[1], settings) : pull(settings.words[1], settings);

@@ -33,8 +33,7 @@ Status append_vector(const nlohmann::json& entry, EmbeddedBatch& batch) {
   if (!entry.is_object() || !entry.contains("embedding") || !entry["embedding"].is_string())
     return strange_answer("holds an entry without a base64 embedding");
   const auto bytes = decode_base64(entry["embedding"].get_ref<const std::string&>());
-  if (!bytes || bytes->size() % sizeof(float) != 0)
-    return strange_answer("holds broken base64");
+  if (!bytes || bytes->size() % sizeof(float) != 0) return strange_answer("holds broken base64");
   const std::size_t dimensions = bytes->size() / sizeof(float);
   if (batch.dimensions == 0) batch.dimensions = static_cast<std::uint32_t>(dimensions);
   if (dimensions != batch.dimensions) return strange_answer("mixes vectors of different lengths");
@@ -49,8 +48,8 @@ Status read_vectors(const std::string& body, EmbeddedBatch& batch) {
   if (!json.is_object() || !json.contains("data") || !json["data"].is_array())
     return strange_answer("is not an OpenAI embedding list");
   if (json["data"].size() != batch.texts.size())
-    return strange_answer(fmt::format("holds {} vectors for {} texts", json["data"].size(),
-                                      batch.texts.size()));
+    return strange_answer(
+        fmt::format("holds {} vectors for {} texts", json["data"].size(), batch.texts.size()));
   for (const auto& entry : json["data"]) SHEAF_TRY(append_vector(entry, batch));
   return {};
 }

@@ -105,8 +105,8 @@ int serve(const ServeSettings& settings, TimeUs started_us) {
   if (!options.ok()) return fail("serve", options.error());
   const std::uint32_t cores = std::max(std::thread::hardware_concurrency(), 1u);
   const std::uint32_t threads = settings.threads == 0 ? cores : settings.threads;
-  auto service = Service::create(std::move(options).value(), server_options(settings), threads,
-                                 started_us);
+  auto service =
+      Service::create(std::move(options).value(), server_options(settings), threads, started_us);
   if (!service.ok()) return fail("serve", service.error());
   return (*service)->run() == Service::End::drained ? kExitOk : kExitFailed;
 }

@@ -48,9 +48,9 @@ void add_listen_flags(FlagSet& flags, ServeSettings& s) {
             whole_number(s.grpc_port, 0, 65535));
   flags.add({"api-key", "K", "key that clients must send", "listen.api_key", "none", true},
             text_list(s.api_keys));
-  flags.add({"cors-allow-origin", "O", "web origins allowed, or *", "listen.cors_allow_origin",
-             "none"},
-            text_list(s.cors_allow_origin));
+  flags.add(
+      {"cors-allow-origin", "O", "web origins allowed, or *", "listen.cors_allow_origin", "none"},
+      text_list(s.cors_allow_origin));
   flags.add({"auto-truncate", "B", "cut texts that are too long", "auto_truncate"},
             boolean(s.auto_truncate));
   flags.add({"allow-token-ids", "", "take token ids on the OpenAI route", "allow_token_ids"},
@@ -61,8 +61,9 @@ void add_limit_flags(FlagSet& flags, ServeSettings& s) {
   flags.add_group("Limits");
   flags.add({"request-timeout", "T", "of a request without its own", "limits.request_timeout"},
             duration(s.request_timeout_us));
-  flags.add({"queue-tokens", "N", "tokens waiting for a model", "limits.queue_tokens", "30 s worth"},
-            whole_number(s.queue_tokens, 0, 1ull << 40));
+  flags.add(
+      {"queue-tokens", "N", "tokens waiting for a model", "limits.queue_tokens", "30 s worth"},
+      whole_number(s.queue_tokens, 0, 1ull << 40));
   flags.add({"max-texts", "N", "texts a request", "limits.texts"},
             whole_number(s.max_texts, 1, 1u << 20));
   flags.add({"max-body", "BYTES", "of an HTTP request", "limits.body"},
@@ -174,12 +175,13 @@ Status ServeFlags::check_consistent() const {
     if (model.replicas)
       SHEAF_TRY(check_replicas(fmt::format("models: {}: replicas", model.source), *model.replicas));
   if (settings_.device != "auto" && settings_.device != "cpu")
-    return setting_error(fmt::format(
-        "--device {}: this build computes on the CPU only; there is auto and cpu", settings_.device));
+    return setting_error(
+        fmt::format("--device {}: this build computes on the CPU only; there is auto and cpu",
+                    settings_.device));
   if (settings_.dtype != "auto" && settings_.dtype != "float32")
-    return setting_error(fmt::format(
-        "--dtype {}: this version computes in float32 only; there is auto and float32",
-        settings_.dtype));
+    return setting_error(
+        fmt::format("--dtype {}: this version computes in float32 only; there is auto and float32",
+                    settings_.dtype));
   if (settings_.request_timeout_us == 0) return setting_error("--request-timeout: must be above 0");
   return {};
 }
@@ -189,7 +191,8 @@ std::string describe_settings(const FlagSet& flags) {
   for (const EffectiveSetting& setting : flags.effective_settings()) {
     if (!line.empty()) line += ' ';
     line += fmt::format("{}={}", setting.name, setting.value.empty() ? "-" : setting.value);
-    if (setting.origin != Origin::default_value) line += fmt::format("({})", name_of(setting.origin));
+    if (setting.origin != Origin::default_value)
+      line += fmt::format("({})", name_of(setting.origin));
   }
   return line;
 }

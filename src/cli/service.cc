@@ -47,8 +47,8 @@ Result<std::unique_ptr<Service>> Service::create(router::RouterOptions router_op
                                                  std::uint32_t threads, TimeUs started_us) {
   std::unique_ptr<Service> service(new Service(threads, started_us));
   service->options_ = server_options;
-  SHEAF_ASSIGN(service->router_, router::Router::create(service->io_, std::move(router_options),
-                                                        service->metrics_));
+  SHEAF_ASSIGN(service->router_,
+               router::Router::create(service->io_, std::move(router_options), service->metrics_));
   SHEAF_ASSIGN(service->server_,
                server::Server::start(service->io_, *service->router_, service->metrics_,
                                      std::move(server_options)));

@@ -10,8 +10,9 @@ namespace {
 
 // Columns on a terminal: bytes that do not continue a UTF-8 sequence. Enough for names and "µ".
 std::size_t width_of(const std::string& text) {
-  return static_cast<std::size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  }));
 }
 
 std::string three_digits(double value) {
@@ -32,7 +33,8 @@ std::string Table::render() const {
 
   std::vector<std::size_t> widths(columns_.size(), 0);
   for (const auto& line : lines)
-    for (std::size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], width_of(line[i]));
+    for (std::size_t i = 0; i < line.size(); ++i)
+      widths[i] = std::max(widths[i], width_of(line[i]));
 
   std::string out;
   for (const auto& line : lines) {

@@ -1,0 +1,165 @@
+#include "cli/serve_settings.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "cli/config_file.h"
+#include "cli/version.h"
+
+namespace sheaf::cli {
+namespace {
+
+const char* no_environment(const char*) { return nullptr; }
+
+Status read(ServeFlags& flags, std::vector<std::string> arguments) {
+  return flags.read(arguments, no_environment);
+}
+
+std::string message_of(std::vector<std::string> arguments) {
+  ServeFlags flags;
+  const Status status = read(flags, std::move(arguments));
+  return status.ok() ? "ok" : status.error().message;
+}
+
+std::string file_content(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream content;
+  content << file.rdbuf();
+  return content.str();
+}
+
+// A file that is gone with the test.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::string& content)
+      : path_(testing::TempDir() + "sheaf_settings_test.yaml") {
+    std::ofstream(path_) << content;
+  }
+  ~TemporaryFile() { std::remove(path_.c_str()); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+TEST(ServeSettings, ModelsByFolderNameAndBoth) {
+  ServeFlags flags;
+  ASSERT_TRUE(read(flags, {"a/b", "name=/folder", "--model", "c/d"}).ok());
+  const auto& models = flags.settings().models;
+  ASSERT_EQ(models.size(), 3u);
+  EXPECT_EQ(models[0].source, "a/b");
+  EXPECT_EQ(models[0].name, "");
+  EXPECT_EQ(models[1].name, "name");
+  EXPECT_EQ(models[1].source, "/folder");
+  EXPECT_EQ(models[2].source, "c/d");
+}
+
+TEST(ServeSettings, RefusalsSayWhatExists) {
+  EXPECT_EQ(message_of({"m", "--dtype", "int8"}),
+            "--dtype int8: this version computes in float32 only; there is auto and float32");
+  EXPECT_EQ(message_of({"m", "--device", "cuda"}),
+            "--device cuda: this build computes on the CPU only; there is auto and cpu");
+  EXPECT_EQ(message_of({"m", "--num-replicas", "0"}),
+            "--num-replicas: '0' is not a whole number from 1 to 1024, nor auto");
+  EXPECT_EQ(message_of({"m", "--load-balancing", "best"}),
+            "--load-balancing: 'best' is not one of predictive, least_loaded, round_robin, random");
+  EXPECT_NE(message_of({}).find("no model given"), std::string::npos);
+  EXPECT_NE(message_of({"a", "b", "--served-model-name", "x"}).find("2 are given"),
+            std::string::npos);
+  // Flags of later work are not swallowed.
+  EXPECT_EQ(message_of({"m", "--tensor-parallel-size", "2"}),
+            "unknown flag --tensor-parallel-size");
+}
+
+TEST(ServeSettings, FileGivesModelsAndSettings) {
+  const TemporaryFile file(
+      "models:\n"
+      "  - source: org/one\n"
+      "    name: one\n"
+      "    replicas: 3\n"
+      "    max_length: 128\n"
+      "  - org/two\n"
+      "listen: {port: 9000, api_key: secret}\n"
+      "limits:\n"
+      "  texts: 7\n");
+  ServeFlags flags;
+  const Status status = read(flags, {"--config", file.path(), "--max-texts", "8"});
+  ASSERT_TRUE(status.ok()) << status.error().message;
+  const ServeSettings& settings = flags.settings();
+  ASSERT_EQ(settings.models.size(), 2u);
+  EXPECT_EQ(settings.models[0].name, "one");
+  EXPECT_EQ(settings.models[0].replicas, "3");
+  EXPECT_EQ(settings.models[0].max_length, 128u);
+  EXPECT_EQ(settings.models[1].source, "org/two");
+  EXPECT_EQ(settings.port, 9000u);
+  EXPECT_EQ(settings.max_texts, 8u) << "the flag beats the file";
+  EXPECT_EQ(settings.api_keys, std::vector<std::string>{"secret"});
+  const std::string shown = describe_settings(flags.flags());
+  EXPECT_NE(shown.find("port=9000(file)"), std::string::npos) << shown;
+  EXPECT_EQ(shown.find("secret"), std::string::npos) << shown;
+}
+
+TEST(ServeSettings, FlagsBeatWhatTheFileSaysOfAModel) {
+  const TemporaryFile file("models: [{source: org/one, replicas: 3}]\n");
+  ServeFlags flags;
+  ASSERT_TRUE(read(flags, {"--config", file.path(), "--num-replicas", "5"}).ok());
+  EXPECT_FALSE(flags.settings().models[0].replicas.has_value());
+  EXPECT_EQ(flags.settings().num_replicas, "5");
+}
+
+TEST(ServeSettings, UnknownKeysNameLineAndNearestKey) {
+  const auto refused = [](const std::string& yaml) {
+    const TemporaryFile file(yaml);
+    std::string message = message_of({"m", "--config", file.path()});
+    return message.substr(std::min(message.size(), file.path().size()));
+  };
+  EXPECT_EQ(refused("limits:\n  text: 7\n"),
+            ":2: unknown key 'limits.text'; did you mean 'limits.texts'?");
+  EXPECT_EQ(refused("listne: {port: 1}\n"), ":1: unknown key 'listne'; did you mean 'listen'?");
+  EXPECT_EQ(refused("models:\n- {sorce: x}\n"), ":2: unknown key 'sorce'; did you mean 'source'?");
+  EXPECT_EQ(refused("models:\n- {name: x}\n"), ":2: a model has no 'source'");
+  EXPECT_EQ(refused("limits: 3\n"), ":1: 'limits' is not a map");
+  EXPECT_EQ(refused("listen: {port: [1]}\n"), ":1: 'listen.port' is not a single value");
+  EXPECT_EQ(refused("- a\n"), ":1: the file is not a map of keys to values");
+  EXPECT_EQ(refused("listen:\n  port: x\n"),
+            ":2: listen.port: 'x' is not a whole number from 0 to 65535");
+  EXPECT_NE(refused("a: [\n").find(":2: "), std::string::npos);
+  EXPECT_NE(message_of({"m", "--config", "/nowhere.yaml"}).find("/nowhere.yaml"),
+            std::string::npos);
+}
+
+TEST(ServeSettings, EmptyFileIsNoError) {
+  const TemporaryFile file("# nothing\n");
+  EXPECT_EQ(message_of({"m", "--config", file.path()}), "ok");
+}
+
+// The sample is the manual: it is valid and says every key.
+TEST(ServeSettings, SampleFileNamesEveryKey) {
+  const std::string path = std::string(SHEAF_SOURCE_DIR) + "/deploy/sheaf.yaml";
+  EXPECT_EQ(message_of({"--config", path}), "ok");
+  const std::string sample = file_content(path);
+  ASSERT_FALSE(sample.empty());
+  ServeFlags flags;
+  for (const std::string& key : flags.flags().config_keys()) {
+    const std::string last = key.substr(key.rfind('.') + 1) + ":";
+    EXPECT_NE(sample.find(last), std::string::npos) << key;
+  }
+}
+
+TEST(ServeSettings, HelpFitsAScreen) {
+  ServeFlags flags;
+  std::istringstream help(flags.flags().help());
+  int lines = 0;
+  for (std::string line; std::getline(help, line); ++lines) EXPECT_LE(line.size(), 80u) << line;
+  EXPECT_LE(lines, 40);
+}
+
+TEST(Version, IsTheBuilds) {
+  const std::string cmake = file_content(std::string(SHEAF_SOURCE_DIR) + "/CMakeLists.txt");
+  EXPECT_NE(cmake.find("project(sheaf VERSION " + std::string(kVersion) + " "), std::string::npos);
+}
+
+}  // namespace
+}  // namespace sheaf::cli

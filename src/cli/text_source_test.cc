@@ -1,0 +1,31 @@
+#include "cli/text_source.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <fstream>
+
+namespace sheaf::cli {
+namespace {
+
+TEST(TextSource, LinesOfFilesInOrder) {
+  const std::string one = testing::TempDir() + "sheaf_text_source_1";
+  const std::string two = testing::TempDir() + "sheaf_text_source_2";
+  std::ofstream(one) << "a\r\n\nb";
+  std::ofstream(two) << "c\n";
+  TextSource source = TextSource::open({one, two}).value();
+  EXPECT_EQ(source.total_bytes(), 7u);
+  EXPECT_EQ(source.next(3).value(), (std::vector<std::string>{"a", "", "b"}));
+  EXPECT_EQ(source.next(3).value(), std::vector<std::string>{"c"});
+  EXPECT_TRUE(source.next(3).value().empty());
+  EXPECT_EQ(source.read_bytes(), 7u);
+  std::remove(one.c_str());
+  std::remove(two.c_str());
+}
+
+TEST(TextSource, NamesTheFileThatIsMissing) {
+  EXPECT_NE(TextSource::open({"/nowhere"}).error().message.find("/nowhere"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace sheaf::cli

@@ -1,0 +1,65 @@
+#include "cli/vector_writer.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+namespace sheaf::cli {
+namespace {
+
+std::string content_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream content;
+  content << file.rdbuf();
+  return content.str();
+}
+
+class VectorWriterTest : public testing::Test {
+ protected:
+  void TearDown() override { std::remove(path_.c_str()); }
+  const std::string path_ = testing::TempDir() + "sheaf_vector_writer_test";
+  const std::vector<std::string> texts_ = {"a \"b\"", ""};
+  const std::vector<float> vectors_ = {0.1f, -1, 0.25f, 1e-9f};
+};
+
+TEST_F(VectorWriterTest, JsonLinesInFewestDigits) {
+  auto writer = make_json_lines_writer(path_).value();
+  ASSERT_TRUE(writer->write(texts_, vectors_, 2).ok());
+  ASSERT_TRUE(writer->finish().ok());
+  EXPECT_EQ(content_of(path_),
+            "{\"text\": \"a \\\"b\\\"\", \"embedding\": [0.1, -1]}\n"
+            "{\"text\": \"\", \"embedding\": [0.25, 1e-09]}\n");
+}
+
+TEST_F(VectorWriterTest, NpyCountsItsRowsAtTheEnd) {
+  auto writer = make_npy_writer(path_).value();
+  ASSERT_TRUE(writer->write(texts_, vectors_, 2).ok());
+  ASSERT_TRUE(writer->write(std::span(texts_).first(1), std::span(vectors_).first(2), 2).ok());
+  ASSERT_TRUE(writer->finish().ok());
+  const std::string content = content_of(path_);
+  ASSERT_EQ(content.size(), 128 + 6 * sizeof(float));
+  EXPECT_EQ(content.substr(0, 128), npy_header(3, 2));
+  float last = 0;
+  std::memcpy(&last, content.data() + content.size() - sizeof last, sizeof last);
+  EXPECT_EQ(last, -1);
+}
+
+TEST(NpyHeader, HasOneSizeWhateverItSays) {
+  for (std::uint64_t rows : {0ull, 1ull, 12'345'678'901'234ull}) {
+    const std::string header = npy_header(rows, 384);
+    EXPECT_EQ(header.size(), 128u);
+    EXPECT_EQ(header.back(), '\n');
+    EXPECT_EQ(header[8], 118);
+  }
+}
+
+TEST(VectorWriter, SaysWhichFileCannotBeWritten) {
+  EXPECT_NE(make_npy_writer("/nowhere/x.npy").error().message.find("/nowhere/x.npy"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace sheaf::cli
