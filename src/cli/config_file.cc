@@ -47,6 +47,15 @@ class Reader {
                               : fmt::format("unknown key '{}'; did you mean '{}'?", key, near));
   }
 
+  // What an unknown key may have been meant to be: keys and the names of sections.
+  std::vector<std::string_view> nameable_keys() const {
+    std::vector<std::string_view> names(known_keys_.begin(), known_keys_.end());
+    for (std::string_view key : known_keys_)
+      if (const std::size_t dot = key.find('.'); dot != key.npos)
+        names.push_back(key.substr(0, dot));
+    return names;
+  }
+
   bool is_section(const std::string& key) const {
     for (const std::string& known : known_keys_)
       if (known.starts_with(key + ".")) return true;
@@ -68,10 +77,8 @@ class Reader {
       if (!value.IsMap()) return error_at(value, fmt::format("'{}' is not a map", key));
       return read_map(value, key + ".");
     }
-    if (std::find(known_keys_.begin(), known_keys_.end(), key) == known_keys_.end()) {
-      const std::vector<std::string_view> known(known_keys_.begin(), known_keys_.end());
-      return unknown_key(key_node, key, known);
-    }
+    if (std::find(known_keys_.begin(), known_keys_.end(), key) == known_keys_.end())
+      return unknown_key(key_node, key, nameable_keys());
     if (value.IsNull()) return {};  // "key:" with nothing behind it: as if absent
     if (!value.IsScalar()) return error_at(value, fmt::format("'{}' is not a single value", key));
     flags_.take_file_value(key, value.as<std::string>(), where(value));

@@ -75,7 +75,7 @@ class GrpcLane final : public LoadLane {
       co_return Error{ErrorCode::io,
                       fmt::format("gRPC {}: {}", int(status.error_code()), status.error_message())};
     if (!response.error().empty()) co_return Error{ErrorCode::io, response.error()};
-    co_return LoadAnswer{static_cast<std::uint64_t>(number_of(context, "x-compute-tokens", 0)),
+    co_return LoadAnswer{static_cast<std::uint64_t>(number_of(context, "x-sheaf-tokens", 0)),
                          number_of(context, "x-sheaf-compute-us", -1)};
   }
 

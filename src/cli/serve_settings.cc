@@ -13,8 +13,7 @@ constexpr std::string_view kUsage = "sheaf serve MODEL... [flags]";
 constexpr std::string_view kSummary =
     "Serves models over HTTP and gRPC. MODEL is a folder, a hub name, or name=folder.";
 constexpr std::string_view kEpilogue =
-    "Every flag is also a variable: --max-length is SHEAF_MAX_LENGTH. A flag beats the\n"
-    "variable, the variable the file, the file the default [in brackets].\n"
+    "--max-length is SHEAF_MAX_LENGTH; a flag beats the variable, that the file.\n"
     "example: sheaf serve sentence-transformers/all-MiniLM-L6-v2 --num-replicas 2\n";
 
 constexpr std::uint32_t kReplicasMax = 1024;
@@ -40,7 +39,7 @@ void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>&
 }
 
 void add_listen_flags(FlagSet& flags, ServeSettings& s) {
-  flags.add_group("Listening and requests");
+  flags.add_group("Listening, requests, limits");
   flags.add({"host", "H", "address to listen on", "listen.host"}, text(s.host));
   flags.add({"port", "N", "HTTP; 0: the system chooses", "listen.port"},
             whole_number(s.port, 0, 65535));
@@ -58,7 +57,6 @@ void add_listen_flags(FlagSet& flags, ServeSettings& s) {
 }
 
 void add_limit_flags(FlagSet& flags, ServeSettings& s) {
-  flags.add_group("Limits");
   flags.add({"request-timeout", "T", "of a request without its own", "limits.request_timeout"},
             duration(s.request_timeout_us));
   flags.add(
