@@ -1,0 +1,268 @@
+"""The commands as a person meets them: what they print, how wide, and their exit codes."""
+
+import json
+import os
+import pty
+import select
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from sheaf_server import MODEL_FOLDER, SHEAF
+
+
+def sheaf(*arguments, stdin="", environment=None, timeout=120):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("SHEAF_")}
+    return subprocess.run([str(SHEAF), *map(str, arguments)], input=stdin, text=True, timeout=timeout,
+                          capture_output=True, env=clean | (environment or {}))
+
+
+def fits_a_screen(text, lines_max=40):
+    lines = text.splitlines()
+    assert len(lines) <= lines_max
+    assert max(map(len, lines)) <= 80, max(lines, key=len)
+
+
+@pytest.mark.parametrize("command", ["", "serve", "embed", "bench", "models"])
+def test_help(command):
+    result = sheaf(*command.split(), "--help")
+    assert result.returncode == 0 and result.stderr == ""
+    fits_a_screen(result.stdout)
+    assert "usage: sheaf" in result.stdout and "example:" in result.stdout
+    assert command == "" or "[" in result.stdout, "defaults in brackets"
+
+
+def test_version():
+    result = sheaf("--version")
+    assert result.returncode == 0 and result.stdout.startswith("sheaf 0.")
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["serv"], "did you mean serve?"),
+    (["serve", "x", "--prot", "1"], "did you mean --port?"),
+    (["serve"], "no model given"),
+    (["serve", "x", "--port", "http"], "--port: 'http' is not a whole number from 0 to 65535"),
+    (["serve", "x", "--dtype", "int8"], "there is auto and float32"),
+    (["serve", "x", "--device", "cuda"], "there is auto and cpu"),
+    (["bench", "--batch-size", "1"], "did you mean --batch-sizes?"),
+    (["bench", "--server", "host:port"], "host:port"),
+    (["embed", "--format", "csv"], "not one of"),
+    (["embed", "--format", "npy"], "needs --output"),
+    (["models", "drop"], "list, show, pull"),
+    (["models", "show"], "one model")])
+def test_wrong_usage_is_2_and_says_what_is_right(arguments, said):
+    result = sheaf(*arguments)
+    assert result.returncode == 2, result
+    assert said in result.stderr and result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_without_arguments_the_help_goes_to_standard_error():
+    result = sheaf()
+    assert result.returncode == 2 and "usage: sheaf" in result.stderr and result.stdout == ""
+
+
+def test_check_starts_nothing(tmp_path):
+    good = sheaf("serve", f"mini={MODEL_FOLDER}", "--check")
+    assert good.returncode == 0, good.stderr
+    assert "model mini: " in good.stdout and "384 dimensions" in good.stdout
+    assert "settings are valid" in good.stdout
+    config = tmp_path / "sheaf.yaml"
+    config.write_text("limits:\n  text: 5\n")
+    bad = sheaf("serve", MODEL_FOLDER, "--config", config, "--check")
+    assert bad.returncode == 2
+    assert f"{config}:2: unknown key 'limits.text'; did you mean 'limits.texts'?" in bad.stderr
+    wrong = sheaf("serve", tmp_path, "--check")
+    assert wrong.returncode == 1 and "config.json" in wrong.stderr
+
+
+def test_a_folder_without_a_model_is_refused_naming_the_file(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    result = sheaf("serve", tmp_path, "--port", "0", "--grpc-port", "0")
+    assert result.returncode == 1
+    assert "config.json" in result.stderr or "model.safetensors" in result.stderr
+
+
+def test_a_taken_port_is_named(server):
+    result = sheaf("serve", MODEL_FOLDER, "--port", server.port, "--grpc-port", "0")
+    assert result.returncode == 1 and str(server.port) in result.stderr
+    assert result.stdout == ""
+
+
+TEXTS = ["hello world", "", "Größe 東京 🚀", "word " * 400, "last"]
+
+
+@pytest.fixture(scope="module")
+def expected(server):
+    answer = server.embed([t.strip() for t in TEXTS]).json()
+    return np.array([d["embedding"] for d in answer["data"]], np.float32)
+
+
+def test_embed_standard_input_to_json_lines(expected):
+    result = sheaf("embed", "--model", MODEL_FOLDER, stdin="\n".join(TEXTS) + "\n")
+    assert result.returncode == 0, result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [r["text"] for r in rows] == TEXTS
+    np.testing.assert_allclose([r["embedding"] for r in rows], expected, atol=1e-5)
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("where", ["here", "server"])
+def test_embed_files_to_npy(where, server, expected, tmp_path):
+    one, two, out = tmp_path / "one.txt", tmp_path / "two.txt", tmp_path / "out.npy"
+    one.write_text("\n".join(TEXTS[:3]) + "\n")
+    two.write_text("\n".join(TEXTS[3:]))
+    place = ["--model", MODEL_FOLDER] if where == "here" else ["--server", server.http]
+    result = sheaf("embed", one, two, "--output", out, "--batch-size", "2", *place)
+    assert result.returncode == 0, result.stderr
+    got = np.load(out)
+    assert got.dtype == np.float32 and got.shape == (5, 384)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_embed_many_lines_keeps_their_order(server, tmp_path):
+    texts = [f"line {i} " + "word " * (i % 60) for i in range(1000)]
+    here = sheaf("embed", "--model", MODEL_FOLDER, stdin="\n".join(texts))
+    there = sheaf("embed", "--server", server.http, stdin="\n".join(texts))
+    assert here.returncode == there.returncode == 0, here.stderr + there.stderr
+    rows = [json.loads(line) for line in here.stdout.splitlines()]
+    assert [r["text"] for r in rows] == texts
+    np.testing.assert_allclose([r["embedding"] for r in rows],
+                               [json.loads(line)["embedding"] for line in there.stdout.splitlines()],
+                               atol=2e-5)
+
+
+def test_embed_failures(server, tmp_path):
+    assert "no-such-file" in sheaf("embed", tmp_path / "no-such-file").stderr
+    unknown = sheaf("embed", "--server", server.http, "--model", "org/unknown", stdin="a\n")
+    assert unknown.returncode == 1 and "org/unknown" in unknown.stderr
+    nobody = sheaf("embed", "--server", "127.0.0.1:1", stdin="a\n")
+    assert nobody.returncode == 1 and "127.0.0.1:1" in nobody.stderr
+    wrong = sheaf("embed", "--model", tmp_path, stdin="a\n")
+    assert wrong.returncode == 1 and wrong.stdout == ""
+
+
+def cache_with_model(root):
+    """A Hugging Face cache that holds the model as org/mini."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = root / "hub/models--org--mini"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs/main").write_text(commit)
+    (repository / "snapshots").mkdir()
+    (repository / "snapshots" / commit).symlink_to(MODEL_FOLDER, target_is_directory=True)
+    return commit
+
+
+def test_models(tmp_path):
+    commit = cache_with_model(tmp_path)
+    environment = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    table = sheaf("models", environment=environment)
+    assert table.returncode == 0, table.stderr
+    lines = table.stdout.splitlines()
+    assert lines[0].split() == ["model", "revision", "size"]
+    assert lines[1].split()[:2] == ["org/mini", commit[:8]]
+    fits_a_screen(table.stdout)
+    listed = json.loads(sheaf("models", "list", "--json", environment=environment).stdout)
+    assert listed[0]["name"] == "org/mini" and listed[0]["revision"] == commit
+    shown = sheaf("models", "show", "org/mini", "--json", environment=environment)
+    facts = json.loads(shown.stdout)
+    assert facts["dimensions"] == 384 and facts["max_length_tokens"] == 256
+    assert facts["pooling"] == "mean, normalized"
+    plain = sheaf("models", "show", "org/mini", environment=environment)
+    assert "dimensions         384" in plain.stdout
+    pulled = sheaf("models", "pull", "org/mini", "--json", environment=environment)
+    assert json.loads(pulled.stdout)["revision"] == commit
+    missing = sheaf("models", "show", "org/none", environment=environment)
+    assert missing.returncode == 1 and "org/none" in missing.stderr
+
+
+def test_models_of_an_empty_cache(tmp_path):
+    result = sheaf("models", environment={"HF_HOME": str(tmp_path)})
+    assert result.returncode == 0 and str(tmp_path) in result.stdout
+
+
+def bench(server, *flags, grpc=False):
+    address = ["--server", server.grpc, "--grpc"] if grpc else ["--server", server.http]
+    return sheaf("bench", *address, "--duration", "500ms", "--warmup", "100ms", *flags)
+
+
+@pytest.mark.parametrize("grpc", [False, True])
+def test_bench_json(server, grpc):
+    result = bench(server, "--batch-sizes", "1,4", "--concurrency", "4", "--prompt-length", "20",
+                   "--json", grpc=grpc)
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["protocol"] == ("grpc" if grpc else "http")
+    assert [s["batch_size"] for s in report["steps"]] == [1, 4]
+    for step in report["steps"]:
+        assert step["errors"] == 0 and step["requests"] > 0
+        assert step["texts"] == step["requests"] * step["batch_size"]
+        assert step["tokens_per_text"] == pytest.approx(20, abs=2)
+        assert step["tokens_per_s"] == pytest.approx(step["tokens"] / step["seconds"], rel=0.01)
+        latency = step["latency_ms"]
+        assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["p99.9"]
+        assert 0 < step["overhead_us_p50"] <= latency["p99"] * 1000
+
+
+def test_bench_counts_what_the_server_counts(server):
+    before = sum(r["tokens"] for r in server.fleet()["replicas"])
+    result = sheaf("bench", "--server", server.http, "--requests", "50", "--batch-sizes", "3",
+                   "--warmup", "0", "--concurrency", "1", "--prompt-length", "12", "--json")
+    step = json.loads(result.stdout)["steps"][0]
+    after = sum(r["tokens"] for r in server.fleet()["replicas"])
+    assert step["requests"] == 50 and "about" in result.stderr
+    assert after - before >= step["tokens"] > 50 * 3 * 8
+
+
+def test_bench_table(server):
+    result = bench(server, "--batch-sizes", "1,16", "--concurrency", "2")
+    assert result.returncode == 0, result.stderr
+    fits_a_screen(result.stdout)
+    lines = result.stdout.splitlines()
+    assert lines[1].split() == ["batch", "texts/s", "tokens/s", "p50", "p90", "p99", "p99.9",
+                                "overhead", "errors"]
+    assert lines[2].split()[0] == "1" and lines[3].split()[0] == "16"
+
+
+def test_bench_open_loop_and_texts_of_a_file(server, tmp_path):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("one\ntwo words\n")
+    result = bench(server, "--rate", "50", "--texts", texts, "--batch-sizes", "2", "--json")
+    step = json.loads(result.stdout)["steps"][0]
+    assert step["errors"] == 0 and 20 <= step["requests"] <= 26
+    assert step["tokens_per_text"] == pytest.approx(3.5)
+
+
+def test_bench_failures(server):
+    nobody = sheaf("bench", "--server", "127.0.0.1:1")
+    assert nobody.returncode == 1 and "127.0.0.1:1" in nobody.stderr and nobody.stdout == ""
+    unknown = bench(server, "--model", "org/unknown")
+    assert unknown.returncode == 1 and "org/unknown" in unknown.stderr
+
+
+def test_progress_bar_on_a_terminal_only(server):
+    """On a terminal the bar is drawn and removed; the captured runs above saw none."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [str(SHEAF), "bench", "--server", server.http, "--duration", "600ms", "--warmup", "0",
+         "--batch-sizes", "1", "--concurrency", "2"],
+        stdout=subprocess.DEVNULL, stderr=slave)
+    os.close(slave)
+    seen = b""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if select.select([master], [], [], 0.1)[0]:
+            try:
+                chunk = os.read(master, 4096)
+            except OSError:  # the terminal's other end is closed
+                break
+            seen += chunk
+        elif process.poll() is not None:
+            break
+    process.wait(timeout=10)
+    os.close(master)
+    text = seen.decode()
+    assert "batch 1 [" in text and "%" in text and text.endswith("\r\x1b[K")
+    assert max(len(line) for line in text.replace("\x1b[K", "").split("\r")) <= 79

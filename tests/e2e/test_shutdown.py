@@ -1,0 +1,94 @@
+"""SIGTERM drains, a second one stops at once, and children never outlive the router."""
+
+import threading
+import time
+
+import pytest
+import requests
+
+from sheaf_server import Load, Server, running, wait_until
+
+
+def wait_gone(pids, timeout_s=5):
+    wait_until(lambda: not any(running(pid) for pid in pids), timeout_s, f"replicas {pids} gone")
+
+
+def test_an_idle_server_ends_at_once_with_0():
+    server = Server(replicas=2)
+    pids = server.replica_pids()
+    begin = time.monotonic()
+    server.terminate()
+    assert server.wait_exit() == 0
+    assert time.monotonic() - begin < 3
+    wait_gone(pids)
+
+
+def test_sigterm_under_load_fails_no_accepted_request(faulty_replica):
+    """Requests under way when the signal comes are answered; later ones find no listener."""
+    server = Server("--replica-program", faulty_replica, replicas=2,
+                    environment={"SHEAF_FAULT_SLOW_US": "500000"})
+    pids = server.replica_pids()
+    results = []
+    def ask(number):
+        try:
+            results.append(server.embed([f"request {number} text {i}" for i in range(8)]).status_code)
+        except requests.RequestException as error:
+            results.append(repr(error))
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(40)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: server.fleet()["open_requests"] + len(results) == 40, 20,
+               "all requests accepted")
+    assert len(results) < 40, "some are still under way"
+    server.terminate()
+    for thread in threads:
+        thread.join()
+    assert server.wait_exit() == 0
+    assert results == [200] * 40
+    with pytest.raises(requests.ConnectionError):
+        server.embed("too late")
+    wait_gone(pids)
+
+
+def test_kept_alive_clients_are_told_to_leave():
+    server = Server(replicas=1)
+    with Load(server, clients=4) as load:
+        load.wait_answered(20)
+        server.terminate()
+        assert server.wait_exit() == 0
+        load.stop()
+    # Whoever asked again after the goodbye found a closed door; nobody got an error answer.
+    assert all("Connection" in failure for failure in load.failures), load.failures[:5]
+
+
+def test_a_second_signal_stops_at_once(faulty_replica):
+    server = Server("--replica-program", faulty_replica, replicas=2,
+                    environment={"SHEAF_FAULT_SLOW_US": "5000000"})
+    pids = server.replica_pids()
+    asking = threading.Thread(target=lambda: _ask_and_forget(server))
+    asking.start()
+    wait_until(lambda: server.fleet()["open_requests"] == 1, what="a request under way")
+    server.terminate()
+    time.sleep(0.3)
+    assert server.process.poll() is None, "it waits for the request"
+    begin = time.monotonic()
+    server.terminate()
+    assert server.wait_exit(5) == 1
+    assert time.monotonic() - begin < 2
+    asking.join()
+    wait_gone(pids)
+
+
+def _ask_and_forget(server):
+    try:
+        server.embed("slow")
+    except requests.RequestException:
+        pass
+
+
+def test_replicas_follow_a_router_that_is_killed():
+    server = Server(replicas=3)
+    pids = server.replica_pids()
+    assert len(pids) == 3
+    server.kill()
+    wait_gone(pids)
