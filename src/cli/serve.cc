@@ -83,7 +83,7 @@ Status check_model(const ModelSetting& model, const ServeSettings& settings) {
     return Error{ErrorCode::invalid_argument,
                  fmt::format("max_length {} is above the {} positions of {}", config.max_length,
                              spec.positions, config.name)};
-  fmt::print("model {}: {} replicas, {} dimensions, {} tokens a text, from {}\n", config.name,
+  fmt::print("model {}: replicas {}, dimensions {}, tokens a text {}, from {}\n", config.name,
              config.replicas, spec.dimensions,
              config.max_length == 0 ? spec.max_length : config.max_length, config.folder);
   return {};

@@ -33,8 +33,7 @@ void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>&
             whole_number(s.max_length, 0, 1u << 20));
   flags.add({"max-batch-tokens", "N", "tokens a batch", "max_batch_tokens", "measured"},
             whole_number(s.max_batch_tokens, 0, 1u << 22));
-  flags.add({"load-balancing", "P", "predictive, least_loaded, round_robin, random",
-             "load_balancing", " "},
+  flags.add({"load-balancing", "P", "or least_loaded, round_robin, random", "load_balancing"},
             choice(s.load_balancing, {"predictive", "least_loaded", "round_robin", "random"}));
 }
 

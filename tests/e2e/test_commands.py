@@ -67,7 +67,7 @@ def test_without_arguments_the_help_goes_to_standard_error():
 def test_check_starts_nothing(tmp_path):
     good = sheaf("serve", f"mini={MODEL_FOLDER}", "--check")
     assert good.returncode == 0, good.stderr
-    assert "model mini: " in good.stdout and "384 dimensions" in good.stdout
+    assert "model mini: " in good.stdout and "dimensions 384" in good.stdout
     assert "settings are valid" in good.stdout
     config = tmp_path / "sheaf.yaml"
     config.write_text("limits:\n  text: 5\n")
