@@ -407,10 +407,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   void perform(const core::CancelBatch& a) { fleet_->cancel(a.replica, a.incarnation, a.batch); }
   void perform(const core::StartReplica& a) { fleet_->start(a.replica, a.incarnation); }
   void perform(const core::StopReplica& a) { fleet_->stop(a.replica, a.incarnation); }
-  void perform(const core::KillReplica& a) {
-    log(LogLevel::warn, "replica {}: killing it: {}", fleet_->replica_name(a.replica), a.reason);
-    fleet_->kill(a.replica, a.incarnation);
-  }
+  void perform(const core::KillReplica& a) { fleet_->kill(a.replica, a.incarnation); }
   void perform(const core::Notice& a) {
     const LogLevel level = a.level == core::Notice::Level::info   ? LogLevel::info
                            : a.level == core::Notice::Level::warn ? LogLevel::warn
