@@ -75,6 +75,11 @@ Status HfCache::write_ref(const std::string& revision, const std::string& commit
   return write_file(folder_ + "/refs/" + revision, commit);
 }
 
+bool HfCache::has_blob(const std::string& etag) const {
+  std::error_code error;
+  return fs::is_regular_file(blob(etag), error);
+}
+
 bool HfCache::has(const std::string& commit, const std::string& path) const {
   std::error_code error;
   return fs::is_regular_file(snapshot(commit) + "/" + path, error);  // follows the link

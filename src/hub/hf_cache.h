@@ -28,6 +28,7 @@ class HfCache {
   std::optional<std::string> read_ref(const std::string& revision) const;
   Status write_ref(const std::string& revision, const std::string& commit) const;
 
+  bool has_blob(const std::string& etag) const;
   // The snapshot has the file, and its bytes are there.
   bool has(const std::string& commit, const std::string& path) const;
   bool is_known_missing(const std::string& commit, const std::string& path) const;

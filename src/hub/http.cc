@@ -141,7 +141,8 @@ Result<HttpResponse> HttpClient::send(const HttpRequest& request, const BodySink
   const CURLcode code = curl_easy_perform(curl);
   SHEAF_TRY(std::move(transfer.sink_status));
   if (code == CURLE_OK) return std::move(transfer.response);
-  const std::string why = *reason ? reason : curl_easy_strerror(code);
+  const std::string why = fmt::format("{}: {}", request.url.substr(0, request.url.find('?')),
+                                      *reason ? reason : curl_easy_strerror(code));
   switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
@@ -150,10 +151,9 @@ Result<HttpResponse> HttpClient::send(const HttpRequest& request, const BodySink
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
-      return Error{ErrorCode::unavailable, fmt::format("{}: {}", origin_of(request.url), why)};
+      return Error{ErrorCode::unavailable, why};
     case CURLE_OPERATION_TIMEDOUT:
-      if (transfer.response.status == 0)
-        return Error{ErrorCode::unavailable, fmt::format("{}: {}", origin_of(request.url), why)};
+      if (transfer.response.status == 0) return Error{ErrorCode::unavailable, why};
       break;
     default:
       break;

@@ -32,6 +32,15 @@ bool looks_like_path(std::string_view source) {
          std::count(source.begin(), source.end(), '/') > 1;
 }
 
+// What a folder holds; nothing if it cannot be read.
+std::vector<fs::path> entries_of(const fs::path& folder) {
+  std::vector<fs::path> entries;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
+    entries.push_back(it->path());
+  return entries;
+}
+
 std::uint64_t bytes_below(const fs::path& folder) {
   std::uint64_t total = 0;
   std::error_code error;
@@ -90,14 +99,12 @@ Result<ResolvedModel> resolve_model(const std::string& source, const std::string
 
 std::vector<CachedModel> list_cached_models(const HubOptions& options) {
   std::vector<CachedModel> models;
-  std::error_code error;
-  for (const auto& repo : fs::directory_iterator(options.cache_folder, error)) {
-    const std::string name = repo_of(repo.path().filename().string());
+  for (const fs::path& repo : entries_of(options.cache_folder)) {
+    const std::string name = repo_of(repo.filename().string());
     if (name.empty()) continue;
-    std::error_code ignored;
-    for (const auto& snapshot : fs::directory_iterator(repo.path() / "snapshots", ignored))
-      models.push_back({name, snapshot.path().filename().string(), snapshot.path().string(),
-                        bytes_below(snapshot.path())});
+    for (const fs::path& snapshot : entries_of(repo / "snapshots"))
+      models.push_back(
+          {name, snapshot.filename().string(), snapshot.string(), bytes_below(snapshot)});
   }
   std::sort(models.begin(), models.end(), [](const CachedModel& a, const CachedModel& b) {
     return std::tie(a.name, a.revision) < std::tie(b.name, b.revision);

@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <charconv>
-#include <filesystem>
 #include <optional>
 
 #include "base/log.h"
@@ -62,7 +61,7 @@ class HuggingFaceModel {
         progress_(progress),
         cache_(options.cache_folder, repo),
         client_({options.token, options.endpoint}) {
-    retry_.first_wait_ms = options.retry_wait_ms;
+    retry_.first_wait_ms = ask_retry_.first_wait_ms = options.retry_wait_ms;
   }
 
   Result<ResolvedModel> resolve(const std::vector<WantedFile>& files) {
@@ -72,6 +71,8 @@ class HuggingFaceModel {
     if (is_commit(revision_) && missing_file(revision_, files).empty()) return resolved(revision_);
     if (options_.offline)
       return from_cache(files, "downloads are off (HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set)");
+    // With a whole snapshot at hand a hub in trouble is not worth waiting for.
+    if (from_cache(files, "").ok()) ask_retry_.attempts = 1;
     auto commit = fetch(files);
     if (commit.ok()) return resolved(*commit);
     const Error& error = commit.error();
@@ -167,7 +168,7 @@ class HuggingFaceModel {
       return Error{ErrorCode::corrupt, fmt::format("{} of {}: the hub sends an unusable ETag '{}'",
                                                    file.path, repo_, facts.etag)};
     SHEAF_ASSIGN(const FileLock lock, FileLock::acquire(cache_.lock_file(facts.etag), file.path));
-    if (!std::filesystem::exists(cache_.blob(facts.etag)) && !cache_.has(commit, file.path))
+    if (!cache_.has_blob(facts.etag) && !cache_.has(commit, file.path))
       SHEAF_TRY(download(file.path, facts, lock.held()));
     if (cache_.has(commit, file.path)) return {};
     return cache_.link(commit, file.path, facts.etag);
@@ -200,7 +201,7 @@ class HuggingFaceModel {
     request.url = file_url(revision, path);
     request.whole_timeout_s = request.stall_timeout_s = options_.metadata_timeout_s;
     for (int renames = 0; renames <= kMaxRenames; ++renames) {
-      SHEAF_ASSIGN(const HttpResponse response, send_with_retries(client_, request, retry_));
+      SHEAF_ASSIGN(const HttpResponse response, send_with_retries(client_, request, ask_retry_));
       const std::string location(response.header("location"));
       const bool redirect = response.status >= 300 && response.status < 400 && !location.empty();
       if (redirect && is_relative_location(location)) {
@@ -279,6 +280,7 @@ class HuggingFaceModel {
   HfCache cache_;
   HttpClient client_;
   RetryPolicy retry_;
+  RetryPolicy ask_retry_;
 };
 
 }  // namespace

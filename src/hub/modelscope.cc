@@ -3,14 +3,13 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/log.h"
 #include "hub/download.h"
 #include "hub/file_lock.h"
 #include "hub/http.h"
+#include "hub/modelscope_listing.h"
 #include "hub/names.h"
 #include "hub/retry.h"
 #include "hub/sources.h"
@@ -18,12 +17,6 @@
 namespace sheaf::hub {
 namespace fs = std::filesystem;
 namespace {
-
-struct ListedFile {
-  std::uint64_t bytes = 0;
-  std::string sha256;
-};
-using Listing = std::map<std::string, ListedFile>;
 
 // A dot in a name would make Python packages of folders, so ModelScope's cache spells it "___".
 std::string folder_spelling(std::string name) {
@@ -43,30 +36,6 @@ std::vector<std::string> candidate_folders(const std::string& cache, const RepoN
           cache + "/" + safe,
           cache + "/hub/" + safe,
           cache + "/" + repo.full()};
-}
-
-// Entries with an unsafe path or without a name are no files of ours.
-Result<Listing> parse_listing(const std::string& body, const std::string& repo) {
-  const auto json = nlohmann::json::parse(body, nullptr, false);
-  const auto files = nlohmann::json::json_pointer("/Data/Files");
-  if (json.is_discarded() || !json.contains(files) || !json[files].is_array())
-    return Error{ErrorCode::corrupt,
-                 fmt::format("ModelScope's list of the files of {} has no Data.Files", repo)};
-  Listing listing;
-  for (const auto& entry : json[files]) {
-    if (!entry.is_object() || entry.value("Type", "blob") == "tree") continue;
-    const auto path = entry.find("Path");
-    if (path == entry.end() || !path->is_string() ||
-        !is_safe_path(path->get_ref<const std::string&>()))
-      continue;
-    ListedFile file;
-    if (const auto size = entry.find("Size"); size != entry.end() && size->is_number_unsigned())
-      file.bytes = *size;
-    if (const auto sha = entry.find("Sha256"); sha != entry.end() && sha->is_string())
-      file.sha256 = *sha;
-    listing[*path] = file;
-  }
-  return listing;
 }
 
 class ModelScopeModel {
@@ -131,12 +100,12 @@ class ModelScopeModel {
                        repo_, route, route.ends_with('?') ? "" : "&", quote(revision_));
   }
 
-  Result<Listing> list() {
+  Result<ModelScopeListing> list() {
     HttpRequest request;
     request.url = api("/files?Recursive=true");
     request.whole_timeout_s = request.stall_timeout_s = options_.metadata_timeout_s;
     SHEAF_ASSIGN(const HttpResponse response, send_with_retries(client_, request, retry_));
-    if (response.succeeded()) return parse_listing(response.body, repo_);
+    if (response.succeeded()) return parse_modelscope_listing(response.body, repo_);
     if (response.status == 401 || response.status == 403 || response.status == 404)
       return Error{ErrorCode::not_found,
                    fmt::format("{} has no model {} (revision {}), or it is private: check the "
@@ -147,7 +116,8 @@ class ModelScopeModel {
                              response.status, repo_, response.broken)};
   }
 
-  Result<ResolvedModel> fetch(const Listing& listing, const std::vector<WantedFile>& files) {
+  Result<ResolvedModel> fetch(const ModelScopeListing& listing,
+                              const std::vector<WantedFile>& files) {
     const std::string existing = existing_folder();
     const std::string folder = existing.empty() ? folders_.front() : existing;
     for (const auto& file : in_fetch_order(files)) {
@@ -182,8 +152,7 @@ class ModelScopeModel {
     download.target = target;
     download.partial = target + (lock.held() ? "" : fmt::format(".{}", ::getpid())) + ".incomplete";
     download.bytes = listed.bytes;
-    if (is_lower_hex(listed.sha256, 64))
-      download.checksum = Checksum{Digest::sha256, listed.sha256};
+    if (!listed.sha256.empty()) download.checksum = Checksum{Digest::sha256, listed.sha256};
     return run_download(client_, download, {options_.download_timeout_s, retry_}, progress_);
   }
 
@@ -194,7 +163,7 @@ class ModelScopeModel {
     std::error_code error;
     if (!fs::is_regular_file(path, error) || fs::file_size(path, error) != listed.bytes)
       return false;
-    if (listed.bytes > kCheapBytes || !is_lower_hex(listed.sha256, 64)) return true;
+    if (listed.bytes > kCheapBytes || listed.sha256.empty()) return true;
     const auto actual = digest_file(path, Digest::sha256);
     return actual.ok() && *actual == listed.sha256;
   }
