@@ -79,7 +79,7 @@ SHEAF_INLINE void attend(const AttentionPiece& p, const AttentionScratch<Arch>& 
   for (std::size_t first = 0; first < p.tokens; first += Arch::panel) {
     Sums<Arch, R> sums;
     multiply<Arch, R>(p.head_size, p.q + query * p.stride, p.stride, s.keys + first * p.head_size,
-                      sums);
+                      {s.keys, 0}, sums);
     for (std::size_t r = 0; r < R; ++r)
       for (std::size_t v = 0; v < Arch::vectors; ++v)
         Arch::store(s.scores + r * s.row_floats + first + v * Arch::width, sums.at[r][v]);
@@ -89,7 +89,8 @@ SHEAF_INLINE void attend(const AttentionPiece& p, const AttentionScratch<Arch>& 
     total[r] = exponentiate<Arch>(s.scores + r * s.row_floats, p.tokens, s.row_floats, scale);
   for (std::size_t first = 0; first < p.head_size; first += Arch::panel) {
     Sums<Arch, R> sums;
-    multiply<Arch, R>(p.tokens, s.scores, s.row_floats, s.values + first * p.tokens, sums);
+    multiply<Arch, R>(p.tokens, s.scores, s.row_floats, s.values + first * p.tokens, {s.values, 0},
+                      sums);
     for (std::size_t r = 0; r < R; ++r)
       for (std::size_t v = 0; v < Arch::vectors; ++v) {
         const std::size_t column = first + v * Arch::width;

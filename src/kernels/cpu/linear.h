@@ -42,9 +42,14 @@ SHEAF_INLINE void linear_tile(const LinearPiece& p, std::size_t row, std::size_t
   using Floats = typename Arch::Floats;
   const std::size_t depth = smaller(kDepth, p.inputs - k0);
   const bool last = k0 + depth == p.inputs;
+  // Weights usually come from memory: while a panel is used, its row tiles fetch the next, each a
+  // share.
+  const float* weight = block + panel * depth * Arch::panel;
+  const std::size_t panel_floats = depth * Arch::panel;
+  const Ahead ahead{weight + panel_floats + panel_floats * row / p.rows,
+                    (Arch::panel * R + p.rows - 1) / p.rows};
   Sums<Arch, R> sums;
-  multiply<Arch, R>(depth, p.x + row * p.x_stride + k0, p.x_stride,
-                    block + panel * depth * Arch::panel, sums);
+  multiply<Arch, R>(depth, p.x + row * p.x_stride + k0, p.x_stride, weight, ahead, sums);
   for (int r = 0; r < R; ++r) {
     for (int v = 0; v < Arch::vectors; ++v) {
       const std::size_t column = panel * Arch::panel + static_cast<std::size_t>(v) * Arch::width;

@@ -19,13 +19,21 @@ struct Sums {
   typename Arch::Floats at[R][Arch::vectors];
 };
 
+// Memory that the next tiles will need: `step` floats of it are fetched into the second-level cache
+// at each k.
+struct Ahead {
+  const float* from;
+  std::size_t step;
+};
+
 // sums[r][:] = sum over k of a[r * a_stride + k] * b[k * panel + :], k in [0, depth).
 template <class Arch, int R>
 SHEAF_INLINE void multiply(std::size_t depth, const float* a, std::size_t a_stride, const float* b,
-                           Sums<Arch, R>& sums) {
+                           Ahead ahead, Sums<Arch, R>& sums) {
   using Floats = typename Arch::Floats;
   Floats acc[R][Arch::vectors] = {};
   for (std::size_t k = 0; k < depth; ++k) {
+    __builtin_prefetch(ahead.from + k * ahead.step, 0, 2);
     Floats column[Arch::vectors];
 #pragma GCC unroll 8
     for (int v = 0; v < Arch::vectors; ++v)
