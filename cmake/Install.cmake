@@ -3,15 +3,11 @@ include(GNUInstallDirs)
 
 # The .tar.gz brings its libraries in lib/sheaf. RPATH rather than RUNPATH: it also holds for libraries that need
 # libraries. Elsewhere the folder does not exist and the system's are used.
-set(installed_programs)
 foreach(program sheaf sheaf-replica)
-  if(TARGET ${program})
-    set_target_properties(${program} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/sheaf")
-    target_link_options(${program} PRIVATE -Wl,--disable-new-dtags)
-    list(APPEND installed_programs ${program})
-  endif()
+  set_target_properties(${program} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/sheaf")
+  target_link_options(${program} PRIVATE -Wl,--disable-new-dtags)
 endforeach()
-install(TARGETS ${installed_programs} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS sheaf sheaf-replica RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES README.md ARCHITECTURE.md DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)
 install(FILES deploy/sheaf.yaml DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples OPTIONAL)
 install(FILES deploy/sheaf.service DESTINATION lib/systemd/system)
