@@ -469,6 +469,7 @@ TEST(Core, IgnoresLateAndForeignNews) {
   bench.core.on_items_done(0, 0, 9, batch.batch, 0, 2);            // another incarnation
   bench.core.on_items_done(0, 5, 1, batch.batch, 0, 2);            // no such replica
   bench.core.on_batch_done(0, 0, 1, 999, 10, nullptr);             // no such batch
+  bench.core.on_batch_done(0, 0, 9, batch.batch, 10, nullptr);     // another incarnation
   bench.core.on_replica_exit(0, 0, 9, {});
   bench.core.on_replica_ready(0, 0, 1, {1, 1});
   bench.core.on_cancel(0, 77);
@@ -477,6 +478,12 @@ TEST(Core, IgnoresLateAndForeignNews) {
   EXPECT_TRUE(bench.answers.empty());
   bench.done(batch);
   EXPECT_EQ(bench.answers.size(), 1U);
+  bench.die(0, SIGKILL);
+  bench.core.on_replica_ready(0, 0, 1, {1, 1});  // the dead one's, delivered late
+  bench.core.on_progress(0, 0, 1, {1, 0, true});
+  bench.take();
+  EXPECT_EQ(bench.state(0), ReplicaState::starting);
+  EXPECT_TRUE(bench.kills.empty());
 }
 
 // ---- limits
