@@ -45,10 +45,15 @@ class Server:
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def metrics(self):
+        return urllib.request.urlopen(self.url + "/metrics", timeout=10).read().decode()
+
     def stages_s(self):
-        text = urllib.request.urlopen(self.url + "/metrics", timeout=10).read().decode()
-        found = re.findall(r'sheaf_router_stage_seconds_total\{stage="(\w+)"\} (\S+)', text)
+        found = re.findall(r'^sheaf_router_stage_seconds_total\{stage="(\w+)"\} (\S+)', self.metrics(), re.M)
         return {stage: float(value) for stage, value in found}
+
+    def requests(self):
+        return sum(float(n) for n in re.findall(r"^te_request_count\{.*\} (\S+)", self.metrics(), re.M))
 
     def address(self):
         return self.url.removeprefix("http://")
@@ -133,15 +138,12 @@ def measure_throughput(bin_dir, model, rounds, cores):
         flags = ["--batch-sizes", "16", "--concurrency", "64", "--prompt-length", "50", "--duration", "5s"]
         for _ in range(rounds):
             in_process.append(engine.tokens_per_s(5))
-            cpu, stages = server.cpu_s(), server.stages_s()
+            cpu, stages, requests = server.cpu_s(), server.stages_s(), server.requests()
             step = load(bin_dir, server, *flags)
-            # The warm-up's requests are in the CPU time too, so divide by what the server counted.
-            requests = max(1, round((server.stages_s().get("requests", 0) - stages.get("requests", 0)))) \
-                if "requests" in stages else step["requests"] * 1.2
+            requests = server.requests() - requests  # the warm-up's too, as in the CPU time
             served.append(step["tokens_per_s"])
             cpu_us.append((server.cpu_s() - cpu) * 1e6 / requests)
-            now = server.stages_s()
-            stages_us.append({k: (now[k] - stages.get(k, 0)) * 1e6 / requests for k in now})
+            stages_us.append({k: (v - stages[k]) * 1e6 / requests for k, v in server.stages_s().items()})
             errors = step["errors"]
             if errors:
                 raise SystemExit(f"{errors} requests failed: {step.get('first_error')}")

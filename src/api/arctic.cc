@@ -145,7 +145,10 @@ class EncodeCall : public std::enable_shared_from_this<EncodeCall> {
   void answer(Result<router::EmbedReply> reply) {
     if (!take()) return;
     if (!reply.ok()) return reactor_->Finish(report(reply.error(), out_));
-    write_reply(*reply, out_);
+    {
+      const telemetry::StageTimer timer(context_.metrics, telemetry::Stage::encode);
+      write_reply(*reply, out_);
+    }
     add_trailers(rpc_, *reply);
     reactor_->Finish(grpc::Status::OK);
   }

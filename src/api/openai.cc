@@ -48,6 +48,7 @@ Status read_field(const Context& context, std::string_view key, JsonValue value,
 }
 
 Result<EmbeddingsBody> read_body(const Call& call) {
+  const telemetry::StageTimer timer(call.context.metrics, telemetry::Stage::parse);
   SHEAF_ASSIGN(const simdjson::dom::object fields, parse_json_object(call.request.body));
   EmbeddingsBody body;
   body.request.truncate = call.context.options.auto_truncate;
@@ -109,9 +110,11 @@ core::RequestId openai_embeddings(const Call& call, Respond respond) {
     return 0;
   }
   return call.context.router.embed(
-      std::move(body->request), [base64 = body->base64, received_us = call.request.received_us,
-                                 respond = std::move(respond)](Result<router::EmbedReply> reply) {
+      std::move(body->request),
+      [&context = call.context, base64 = body->base64, received_us = call.request.received_us,
+       respond = std::move(respond)](Result<router::EmbedReply> reply) {
         if (!reply.ok()) return respond(error_response(Dialect::openai, reply.error()));
+        const telemetry::StageTimer timer(context.metrics, telemetry::Stage::encode);
         HttpResponse response;
         response.body = write_list(*reply, base64);
         add_reply_headers(response, *reply, received_us);

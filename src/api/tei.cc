@@ -37,10 +37,10 @@ std::optional<Refusal> read_fields(const Call& call, Read read) {
 }
 
 Refusal no_inputs(std::string_view field) {
-  return {{ErrorCode::invalid_argument, fmt::format("{} cannot be empty", field),
-           std::string(field)},
-          false,
-          /*empty=*/true};
+  return {
+      {ErrorCode::invalid_argument, fmt::format("{} cannot be empty", field), std::string(field)},
+      false,
+      /*empty=*/true};
 }
 
 InputRules input_rules(const Context& context) {
@@ -68,6 +68,7 @@ Status read_embed_field(const Context& context, std::string_view key, JsonValue 
 }
 
 std::optional<Refusal> read_embed(const Call& call, router::EmbedRequest& request) {
+  const telemetry::StageTimer timer(call.context.metrics, telemetry::Stage::parse);
   request.truncate = call.context.options.auto_truncate;
   std::string_view model;
   auto refusal = read_fields(call, [&](std::string_view key, JsonValue value) {
@@ -139,8 +140,8 @@ std::optional<Refusal> read_tokenize(const Call& call, TokenizeBody& body) {
   if (body.inputs.empty()) return no_inputs("inputs");
   for (const router::Input& input : body.inputs) {
     if (!std::holds_alternative<std::string>(input)) {
-      return Refusal{{ErrorCode::invalid_argument, "inputs holds token ids; texts are expected",
-                      "inputs"}};
+      return Refusal{
+          {ErrorCode::invalid_argument, "inputs holds token ids; texts are expected", "inputs"}};
     }
   }
   return std::nullopt;
@@ -251,13 +252,14 @@ std::string write_info(const Context& context, const router::ModelInfo& model) {
   for (const router::ModelConfig& config : options.models) {
     if (config.name == model.name) max_batch_tokens = config.max_batch_tokens;
   }
-  fmt::format_to(std::back_inserter(out),
-                 "}}}},\"max_concurrent_requests\":{},\"max_input_length\":{},\"max_batch_tokens\":{},"
-                 "\"max_batch_requests\":null,\"max_client_batch_size\":{},\"auto_truncate\":{},"
-                 "\"tokenization_workers\":{},\"dimensions\":{},\"version\":",
-                 context.options.concurrent_requests_max, model.max_length, max_batch_tokens,
-                 options.max_texts, context.options.auto_truncate, options.tokenizer_threads,
-                 model.spec.dimensions);
+  fmt::format_to(
+      std::back_inserter(out),
+      "}}}},\"max_concurrent_requests\":{},\"max_input_length\":{},\"max_batch_tokens\":{},"
+      "\"max_batch_requests\":null,\"max_client_batch_size\":{},\"auto_truncate\":{},"
+      "\"tokenization_workers\":{},\"dimensions\":{},\"version\":",
+      context.options.concurrent_requests_max, model.max_length, max_batch_tokens,
+      options.max_texts, context.options.auto_truncate, options.tokenizer_threads,
+      model.spec.dimensions);
   append_json_quoted(out, context.options.version);
   return out.append(",\"sha\":null,\"docker_label\":null}");
 }
@@ -271,9 +273,10 @@ core::RequestId tei_embed(const Call& call, Respond respond) {
     return 0;
   }
   return call.context.router.embed(
-      std::move(request), [received_us = call.request.received_us,
+      std::move(request), [&context = call.context, received_us = call.request.received_us,
                            respond = std::move(respond)](Result<router::EmbedReply> reply) {
         if (!reply.ok()) return respond(error_response(Dialect::tei, reply.error()));
+        const telemetry::StageTimer timer(context.metrics, telemetry::Stage::encode);
         HttpResponse response;
         response.body = write_vectors(*reply);
         add_reply_headers(response, *reply, received_us);

@@ -129,7 +129,8 @@ TEST(TokenizerPool, GivesTheSameInputsInOrderHoweverItIsCut) {
   ModelInfo model = small_model();
   model.max_length = 512;
   const auto expected = prepare(request, model);
-  TokenizerPool pool(3);
+  telemetry::Metrics metrics;
+  TokenizerPool pool(3, metrics);
   std::promise<Result<PreparedInputs>> promise;
   pool.prepare(request, model, std::make_shared<ByteTokenizer>(),
                [&](Result<PreparedInputs> inputs) { promise.set_value(std::move(inputs)); });
@@ -144,7 +145,8 @@ TEST(TokenizerPool, ReportsTheFirstFailureByIndex) {
   for (int i = 0; i < 400; ++i) request.inputs.emplace_back(std::string(i == 333 ? 600 : 300, 'x'));
   ModelInfo model = small_model();
   model.max_length = 512;
-  TokenizerPool pool(2);
+  telemetry::Metrics metrics;
+  TokenizerPool pool(2, metrics);
   std::promise<Result<PreparedInputs>> promise;
   pool.prepare(request, model, std::make_shared<ByteTokenizer>(),
                [&](Result<PreparedInputs> inputs) { promise.set_value(std::move(inputs)); });

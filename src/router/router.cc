@@ -107,7 +107,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
         models_(std::move(models)),
         tick_timer_(io),
         drain_timer_(io),
-        tokenizers_(tokenizer_threads) {}
+        tokenizers_(tokenizer_threads, metrics) {}
 
   ~RouterImpl() override { metrics_.set_reader(nullptr); }
 
@@ -148,8 +148,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     if (found == open_.end()) return;
     metrics_.request_failed("dropped");
     open_.erase(found);
-    core_->on_cancel(now_us(), request);
-    run_actions();
+    tell_core([&](TimeUs now) { core_->on_cancel(now, request); });
   }
 
   Status admit(std::string_view model, std::uint64_t text_bytes) const override {
@@ -314,8 +313,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     const TimeUs now = now_us();
     open->tokenize_us = now - open->arrived_us;
     models_[open->model]->learn(open->characters, open->inputs.ids.size());
-    core_->on_request(now, spec_of(*open));
-    run_actions();
+    tell_core([&](TimeUs at) { core_->on_request(at, spec_of(*open)); });
   }
 
   core::RequestSpec spec_of(const OpenRequest& open) const {
@@ -378,6 +376,14 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   TimeUs now_us() const {
     last_now_us_ = std::max(last_now_us_, monotonic_us());
     return last_now_us_;
+  }
+
+  // Brings an event to the core and carries out what follows from it.
+  template <class Event>
+  void tell_core(Event event) {
+    const telemetry::StageTimer timer(metrics_, telemetry::Stage::schedule);
+    event(now_us());
+    run_actions();
   }
 
   void run_actions() {
@@ -444,8 +450,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
       if (error) return;
       std::lock_guard lock(mutex_);
       armed_us_ = kNever;
-      core_->on_tick(now_us());
-      run_actions();
+      tell_core([&](TimeUs now) { core_->on_tick(now); });
     });
   }
 
@@ -455,34 +460,39 @@ class RouterImpl final : public Router, private fleet::FleetListener {
                      const fleet::ReplicaHello& hello) override {
     log(LogLevel::info, "replica {} on {} is ready: {}, {}", fleet_->replica_name(id),
         fleet_->slice_name(id), hello.device, hello.dtype);
-    core_->on_replica_ready(now_us(), id, incarnation, hello.limits);
-    run_actions();
+    tell_core([&](TimeUs now) { core_->on_replica_ready(now, id, incarnation, hello.limits); });
   }
 
   void replica_rows(ReplicaId id, Incarnation incarnation, const fleet::ResultRows& rows) override {
     const auto batch = batches_.find(rows.batch);
     if (batch == batches_.end()) return;
+    store_rows(batch->second, rows);
+    tell_core([&](TimeUs now) {
+      core_->on_items_done(now, id, incarnation, rows.batch, rows.first_item, rows.items);
+    });
+  }
+
+  void store_rows(const SentBatch& batch, const fleet::ResultRows& rows) {
+    const telemetry::StageTimer timer(metrics_, telemetry::Stage::collect);
     for (std::uint32_t i = 0; i < rows.items; ++i) {
-      const core::ItemRef& ref = batch->second.items[rows.first_item + i];
+      const core::ItemRef& ref = batch.items[rows.first_item + i];
       const auto open = open_.find(ref.request);
       if (open != open_.end())
         open->second->store_row(ref.index, rows.values.data() + std::size_t{i} * rows.stride);
     }
-    core_->on_items_done(now_us(), id, incarnation, rows.batch, rows.first_item, rows.items);
-    run_actions();
   }
 
   void replica_batch_end(ReplicaId id, Incarnation incarnation,
                          const fleet::BatchEnd& end) override {
     batches_.erase(end.batch);
-    core_->on_batch_done(now_us(), id, incarnation, end.batch, end.compute_us, end.failure);
-    run_actions();
+    tell_core([&](TimeUs now) {
+      core_->on_batch_done(now, id, incarnation, end.batch, end.compute_us, end.failure);
+    });
   }
 
   void replica_progress(ReplicaId id, Incarnation incarnation,
                         const core::ProgressSample& sample) override {
-    core_->on_progress(now_us(), id, incarnation, sample);
-    run_actions();
+    tell_core([&](TimeUs now) { core_->on_progress(now, id, incarnation, sample); });
   }
 
   void replica_exit(ReplicaId id, Incarnation incarnation,
@@ -490,8 +500,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     std::erase_if(batches_, [&](const auto& entry) {
       return entry.second.replica == id && entry.second.incarnation == incarnation;
     });
-    core_->on_replica_exit(now_us(), id, incarnation, report);
-    run_actions();
+    tell_core([&](TimeUs now) { core_->on_replica_exit(now, id, incarnation, report); });
   }
 
   // ---- health

@@ -19,6 +19,7 @@ struct Piece {
 
 // A request that is being tokenized in pieces; whoever finishes last joins them and calls `done`.
 struct Job {
+  telemetry::Metrics& metrics;
   const EmbedRequest& request;
   const ModelInfo& model;
   std::shared_ptr<const tokenizer::Tokenizer> tokenizer;
@@ -42,6 +43,7 @@ std::vector<Piece> cut(const EmbedRequest& request, std::uint64_t piece_bytes) {
 }
 
 Result<PreparedInputs> prepare_piece(const Job& job, const Piece& piece) {
+  const telemetry::StageTimer timer(job.metrics, telemetry::Stage::tokenize);
   PreparedInputs out;
   SHEAF_TRY(prepare_inputs(job.request, job.model, *job.tokenizer, piece.first, piece.count, out));
   return out;
@@ -57,22 +59,27 @@ Result<PreparedInputs> join(std::vector<Piece>& pieces) {
 
 }  // namespace
 
+Result<PreparedInputs> TokenizerPool::prepare_here(const EmbedRequest& request,
+                                                   const ModelInfo& model,
+                                                   const tokenizer::Tokenizer& tokenizer,
+                                                   std::uint64_t bytes) {
+  const telemetry::StageTimer timer(metrics_, telemetry::Stage::tokenize);
+  PreparedInputs out;
+  out.ids.reserve(bytes / 2 + 8);
+  SHEAF_TRY(prepare_inputs(request, model, tokenizer, 0, request.inputs.size(), out));
+  return out;
+}
+
 void TokenizerPool::prepare(const EmbedRequest& request, const ModelInfo& model,
                             std::shared_ptr<const tokenizer::Tokenizer> tokenizer, Done done) {
   std::uint64_t bytes = 0;
   for (const Input& input : request.inputs) bytes += bytes_of(input);
-  if (bytes <= kInlineBytes) {
-    PreparedInputs out;
-    out.ids.reserve(bytes / 2 + 8);
-    Status status = prepare_inputs(request, model, *tokenizer, 0, request.inputs.size(), out);
-    if (!status.ok()) return done(std::move(status).error());
-    return done(std::move(out));
-  }
+  if (bytes <= kInlineBytes) return done(prepare_here(request, model, *tokenizer, bytes));
   const std::uint64_t piece_bytes = std::max(kPieceBytes, bytes / threads_);
   auto pieces = cut(request, piece_bytes);
   const std::size_t count = pieces.size();
-  std::shared_ptr<Job> job(
-      new Job{request, model, std::move(tokenizer), std::move(done), std::move(pieces), count});
+  std::shared_ptr<Job> job(new Job{metrics_, request, model, std::move(tokenizer), std::move(done),
+                                   std::move(pieces), count});
   for (std::size_t i = 0; i < count; ++i) {
     boost::asio::post(pool_, [job, i] {
       job->pieces[i].result = prepare_piece(*job, job->pieces[i]);

@@ -13,7 +13,8 @@ namespace sheaf::router {
 // pool's threads.
 class TokenizerPool {
  public:
-  explicit TokenizerPool(std::uint32_t threads) : threads_(threads), pool_(threads) {}
+  TokenizerPool(std::uint32_t threads, telemetry::Metrics& metrics)
+      : threads_(threads), metrics_(metrics), pool_(threads) {}
   ~TokenizerPool() { pool_.join(); }
 
   using Done = std::function<void(Result<PreparedInputs>)>;
@@ -23,7 +24,11 @@ class TokenizerPool {
                std::shared_ptr<const tokenizer::Tokenizer> tokenizer, Done done);
 
  private:
+  Result<PreparedInputs> prepare_here(const EmbedRequest& request, const ModelInfo& model,
+                                      const tokenizer::Tokenizer& tokenizer, std::uint64_t bytes);
+
   const std::uint32_t threads_;
+  telemetry::Metrics& metrics_;
   boost::asio::thread_pool pool_;
 };
 

@@ -6,6 +6,7 @@
 #include <prometheus/text_serializer.h>
 
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <mutex>
 #include <utility>
@@ -140,6 +141,8 @@ struct Metrics::State {
   Histogram& batch_items = sizes("te_batch_next_size", "Texts of a batch", 1 << 12);
   Histogram& batch_tokens = sizes("te_batch_next_tokens", "Tokens of a batch", 1 << 17);
 
+  std::array<std::atomic<std::int64_t>, std::size(kStageNames)> stage_ns{};
+
   std::mutex reader_mutex;
   std::function<Readings()> reader;
 
@@ -188,6 +191,10 @@ void Metrics::request_failed(std::string_view err) {
 
 void Metrics::input_length(std::uint32_t tokens) { state_->input_length.Observe(tokens); }
 
+void Metrics::stage_took(Stage stage, std::int64_t ns) {
+  state_->stage_ns[static_cast<std::size_t>(stage)].fetch_add(ns, std::memory_order_relaxed);
+}
+
 void Metrics::batch_sent(std::uint32_t items, std::uint32_t tokens) {
   state_->batch_items.Observe(items);
   state_->batch_tokens.Observe(tokens);
@@ -200,6 +207,13 @@ void Metrics::set_reader(std::function<Readings()> reader) {
 
 std::string Metrics::render() const {
   std::vector<MetricFamily> families = state_->registry.Collect();
+  {
+    Family stages(families, "sheaf_router_stage_seconds_total",
+                  "Time of the router spent on requests, by stage", MetricType::Counter);
+    for (std::size_t i = 0; i < std::size(kStageNames); ++i)
+      stages.add({{"stage", std::string(kStageNames[i])}},
+                 double(state_->stage_ns[i].load(std::memory_order_relaxed)) * 1e-9);
+  }
   std::function<Readings()> reader;
   {
     std::lock_guard lock(state_->reader_mutex);
