@@ -379,6 +379,10 @@ void World::perform(const SendBatch& send) {
   if (tokens != send.tokens || send.items.empty() || (!fits && send.items.size() > 1))
     violation(fmt::format("batch {} does not fit its replica or its sum", send.batch));
   batches_[send.batch] = {send.replica, send.incarnation, send.items};
+  const auto beside = std::count_if(batches_.begin(), batches_.end(), [&](const auto& open) {
+    return open.second.replica == send.replica && open.second.incarnation == send.incarnation;
+  });
+  if (beside > 2) violation(fmt::format("replica {} has {} batches", send.replica, beside));
   SimulatedProcess* process = live(send.replica, send.incarnation);
   if (process == nullptr) return;
   if (process->alive() && !process->is_ready())
