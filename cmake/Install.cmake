@@ -19,10 +19,9 @@ set(CPACK_PACKAGE_NAME sheaf)
 set(CPACK_PACKAGE_VENDOR "The sheaf developers")
 set(CPACK_PACKAGE_CONTACT "The sheaf developers <sheaf@localhost>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Serves embedding models from many replicas behind one endpoint")
-set(CPACK_PACKAGE_DESCRIPTION
-    "sheaf packs many copies of an embedding model onto the processor cores of a machine, serves them behind one HTTP and "
-    "gRPC endpoint, and loses no request when one of them dies.")
-string(REPLACE ";" "" CPACK_PACKAGE_DESCRIPTION "${CPACK_PACKAGE_DESCRIPTION}")
+string(CONCAT CPACK_PACKAGE_DESCRIPTION
+       "sheaf packs many copies of an embedding model onto the processor cores of a machine, serves them behind "
+       "one HTTP and gRPC endpoint, and loses no request when one of them dies.")
 set(CPACK_PACKAGE_DIRECTORY ${CMAKE_BINARY_DIR}/../package)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
@@ -35,4 +34,5 @@ set(CPACK_DEBIAN_PACKAGE_DEPENDS ca-certificates)
 set(CPACK_DEBIAN_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${CMAKE_SOURCE_DIR}/deploy/debian/conffiles
     ${CMAKE_SOURCE_DIR}/deploy/debian/postinst ${CMAKE_SOURCE_DIR}/deploy/debian/prerm)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 include(CPack)

@@ -10,6 +10,7 @@ out=build/package
 mkdir -p "$out"
 rm -rf "$out"/*.deb "$out"/*.tar.gz "$out"/_CPack_Packages
 (cd build/release && cpack -G DEB >"../package/cpack.log") || { cat "$out/cpack.log"; exit 1; }
+rm -rf "$out"/_CPack_Packages
 
 version=$(sed -n 's/^project(sheaf VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
 name=sheaf-$version-linux-$(uname -m)
