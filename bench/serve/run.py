@@ -95,7 +95,7 @@ class Engine:
         while spent < seconds:
             self.process.stdin.write("\n")
             self.process.stdin.flush()
-            spent += json.loads(self.process.stdout.readline())["seconds"]
+            spent += json.loads(self.process.stdout.readline())["wall"]
             runs += 1
         return runs * self.tokens / spent
 
