@@ -223,7 +223,9 @@ Awaitable<HttpConnection::After> HttpConnection::refuse(const api::HttpResponse&
   const bool keep = keep_alive() && discards_cheaply();
   if (!co_await write(response, keep)) co_return After::close;
   if (!keep) co_return parser_->is_done() ? After::close : After::close_gently;
-  const auto broken = co_await read_body({});
+  // Named, since g++ 12 destroys a braced temporary of a co_await expression twice.
+  const api::Api::Ticket nobodys;
+  const auto broken = co_await read_body(nobodys);
   co_return broken || !parser_->is_done() ? After::close : After::next_request;
 }
 
