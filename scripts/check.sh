@@ -16,10 +16,9 @@ check_scripts() { shellcheck scripts/*.sh .ci/run; }
 # Every header compiles by itself, so that it can be included first.
 check_headers() {
   scripts/build.sh asan sheaf_proto
-  local flags
-  flags="-std=c++20 -fsyntax-only -Wall -Wextra -Werror -Wno-pragma-once-outside-header -Isrc -isystem build/asan/proto"
-  # shellcheck disable=SC2086  # words
-  scripts/sources.sh | grep '\.h$' | xargs -P "$(nproc)" -I{} g++ $flags -x c++ {}
+  scripts/sources.sh | grep '\.h$' | xargs -P "$(nproc)" -I{} bash -c '
+    echo "#include \"{}\"" | g++ -std=c++20 -fsyntax-only -Wall -Wextra -Werror -I. -Isrc -isystem build/asan/proto -x c++ - ||
+      { echo "{} does not compile by itself"; exit 1; }'
 }
 
 # Our sources but for tests, with the flags of the asan build.
