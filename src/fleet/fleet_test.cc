@@ -1,14 +1,21 @@
 #include "fleet/fleet.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/executor_work_guard.hpp>
 #include <condition_variable>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -16,6 +23,8 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "base/mapping.h"
+#include "channel/layout.h"
 
 // Real processes: sheaf-replica-fake is the replica's program around a model whose vectors are a
 // function of the ids (src/replica/fake_engine.h).
@@ -359,6 +368,151 @@ TEST_F(FleetTest, ACancelledBatchStillEnds) {
   EXPECT_EQ(replica(0).batches[1].rows.size(), 1u);
   EXPECT_EQ(replica(0).batches[3].rows.size(), 0u);
   EXPECT_TRUE(replica(0).exits.empty());
+}
+
+// A copy of a child's descriptor.
+Fd borrow(int pid, int descriptor) {
+  const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  return Fd(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), descriptor, 0)));
+}
+
+// A hostile replica, played by writing into its channel from here.
+class HostileReplicaTest : public FleetTest {
+ protected:
+  // Maps the channel of replica 0, which has it as descriptor 5.
+  channel::SharedHeader& open_channel() {
+    const Fd fd = borrow(pid_of(0), 5);
+    EXPECT_TRUE(fd);
+    memory_ = std::move(*Mapping::map(fd.get(), *file_size(fd.get()), Mapping::Access::read_write));
+    auto& header = *reinterpret_cast<channel::SharedHeader*>(memory_.data());
+    result_ring_ =
+        memory_.data() + channel::kHeaderBytes + channel::geometry_of(header.limits)->submit_bytes;
+    return header;
+  }
+  // Writes a rows frame in front of all that the replica will say, and has it say something.
+  void forge_rows(BatchId batch, std::uint32_t first, std::uint32_t items, std::uint32_t stride) {
+    auto& header = open_channel();
+    const std::size_t bytes = sizeof(channel::FrameHead) + sizeof(channel::RowsBody) + 640;
+    const channel::FrameHead head{bytes, static_cast<std::uint32_t>(channel::FrameType::rows)};
+    const channel::RowsBody body{batch, first, items, stride, 0};
+    std::memcpy(result_ring_, &head, sizeof head);
+    std::memcpy(result_ring_ + sizeof head, &body, sizeof body);
+    header.result_head.value = bytes;
+    ring();
+  }
+  void ring() {
+    const Fd event = borrow(pid_of(0), 6);
+    const std::uint64_t one = 1;
+    EXPECT_EQ(::write(event.get(), &one, sizeof one), 8);
+  }
+  void expect_protocol_error(const std::string& about) {
+    ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }, 2'000));
+    EXPECT_EQ(replica(0).exits[0].kind, core::ExitReport::Kind::protocol_error);
+    EXPECT_NE(replica(0).exits[0].detail.find(about), std::string::npos)
+        << replica(0).exits[0].detail;
+    EXPECT_TRUE(replica(0).batches.empty()) << "nothing of it was believed";
+    EXPECT_TRUE(replica(1).exits.empty());
+    ASSERT_TRUE(submit(1, 50, {{5}})) << "the others go on";
+    ASSERT_TRUE(wait_until([&] { return replica(1).batches[50].ended; }));
+  }
+  void begin() {
+    environment_.push_back("SHEAF_FAULT_SLOW_US=300000");
+    create(2);
+    ASSERT_TRUE(wait_ready(0));
+    ASSERT_TRUE(wait_ready(1));
+    ASSERT_TRUE(submit(0, 1, {{5}, {6}, {7}}));
+  }
+
+  Mapping memory_;
+  std::byte* result_ring_ = nullptr;
+};
+
+TEST_F(HostileReplicaTest, CorruptPosition) {
+  begin();
+  open_channel().result_head.value = 12'345;
+  ring();
+  expect_protocol_error("position");
+}
+TEST_F(HostileReplicaTest, RowsOfAnotherBatch) {
+  begin();
+  forge_rows(2, 0, 1, kDimensions);
+  expect_protocol_error("batch 2");
+}
+TEST_F(HostileReplicaTest, RowsBeyondTheBatch) {
+  begin();
+  forge_rows(1, 2, 2, kDimensions);
+  expect_protocol_error("2 to 4");
+}
+TEST_F(HostileReplicaTest, RowsWhoseEndWraps) {
+  begin();
+  forge_rows(1, 0xffffffff, 2, kDimensions);
+  expect_protocol_error("batch of 3");
+}
+TEST_F(HostileReplicaTest, RowsOfAnotherWidth) {
+  begin();
+  forge_rows(1, 0, 1, kDimensions + 1);
+  expect_protocol_error("9 floats");
+}
+
+TEST_F(FleetTest, AHostileReplicaMayNotFloodItsControlSocket) {
+  create(1);
+  ASSERT_TRUE(wait_ready(0));
+  const Fd control = borrow(pid_of(0), 3);
+  ASSERT_TRUE(control);
+  const std::string flood(4'096, 'x');
+  for (int i = 0; i < 8; ++i)
+    (void)!::send(control.get(), flood.data(), flood.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }));
+  EXPECT_EQ(replica(0).exits[0].kind, core::ExitReport::Kind::protocol_error);
+}
+
+// A router that is killed leaves no replica behind: not an idle one, not one that hangs, and not
+// one that is stopped. The router is a child of this process, in a session of its own as under any
+// service manager; we adopt its orphans.
+TEST_F(FleetTest, NoReplicaOutlivesAKilledRouter) {
+  ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+  int pipe_ends[2];
+  ASSERT_EQ(::pipe2(pipe_ends, O_CLOEXEC), 0);
+  const int router = ::fork();
+  if (router == 0) {
+    ::setsid();
+    create(3);
+    std::array<int, 3> pids{};
+    for (ReplicaId id = 0; id < 3; ++id) {
+      if (!wait_ready(id)) ::_exit(1);
+      pids[id] = pid_of(id);
+    }
+    ::kill(pids[0], SIGSTOP);
+    if (!submit(1, 1, {{kHangId}})) ::_exit(1);
+    if (!wait_until([&] { return !replica(0).samples.empty(); })) ::_exit(1);  // it is stopped
+    (void)!::write(pipe_ends[1], pids.data(), sizeof pids);
+    for (;;) ::pause();
+  }
+  std::array<int, 3> pids{};
+  ASSERT_EQ(::read(pipe_ends[0], pids.data(), sizeof pids), static_cast<ssize_t>(sizeof pids));
+  ASSERT_EQ(::kill(router, SIGKILL), 0);
+  ASSERT_EQ(::waitpid(router, nullptr, 0), router);
+  for (const int pid : pids) {
+    const TimeUs limit = monotonic_us() + 5'000'000;
+    int reaped = 0;
+    while ((reaped = ::waitpid(pid, nullptr, WNOHANG)) == 0 && monotonic_us() < limit)
+      ::usleep(1'000);
+    EXPECT_EQ(reaped, pid) << "it lives on";
+    if (reaped == 0) ::kill(pid, SIGKILL);
+  }
+  ::close(pipe_ends[0]);
+  ::close(pipe_ends[1]);
+}
+
+TEST_F(FleetTest, ChildrenHaveOnlyTheirOwnDescriptors) {
+  const Fd leak(::open("/dev/null", O_RDONLY));  // without close-on-exec
+  create(1);
+  ASSERT_TRUE(wait_ready(0));
+  std::set<int> descriptors;
+  for (const auto& entry :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(pid_of(0)) + "/fd"))
+    descriptors.insert(std::stoi(entry.path().filename()));
+  EXPECT_EQ(descriptors, (std::set<int>{0, 1, 2, 3, 4, 5, 6}));
 }
 
 TEST_F(FleetTest, NoChildOutlivesTheFleet) {
