@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -17,7 +19,7 @@
 //   SHEAF_FAULT_CRASH_ID   a batch that contains this token id dies by SIGSEGV
 //   SHEAF_FAULT_HANG_ID    ... spins forever without progress
 //   SHEAF_FAULT_EXIT_ID    ... exits with code 3
-//   SHEAF_FAULT_SLOW_US    every batch sleeps this long first
+//   SHEAF_FAULT_SLOW_US    every batch sleeps this long first, with progress: slow is not hung
 namespace sheaf::faults {
 
 inline int setting(const char* name) {
@@ -27,14 +29,15 @@ inline int setting(const char* name) {
 
 class FaultyEngine final : public engine::Engine {
  public:
-  explicit FaultyEngine(std::unique_ptr<engine::Engine> engine) : engine_(std::move(engine)) {}
+  FaultyEngine(std::unique_ptr<engine::Engine> engine, std::atomic<std::uint64_t>* progress)
+      : engine_(std::move(engine)), progress_(progress) {}
 
   const model::ModelSpec& spec() const override { return engine_->spec(); }
   std::string device() const override { return engine_->device(); }
   std::string dtype() const override { return engine_->dtype(); }
 
   Status embed(const engine::Batch& batch, std::span<float> out) override {
-    if (slow_us_ > 0) ::usleep(static_cast<useconds_t>(slow_us_));
+    for (int left_us = slow_us_; left_us > 0; left_us -= kStepUs) step(std::min(left_us, kStepUs));
     if (contains(batch, crash_id_)) crash();
     if (contains(batch, exit_id_)) ::_exit(3);
     if (contains(batch, hang_id_)) hang();
@@ -42,6 +45,12 @@ class FaultyEngine final : public engine::Engine {
   }
 
  private:
+  static constexpr int kStepUs = 5'000;
+
+  void step(int us) {
+    ::usleep(static_cast<useconds_t>(us));
+    if (progress_ != nullptr) progress_->fetch_add(1, std::memory_order_relaxed);
+  }
   static bool contains(const engine::Batch& batch, int id) {
     return id >= 0 && std::find(batch.ids.begin(), batch.ids.end(), id) != batch.ids.end();
   }
@@ -56,6 +65,7 @@ class FaultyEngine final : public engine::Engine {
   }
 
   std::unique_ptr<engine::Engine> engine_;
+  std::atomic<std::uint64_t>* const progress_;
   int crash_id_ = setting("SHEAF_FAULT_CRASH_ID");
   int hang_id_ = setting("SHEAF_FAULT_HANG_ID");
   int exit_id_ = setting("SHEAF_FAULT_EXIT_ID");
@@ -69,7 +79,8 @@ inline Open with_hooks(Open open) {
              Mapping packed,
              engine::EngineOptions options) -> Result<std::unique_ptr<engine::Engine>> {
     SHEAF_ASSIGN(auto engine, open(std::move(packed), options));
-    return std::unique_ptr<engine::Engine>(std::make_unique<FaultyEngine>(std::move(engine)));
+    return std::unique_ptr<engine::Engine>(
+        std::make_unique<FaultyEngine>(std::move(engine), options.progress));
   };
 }
 
