@@ -44,8 +44,7 @@ FlagSet flags_for(BenchSettings& s) {
             number_list(s.batch_sizes, 1, 1u << 20));
   flags.add({"concurrency", "N", "requests under way at most"},
             whole_number(s.concurrency, 1, 1u << 16));
-  flags.add({"rate", "R", "requests/s whatever the server does", "", "as fast as answered"},
-            positive_real(s.rate));
+  flags.add({"rate", "R", "requests/s, open loop", "", "closed loop"}, positive_real(s.rate));
   flags.add({"prompt-length", "N", "tokens a text"}, whole_number(s.prompt_length, 3, 1u << 20));
   flags.add({"texts", "FILE", "take texts from its lines", "", "made of words"},
             text(s.texts_file));

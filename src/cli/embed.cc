@@ -36,8 +36,7 @@ FlagSet flags_for(EmbedSettings& s) {
   FlagSet flags("sheaf embed [FILE...] [flags]",
                 "Vectors of the lines of files, or of standard input.");
   flags.add_positional("FILE", s.files);
-  flags.add({"model", "MODEL", "folder or hub name", "", std::string(kDefaultModel)},
-            text(s.model));
+  flags.add({"model", "MODEL", "folder or hub name", "", "all-MiniLM-L6-v2"}, text(s.model));
   flags.add({"server", "HOST:PORT", "ask this server", "", "compute here"}, text(s.server));
   flags.add({"output", "FILE", "where vectors go", "", "standard output"}, text(s.output));
   flags.add({"format", "F", "jsonl or npy", "", "by the output's name"},

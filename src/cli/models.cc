@@ -25,7 +25,7 @@ FlagSet flags_for(ModelsSettings& s) {
   flags.add({"revision", "R", "commit, branch or tag on the hub", "", "main"}, text(s.revision));
   flags.add({"json", "", "print JSON"}, boolean(s.json));
   flags.set_epilogue(
-      "list (the default) shows the cache, show what a model is, pull fetches its files.\n"
+      "list (the default): the cache; show: what a model is; pull: fetch its files.\n"
       "The cache is the Hugging Face one: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT.\n"
       "exit codes: 0 done, 1 failed, 2 wrong usage\n"
       "example: sheaf models pull sentence-transformers/all-MiniLM-L6-v2\n");

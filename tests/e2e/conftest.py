@@ -38,9 +38,9 @@ def faulty_replica():
 
 @pytest.fixture(scope="session")
 def stubs(tmp_path_factory):
-    """The Python modules of proto/*.proto, made at test time: {"arctic_pb2": module, …}."""
+    """Python modules made at test time: {"arctic_pb2": module, "reflection_v1_pb2_grpc": …}."""
     out = tmp_path_factory.mktemp("stubs")
-    protos = sorted((REPOSITORY / "proto").glob("*.proto"))
+    protos = [REPOSITORY / "proto" / name for name in ("arctic.proto", "reflection_v1.proto")]
     arguments = ["protoc", f"-I{REPOSITORY / 'proto'}", f"--python_out={out}",
                  f"--grpc_python_out={out}", *map(str, protos)]
     assert protoc.main(arguments) == 0

@@ -98,7 +98,11 @@ class Server:
         return [r["pid"] for r in self.fleet()["replicas"] if r["state"] == "ready"]
 
     def wait_full(self, size, timeout_s=10):
-        return wait_until(lambda: len(self.replica_pids()) == size, timeout_s, f"{size} replicas")
+        """Waits until `size` replicas are ready; gives their pids."""
+        def full():
+            pids = self.replica_pids()
+            return pids if len(pids) == size else None
+        return wait_until(full, timeout_s, f"{size} ready replicas")
 
     def embed(self, texts, timeout=30, **fields):
         answer = requests.post(self.http + "/v1/embeddings", json={"input": texts, **fields},

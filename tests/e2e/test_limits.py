@@ -128,8 +128,9 @@ def test_full_queue_is_429_at_the_door_and_the_sdk_retries(faulty_replica):
 
 
 def test_request_timeouts(faulty_replica):
-    with Server("--request-timeout", "300ms", "--replica-program", faulty_replica, replicas=1,
-                environment={"SHEAF_FAULT_SLOW_US": "700000"}) as server:
+    # Slower than the time-out, but not so slow that it would count as hung (0.5 s).
+    with Server("--request-timeout", "100ms", "--replica-program", faulty_replica, replicas=1,
+                environment={"SHEAF_FAULT_SLOW_US": "300000"}) as server:
         answer = server.embed("too slow")
         assert answer.status_code == 504, answer.text
         own = requests.post(server.http + "/v1/embeddings", json={"input": "x"}, timeout=10,

@@ -1,5 +1,6 @@
 """SIGTERM drains, a second one stops at once, and children never outlive the router."""
 
+import contextlib
 import threading
 import time
 
@@ -26,7 +27,7 @@ def test_an_idle_server_ends_at_once_with_0():
 def test_sigterm_under_load_fails_no_accepted_request(faulty_replica):
     """Requests under way when the signal comes are answered; later ones find no listener."""
     server = Server("--replica-program", faulty_replica, replicas=2,
-                    environment={"SHEAF_FAULT_SLOW_US": "500000"})
+                    environment={"SHEAF_FAULT_SLOW_US": "300000"})
     pids = server.replica_pids()
     results = []
     def ask(number):
@@ -62,14 +63,18 @@ def test_kept_alive_clients_are_told_to_leave():
 
 
 def test_a_second_signal_stops_at_once(faulty_replica):
-    server = Server("--replica-program", faulty_replica, replicas=2,
-                    environment={"SHEAF_FAULT_SLOW_US": "5000000"})
+    # A text a batch, 0.3 s a batch: 12 s of work are under way.
+    server = Server("--replica-program", faulty_replica, "--max-batch-tokens", "256", replicas=1,
+                    environment={"SHEAF_FAULT_SLOW_US": "300000"})
     pids = server.replica_pids()
-    asking = threading.Thread(target=lambda: _ask_and_forget(server))
+    def ask():
+        with contextlib.suppress(requests.RequestException):
+            server.embed(["word " * 254] * 40)
+    asking = threading.Thread(target=ask)
     asking.start()
     wait_until(lambda: server.fleet()["open_requests"] == 1, what="a request under way")
     server.terminate()
-    time.sleep(0.3)
+    time.sleep(0.5)
     assert server.process.poll() is None, "it waits for the request"
     begin = time.monotonic()
     server.terminate()
@@ -77,13 +82,6 @@ def test_a_second_signal_stops_at_once(faulty_replica):
     assert time.monotonic() - begin < 2
     asking.join()
     wait_gone(pids)
-
-
-def _ask_and_forget(server):
-    try:
-        server.embed("slow")
-    except requests.RequestException:
-        pass
 
 
 def test_replicas_follow_a_router_that_is_killed():
