@@ -129,7 +129,7 @@ BenchStep run_step(LoadTarget& target, BenchTexts& texts, const BenchSettings& s
   return {batch_size, run_load(target, plan, [&bar](std::uint64_t done) { bar.update(done); })};
 }
 
-int bench(const BenchSettings& settings, ServerAddress address) {
+int bench(const BenchSettings& settings, const ServerAddress& address) {
   const LoadTargetOptions options{.address = address,
                                   .model = settings.model,
                                   .api_key = settings.api_key,

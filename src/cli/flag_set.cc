@@ -141,10 +141,11 @@ void FlagSet::take_environment(const std::function<const char*(const char*)>& lo
   }
 }
 
-void FlagSet::take_file_value(const std::string& config_key, std::string text, std::string where) {
+void FlagSet::take_file_value(const std::string& config_key, const std::string& text,
+                              const std::string& where) {
   for (Entry& entry : entries_)
     if (entry.flag.config_key == config_key)
-      offer(entry, Origin::file, fmt::format("{}: {}", where, config_key), std::move(text));
+      offer(entry, Origin::file, fmt::format("{}: {}", where, config_key), text);
 }
 
 Status FlagSet::apply() {

@@ -61,7 +61,8 @@ class FlagSet {
   // `lookup` gives the value of a variable, or nullptr.
   void take_environment(const std::function<const char*(const char*)>& lookup);
   // `where` ("sheaf.yaml:12") begins the message of any error in this value.
-  void take_file_value(const std::string& config_key, std::string text, std::string where);
+  void take_file_value(const std::string& config_key, const std::string& text,
+                       const std::string& where);
 
   // Sets the variables. Errors name the flag, variable or place in the file.
   Status apply();

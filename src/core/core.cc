@@ -35,7 +35,7 @@ struct Core::State {
   bool draining = false;
 };
 
-Core::Core(CoreOptions options) : state_(std::make_unique<State>(options)) {}
+Core::Core(const CoreOptions& options) : state_(std::make_unique<State>(options)) {}
 Core::~Core() = default;
 
 void Core::start(TimeUs now_us) {

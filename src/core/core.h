@@ -170,7 +170,7 @@ struct ModelStatus {
 // over, an unknown batch or an unknown request are ignored: late news is normal.
 class Core {
  public:
-  explicit Core(CoreOptions options);
+  explicit Core(const CoreOptions& options);
   ~Core();
 
   void start(TimeUs now_us);  // asks for all replicas

@@ -133,7 +133,7 @@ Scenario overload_scenario(std::uint64_t seed, double demand) {
   for (const double rate : {20'000.0, 30'000.0})
     scenario.machines.push_back({.tokens_per_s = rate, .limits = {16'384, 4'096}});
   const double requests_per_s = demand * overload_capacity_tokens_per_s() / (50 * 4);
-  double at_us = kSecond / 2;  // replicas are ready by then
+  double at_us = 0.5 * kSecond;  // replicas are ready by then
   while (at_us < static_cast<double>(overload_duration_us())) {
     at_us += -std::log(1 - random.unit()) * 1e6 / requests_per_s;
     Scenario::Arrival arrival;

@@ -13,8 +13,6 @@
 namespace sheaf::model {
 namespace {
 
-using tensor::DType;
-
 float from_bf16(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
 
 float from_f16(std::uint16_t bits) {
