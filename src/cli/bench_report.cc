@@ -33,6 +33,9 @@ std::string remarks(const BenchStep& step) {
   std::string out;
   if (step.result.errors > 0)
     out += fmt::format("batch {}: first error: {}\n", step.batch_size, step.result.first_error);
+  if (step.result.answered == 0 && step.result.errors == 0)
+    out += fmt::format("batch {}: nothing was answered in time; give it a longer --duration\n",
+                       step.batch_size);
   if (step.result.unsent > 0)
     out += fmt::format("batch {}: {} requests were due but found no free connection\n",
                        step.batch_size, step.result.unsent);
