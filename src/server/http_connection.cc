@@ -184,7 +184,8 @@ Awaitable<std::optional<api::HttpResponse>> HttpConnection::read_body(
       }
       if (ec && ec != http::error::need_more) {
         co_return api_->refuse(ticket, {ErrorCode::invalid_argument,
-                                       "the body's framing is broken: " + ec.message()});
+                                       "the body's framing is broken: " + ec.message()},
+                              400);
       }
       if (!ec) continue;
     }
@@ -212,7 +213,10 @@ std::optional<api::HttpResponse> HttpConnection::decode_body(const api::Api::Tic
   }
   std::string& text = parser_->get().body().text;
   Result<std::string> plain = gunzip(text, options_.body_bytes_max);
-  if (!plain.ok()) return api_->refuse(ticket, plain.error());
+  if (!plain.ok()) {
+    return api_->refuse(ticket, plain.error(),
+                        plain.error().code == ErrorCode::invalid_argument ? 400 : 0);
+  }
   text = std::move(*plain);
   text.reserve(text.size() + api::kBodyPadding);
   return std::nullopt;

@@ -142,7 +142,7 @@ TEST(HttpServerTest, GzippedBodies) {
   response = client.ask(
       post("/embed", zipped.substr(0, zipped.size() - 5), "Content-Encoding: gzip\r\n"));
   ASSERT_TRUE(response);
-  EXPECT_EQ(response->status, 422);
+  EXPECT_EQ(response->status, 400);
   EXPECT_NE(response->body.find("not a whole gzip stream"), std::string::npos);
   response = client.ask(post("/embed", "{}", "Content-Encoding: br\r\n"));
   ASSERT_TRUE(response);
