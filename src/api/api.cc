@@ -24,8 +24,9 @@ std::string request_id_of(const HttpRequest& head) {
   }();
   static std::atomic<std::uint64_t> count = 0;
   const std::string_view given = head.header("x-request-id");
-  const bool fit = !given.empty() && given.size() <= kRequestIdCharsMax &&
-                   std::all_of(given.begin(), given.end(), [](char c) { return c > ' ' && c < 127; });
+  const bool fit =
+      !given.empty() && given.size() <= kRequestIdCharsMax &&
+      std::all_of(given.begin(), given.end(), [](char c) { return c > ' ' && c < 127; });
   if (fit) return std::string(given);
   return fmt::format("req_{:016x}{:08x}", start, count.fetch_add(1, std::memory_order_relaxed));
 }
@@ -48,18 +49,18 @@ Api::Begun Api::begin(const HttpRequest& head, std::optional<std::uint64_t> body
   const Target target = split_target(head.target);
   RouteMatch match = match_route(head.method, target.path);
   Begun begun;
-  begun.ticket = {match.route, std::move(match.rest), request_id_of(head),
+  begun.ticket = {match.route, match.dialect, std::move(match.rest), request_id_of(head),
                   cors_origin(options_, head)};
   if (match.route == nullptr && match.allow.empty()) {
-    begun.answer = refuse(begun.ticket, {ErrorCode::not_found,
-                                         fmt::format("there is no route {}", target.path)});
+    begun.answer = refuse(begun.ticket,
+                          {ErrorCode::not_found, fmt::format("there is no route {}", target.path)});
   } else if (head.method == "OPTIONS") {
     begun.answer = preflight_response(head, begun.ticket.cors_origin, match.allow);
     finish(begun.ticket, *begun.answer);
   } else if (match.route == nullptr) {
-    begun.answer = refuse(begun.ticket, {ErrorCode::method_not_allowed,
-                                         fmt::format("{} takes {}, not {}", target.path,
-                                                     match.allow, head.method)});
+    begun.answer = refuse(
+        begun.ticket, {ErrorCode::method_not_allowed,
+                       fmt::format("{} takes {}, not {}", target.path, match.allow, head.method)});
     begun.answer->add_header("Allow", match.allow);
   } else {
     begun.answer = refuse_at_door(begun.ticket, head, target.query, body_bytes);
@@ -96,16 +97,15 @@ std::optional<HttpResponse> Api::refuse_at_door(const Ticket& ticket, const Http
 core::RequestId Api::run(const Ticket& ticket, const HttpRequest& request, Respond respond) const {
   const Target target = split_target(request.target);
   const Call call{context_, request, target.query, ticket.rest, ticket.request_id};
-  return ticket.route->handler(
-      call, [this, ticket, respond = std::move(respond)](HttpResponse response) {
-        finish(ticket, response);
-        respond(std::move(response));
-      });
+  return ticket.route->handler(call,
+                               [this, ticket, respond = std::move(respond)](HttpResponse response) {
+                                 finish(ticket, response);
+                                 respond(std::move(response));
+                               });
 }
 
 HttpResponse Api::refuse(const Ticket& ticket, const Error& error, int status) const {
-  const Dialect dialect = ticket.route == nullptr ? Dialect::openai : ticket.route->dialect;
-  HttpResponse response = error_response(dialect, error, status);
+  HttpResponse response = error_response(ticket.dialect, error, status);
   finish(ticket, response);
   return response;
 }

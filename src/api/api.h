@@ -22,7 +22,8 @@ class Api {
   // What is known of a request once its header is read.
   struct Ticket {
     const Route* route = nullptr;  // null: the request has no route, refuse() alone may use this
-    std::string rest;              // of the path, for prefix routes
+    Dialect dialect = Dialect::openai;
+    std::string rest;  // of the path, for prefix routes
     std::string request_id;
     std::string cors_origin;
   };

@@ -26,7 +26,8 @@ struct Call {
   std::string_view request_id;  // of the answer's x-request-id
 };
 
-// Begins the work and calls `respond` once, now or later. Returns what Router::cancel() takes, or 0.
+// Begins the work and calls `respond` once, now or later. Returns what Router::cancel() takes, or
+// 0.
 using Handler = core::RequestId (*)(const Call& call, Respond respond);
 
 }  // namespace sheaf::api

@@ -18,7 +18,6 @@ Result<TimeUs> deadline_of(const HttpRequest& request);
 void count_refusal(const Context& context, const Error& error);
 
 // x-sheaf-* and TEI's x-compute-… headers. `received_us` is when the request's first byte came.
-void add_reply_headers(HttpResponse& response, const router::EmbedReply& reply,
-                       TimeUs received_us);
+void add_reply_headers(HttpResponse& response, const router::EmbedReply& reply, TimeUs received_us);
 
 }  // namespace sheaf::api

@@ -28,7 +28,8 @@ class FakeTokenizer final : public tokenizer::Tokenizer {
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t end = std::min(text.find(' ', at), text.size());
       if (end > at) {
-        tokens.push_back({std::int32_t(end - at), "word", false, std::int64_t(at), std::int64_t(end)});
+        tokens.push_back(
+            {std::int32_t(end - at), "word", false, std::int64_t(at), std::int64_t(end)});
       }
       at = end + 1;
     }
@@ -40,7 +41,8 @@ class FakeTokenizer final : public tokenizer::Tokenizer {
     std::string text;
     for (const std::int32_t id : ids) {
       if (std::size_t(id) >= vocab_size()) {
-        return Error{ErrorCode::invalid_argument, "id " + std::to_string(id) + " is not below 1000"};
+        return Error{ErrorCode::invalid_argument,
+                     "id " + std::to_string(id) + " is not below 1000"};
       }
       if (skip_special_tokens && (id == 101 || id == 102)) continue;
       text += (text.empty() ? "w" : " w") + std::to_string(id);
@@ -76,13 +78,16 @@ class FakeRouter final : public router::Router {
     if (const auto* text = std::get_if<std::string>(&input)) {
       for (const char c : *text) mix(static_cast<unsigned char>(c));
     } else {
-      for (const std::int32_t id : std::get<std::vector<std::int32_t>>(input)) mix(std::uint32_t(id));
+      for (const std::int32_t id : std::get<std::vector<std::int32_t>>(input))
+        mix(std::uint32_t(id));
     }
     return float(hash % 20011) / 10000.0f - 1.0f;
   }
 
   // ---- controls
-  void hold() { set([&] { holding_ = true; }); }
+  void hold() {
+    set([&] { holding_ = true; });
+  }
   void release() {
     std::map<core::RequestId, Held> held;
     set([&] {
@@ -91,10 +96,18 @@ class FakeRouter final : public router::Router {
     });
     for (auto& [id, h] : held) answer(std::move(h));
   }
-  void refuse_with(std::optional<Error> error) { set([&] { refusal_ = std::move(error); }); }
-  void refuse_at_door(std::optional<Error> error) { set([&] { door_ = std::move(error); }); }
-  void set_ready(bool ready) { set([&] { ready_ = ready; }); }
-  void set_dimensions(std::uint32_t dimensions) { set([&] { dimensions_ = dimensions; }); }
+  void refuse_with(std::optional<Error> error) {
+    set([&] { refusal_ = std::move(error); });
+  }
+  void refuse_at_door(std::optional<Error> error) {
+    set([&] { door_ = std::move(error); });
+  }
+  void set_ready(bool ready) {
+    set([&] { ready_ = ready; });
+  }
+  void set_dimensions(std::uint32_t dimensions) {
+    set([&] { dimensions_ = dimensions; });
+  }
   // Waits until so many are held or cancelled; false after 10 s.
   bool wait_held(std::size_t count) {
     return wait([&] { return held_.size() == count; });
@@ -102,8 +115,12 @@ class FakeRouter final : public router::Router {
   bool wait_cancelled(std::size_t count) {
     return wait([&] { return cancelled_ >= count; });
   }
-  std::size_t embeds() const { return get([&] { return embeds_; }); }
-  router::EmbedRequest last() const { return get([&] { return last_; }); }
+  std::size_t embeds() const {
+    return get([&] { return embeds_; });
+  }
+  router::EmbedRequest last() const {
+    return get([&] { return last_; });
+  }
 
   // ---- router::Router
   core::RequestId embed(router::EmbedRequest request, router::EmbedCallback callback) override {
@@ -141,7 +158,8 @@ class FakeRouter final : public router::Router {
   }
   Result<const router::ModelInfo*> find_model(std::string_view name) const override {
     if (name.empty() || name == model_.name) return &model_;
-    return Error{ErrorCode::not_found, "model \"" + std::string(name) + "\" is not served", "model"};
+    return Error{ErrorCode::not_found, "model \"" + std::string(name) + "\" is not served",
+                 "model"};
   }
   std::vector<const router::ModelInfo*> models() const override { return {&model_}; }
   std::shared_ptr<const tokenizer::Tokenizer> tokenizer_of(
@@ -149,10 +167,13 @@ class FakeRouter final : public router::Router {
     return std::make_shared<FakeTokenizer>();
   }
   void check_health(std::function<void(Status)> callback) override {
-    callback(ready() ? Status()
-                     : Status(Error{ErrorCode::unavailable, "model org/model has no ready replica"}));
+    callback(ready()
+                 ? Status()
+                 : Status(Error{ErrorCode::unavailable, "model org/model has no ready replica"}));
   }
-  bool ready() const override { return get([&] { return ready_; }); }
+  bool ready() const override {
+    return get([&] { return ready_; });
+  }
   std::vector<router::ReplicaView> replicas() const override {
     core::ReplicaStatus status;
     status.state = core::ReplicaState::ready;
@@ -160,7 +181,9 @@ class FakeRouter final : public router::Router {
     status.tokens_per_s = 1234.5;
     return {{"0", "cores:0-1", "org/model", 4242, status}};
   }
-  std::size_t open_requests() const override { return get([&] { return held_.size(); }); }
+  std::size_t open_requests() const override {
+    return get([&] { return held_.size(); });
+  }
   const router::RouterOptions& options() const override { return options_; }
   void drain(std::function<void()> done) override { boost::asio::post(io_, std::move(done)); }
 
@@ -190,7 +213,8 @@ class FakeRouter final : public router::Router {
                      "a text has " + std::to_string(words + 3) + " tokens; at most 16 are taken"};
       }
       const auto* ids = std::get_if<std::vector<std::int32_t>>(&input);
-      if (ids && std::any_of(ids->begin(), ids->end(), [](auto id) { return id < 0 || id > 999; })) {
+      if (ids &&
+          std::any_of(ids->begin(), ids->end(), [](auto id) { return id < 0 || id > 999; })) {
         return Error{ErrorCode::invalid_argument, "a token id is not below 1000"};
       }
     }

@@ -1,5 +1,5 @@
-// Any bytes as the body of any route that parses one: handlers must answer once, with a status that is no server
-// error, and never crash.
+// Any bytes as the body of any route that parses one: handlers must answer once, with a status that
+// is no server error, and never crash.
 #include <boost/asio/io_context.hpp>
 #include <cstddef>
 #include <cstdint>

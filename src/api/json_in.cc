@@ -96,8 +96,8 @@ Result<router::Input> read_input(const std::string& field, JsonValue value,
   if (!rules.allow_ids) return ids_refused(field);
   SHEAF_ASSIGN(std::vector<std::int32_t> ids, read_ids(field, value));
   if (ids.empty()) {
-    return Error{ErrorCode::invalid_argument, fmt::format("{} is an empty list of token ids", field),
-                 field};
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("{} is an empty list of token ids", field), field};
   }
   return router::Input(std::move(ids));
 }
@@ -131,8 +131,8 @@ Result<bool> read_bool(std::string_view field, JsonValue value) {
 Result<std::uint64_t> read_count(std::string_view field, JsonValue value) {
   if (std::uint64_t count; value.get(count) == simdjson::SUCCESS) return count;
   if (std::int64_t number; value.get(number) == simdjson::SUCCESS) {
-    return Error{ErrorCode::invalid_argument, fmt::format("{} is {}; it cannot be negative", field, number),
-                 std::string(field)};
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("{} is {}; it cannot be negative", field, number), std::string(field)};
   }
   return wrong_type(field, value, "a whole number");
 }

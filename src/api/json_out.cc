@@ -66,7 +66,8 @@ void append_base64(std::string& out, std::span<const float> values) {
   std::size_t i = 0;
   for (; i + 3 <= bytes; i += 3) at = write_24_bits(at, load_24_bits(in + i));
   if (i == bytes) return;
-  const unsigned char tail[3] = {in[i], i + 1 < bytes ? in[i + 1] : static_cast<unsigned char>(0), 0};
+  const unsigned char tail[3] = {in[i], i + 1 < bytes ? in[i + 1] : static_cast<unsigned char>(0),
+                                 0};
   at = write_24_bits(at, load_24_bits(tail));
   at[-1] = '=';
   if (i + 1 == bytes) at[-2] = '=';

@@ -19,7 +19,8 @@ std::string padded(std::string body) {
   return body;
 }
 
-Result<std::vector<router::Input>> inputs_of(const std::string& json, InputRules rules = {true, 4}) {
+Result<std::vector<router::Input>> inputs_of(const std::string& json,
+                                             InputRules rules = {true, 4}) {
   const std::string body = padded("{\"input\":" + json + "}");
   const auto object = parse_json_object(body);
   if (!object.ok()) return object.error();
@@ -29,7 +30,13 @@ Result<std::vector<router::Input>> inputs_of(const std::string& json, InputRules
 
 TEST(JsonOutTest, FloatsReadBackAsTheyWere) {
   std::mt19937 random(7);
-  std::vector<float> values = {0.0f, -0.0f, 1.0f, -1.0f, 0.1f, 1e-5f, 16777216.0f,
+  std::vector<float> values = {0.0f,
+                               -0.0f,
+                               1.0f,
+                               -1.0f,
+                               0.1f,
+                               1e-5f,
+                               16777216.0f,
                                std::numeric_limits<float>::max(),
                                std::numeric_limits<float>::lowest(),
                                std::numeric_limits<float>::min(),
@@ -95,13 +102,15 @@ TEST(JsonInTest, WrongInputsAreNamed) {
   };
   EXPECT_EQ(message("7"), "input is a number; a text or a list of token ids is expected");
   EXPECT_EQ(message("true"), "input is a boolean; a text or a list of token ids is expected");
-  EXPECT_EQ(message("[\"a\",{}]"), "input[1] is an object; a text or a list of token ids is expected");
+  EXPECT_EQ(message("[\"a\",{}]"),
+            "input[1] is an object; a text or a list of token ids is expected");
   EXPECT_EQ(message("[1,\"a\"]"), "input[1] is a text; a token id is expected");
   EXPECT_EQ(message("[1.5]"), "input[0] is a number; a token id is expected");
   EXPECT_EQ(message("[[1],[-1]]"), "input[1][0] is -1, which is no token id");
   EXPECT_EQ(message("[[1],[[2]]]"), "input[1][0] is a list; a token id is expected");
   EXPECT_EQ(message("[[]]"), "input[0] is an empty list of token ids");
-  EXPECT_EQ(message("[\"a\",\"a\",\"a\",\"a\",\"a\"]"), "input holds 5 texts; a request may hold 4");
+  EXPECT_EQ(message("[\"a\",\"a\",\"a\",\"a\",\"a\"]"),
+            "input holds 5 texts; a request may hold 4");
   EXPECT_NE(message("[1]", {false, 4}).find("check_embedding_ctx_length"), std::string::npos);
 }
 

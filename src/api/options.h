@@ -13,7 +13,7 @@ struct ApiOptions {
   // Token-id arrays on the OpenAI route. Off, since clients send ids of a foreign vocabulary there
   // (apis.md §4, LangChain).
   bool allow_token_ids = false;
-  bool auto_truncate = true;  // where a request does not say `truncate`
+  bool auto_truncate = true;                  // where a request does not say `truncate`
   std::uint64_t concurrent_requests_max = 0;  // shown by /info; the server sets it
   std::string version = "0.1.0";
 };

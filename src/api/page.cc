@@ -50,9 +50,9 @@ std::string models_table(const router::Router& router) {
   std::string out =
       "<table><tr><th>model<th class=n>dimensions<th class=n>tokens a text<th>number type</tr>\n";
   for (const router::ModelInfo* model : router.models()) {
-    out += fmt::format("<tr><td>{}<td class=n>{}<td class=n>{}<td>{}</tr>\n",
-                       escape_html(model->name), model->spec.dimensions, model->max_length,
-                       escape_html(model->dtype));
+    out +=
+        fmt::format("<tr><td>{}<td class=n>{}<td class=n>{}<td>{}</tr>\n", escape_html(model->name),
+                    model->spec.dimensions, model->max_length, escape_html(model->dtype));
   }
   return out + "</table>\n";
 }

@@ -62,6 +62,7 @@ RouteMatch match_route(std::string_view method, std::string_view path) {
   for (const Route& route : kRoutes) {
     const std::optional<std::string_view> rest = rest_of(route, path);
     if (!rest) continue;
+    match.dialect = route.dialect;
     if (route.method == method) {
       match.route = &route;
       match.rest = *rest;

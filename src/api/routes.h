@@ -24,7 +24,8 @@ struct Route {
 struct RouteMatch {
   const Route* route = nullptr;  // null: no such path, or not with this method
   std::string rest;
-  std::string allow;  // methods of the path, "GET, HEAD"; empty: no such path
+  std::string allow;                  // methods of the path, "GET, HEAD"; empty: no such path
+  Dialect dialect = Dialect::openai;  // of the path, whatever the method
 };
 // `path` as split_target() gives it. HEAD is served by GET's route.
 RouteMatch match_route(std::string_view method, std::string_view path);

@@ -87,8 +87,9 @@ TEST(ErrorsTest, OpenAiBodiesHaveAllFourKeys) {
   const HttpResponse response =
       error_response(Dialect::openai, {ErrorCode::invalid_argument, "a \"b\"", "input"});
   EXPECT_EQ(response.status, 400);
-  EXPECT_EQ(response.body,
-            R"({"error":{"message":"a \"b\"","type":"invalid_request_error","param":"input","code":null}})");
+  EXPECT_EQ(
+      response.body,
+      R"({"error":{"message":"a \"b\"","type":"invalid_request_error","param":"input","code":null}})");
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
-#include <gtest/gtest.h>
-
 #include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
 
 #include <cstdlib>
 
@@ -157,8 +156,7 @@ TEST(GrpcServerTest, DeadlinesReachTheRouterAndCancel) {
   grpc::ClientContext context;
   const TimeUs before_us = monotonic_us();
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
-  EXPECT_EQ(client.encode(context, texts({"a"})).error_code(),
-            grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(client.encode(context, texts({"a"})).error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_NEAR(double(server.router.last().deadline_us - before_us), 200e3, 50e3);
   EXPECT_TRUE(server.router.wait_cancelled(1));
 }
@@ -384,8 +382,8 @@ TEST(GrpcServerTest, APythonClientFindsItsWayByReflection) {
   const char* python = std::getenv("SHEAF_TEST_PYTHON");
   if (python == nullptr) GTEST_SKIP() << "SHEAF_TEST_PYTHON is not set";
   TestServer server;
-  const std::string command = std::string(python) + " " SHEAF_SOURCE_DIR
-                              "/src/server/reflection_client.py 127.0.0.1:" +
+  const std::string command = std::string(python) +
+                              " " SHEAF_SOURCE_DIR "/src/server/reflection_client.py 127.0.0.1:" +
                               std::to_string(server.server->grpc_port());
   EXPECT_EQ(std::system(command.c_str()), 0);
 }

@@ -11,8 +11,7 @@ constexpr std::chrono::milliseconds kInterval{100};
 }  // namespace
 
 HealthPoll::HealthPoll(asio::io_context& io, const router::Router& router,
-                       grpc::HealthCheckServiceInterface& health,
-                       std::vector<std::string> services)
+                       grpc::HealthCheckServiceInterface& health, std::vector<std::string> services)
     : timer_(asio::make_strand(io)),
       services_(std::move(services)),
       router_(&router),

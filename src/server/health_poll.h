@@ -28,7 +28,7 @@ class HealthPoll : public std::enable_shared_from_this<HealthPoll> {
 
   Timer timer_;
   const std::vector<std::string> services_;
-  std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;              // guards what follows
   const router::Router* router_;  // null after stop()
   grpc::HealthCheckServiceInterface* health_;
 };

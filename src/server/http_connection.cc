@@ -34,8 +34,11 @@ std::string_view to_view(boost::beast::string_view text) { return {text.data(), 
 }  // namespace
 
 HttpConnection::HttpConnection(Socket socket, std::shared_ptr<const api::Api> api,
-                 const ServerOptions& options)
-    : socket_(std::move(socket)), api_(std::move(api)), options_(options), timer_(socket_.get_executor()) {}
+                               const ServerOptions& options)
+    : socket_(std::move(socket)),
+      api_(std::move(api)),
+      options_(options),
+      timer_(socket_.get_executor()) {}
 
 void HttpConnection::start(std::function<void()> over) {
   asio::co_spawn(
@@ -97,18 +100,18 @@ Awaitable<HttpConnection::After> HttpConnection::serve_request() {
   if (auto given = parser_->content_length()) length = *given;
   api::Api::Begun begun = api_->begin(request_view(), length);
   if (!begun.answer && length.value_or(0) > options_.body_bytes_max) {
-    begun.answer =
-        api_->refuse(begun.ticket, {ErrorCode::too_large,
-                                   fmt::format("the body has {} bytes; at most {} are taken",
-                                               *length, options_.body_bytes_max)});
+    begun.answer = api_->refuse(
+        begun.ticket,
+        {ErrorCode::too_large, fmt::format("the body has {} bytes; at most {} are taken", *length,
+                                           options_.body_bytes_max)});
   }
   if (begun.answer) co_return co_await refuse(*begun.answer);
   co_return co_await serve_body(std::move(begun));
 }
 
 Awaitable<HttpConnection::After> HttpConnection::serve_body(api::Api::Begun begun) {
-  const bool expects = api::equal_ignoring_case(
-      to_view(parser_->get()[http::field::expect]), "100-continue");
+  const bool expects =
+      api::equal_ignoring_case(to_view(parser_->get()[http::field::expect]), "100-continue");
   if (expects && !parser_->is_done() && buffer_.size() == 0 &&
       !co_await write_all("HTTP/1.1 100 Continue\r\n\r\n", {})) {
     co_return After::close;
@@ -146,14 +149,15 @@ Awaitable<std::optional<api::HttpResponse>> HttpConnection::read_header() {
       error_code ec;
       buffer_.consume(parser_->put(buffer_.data(), ec));
       if (ec == http::error::header_limit) {
-        co_return api_->refuse({}, {ErrorCode::too_large,
-                                   fmt::format("the header is larger than {} bytes",
-                                               options_.header_bytes_max)},
-                              431);
+        co_return api_->refuse(
+            {},
+            {ErrorCode::too_large,
+             fmt::format("the header is larger than {} bytes", options_.header_bytes_max)},
+            431);
       }
       if (ec && ec != http::error::need_more) {
-        co_return api_->refuse({}, {ErrorCode::invalid_argument,
-                                   "this is not an HTTP/1.1 request: " + ec.message()});
+        co_return api_->refuse(
+            {}, {ErrorCode::invalid_argument, "this is not an HTTP/1.1 request: " + ec.message()});
       }
       if (!ec) continue;
     }
@@ -161,10 +165,11 @@ Awaitable<std::optional<api::HttpResponse>> HttpConnection::read_header() {
     if (deadline_us_ == kNever) set_deadline(options_.header_timeout_ms);
     if (co_await fill(kHeaderReadBytes)) continue;
     if (!timed_out_) break;
-    co_return api_->refuse({}, {ErrorCode::invalid_argument,
-                               fmt::format("the header did not arrive within {} ms",
-                                           options_.header_timeout_ms)},
-                          408);
+    co_return api_->refuse(
+        {},
+        {ErrorCode::invalid_argument,
+         fmt::format("the header did not arrive within {} ms", options_.header_timeout_ms)},
+        408);
   }
   clear_deadline();
   co_return std::nullopt;
@@ -178,24 +183,25 @@ Awaitable<std::optional<api::HttpResponse>> HttpConnection::read_body(
       error_code ec;
       buffer_.consume(parser_->put(buffer_.data(), ec));
       if (ec == http::error::body_limit) {
-        co_return api_->refuse(ticket, {ErrorCode::too_large,
-                                       fmt::format("the body is larger than {} bytes",
-                                                   options_.body_bytes_max)});
+        co_return api_->refuse(
+            ticket, {ErrorCode::too_large,
+                     fmt::format("the body is larger than {} bytes", options_.body_bytes_max)});
       }
       if (ec && ec != http::error::need_more) {
-        co_return api_->refuse(ticket, {ErrorCode::invalid_argument,
-                                       "the body's framing is broken: " + ec.message()},
-                              400);
+        co_return api_->refuse(
+            ticket, {ErrorCode::invalid_argument, "the body's framing is broken: " + ec.message()},
+            400);
       }
       if (!ec) continue;
     }
     if (deadline_us_ == kNever) set_deadline(options_.body_timeout_ms);
     if (co_await fill(kBodyReadBytes)) continue;
     if (!timed_out_) co_return std::nullopt;
-    co_return api_->refuse(ticket, {ErrorCode::invalid_argument,
-                                   fmt::format("the body did not arrive within {} ms",
-                                               options_.body_timeout_ms)},
-                          408);
+    co_return api_->refuse(
+        ticket,
+        {ErrorCode::invalid_argument,
+         fmt::format("the body did not arrive within {} ms", options_.body_timeout_ms)},
+        408);
   }
   clear_deadline();
   co_return std::nullopt;
@@ -207,9 +213,9 @@ std::optional<api::HttpResponse> HttpConnection::decode_body(const api::Api::Tic
   if (encoding.empty() || api::equal_ignoring_case(encoding, "identity")) return std::nullopt;
   if (!api::equal_ignoring_case(encoding, "gzip") &&
       !api::equal_ignoring_case(encoding, "x-gzip")) {
-    return api_->refuse(ticket, {ErrorCode::unsupported_media,
-                                fmt::format("content encoding \"{}\" is not taken; gzip is",
-                                            encoding)});
+    return api_->refuse(ticket,
+                        {ErrorCode::unsupported_media,
+                         fmt::format("content encoding \"{}\" is not taken; gzip is", encoding)});
   }
   std::string& text = parser_->get().body().text;
   Result<std::string> plain = gunzip(text, options_.body_bytes_max);

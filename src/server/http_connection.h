@@ -19,13 +19,12 @@ namespace sheaf::server {
 
 // One client's connection: a coroutine that reads a request, has the API answer it, writes the
 // answer, and begins again. Requests of a connection run one after another, so pipelined answers
-// keep their order. Everything happens on the socket's strand; drain() and stop() may be called from
-// any thread.
+// keep their order. Everything happens on the socket's strand; drain() and stop() may be called
+// from any thread.
 class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
  public:
   // `options` outlive the connection.
-  HttpConnection(Socket socket, std::shared_ptr<const api::Api> api,
-                 const ServerOptions& options);
+  HttpConnection(Socket socket, std::shared_ptr<const api::Api> api, const ServerOptions& options);
 
   // Serves until the connection is over, then calls `over` once on the strand.
   void start(std::function<void()> over);

@@ -25,8 +25,7 @@ constexpr std::chrono::milliseconds kAcceptPause{100};  // when descriptors run 
 Result<tcp::endpoint> resolve(asio::io_context& io, const std::string& host, std::uint16_t port) {
   error_code ec;
   tcp::resolver resolver(io);
-  const auto found =
-      resolver.resolve(host, std::to_string(port), tcp::resolver::passive, ec);
+  const auto found = resolver.resolve(host, std::to_string(port), tcp::resolver::passive, ec);
   if (ec || found.empty()) {
     return Error{ErrorCode::io, fmt::format("HTTP address {}: {}", host, ec.message())};
   }
@@ -36,8 +35,11 @@ Result<tcp::endpoint> resolve(asio::io_context& io, const std::string& host, std
 }  // namespace
 
 HttpServer::HttpServer(asio::io_context& io, std::shared_ptr<const api::Api> api,
-             const ServerOptions& options)
-    : io_(io), api_(std::move(api)), options_(options), acceptor_(asio::make_strand(io)),
+                       const ServerOptions& options)
+    : io_(io),
+      api_(std::move(api)),
+      options_(options),
+      acceptor_(asio::make_strand(io)),
       drain_timer_(acceptor_.get_executor()) {}
 
 Result<std::shared_ptr<HttpServer>> HttpServer::start(asio::io_context& io,

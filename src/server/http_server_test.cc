@@ -26,8 +26,7 @@ std::string gzip(const std::string& text) {
 }
 
 std::string chunked(std::string_view body, std::size_t chunk_bytes) {
-  std::string out =
-      "POST /v1/embeddings HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n";
+  std::string out = "POST /v1/embeddings HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n";
   char size[32];
   for (; !body.empty(); body.remove_prefix(std::min(chunk_bytes, body.size()))) {
     const std::string_view chunk = body.substr(0, chunk_bytes);
@@ -125,8 +124,8 @@ TEST(HttpServerTest, ChunkedBodies) {
     EXPECT_EQ(response->status, 200) << response->body;
   }
   EXPECT_EQ(std::get<std::string>(server.router.last().inputs[0]).size(), 100'000u);
-  const auto broken = client.ask(
-      "POST /embed HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnot a size\r\n");
+  const auto broken =
+      client.ask("POST /embed HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnot a size\r\n");
   ASSERT_TRUE(broken);
   EXPECT_EQ(broken->status, 400);
   EXPECT_TRUE(client.closed());
@@ -139,8 +138,8 @@ TEST(HttpServerTest, GzippedBodies) {
   auto response = client.ask(post("/embed", zipped, "Content-Encoding: gzip\r\n"));
   ASSERT_TRUE(response);
   EXPECT_EQ(floats_of(json::parse(response->body)[0]), expected("zipped"));
-  response = client.ask(
-      post("/embed", zipped.substr(0, zipped.size() - 5), "Content-Encoding: gzip\r\n"));
+  response =
+      client.ask(post("/embed", zipped.substr(0, zipped.size() - 5), "Content-Encoding: gzip\r\n"));
   ASSERT_TRUE(response);
   EXPECT_EQ(response->status, 400);
   EXPECT_NE(response->body.find("not a whole gzip stream"), std::string::npos);
@@ -181,8 +180,8 @@ TEST(HttpServerTest, ExpectContinueIsRefusedAtTheDoor) {
   TestServer server(without_grpc());
   server.router.refuse_at_door(Error{ErrorCode::overloaded, "the queue holds 9 tokens", "", 7});
   TestClient client = server.client();
-  const auto response = client.ask(
-      "POST /embed HTTP/1.1\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n");
+  const auto response =
+      client.ask("POST /embed HTTP/1.1\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n");
   ASSERT_TRUE(response);
   EXPECT_EQ(response->status, 429);
   EXPECT_TRUE(client.closed());
@@ -225,8 +224,7 @@ TEST(HttpServerTest, ErrorsOfTheRouterHaveEachDialectsForm) {
     EXPECT_EQ(openai->status, c.openai);
     EXPECT_EQ(tei->status, c.tei);
     EXPECT_EQ(json::parse(openai->body)["error"]["message"], "the reason");
-    EXPECT_EQ(json::parse(tei->body),
-              json({{"error", "the reason"}, {"error_type", c.type}}));
+    EXPECT_EQ(json::parse(tei->body), json({{"error", "the reason"}, {"error_type", c.type}}));
     const bool retry = c.code == ErrorCode::overloaded || c.code == ErrorCode::unavailable;
     EXPECT_EQ(tei->header("retry-after"), retry ? "1" : "");
   }
@@ -426,7 +424,8 @@ TEST(HttpServerTest, KeysOpenWhatIsNotPublic) {
     return path == "/v1/embeddings" ? *client.ask(post(path, R"({"input": "a"})", header))
                                     : *client.ask(get(path, header));
   };
-  for (const char* wrong : {"", "Bearer ", "Bearer", "Bearer secre", "Bearer secrett", "Bearer x", "Basic secret"}) {
+  for (const char* wrong :
+       {"", "Bearer ", "Bearer", "Bearer secre", "Bearer secrett", "Bearer x", "Basic secret"}) {
     const TestResponse response = ask("/v1/embeddings", wrong);
     EXPECT_EQ(response.status, 401) << wrong;
     EXPECT_EQ(json::parse(response.body)["error"]["code"], "invalid_api_key");
@@ -435,7 +434,8 @@ TEST(HttpServerTest, KeysOpenWhatIsNotPublic) {
   for (const char* right : {"Bearer secret", "bearer other", "secret"}) {
     EXPECT_EQ(ask("/v1/embeddings", right).status, 200) << right;
   }
-  for (const char* path : {"/v1/models", "/info", "/v1/fleet"}) EXPECT_EQ(ask(path, "").status, 401);
+  for (const char* path : {"/v1/models", "/info", "/v1/fleet"})
+    EXPECT_EQ(ask(path, "").status, 401);
   for (const char* path : {"/", "/health", "/health/live", "/health/ready", "/metrics", "/ping"}) {
     EXPECT_EQ(ask(path, "").status, 200) << path;
   }
@@ -456,8 +456,10 @@ TEST(HttpServerTest, BrowsersMayAskWithAnyStainlessHeader) {
   TestServer server(options);
   TestClient client = server.client();
   auto response = client.ask(
-      "OPTIONS /v1/embeddings HTTP/1.1\r\nOrigin: https://b.example\r\nAccess-Control-Request-Method: "
-      "POST\r\nAccess-Control-Request-Headers: authorization,x-stainless-lang,x-stainless-new\r\n\r\n");
+      "OPTIONS /v1/embeddings HTTP/1.1\r\nOrigin: "
+      "https://b.example\r\nAccess-Control-Request-Method: "
+      "POST\r\nAccess-Control-Request-Headers: "
+      "authorization,x-stainless-lang,x-stainless-new\r\n\r\n");
   ASSERT_TRUE(response);
   EXPECT_EQ(response->status, 204);
   EXPECT_EQ(response->header("access-control-allow-origin"), "https://b.example");
@@ -488,8 +490,9 @@ TEST(HttpServerTest, HealthFollowsTheRouter) {
 TEST(HttpServerTest, BrokenTextIsRefused) {
   TestServer server(without_grpc());
   TestClient client = server.client();
-  for (const std::string& text : {std::string("\xff"), std::string("\xc3"), std::string("\xed\xa0\x80"),
-                                  std::string("\\ud800"), std::string("a\nb")}) {
+  for (const std::string& text :
+       {std::string("\xff"), std::string("\xc3"), std::string("\xed\xa0\x80"),
+        std::string("\\ud800"), std::string("a\nb")}) {
     const auto response = client.ask(post("/v1/embeddings", "{\"input\": \"" + text + "\"}"));
     ASSERT_TRUE(response);
     EXPECT_EQ(response->status, 400) << response->body;
@@ -502,8 +505,9 @@ TEST(HttpServerTest, NestingIsBounded) {
   TestServer server(without_grpc());
   TestClient client = server.client();
   for (const std::size_t depth : {100u, 1'000'000u}) {
-    const auto response = client.ask(
-        post("/v1/embeddings", "{\"input\": " + std::string(depth, '[') + std::string(depth, ']') + "}"));
+    const auto response =
+        client.ask(post("/v1/embeddings",
+                        "{\"input\": " + std::string(depth, '[') + std::string(depth, ']') + "}"));
     ASSERT_TRUE(response);
     EXPECT_EQ(response->status, 400);
     EXPECT_NE(response->body.find("64 levels"), std::string::npos) << response->body;
@@ -518,7 +522,8 @@ TEST(HttpServerTest, WhatIsNotHttpIsRefusedAndDisturbsNobody) {
         std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), std::string(1000, '\0'),
         std::string("POST /embed HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"),
         std::string("POST /embed HTTP/1.1\r\nContent-Length: -5\r\n\r\nhello"),
-        std::string("POST /embed HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n")}) {
+        std::string(
+            "POST /embed HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n")}) {
     TestClient client = server.client();
     const auto response = client.ask(bytes);
     ASSERT_TRUE(response);
@@ -551,7 +556,8 @@ TEST(HttpServerTest, OptionsReachTheRouter) {
   router::EmbedRequest request = server.router.last();
   EXPECT_EQ(request.model, "org/model");
   ASSERT_EQ(request.inputs.size(), 2u);
-  EXPECT_EQ(std::get<std::vector<std::int32_t>>(request.inputs[0]), (std::vector<std::int32_t>{1, 2}));
+  EXPECT_EQ(std::get<std::vector<std::int32_t>>(request.inputs[0]),
+            (std::vector<std::int32_t>{1, 2}));
   EXPECT_FALSE(request.truncate);
   client.ask(post("/embed", R"({"inputs": "a", "truncate": "TRUE", "truncation_direction": "left",
                                 "normalize": false, "dimensions": 3, "prompt_name": "query"})"));

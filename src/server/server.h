@@ -21,15 +21,15 @@ struct ServerOptions {
   std::uint16_t grpc_port = 50050;  // 0: the system chooses
   bool grpc = true;
 
-  std::size_t header_bytes_max = 32u << 10;        // 431 beyond
-  std::size_t body_bytes_max = 32u << 20;          // after decompression too; 413 beyond
+  std::size_t header_bytes_max = 32u << 10;         // 431 beyond
+  std::size_t body_bytes_max = 32u << 20;           // after decompression too; 413 beyond
   std::size_t grpc_message_bytes_max = 100u << 20;  // RESOURCE_EXHAUSTED beyond
-  std::size_t connections_max = 8192;              // HTTP; 503 beyond
-  std::uint32_t header_timeout_ms = 10'000;        // first byte of a request to the end of its header
-  std::uint32_t body_timeout_ms = 60'000;          // end of the header to the end of the body
-  std::uint32_t idle_timeout_ms = 120'000;         // between two requests of a connection
-  std::uint32_t write_timeout_ms = 60'000;         // a whole answer
-  std::uint32_t drain_timeout_ms = 30'000;         // then drain() closes what is still open
+  std::size_t connections_max = 8192;               // HTTP; 503 beyond
+  std::uint32_t header_timeout_ms = 10'000;  // first byte of a request to the end of its header
+  std::uint32_t body_timeout_ms = 60'000;    // end of the header to the end of the body
+  std::uint32_t idle_timeout_ms = 120'000;   // between two requests of a connection
+  std::uint32_t write_timeout_ms = 60'000;   // a whole answer
+  std::uint32_t drain_timeout_ms = 30'000;   // then drain() closes what is still open
 
   api::ApiOptions api;
 };
