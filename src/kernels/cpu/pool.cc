@@ -7,6 +7,13 @@ namespace {
 // scheduler's tick.
 constexpr int kSpins = 500;
 
+// The state: workers inside in the low bits, then whether the run is closed, then its number.
+constexpr std::uint32_t kInside = 0xFFF;
+constexpr std::uint32_t kClosed = 0x1000;
+constexpr std::uint32_t kRun = 0x2000;
+
+std::uint32_t run_of(std::uint32_t state) { return state / kRun; }
+
 void pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -25,15 +32,17 @@ void await_change(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
 }  // namespace
 
 Pool::Pool(int threads, std::atomic<std::uint64_t>* progress)
-    : progress_(progress), slices_(static_cast<std::size_t>(threads < 1 ? 1 : threads)) {
+    : progress_(progress),
+      slices_(static_cast<std::size_t>(threads < 1 ? 1 : threads)),
+      state_(kClosed) {
   for (int thread = 1; thread < this->threads(); ++thread)
     workers_.emplace_back([this, thread] { work(thread); });
 }
 
 Pool::~Pool() {
   stop_ = true;
-  round_.fetch_add(1, std::memory_order_release);
-  round_.notify_all();
+  state_.store((run_of(state_) + 1) * kRun, std::memory_order_release);
+  state_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
@@ -51,23 +60,45 @@ void Pool::run_job(Job job, std::size_t tasks) {
     slices_[i].next.store(tasks * i / count, std::memory_order_relaxed);
     slices_[i].end = tasks * (i + 1) / count;
   }
-  working_.store(static_cast<std::uint32_t>(workers_.size()), std::memory_order_relaxed);
-  round_.fetch_add(1, std::memory_order_release);
-  round_.notify_all();
+  state_.store((run_of(state_.load(std::memory_order_relaxed)) + 1) * kRun,
+               std::memory_order_release);
+  state_.notify_all();
   finish_tasks(0);
-  while (const std::uint32_t working = working_.load(std::memory_order_acquire))
-    await_change(working_, working);
+  // No task is left to take. Shut the door, and wait for those who are at their last one.
+  std::uint32_t state = state_.fetch_or(kClosed, std::memory_order_acq_rel) | kClosed;
+  while ((state & kInside) != 0) {
+    await_change(state_, state);
+    state = state_.load(std::memory_order_acquire);
+  }
 }
 
 void Pool::work(int thread) {
-  std::uint32_t round = 0;
-  while (true) {
-    await_change(round_, round);
-    ++round;
-    if (stop_) return;
+  std::uint32_t seen = 0;
+  while (enter(seen)) {
     finish_tasks(thread);
-    if (working_.fetch_sub(1, std::memory_order_acq_rel) == 1) working_.notify_one();
+    leave();
   }
+}
+
+// Waits for an open run that this thread has not been in yet, and is counted in it; false: stop.
+bool Pool::enter(std::uint32_t& seen) {
+  std::uint32_t state = state_.load(std::memory_order_acquire);
+  while (true) {
+    if ((state & kClosed) != 0 || run_of(state) == seen) {
+      await_change(state_, state);
+      state = state_.load(std::memory_order_acquire);
+    } else if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel,
+                                            std::memory_order_acquire)) {
+      seen = run_of(state);
+      return !stop_;
+    }
+  }
+}
+
+// Only the caller waits for this, and only once the run is closed.
+void Pool::leave() {
+  const std::uint32_t before = state_.fetch_sub(1, std::memory_order_acq_rel);
+  if ((before & kClosed) != 0 && (before & kInside) == 1) state_.notify_all();
 }
 
 void Pool::finish_tasks(int thread) {

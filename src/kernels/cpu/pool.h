@@ -10,8 +10,9 @@
 namespace sheaf::kernels::cpu {
 
 // Fork and join over a fixed set of threads, the caller being thread 0. Between two runs the others
-// spin for some microseconds (layers follow each other at that pace), then sleep on a futex. One
-// thread calls run().
+// spin for some microseconds (layers follow each other at that pace), then sleep on a futex. A run
+// waits for the tasks, not for the threads: one that the system has not let run meanwhile (its core
+// is busy with another process) finds the run closed and holds nobody up. One thread calls run().
 class Pool {
  public:
   // `progress`, if any, is raised after every task.
@@ -48,6 +49,8 @@ class Pool {
 
   void run_job(Job job, std::size_t tasks);
   void work(int thread);
+  bool enter(std::uint32_t& seen);
+  void leave();
   void run_slice(Slice& slice, int thread);
   void finish_tasks(int thread);
   void advance();
@@ -55,9 +58,8 @@ class Pool {
   std::atomic<std::uint64_t>* progress_;
   std::vector<Slice> slices_;
   Job job_;
-  alignas(64) std::atomic<std::uint32_t> round_{0};  // raised to start a run
-  alignas(64) std::atomic<std::uint32_t> working_{
-      0};  // threads beside the caller that have not ended it
+  // Number of the run, whether it is closed, and how many workers are inside it: see pool.cc.
+  alignas(64) std::atomic<std::uint32_t> state_;
   bool stop_ = false;
   std::vector<std::thread> workers_;
 };

@@ -49,5 +49,16 @@ TEST(Pool, OneThreadsResultIsSeenByAllInTheNextRun) {
   for (std::uint64_t value : values) ASSERT_EQ(value, 1u << 20);
 }
 
+// More threads than cores: most are late for most runs, and enter whichever is open then.
+TEST(Pool, LateThreadsEnterALaterRunOrNone) {
+  Pool pool(16, nullptr);
+  for (std::uint64_t round = 0; round < 5'000; ++round) {
+    const std::size_t tasks = 2 + round % 7;
+    std::atomic<std::uint64_t> sum{0};
+    pool.run(tasks, [&](std::size_t task, int) { sum.fetch_add(task + round); });
+    ASSERT_EQ(sum.load(), tasks * round + tasks * (tasks - 1) / 2);
+  }
+}
+
 }  // namespace
 }  // namespace sheaf::kernels::cpu
