@@ -1,5 +1,5 @@
 # Every target is a script of scripts/, which also run by themselves.
-.PHONY: help run build test check bench format install package clean
+.PHONY: help run build test check soak bench format install package clean
 .DEFAULT_GOAL := help
 
 PREFIX ?= /usr/local
@@ -16,6 +16,7 @@ help:
 	@echo
 	@echo "  make build      build/release/bin/sheaf and sheaf-replica"
 	@echo "  make check      format, tidy, headers, sanitizers, fuzz targets, CUDA compile (up to 50 minutes)"
+	@echo "  make soak       200 replicas killed under load, 20,000 seeds of the simulation (half an hour)"
 	@echo "  make bench      measures and keeps the results as JSON"
 	@echo "  make format     applies clang-format to src, apps and tests"
 	@echo "  make install    into PREFIX ($(PREFIX)), below DESTDIR if that is set"
@@ -34,6 +35,9 @@ test:
 
 check:
 	@scripts/check.sh $(ARGS)
+
+soak:
+	@scripts/soak.sh $(ARGS)
 
 bench:
 	@scripts/bench.sh $(ARGS)
