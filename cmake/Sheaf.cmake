@@ -37,7 +37,7 @@ add_library(sheaf_warnings INTERFACE)
 target_compile_options(sheaf_warnings INTERFACE -Wall -Wextra -Werror -Wno-missing-field-initializers)
 if(SHEAF_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Sanitized code confuses this analysis (GCC's manual says so): alarms on std::variant.
-  target_compile_options(sheaf_warnings INTERFACE -Wno-maybe-uninitialized)
+  target_compile_options(sheaf_warnings INTERFACE -Wno-maybe-uninitialized -Wno-free-nonheap-object)
   if(SHEAF_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_compile_options(sheaf_warnings INTERFACE -Wno-tsan)  # of fences inside Asio
   endif()
