@@ -73,15 +73,7 @@ class FakeRouter final : public router::Router {
 
   // What value `column` of the vector of `input` is, before any option.
   static float value(const router::Input& input, std::uint32_t column) {
-    std::uint32_t hash = 2166136261u + column;
-    const auto mix = [&](std::uint32_t word) { hash = (hash ^ word) * 16777619u; };
-    if (const auto* text = std::get_if<std::string>(&input)) {
-      for (const char c : *text) mix(static_cast<unsigned char>(c));
-    } else {
-      for (const std::int32_t id : std::get<std::vector<std::int32_t>>(input))
-        mix(std::uint32_t(id));
-    }
-    return float(hash % 20011) / 10000.0f - 1.0f;
+    return value_of(hash(input), column);
   }
 
   // ---- controls
@@ -188,6 +180,23 @@ class FakeRouter final : public router::Router {
   void drain(std::function<void()> done) override { boost::asio::post(io_, std::move(done)); }
 
  private:
+  static void mix(std::uint32_t& hash, std::uint32_t word) { hash = (hash ^ word) * 16777619u; }
+  static std::uint32_t hash(const router::Input& input) {
+    std::uint32_t hash = 2166136261u;
+    if (const auto* text = std::get_if<std::string>(&input)) {
+      for (const char c : *text) mix(hash, static_cast<unsigned char>(c));
+    } else {
+      for (const std::int32_t id : std::get<std::vector<std::int32_t>>(input)) {
+        mix(hash, std::uint32_t(id));
+      }
+    }
+    return hash;
+  }
+  static float value_of(std::uint32_t hash, std::uint32_t column) {
+    mix(hash, column);
+    return float(hash % 20011) / 10000.0f - 1.0f;
+  }
+
   struct Held {
     router::EmbedRequest request;
     router::EmbedCallback callback;
@@ -227,8 +236,9 @@ class FakeRouter final : public router::Router {
       reply.model = "org/model";
       reply.dimensions = std::uint32_t(held.request.dimensions.value_or(dimensions));
       for (const router::Input& input : held.request.inputs) {
+        const std::uint32_t seed = hash(input);
         for (std::uint32_t i = 0; i < reply.dimensions; ++i) {
-          reply.vectors.push_back(value(input, i));
+          reply.vectors.push_back(value_of(seed, i));
         }
         reply.tokens.push_back(3);
       }

@@ -28,11 +28,12 @@ struct TestResponse {
   }
 };
 
-// A blocking HTTP client that sends exactly the bytes it is given. Reads give up after 10 s.
+// A blocking HTTP client that sends exactly the bytes it is given. Reads give up after 60 s, which
+// sanitizers on a busy machine need.
 class TestClient {
  public:
   explicit TestClient(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    const timeval limit{10, 0};
+    const timeval limit{60, 0};
     ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     ::setsockopt(fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     sockaddr_in address{};
