@@ -11,7 +11,7 @@ help:
 	@echo "sheaf: many replicas of a model behind one endpoint. On a fresh Debian 12 these two suffice:"
 	@echo
 	@echo "  make run        installs what is missing, builds, gets all-MiniLM-L6-v2 and serves it on port 8080;"
-	@echo "                  flags of 'sheaf serve' go in ARGS: make run ARGS='--port 8081 --num-replicas 4'"
+	@echo "                  flags of 'sheaf serve' go in ARGS: make run ARGS='--num-replicas 4'"
 	@echo "  make test       the same set-up, then all ordinary tests (up to 15 minutes the first time)"
 	@echo
 	@echo "  make build      build/release/bin/sheaf and sheaf-replica"

@@ -11,7 +11,7 @@ fitting=$(awk '/^MemAvailable/ { print int($2 / 1500000) }' /proc/meminfo)
 jobs=$((fitting < 1 ? 1 : fitting < cores ? fitting : cores))
 
 if [ ! -f "build/$preset/build.ninja" ]; then
-  echo "Configuring build/$preset" >&2
+  echo "Configuring build/$preset; the first build takes minutes" >&2
   mkdir -p "build/$preset"
   cmake --preset "$preset" >"build/$preset/configure.log" 2>&1 || { cat "build/$preset/configure.log" >&2; exit 1; }
 fi

