@@ -22,7 +22,8 @@ Result<bool> read_encoding(JsonValue value) {
   if (format == "float") return false;
   if (format == "base64") return true;
   return Error{ErrorCode::invalid_argument,
-               fmt::format("encoding_format is \"{}\"; \"float\" and \"base64\" are known", format),
+               fmt::format("encoding_format is \"{}\"; \"float\" and \"base64\" are known",
+                           excerpt(format)),
                "encoding_format"};
 }
 

@@ -152,7 +152,7 @@ Result<std::string> prompt_of(const router::ModelInfo& model, const std::string&
   const auto prompt = model.spec.prompts.find(name);
   if (prompt == model.spec.prompts.end()) {
     return Error{ErrorCode::invalid_argument,
-                 fmt::format("model {} has no prompt named \"{}\"", model.name, name),
+                 fmt::format("model {} has no prompt named \"{}\"", model.name, excerpt(name)),
                  "prompt_name"};
   }
   return prompt->second;

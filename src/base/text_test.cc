@@ -31,5 +31,15 @@ TEST(HumanBytes, PicksTheUnit) {
   EXPECT_EQ(human_bytes(90.0 * 1024 * 1024), "90.0 MiB");
 }
 
+TEST(ExcerptTest, CutsBetweenCharacters) {
+  EXPECT_EQ(excerpt("abc", 3), "abc");
+  EXPECT_EQ(excerpt("abcd", 3), "abc...");
+  EXPECT_EQ(excerpt("a\u00e4\u65e5", 6), "a\u00e4\u65e5");
+  EXPECT_EQ(excerpt("a\u00e4\u65e5", 5), "a\u00e4...");
+  EXPECT_EQ(excerpt("a\u00e4\u65e5", 2), "a...");
+  EXPECT_EQ(excerpt("\x80\x80\x80", 2), "...");  // no character at all
+  EXPECT_EQ(excerpt(std::string(1'000'000, 'x')).size(), 103u);
+}
+
 }  // namespace
 }  // namespace sheaf

@@ -105,6 +105,33 @@ Status check_replicas(std::string_view where, const std::string& replicas) {
   return setting_error(fmt::format("{}: {}, nor auto", where, number.error().message));
 }
 
+Status check_between(std::string_view flag, TimeUs value, TimeUs min, TimeUs max) {
+  if (value >= min && value <= max) return {};
+  return setting_error(fmt::format("--{} {}: must be {} to {}", flag, show_duration(value),
+                                   show_duration(min), show_duration(max)));
+}
+
+Status check_between(std::string_view flag, std::uint64_t value, std::uint64_t min,
+                     std::uint64_t max) {
+  if (value >= min && value <= max) return {};
+  return setting_error(fmt::format("--{} {}: must be {} to {}", flag, show_byte_count(value),
+                                   show_byte_count(min), show_byte_count(max)));
+}
+
+// What the listeners can keep: they count milliseconds in 32 bits, and grpc++ bytes in 31.
+Status check_limits(const ServeSettings& s) {
+  constexpr TimeUs kShortest = 1'000, kDay = 86'400'000'000;
+  constexpr std::uint64_t kLeast = 1 << 10, kGiB = 1 << 30;
+  SHEAF_TRY(check_between("request-timeout", s.request_timeout_us, kShortest, kDay));
+  SHEAF_TRY(check_between("header-timeout", s.header_timeout_us, kShortest, kDay));
+  SHEAF_TRY(check_between("body-timeout", s.body_timeout_us, kShortest, kDay));
+  SHEAF_TRY(check_between("idle-timeout", s.idle_timeout_us, kShortest, kDay));
+  SHEAF_TRY(check_between("drain-timeout", s.drain_timeout_us, TimeUs{0}, kDay));
+  SHEAF_TRY(check_between("max-body", s.max_body_bytes, kLeast, kGiB));
+  SHEAF_TRY(check_between("max-grpc-message", s.max_grpc_bytes, kLeast, kGiB));
+  return check_between("max-header", s.max_header_bytes, kLeast, kGiB);
+}
+
 }  // namespace
 
 ModelSetting parse_model_argument(std::string_view argument) {
@@ -179,8 +206,10 @@ Status ServeFlags::check_consistent() const {
     return setting_error(
         fmt::format("--dtype {}: this version computes in float32 only; there is auto and float32",
                     settings_.dtype));
-  if (settings_.request_timeout_us == 0) return setting_error("--request-timeout: must be above 0");
-  return {};
+  // Whoever sets an empty key wants one: the server must not stand open for a variable not set.
+  if (flags_.given("api-key") && settings_.api_keys.empty())
+    return setting_error("--api-key: is empty; leave it out to ask for no key");
+  return check_limits(settings_);
 }
 
 std::string describe_settings(const FlagSet& flags) {

@@ -73,6 +73,24 @@ TEST(ServeSettings, RefusalsSayWhatExists) {
             "unknown flag --tensor-parallel-size");
 }
 
+TEST(ServeSettings, LimitsThatNoListenerCouldKeepAreRefused) {
+  EXPECT_EQ(message_of({"m", "--header-timeout", "5000000s"}),
+            "--header-timeout 5000000s: must be 1ms to 1440m");
+  EXPECT_EQ(message_of({"m", "--idle-timeout", "0"}), "--idle-timeout 0us: must be 1ms to 1440m");
+  EXPECT_EQ(message_of({"m", "--max-grpc-message", "3GiB"}),
+            "--max-grpc-message 3GiB: must be 1KiB to 1GiB");
+  EXPECT_EQ(message_of({"m", "--max-header", "5GiB"}), "--max-header 5GiB: must be 1KiB to 1GiB");
+  EXPECT_EQ(message_of({"m", "--max-body", "0"}), "--max-body 0B: must be 1KiB to 1GiB");
+  EXPECT_EQ(message_of({"m", "--drain-timeout", "0"}), "ok");
+}
+
+TEST(ServeSettings, AnEmptyKeyDoesNotOpenTheServer) {
+  for (const char* key : {"", ","})
+    EXPECT_EQ(message_of({"m", "--api-key", key}),
+              "--api-key: is empty; leave it out to ask for no key");
+  EXPECT_EQ(message_of({"m", "--api-key", "a"}), "ok");
+}
+
 TEST(ServeSettings, FileGivesModelsAndSettings) {
   const TemporaryFile file(
       "models:\n"

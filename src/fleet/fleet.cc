@@ -226,6 +226,8 @@ class Driver final : public Fleet {
       session->sample(now_us);
       busy = busy || session->busy();
     }
+    for (Weights& weights : weights_)
+      if (weights.packing) weights.packing->end_if_stopped();
     if (now_us >= last_oom_us_ + kOomPeriodUs) {
       oom_.forget_old();
       last_oom_us_ = now_us;

@@ -112,7 +112,7 @@ class FleetTest : public ::testing::Test {
     FleetModel model{"fake", folder.empty() ? folder_ : folder, {}, replicas};
     model.spec.dimensions = kDimensions;
     FleetOptions options;
-    options.replica_program = SHEAF_BIN_DIR "/sheaf-replica-fake";
+    options.replica_program = program_;
     options.models = {model};
     options.replica_environment = environment_;
     recorder_ = std::make_unique<Recorder>(replicas);
@@ -148,6 +148,7 @@ class FleetTest : public ::testing::Test {
 
   std::vector<std::string> environment_ = {"SHEAF_FAULT_CRASH_ID=101", "SHEAF_FAULT_HANG_ID=102",
                                            "SHEAF_FAULT_EXIT_ID=103"};
+  std::string program_ = SHEAF_BIN_DIR "/sheaf-replica-fake";
   std::string folder_;
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
@@ -293,6 +294,34 @@ TEST_F(FleetTest, AStoppedReplicaIsNoticedIdleOrBusy) {
     fleet_->kill(0, 1);
   }
   ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }));
+}
+
+// A script in the program's place, whose `mode` stops itself the first time and works then.
+TEST_F(FleetTest, OneThatIsStoppedWhileItStartsIsNoticed) {
+  const std::string fake = program_;
+  for (const std::string mode : {"run", "pack"}) {
+    program_ = folder_ + "/" + mode;
+    std::ofstream(program_) << "#!/bin/sh\n"
+                            << "[ $1 = " << mode << " ] && mkdir $0.begun && kill -STOP $$\n"
+                            << "exec " << fake << " \"$@\"\n";
+    std::filesystem::permissions(program_, std::filesystem::perms::owner_all);
+    fleet_.reset();
+    create(1);
+    ASSERT_TRUE(wait_until([&] {
+      return !replica(0).exits.empty() ||
+             (!replica(0).samples.empty() && replica(0).samples.back().stopped);
+    })) << mode;
+    const std::lock_guard lock(mutex_);
+    if (mode == "run") {
+      EXPECT_TRUE(replica(0).samples.back().stopped);
+    } else {
+      ASSERT_FALSE(replica(0).exits.empty());
+      EXPECT_EQ(replica(0).exits[0].kind, core::ExitReport::Kind::spawn_failed);
+      EXPECT_NE(replica(0).exits[0].detail.find("KILL"), std::string::npos);
+      fleet_->start(0, 2);
+    }
+  }
+  EXPECT_TRUE(wait_ready(0, 2)) << "it was packed again";
 }
 
 TEST_F(FleetTest, StopEndsItOrderlyEvenWhileItHangs) {

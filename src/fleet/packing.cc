@@ -43,6 +43,10 @@ Packing::Packing(const Loop& loop, Process process, Fd control, Fd weights, Done
       weights_(std::move(weights)),
       done_(std::move(done)) {}
 
+void Packing::end_if_stopped() {
+  if (process_.stopped()) process_.kill();
+}
+
 void Packing::cancel() {
   done_ = nullptr;
   boost::system::error_code ignored;

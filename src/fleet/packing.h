@@ -21,6 +21,8 @@ class Packing : public std::enable_shared_from_this<Packing> {
                                                 const std::vector<std::string>& environment,
                                                 const std::string& folder, Done done);
   Packing(const Loop& loop, Process process, Fd control, Fd weights, Done done);
+  // Kills the process if it is stopped; `done` hears of it as of any failure. Under the mutex.
+  void end_if_stopped();
   void cancel();  // ends the process; `done` will not be called; under the mutex
 
  private:

@@ -138,9 +138,8 @@ void Session::cancel(BatchId batch) {
 
 void Session::sample(TimeUs now_us) {
   if (leave_by_us_ != 0 && now_us >= leave_by_us_) kill();
-  if (!ready_) return;
   const bool stopped = process_.stopped();
-  if (!busy() && !stopped) return;
+  if (!stopped && !(ready_ && busy())) return;  // one that is stopped never gets ready either
   owner_.listener.replica_progress(replica(), incarnation(),
                                    {channel_.progress(), process_.cpu_us(), stopped});
 }

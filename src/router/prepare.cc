@@ -129,7 +129,7 @@ Status check_request(const EmbedRequest& request, const ModelInfo& model, std::u
     for (const auto& [name, text] : model.spec.prompts) known += (known.empty() ? "" : ", ") + name;
     return Error{ErrorCode::invalid_argument,
                  fmt::format("prompt_name {} is not one of the prompts of {} ({})",
-                             json_quote(*request.prompt_name), model.name,
+                             json_quote(excerpt(*request.prompt_name)), model.name,
                              known.empty() ? "it has none" : known),
                  "prompt_name"};
   }

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "fleet/fleet.h"
 #include "router/open_request.h"
 #include "router/tokenizer_pool.h"
@@ -271,7 +272,8 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     std::string served;
     for (const auto& model : models_) served += (served.empty() ? "" : ", ") + model->info.name;
     return Error{ErrorCode::not_found,
-                 fmt::format("model {} is not served here; served: {}", name, served), "model"};
+                 fmt::format("model {} is not served here; served: {}", excerpt(name), served),
+                 "model"};
   }
 
   // Everything that can be refused before the texts are tokenized.

@@ -51,11 +51,10 @@ class GrpcServerImpl final : public GrpcServer {
 
   ~GrpcServerImpl() override {
     if (poll_) poll_->stop();
+    // Before the drainer is joined: it waits for calls that end by this.
+    if (server_) server_->Shutdown(std::chrono::system_clock::now());
     if (drainer_.joinable()) drainer_.join();
-    if (server_) {
-      server_->Shutdown(std::chrono::system_clock::now());
-      server_->Wait();
-    }
+    if (server_) server_->Wait();
   }
 
   Status start(const api::Context& context, const ServerOptions& options) {

@@ -172,7 +172,22 @@ Awaitable<std::optional<api::HttpResponse>> HttpConnection::read_header() {
         408);
   }
   clear_deadline();
+  if (parser_->is_header_done()) co_return refuse_unknown_framing();
   co_return std::nullopt;
+}
+
+// Where the body ends is unknown in any coding but chunked: what follows might be read as requests
+// that a proxy before us took for a body.
+std::optional<api::HttpResponse> HttpConnection::refuse_unknown_framing() {
+  const auto& message = parser_->get();
+  const std::string_view coding = to_view(message[http::field::transfer_encoding]);
+  if (message.count(http::field::transfer_encoding) == 0 ||
+      api::equal_ignoring_case(coding, "chunked")) {
+    return std::nullopt;
+  }
+  return api_->refuse({}, {ErrorCode::unsupported,
+                           fmt::format("transfer encoding \"{}\" is not taken; chunked is", coding)},
+                      501);
 }
 
 // Nothing if the body is there, or the client is not; else what to answer.
@@ -193,6 +208,13 @@ Awaitable<std::optional<api::HttpResponse>> HttpConnection::read_body(
             400);
       }
       if (!ec) continue;
+      // The parser takes body bytes as they come; what it leaves is framing that has not ended.
+      if (buffer_.size() > options_.header_bytes_max) {
+        co_return api_->refuse(ticket, {ErrorCode::too_large,
+                                       fmt::format("a chunk's extension or the trailers are larger "
+                                                   "than {} bytes",
+                                                   options_.header_bytes_max)});
+      }
     }
     if (deadline_us_ == kNever) set_deadline(options_.body_timeout_ms);
     if (co_await fill(kBodyReadBytes)) continue;

@@ -39,6 +39,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   Awaitable<After> serve_request();
   Awaitable<bool> wait_for_request();
   Awaitable<std::optional<api::HttpResponse>> read_header();
+  std::optional<api::HttpResponse> refuse_unknown_framing();
   Awaitable<std::optional<api::HttpResponse>> read_body(const api::Api::Ticket& ticket);
   Awaitable<After> serve_body(api::Api::Begun begun);
   Awaitable<After> refuse(const api::HttpResponse& response);

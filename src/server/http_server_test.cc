@@ -273,6 +273,33 @@ TEST(HttpServerTest, AChunkedBodyIsBounded) {
   EXPECT_NE(response->body.find("10000"), std::string::npos);
 }
 
+TEST(HttpServerTest, FramingIsBounded) {
+  TestServer server(without_grpc());
+  const std::string head = "POST /embed HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const std::string& begin : {head + "1;x=", head + "0\r\nX: ", head + "0\r\nX: y\r\nY: "}) {
+    TestClient client = server.client();
+    client.send(begin);
+    for (int i = 0; i < 10; ++i) client.send(std::string(10'000, 'x'));
+    const auto response = client.read();
+    ASSERT_TRUE(response);
+    EXPECT_EQ(response->status, 413);
+    EXPECT_NE(response->body.find("32768"), std::string::npos) << response->body;
+  }
+}
+
+TEST(HttpServerTest, AnUnknownTransferEncodingEndsTheConnection) {
+  TestServer server(without_grpc());
+  for (const std::string coding : {"xchunked", "gzip, chunked", "identity", ""}) {
+    TestClient client = server.client();
+    client.send("POST /embed HTTP/1.1\r\nTransfer-Encoding: " + coding + "\r\n\r\n" + get("/health"));
+    const auto response = client.read();
+    ASSERT_TRUE(response);
+    EXPECT_EQ(response->status, 501) << coding;
+    EXPECT_NE(response->body.find(coding), std::string::npos) << response->body;
+    EXPECT_TRUE(client.closed()) << "what follows may be a body";
+  }
+}
+
 TEST(HttpServerTest, TwentyMegabytesAreTaken) {
   TestServer server(without_grpc());
   TestClient client = server.client();

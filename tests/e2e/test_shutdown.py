@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 
+import grpc
 import pytest
 import requests
 
@@ -82,6 +83,24 @@ def test_a_second_signal_stops_at_once(faulty_replica):
     assert time.monotonic() - begin < 2
     asking.join()
     wait_gone(pids)
+
+
+def test_a_second_signal_ends_grpc_calls_too(faulty_replica, stubs):
+    server = Server("--replica-program", faulty_replica, "--max-batch-tokens", "256", replicas=1,
+                    environment={"SHEAF_FAULT_SLOW_US": "300000"})
+    with grpc.insecure_channel(server.grpc) as channel:
+        arctic = stubs["arctic_pb2_grpc"].InferenceServiceStub(channel)
+        call = arctic.Encode.future(stubs["arctic_pb2"].EncodeRequest(
+            request_id="r", n_prompts=40, prompts=["word " * 254] * 40))
+        wait_until(lambda: server.fleet()["open_requests"] == 1, what="a request under way")
+        server.terminate()
+        time.sleep(0.5)
+        assert server.process.poll() is None, "it waits for the call"
+        begin = time.monotonic()
+        server.terminate()
+        assert server.wait_exit(10) == 1
+        assert time.monotonic() - begin < 2
+        assert call.code() != grpc.StatusCode.OK
 
 
 def test_replicas_follow_a_router_that_is_killed():
