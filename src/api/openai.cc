@@ -21,10 +21,10 @@ Result<bool> read_encoding(JsonValue value) {
   SHEAF_ASSIGN(const std::string_view format, read_text("encoding_format", value));
   if (format == "float") return false;
   if (format == "base64") return true;
-  return Error{ErrorCode::invalid_argument,
-               fmt::format("encoding_format is \"{}\"; \"float\" and \"base64\" are known",
-                           excerpt(format)),
-               "encoding_format"};
+  return Error{
+      ErrorCode::invalid_argument,
+      fmt::format("encoding_format is \"{}\"; \"float\" and \"base64\" are known", excerpt(format)),
+      "encoding_format"};
 }
 
 Status read_field(const Context& context, std::string_view key, JsonValue value,

@@ -185,8 +185,9 @@ std::optional<api::HttpResponse> HttpConnection::refuse_unknown_framing() {
       api::equal_ignoring_case(coding, "chunked")) {
     return std::nullopt;
   }
-  return api_->refuse({}, {ErrorCode::unsupported,
-                           fmt::format("transfer encoding \"{}\" is not taken; chunked is", coding)},
+  return api_->refuse({},
+                      {ErrorCode::unsupported,
+                       fmt::format("transfer encoding \"{}\" is not taken; chunked is", coding)},
                       501);
 }
 
@@ -210,10 +211,11 @@ Awaitable<std::optional<api::HttpResponse>> HttpConnection::read_body(
       if (!ec) continue;
       // The parser takes body bytes as they come; what it leaves is framing that has not ended.
       if (buffer_.size() > options_.header_bytes_max) {
-        co_return api_->refuse(ticket, {ErrorCode::too_large,
-                                       fmt::format("a chunk's extension or the trailers are larger "
-                                                   "than {} bytes",
-                                                   options_.header_bytes_max)});
+        co_return api_->refuse(
+            ticket,
+            {ErrorCode::too_large, fmt::format("a chunk's extension or the trailers are larger "
+                                               "than {} bytes",
+                                               options_.header_bytes_max)});
       }
     }
     if (deadline_us_ == kNever) set_deadline(options_.body_timeout_ms);

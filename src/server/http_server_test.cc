@@ -273,6 +273,18 @@ TEST(HttpServerTest, AChunkedBodyIsBounded) {
   EXPECT_NE(response->body.find("10000"), std::string::npos);
 }
 
+TEST(HttpServerTest, RoutesThatShowTokensTakeLess) {
+  TestServer server(without_grpc());
+  TestClient client = server.client();
+  for (const char* path : {"/tokenize", "/decode"}) {
+    const auto response =
+        client.ask(post(path, R"({"inputs": ")" + std::string(2 << 20, 'a') + "\"}"));
+    ASSERT_TRUE(response);
+    EXPECT_EQ(response->status, 413) << path;
+    EXPECT_NE(response->body.find("takes 1048576"), std::string::npos) << response->body;
+  }
+}
+
 TEST(HttpServerTest, FramingIsBounded) {
   TestServer server(without_grpc());
   const std::string head = "POST /embed HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -291,7 +303,8 @@ TEST(HttpServerTest, AnUnknownTransferEncodingEndsTheConnection) {
   TestServer server(without_grpc());
   for (const std::string coding : {"xchunked", "gzip, chunked", "identity", ""}) {
     TestClient client = server.client();
-    client.send("POST /embed HTTP/1.1\r\nTransfer-Encoding: " + coding + "\r\n\r\n" + get("/health"));
+    client.send("POST /embed HTTP/1.1\r\nTransfer-Encoding: " + coding + "\r\n\r\n" +
+                get("/health"));
     const auto response = client.read();
     ASSERT_TRUE(response);
     EXPECT_EQ(response->status, 501) << coding;
