@@ -82,8 +82,9 @@ std::string curl_line(const Call& call) {
   body.push_back('}');
   const std::string_view key =
       call.context.options.api_keys.empty() ? "" : " -H 'Authorization: Bearer KEY'";
-  return fmt::format("curl http://{}/v1/embeddings -H 'Content-Type: application/json'{} -d '{}'",
-                     host, key, body);
+  return fmt::format(
+      "curl http://{}/v1/embeddings{} \\\n  -H 'Content-Type: application/json' \\\n  -d '{}'",
+      host, key, body);
 }
 
 }  // namespace

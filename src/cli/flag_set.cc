@@ -194,6 +194,9 @@ std::vector<EffectiveSetting> FlagSet::effective_settings() const {
   for (const Entry& entry : entries_) {
     std::string value = entry.value.show();
     if (entry.flag.secret && !value.empty()) value = "****";
+    // "0" would not say that it means "measured".
+    if (entry.given.origin == Origin::default_value && !entry.flag.default_text.empty())
+      value = entry.flag.default_text;
     settings.push_back({entry.flag.name, std::move(value), entry.given.origin});
   }
   return settings;

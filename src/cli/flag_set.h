@@ -28,7 +28,7 @@ std::string_view name_of(Origin origin);
 
 struct EffectiveSetting {
   std::string name;
-  std::string value;  // "****" for a secret that is set
+  std::string value;  // as the help says it; "****" for a secret that is set
   Origin origin = Origin::default_value;
 };
 

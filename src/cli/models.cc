@@ -66,6 +66,7 @@ std::string pooling_text(const model::ModelSpec& spec) {
 int show(const std::string& source, const ModelsSettings& settings) {
   auto hub = hub::HubOptions::from_environment();
   hub.offline = true;  // what is here; `pull` is the verb that fetches
+  hub.offline_because = "show does not fetch; `sheaf models pull` does";
   const auto found = fetch_model(source, settings.revision, hub);
   if (!found.ok()) return fail("models", found.error());
   const auto spec = model::read_spec(found->folder);
@@ -94,7 +95,8 @@ int show(const std::string& source, const ModelsSettings& settings) {
     return kExitOk;
   }
   for (const auto& [key, value] : facts.items())
-    fmt::print("{:<18} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+    if (value != "")  // a folder has no revision
+      fmt::print("{:<18} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
   return kExitOk;
 }
 

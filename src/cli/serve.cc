@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
-#include <filesystem>
 #include <thread>
 
 #include "base/log.h"
@@ -69,10 +68,11 @@ Result<router::RouterOptions> router_options(const ServeSettings& settings) {
 // What can be known of a model without starting it.
 Status check_model(const ModelSetting& model, const ServeSettings& settings) {
   auto hub = hub::HubOptions::from_environment();
+  const bool may_download = !hub.offline && hub::is_hub_name(model.source);
   hub.offline = true;
   const auto found = fetch_model(model.source, model.revision, hub);
   if (!found.ok()) {
-    if (std::filesystem::exists(model.source)) return found.error();
+    if (!may_download) return found.error();
     fmt::print("model {}: not on this machine; `sheaf serve` would download it\n", model.source);
     return {};
   }
@@ -124,8 +124,9 @@ int serve_command(Arguments arguments) {
   }
   const ServeSettings& settings = flags.settings();
   set_log_options({.level = *parse_log_level(settings.log_level), .json = settings.log_json});
-  log(LogLevel::info, "sheaf {}: {}", kVersion, describe_settings(flags.flags()));
   if (settings.check) return check(flags);
+  log(LogLevel::info, "sheaf {} serves {}", kVersion, describe_given(flags));
+  log(LogLevel::info, "defaults: {}", describe_defaults(flags));
 
   std::signal(SIGPIPE, SIG_IGN);  // a client that went away is an error of one write
   raise_descriptor_limit();

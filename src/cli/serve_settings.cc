@@ -212,13 +212,23 @@ Status ServeFlags::check_consistent() const {
   return check_limits(settings_);
 }
 
-std::string describe_settings(const FlagSet& flags) {
+std::string describe_given(const ServeFlags& flags) {
   std::string line;
-  for (const EffectiveSetting& setting : flags.effective_settings()) {
-    if (!line.empty()) line += ' ';
-    line += fmt::format("{}={}", setting.name, setting.value.empty() ? "-" : setting.value);
-    if (setting.origin != Origin::default_value)
-      line += fmt::format("({})", name_of(setting.origin));
+  for (const ModelSetting& model : flags.settings().models) {
+    line += line.empty() ? "" : ", ";
+    line += model.name.empty() ? model.source : fmt::format("{}={}", model.name, model.source);
+  }
+  for (const EffectiveSetting& setting : flags.flags().effective_settings())
+    if (setting.origin != Origin::default_value && setting.name != "model")
+      line += fmt::format(", {}={} ({})", setting.name, setting.value, name_of(setting.origin));
+  return line;
+}
+
+std::string describe_defaults(const ServeFlags& flags) {
+  std::string line;
+  for (const EffectiveSetting& setting : flags.flags().effective_settings()) {
+    if (setting.origin != Origin::default_value || setting.value.empty()) continue;
+    line += fmt::format("{}{}={}", line.empty() ? "" : ", ", setting.name, setting.value);
   }
   return line;
 }

@@ -92,7 +92,8 @@ class ServeFlags {
   FlagSet flags_;
 };
 
-// One line for the log: every setting that is not at its default, secrets masked.
-std::string describe_settings(const FlagSet& flags);
+// Two lines for the log, secrets masked: the models with what was set and where, then the defaults.
+std::string describe_given(const ServeFlags& flags);
+std::string describe_defaults(const ServeFlags& flags);
 
 }  // namespace sheaf::cli

@@ -56,6 +56,12 @@ TEST(ServeSettings, ModelsByFolderNameAndBoth) {
   EXPECT_EQ(models[2].source, "c/d");
 }
 
+TEST(ServeSettings, TheLogBeginsWithTheModels) {
+  ServeFlags flags;
+  ASSERT_TRUE(read(flags, {"a/b", "name=/folder", "--num-replicas", "2"}).ok());
+  EXPECT_EQ(describe_given(flags), "a/b, name=/folder, num-replicas=2 (flag)");
+}
+
 TEST(ServeSettings, RefusalsSayWhatExists) {
   EXPECT_EQ(message_of({"m", "--dtype", "int8"}),
             "--dtype int8: this version computes in float32 only; there is auto and float32");
@@ -114,9 +120,12 @@ TEST(ServeSettings, FileGivesModelsAndSettings) {
   EXPECT_EQ(settings.port, 9000u);
   EXPECT_EQ(settings.max_texts, 8u) << "the flag beats the file";
   EXPECT_EQ(settings.api_keys, std::vector<std::string>{"secret"});
-  const std::string shown = describe_settings(flags.flags());
-  EXPECT_NE(shown.find("port=9000(file)"), std::string::npos) << shown;
-  EXPECT_EQ(shown.find("secret"), std::string::npos) << shown;
+  const std::string given = describe_given(flags);
+  EXPECT_NE(given.find("port=9000 (file)"), std::string::npos) << given;
+  EXPECT_EQ(given.find("secret"), std::string::npos) << given;
+  const std::string defaults = describe_defaults(flags);
+  EXPECT_NE(defaults.find("max-length=the model's"), std::string::npos) << defaults;
+  EXPECT_EQ(defaults.find(" port="), std::string::npos) << defaults;
 }
 
 TEST(ServeSettings, FlagsBeatWhatTheFileSaysOfAModel) {

@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <thread>
 #include <vector>
 
@@ -93,15 +94,15 @@ void Service::wait_for_signal() {
   signals_.async_wait([this](boost::system::error_code error, int signal) {
     if (error) return;
     if (draining_) {
-      log(LogLevel::warn, "second signal ({}): stopping at once", signal);
+      log(LogLevel::warn, "SIG{} again: stopping at once", ::sigabbrev_np(signal));
       end_ = End::stopped_at_once;
       io_.stop();
       return;
     }
     draining_ = true;
     wait_for_signal();
-    log(LogLevel::info, "signal {}: finishing {} open requests, taking no new ones", signal,
-        router_->open_requests());
+    log(LogLevel::info, "SIG{}: finishing {} open requests, taking no new ones",
+        ::sigabbrev_np(signal), router_->open_requests());
     drain();
   });
 }

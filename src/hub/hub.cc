@@ -80,6 +80,11 @@ std::vector<WantedFile> in_fetch_order(std::vector<WantedFile> files) {
   return files;
 }
 
+bool is_hub_name(const std::string& source) {
+  std::error_code error;
+  return !fs::is_directory(source, error) && !looks_like_path(source);
+}
+
 Result<ResolvedModel> resolve_model(const std::string& source, const std::string& revision,
                                     const std::vector<WantedFile>& files, const HubOptions& options,
                                     const ProgressCallback& progress) {

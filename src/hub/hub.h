@@ -17,6 +17,8 @@ struct HubOptions {
   std::string cache_folder;  // .../huggingface/hub
   std::string token;         // empty = none
   bool offline = false;
+  // Why, for messages; whoever sets `offline` says it.
+  std::string offline_because = "HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set";
   int metadata_timeout_s = 10;
   int download_timeout_s = 10;  // without a byte
   int retry_wait_ms = 500;      // before the second attempt; doubles from there
@@ -58,6 +60,9 @@ struct ResolvedModel {
 Result<ResolvedModel> resolve_model(const std::string& source, const std::string& revision,
                                     const std::vector<WantedFile>& files, const HubOptions& options,
                                     const ProgressCallback& progress);
+
+// Whether resolve_model() would ask a hub for it: neither a folder that exists nor a mistyped path.
+bool is_hub_name(const std::string& source);
 
 // Models that the cache holds, for `sheaf models`.
 struct CachedModel {

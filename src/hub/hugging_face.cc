@@ -70,13 +70,14 @@ class HuggingFaceModel {
     // A commit never changes: what is here needs no question to the hub.
     if (is_commit(revision_) && missing_file(revision_, files).empty()) return resolved(revision_);
     if (options_.offline)
-      return from_cache(files, "downloads are off (HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set)");
+      return from_cache(files, "downloads are off: " + options_.offline_because);
     // With a whole snapshot at hand a hub in trouble is not worth waiting for.
     if (from_cache(files, "").ok()) ask_retry_.attempts = 1;
     auto commit = fetch(files);
     if (commit.ok()) return resolved(*commit);
     const Error& error = commit.error();
-    auto cached = from_cache(files, error.message);
+    auto cached = from_cache(
+        files, error.message + "; HF_ENDPOINT may name a mirror, and a folder does as well");
     if (!cached.ok()) return error.code == ErrorCode::unavailable ? cached.error() : error;
     log(LogLevel::warn, "{}; using what the cache holds of {} ({})", error.message, repo_,
         cached->revision);

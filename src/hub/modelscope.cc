@@ -55,7 +55,7 @@ class ModelScopeModel {
     if (!is_safe_path(revision_))
       return Error{ErrorCode::invalid_argument, fmt::format("'{}' is not a revision", revision_)};
     if (options_.offline)
-      return from_cache(files, "downloads are off (HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set)");
+      return from_cache(files, "downloads are off: " + options_.offline_because);
     // These folders do not say which revision they hold, so the hub is asked every time.
     auto listing = list();
     if (listing.ok()) return fetch(*listing, files);

@@ -1,6 +1,7 @@
 #include "server/grpc_server.h"
 
 #include <fmt/format.h>
+#include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "api/arctic.h"
+#include "base/log.h"
 #include "server/asio_types.h"
 #include "server/health_poll.h"
 #include "server/reflection_v1.h"
@@ -26,9 +28,12 @@ constexpr const char* kReflectionAlpha = "grpc.reflection.v1alpha.ServerReflecti
 // in order.
 constexpr std::chrono::milliseconds kShutdownGrace{200};
 
-// Global in grpc++; before the first server is built.
-void enable_plugins() {
+// Global in grpc++; before the first server is built. Its own messages are pages for its authors;
+// what concerns users comes back as errors.
+void set_up_library() {
   static const bool once = [] {
+    gpr_set_log_function(
+        [](gpr_log_func_args* args) { log(LogLevel::debug, "grpc: {}", args->message); });
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     return true;
@@ -58,7 +63,7 @@ class GrpcServerImpl final : public GrpcServer {
   }
 
   Status start(const api::Context& context, const ServerOptions& options) {
-    enable_plugins();
+    set_up_library();
     grpc::ServerBuilder builder;
     const std::string address = address_of(options.host, options.grpc_port);
     // Else two servers on one port would silently share it.
@@ -70,8 +75,10 @@ class GrpcServerImpl final : public GrpcServer {
     builder.RegisterService(reflection_.get());
     server_ = builder.BuildAndStart();
     if (!server_ || port_ == 0) {
-      return Error{ErrorCode::io,
-                   fmt::format("gRPC listener: cannot bind {} (is the port in use?)", address)};
+      return Error{
+          ErrorCode::io,
+          fmt::format("gRPC listener: cannot bind {} (in use? --grpc-port chooses another)",
+                      address)};
     }
     watch_health(context);
     return {};

@@ -60,7 +60,11 @@ Status HttpServer::listen() {
   };
   if (acceptor_.open(endpoint.protocol(), ec)) return step("open");
   if (acceptor_.set_option(tcp::acceptor::reuse_address(true), ec)) return step("set up");
-  if (acceptor_.bind(endpoint, ec)) return step("bind");
+  if (acceptor_.bind(endpoint, ec)) {
+    Error error = step("bind");
+    if (ec == asio::error::address_in_use) error.message += "; --port chooses another";
+    return error;
+  }
   if (acceptor_.listen(kBacklog, ec)) return step("listen on");
   port_ = acceptor_.local_endpoint(ec).port();
   return {};

@@ -74,6 +74,8 @@ def test_check_starts_nothing(tmp_path):
     bad = sheaf("serve", MODEL_FOLDER, "--config", config, "--check")
     assert bad.returncode == 2
     assert f"{config}:2: unknown key 'limits.text'; did you mean 'limits.texts'?" in bad.stderr
+    absent = sheaf("serve", tmp_path / "absent", "--check")
+    assert absent.returncode == 1 and "does not exist" in absent.stderr
     wrong = sheaf("serve", tmp_path, "--check")
     assert wrong.returncode == 1 and "config.json" in wrong.stderr
 
