@@ -88,7 +88,7 @@ TEST(FlagSet, ErrorsNameTheirPlace) {
 
 TEST(FlagSet, SecretsAreMaskedOnceSet) {
   Sample sample;
-  EXPECT_EQ(sample.flags.effective_settings()[1].value, "");
+  EXPECT_EQ(sample.flags.effective_settings()[1].value, "none");
   ASSERT_TRUE(sample.read({"--api-key", "hunter2"}).ok());
   EXPECT_EQ(sample.flags.effective_settings()[1].value, "****");
 }

@@ -63,8 +63,8 @@ class ByteTrieBuilder {
   static constexpr unsigned kBlockUnits = 256;
   static constexpr std::size_t kUnitsMax = std::size_t{1} << 24;  // Unit::base has 24 bits
   static constexpr std::uint32_t kRoot = 0;
-  // Blocks open at a time, and how often a block may refuse before it is closed. Searching longer would
-  // save a little memory and cost start-up time.
+  // Blocks open at a time, and how often a block may refuse before it is closed. Searching longer
+  // would save a little memory and cost start-up time.
   static constexpr std::size_t kOpenBlocks = 4;
   static constexpr int kRefusals = 8;
 

@@ -14,11 +14,11 @@ enum class Architecture { bert };
 enum class Pooling { cls, mean, max, mean_sqrt_len, weighted_mean, last_token };
 
 std::string_view name_of(Architecture architecture);  // "bert"
-std::string_view name_of(Pooling pooling);            // TEI's words: "cls", "mean", "last_token", ...
+std::string_view name_of(Pooling pooling);  // TEI's words: "cls", "mean", "last_token", ...
 
-// What a model is, read from its folder without touching a weight's bytes: config.json, modules.json,
-// 1_Pooling/config.json, sentence_bert_config.json, config_sentence_transformers.json, and the header of
-// model.safetensors. Plain value.
+// What a model is, read from its folder without touching a weight's bytes: config.json,
+// modules.json, 1_Pooling/config.json, sentence_bert_config.json,
+// config_sentence_transformers.json, and the header of model.safetensors. Plain value.
 struct ModelSpec {
   Architecture architecture = Architecture::bert;
   std::string model_type;  // as config.json says it
