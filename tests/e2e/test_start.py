@@ -44,7 +44,7 @@ def test_ready_message_holds_a_curl_line_that_works():
         wait_until(lambda: any("curl" in line for line in server.log), 5, "the curl line")
         text = "".join(server.log)
         assert server.http + "/v1/embeddings" in text
-        assert "api-key=****(flag)" in text and "secret" not in text
+        assert "api-key=**** (flag)" in text and "secret" not in text
         body = re.search(r"-d '(.*)'", text).group(1)
         answer = requests.post(server.http + "/v1/embeddings", data=body, timeout=10,
                                headers={"authorization": "Bearer secret",
