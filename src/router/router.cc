@@ -356,13 +356,12 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   void finish(OpenRequest& open, Result<EmbedReply> result) {
     if (result.ok()) {
       const Timings& t = result->timings;
-      const std::size_t texts = open.request.inputs.size();
       metrics_.request_succeeded(method_of(open), t.total_us, t.tokenize_us, t.queue_us,
                                  t.compute_us);
       log(LogLevel::info,
-          "request {}: {} text{}, {} tokens in {:.2f} ms: tokenize {:.2f}, queue {:.2f}, compute "
-          "{:.2f}",
-          open.id, texts, texts == 1 ? "" : "s", result->total_tokens, t.total_us / 1e3,
+          "request {}: texts {}, tokens {}, total {:.2f} ms: tokenize {:.2f}, queue {:.2f}, "
+          "compute {:.2f}",
+          open.id, open.request.inputs.size(), result->total_tokens, t.total_us / 1e3,
           t.tokenize_us / 1e3, t.queue_us / 1e3, t.compute_us / 1e3);
     } else {
       metrics_.request_failed(metric_name(result.error().code));
