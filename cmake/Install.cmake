@@ -9,6 +9,7 @@ foreach(program sheaf sheaf-replica)
 endforeach()
 install(TARGETS sheaf sheaf-replica RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES README.md ARCHITECTURE.md DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)
+install(FILES docs/interfaces.md docs/cpu.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs OPTIONAL)
 install(FILES deploy/sheaf.yaml DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples OPTIONAL)
 install(FILES deploy/sheaf.service DESTINATION lib/systemd/system)
 
