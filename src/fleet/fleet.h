@@ -50,8 +50,9 @@ struct ReplicaHello {
   core::ReplicaReady limits;
 };
 
-// What the fleet reports. Called on a thread of the io_context with the fleet's mutex held; progress
-// every 50 ms while the replica has work, and some times a second while it is stopped without any.
+// What the fleet reports. Called on a thread of the io_context with the fleet's mutex held;
+// progress every 50 ms while the replica has work, and some times a second while it is stopped
+// without any.
 class FleetListener {
  public:
   virtual ~FleetListener() = default;
