@@ -3,7 +3,8 @@
 
   idle        one text of 16 tokens at a time, one replica: client's time less the replica's compute time
   throughput  64 clients, 16 texts of 50 tokens a request, against the engine in-process, taking turns
-  router      CPU time of the router process a request, and its split by stage
+  router      with a replica that answers at once: requests of 16 texts a second, their CPU time in the router by
+              stage, and the idle overhead without a model that empties the caches
   start       process start to first vector, model in the page cache
 
 Every server is started here, on ports that the system chooses, and ended by its pid.
@@ -19,6 +20,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 
@@ -42,8 +44,9 @@ class Server:
         return time.monotonic() - self.started
 
     def cpu_s(self):
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Exact, unlike the sampled ticks of /proc/PID/stat, of which a request takes a hundredth."""
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) * 1e-9
 
     def metrics(self):
         return urllib.request.urlopen(self.url + "/metrics", timeout=10).read().decode()
@@ -135,7 +138,7 @@ def measure_throughput(bin_dir, model, rounds, cores):
     served, in_process, cpu_us, stages_us = [], [], [], []
     with Server(bin_dir, model, "--num-replicas", str(cores)) as server:
         server.first_vector_s()
-        flags = ["--batch-sizes", "16", "--concurrency", "64", "--prompt-length", "50", "--duration", "5s"]
+        flags = ["--batch-sizes", "16", "--concurrency", "64", "--prompt-length", "50", "--duration", "10s"]
         for _ in range(rounds):
             in_process.append(engine.tokens_per_s(5))
             cpu, stages, requests = server.cpu_s(), server.stages_s(), server.requests()
@@ -155,6 +158,33 @@ def measure_throughput(bin_dir, model, rounds, cores):
             "router_cpu_us_per_request": spread(cpu_us),
             "router_stage_us_per_request": {k: statistics.median(s[k] for s in stages_us)
                                             for k in stages_us[0]}}
+
+
+def measure_router(bin_dir, model, rounds):
+    """The router alone: its replica answers at once, with vectors of the model's size."""
+    with tempfile.TemporaryDirectory() as folder:
+        for path in model.iterdir():
+            (pathlib.Path(folder) / path.name).symlink_to(path.resolve())
+        dimensions = json.loads((model / "config.json").read_text())["hidden_size"]
+        (pathlib.Path(folder) / "dimensions").write_text(str(dimensions))
+        cpu_us, stages_us, rates, idle_us = [], [], [], []
+        with Server(bin_dir, folder, "--num-replicas", "1", "--replica-program", bin_dir / "sheaf-replica-fake") as server:
+            server.first_vector_s()
+            for _ in range(rounds):
+                cpu, stages, requests = server.cpu_s(), server.stages_s(), server.requests()
+                step = load(bin_dir, server, "--batch-sizes", "16", "--concurrency", "64", "--prompt-length", "50",
+                            "--duration", "3s")
+                requests = server.requests() - requests
+                rates.append(step["requests_per_s"])
+                cpu_us.append((server.cpu_s() - cpu) * 1e6 / requests)
+                stages_us.append({k: (v - stages[k]) * 1e6 / requests for k, v in server.stages_s().items()})
+                idle_us.append(load(bin_dir, server, "--batch-sizes", "1", "--concurrency", "1", "--prompt-length",
+                                    "16", "--duration", "2s")["overhead_us_p50"])
+    return {"texts_per_request": 16,
+            "requests_per_s": spread(rates),
+            "cpu_us_per_request": spread(cpu_us),
+            "stage_cpu_us_per_request": {k: statistics.median(s[k] for s in stages_us) for k in stages_us[0]},
+            "idle_overhead_us_p50": spread(idle_us)}
 
 
 def measure_start(bin_dir, model, rounds):
@@ -191,6 +221,7 @@ def main():
     cores = len(os.sched_getaffinity(0))
     result = {"commit": commit(), "machine": machine(), "date": time.strftime("%Y-%m-%d")}
     for name, measure in [("start", lambda: measure_start(args.bin, args.model, args.rounds)),
+                          ("router", lambda: measure_router(args.bin, args.model, args.rounds)),
                           ("idle", lambda: measure_idle(args.bin, args.model, args.rounds)),
                           ("throughput", lambda: measure_throughput(args.bin, args.model, args.rounds, cores))]:
         print(f"measuring {name} …", file=sys.stderr, flush=True)

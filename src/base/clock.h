@@ -11,5 +11,7 @@ using TimeUs = std::int64_t;
 TimeUs monotonic_us();
 std::int64_t monotonic_ns();
 std::int64_t unix_seconds();
+// CPU time that this thread has had; a system call, some 200 ns.
+std::int64_t thread_cpu_ns();
 
 }  // namespace sheaf

@@ -6,12 +6,26 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <utility>
 
 namespace sheaf {
 namespace {
+
 constexpr int kContentSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+constexpr std::size_t kHugePage = 2u << 20;
+constexpr int kCollapse = 25;  // MADV_COLLAPSE, Linux 6.1, newer than Debian 12's headers
+
+// An address whose huge pages are those of the file, with room for `bytes` bytes; null if none.
+void* huge_page_address(std::size_t bytes) {
+  void* hole = ::mmap(nullptr, bytes + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (hole == MAP_FAILED) return nullptr;
+  ::munmap(hole, bytes + kHugePage);
+  const auto address = reinterpret_cast<std::uintptr_t>(hole);
+  return reinterpret_cast<void*>((address + kHugePage - 1) / kHugePage * kHugePage);
 }
+
+}  // namespace
 
 Mapping::Mapping(Mapping&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
@@ -29,9 +43,18 @@ Mapping::~Mapping() {
 Result<Mapping> Mapping::map(int fd, std::size_t bytes, Access access) {
   if (bytes == 0) return Mapping();
   const int protection = access == Access::read_only ? PROT_READ : PROT_READ | PROT_WRITE;
-  void* data = ::mmap(nullptr, bytes, protection, MAP_SHARED, fd, 0);
+  // Only a hint: should another thread map there first, the system chooses.
+  void* hint = bytes < kHugePage ? nullptr : huge_page_address(bytes);
+  void* data = ::mmap(hint, bytes, protection, MAP_SHARED, fd, 0);
   if (data == MAP_FAILED) return errno_error("mmap of " + std::to_string(bytes) + " bytes", errno);
   return Mapping(static_cast<std::byte*>(data), bytes);
+}
+
+void Mapping::use_huge_pages() {
+  const std::size_t whole = size_ / kHugePage * kHugePage;
+  // What has no page at all is not collapsed.
+  for (std::size_t at = 0; at < whole; at += kHugePage) data_[at] = std::byte{0};
+  ::madvise(data_, whole, kCollapse);
 }
 
 Result<Mapping> Mapping::map_file(const std::string& path) {

@@ -6,8 +6,6 @@
 
 #include <climits>
 
-#include "base/clock.h"
-
 namespace sheaf::channel {
 namespace {
 
@@ -16,17 +14,12 @@ void futex(std::atomic<std::uint32_t>& word, int operation, std::uint32_t value)
   ::syscall(SYS_futex, &word, operation, value, nullptr, nullptr, 0);
 }
 
-void pause_briefly() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
-}
-
 }  // namespace
 
-void ring_replica(SharedHeader& header) {
+void ring_replica(SharedHeader& header, Sleep wanted) {
   header.replica_bell.value.fetch_add(1, std::memory_order_seq_cst);
-  if (header.replica_sleeps.value.load(std::memory_order_seq_cst) != 0)
+  const auto wanted_value = static_cast<std::uint32_t>(wanted);
+  if (header.replica_sleeps.value.load(std::memory_order_seq_cst) == wanted_value)
     futex(header.replica_bell.value, FUTEX_WAKE, INT_MAX);
 }
 
@@ -34,19 +27,11 @@ std::uint32_t bell_count(const SharedHeader& header) {
   return header.replica_bell.value.load(std::memory_order_seq_cst);
 }
 
-void sleep_unless_rung(SharedHeader& header, std::uint32_t count, std::uint32_t spin_us) {
-  if (spin_us > 0) {
-    const TimeUs until = monotonic_us() + spin_us;
-    do {
-      for (int i = 0; i < 16; ++i) {
-        if (bell_count(header) != count) return;
-        pause_briefly();
-      }
-    } while (monotonic_us() < until);
-  }
-  header.replica_sleeps.value.store(1, std::memory_order_seq_cst);
+void sleep_unless_rung(SharedHeader& header, std::uint32_t count, Sleep wanted) {
+  auto& sleeps = header.replica_sleeps.value;
+  sleeps.store(static_cast<std::uint32_t>(wanted), std::memory_order_seq_cst);
   futex(header.replica_bell.value, FUTEX_WAIT, count);
-  header.replica_sleeps.value.store(0, std::memory_order_seq_cst);
+  sleeps.store(static_cast<std::uint32_t>(Sleep::awake), std::memory_order_seq_cst);
 }
 
 void ring_router(SharedHeader& header, int event_fd) {

@@ -13,12 +13,14 @@
 // accesses at least one of the two sees the other.
 namespace sheaf::channel {
 
-// Router: something changed that the replica may wait for. No system call while it is awake.
-void ring_replica(SharedHeader& header);
+// Router: there are frames for the replica, or there is space in the result ring. No system call
+// unless it sleeps for just that: space is given back with every frame read, and a replica that
+// waits for work must not wake for it.
+void ring_replica(SharedHeader& header, Sleep wanted);
 // Replica: the bell's count before looking for news; sleep_unless_rung() returns at once if it has
-// changed since. Spins for `spin_us` first: a wake-up through the scheduler costs more than that.
+// changed since. It does not spin: the router answers on the same cores, and would have to wait.
 std::uint32_t bell_count(const SharedHeader& header);
-void sleep_unless_rung(SharedHeader& header, std::uint32_t count, std::uint32_t spin_us);
+void sleep_unless_rung(SharedHeader& header, std::uint32_t count, Sleep wanted);
 
 // Replica: news for the router in the result ring.
 void ring_router(SharedHeader& header, int event_fd);

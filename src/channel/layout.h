@@ -41,6 +41,9 @@ struct alignas(64) Shared {
   static_assert(std::atomic<T>::is_always_lock_free, "shared between processes");
 };
 
+// What a sleeping replica waits for.
+enum class Sleep : std::uint32_t { awake = 0, for_frames = 1, for_space = 2 };
+
 struct SharedHeader {
   std::uint64_t magic;
   std::uint32_t version;
@@ -51,8 +54,7 @@ struct SharedHeader {
 
   // Futex word: the router adds one whenever the replica might have to wake.
   Shared<std::uint32_t> replica_bell;
-  Shared<std::uint32_t>
-      replica_sleeps;  // 1 while the replica is in, or on its way into, FUTEX_WAIT
+  Shared<std::uint32_t> replica_sleeps;  // a Sleep: why it is in, or on its way into, FUTEX_WAIT
   Shared<std::uint32_t> router_listens;  // 1 while the router wants the eventfd written
   Shared<std::uint64_t> progress;        // the replica's sign of life
 };

@@ -112,9 +112,9 @@ Result<ReplicaEnd::Received> ReplicaEnd::decode(const Frame& frame) const {
   return Received(std::move(submission));
 }
 
-void ReplicaEnd::wait(std::uint32_t spin_us) {
+void ReplicaEnd::wait() {
   const std::uint32_t count = bell_count(header());
-  if (submits_.empty()) sleep_unless_rung(header(), count, spin_us);
+  if (submits_.empty()) sleep_unless_rung(header(), count, Sleep::for_frames);
 }
 
 Result<std::span<std::byte>> ReplicaEnd::reserve(FrameType type, std::size_t body_bytes) {
@@ -123,7 +123,7 @@ Result<std::span<std::byte>> ReplicaEnd::reserve(FrameType type, std::size_t bod
     SHEAF_ASSIGN(const auto space, results_.reserve(type, body_bytes));
     if (space) return *space;
     ring_router(header(), event_fd_.get());  // it may not know yet that there is something to read
-    sleep_unless_rung(header(), count, 0);
+    sleep_unless_rung(header(), count, Sleep::for_space);
   }
 }
 

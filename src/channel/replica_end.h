@@ -45,8 +45,8 @@ class ReplicaEnd {
   using Received = std::variant<std::monostate, Submission, Cancel>;
   // The next order; monostate if there is none now.
   Result<Received> receive();
-  // Returns when there may be news, after spinning for at most `spin_us` and sleeping then.
-  void wait(std::uint32_t spin_us);
+  // Sleeps until there may be news.
+  void wait();
 
   // Queues rows first_item, first_item + 1, ... in as many frames as needed; waits while the ring
   // is full. `values` is [n, limits().row_floats]. Wakes the router for all frames but the last,

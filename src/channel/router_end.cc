@@ -117,7 +117,7 @@ Result<bool> RouterEnd::submit(std::uint64_t batch, std::span<const Item> items)
   }
   for (const Item& item : items) put(item.ids.data(), item.ids.size_bytes());
   submits_.publish();
-  ring_replica(header());
+  ring_replica(header(), Sleep::for_frames);
   return true;
 }
 
@@ -127,13 +127,12 @@ Result<bool> RouterEnd::cancel(std::uint64_t batch) {
   if (!space) return false;
   std::memcpy(space->data(), &body, sizeof body);
   submits_.publish();
-  ring_replica(header());
+  ring_replica(header(), Sleep::for_frames);
   return true;
 }
 
 Result<RouterEnd::Received> RouterEnd::receive() {
-  // The replica may sleep because the ring was full.
-  if (results_.release()) ring_replica(header());
+  if (results_.release()) ring_replica(header(), Sleep::for_space);
   SHEAF_ASSIGN(const auto frame, results_.peek());
   if (!frame) return Received();
   return decode(*frame);

@@ -26,6 +26,7 @@ namespace http = boost::beast::http;
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 constexpr std::uint64_t kAnswerBytesMax = 1ull << 30;
+constexpr std::size_t kReadBytes = 64u << 10;  // beast would begin with 512
 
 template <class Fields>
 std::int64_t number_field(const Fields& fields, std::string_view name, std::int64_t otherwise) {
@@ -70,7 +71,9 @@ HttpConnection::HttpConnection(asio::any_io_executor executor, ServerAddress add
     : address_(std::move(address)),
       api_key_(std::move(api_key)),
       timeout_us_(timeout_us),
-      stream_(std::move(executor)) {}
+      stream_(std::move(executor)) {
+  buffer_.reserve(kReadBytes);
+}
 
 asio::awaitable<Result<HttpAnswer>> HttpConnection::post(std::string_view target,
                                                          const std::string& json) {

@@ -59,7 +59,7 @@ struct ServeSettings {
   TimeUs drain_timeout_us = 30'000'000;
   std::uint64_t queue_tokens = 0;  // 0: 30 s of the learnt rate, at least 1 M
 
-  std::uint32_t threads = 0;  // 0: one a core
+  std::uint32_t threads = 0;  // 0: one for 4 cores
   std::string replica_program;
   std::string log_level = "info";
   bool log_json = false;

@@ -30,22 +30,19 @@ std::vector<std::string> arguments_for(const SessionOptions& options) {
   for (const int cpu : options.slice.cpus)
     cores += (cores.empty() ? "" : ",") + std::to_string(cpu);
   // Numbers as in the list of descriptors below.
-  std::vector<std::string> arguments = {"run",
-                                        "--control",
-                                        "3",
-                                        "--weights",
-                                        "4",
-                                        "--channel",
-                                        "5",
-                                        "--event",
-                                        "6",
-                                        "--cores",
-                                        cores,
-                                        "--threads",
-                                        std::to_string(options.slice.threads)};
-  // Spinning for work would take the core from the replicas that share it.
-  if (options.slice.sharers > 1) arguments.insert(arguments.end(), {"--spin-us", "0"});
-  return arguments;
+  return {"run",
+          "--control",
+          "3",
+          "--weights",
+          "4",
+          "--channel",
+          "5",
+          "--event",
+          "6",
+          "--cores",
+          cores,
+          "--threads",
+          std::to_string(options.slice.threads)};
 }
 
 // A member of a JSON object as a number within 1 .. max, or nothing.

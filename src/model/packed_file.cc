@@ -119,6 +119,7 @@ Status write_packed_file(int fd, const ModelSpec& spec, const std::string& backe
   if (::ftruncate(fd, static_cast<off_t>(header.file_bytes)) != 0)
     return errno_error(fmt::format("{} of {} bytes", kFile, header.file_bytes), errno);
   SHEAF_ASSIGN(Mapping mapping, Mapping::map(fd, header.file_bytes, Mapping::Access::read_write));
+  mapping.use_huge_pages();
   std::memcpy(mapping.data(), &header, sizeof header);
   std::memcpy(mapping.data() + sizeof header, text.data(), text.size());
   std::byte* data = mapping.data() + data_begin_of(text.size());

@@ -17,8 +17,8 @@ TEST(Flags, ReadsTextsNumbersAndLists) {
   EXPECT_EQ(*flags->text("model"), "a b");
   EXPECT_EQ(*flags->number("threads"), 3);
   EXPECT_EQ(*flags->numbers("cores"), (std::vector<int>{0, 5, 17}));
-  EXPECT_EQ(*flags->number_or("spin-us", 7), 7);
-  EXPECT_FALSE(flags->number("spin-us").ok());
+  EXPECT_EQ(*flags->number_or("weights", 7), 7);
+  EXPECT_FALSE(flags->number("weights").ok());
   EXPECT_TRUE(parse({})->numbers("cores")->empty());
 }
 

@@ -17,14 +17,13 @@ constexpr std::size_t kMaxWaiting = 16;
 
 class Loop {
  public:
-  Loop(channel::ReplicaEnd& channel, engine::Engine& engine, const LoopOptions& options)
-      : channel_(channel), runner_(engine), options_(options) {}
+  Loop(channel::ReplicaEnd& channel, engine::Engine& engine) : channel_(channel), runner_(engine) {}
 
   Status run() {
     for (;;) {
       SHEAF_TRY(read_orders());
       if (waiting_.empty()) {
-        channel_.wait(options_.spin_us);
+        channel_.wait();
         continue;
       }
       const Order order = std::move(waiting_.front());
@@ -65,14 +64,13 @@ class Loop {
 
   channel::ReplicaEnd& channel_;
   Runner runner_;
-  LoopOptions options_;
   std::deque<Order> waiting_;
 };
 
 }  // namespace
 
-Status serve(channel::ReplicaEnd& channel, engine::Engine& engine, const LoopOptions& options) {
-  return Loop(channel, engine, options).run();
+Status serve(channel::ReplicaEnd& channel, engine::Engine& engine) {
+  return Loop(channel, engine).run();
 }
 
 }  // namespace sheaf::replica

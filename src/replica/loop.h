@@ -1,22 +1,14 @@
 #pragma once
 
-#include <cstdint>
-
 #include "base/result.h"
 #include "channel/replica_end.h"
 #include "engine/engine.h"
 
 namespace sheaf::replica {
 
-struct LoopOptions {
-  // How long to look for work before sleeping. A wake-up through the scheduler costs more than
-  // this; zero where the cores are shared with other replicas.
-  std::uint32_t spin_us = 50;
-};
-
 // Serves batches in the order of their arrival, one at a time, each answered by rows and one final
 // frame. A batch cancelled before its turn gets its final frame alone. Returns only with an error
 // of the channel; the process ends by its control socket (program.cc).
-Status serve(channel::ReplicaEnd& channel, engine::Engine& engine, const LoopOptions& options);
+Status serve(channel::ReplicaEnd& channel, engine::Engine& engine);
 
 }  // namespace sheaf::replica

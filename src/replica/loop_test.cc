@@ -51,7 +51,7 @@ class LoopTest : public ::testing::Test {
             *channel::ReplicaEnd::open(router_.memory_fd(), Fd(::dup(router_.event_fd()))))),
         inner_(kDimensions, {1, &replica_.progress()}),
         engine_(inner_, started_, allowed_),
-        thread_([this] { status_ = serve(replica_, engine_, {}); }) {}
+        thread_([this] { status_ = serve(replica_, engine_); }) {}
 
   // The loop ends only with its channel: sends it a frame of no known type.
   ~LoopTest() override {
@@ -65,7 +65,7 @@ class LoopTest : public ::testing::Test {
     std::memcpy(memory.data() + channel::kHeaderBytes + head % geometry.submit_bytes, &frame,
                 sizeof frame);
     header.submit_head.value = head + sizeof frame;
-    channel::ring_replica(header);
+    channel::ring_replica(header, channel::Sleep::for_frames);
     thread_.join();
     EXPECT_FALSE(status_.ok());
   }

@@ -27,7 +27,7 @@ constexpr std::string_view kUsage =
     "\n"
     "One running copy of a model. Started by `sheaf`; the modes are:\n"
     "  run       --channel FD --event FD --weights FD --control FD [--cores 0,1] [--threads N]\n"
-    "            [--spin-us N]          serve batches until the control socket closes\n"
+    "            serve batches until the control socket closes\n"
     "  pack      --model FOLDER --weights FD [--control FD]\n"
     "            write the weights, packed for this machine, into an empty file\n"
     "  embed     --model FOLDER [--cores 0,1] [--threads N]\n"
@@ -121,9 +121,6 @@ Status run_on(const Flags& flags, int control, const Backend& backend) {
   SHEAF_ASSIGN(const int channel_fd, flags.number("channel"));
   SHEAF_ASSIGN(const int event_fd, flags.number("event"));
   SHEAF_ASSIGN(const int weights_fd, flags.number("weights"));
-  LoopOptions loop;
-  SHEAF_ASSIGN(const int spin_us, flags.number_or("spin-us", static_cast<int>(loop.spin_us)));
-  loop.spin_us = static_cast<std::uint32_t>(spin_us);
 
   SHEAF_ASSIGN(auto channel, channel::ReplicaEnd::open(channel_fd, Fd(event_fd)));
   SHEAF_ASSIGN(const auto engine,
@@ -133,7 +130,7 @@ Status run_on(const Flags& flags, int control, const Backend& backend) {
                  fmt::format("the channel carries {} floats a vector, the model answers {}",
                              channel.limits().row_floats, engine->spec().dimensions)};
   say(control, ready_line(*engine, channel.limits()));
-  return serve(channel, *engine, loop);
+  return serve(channel, *engine);
 }
 
 Status run(const Flags& flags, const Backend& backend) {
@@ -229,8 +226,7 @@ Status run_mode(std::string_view mode, const Flags& flags, const Backend& backen
 }
 
 std::vector<std::string_view> flags_of(std::string_view mode) {
-  if (mode == "run")
-    return {"channel", "event", "weights", "control", "cores", "threads", "spin-us"};
+  if (mode == "run") return {"channel", "event", "weights", "control", "cores", "threads"};
   if (mode == "pack") return {"model", "weights", "control"};
   if (mode == "embed") return {"model", "cores", "threads"};
   if (mode == "describe") return {"model"};

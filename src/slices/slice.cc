@@ -36,13 +36,10 @@ std::vector<Slice> cut_cores(const Machine& machine, std::uint32_t count) {
       slices.push_back(make_slice(machine, part_of(cores, count, i)));
     return slices;
   }
-  std::vector<std::uint32_t> sharers(cores, 0);
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t core = i % cores;
     slices.push_back(make_slice(machine, {core, core + 1}));
-    ++sharers[core];
   }
-  for (std::size_t i = 0; i < count; ++i) slices[i].sharers = sharers[i % cores];
   return slices;
 }
 

@@ -26,11 +26,10 @@ struct Machine {
 
 // A place to run one replica.
 struct Slice {
-  std::string name;           // "cores:0-1"
-  std::vector<int> cpus;      // ascending
-  int threads = 1;            // that its replica should run: its part of the quota, at least one
-  int numa_node = 0;          // of its first core
-  std::uint32_t sharers = 1;  // slices cut with the same cores, this one included
+  std::string name;       // "cores:0-1"
+  std::vector<int> cpus;  // ascending
+  int threads = 1;        // that its replica should run: its part of the quota, at least one
+  int numa_node = 0;      // of its first core
 };
 
 // The cores of this machine within the affinity mask and cgroup of this process. Takes a few

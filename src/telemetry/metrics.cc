@@ -209,7 +209,7 @@ std::string Metrics::render() const {
   std::vector<MetricFamily> families = state_->registry.Collect();
   {
     Family stages(families, "sheaf_router_stage_seconds_total",
-                  "Time of the router spent on requests, by stage", MetricType::Counter);
+                  "CPU time of the router spent on requests, by stage", MetricType::Counter);
     for (std::size_t i = 0; i < std::size(kStageNames); ++i)
       stages.add({{"stage", std::string(kStageNames[i])}},
                  double(state_->stage_ns[i].load(std::memory_order_relaxed)) * 1e-9);

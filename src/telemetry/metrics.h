@@ -71,18 +71,32 @@ class Metrics {
   std::unique_ptr<State> state_;
 };
 
-// Adds the time of its own life to a stage (two clock readings, some 50 ns).
+// Adds the CPU time of its thread during its own life to a stage: on a machine whose cores compute,
+// wall time would mostly measure waiting for a core. One life in kSampled is measured and stands
+// for the others, since reading that clock is a system call.
 class StageTimer {
  public:
-  StageTimer(Metrics& metrics, Stage stage) : metrics_(metrics), stage_(stage) {}
-  ~StageTimer() { metrics_.stage_took(stage_, monotonic_ns() - started_ns_); }
+  StageTimer(Metrics& metrics, Stage stage)
+      : metrics_(metrics), stage_(stage), started_ns_(sampled() ? thread_cpu_ns() : kNotSampled) {}
+  ~StageTimer() {
+    if (started_ns_ != kNotSampled)
+      metrics_.stage_took(stage_, (thread_cpu_ns() - started_ns_) * kSampled);
+  }
   StageTimer(const StageTimer&) = delete;
   StageTimer& operator=(const StageTimer&) = delete;
 
  private:
+  static constexpr std::int64_t kNotSampled = -1;
+  static constexpr std::uint32_t kSampled = 7;  // no divisor of how many stages a request has
+
+  static bool sampled() {
+    thread_local std::uint32_t count = 0;
+    return ++count % kSampled == 0;
+  }
+
   Metrics& metrics_;
   const Stage stage_;
-  const std::int64_t started_ns_ = monotonic_ns();
+  const std::int64_t started_ns_;
 };
 
 }  // namespace sheaf::telemetry
