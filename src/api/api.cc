@@ -7,6 +7,7 @@
 #include <random>
 
 #include "api/cors.h"
+#include "api/embed.h"
 #include "api/keys.h"
 #include "api/url.h"
 
@@ -90,7 +91,7 @@ std::optional<HttpResponse> Api::refuse_at_door(const Ticket& ticket, const Http
   if (model.empty() && context_.router.models().size() > 1) return std::nullopt;
   Status admitted = context_.router.admit(model, body_bytes.value_or(0));
   if (admitted.ok()) return std::nullopt;
-  context_.metrics.request_failed(error_row(admitted.error().code).metric);
+  note_refusal(context_, ticket.request_id, admitted.error());
   return refuse(ticket, admitted.error());
 }
 

@@ -122,7 +122,7 @@ class EncodeCall : public std::enable_shared_from_this<EncodeCall> {
   }
 
   void refuse(const Error& error) {
-    count_refusal(context_, error);
+    note_refusal(context_, out_.request_id(), error);
     if (take()) reactor_->Finish(report(error, out_));
   }
 
@@ -265,6 +265,7 @@ class Service final : public ArcticService, public pb::InferenceService::Callbac
       call->refuse({ErrorCode::unavailable, "the server is shutting down"});
     } else if (auto request = read_request(context_, *in); request.ok()) {
       request->deadline_us = deadline_of(*rpc);
+      request->id = id;
       call->start(std::move(*request));
     } else {
       call->refuse(request.error());
@@ -323,7 +324,7 @@ class Service final : public ArcticService, public pb::InferenceService::Callbac
     return reactor;
   }
   ServerUnaryReactor* refuse(CallbackServerContext& rpc, const Error& error) const {
-    count_refusal(context_, error);
+    note_refusal(context_, "of gRPC", error);
     return finish(rpc, grpc_status(error));
   }
 

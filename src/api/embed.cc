@@ -6,6 +6,7 @@
 
 #include "api/errors.h"
 #include "api/url.h"
+#include "base/log.h"
 
 namespace sheaf::api {
 namespace {
@@ -38,8 +39,9 @@ Result<TimeUs> deadline_of(const HttpRequest& request) {
   return monotonic_us() + timeout_ms * 1000;
 }
 
-void count_refusal(const Context& context, const Error& error) {
+void note_refusal(const Context& context, std::string_view request_id, const Error& error) {
   context.metrics.request_failed(error_row(error.code).metric);
+  log(LogLevel::info, "request {}: {}: {}", request_id, name_of(error.code), error.message);
 }
 
 void add_reply_headers(HttpResponse& response, const router::EmbedReply& reply,

@@ -14,8 +14,8 @@ std::string model_of(const Call& call, std::string_view body_model);
 // The absolute deadline of header x-request-timeout-ms; 0 without it.
 Result<TimeUs> deadline_of(const HttpRequest& request);
 
-// A request refused before the router saw it, which counts all others.
-void count_refusal(const Context& context, const Error& error);
+// Counts and logs a request refused before the router saw it, which does so for all others.
+void note_refusal(const Context& context, std::string_view request_id, const Error& error);
 
 // x-sheaf-* and TEI's x-compute-… headers. `received_us` is when the request's first byte came.
 void add_reply_headers(HttpResponse& response, const router::EmbedReply& reply, TimeUs received_us);

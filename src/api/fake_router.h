@@ -65,6 +65,7 @@ class FakeRouter final : public router::Router {
     model_.name = "org/model";
     model_.revision = "abc";
     model_.max_length = 16;
+    model_.max_batch_tokens = 4096;
     model_.created_unix_s = 1'700'000'000;
     model_.spec.dimensions = kDimensions;
     model_.spec.pooling = {model::Pooling::mean};

@@ -62,6 +62,7 @@ Result<EmbeddingsBody> read_body(const Call& call) {
   }
   body.request.model = model_of(call, model);
   SHEAF_ASSIGN(body.request.deadline_us, deadline_of(call.request));
+  body.request.id = call.request_id;
   return body;
 }
 
@@ -106,7 +107,7 @@ void append_model(std::string& out, const router::ModelInfo& model) {
 core::RequestId openai_embeddings(const Call& call, Respond respond) {
   Result<EmbeddingsBody> body = read_body(call);
   if (!body.ok()) {
-    count_refusal(call.context, body.error());
+    note_refusal(call.context, call.request_id, body.error());
     respond(error_response(Dialect::openai, body.error()));
     return 0;
   }
@@ -115,10 +116,12 @@ core::RequestId openai_embeddings(const Call& call, Respond respond) {
       [&context = call.context, base64 = body->base64, received_us = call.request.received_us,
        respond = std::move(respond)](Result<router::EmbedReply> reply) {
         if (!reply.ok()) return respond(error_response(Dialect::openai, reply.error()));
-        const telemetry::StageTimer timer(context.metrics, telemetry::Stage::encode);
         HttpResponse response;
-        response.body = write_list(*reply, base64);
-        add_reply_headers(response, *reply, received_us);
+        {
+          const telemetry::StageTimer timer(context.metrics, telemetry::Stage::encode);
+          response.body = write_list(*reply, base64);
+          add_reply_headers(response, *reply, received_us);
+        }
         respond(std::move(response));
       });
 }

@@ -18,8 +18,8 @@ struct Refusal {
   bool empty = false;
 };
 
-HttpResponse refusal_response(const Context& context, const Refusal& refusal) {
-  count_refusal(context, refusal.error);
+HttpResponse refusal_response(const Call& call, const Refusal& refusal) {
+  note_refusal(call.context, call.request_id, refusal.error);
   if (refusal.empty) return tei_empty_response(refusal.error.message);
   return error_response(Dialect::tei, refusal.error, refusal.broken_json ? 400 : 0);
 }
@@ -239,9 +239,9 @@ Result<std::string> decode(const Context& context, const router::ModelInfo& mode
 template <class Write>
 HttpResponse answer_with_model(const Call& call, std::string_view body_model, Write write) {
   Result<const router::ModelInfo*> model = chosen_model(call, body_model);
-  if (!model.ok()) return refusal_response(call.context, {std::move(model).error()});
+  if (!model.ok()) return refusal_response(call, {std::move(model).error()});
   Result<std::string> json = write(**model);
-  if (!json.ok()) return refusal_response(call.context, {std::move(json).error()});
+  if (!json.ok()) return refusal_response(call, {std::move(json).error()});
   HttpResponse response;
   response.body = std::move(*json);
   return response;
@@ -261,16 +261,12 @@ std::string write_info(const Context& context, const router::ModelInfo& model) {
       model.spec.pooling.empty() ? "none" : name_of(model.spec.pooling.front());
   out.append(",\"model_type\":{\"embedding\":{\"pooling\":");
   append_json_quoted(out, pooling);
-  std::uint32_t max_batch_tokens = 0;
-  for (const router::ModelConfig& config : options.models) {
-    if (config.name == model.name) max_batch_tokens = config.max_batch_tokens;
-  }
   fmt::format_to(
       std::back_inserter(out),
       "}}}},\"max_concurrent_requests\":{},\"max_input_length\":{},\"max_batch_tokens\":{},"
       "\"max_batch_requests\":null,\"max_client_batch_size\":{},\"auto_truncate\":{},"
       "\"tokenization_workers\":{},\"dimensions\":{},\"version\":",
-      context.options.concurrent_requests_max, model.max_length, max_batch_tokens,
+      context.options.concurrent_requests_max, model.max_length, model.max_batch_tokens,
       options.max_texts, context.options.auto_truncate, options.tokenizer_threads,
       model.spec.dimensions);
   append_json_quoted(out, context.options.version);
@@ -282,17 +278,20 @@ std::string write_info(const Context& context, const router::ModelInfo& model) {
 core::RequestId tei_embed(const Call& call, Respond respond) {
   router::EmbedRequest request;
   if (auto refusal = read_embed(call, request)) {
-    respond(refusal_response(call.context, *refusal));
+    respond(refusal_response(call, *refusal));
     return 0;
   }
+  request.id = call.request_id;
   return call.context.router.embed(
       std::move(request), [&context = call.context, received_us = call.request.received_us,
                            respond = std::move(respond)](Result<router::EmbedReply> reply) {
         if (!reply.ok()) return respond(error_response(Dialect::tei, reply.error()));
-        const telemetry::StageTimer timer(context.metrics, telemetry::Stage::encode);
         HttpResponse response;
-        response.body = write_vectors(*reply);
-        add_reply_headers(response, *reply, received_us);
+        {
+          const telemetry::StageTimer timer(context.metrics, telemetry::Stage::encode);
+          response.body = write_vectors(*reply);
+          add_reply_headers(response, *reply, received_us);
+        }
         respond(std::move(response));
       });
 }
@@ -300,7 +299,7 @@ core::RequestId tei_embed(const Call& call, Respond respond) {
 core::RequestId tei_tokenize(const Call& call, Respond respond) {
   TokenizeBody body;
   if (auto refusal = read_tokenize(call, body)) {
-    respond(refusal_response(call.context, *refusal));
+    respond(refusal_response(call, *refusal));
     return 0;
   }
   respond(answer_with_model(call, body.model, [&](const router::ModelInfo& model) {
@@ -312,7 +311,7 @@ core::RequestId tei_tokenize(const Call& call, Respond respond) {
 core::RequestId tei_decode(const Call& call, Respond respond) {
   DecodeBody body;
   if (auto refusal = read_decode(call, body)) {
-    respond(refusal_response(call.context, *refusal));
+    respond(refusal_response(call, *refusal));
     return 0;
   }
   respond(answer_with_model(call, body.model, [&](const router::ModelInfo& model) {

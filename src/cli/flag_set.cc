@@ -92,6 +92,17 @@ void FlagSet::offer(Entry& entry, Origin origin, std::string where, std::string 
   given.texts.push_back(std::move(text));
 }
 
+std::optional<std::string> FlagSet::doubt_about_variable(std::string_view name) const {
+  if (!name.starts_with("SHEAF_")) return std::nullopt;
+  std::vector<std::string> names;
+  for (const Entry& entry : entries_) names.push_back(environment_name(entry.flag.name));
+  if (std::find(names.begin(), names.end(), name) != names.end()) return std::nullopt;
+  const std::string_view near =
+      nearest_word(name, std::vector<std::string_view>(names.begin(), names.end()));
+  return fmt::format("{} is no setting of this command{}", name,
+                     near.empty() ? "" : fmt::format("; did you mean {}?", near));
+}
+
 Status FlagSet::take_arguments(std::span<const std::string> arguments) {
   bool flags_over = false;  // after a bare "--"
   for (std::size_t i = 0; i < arguments.size(); ++i) {

@@ -60,6 +60,8 @@ class FlagSet {
   Status take_arguments(std::span<const std::string> arguments);
   // `lookup` gives the value of a variable, or nullptr.
   void take_environment(const std::function<const char*(const char*)>& lookup);
+  // "SHEAF_PROT is no setting; did you mean SHEAF_PORT?" if it looks like one of ours but is none.
+  std::optional<std::string> doubt_about_variable(std::string_view name) const;
   // `where` ("sheaf.yaml:12") begins the message of any error in this value.
   void take_file_value(const std::string& config_key, const std::string& text,
                        const std::string& where);

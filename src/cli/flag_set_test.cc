@@ -74,6 +74,14 @@ TEST(FlagSet, FlagBeatsEnvironmentBeatsFileBeatsDefault) {
   EXPECT_EQ(sample.port, 8080u);
 }
 
+TEST(FlagSet, DoubtsVariablesThatAreNoSettings) {
+  const Sample sample;
+  EXPECT_EQ(sample.flags.doubt_about_variable("SHEAF_PROT"),
+            "SHEAF_PROT is no setting of this command; did you mean SHEAF_PORT?");
+  EXPECT_EQ(sample.flags.doubt_about_variable("SHEAF_PORT"), std::nullopt);
+  EXPECT_EQ(sample.flags.doubt_about_variable("PATH"), std::nullopt);
+}
+
 TEST(FlagSet, ErrorsNameTheirPlace) {
   EXPECT_EQ(Sample().read({"--prot", "1"}).error().message,
             "unknown flag --prot; did you mean --port?");

@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -113,6 +114,21 @@ int serve(const ServeSettings& settings, TimeUs started_us) {
   return (*service)->run() == Service::End::drained ? kExitOk : kExitFailed;
 }
 
+// A misspelt variable would else be ignored in silence. Those of the clients, and of tests and
+// scripts, are known.
+void warn_of_unknown_variables(const FlagSet& flags) {
+  constexpr std::string_view kOthers[] = {"SHEAF_API_KEY", "SHEAF_SERVER", "SHEAF_FAULT_",
+                                          "SHEAF_TEST_", "SHEAF_BIN_DIR"};
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    const std::string_view name = text.substr(0, text.find('='));
+    const bool other = std::any_of(std::begin(kOthers), std::end(kOthers),
+                                   [&](std::string_view o) { return name.starts_with(o); });
+    if (other) continue;
+    if (const auto doubt = flags.doubt_about_variable(name)) log(LogLevel::warn, "{}", *doubt);
+  }
+}
+
 }  // namespace
 
 int serve_command(Arguments arguments) {
@@ -129,6 +145,7 @@ int serve_command(Arguments arguments) {
   if (settings.check) return check(flags);
   log(LogLevel::info, "sheaf {} serves {}", kVersion, describe_given(flags));
   log(LogLevel::info, "defaults: {}", describe_defaults(flags));
+  warn_of_unknown_variables(flags.flags());
 
   std::signal(SIGPIPE, SIG_IGN);  // a client that went away is an error of one write
   raise_descriptor_limit();

@@ -46,7 +46,7 @@ struct CoreOptions {
   std::uint64_t seed = 1;
   TimeUs no_replica_timeout_us = 10'000'000;  // waiting without any ready replica, then unavailable
   TimeUs hang_cpu_us = 500'000;               // no progress for this much of its own CPU time
-  TimeUs hang_wall_us = 500'000;  // no progress for max(this, 5 × expected) of wall time
+  TimeUs hang_wall_us = 500'000;  // no progress for max(this, 5 × expected) of time not starved
   TimeUs start_timeout_us = 60'000'000;
 };
 
@@ -83,6 +83,7 @@ struct ProgressSample {
   std::uint64_t counter = 0;  // the replica's progress counter
   TimeUs cpu_us = 0;          // CPU time its process has used
   bool stopped = false;       // process state T
+  TimeUs starved_us = 0;      // its threads have been ready to run, but without a core; their sum
 };
 
 // ---- actions, in the order in which the driver must carry them out

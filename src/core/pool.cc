@@ -9,6 +9,9 @@ namespace {
 
 constexpr TimeUs kNever = std::numeric_limits<TimeUs>::max();
 constexpr std::uint8_t kStrikesMax = 2;
+// A request is due after this many times what it takes alone. So a query is not kept by an upload
+// of thousands of texts that came before it, and requests of one size go in order of arrival.
+constexpr TimeUs kPatience = 3;
 
 std::uint64_t sum(const std::vector<std::uint32_t>& tokens) {
   std::uint64_t total = 0;
@@ -50,16 +53,29 @@ Status Pool::accepts(TimeUs now_us, const RequestSpec& spec, std::uint64_t token
     return Error{ErrorCode::deadline_exceeded,
                  "the request's deadline passed before it was queued"};
   SHEAF_TRY(admit(now_us, tokens));
+  const TimeUs left_us = spec.deadline_us - now_us;
   Load now = load();
-  now.tokens_ahead = tokens_ahead(now_us, spec.tenant, tokens);
-  return check_deadline(now, tokens, spec.deadline_us - now_us, options_.target_batch_us);
+  now.tokens_ahead = tokens_ahead(now_us, spec.tenant, queue_.tokens_of(spec.tenant), tokens);
+  if (check_deadline(now, tokens, left_us, options_.target_batch_us).ok()) return {};
+  // Perhaps not all of the tenant's own goes before it; that takes longer to find out.
+  const std::uint64_t own = queue_.tokens_before(place_of(now_us, spec, tokens));
+  now.tokens_ahead = tokens_ahead(now_us, spec.tenant, own, tokens);
+  return check_deadline(now, tokens, left_us, options_.target_batch_us);
+}
+
+// Where it stands in the queue. Due no later than it must begin to end by its deadline.
+Queue::Place Pool::place_of(TimeUs now_us, const RequestSpec& spec, std::uint64_t tokens) const {
+  const auto alone_us =
+      static_cast<TimeUs>(static_cast<double>(tokens) * 1e6 / std::max(all_tokens_per_s(), 1.0));
+  const TimeUs due_us = std::min(spec.deadline_us - alone_us, now_us + kPatience * alone_us);
+  return {spec.tenant, due_us, spec.id};
 }
 
 void Pool::on_request(TimeUs now_us, RequestSpec spec) {
   const std::uint64_t tokens = sum(spec.item_tokens);
   if (Status status = accepts(now_us, spec, tokens); !status.ok())
     return refuse(spec.id, std::move(status).error());
-  enqueue(now_us, add_request(now_us, std::move(spec)), tokens);
+  enqueue(now_us, add_request(now_us, std::move(spec), tokens), tokens);
   after_event(now_us);
 }
 
@@ -81,11 +97,12 @@ Load Pool::load() const {
   return load;
 }
 
-// What will run before the last item of a new request of this tenant. Not simply all that waits:
-// the queue is fair, so a tenant with little in it waits for as much of each other tenant's.
-std::uint64_t Pool::tokens_ahead(TimeUs now_us, TenantId tenant, std::uint64_t tokens) const {
-  const std::uint64_t own = queue_.tokens_of(tenant);
-  const std::uint64_t others = queue_.tenants() - (own > 0 ? 1 : 0);
+// What will run before the last item of a new request of this tenant, of which `own` tokens go
+// before it. Not simply all that waits: the queue is fair, so a tenant with little in it waits for
+// as much of each other tenant's.
+std::uint64_t Pool::tokens_ahead(TimeUs now_us, TenantId tenant, std::uint64_t own,
+                                 std::uint64_t tokens) const {
+  const std::uint64_t others = queue_.tenants() - (queue_.tokens_of(tenant) > 0 ? 1 : 0);
   const std::uint64_t fair = own + others * (own + tokens);
   std::uint64_t ahead = waiting_tokens_ - queue_.tokens() + std::min(queue_.tokens(), fair);
   for (const Replica& replica : replicas_)
@@ -101,16 +118,22 @@ double Pool::ready_tokens_per_s() const {
   return total;
 }
 
-std::uint64_t Pool::queue_tokens_max() const {
-  if (options_.queue_tokens_max != 0) return options_.queue_tokens_max;
-  double total = 0;  // of dead replicas too: they will be back before such a queue is served
+// Of dead replicas too: they will be back before a long queue is served.
+double Pool::all_tokens_per_s() const {
+  double total = 0;
   for (const Replica& replica : replicas_) total += replica.rate.tokens_per_s();
-  return default_queue_tokens_max(total);
+  return total;
 }
 
-Request& Pool::add_request(TimeUs now_us, RequestSpec spec) {
+std::uint64_t Pool::queue_tokens_max() const {
+  if (options_.queue_tokens_max != 0) return options_.queue_tokens_max;
+  return default_queue_tokens_max(all_tokens_per_s());
+}
+
+Request& Pool::add_request(TimeUs now_us, RequestSpec spec, std::uint64_t tokens) {
   Request& request = requests_[spec.id];
-  request.place = {spec.tenant, spec.deadline_us, spec.id};
+  request.place = place_of(now_us, spec, tokens);
+  request.deadline_us = spec.deadline_us;
   request.arrived_us = now_us;
   request.answer.request = spec.id;
   request.undone = static_cast<std::uint32_t>(spec.item_tokens.size());
@@ -162,7 +185,7 @@ void Pool::end(Requests::iterator found) {
   }
   queue_.remove(request.place);
   if (request.bound) replicas_[*request.bound].bound.remove(request.place);
-  deadlines_.erase({request.place.deadline_us, request.place.request});
+  deadlines_.erase({request.deadline_us, request.place.request});
   requests_.erase(found);
 }
 

@@ -60,10 +60,13 @@ class Pool {
   // Requests: in and out.
   Status accepts(TimeUs now_us, const RequestSpec& spec, std::uint64_t tokens) const;
   Load load() const;
-  std::uint64_t tokens_ahead(TimeUs now_us, TenantId tenant, std::uint64_t tokens) const;
+  std::uint64_t tokens_ahead(TimeUs now_us, TenantId tenant, std::uint64_t own,
+                             std::uint64_t tokens) const;
+  Queue::Place place_of(TimeUs now_us, const RequestSpec& spec, std::uint64_t tokens) const;
   double ready_tokens_per_s() const;
+  double all_tokens_per_s() const;
   std::uint64_t queue_tokens_max() const;
-  Request& add_request(TimeUs now_us, RequestSpec spec);
+  Request& add_request(TimeUs now_us, RequestSpec spec, std::uint64_t tokens);
   void enqueue(TimeUs now_us, Request& request, std::uint64_t tokens);
   void answer(Requests::iterator request);
   void refuse(Requests::iterator request, Error error);

@@ -69,10 +69,22 @@ std::uint64_t Queue::tokens_of(TenantId tenant) const {
   return found == lanes_.end() ? 0 : found->second.tokens;
 }
 
+std::uint64_t Queue::tokens_before(const Place& place) const {
+  const auto found = lanes_.find(place.tenant);
+  if (found == lanes_.end()) return 0;
+  std::uint64_t tokens = 0;
+  for (const auto& [key, entry] : found->second.entries) {
+    if (key >= Key{place.due_us, place.request}) break;
+    tokens += entry.tokens;
+  }
+  return tokens;
+}
+
 void Queue::append(Lane& lane, const Place& place, std::span<const QueuedItem> items) {
-  std::vector<QueuedItem>& waiting = lane.entries[{place.deadline_us, place.request}].items;
-  waiting.insert(waiting.end(), items.begin(), items.end());
+  Entry& entry = lane.entries[{place.due_us, place.request}];
+  entry.items.insert(entry.items.end(), items.begin(), items.end());
   for (const QueuedItem& item : items) {
+    entry.tokens += item.tokens;
     lane.tokens += item.tokens;
     tokens_ += item.tokens;
   }
@@ -82,6 +94,7 @@ void Queue::append(Lane& lane, const Place& place, std::span<const QueuedItem> i
 QueuedItem Queue::take(Lane& lane) {
   const auto first = lane.entries.begin();
   const QueuedItem item = first->second.items[first->second.next++];
+  first->second.tokens -= item.tokens;
   if (first->second.next == first->second.items.size()) lane.entries.erase(first);
   lane.tokens -= item.tokens;
   tokens_ -= item.tokens;
@@ -90,14 +103,12 @@ QueuedItem Queue::take(Lane& lane) {
 }
 
 void Queue::drop(Lane& lane, const Place& place) {
-  const auto found = lane.entries.find({place.deadline_us, place.request});
+  const auto found = lane.entries.find({place.due_us, place.request});
   if (found == lane.entries.end()) return;
   const Entry& entry = found->second;
-  for (std::size_t i = entry.next; i < entry.items.size(); ++i) {
-    lane.tokens -= entry.items[i].tokens;
-    tokens_ -= entry.items[i].tokens;
-    --items_;
-  }
+  lane.tokens -= entry.tokens;
+  tokens_ -= entry.tokens;
+  items_ -= entry.items.size() - entry.next;
   lane.entries.erase(found);
 }
 

@@ -19,8 +19,8 @@ struct QueuedItem {
 
 // Items that wait. Fair across tenants: the tenant who has been given the fewest tokens is next
 // (start-time fair queueing: a tenant who returns starts at the present, so nobody saves up turns).
-// Inside a tenant by deadline, then by request id. Items that come back from a dead replica go
-// before everybody's.
+// Inside a tenant by when requests are due, then by request id. Items that come back from a dead
+// replica go before everybody's.
 //
 // One entry a request, not one an item: pushing and removing a request cost O(log requests)
 // whatever its number of items, popping an item O(log requests + log tenants).
@@ -29,7 +29,7 @@ class Queue {
   // Where a request stands; the same three values find it again.
   struct Place {
     TenantId tenant = 0;
-    TimeUs deadline_us = 0;
+    TimeUs due_us = 0;  // as the pool sees it (pool.cc)
     RequestId request = 0;
   };
 
@@ -45,13 +45,16 @@ class Queue {
   std::uint64_t items() const { return items_; }
   std::uint64_t tokens() const { return tokens_; }
   std::uint64_t tokens_of(TenantId tenant) const;
+  // Of that tenant, before that place. Walks the requests before it.
+  std::uint64_t tokens_before(const Place& place) const;
   std::size_t tenants() const { return active_.size(); }  // with items waiting
 
  private:
   using Key = std::pair<TimeUs, RequestId>;
   struct Entry {
     std::vector<QueuedItem> items;
-    std::size_t next = 0;  // items before it are popped
+    std::size_t next = 0;      // items before it are popped
+    std::uint64_t tokens = 0;  // waiting
   };
   struct Lane {
     std::map<Key, Entry> entries;

@@ -11,8 +11,8 @@
 namespace sheaf::core {
 namespace {
 
-Queue::Place place(RequestId request, TenantId tenant = 0, TimeUs deadline_us = 100) {
-  return {tenant, deadline_us, request};
+Queue::Place place(RequestId request, TenantId tenant = 0, TimeUs due_us = 100) {
+  return {tenant, due_us, request};
 }
 
 std::vector<QueuedItem> items(RequestId request, std::uint32_t count, std::uint32_t tokens = 10) {
@@ -90,6 +90,19 @@ TEST(Queue, RemovesARequestWhereverItsItemsStand) {
   EXPECT_EQ(queue.tokens(), 10U);
   EXPECT_EQ(queue.tenants(), 1U);
   EXPECT_EQ(drain(queue), (std::vector<RequestId>{2}));
+}
+
+TEST(Queue, CountsWhatIsBeforeAPlace) {
+  Queue queue;
+  queue.push(place(1, 1, 100), items(1, 3));
+  queue.push(place(2, 1, 200), items(2, 5));
+  queue.push(place(3, 2, 50), items(3, 7));
+  queue.pop();  // one of each tenant
+  queue.pop();
+  EXPECT_EQ(queue.tokens_before(place(9, 1, 100)), 20U);
+  EXPECT_EQ(queue.tokens_before(place(0, 1, 100)), 0U);
+  EXPECT_EQ(queue.tokens_before(place(9, 1, 201)), 70U);
+  EXPECT_EQ(queue.tokens_before(place(9, 3, 999)), 0U);
 }
 
 TEST(Queue, MovesAllToAnother) {

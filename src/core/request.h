@@ -24,6 +24,7 @@ struct RequestItem {
 // One open request.
 struct Request {
   Queue::Place place;
+  TimeUs deadline_us = 0;
   TimeUs arrived_us = 0;
   std::vector<RequestItem> items;
   std::uint32_t undone = 0;            // items

@@ -9,6 +9,7 @@ namespace {
 
 constexpr TimeUs kBackoffMinUs = 100'000;
 constexpr TimeUs kBackoffMaxUs = 30'000'000;
+constexpr TimeUs kBackoffWorkedMaxUs = 1'000'000;
 constexpr TimeUs kFailureWindowUs = 60'000'000;
 constexpr std::size_t kBreakerFailures = 5;
 constexpr TimeUs kBreakerOpenUs = 30'000'000;
@@ -19,6 +20,7 @@ Incarnation Supervisor::start(TimeUs now_us) {
   state_ = ReplicaState::starting;
   until_us_ = now_us + start_timeout_us_;
   kill_is_failure_ = false;
+  worked_ = false;
   return ++incarnation_;
 }
 
@@ -35,7 +37,7 @@ void Supervisor::ended(TimeUs now_us, bool failure) {
     return;
   }
   failures_.push_back(now_us);
-  const bool broken = half_open_ || failures_.size() >= kBreakerFailures;
+  const bool broken = half_open_ || (!worked_ && failures_.size() >= kBreakerFailures);
   half_open_ = broken;
   state_ = broken ? ReplicaState::broken : ReplicaState::backoff;
   until_us_ = now_us + (broken ? kBreakerOpenUs : backoff_us());
@@ -43,6 +45,7 @@ void Supervisor::ended(TimeUs now_us, bool failure) {
 
 void Supervisor::batch_finished(TimeUs now_us) {
   last_batch_us_ = now_us;
+  worked_ = true;
   if (!half_open_) return;
   half_open_ = false;
   failures_.clear();
@@ -88,10 +91,11 @@ void Supervisor::drop_old_failures(TimeUs now_us) {
 
 TimeUs Supervisor::backoff_us() {
   const std::size_t doublings = std::min<std::size_t>(failures_.size() - 1, 10);
-  const TimeUs base_us = std::min(kBackoffMinUs << doublings, kBackoffMaxUs);
+  const TimeUs longest_us = worked_ ? kBackoffWorkedMaxUs : kBackoffMaxUs;
+  const TimeUs base_us = std::min(kBackoffMinUs << doublings, longest_us);
   const auto jittered_us =
       static_cast<TimeUs>(static_cast<double>(base_us) * (0.75 + 0.5 * random_.unit()));
-  return std::clamp(jittered_us, kBackoffMinUs, kBackoffMaxUs);
+  return std::clamp(jittered_us, kBackoffMinUs, longest_us);
 }
 
 }  // namespace sheaf::core

@@ -18,6 +18,10 @@ namespace sheaf::core {
 // each further one in 60 s, at most 30 s, with jitter. After 5 in 60 s the breaker opens: after 30
 // s one try (half-open), whose failure opens it again and whose first finished batch closes it.
 // After any other death the next process starts at once.
+//
+// A process that had finished a batch was no broken one: its failure backs off for a second at most
+// and opens no breaker. Else texts that hang a replica, and whose requests expire before that is
+// proven, would take the fleet down.
 class Supervisor {
  public:
   Supervisor(TimeUs start_timeout_us, std::uint64_t seed)
@@ -57,6 +61,7 @@ class Supervisor {
   TimeUs until_us_ = 0;  // of the start timeout, the back-off or the breaker
   std::deque<TimeUs> failures_;
   bool half_open_ = false;
+  bool worked_ = false;  // this incarnation has finished a batch
   bool kill_is_failure_ = false;
   TimeUs last_batch_us_ = -1;
 };

@@ -7,7 +7,8 @@
 namespace sheaf::core {
 
 // Tells a hung replica from a slow one by its progress counter (DESIGN §6), so that no time limit
-// on batches is needed.
+// on batches is needed. Time in which it wanted to run and got no core is nobody's fault: on a
+// machine that is too busy nothing is killed, and no text is blamed.
 class Watchdog {
  public:
   enum class Verdict { fine, stopped, hung_cpu, hung_wall };
@@ -30,6 +31,7 @@ class Watchdog {
   bool has_sample_ = false;  // counter_ and cpu_us_ are set
   std::uint64_t counter_ = 0;
   TimeUs cpu_us_ = 0;       // at the last advance
+  TimeUs starved_us_ = 0;   // at the last advance
   TimeUs advanced_us_ = 0;  // wall time of the last advance
 };
 

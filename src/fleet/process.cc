@@ -9,7 +9,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
+#include <fstream>
 #include <string_view>
+#include <system_error>
 
 extern "C" {  // which glibc 2.36 forgets to say in this header
 #include <sys/pidfd.h>
@@ -161,6 +164,20 @@ TimeUs Process::cpu_us() const {
   if (!pidfd_ || ::clock_getcpuclockid(pid_, &clock) != 0 || ::clock_gettime(clock, &used) != 0)
     return 0;
   return TimeUs{used.tv_sec} * 1'000'000 + used.tv_nsec / 1'000;
+}
+
+// The second number of schedstat, in nanoseconds (Documentation/scheduler/sched-stats.rst).
+TimeUs Process::starved_us() const {
+  if (!pidfd_) return 0;
+  std::error_code ended;
+  const std::string tasks = "/proc/" + std::to_string(pid_) + "/task";
+  std::int64_t total_ns = 0;
+  for (std::filesystem::directory_iterator task(tasks, ended), end; !ended && task != end;
+       task.increment(ended)) {
+    std::int64_t ran_ns = 0, waited_ns = 0;
+    if (std::ifstream(task->path() / "schedstat") >> ran_ns >> waited_ns) total_ns += waited_ns;
+  }
+  return total_ns / 1'000;
 }
 
 Result<SocketPair> make_socket_pair() {

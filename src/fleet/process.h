@@ -46,6 +46,9 @@ class Process {
   std::optional<ExitStatus> poll_exit();  // reaps it; nothing while it runs
   bool stopped() const;                   // state T
   TimeUs cpu_us() const;                  // used so far, by all its threads
+  // How long its threads have waited for a core so far, their sum; 0 where the kernel keeps no such
+  // account. Reads a file a thread, some 5 us each.
+  TimeUs starved_us() const;
 
  private:
   Process(int pid, Fd pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}

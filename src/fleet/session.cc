@@ -137,8 +137,9 @@ void Session::sample(TimeUs now_us) {
   if (leave_by_us_ != 0 && now_us >= leave_by_us_) kill();
   const bool stopped = process_.stopped();
   if (!stopped && !(ready_ && busy())) return;  // one that is stopped never gets ready either
-  owner_.listener.replica_progress(replica(), incarnation(),
-                                   {channel_.progress(), process_.cpu_us(), stopped});
+  owner_.listener.replica_progress(
+      replica(), incarnation(),
+      {channel_.progress(), process_.cpu_us(), stopped, process_.starved_us()});
 }
 
 void Session::abandon() {

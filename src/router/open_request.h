@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "fleet/fleet.h"
@@ -25,6 +26,7 @@ struct OpenRequest : std::enable_shared_from_this<OpenRequest> {
   PreparedInputs inputs;       // set once, before the core hears of the request
   std::vector<float> vectors;  // [inputs, dimensions], filled row by row
 
+  std::string name() const { return request.id.empty() ? std::to_string(id) : request.id; }
   fleet::BatchItem batch_item(std::uint32_t index) const {
     return {.ids = inputs.ids_of(index),
             .normalize = request.normalize,

@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "channel/layout.h"
 #include "fleet/fleet.h"
 #include "router/open_request.h"
 #include "router/tokenizer_pool.h"
@@ -95,6 +96,8 @@ Result<std::unique_ptr<ServedModel>> load_model(const ModelConfig& config) {
   model->info.folder = config.folder;
   model->info.revision = config.revision;
   model->info.max_length = config.max_length > 0 ? config.max_length : spec.max_length;
+  model->info.max_batch_tokens =
+      config.max_batch_tokens > 0 ? config.max_batch_tokens : channel::Limits().max_batch_tokens;
   model->info.created_unix_s = unix_seconds();
   return model;
 }
@@ -102,14 +105,14 @@ Result<std::unique_ptr<ServedModel>> load_model(const ModelConfig& config) {
 class RouterImpl final : public Router, private fleet::FleetListener {
  public:
   RouterImpl(asio::io_context& io, RouterOptions options, telemetry::Metrics& metrics,
-             std::vector<std::unique_ptr<ServedModel>> models, std::uint32_t tokenizer_threads)
+             std::vector<std::unique_ptr<ServedModel>> models)
       : io_(io),
         options_(std::move(options)),
         metrics_(metrics),
         models_(std::move(models)),
         tick_timer_(io),
         drain_timer_(io),
-        tokenizers_(tokenizer_threads, metrics) {}
+        tokenizers_(options_.tokenizer_threads, metrics) {}
 
   ~RouterImpl() override { metrics_.set_reader(nullptr); }
 
@@ -359,7 +362,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
       const Error error = result.error();
       metrics_.request_failed(metric_name(error.code));
       open.callback(std::move(result));
-      log(LogLevel::info, "request {}: {}: {}", open.id, name_of(error.code), error.message);
+      log(LogLevel::info, "request {}: {}: {}", open.name(), name_of(error.code), error.message);
       return;
     }
     const Timings t = result->timings;
@@ -370,7 +373,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     log(LogLevel::info,
         "request {}: texts {}, tokens {}, total {:.2f} ms: tokenize {:.2f}, queue {:.2f}, "
         "compute {:.2f}",
-        open.id, open.request.inputs.size(), tokens, t.total_us / 1e3, t.tokenize_us / 1e3,
+        open.name(), open.request.inputs.size(), tokens, t.total_us / 1e3, t.tokenize_us / 1e3,
         t.queue_us / 1e3, t.compute_us / 1e3);
   }
 
@@ -651,11 +654,9 @@ Result<std::unique_ptr<Router>> Router::create(boost::asio::io_context& io, Rout
         return Error{ErrorCode::invalid_argument, "two models are to be served as " + config.name};
     models.push_back(std::move(model));
   }
-  const std::uint32_t threads = options.tokenizer_threads > 0
-                                    ? options.tokenizer_threads
-                                    : std::clamp(std::thread::hardware_concurrency(), 1u, 8u);
-  auto router =
-      std::make_unique<RouterImpl>(io, std::move(options), metrics, std::move(models), threads);
+  if (options.tokenizer_threads == 0)
+    options.tokenizer_threads = std::clamp(std::thread::hardware_concurrency(), 1u, 8u);
+  auto router = std::make_unique<RouterImpl>(io, std::move(options), metrics, std::move(models));
   SHEAF_TRY(router->start());
   return std::unique_ptr<Router>(std::move(router));
 }

@@ -34,6 +34,7 @@ struct EmbedRequest {
   std::optional<std::string> prompt_name;   // must be one of the model's prompts
   TimeUs deadline_us = 0;                   // absolute, monotonic; 0: the default timeout
   std::string tenant;
+  std::string id;  // the client's or the dialect's name for it, for the log; empty: a number
 };
 
 struct Timings {
@@ -64,7 +65,8 @@ struct ModelInfo {
   std::string revision;
   std::string folder;
   model::ModelSpec spec;
-  std::uint32_t max_length = 0;  // tokens a text, special tokens included
+  std::uint32_t max_length = 0;        // tokens a text, special tokens included
+  std::uint32_t max_batch_tokens = 0;  // that a replica takes; how many it is given is learnt
   std::string dtype = "float32";
   std::int64_t created_unix_s = 0;
 };
