@@ -93,7 +93,7 @@ struct SendBatch {
   Incarnation incarnation = 0;
   BatchId batch = 0;
   std::uint32_t tokens = 0;
-  std::vector<ItemRef> items;
+  std::vector<ItemRef> items;  // none: a probe, one token for nobody
 };
 struct CancelBatch {  // nobody waits for it any more; the replica may skip it
   ReplicaId replica = 0;

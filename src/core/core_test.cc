@@ -26,8 +26,10 @@ struct Bench {
   }
 
   void take() {
+    std::vector<SendBatch> new_probes;
     for (Action& action : core.take_actions()) {
-      if (auto* sent = std::get_if<SendBatch>(&action)) batches.push_back(*sent);
+      if (auto* sent = std::get_if<SendBatch>(&action))
+        (sent->items.empty() ? new_probes : batches).push_back(*sent);
       if (auto* cancel = std::get_if<CancelBatch>(&action)) cancels.push_back(*cancel);
       if (auto* answer = std::get_if<Answer>(&action)) answers.push_back(*answer);
       if (auto* refuse = std::get_if<Refuse>(&action)) refusals[refuse->request] = refuse->error;
@@ -35,6 +37,9 @@ struct Bench {
       if (auto* stop = std::get_if<StopReplica>(&action)) stops.push_back(*stop);
       if (auto* kill = std::get_if<KillReplica>(&action)) kills.push_back(*kill);
     }
+    probes.insert(probes.end(), new_probes.begin(), new_probes.end());
+    if (!probes_pass) return;
+    for (const SendBatch& probe : new_probes) done(probe, 100);
   }
   Incarnation incarnation(ReplicaId replica) { return core.replica_status(replica).incarnation; }
   ReplicaState state(ReplicaId replica) { return core.replica_status(replica).state; }
@@ -91,7 +96,9 @@ struct Bench {
 
   TimeUs now = 0;
   Core core;
-  std::vector<SendBatch> batches;
+  std::vector<SendBatch> batches;  // with items
+  std::vector<SendBatch> probes;
+  bool probes_pass = true;
   std::vector<CancelBatch> cancels;
   std::vector<Answer> answers;
   std::map<RequestId, Error> refusals;
@@ -426,6 +433,37 @@ TEST(Core, TheBatchBehindTheOneThatCrashedIsNotSuspected) {
   }
   EXPECT_EQ(alone, 4U);
   EXPECT_EQ(bench.answers.size(), 1U);
+}
+
+TEST(Core, AReplicaThatFailsItsProbeBlamesNoText) {
+  Bench bench(replicas(1));
+  bench.probes_pass = false;
+  bench.ready(0);
+  bench.request(1, {10});
+  bench.die(0, SIGSEGV);  // the text's fault or the replica's: it had not worked before
+  for (std::size_t death = 1; death <= 2; ++death) {
+    bench.pass_until(bench.now + kSecond);
+    bench.ready(0);
+    ASSERT_EQ(bench.probes.size(), death);
+    bench.die(0, SIGSEGV);
+  }
+  bench.pass_until(bench.now + kSecond);
+  bench.ready(0);
+  const Error refusal{ErrorCode::internal, "no memory"};
+  const SendBatch probe = bench.probes.back();
+  bench.core.on_batch_done(bench.now, 0, probe.incarnation, probe.batch, 0, &refusal);
+  bench.take();
+  ASSERT_EQ(bench.kills.size(), 1U);
+  bench.exit(0, {ExitReport::Kind::signal, SIGKILL, false, ""});
+  ASSERT_EQ(bench.batches.size(), 1U);
+
+  bench.probes_pass = true;  // mended: the text is tried alone, and is innocent
+  bench.pass_until(bench.now + 2 * kSecond);
+  bench.ready(0);
+  ASSERT_EQ(bench.batches.size(), 2U);
+  bench.done(bench.batches.back());
+  EXPECT_EQ(bench.answers.size(), 1U);
+  EXPECT_TRUE(bench.refusals.empty());
 }
 
 TEST(Core, OutOfMemoryHalvesTheBatch) {

@@ -250,6 +250,8 @@ void Pool::dispatch_suspects(TimeUs now_us) {
     if (!witness_ || witness_ == suspects_.front().avoid)
       witness_ = witness_for(now_us, suspects_.front());
     if (!witness_ || !replicas_[*witness_].flight.empty()) return;
+    // A replica that fails at everything must not testify against a text.
+    if (!replicas_[*witness_].supervisor.has_worked()) return send_probe(now_us, *witness_);
 
     Suspects::Group group = suspects_.take();
     if (group.items.size() > 1 && !fits(now_us, replicas_[*witness_], group.items))
@@ -336,6 +338,17 @@ BatchLimit Pool::limit_for(TimeUs now_us, const Replica& replica, std::uint64_t 
   return limit;
 }
 
+void Pool::send_probe(TimeUs now_us, std::uint32_t position) {
+  Replica& replica = replicas_[position];
+  Batch batch;
+  batch.id = outbox_.next_batch++;
+  batch.tokens = 1;
+  outbox_.actions.emplace_back(SendBatch{
+      first_replica_ + position, replica.supervisor.incarnation(), batch.id, batch.tokens, {}});
+  replica.watchdog.restart(now_us);
+  replica.flight.add(now_us, std::move(batch));
+}
+
 BatchId Pool::send(TimeUs now_us, std::uint32_t position, std::vector<QueuedItem> items) {
   Replica& replica = replicas_[position];
   Batch batch;
@@ -398,13 +411,18 @@ void Pool::on_batch_done(TimeUs now_us, std::uint32_t position, Incarnation inca
   const Batch batch = replica.flight.finish(now_us, id);
   replica.watchdog.restart(now_us);
   if (suspects_batch_ == id) suspects_batch_.reset();
+  if (failure != nullptr && batch.items.empty()) {
+    kill(now_us, position, Blame::none, true, "it refuses even a probe: " + failure->message);
+    return after_event(now_us);
+  }
 
   const bool complete = std::find(batch.done.begin(), batch.done.end(), false) == batch.done.end();
   if (failure == nullptr) {
     replica.supervisor.batch_finished(now_us);
     last_batch_end_us_ = now_us;
   }
-  if (complete) {  // the time of one that was cut short says nothing
+  // The time of one that was cut short, or of a probe, says nothing.
+  if (complete && !batch.items.empty()) {
     replica.rate.learn(batch.tokens, compute_us);
     replica.count(batch, compute_us);
   }

@@ -88,6 +88,7 @@ class Pool {
   bool is_reserved(std::uint32_t position) const { return witness_ == position; }
   std::vector<std::uint32_t> find_candidates(TimeUs now_us, std::vector<Candidate>& out) const;
   BatchLimit limit_for(TimeUs now_us, const Replica& replica, std::uint64_t share) const;
+  void send_probe(TimeUs now_us, std::uint32_t position);
   BatchId send(TimeUs now_us, std::uint32_t position, std::vector<QueuedItem> items);
   void mark_done(const Batch& batch, std::uint32_t position, const ItemRef& ref);
   void settle(TimeUs now_us, std::uint32_t position, const Batch& batch, Blame blame,

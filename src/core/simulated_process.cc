@@ -144,10 +144,12 @@ void SimulatedProcess::finish_front() {
   batches_.pop_front();
   std::vector<std::uint64_t> results;
   for (const std::uint64_t payload : batch.payloads) results.push_back(simulated_result(payload));
-  const auto cut = static_cast<std::uint32_t>(random_.below(results.size()));
-  const auto middle = results.begin() + cut;
-  if (cut > 0) listener_.process_rows(*this, batch.id, 0, {results.begin(), middle});
-  listener_.process_rows(*this, batch.id, cut, {middle, results.end()});
+  if (!results.empty()) {  // not a probe
+    const auto cut = static_cast<std::uint32_t>(random_.below(results.size()));
+    const auto middle = results.begin() + cut;
+    if (cut > 0) listener_.process_rows(*this, batch.id, 0, {results.begin(), middle});
+    listener_.process_rows(*this, batch.id, cut, {middle, results.end()});
+  }
   listener_.process_batch_end(*this, batch.id, compute_us_, false);
   if (!batches_.empty()) run_front();
 }
@@ -172,6 +174,7 @@ void SimulatedProcess::stop() {
   if (!alive_ || stopped_) return;
   count_work();
   stopped_ = true;
+  stopped_since_us_ = timeline_.now();
   left_us_ = std::max<TimeUs>(0, planned_us_ - timeline_.now());
   ++plan_number_;
 }

@@ -56,6 +56,7 @@ class SimulatedProcess : public std::enable_shared_from_this<SimulatedProcess> {
   bool alive() const { return alive_; }
   bool is_ready() const { return ready_ && alive_; }
   bool stopped() const { return stopped_; }
+  TimeUs stopped_since_us() const { return stopped_since_us_; }  // the last time
   bool hung_busy() const { return hung_ && !hung_asleep_; }
   bool busy() const { return !batches_.empty(); }
   const std::deque<SimulatedBatch>& batches() const { return batches_; }
@@ -87,6 +88,7 @@ class SimulatedProcess : public std::enable_shared_from_this<SimulatedProcess> {
   bool alive_ = true;
   bool ready_ = false;
   bool stopped_ = false;
+  TimeUs stopped_since_us_ = 0;
   bool hung_ = false;
   bool hung_asleep_ = false;
   std::deque<SimulatedBatch> batches_;

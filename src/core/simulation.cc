@@ -241,8 +241,9 @@ bool World::spares_innocents(const SimulatedProcess& process) {
 void World::expect_killed(const std::shared_ptr<SimulatedProcess>& process, TimeUs within_us,
                           const char* why) {
   if (!process->busy()) return;
-  timeline_.after(within_us, [this, process, why] {
-    const bool recovered = !process->stopped() && !process->hung_busy();
+  timeline_.after(within_us, [this, process, why, struck_us = now()] {
+    const bool stopped_since = process->stopped() && process->stopped_since_us() <= struck_us;
+    const bool recovered = !stopped_since && !process->hung_busy();
     if (!process->alive() || recovered) return;
     const ReplicaStatus status = core_.replica_status(process->replica());
     if (status.state == ReplicaState::ready && status.incarnation == process->incarnation())
@@ -376,7 +377,8 @@ void World::perform(const SendBatch& send) {
   const ReplicaReady& limits = scenario_.machines[send.replica].limits;
   const bool fits =
       tokens <= limits.max_batch_tokens && send.items.size() <= limits.max_batch_items;
-  if (tokens != send.tokens || send.items.empty() || (!fits && send.items.size() > 1))
+  const bool probe = send.items.empty() && send.tokens == 1;
+  if ((tokens != send.tokens && !probe) || (!fits && send.items.size() > 1))
     violation(fmt::format("batch {} does not fit its replica or its sum", send.batch));
   batches_[send.batch] = {send.replica, send.incarnation, send.items};
   const auto beside = std::count_if(batches_.begin(), batches_.end(), [&](const auto& open) {

@@ -42,7 +42,8 @@ class Supervisor {
 
   ReplicaState state() const { return state_; }
   bool is_ready() const { return state_ == ReplicaState::ready; }
-  bool runs(Incarnation incarnation) const;  // this one, not yet over
+  bool has_worked() const { return worked_; }  // this incarnation has finished a batch
+  bool runs(Incarnation incarnation) const;    // this one, not yet over
   Incarnation incarnation() const { return incarnation_; }
   bool was_killed_for_failure() const { return kill_is_failure_; }
 
@@ -61,7 +62,7 @@ class Supervisor {
   TimeUs until_us_ = 0;  // of the start timeout, the back-off or the breaker
   std::deque<TimeUs> failures_;
   bool half_open_ = false;
-  bool worked_ = false;  // this incarnation has finished a batch
+  bool worked_ = false;
   bool kill_is_failure_ = false;
   TimeUs last_batch_us_ = -1;
 };

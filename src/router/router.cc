@@ -408,6 +408,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     std::vector<fleet::BatchItem> items;
     items.reserve(send.items.size());
     static constexpr std::int32_t kNobody[] = {0};
+    if (send.items.empty()) items.push_back({.ids = kNobody});
     for (const core::ItemRef& ref : send.items) {
       const auto found = open_.find(ref.request);
       items.push_back(found == open_.end() ? fleet::BatchItem{.ids = kNobody}
@@ -483,6 +484,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 
   void store_rows(const SentBatch& batch, const fleet::ResultRows& rows) {
     const telemetry::StageTimer timer(metrics_, telemetry::Stage::collect);
+    if (batch.items.empty()) return;  // a probe's
     for (std::uint32_t i = 0; i < rows.items; ++i) {
       const core::ItemRef& ref = batch.items[rows.first_item + i];
       const auto open = open_.find(ref.request);
