@@ -7,9 +7,9 @@
 #include <random>
 
 #include "api/cors.h"
-#include "api/embed.h"
 #include "api/keys.h"
 #include "api/url.h"
+#include "base/log.h"
 
 namespace sheaf::api {
 namespace {
@@ -50,8 +50,12 @@ Api::Begun Api::begin(const HttpRequest& head, std::optional<std::uint64_t> body
   const Target target = split_target(head.target);
   RouteMatch match = match_route(head.method, target.path);
   Begun begun;
-  begun.ticket = {match.route, match.dialect, std::move(match.rest), request_id_of(head),
-                  cors_origin(options_, head)};
+  begun.ticket = {match.route,
+                  match.dialect,
+                  std::move(match.rest),
+                  request_id_of(head),
+                  cors_origin(options_, head),
+                  0};
   if (match.route == nullptr && match.allow.empty()) {
     begun.answer = refuse(begun.ticket,
                           {ErrorCode::not_found, fmt::format("there is no route {}", target.path)});
@@ -69,11 +73,13 @@ Api::Begun Api::begin(const HttpRequest& head, std::optional<std::uint64_t> body
   return begun;
 }
 
-std::optional<HttpResponse> Api::refuse_at_door(const Ticket& ticket, const HttpRequest& head,
+std::optional<HttpResponse> Api::refuse_at_door(Ticket& ticket, const HttpRequest& head,
                                                 std::string_view query,
                                                 std::optional<std::uint64_t> body_bytes) const {
   const Route& route = *ticket.route;
-  if (route.right == Right::key && !authorized(options_.api_keys, head.header("authorization"))) {
+  const auto tenant = tenant_of(options_.api_keys, head.header("authorization"));
+  ticket.tenant = tenant.value_or(0);
+  if (route.right == Right::key && !tenant) {
     const bool missing = head.header("authorization").empty();
     return refuse(ticket, {ErrorCode::unauthenticated,
                            missing ? "an API key is needed: send \"Authorization: Bearer KEY\""
@@ -91,13 +97,14 @@ std::optional<HttpResponse> Api::refuse_at_door(const Ticket& ticket, const Http
   if (model.empty() && context_.router.models().size() > 1) return std::nullopt;
   Status admitted = context_.router.admit(model, body_bytes.value_or(0));
   if (admitted.ok()) return std::nullopt;
-  note_refusal(context_, ticket.request_id, admitted.error());
+  context_.metrics.request_started(telemetry::Metrics::Method::single);
+  context_.metrics.request_failed(error_row(admitted.error().code).metric);
   return refuse(ticket, admitted.error());
 }
 
 core::RequestId Api::run(const Ticket& ticket, const HttpRequest& request, Respond respond) const {
   const Target target = split_target(request.target);
-  const Call call{context_, request, target.query, ticket.rest, ticket.request_id};
+  const Call call{context_, request, target.query, ticket.rest, ticket.request_id, ticket.tenant};
   return ticket.route->handler(call,
                                [this, ticket, respond = std::move(respond)](HttpResponse response) {
                                  finish(ticket, response);
@@ -107,6 +114,9 @@ core::RequestId Api::run(const Ticket& ticket, const HttpRequest& request, Respo
 
 HttpResponse Api::refuse(const Ticket& ticket, const Error& error, int status) const {
   HttpResponse response = error_response(ticket.dialect, error, status);
+  log(LogLevel::info, "request {}: {}: {}",
+      ticket.request_id.empty() ? "without id" : ticket.request_id, name_of(error.code),
+      error.message);
   finish(ticket, response);
   return response;
 }

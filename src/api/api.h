@@ -26,6 +26,7 @@ class Api {
     std::string rest;  // of the path, for prefix routes
     std::string request_id;
     std::string cors_origin;
+    core::TenantId tenant = 0;
   };
   struct Begun {
     Ticket ticket;
@@ -47,7 +48,7 @@ class Api {
   const Context& context() const { return context_; }  // for the gRPC dialects
 
  private:
-  std::optional<HttpResponse> refuse_at_door(const Ticket& ticket, const HttpRequest& head,
+  std::optional<HttpResponse> refuse_at_door(Ticket& ticket, const HttpRequest& head,
                                              std::string_view query,
                                              std::optional<std::uint64_t> body_bytes) const;
   void finish(const Ticket& ticket, HttpResponse& response) const;

@@ -255,7 +255,8 @@ class Service final : public ArcticService, public pb::InferenceService::Callbac
 
   ServerUnaryReactor* Encode(CallbackServerContext* rpc, const pb::EncodeRequest* in,
                              pb::EncodeResponse* out) override {
-    if (!allowed(*rpc)) return refuse(*rpc, no_key());
+    const auto who = tenant(*rpc);
+    if (!who) return refuse(*rpc, no_key());
     out->set_request_id(in->request_id().empty() ? new_request_id() : in->request_id());
     const std::string id = out->request_id();
     auto call = std::make_shared<EncodeCall>(context_, *rpc, *out);
@@ -266,6 +267,7 @@ class Service final : public ArcticService, public pb::InferenceService::Callbac
     } else if (auto request = read_request(context_, *in); request.ok()) {
       request->deadline_us = deadline_of(*rpc);
       request->id = id;
+      request->tenant = *who;
       call->start(std::move(*request));
     } else {
       call->refuse(request.error());
@@ -275,7 +277,7 @@ class Service final : public ArcticService, public pb::InferenceService::Callbac
 
   ServerUnaryReactor* Abort(CallbackServerContext* rpc, const pb::AbortRequest* in,
                             pb::AbortResponse* out) override {
-    if (!allowed(*rpc)) return refuse(*rpc, no_key());
+    if (!tenant(*rpc)) return refuse(*rpc, no_key());
     int aborted = 0;
     for (const auto& call : open_.find(in->request_id())) aborted += call->abort();
     out->set_success(aborted > 0);
@@ -285,7 +287,7 @@ class Service final : public ArcticService, public pb::InferenceService::Callbac
 
   ServerUnaryReactor* GetReplicaInfo(CallbackServerContext* rpc, const pb::ReplicaInfoRequest*,
                                      pb::ReplicaInfoResponse* out) override {
-    if (!allowed(*rpc)) return refuse(*rpc, no_key());
+    if (!tenant(*rpc)) return refuse(*rpc, no_key());
     write_replicas(*out);
     return finish(*rpc, grpc::Status::OK);
   }
@@ -309,13 +311,13 @@ class Service final : public ArcticService, public pb::InferenceService::Callbac
             "an API key is needed: metadata \"authorization: Bearer KEY\""};
   }
 
-  bool allowed(const CallbackServerContext& rpc) const {
+  std::optional<core::TenantId> tenant(const CallbackServerContext& rpc) const {
     const auto& metadata = rpc.client_metadata();
     const auto found = metadata.find("authorization");
-    return authorized(context_.options.api_keys,
-                      found == metadata.end()
-                          ? std::string_view()
-                          : std::string_view(found->second.data(), found->second.size()));
+    return tenant_of(context_.options.api_keys,
+                     found == metadata.end()
+                         ? std::string_view()
+                         : std::string_view(found->second.data(), found->second.size()));
   }
 
   static ServerUnaryReactor* finish(CallbackServerContext& rpc, const grpc::Status& status) {

@@ -24,6 +24,7 @@ struct Call {
   std::string_view query;       // of the target
   std::string_view rest;        // what follows a prefix route, escapes kept
   std::string_view request_id;  // of the answer's x-request-id
+  core::TenantId tenant = 0;
 };
 
 // Begins the work and calls `respond` once, now or later. Returns what Router::cancel() takes, or

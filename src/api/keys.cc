@@ -17,15 +17,17 @@ bool equal_in_constant_time(std::string_view secret, std::string_view guess) {
 
 }  // namespace
 
-bool authorized(const std::vector<std::string>& keys, std::string_view authorization) {
-  if (keys.empty()) return true;
+std::optional<core::TenantId> tenant_of(const std::vector<std::string>& keys,
+                                        std::string_view authorization) {
+  if (keys.empty()) return core::TenantId{0};
   constexpr std::string_view kScheme = "Bearer ";
   if (equal_ignoring_case(authorization.substr(0, kScheme.size()), kScheme)) {
     authorization.remove_prefix(kScheme.size());
   }
-  bool found = false;
-  for (const std::string& key : keys) found |= equal_in_constant_time(key, authorization);
-  return found;
+  std::optional<core::TenantId> tenant;
+  for (std::size_t i = 0; i < keys.size(); ++i)
+    if (equal_in_constant_time(keys[i], authorization)) tenant = core::TenantId(i + 1);
+  return tenant;
 }
 
 }  // namespace sheaf::api

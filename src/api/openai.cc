@@ -63,6 +63,7 @@ Result<EmbeddingsBody> read_body(const Call& call) {
   body.request.model = model_of(call, model);
   SHEAF_ASSIGN(body.request.deadline_us, deadline_of(call.request));
   body.request.id = call.request_id;
+  body.request.tenant = call.tenant;
   return body;
 }
 

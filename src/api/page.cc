@@ -95,6 +95,9 @@ std::string status_page(const Call& call) {
              ? "<p class=ready>Ready.</p>\n"
              : "<p class=other>Not ready: a model has no ready replica yet.</p>\n";
   out += "<h2>Try it</h2>\n<pre>" + escape_html(curl_line(call)) + "</pre>\n";
+  // What is open to all is what /health says; the rest is for those who have a key.
+  if (!call.context.options.api_keys.empty() && call.tenant == 0)
+    return out + "<p><a href=\"/metrics\">metrics</a></p>\n</body></html>\n";
   out += "<h2>Models</h2>\n" + models_table(call.context.router);
   out += "<h2>Replicas</h2>\n" + replicas_table(call.context.router);
   return out +

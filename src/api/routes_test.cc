@@ -54,13 +54,13 @@ TEST(RoutesTest, MethodsOfAPathAreListed) {
 }
 
 TEST(KeysTest, BearerOrBareKey) {
-  EXPECT_TRUE(authorized({}, ""));
-  EXPECT_TRUE(authorized({"k1", "k2"}, "Bearer k2"));
-  EXPECT_TRUE(authorized({"k1"}, "k1"));
-  EXPECT_FALSE(authorized({"k1"}, ""));
-  EXPECT_FALSE(authorized({"k1"}, "k"));
-  EXPECT_FALSE(authorized({"k1"}, "k1k1"));
-  EXPECT_FALSE(authorized({"k1"}, "Bearer k1 "));
+  EXPECT_EQ(tenant_of({}, ""), 0u);
+  EXPECT_EQ(tenant_of({"k1", "k2"}, "Bearer k2"), 2u);
+  EXPECT_EQ(tenant_of({"k1"}, "k1"), 1u);
+  EXPECT_EQ(tenant_of({"k1"}, ""), std::nullopt);
+  EXPECT_EQ(tenant_of({"k1"}, "k"), std::nullopt);
+  EXPECT_EQ(tenant_of({"k1"}, "k1k1"), std::nullopt);
+  EXPECT_EQ(tenant_of({"k1"}, "Bearer k1 "), std::nullopt);
 }
 
 TEST(CorsTest, OnlyListedOrigins) {

@@ -282,6 +282,7 @@ core::RequestId tei_embed(const Call& call, Respond respond) {
     return 0;
   }
   request.id = call.request_id;
+  request.tenant = call.tenant;
   return call.context.router.embed(
       std::move(request), [&context = call.context, received_us = call.request.received_us,
                            respond = std::move(respond)](Result<router::EmbedReply> reply) {

@@ -103,7 +103,7 @@ struct CancelBatch {  // nobody waits for it any more; the replica may skip it
 struct Answer {  // every item of the request is done
   RequestId request = 0;
   ReplicaId replica = 0;  // that did the last of it
-  TimeUs queue_us = 0;    // longest wait of an item before its (last) batch was sent
+  TimeUs queue_us = 0;    // longest wait of an item until its (last) batch began to run
   TimeUs compute_us = 0;  // of the batch that held the last item; 0 if not reported before its rows
   std::uint32_t attempts = 1;  // most runs of an item
 };

@@ -400,7 +400,7 @@ void Pool::mark_done(const Batch& batch, std::uint32_t position, const ItemRef& 
   --request.undone;
   request.last_batch = batch.id;
   request.answer.replica = first_replica_ + position;
-  request.answer.queue_us = std::max(request.answer.queue_us, batch.sent_us - request.arrived_us);
+  request.answer.queue_us = std::max(request.answer.queue_us, batch.begun_us - request.arrived_us);
   request.answer.attempts = std::max(request.answer.attempts, item.runs);
 }
 

@@ -135,7 +135,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     open->arrived_us = monotonic_us();
     open->request = std::move(request);
     open->callback = std::move(callback);
-    metrics_.request_started(method_of(*open));
+    if (!open->request.probe) metrics_.request_started(method_of(*open));
     if (Status status = admit_request(*open); !status.ok()) {
       finish(*open, std::move(status).error());
       return id;
@@ -325,7 +325,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   core::RequestSpec spec_of(const OpenRequest& open) const {
     core::RequestSpec spec{.id = open.id,
                            .model = static_cast<core::ModelId>(open.model),
-                           .tenant = 0,
+                           .tenant = open.request.tenant,
                            .deadline_us = open.request.deadline_us,
                            .item_tokens = {}};
     spec.item_tokens.reserve(open.inputs.size());
@@ -358,6 +358,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   // Tells metrics, client and log; never with the mutex held, since the callback may call the
   // router. The log comes last: writing a line takes longer than all else here.
   void finish(OpenRequest& open, Result<EmbedReply> result) {
+    if (open.request.probe) return open.callback(std::move(result));
     if (!result.ok()) {
       const Error error = result.error();
       metrics_.request_failed(metric_name(error.code));
@@ -542,6 +543,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
       EmbedRequest request;
       request.model = model->info.name;
       request.inputs.emplace_back(std::vector<std::int32_t>{0});
+      request.probe = true;
       request.deadline_us = monotonic_us() + kProbeTimeoutUs;
       embed(std::move(request), [this, open, failure](const Result<EmbedReply>& reply) {
         // A full queue is overload, not ill health.

@@ -33,8 +33,9 @@ struct EmbedRequest {
   std::optional<std::uint64_t> dimensions;  // 0 or above the model's: refused
   std::optional<std::string> prompt_name;   // must be one of the model's prompts
   TimeUs deadline_us = 0;                   // absolute, monotonic; 0: the default timeout
-  std::string tenant;
-  std::string id;  // the client's or the dialect's name for it, for the log; empty: a number
+  core::TenantId tenant = 0;
+  std::string id;      // the client's or the dialect's name for it, for the log; empty: a number
+  bool probe = false;  // the server's own: not counted, not logged
 };
 
 struct Timings {

@@ -72,26 +72,28 @@ class Metrics {
 };
 
 // Adds the CPU time of its thread during its own life to a stage: on a machine whose cores compute,
-// wall time would mostly measure waiting for a core. One life in kSampled is measured and stands
-// for the others, since reading that clock is a system call.
+// wall time would mostly measure waiting for a core. Of kSampled lives one, drawn by chance, is
+// measured and stands for the others, since reading that clock is a system call.
 class StageTimer {
  public:
   StageTimer(Metrics& metrics, Stage stage)
-      : metrics_(metrics), stage_(stage), started_ns_(sampled() ? thread_cpu_ns() : kNotSampled) {}
+      : metrics_(metrics), stage_(stage), started_ns_(drawn() ? thread_cpu_ns() : kNotDrawn) {}
   ~StageTimer() {
-    if (started_ns_ != kNotSampled)
+    if (started_ns_ != kNotDrawn)
       metrics_.stage_took(stage_, (thread_cpu_ns() - started_ns_) * kSampled);
   }
   StageTimer(const StageTimer&) = delete;
   StageTimer& operator=(const StageTimer&) = delete;
 
  private:
-  static constexpr std::int64_t kNotSampled = -1;
-  static constexpr std::uint32_t kSampled = 7;  // no divisor of how many stages a request has
+  static constexpr std::int64_t kNotDrawn = -1;
+  static constexpr std::uint32_t kSampled = 8;
 
-  static bool sampled() {
-    thread_local std::uint32_t count = 0;
-    return ++count % kSampled == 0;
+  // Not every eighth: the stages of requests follow each other in a pattern.
+  static bool drawn() {
+    thread_local std::uint32_t state = 1;
+    state = state * 1'664'525 + 1'013'904'223;
+    return (state >> 16) % kSampled == 0;
   }
 
   Metrics& metrics_;
