@@ -58,7 +58,7 @@ void Mapping::use_huge_pages() {
 }
 
 Result<Mapping> Mapping::map_file(const std::string& path) {
-  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a pipe would never open
   if (!fd) return errno_error(path, errno);
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return errno_error(path, errno);

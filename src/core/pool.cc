@@ -213,8 +213,14 @@ void Pool::expire(TimeUs now_us) {
   }
 }
 
+// No replica has been ready for too long, or all are broken and none is tried again before that.
 bool Pool::starved(TimeUs now_us) const {
-  return no_ready_since_us_ >= 0 && now_us - no_ready_since_us_ >= no_replica_timeout_us_;
+  if (no_ready_since_us_ < 0) return false;
+  const TimeUs until_us = no_ready_since_us_ + no_replica_timeout_us_;
+  return now_us >= until_us || std::ranges::all_of(replicas_, [&](const Replica& replica) {
+           return replica.supervisor.state() == ReplicaState::broken &&
+                  replica.supervisor.next_us() > until_us;
+         });
 }
 
 void Pool::refuse_if_starved(TimeUs now_us) {
@@ -229,8 +235,11 @@ Error Pool::no_replica_error(TimeUs now_us) const {
     const bool starting = replica.supervisor.state() == ReplicaState::starting;
     wait_us = std::min(wait_us, starting ? 0 : replica.supervisor.next_us() - now_us);
   }
+  std::string why;
+  for (const Replica& replica : replicas_)
+    if (replica.supervisor.state() == ReplicaState::broken) why = "; last: " + replica.last_death;
   return {ErrorCode::unavailable,
-          "no replica has been ready for " + seconds(now_us - no_ready_since_us_), "",
+          "no replica has been ready for " + seconds(now_us - no_ready_since_us_) + why, "",
           static_cast<int>(std::clamp<TimeUs>(wait_us / 1'000'000 + 1, 1, 30))};
 }
 

@@ -100,6 +100,7 @@ class World : public ProcessListener {
   bool settled() const;
   void check_end();
   TimeUs unready_for(ModelId model) const;
+  bool all_broken(ModelId model) const;
   void violation(const std::string& text);
 
   template <class... Args>
@@ -484,7 +485,8 @@ void World::check_refusal(const Client& client, const Refuse& refuse) {
       reason =
           refuse.error.retry_after_s > 0 &&
           ((draining_ && arriving_ == refuse.request) ||
-           (fleet_may_break_ && unready_for(spec.model) >= scenario_.core.no_replica_timeout_us));
+           (fleet_may_break_ && (unready_for(spec.model) >= scenario_.core.no_replica_timeout_us ||
+                                 all_broken(spec.model))));
       break;
     case ErrorCode::overloaded:
       reason = refuse.error.retry_after_s > 0 && arriving_ == refuse.request;
@@ -515,6 +517,16 @@ void World::end_client(RequestId request, const char* how) {
   client.ended = true;
   if (now() > client.arrival->request.deadline_us + kTickLateUs)
     violation(fmt::format("request {} is {} after its deadline", request, how));
+}
+
+bool World::all_broken(ModelId model) const {
+  for (ReplicaId id = 0; id < core_.replica_count(); ++id) {
+    const ReplicaStatus status = core_.replica_status(id);
+    const bool over = status.state == ReplicaState::broken ||
+                      (draining_ && status.state == ReplicaState::stopped);
+    if (status.model == model && !over) return false;
+  }
+  return true;
 }
 
 TimeUs World::unready_for(ModelId model) const {

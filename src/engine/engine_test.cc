@@ -237,6 +237,19 @@ TEST_F(TinyModel, WrongWeightsAreRefusedByName) {
   EXPECT_NE(engine.error().message.find("[70, 36]"), std::string::npos) << engine.error().message;
 }
 
+TEST_F(TinyModel, WeightsThatAreNoNumbersAreRefusedByName) {
+  for (const std::uint32_t bits : {0x7fc00000u, 0x7f800000u, 0xff800000u}) {
+    edit_header([bits](json& header, std::string& data) {
+      const auto at = header["encoder.layer.1.attention.self.key.weight"]["data_offsets"][0];
+      std::memcpy(data.data() + at.get<std::uint64_t>() + 8, &bits, sizeof bits);
+    });
+    const auto engine = open();
+    ASSERT_FALSE(engine.ok());
+    EXPECT_NE(engine.error().message.find("attention.self.key"), std::string::npos)
+        << engine.error().message;
+  }
+}
+
 TEST_F(TinyModel, EveryHeaderByteChangedIsRefusedOrWithoutEffect) {
   const Texts texts = {tiny_texts()[5]};
   const auto want = embed(**open(), texts);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -108,6 +109,18 @@ Result<std::string_view> checked_json(std::span<const std::byte> file) {
 
 }  // namespace
 
+namespace {
+
+// Infinities and NaNs have all bits of the exponent set.
+bool all_finite(std::span<const float> values) {
+  std::uint32_t largest = 0;
+  for (const float value : values)
+    largest = std::max(largest, std::bit_cast<std::uint32_t>(value) & 0x7fff'ffff);
+  return largest < 0x7f80'0000;
+}
+
+}  // namespace
+
 Status write_packed_file(int fd, const ModelSpec& spec, const std::string& backend,
                          std::vector<PackedTensorSource> tensors) {
   const std::uint64_t data_bytes = place(tensors);
@@ -123,8 +136,14 @@ Status write_packed_file(int fd, const ModelSpec& spec, const std::string& backe
   std::memcpy(mapping.data(), &header, sizeof header);
   std::memcpy(mapping.data() + sizeof header, text.data(), text.size());
   std::byte* data = mapping.data() + data_begin_of(text.size());
-  for (const PackedTensorSource& source : tensors)
-    source.fill(reinterpret_cast<float*>(data + source.tensor.offset));
+  for (const PackedTensorSource& source : tensors) {
+    auto* values = reinterpret_cast<float*>(data + source.tensor.offset);
+    source.fill(values);
+    if (!all_finite({values, source.tensor.floats}))
+      return Error{ErrorCode::corrupt,
+                   fmt::format("model.safetensors: tensor '{}' holds a value that is not finite",
+                               source.tensor.name)};
+  }
   return {};
 }
 

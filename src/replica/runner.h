@@ -23,6 +23,8 @@ class Runner {
   Result<Output> run(const channel::Submission& submission);
 
  private:
+  Status check_finite(std::size_t texts) const;
+
   engine::Engine& engine_;
   std::vector<engine::ItemOptions> options_;
   std::vector<float> values_;

@@ -41,7 +41,16 @@ struct ServedModel {
   // Bytes of text a token, learnt; the door's estimate before a text is tokenized.
   std::atomic<double> bytes_per_token{4.0};
 
-  void learn(std::uint64_t bytes, std::uint64_t tokens) {
+  // From texts that were run whole: of one that was cut nobody knows how many tokens it has.
+  void learn(const EmbedRequest& request, const PreparedInputs& inputs) {
+    std::uint64_t bytes = 0, tokens = 0;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      const auto* text = std::get_if<std::string>(&request.inputs[i]);
+      const std::size_t run = inputs.ids_of(i).size();
+      if (text == nullptr || run >= info.max_length) continue;
+      bytes += text->size();
+      tokens += run;
+    }
     if (bytes == 0 || tokens == 0) return;
     const double ratio = static_cast<double>(bytes) / static_cast<double>(tokens);
     const double old = bytes_per_token.load(std::memory_order_relaxed);
@@ -51,6 +60,16 @@ struct ServedModel {
     return static_cast<std::uint64_t>(static_cast<double>(bytes) /
                                       bytes_per_token.load(std::memory_order_relaxed)) +
            1;
+  }
+  // What is cut off is not run, and does not count.
+  std::uint64_t estimate_tokens(const EmbedRequest& request) const {
+    std::uint64_t total = 0;
+    for (const Input& input : request.inputs) {
+      const auto* ids = std::get_if<std::vector<std::int32_t>>(&input);
+      const std::uint64_t tokens = ids != nullptr ? ids->size() : estimate_tokens(bytes_of(input));
+      total += request.truncate ? std::min<std::uint64_t>(tokens, info.max_length) : tokens;
+    }
+    return total;
   }
 };
 
@@ -158,7 +177,9 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 
   Status admit(std::string_view model, std::uint64_t text_bytes) const override {
     SHEAF_ASSIGN(const std::size_t index, model_index(model));
-    const std::uint64_t tokens = models_[index]->estimate_tokens(text_bytes);
+    const ServedModel& served = *models_[index];
+    const std::uint64_t most = std::uint64_t{options_.max_texts} * served.info.max_length;
+    const std::uint64_t tokens = std::min(served.estimate_tokens(text_bytes), most);
     std::lock_guard lock(mutex_);
     return admit_tokens(index, tokens);
   }
@@ -291,7 +312,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
       open.request.deadline_us = open.arrived_us + options_.request_timeout_us;
     for (const Input& input : open.request.inputs) open.characters += bytes_of(input);
     std::lock_guard lock(mutex_);
-    SHEAF_TRY(admit_tokens(open.model, model.estimate_tokens(open.characters)));
+    SHEAF_TRY(admit_tokens(open.model, model.estimate_tokens(open.request)));
     open_.emplace(open.id, open.shared_from_this());
     ++tokenizing_;
     return {};
@@ -318,7 +339,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     open->vectors.resize(open->inputs.size() * open->dimensions);
     const TimeUs now = now_us();
     open->tokenize_us = now - open->arrived_us;
-    models_[open->model]->learn(open->characters, open->inputs.ids.size());
+    models_[open->model]->learn(open->request, open->inputs);
     tell_core([&](TimeUs at) { core_->on_request(at, spec_of(*open)); });
   }
 
@@ -522,7 +543,18 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     for (std::size_t i = 0; i < models_.size(); ++i)
       if (core_->model_status(static_cast<core::ModelId>(i)).replicas_ready == 0)
         return Error{ErrorCode::unavailable,
-                     "model " + models_[i]->info.name + " has no ready replica", "", 1};
+                     "model " + models_[i]->info.name + " has no ready replica" + why_broken(i), "",
+                     1};
+    return {};
+  }
+
+  // What the log says too, for those who only see the answer.
+  std::string why_broken(std::size_t model) const {
+    for (ReplicaId id = 0; id < core_->replica_count(); ++id) {
+      const core::ReplicaStatus status = core_->replica_status(id);
+      if (status.model == model && status.state == core::ReplicaState::broken)
+        return "; " + fleet_->replica_name(id) + " failed too often, last: " + status.last_death;
+    }
     return {};
   }
 

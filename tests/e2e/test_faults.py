@@ -92,12 +92,28 @@ def test_all_dead_is_said_at_once_and_requests_wait():
         assert requests.get(server.http + "/health", timeout=5).status_code == 200
 
 
-def test_without_any_replica_503_after_10_seconds(tmp_path):
-    """A replica program that only packs: weights are there, but no replica ever starts."""
-    program = tmp_path / "never-ready"
+def replica_that_only_packs(path, instead_of_running):
     real = Server.__init__.__globals__["BIN"] / "sheaf-replica"
-    program.write_text(f'#!/bin/sh\n[ "$1" = run ] && exit 3\nexec {real} "$@"\n')
-    program.chmod(0o755)
+    path.write_text(f'#!/bin/sh\n[ "$1" = run ] && {instead_of_running}\nexec {real} "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+def test_when_all_replicas_are_broken_503_at_once_with_the_reason(tmp_path):
+    program = replica_that_only_packs(tmp_path / "exits", "exit 3")
+    with Server("--replica-program", program, replicas=1, ready=False) as server:
+        answer = server.embed("waits for the breaker, not for ten seconds", timeout=30)
+        assert answer.status_code == 503 and int(answer.headers["retry-after"]) >= 1
+        assert "exit code 3" in answer.text
+        begin = time.monotonic()
+        assert server.embed("no more waiting", timeout=30).status_code == 503
+        assert time.monotonic() - begin < 1
+        assert "exit code 3" in requests.get(server.http + "/health", timeout=5).text
+
+
+def test_without_any_replica_503_after_10_seconds(tmp_path):
+    """A replica program that packs, and then never gets ready."""
+    program = replica_that_only_packs(tmp_path / "never-ready", "exec sleep 100")
     with Server("--replica-program", program, replicas=1, ready=False) as server:
         begin = time.monotonic()
         health = requests.get(server.http + "/health", timeout=5)

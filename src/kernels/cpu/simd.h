@@ -67,7 +67,7 @@ struct Simd {
     constexpr float kLn2High = 0.693359375f;  // few bits, so that n * kLn2High is exact
     constexpr float kLn2Low = -2.12194440e-4f;
     constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-    x = max(x, spread(-87.0f));
+    x = x < -87.0f ? spread(-87.0f) : x;   // not max(): what is no number stays none
     const Floats n = (x * kLog2e + kRound) - kRound;
     const Floats r = x - n * kLn2High - n * kLn2Low;
     Floats p = spread(1.0f / 720);
