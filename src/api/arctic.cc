@@ -43,6 +43,8 @@ Result<router::Input> ids_of(const std::string& bytes, int index) {
   return router::Input(std::move(ids));
 }
 
+constexpr std::size_t kRequestIdBytesMax = 1024;
+
 Result<router::EmbedRequest> read_request(const Context& context, const pb::EncodeRequest& in) {
   const bool ids = in.token_id_bytes_i32_size() > 0;
   const int items = ids ? in.token_id_bytes_i32_size() : in.prompts_size();
@@ -51,6 +53,10 @@ Result<router::EmbedRequest> read_request(const Context& context, const pb::Enco
                  fmt::format("n_prompts is {} but {} holds {} items", in.n_prompts(),
                              ids ? "token_id_bytes_i32" : "prompts", items)};
   }
+  if (in.request_id().size() > kRequestIdBytesMax)
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("request_id has {} bytes; it may have {}", in.request_id().size(),
+                             kRequestIdBytesMax)};
   if (items == 0) return Error{ErrorCode::invalid_argument, "the request has no prompts"};
   const std::uint32_t items_max = context.router.options().max_texts;
   if (std::uint32_t(items) > items_max) {

@@ -149,6 +149,7 @@ Result<std::vector<ModelSetting>> read_config_file(const std::string& path, Flag
   if (!file) return errno_error(path, errno);
   std::stringstream content;
   content << file.rdbuf();
+  if (file.bad() || !content) return Error{ErrorCode::io, path + ": cannot be read as a file"};
   return parse_config(content.str(), path, flags);
 }
 

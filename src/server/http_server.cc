@@ -145,7 +145,10 @@ void HttpServer::arm_drain_timer() {
   asio::dispatch(acceptor_.get_executor(), [self = shared_from_this()] {
     self->drain_timer_.expires_after(std::chrono::milliseconds(self->options_.drain_timeout_ms));
     self->drain_timer_.async_wait([self](error_code ec) {
-      if (!ec) self->stop();
+      if (ec) return;
+      log(LogLevel::warn, "{} connections were not done {} ms after the drain began; they are cut",
+          self->connections(), self->options_.drain_timeout_ms);
+      self->stop();
     });
   });
 }
