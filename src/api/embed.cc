@@ -42,7 +42,7 @@ Result<TimeUs> deadline_of(const HttpRequest& request) {
 void note_refusal(const Context& context, std::string_view request_id, const Error& error) {
   context.metrics.request_started(telemetry::Metrics::Method::single);
   context.metrics.request_failed(error_row(error.code).metric);
-  log(LogLevel::info, "request {}: {}: {}", request_id, name_of(error.code), error.message);
+  router::log_refusal(request_id, error);
 }
 
 void add_reply_headers(HttpResponse& response, const router::EmbedReply& reply,

@@ -36,6 +36,23 @@ std::string tame(std::string_view message) {
   return tamed;
 }
 
+std::string json_of(const LogField& field) {
+  const auto* text = std::get_if<std::string_view>(&field.value);
+  const auto* number = std::get_if<double>(&field.value);
+  if (text != nullptr) return json_quote(*text);
+  return number != nullptr ? fmt::format("{:.3f}", *number)
+                           : std::to_string(std::get<std::uint64_t>(field.value));
+}
+
+std::string json_line(std::string_view level, std::string_view message,
+                      std::span<const LogField> fields) {
+  std::string line = fmt::format("{{\"time\":\"{}\",\"level\":\"{}\",\"message\":{}", timestamp(),
+                                 level, json_quote(message));
+  for (const LogField& field : fields)
+    line += fmt::format(",\"{}\":{}", field.name, json_of(field));
+  return line + "}\n";
+}
+
 }  // namespace
 
 std::optional<LogLevel> parse_log_level(std::string_view name) {
@@ -51,12 +68,13 @@ void set_log_options(LogOptions options) {
 
 bool log_enabled(LogLevel level) { return level >= log_level.load(std::memory_order_relaxed); }
 
-void write_log(LogLevel level, std::string_view text) {
+bool log_is_json() { return log_json.load(std::memory_order_relaxed); }
+
+void write_log(LogLevel level, std::string_view text, std::span<const LogField> fields) {
   const std::string message = tame(text);
   const std::string_view name = kNames[static_cast<int>(level)];
-  std::string line = log_json ? fmt::format("{{\"time\":\"{}\",\"level\":\"{}\",\"message\":{}}}\n",
-                                            timestamp(), name, json_quote(message))
-                              : fmt::format("{} {:5} {}\n", timestamp(), name, message);
+  const std::string line = log_json ? json_line(name, message, fields)
+                                    : fmt::format("{} {:5} {}\n", timestamp(), name, message);
   // One write a line keeps lines of several threads and processes whole.
   [[maybe_unused]] auto written = ::write(STDERR_FILENO, line.data(), line.size());
 }

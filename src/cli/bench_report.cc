@@ -37,8 +37,10 @@ std::string remarks(const BenchStep& step) {
     out += fmt::format("batch {}: nothing was answered in time; give it a longer --duration\n",
                        step.batch_size);
   if (step.result.unsent > 0)
-    out += fmt::format("batch {}: {} requests were due but found no free connection\n",
-                       step.batch_size, step.result.unsent);
+    out += fmt::format(
+        "batch {}: this rate cannot be kept: {} requests were due but never sent, as all\n"
+        "  connections (--concurrency) were busy; the others' latencies are above\n",
+        step.batch_size, step.result.unsent);
   return out;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/version.h"
@@ -73,7 +74,10 @@ int run(int argument_count, const char* const* arguments) {
 }
 
 int fail(std::string_view command, const Error& error, ExitCode code) {
-  fmt::print(stderr, "sheaf {}: {}\n", command, error.message);
+  if (log_is_json())
+    write_log(LogLevel::error, error.message);
+  else
+    fmt::print(stderr, "sheaf {}: {}\n", command, error.message);
   return code;
 }
 

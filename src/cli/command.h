@@ -23,7 +23,8 @@ int embed_command(Arguments arguments);
 int bench_command(Arguments arguments);
 int models_command(Arguments arguments);
 
-// "sheaf bench: <message>" on standard error; gives the exit code back.
+// "sheaf bench: <message>" on standard error, in the log's form where that is JSON; gives the exit
+// code back.
 int fail(std::string_view command, const Error& error, ExitCode code = kExitFailed);
 
 }  // namespace sheaf::cli

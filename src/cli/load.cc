@@ -17,6 +17,7 @@ namespace {
 namespace asio = boost::asio;
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr auto kProgressEvery = std::chrono::milliseconds(100);
+constexpr TimeUs kForever = INT64_MAX / 2;
 
 // One request to be sent: which, and from when its latency counts.
 struct Slot {
@@ -25,26 +26,38 @@ struct Slot {
   bool counted = false;
 };
 
-// One run. All on the thread of its io_context.
+// One run: one pass over the lanes, or two. All on the thread of its io_context.
 class Run {
  public:
   Run(LoadTarget& target, const LoadPlan& plan, const LoadProgress& progress)
       : target_(target), plan_(plan), progress_(progress), progress_timer_(io_) {}
 
   LoadResult run() {
-    begin_us_ = monotonic_us();
-    counted_from_us_ = begin_us_ + plan_.warmup_us;
-    end_us_ = plan_.requests > 0 ? INT64_MAX : counted_from_us_ + plan_.duration_us;
-    lanes_open_ = plan_.lanes;
     for (std::uint32_t i = 0; i < plan_.lanes; ++i)
-      asio::co_spawn(io_, lane(target_.open_lane(io_.get_executor())), asio::detached);
-    asio::co_spawn(io_, show_progress(), asio::detached);
-    io_.run();
+      lanes_.push_back(target_.open_lane(io_.get_executor()));
+    const bool steady = plan_.rate == 0 && plan_.requests == 0;
+    // A closed loop of a duration is cut out of a steady stream. Else nothing of the warm-up may
+    // stand in front of the first request counted, so all its answers are awaited.
+    if (!steady && plan_.warmup_us > 0) pass(plan_.warmup_us, 0);
+    pass(steady ? plan_.warmup_us : 0, plan_.requests > 0 ? kForever : plan_.duration_us);
     return finish();
   }
 
  private:
-  // The next request to send, or nothing when the run is over.
+  // Sends for so long, or until as many are counted as the plan wants, and waits for all answers.
+  void pass(TimeUs uncounted_us, TimeUs counted_us) {
+    begin_us_ = monotonic_us();
+    counted_from_us_ = begin_us_ + uncounted_us;
+    end_us_ = counted_from_us_ + counted_us;
+    handed_out_ = counted_out_ = 0;
+    lanes_open_ = plan_.lanes;
+    for (const auto& lane : lanes_) asio::co_spawn(io_, run_lane(*lane), asio::detached);
+    asio::co_spawn(io_, show_progress(), asio::detached);
+    io_.restart();
+    io_.run();
+  }
+
+  // The next request to send, or nothing when the pass is over.
   std::optional<Slot> next_slot() {
     const TimeUs now = monotonic_us();
     Slot slot{.request = handed_out_ % target_.prepared(), .due_us = now};
@@ -59,7 +72,7 @@ class Run {
     return slot;
   }
 
-  asio::awaitable<void> lane(std::unique_ptr<LoadLane> lane) {
+  asio::awaitable<void> run_lane(LoadLane& lane) {
     asio::steady_timer timer(io_);
     while (const std::optional<Slot> slot = next_slot()) {
       const TimeUs wait_us = slot->due_us - monotonic_us();
@@ -67,7 +80,7 @@ class Run {
         timer.expires_after(std::chrono::microseconds(wait_us));
         co_await timer.async_wait(kAwait);
       }
-      const Result<LoadAnswer> answer = co_await lane->send(slot->request);
+      const Result<LoadAnswer> answer = co_await lane.send(slot->request);
       record(*slot, answer);
       // A server that refuses or has gone must not be hammered by a tight loop.
       if (!answer.ok()) {
@@ -92,11 +105,8 @@ class Run {
         result_.overheads_us.push_back(
             static_cast<std::uint32_t>(std::max<TimeUs>(latency_us - answer->compute_us, 0)));
     }
-    // Throughput counts what was answered within the measured time, whenever it was sent; a run of
-    // a number of requests is measured from the first to the last of them.
-    const bool within =
-        plan_.requests > 0 ? slot.counted : now >= counted_from_us_ && now < end_us_;
-    if (!within) return;
+    // Throughput counts what was answered within the measured time, whenever it was sent.
+    if (now < counted_from_us_ || now >= end_us_) return;
     ++result_.answered;
     result_.tokens += answer->tokens;
   }
@@ -105,7 +115,7 @@ class Run {
     while (lanes_open_ > 0) {
       progress_timer_.expires_after(kProgressEvery);
       co_await progress_timer_.async_wait(kAwait);
-      const TimeUs elapsed_us = monotonic_us() - counted_from_us_;
+      const TimeUs elapsed_us = std::min(monotonic_us(), end_us_) - counted_from_us_;
       if (elapsed_us > 0)
         progress_(plan_.requests > 0 ? result_.answered
                                      : static_cast<std::uint64_t>(elapsed_us / 1000));
@@ -129,6 +139,7 @@ class Run {
   const LoadPlan& plan_;
   const LoadProgress& progress_;
   asio::io_context io_{1};
+  std::vector<std::unique_ptr<LoadLane>> lanes_;
   asio::steady_timer progress_timer_;
   TimeUs begin_us_ = 0, counted_from_us_ = 0, end_us_ = 0, last_answer_us_ = 0;
   std::uint64_t handed_out_ = 0, counted_out_ = 0;

@@ -16,14 +16,15 @@ struct LoadPlan {
   // requests are due at even intervals, and latency counts from when a request was due, however
   // long it had to wait for a free lane: a slow server cannot hide its own queue.
   double rate = 0;
-  TimeUs warmup_us = 1'000'000;  // not counted
+  // Not counted. With a rate or a number of requests, all its answers are awaited first.
+  TimeUs warmup_us = 1'000'000;
   TimeUs duration_us = 10'000'000;
   std::uint64_t requests = 0;  // above 0: so many instead of a duration
 };
 
 // Of one run, warm-up left out.
 struct LoadResult {
-  std::vector<std::uint32_t> latencies_us;  // of answered requests, sorted
+  std::vector<std::uint32_t> latencies_us;  // of answered requests, late ones too, sorted
   std::vector<std::uint32_t> overheads_us;  // latency minus the replica's compute time, sorted
   std::uint64_t answered = 0;               // within the measured time
   std::uint64_t tokens = 0;                 // of those

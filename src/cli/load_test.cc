@@ -76,6 +76,17 @@ TEST(Load, WarmupIsNotCounted) {
   EXPECT_LE(result.answered, 101u);
 }
 
+// 64 requests of the warm-up are under way when it ends, worth 0.32 s of the server's time.
+TEST(Load, WarmupDoesNotStandBeforeACountOfRequests) {
+  FakeTarget target(5'000);
+  const LoadResult result =
+      run_load(target, {.lanes = 64, .warmup_us = 20'000, .requests = 20}, kSilent);
+  EXPECT_EQ(result.answered, 20u);
+  EXPECT_EQ(result.latencies_us.size(), 20u);
+  EXPECT_GE(result.seconds, 20 * 5e-3);
+  EXPECT_LT(result.seconds, 0.3);
+}
+
 TEST(Load, ErrorsAreCountedAndTheFirstIsKept) {
   FakeTarget target(100, 5);
   const LoadResult result = run_load(target, {.lanes = 1, .warmup_us = 0, .requests = 20}, kSilent);
@@ -102,6 +113,16 @@ TEST(Load, OpenLoopKeepsItsRateWhereTheServerKeepsUp) {
       run_load(target, {.lanes = 8, .rate = 500, .warmup_us = 0, .duration_us = 200'000}, kSilent);
   EXPECT_EQ(target.sent, 100u);
   EXPECT_EQ(result.unsent, 0u);
+}
+
+// 150 requests are due in the measured time and some 30 can be answered: those have latencies.
+TEST(Load, OpenLoopAboveCapacityMeasuresWhatWasAnswered) {
+  FakeTarget target(10'000);
+  const LoadResult result = run_load(
+      target, {.lanes = 4, .rate = 500, .warmup_us = 200'000, .duration_us = 300'000}, kSilent);
+  ASSERT_FALSE(result.latencies_us.empty());
+  EXPECT_EQ(result.latencies_us.size() + result.unsent, 150u);
+  EXPECT_GT(quantile(result.latencies_us, 0.99), 100'000);
 }
 
 TEST(Load, QuantilesByNearestRank) {

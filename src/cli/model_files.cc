@@ -1,26 +1,12 @@
 #include "cli/model_files.h"
 
-#include <fmt/core.h>
-
-#include <algorithm>
-#include <filesystem>
 #include <memory>
-#include <thread>
 
 #include "cli/progress_bar.h"
+#include "slices/slice.h"
 
 namespace sheaf::cli {
 namespace {
-
-std::uint32_t numa_nodes() {
-  std::error_code error;
-  std::uint32_t nodes = 0;
-  for (const auto& entry : std::filesystem::directory_iterator("/sys/devices/system/node", error)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with("node") && name.size() > 4 && name[4] >= '0' && name[4] <= '9') ++nodes;
-  }
-  return std::max(nodes, 1u);
-}
 
 // One bar a file, as the files come one after the other.
 class DownloadProgress {
@@ -63,16 +49,13 @@ Result<router::ModelConfig> model_config(const ModelSetting& model, const ServeS
 
   const std::string& replicas = model.replicas.value_or(settings.num_replicas);
   if (replicas == "auto") {
-    config.replicas = automatic_replicas();
+    SHEAF_ASSIGN(const slices::Machine machine, slices::detect_machine());
+    config.replicas = slices::default_replicas(machine);
   } else {
     SHEAF_ASSIGN(const std::uint64_t number, parse_whole_number(replicas, 1, 1u << 16));
     config.replicas = static_cast<std::uint32_t>(number);
   }
   return config;
-}
-
-std::uint32_t automatic_replicas() {
-  return std::max(numa_nodes(), std::max(std::thread::hardware_concurrency(), 1u) / 8);
 }
 
 }  // namespace sheaf::cli

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <string>
 
 #include "base/result.h"
@@ -18,8 +17,5 @@ Result<hub::ResolvedModel> fetch_model(const std::string& source, const std::str
 // What the router is to serve for a model whose files have been found.
 Result<router::ModelConfig> model_config(const ModelSetting& model, const ServeSettings& settings,
                                          const hub::ResolvedModel& found);
-
-// What "auto" means on a CPU: one a NUMA node or one per 8 cores, whichever gives more.
-std::uint32_t automatic_replicas();
 
 }  // namespace sheaf::cli

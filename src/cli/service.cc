@@ -81,6 +81,9 @@ void Service::announce_when_ready() {
     return;
   }
   const double seconds = static_cast<double>(monotonic_us() - started_us_) / 1e6;
+  if (log_is_json() || !log_enabled(LogLevel::info))
+    return log(LogLevel::info, "ready after {:.2f} s: {} (gRPC {})", seconds, http_address(),
+               grpc_address());
   const std::string key =
       options_.api.api_keys.empty() ? "" : " -H \"authorization: Bearer $SHEAF_API_KEY\"";
   fmt::print(stderr,

@@ -1,26 +1,47 @@
 #include "cli/vector_writer.h"
 
 #include <fmt/core.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <filesystem>
+#include <utility>
 
 #include "base/text.h"
 
 namespace sheaf::cli {
 namespace {
 
-// The one owner of an output file; standard output is not closed.
+constexpr std::size_t kNpyHeaderBytes = 128;
+
+// True for what a rename can put in place: files, not pipes, terminals and /dev/stdout.
+bool is_replaceable(const std::string& path) {
+  struct stat status {};
+  if (path.starts_with("/dev/") || path.starts_with("/proc/")) return false;
+  return ::stat(path.c_str(), &status) != 0 || S_ISREG(status.st_mode);
+}
+
+// The one owner of what is written. A file is written as FILE.part and renamed by close(), so that
+// what was there before stays whole unless all went well. Standard output is not closed.
 class Output {
  public:
   static Result<std::unique_ptr<Output>> open(const std::string& path) {
-    std::FILE* file = path.empty() ? stdout : std::fopen(path.c_str(), "we");
-    if (file == nullptr) return errno_error(path, errno);
-    return std::unique_ptr<Output>(new Output(path.empty() ? "standard output" : path, file));
+    if (path.empty()) return std::unique_ptr<Output>(new Output("standard output", "", stdout));
+    std::error_code unresolved;  // a link stays one: the file it names is replaced
+    const std::string name = std::filesystem::weakly_canonical(path, unresolved).string();
+    const bool replaced = !unresolved && is_replaceable(path);
+    const std::string part = replaced ? name + ".part" : "";
+    std::FILE* file = std::fopen(replaced ? part.c_str() : path.c_str(), "we");
+    if (file == nullptr) return errno_error(replaced ? part : path, errno);
+    struct stat before {};
+    if (replaced && ::stat(name.c_str(), &before) == 0) ::fchmod(::fileno(file), before.st_mode);
+    return std::unique_ptr<Output>(new Output(replaced ? name : path, part, file));
   }
   ~Output() {
     if (file_ != stdout && file_ != nullptr) std::fclose(file_);
+    if (!part_.empty()) std::remove(part_.c_str());
   }
   Output(const Output&) = delete;
   Output& operator=(const Output&) = delete;
@@ -36,14 +57,20 @@ class Output {
   // Errors of what was buffered show only here.
   Status close() {
     std::FILE* file = std::exchange(file_, nullptr);
-    const bool failed = file == stdout ? std::fflush(file) != 0 : std::fclose(file) != 0;
+    bool failed = file == stdout ? std::fflush(file) != 0 : std::fclose(file) != 0;
+    if (!failed && !part_.empty()) {
+      failed = std::rename(part_.c_str(), name_.c_str()) != 0;
+      if (!failed) part_.clear();
+    }
     if (failed) return errno_error(name_, errno);
     return {};
   }
 
  private:
-  Output(std::string name, std::FILE* file) : name_(std::move(name)), file_(file) {}
+  Output(std::string name, std::string part, std::FILE* file)
+      : name_(std::move(name)), part_(std::move(part)), file_(file) {}
   std::string name_;
+  std::string part_;  // what is to be renamed or removed; empty: nothing
   std::FILE* file_;
 };
 
@@ -84,22 +111,21 @@ class NpyWriter final : public VectorWriter {
                std::uint32_t dimensions) override {
     if (rows_ == 0) {
       dimensions_ = dimensions;
-      SHEAF_TRY(write_header());
+      // Not yet an array to anyone who finds it half written.
+      const std::string room(kNpyHeaderBytes, ' ');
+      SHEAF_TRY(output_->write(room.data(), room.size()));
     }
     rows_ += texts.size();
     return output_->write(vectors.data(), vectors.size_bytes());
   }
   Status finish() override {
+    const std::string header = npy_header(rows_, dimensions_);
     SHEAF_TRY(output_->rewind());
-    SHEAF_TRY(write_header());
+    SHEAF_TRY(output_->write(header.data(), header.size()));
     return output_->close();
   }
 
  private:
-  Status write_header() {
-    const std::string header = npy_header(rows_, dimensions_);
-    return output_->write(header.data(), header.size());
-  }
   std::unique_ptr<Output> output_;
   std::uint64_t rows_ = 0;
   std::uint32_t dimensions_ = 0;
@@ -108,15 +134,14 @@ class NpyWriter final : public VectorWriter {
 }  // namespace
 
 std::string npy_header(std::uint64_t rows, std::uint32_t dimensions) {
-  constexpr std::size_t kBytes = 128;
   constexpr std::string_view kMagic("\x93NUMPY\x01\x00", 8);
   std::string header(kMagic);
-  const std::size_t text_bytes = kBytes - kMagic.size() - 2;
+  const std::size_t text_bytes = kNpyHeaderBytes - kMagic.size() - 2;
   header += static_cast<char>(text_bytes & 0xFF);
   header += static_cast<char>(text_bytes >> 8);
   header += fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}", rows,
                         dimensions);
-  header.resize(kBytes - 1, ' ');
+  header.resize(kNpyHeaderBytes - 1, ' ');
   return header + '\n';
 }
 

@@ -10,7 +10,9 @@
 
 namespace sheaf::cli {
 
-// Where `sheaf embed` puts its vectors.
+// Where `sheaf embed` puts its vectors. A file is replaced by finish(), not before: until then
+// they stand in FILE.part, which goes with the writer. Pipes, devices and /dev/stdout are written
+// to as they are.
 class VectorWriter {
  public:
   virtual ~VectorWriter() = default;

@@ -1,9 +1,13 @@
 #include "cli/vector_writer.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -45,6 +49,43 @@ TEST_F(VectorWriterTest, NpyCountsItsRowsAtTheEnd) {
   float last = 0;
   std::memcpy(&last, content.data() + content.size() - sizeof last, sizeof last);
   EXPECT_EQ(last, -1);
+}
+
+TEST_F(VectorWriterTest, AFileStaysAsItWasUnlessAllWentWell) {
+  std::ofstream(path_) << "precious";
+  const std::string link = path_ + "_link";
+  std::filesystem::create_symlink(path_, link);
+  std::filesystem::permissions(path_, std::filesystem::perms::owner_all);
+  {
+    auto writer = make_npy_writer(path_).value();
+    ASSERT_TRUE(writer->write(texts_, vectors_, 2).ok());
+    EXPECT_EQ(content_of(path_), "precious");
+    EXPECT_TRUE(std::filesystem::exists(path_ + ".part"));
+  }
+  EXPECT_EQ(content_of(path_), "precious");
+  EXPECT_FALSE(std::filesystem::exists(path_ + ".part"));
+  auto writer = make_json_lines_writer(link).value();
+  ASSERT_TRUE(writer->finish().ok());
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_EQ(content_of(path_), "");
+  EXPECT_EQ(std::filesystem::status(path_).permissions(), std::filesystem::perms::owner_all);
+  EXPECT_FALSE(std::filesystem::exists(path_ + ".part"));
+  std::filesystem::remove(link);
+}
+
+TEST(VectorWriter, APipeIsWrittenToAsItIs) {
+  const std::string path = testing::TempDir() + "sheaf_vector_writer_pipe";
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  const int reader = ::open(path.c_str(), O_RDONLY | O_NONBLOCK);
+  auto writer = make_json_lines_writer(path).value();
+  ASSERT_TRUE(writer->write(std::vector<std::string>{"a"}, std::vector<float>{1}, 1).ok());
+  ASSERT_TRUE(writer->finish().ok());
+  char line[64];
+  const ssize_t bytes = ::read(reader, line, sizeof line);
+  EXPECT_EQ(std::string(line, bytes > 0 ? static_cast<std::size_t>(bytes) : 0),
+            "{\"text\": \"a\", \"embedding\": [1]}\n");
+  ::close(reader);
+  std::filesystem::remove(path);
 }
 
 TEST(NpyHeader, HasOneSizeWhateverItSays) {

@@ -384,7 +384,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
       const Error error = result.error();
       metrics_.request_failed(metric_name(error.code));
       open.callback(std::move(result));
-      log(LogLevel::info, "request {}: {}: {}", open.name(), name_of(error.code), error.message);
+      log_refusal(open.name(), error);
       return;
     }
     const Timings t = result->timings;
@@ -392,11 +392,22 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     metrics_.request_succeeded(method_of(open), t.total_us, t.tokenize_us, t.queue_us,
                                t.compute_us);
     open.callback(std::move(result));
-    log(LogLevel::info,
-        "request {}: texts {}, tokens {}, total {:.2f} ms: tokenize {:.2f}, queue {:.2f}, "
-        "compute {:.2f}",
-        open.name(), open.request.inputs.size(), tokens, t.total_us / 1e3, t.tokenize_us / 1e3,
-        t.queue_us / 1e3, t.compute_us / 1e3);
+    if (log_enabled(LogLevel::info)) log_answer(open, tokens, t);
+  }
+
+  static void log_answer(const OpenRequest& open, std::uint64_t tokens, const Timings& t) {
+    const std::uint64_t texts = open.request.inputs.size();
+    const double total = t.total_us / 1e3, tokenize = t.tokenize_us / 1e3, queue = t.queue_us / 1e3,
+                 compute = t.compute_us / 1e3;
+    const std::string name = open.name();
+    const LogField fields[] = {
+        {"request_id", name},      {"texts", texts},    {"tokens", tokens},     {"total_ms", total},
+        {"tokenize_ms", tokenize}, {"queue_ms", queue}, {"compute_ms", compute}};
+    write_log(LogLevel::info,
+              fmt::format("request {}: texts {}, tokens {}, total {:.2f} ms: tokenize {:.2f}, "
+                          "queue {:.2f}, compute {:.2f}",
+                          name, texts, tokens, total, tokenize, queue, compute),
+              fields);
   }
 
   // ---- the core's actions; all below with the mutex held
@@ -678,6 +689,14 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 };
 
 }  // namespace
+
+void log_refusal(std::string_view request_id, const Error& error) {
+  const LogField fields[] = {{"request_id", request_id}, {"error", name_of(error.code)}};
+  if (log_enabled(LogLevel::info))
+    write_log(LogLevel::info,
+              fmt::format("request {}: {}: {}", request_id, name_of(error.code), error.message),
+              fields);
+}
 
 Result<std::unique_ptr<Router>> Router::create(boost::asio::io_context& io, RouterOptions options,
                                                telemetry::Metrics& metrics) {

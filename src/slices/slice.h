@@ -40,7 +40,8 @@ Result<Machine> detect_machine();
 // cores, whose numbers then differ by at most one; else single cores, shared as evenly as possible.
 std::vector<Slice> cut_cores(const Machine& machine, std::uint32_t count);
 
-// Replicas of `--num-replicas auto`: one per NUMA node or per 8 cores, whichever gives more.
+// Replicas of `--num-replicas auto`: one per NUMA node or per 8 cores of the quota, whichever gives
+// more.
 std::uint32_t default_replicas(const Machine& machine);
 
 // {0, 1, 2, 5} -> "0-2,5". Ascending numbers.

@@ -237,6 +237,16 @@ def test_bench_open_loop_and_texts_of_a_file(server, tmp_path):
     assert step["tokens_per_text"] == pytest.approx(3.5)
 
 
+def test_bench_above_capacity_says_so_and_measures_what_was_answered(server):
+    result = bench(server, "--rate", "50000", "--batch-sizes", "4", "--json")
+    step = json.loads(result.stdout)["steps"][0]
+    assert step["errors"] == 0 and step["unsent"] > 0
+    assert 0 < step["latency_ms"]["p50"] <= step["latency_ms"]["p99.9"]
+    table = bench(server, "--rate", "50000", "--batch-sizes", "4")
+    assert "cannot be kept" in table.stdout
+    fits_a_screen(table.stdout)
+
+
 def test_bench_failures(server):
     nobody = sheaf("bench", "--server", "127.0.0.1:1")
     assert nobody.returncode == 1 and "127.0.0.1:1" in nobody.stderr and nobody.stdout == ""

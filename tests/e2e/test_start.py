@@ -52,6 +52,30 @@ def test_ready_message_holds_a_curl_line_that_works():
         assert answer.status_code == 200
 
 
+def test_log_json_is_one_object_a_line():
+    with Server("--log-json", replicas=1) as server:
+        assert server.embed(["a", "b"]).status_code == 200
+        assert server.embed("a", model="absent").status_code == 404
+        wait_until(lambda: len(requests_of(server)) == 2, 5, "both requests' lines")
+        answered, refused = requests_of(server)
+        assert answered["texts"] == 2 and answered["tokens"] == 6
+        assert answered["total_ms"] >= answered["compute_ms"] > 0
+        assert refused["error"] == "not_found" and refused["request_id"] in refused["message"]
+        assert any("ready after" in json.loads(line)["message"] for line in server.log)
+
+
+def requests_of(server):
+    return [line for line in map(json.loads, server.log) if "request_id" in line]
+
+
+def test_log_level_off_is_silent():
+    with Server("--log-level", "off", replicas=1) as server:
+        assert server.embed("a").status_code == 200
+        server.terminate()
+        assert server.wait_exit() == 0
+        assert server.error_text() == ""
+
+
 def test_configuration_file_environment_and_flag(tmp_path):
     config = tmp_path / "sheaf.yaml"
     config.write_text("limits: {texts: 5}\nlisten: {cors_allow_origin: 'http://a'}\n")
