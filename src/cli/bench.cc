@@ -58,9 +58,16 @@ FlagSet flags_for(BenchSettings& s) {
   flags.set_epilogue(
       "With --rate, latency counts from when a request was due, so a queue in front of\n"
       "the server is not hidden. tokens/s are those that the server says it ran.\n"
+      "SHEAF_SERVER and SHEAF_API_KEY are --server and --api-key.\n"
       "exit codes: 0 done, 1 a request failed, 2 wrong usage\n"
       "example: sheaf bench --batch-sizes 1,16 --concurrency 64 --duration 10s\n");
   return flags;
+}
+
+Status check(const FlagSet& flags) {
+  if (!flags.given("requests") || !flags.given("duration")) return {};
+  return Error{ErrorCode::invalid_argument,
+               "--requests stands instead of --duration; leave one of them out"};
 }
 
 // So many different requests take turns that no cache and no branch predictor learns them.
@@ -78,20 +85,32 @@ void prepare(LoadTarget& target, BenchTexts& texts, std::size_t count, std::uint
   target.prepare(requests);
 }
 
-// Asks the server how long words are in its tokens, then makes texts as long as wanted.
+// What the server says that texts have, their mean.
+Result<double> tokens_a_text(LoadTarget& target, BenchTexts texts, std::uint32_t count) {
+  prepare(target, texts, 1, count);
+  const LoadResult answer =
+      run_load(target, {.lanes = 1, .warmup_us = 0, .requests = 1}, [](std::uint64_t) {});
+  if (answer.errors > 0) return Error{ErrorCode::io, answer.first_error};
+  return static_cast<double>(answer.tokens) / count;
+}
+
+// Asks the server how long words are in its tokens, then makes texts as long as wanted; says so
+// where the model cuts them.
 Result<BenchTexts> choose_texts(LoadTarget& target, const BenchSettings& settings) {
   if (!settings.texts_file.empty()) return BenchTexts::of_file(settings.texts_file);
   // Short enough for any model's limit, so that nothing is cut off.
   constexpr std::uint32_t kProbeWords = 24;
-  constexpr std::uint32_t kProbeTexts = 8;
-  BenchTexts probe = BenchTexts::made_of_words(kProbeWords, settings.seed);
-  prepare(target, probe, 1, kProbeTexts);
-  const LoadResult answer =
-      run_load(target, {.lanes = 1, .warmup_us = 0, .requests = 1}, [](std::uint64_t) {});
-  if (answer.errors > 0) return Error{ErrorCode::io, answer.first_error};
-  const double tokens = static_cast<double>(answer.tokens) / kProbeTexts;
-  return BenchTexts::made_of_words(words_for(settings.prompt_length, kProbeWords, tokens),
-                                   settings.seed);
+  const auto made_of = [&](std::uint32_t words) {
+    return BenchTexts::made_of_words(words, settings.seed);
+  };
+  SHEAF_ASSIGN(const double probe_tokens, tokens_a_text(target, made_of(kProbeWords), 8));
+  const std::uint32_t words = words_for(settings.prompt_length, kProbeWords, probe_tokens);
+  if (words <= kProbeWords) return made_of(words);
+  SHEAF_ASSIGN(const double tokens, tokens_a_text(target, made_of(words), 1));
+  if (tokens > 0 && tokens < 0.9 * settings.prompt_length)
+    fmt::print(stderr, "--prompt-length {}: the model cuts such texts to {:.0f} tokens\n",
+               settings.prompt_length, tokens);
+  return made_of(words);
 }
 
 // How long `requests` requests will take, from a short run of the same load.
@@ -165,6 +184,7 @@ int bench_command(Arguments arguments) {
   }
   flags.take_environment(client_environment);
   if (read.ok()) read = flags.apply();
+  if (read.ok()) read = check(flags);
   if (!read.ok()) return fail("bench", read.error(), kExitUsage);
   const auto address = parse_server_address(settings.server, settings.grpc ? 50050 : 8080);
   if (!address.ok()) return fail("bench", address.error(), kExitUsage);

@@ -38,8 +38,8 @@ std::string remarks(const BenchStep& step) {
                        step.batch_size);
   if (step.result.unsent > 0)
     out += fmt::format(
-        "batch {}: this rate cannot be kept: {} requests were due but never sent, as all\n"
-        "  connections (--concurrency) were busy; the others' latencies are above\n",
+        "batch {}: this rate cannot be kept: {} requests were due but never sent,\n"
+        "  as all connections (--concurrency) were busy; the others' latencies are above\n",
         step.batch_size, step.result.unsent);
   return out;
 }

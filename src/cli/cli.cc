@@ -55,11 +55,12 @@ int unknown_command(const std::string& name) {
 }  // namespace
 
 int run(int argument_count, const char* const* arguments) {
-  const std::vector<std::string> words(arguments + 1, arguments + argument_count);
+  std::vector<std::string> words(arguments + 1, arguments + argument_count);
   if (words.empty()) {
     fmt::print(stderr, "{}", help());
     return kExitUsage;
   }
+  if (words[0] == "help" && words.size() > 1) words = {words[1], "--help"};
   if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
     fmt::print("{}", help());
     return kExitOk;

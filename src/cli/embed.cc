@@ -1,6 +1,7 @@
 #include <fmt/core.h>
 
 #include <csignal>
+#include <filesystem>
 #include <memory>
 
 #include "cli/client_environment.h"
@@ -36,7 +37,8 @@ FlagSet flags_for(EmbedSettings& s) {
   FlagSet flags("sheaf embed [FILE...] [flags]",
                 "Vectors of the lines of files, or of standard input.");
   flags.add_positional("FILE", s.files);
-  flags.add({"model", "MODEL", "folder or hub name", "", "all-MiniLM-L6-v2"}, text(s.model));
+  flags.add({"model", "MODEL", "folder, hub name or name=folder", "", "all-MiniLM-L6-v2"},
+            text(s.model));
   flags.add({"server", "HOST:PORT", "ask this server", "", "compute here"}, text(s.server));
   flags.add({"output", "FILE", "where vectors go", "", "standard output"}, text(s.output));
   flags.add({"format", "F", "jsonl or npy", "", "by the output's name"},
@@ -50,6 +52,7 @@ FlagSet flags_for(EmbedSettings& s) {
             text(s.replica_program));
   flags.set_epilogue(
       "JSON lines hold {\"text\", \"embedding\"}; .npy is one float32 array, a row a line.\n"
+      "SHEAF_SERVER and SHEAF_API_KEY are --server and --api-key.\n"
       "exit codes: 0 done, 1 failed, 2 wrong usage\n"
       "example: sheaf embed notes.txt --output notes.npy\n");
   return flags;
@@ -59,12 +62,41 @@ Error usage_error(std::string message) {
   return Error{ErrorCode::invalid_argument, std::move(message)};
 }
 
-Status check(EmbedSettings& s) {
-  if (s.format == "auto") s.format = s.output.ends_with(".npy") ? "npy" : "jsonl";
+// By the output's name; pipes and devices have none.
+Result<std::string> format_of(const std::string& output) {
+  const std::string ending = std::filesystem::path(output).extension().string();
+  if (ending == ".npy") return std::string("npy");
+  std::error_code unknown;
+  const bool is_file = !std::filesystem::is_other(output, unknown) && !output.starts_with("/dev/");
+  if (output.empty() || ending == ".jsonl" || ending == ".ndjson" || !is_file)
+    return std::string("jsonl");
+  return usage_error(fmt::format(
+      "--output {} ends in neither .jsonl, .ndjson nor .npy; say --format jsonl or npy", output));
+}
+
+// A folder is on this machine: it is not sent to a server that a variable names for other commands.
+bool computes_here(const FlagSet& flags, const EmbedSettings& s) {
+  std::error_code unknown;
+  return s.server.empty() ||
+         (flags.origin_of("server") == Origin::environment &&
+          std::filesystem::is_directory(parse_model_argument(s.model).source, unknown));
+}
+
+Status check(const FlagSet& flags, EmbedSettings& s) {
+  if (s.format == "auto") {
+    SHEAF_ASSIGN(s.format, format_of(s.output));
+  }
   if (s.format == "npy" && s.output.empty())
     return usage_error("--format npy needs --output FILE: its first bytes are written last");
-  if (!s.server.empty() && s.max_length > 0)
-    return usage_error("--max-length is the server's own setting; leave it out with --server");
+  if (computes_here(flags, s)) {
+    s.server.clear();
+    return {};
+  }
+  for (const char* own : {"max-length", "revision"})
+    if (flags.given(own))
+      return usage_error(
+          fmt::format("--{} is the server's own setting; leave it out with {}", own,
+                      flags.origin_of("server") == Origin::flag ? "--server" : "SHEAF_SERVER"));
   return {};
 }
 
@@ -78,33 +110,42 @@ Result<std::unique_ptr<Embedder>> make_embedder(const EmbedSettings& s) {
     return make_remote_embedder({address, s.model, s.api_key});
   }
   SHEAF_ASSIGN(const std::string program, find_replica_program(s.replica_program));
-  SHEAF_ASSIGN(const auto model, fetch_model(s.model.empty() ? std::string(kDefaultModel) : s.model,
+  const std::string source = parse_model_argument(s.model).source;
+  SHEAF_ASSIGN(const auto model, fetch_model(source.empty() ? std::string(kDefaultModel) : source,
                                              s.revision, hub::HubOptions::from_environment()));
   return make_offline_embedder(program, model.folder, s.max_length);
+}
+
+Status embed_all(TextSource& source, Embedder& embedder, VectorWriter& writer,
+                 std::uint32_t batch_size) {
+  ProgressBar bar("embed", source.total_bytes(), ProgressBar::Unit::bytes);
+  std::size_t under_way = 0;
+  bool more = true;
+  while (true) {
+    while (more && under_way < embedder.window()) {
+      SHEAF_ASSIGN(std::vector<std::string> texts, source.next(batch_size));
+      more = texts.size() == batch_size;
+      if (texts.empty()) break;
+      SHEAF_TRY(embedder.submit(std::move(texts)));
+      ++under_way;
+    }
+    if (under_way == 0) return writer.finish();
+    SHEAF_ASSIGN(const EmbeddedBatch batch, embedder.receive());
+    --under_way;
+    SHEAF_TRY(writer.write(batch.texts, batch.vectors, batch.dimensions));
+    bar.update(source.read_bytes());
+  }
 }
 
 Status embed(const EmbedSettings& settings) {
   SHEAF_ASSIGN(TextSource source, TextSource::open(settings.files));
   SHEAF_ASSIGN(const auto embedder, make_embedder(settings));
   SHEAF_ASSIGN(const auto writer, make_writer(settings));
-  ProgressBar bar("embed", source.total_bytes(), ProgressBar::Unit::bytes);
-  std::size_t under_way = 0;
-  bool more = true;
-  while (true) {
-    while (more && under_way < embedder->window()) {
-      SHEAF_ASSIGN(std::vector<std::string> texts, source.next(settings.batch_size));
-      more = texts.size() == settings.batch_size;
-      if (texts.empty()) break;
-      SHEAF_TRY(embedder->submit(std::move(texts)));
-      ++under_way;
-    }
-    if (under_way == 0) break;
-    SHEAF_ASSIGN(const EmbeddedBatch batch, embedder->receive());
-    --under_way;
-    SHEAF_TRY(writer->write(batch.texts, batch.vectors, batch.dimensions));
-    bar.update(source.read_bytes());
-  }
-  return writer->finish();
+  SHEAF_TRY(embed_all(source, *embedder, *writer, settings.batch_size));
+  if (source.broken_lines() > 0)
+    fmt::print(stderr, "sheaf embed: not valid UTF-8, read with U+FFFD for broken bytes: {} {}\n",
+               source.broken_lines(), source.broken_lines() == 1 ? "line" : "lines");
+  return {};
 }
 
 }  // namespace
@@ -119,7 +160,7 @@ int embed_command(Arguments arguments) {
   }
   flags.take_environment(client_environment);
   if (read.ok()) read = flags.apply();
-  if (read.ok()) read = check(settings);
+  if (read.ok()) read = check(flags, settings);
   if (!read.ok()) return fail("embed", read.error(), kExitUsage);
   std::signal(SIGPIPE, SIG_IGN);  // a replica or reader that went away is an error of one write
   const Status status = embed(settings);

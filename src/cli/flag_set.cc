@@ -132,8 +132,11 @@ Status FlagSet::take_arguments(std::span<const std::string> arguments) {
     if (equals != argument.npos) {
       text = argument.substr(equals + 1);
     } else if (entry->value.is_switch) {
-      // "--auto-truncate false" is as good as "--auto-truncate=false".
-      const bool has_word = i + 1 < arguments.size() && parse_boolean(arguments[i + 1]).ok();
+      // "--log-json false" is as good as "--log-json=false"; any other word is an argument, unless
+      // the help shows a value.
+      const bool has_word = i + 1 < arguments.size() &&
+                            (parse_boolean(arguments[i + 1]).ok() ||
+                             (!entry->flag.value.empty() && !arguments[i + 1].starts_with('-')));
       text = has_word ? arguments[++i] : "true";
     } else if (i + 1 < arguments.size()) {
       text = arguments[++i];

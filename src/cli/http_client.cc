@@ -37,6 +37,12 @@ std::int64_t number_field(const Fields& fields, std::string_view name, std::int6
   return number;
 }
 
+// The parser's errors, except those of an answer that ended too early.
+bool is_other_protocol(const beast::error_code& error) {
+  return error.category() == beast::error_code(http::error::bad_version).category() &&
+         error != http::error::end_of_stream && error != http::error::partial_message;
+}
+
 }  // namespace
 
 std::string ServerAddress::text() const {
@@ -133,6 +139,8 @@ asio::awaitable<Result<HttpAnswer>> HttpConnection::exchange(std::string_view me
 
   const auto failed = [&](const beast::error_code& error) {
     const bool late = error == beast::error::timeout;
+    if (is_other_protocol(error))
+      return Error{ErrorCode::io, address_.text() + " answers no HTTP/1.1; is this the gRPC port?"};
     return Error{late ? ErrorCode::deadline_exceeded : ErrorCode::io,
                  late ? fmt::format("{} did not answer within {}", address_.text(),
                                     show_duration(timeout_us_))

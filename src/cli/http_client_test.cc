@@ -93,6 +93,19 @@ TEST(HttpConnection, SaysWhoCannotBeReached) {
   EXPECT_EQ(answer.error().message, "cannot connect to " + address.text() + ": Connection refused");
 }
 
+TEST(HttpConnection, SaysWhatIsNoHttp) {
+  asio::io_context io;
+  const auto message = [&](std::string answer) {
+    OneAnswerServer server({std::move(answer)});
+    HttpConnection connection(io.get_executor(), server.address(), "", 5'000'000);
+    const std::string text = get(io, connection).error().message;
+    return text.substr(server.address().text().size());
+  };
+  const std::string http2_settings("\0\0\0\4\0\0\0\0\0", 9);
+  EXPECT_EQ(message(http2_settings), " answers no HTTP/1.1; is this the gRPC port?");
+  EXPECT_EQ(message("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nh"), ": partial message");
+}
+
 TEST(ErrorOf, FindsTheMessageOfEveryDialect) {
   const auto message = [](std::string body) {
     return error_of({.status = 400, .body = std::move(body)}).message;

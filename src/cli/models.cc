@@ -66,7 +66,7 @@ std::string pooling_text(const model::ModelSpec& spec) {
 int show(const std::string& source, const ModelsSettings& settings) {
   auto hub = hub::HubOptions::from_environment();
   hub.offline = true;  // what is here; `pull` is the verb that fetches
-  hub.offline_because = "show does not fetch; `sheaf models pull` does";
+  hub.offline_because = "`sheaf models pull` fetches it";
   const auto found = fetch_model(source, settings.revision, hub);
   if (!found.ok()) return fail("models", found.error());
   const auto spec = model::read_spec(found->folder);

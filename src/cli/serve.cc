@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <set>
 #include <thread>
 
 #include "base/log.h"
@@ -66,8 +67,8 @@ Result<router::RouterOptions> router_options(const ServeSettings& settings) {
   return options;
 }
 
-// What can be known of a model without starting it.
-Status check_model(const ModelSetting& model, const ServeSettings& settings) {
+// What can be known of a model without starting it. Gives its id.
+Result<std::string> check_model(const ModelSetting& model, const ServeSettings& settings) {
   auto hub = hub::HubOptions::from_environment();
   const bool may_download = !hub.offline && hub::is_hub_name(model.source);
   hub.offline = true;
@@ -75,7 +76,7 @@ Status check_model(const ModelSetting& model, const ServeSettings& settings) {
   if (!found.ok()) {
     if (!may_download) return found.error();
     fmt::print("model {}: not on this machine; `sheaf serve` would download it\n", model.source);
-    return {};
+    return model.name.empty() ? model.source : model.name;
   }
   SHEAF_ASSIGN(const auto config, model_config(model, settings, *found));
   SHEAF_ASSIGN(const auto spec, model::read_spec(config.folder));
@@ -87,16 +88,24 @@ Status check_model(const ModelSetting& model, const ServeSettings& settings) {
   fmt::print("model {}: replicas {}, dimensions {}, tokens a text {}, from {}\n", config.name,
              config.replicas, spec.dimensions,
              config.max_length == 0 ? spec.max_length : config.max_length, config.folder);
+  return config.name;
+}
+
+Status check_models(const ServeSettings& settings) {
+  std::set<std::string> ids;
+  for (const ModelSetting& model : settings.models) {
+    SHEAF_ASSIGN(const std::string id, check_model(model, settings));
+    if (!ids.insert(id).second)
+      return Error{ErrorCode::invalid_argument, "two models are to be served as " + id};
+  }
   return {};
 }
 
-int check(const ServeFlags& flags) {
-  const ServeSettings& settings = flags.settings();
+int check(const ServeSettings& settings) {
   if (const auto program = find_replica_program(settings.replica_program); !program.ok())
     return fail("serve", program.error());
-  for (const ModelSetting& model : settings.models)
-    if (const Status status = check_model(model, settings); !status.ok())
-      return fail("serve", status.error());
+  if (const Status status = check_models(settings); !status.ok())
+    return fail("serve", status.error());
   fmt::print("settings are valid; nothing was started\n");
   return kExitOk;
 }
@@ -142,10 +151,10 @@ int serve_command(Arguments arguments) {
   }
   const ServeSettings& settings = flags.settings();
   set_log_options({.level = *parse_log_level(settings.log_level), .json = settings.log_json});
-  if (settings.check) return check(flags);
+  warn_of_unknown_variables(flags.flags());
+  if (settings.check) return check(settings);
   log(LogLevel::info, "sheaf {} serves {}", kVersion, describe_given(flags));
   log(LogLevel::info, "defaults: {}", describe_defaults(flags));
-  warn_of_unknown_variables(flags.flags());
 
   std::signal(SIGPIPE, SIG_IGN);  // a client that went away is an error of one write
   raise_descriptor_limit();

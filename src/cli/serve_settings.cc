@@ -49,7 +49,7 @@ void add_listen_flags(FlagSet& flags, ServeSettings& s) {
   flags.add(
       {"cors-allow-origin", "O", "web origins allowed, or *", "listen.cors_allow_origin", "none"},
       text_list(s.cors_allow_origin));
-  flags.add({"auto-truncate", "B", "cut texts that are too long", "auto_truncate"},
+  flags.add({"auto-truncate", "true|false", "cut texts that are too long", "auto_truncate"},
             boolean(s.auto_truncate));
   flags.add({"allow-token-ids", "", "take token ids on the OpenAI route", "allow_token_ids"},
             boolean(s.allow_token_ids));

@@ -71,6 +71,10 @@ TEST(ServeSettings, RefusalsSayWhatExists) {
             "--num-replicas: '0' is not a whole number from 1 to 1024, nor auto");
   EXPECT_EQ(message_of({"m", "--load-balancing", "best"}),
             "--load-balancing: 'best' is not one of predictive, least_loaded, round_robin, random");
+  EXPECT_EQ(message_of({"m", "--auto-truncate", "maybe"}),
+            "--auto-truncate: 'maybe' is not true or false");
+  EXPECT_EQ(message_of({"m", "--auto-truncate", "--log-json"}), "ok");
+  EXPECT_EQ(message_of({"--log-json", "m"}), "ok");
   EXPECT_NE(message_of({}).find("no model given"), std::string::npos);
   EXPECT_NE(message_of({"a", "b", "--served-model-name", "x"}).find("2 are given"),
             std::string::npos);

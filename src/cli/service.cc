@@ -35,7 +35,12 @@ Service::Service(std::uint32_t threads, TimeUs started_us)
       io_(static_cast<int>(threads)),
       strand_(boost::asio::make_strand(io_)),
       signals_(strand_, SIGTERM, SIGINT),
-      ready_timer_(strand_) {}
+      ready_timer_(strand_) {
+  // The terminal was closed. Under nohup it is ignored, and stays so.
+  struct sigaction hangup {};
+  ::sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) signals_.add(SIGHUP);
+}
 
 Service::~Service() {
   // Listeners first: their requests end in the router, whose destructor then ends the replicas.

@@ -27,8 +27,8 @@ class Service {
                                                  std::uint32_t threads, TimeUs started_us);
   ~Service();
 
-  // Writes the line with the addresses to standard output, serves until SIGTERM or SIGINT, drains;
-  // a second signal ends it at once. Replicas are killed and reaped by the destructor.
+  // Writes the line with the addresses to standard output, serves until SIGTERM, SIGINT or SIGHUP,
+  // drains; a second signal ends it at once. Replicas are killed and reaped by the destructor.
   End run();
 
  private:

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <utility>
 
+#include "base/utf8.h"
+
 namespace sheaf::cli {
 
 Result<TextSource> TextSource::open(const std::vector<std::string>& paths) {
@@ -32,6 +34,7 @@ TextSource::TextSource(TextSource&& other) noexcept
       current_(other.current_),
       buffer_(std::exchange(other.buffer_, nullptr)),
       buffer_bytes_(other.buffer_bytes_),
+      broken_lines_(other.broken_lines_),
       read_bytes_(other.read_bytes_),
       total_bytes_(other.total_bytes_) {}
 
@@ -49,6 +52,7 @@ Result<bool> TextSource::next_line(std::string& line) {
       std::string_view text(buffer_, static_cast<std::size_t>(length));
       if (text.ends_with('\n')) text.remove_suffix(1);
       if (text.ends_with('\r')) text.remove_suffix(1);
+      if (find_invalid_utf8(text) != text.npos) ++broken_lines_;
       line = text;
       return true;
     }

@@ -21,6 +21,7 @@ class TextSource {
   // The next lines, at most `count`; fewer only at the end.
   Result<std::vector<std::string>> next(std::size_t count);
 
+  std::uint64_t broken_lines() const { return broken_lines_; }  // read so far, not UTF-8
   std::uint64_t read_bytes() const { return read_bytes_; }
   std::uint64_t total_bytes() const { return total_bytes_; }  // 0: not known
 
@@ -33,6 +34,7 @@ class TextSource {
   std::size_t current_ = 0;
   char* buffer_ = nullptr;  // getline()'s own
   std::size_t buffer_bytes_ = 0;
+  std::uint64_t broken_lines_ = 0;
   std::uint64_t read_bytes_ = 0;
   std::uint64_t total_bytes_ = 0;
 };

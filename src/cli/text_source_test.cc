@@ -23,6 +23,17 @@ TEST(TextSource, LinesOfFilesInOrder) {
   std::remove(two.c_str());
 }
 
+TEST(TextSource, CountsLinesThatAreNotUtf8) {
+  const std::string path = testing::TempDir() + "sheaf_text_source_broken";
+  std::ofstream(path) << "Gr\xC3\xB6\xC3\x9F"
+                         "e\nGr\xF6\xDF"
+                         "e\nlast\xC3";
+  TextSource source = TextSource::open({path}).value();
+  EXPECT_EQ(source.next(9).value().size(), 3u);
+  EXPECT_EQ(source.broken_lines(), 2u);
+  std::remove(path.c_str());
+}
+
 TEST(TextSource, NamesTheFileThatIsMissing) {
   EXPECT_NE(TextSource::open({"/nowhere"}).error().message.find("/nowhere"), std::string::npos);
 }

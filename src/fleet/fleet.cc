@@ -9,6 +9,7 @@
 #include <chrono>
 #include <optional>
 
+#include "base/log.h"
 #include "fleet/loop.h"
 #include "fleet/oom.h"
 #include "fleet/packing.h"
@@ -125,6 +126,9 @@ class Driver final : public Fleet {
     for (std::size_t model = 0; model < options_.models.size(); ++model)
       for (std::uint32_t i = 0; i < options_.models[model].replicas; ++i)
         places_.push_back({model, {}, nullptr, std::nullopt});
+    if (places_.size() > machine.cores.size())
+      log(LogLevel::warn, "{} replicas are more than the {} cores: some share one", places_.size(),
+          machine.cores.size());
     auto slices = slices::cut_cores(machine, static_cast<std::uint32_t>(places_.size()));
     for (std::size_t i = 0; i < places_.size(); ++i) places_[i].slice = std::move(slices[i]);
   }

@@ -17,8 +17,8 @@ struct HubOptions {
   std::string cache_folder;  // .../huggingface/hub
   std::string token;         // empty = none
   bool offline = false;
-  // Why, for messages; whoever sets `offline` says it.
-  std::string offline_because = "HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set";
+  // Ends the message "NAME is not in the cache; …": why, or what helps.
+  std::string offline_because = "cannot be fetched: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set";
   int metadata_timeout_s = 10;
   int download_timeout_s = 10;  // without a byte
   int retry_wait_ms = 500;      // before the second attempt; doubles from there

@@ -69,15 +69,15 @@ class HuggingFaceModel {
       return Error{ErrorCode::invalid_argument, fmt::format("'{}' is not a revision", revision_)};
     // A commit never changes: what is here needs no question to the hub.
     if (is_commit(revision_) && missing_file(revision_, files).empty()) return resolved(revision_);
-    if (options_.offline)
-      return from_cache(files, "downloads are off: " + options_.offline_because);
+    if (options_.offline) return from_cache(files, options_.offline_because);
     // With a whole snapshot at hand a hub in trouble is not worth waiting for.
     if (from_cache(files, "").ok()) ask_retry_.attempts = 1;
     auto commit = fetch(files);
     if (commit.ok()) return resolved(*commit);
     const Error& error = commit.error();
-    auto cached = from_cache(
-        files, error.message + "; HF_ENDPOINT may name a mirror, and a folder does as well");
+    auto cached =
+        from_cache(files, "cannot be fetched: " + error.message +
+                              "; HF_ENDPOINT may name a mirror, and a folder does as well");
     if (!cached.ok()) return error.code == ErrorCode::unavailable ? cached.error() : error;
     log(LogLevel::warn, "{}; using what the cache holds of {} ({})", error.message, repo_,
         cached->revision);
@@ -98,20 +98,18 @@ class HuggingFaceModel {
   }
 
   Result<ResolvedModel> from_cache(const std::vector<WantedFile>& files,
-                                   const std::string& why_not_fetched) const {
+                                   const std::string& why_not) const {
     const auto commit =
         is_commit(revision_) ? std::optional(revision_) : cache_.read_ref(revision_);
     if (!commit)
       return Error{ErrorCode::not_found,
-                   fmt::format("{} (revision {}) is not in the cache {}, and cannot be fetched: {}",
-                               repo_, revision_, options_.cache_folder, why_not_fetched)};
+                   fmt::format("{} (revision {}) is not in the cache {}; {}", repo_, revision_,
+                               options_.cache_folder, why_not)};
     const std::string missing = missing_file(*commit, files);
     if (missing.empty()) return resolved(*commit);
-    return Error{
-        ErrorCode::not_found,
-        fmt::format(
-            "{} is only half in the cache: {} is missing from {}, and cannot be fetched: {}", repo_,
-            missing, cache_.snapshot(*commit), why_not_fetched)};
+    return Error{ErrorCode::not_found,
+                 fmt::format("{} is only half in the cache: {} is missing from {}; {}", repo_,
+                             missing, cache_.snapshot(*commit), why_not)};
   }
 
   // The commit whose snapshot now holds all files that exist.

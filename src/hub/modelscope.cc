@@ -54,13 +54,12 @@ class ModelScopeModel {
   Result<ResolvedModel> resolve(const std::vector<WantedFile>& files) {
     if (!is_safe_path(revision_))
       return Error{ErrorCode::invalid_argument, fmt::format("'{}' is not a revision", revision_)};
-    if (options_.offline)
-      return from_cache(files, "downloads are off: " + options_.offline_because);
+    if (options_.offline) return from_cache(files, options_.offline_because);
     // These folders do not say which revision they hold, so the hub is asked every time.
     auto listing = list();
     if (listing.ok()) return fetch(*listing, files);
     const Error& error = listing.error();
-    auto cached = from_cache(files, error.message);
+    auto cached = from_cache(files, "cannot be fetched: " + error.message);
     if (!cached.ok()) return error.code == ErrorCode::unavailable ? cached.error() : error;
     log(LogLevel::warn, "{}; using what the cache holds of {}", error.message, repo_);
     return cached;
@@ -79,19 +78,16 @@ class ModelScopeModel {
   }
 
   Result<ResolvedModel> from_cache(const std::vector<WantedFile>& files,
-                                   const std::string& why_not_fetched) const {
+                                   const std::string& why_not) const {
     const std::string folder = existing_folder();
     if (folder.empty())
-      return Error{ErrorCode::not_found,
-                   fmt::format("{} is not in the cache {}, and cannot be fetched: {}", repo_,
-                               options_.modelscope_cache_folder, why_not_fetched)};
+      return Error{ErrorCode::not_found, fmt::format("{} is not in the cache {}; {}", repo_,
+                                                     options_.modelscope_cache_folder, why_not)};
     const std::string missing = first_missing(folder, files);
     if (missing.empty()) return resolved(folder);
-    return Error{
-        ErrorCode::not_found,
-        fmt::format(
-            "{} is only half in the cache: {} is missing from {}, and cannot be fetched: {}", repo_,
-            missing, folder, why_not_fetched)};
+    return Error{ErrorCode::not_found,
+                 fmt::format("{} is only half in the cache: {} is missing from {}; {}", repo_,
+                             missing, folder, why_not)};
   }
 
   // `route`: what follows ".../repo", with "?".

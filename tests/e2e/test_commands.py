@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from sheaf_server import MODEL_FOLDER, SHEAF
+from sheaf_server import MODEL_FOLDER, SHEAF, wait_until
 
 
 def sheaf(*arguments, stdin="", environment=None, timeout=120):
@@ -34,6 +34,12 @@ def test_help(command):
     assert command == "" or "[" in result.stdout, "defaults in brackets"
 
 
+@pytest.mark.parametrize("command", ["serve", "embed", "bench", "models"])
+def test_help_of_a_command(command):
+    assert sheaf("help", command).stdout == sheaf(command, "--help").stdout
+    assert sheaf("help", "serv").returncode == 2
+
+
 def test_version():
     result = sheaf("--version")
     assert result.returncode == 0 and result.stdout.startswith("sheaf 0.")
@@ -50,6 +56,12 @@ def test_version():
     (["bench", "--server", "host:port"], "host:port"),
     (["embed", "--format", "csv"], "not one of"),
     (["embed", "--format", "npy"], "needs --output"),
+    (["embed", "--output", "x.csv"], "neither .jsonl, .ndjson nor .npy"),
+    (["embed", "--output", "x"], "say --format jsonl or npy"),
+    (["embed", "--server", ":1", "--revision", "abc"], "leave it out with --server"),
+    (["embed", "--server", ":1", "--max-length", "9"], "leave it out with --server"),
+    (["bench", "--requests", "9", "--duration", "1s"], "leave one of them out"),
+    (["serve", "x", "--auto-truncate", "maybe"], "'maybe' is not true or false"),
     (["models", "drop"], "list, show, pull"),
     (["models", "show"], "one model")])
 def test_wrong_usage_is_2_and_says_what_is_right(arguments, said):
@@ -74,6 +86,10 @@ def test_check_starts_nothing(tmp_path):
     bad = sheaf("serve", MODEL_FOLDER, "--config", config, "--check")
     assert bad.returncode == 2
     assert f"{config}:2: unknown key 'limits.text'; did you mean 'limits.texts'?" in bad.stderr
+    twice = sheaf("serve", MODEL_FOLDER, MODEL_FOLDER, "--check")
+    assert twice.returncode == 1 and "two models are to be served as" in twice.stderr
+    misspelt = sheaf("serve", MODEL_FOLDER, "--check", environment={"SHEAF_PROT": "1"})
+    assert misspelt.returncode == 0 and "did you mean SHEAF_PORT?" in misspelt.stderr
     absent = sheaf("serve", tmp_path / "absent", "--check")
     assert absent.returncode == 1 and "does not exist" in absent.stderr
     wrong = sheaf("serve", tmp_path, "--check")
@@ -146,6 +162,55 @@ def test_embed_failures(server, tmp_path):
     assert wrong.returncode == 1 and wrong.stdout == ""
 
 
+def test_embed_leaves_an_output_as_it_was_when_it_fails(tmp_path):
+    out = tmp_path / "out.npy"
+    np.save(out, np.ones(3))
+    failed = sheaf("embed", "--server", "127.0.0.1:1", "--output", out, stdin="a\n")
+    assert failed.returncode == 1
+    assert np.load(out).tolist() == [1, 1, 1] and os.listdir(tmp_path) == ["out.npy"]
+    process = subprocess.Popen([str(SHEAF), "embed", "--model", MODEL_FOLDER, "--output", out],
+                               stdin=subprocess.PIPE)
+    part = tmp_path / "out.npy.part"
+    wait_until(part.exists, what="the file in the making")
+    process.kill()
+    process.communicate()
+    assert np.load(out).tolist() == [1, 1, 1]
+    with pytest.raises((EOFError, ValueError)):
+        np.load(part, allow_pickle=False)
+
+
+def test_embed_to_devices(expected):
+    result = sheaf("embed", "--model", MODEL_FOLDER, "--output", "/dev/stdout", stdin="last\n")
+    np.testing.assert_allclose(json.loads(result.stdout)["embedding"], expected[-1], atol=1e-5)
+
+
+def test_embed_says_how_many_lines_are_broken(tmp_path):
+    latin = tmp_path / "latin1.txt"
+    latin.write_bytes("Größe\nplain\nMaß\n".encode("latin-1"))
+    result = sheaf("embed", latin, "--model", f"mini={MODEL_FOLDER}")
+    assert result.returncode == 0 and len(result.stdout.splitlines()) == 3
+    assert "not valid UTF-8" in result.stderr and "2 lines" in result.stderr
+
+
+def test_variables_of_clients(server):
+    nobody = {"SHEAF_SERVER": "127.0.0.1:1"}
+    there = sheaf("embed", environment={"SHEAF_SERVER": server.http}, stdin="a\n")
+    assert there.returncode == 0, there.stderr
+    lost = sheaf("embed", environment=nobody, stdin="a\n")
+    assert lost.returncode == 1 and "127.0.0.1:1" in lost.stderr
+    here = sheaf("embed", "--model", MODEL_FOLDER, environment=nobody, stdin="a\n")
+    assert here.returncode == 0, "a folder is on this machine: " + here.stderr
+    for command in ("embed", "bench"):
+        assert "SHEAF_SERVER and SHEAF_API_KEY" in sheaf(command, "--help").stdout
+
+
+def test_http_to_the_grpc_port(server):
+    for command in (["embed"], ["bench", "--requests", "1"]):
+        result = sheaf(*command, "--server", server.grpc, stdin="a\n")
+        assert result.returncode == 1
+        assert f"{server.grpc} answers no HTTP/1.1; is this the gRPC port?" in result.stderr
+
+
 def cache_with_model(root):
     """A Hugging Face cache that holds the model as org/mini."""
     commit = "0123456789abcdef0123456789abcdef01234567"
@@ -178,6 +243,7 @@ def test_models(tmp_path):
     assert json.loads(pulled.stdout)["revision"] == commit
     missing = sheaf("models", "show", "org/none", environment=environment)
     assert missing.returncode == 1 and "org/none" in missing.stderr
+    assert missing.stderr.count("fetch") == 1 and "`sheaf models pull`" in missing.stderr
 
 
 def test_models_of_an_empty_cache(tmp_path):
@@ -216,6 +282,12 @@ def test_bench_counts_what_the_server_counts(server):
     after = sum(r["tokens"] for r in server.fleet()["replicas"])
     assert step["requests"] == 50 and "about" in result.stderr
     assert after - before >= step["tokens"] > 50 * 3 * 8
+
+
+def test_bench_says_that_texts_are_cut(server):
+    result = bench(server, "--prompt-length", "1000", "--batch-sizes", "1")
+    assert "--prompt-length 1000: the model cuts such texts to 256 tokens" in result.stderr
+    assert "cuts" not in bench(server, "--prompt-length", "200", "--batch-sizes", "1").stderr
 
 
 def test_bench_table(server):

@@ -1,6 +1,7 @@
 """SIGTERM drains, a second one stops at once, and children never outlive the router."""
 
 import contextlib
+import signal
 import threading
 import time
 
@@ -23,6 +24,20 @@ def test_an_idle_server_ends_at_once_with_0():
     assert server.wait_exit() == 0
     assert time.monotonic() - begin < 3
     wait_gone(pids)
+
+
+def test_a_closed_terminal_drains_unless_nohup_ignores_it():
+    server = Server(replicas=1)
+    server.process.send_signal(signal.SIGHUP)
+    assert server.wait_exit() == 0
+    assert any("SIGHUP: finishing" in line for line in server.log), server.error_text()
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Server(replicas=1) as server:
+            server.process.send_signal(signal.SIGHUP)
+            assert server.embed("still here").status_code == 200
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_sigterm_under_load_fails_no_accepted_request(faulty_replica):

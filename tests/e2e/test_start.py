@@ -87,6 +87,16 @@ def test_configuration_file_environment_and_flag(tmp_path):
         assert requests.get(server.http + "/v1/models", timeout=5).json()["data"][0]["id"] == "mini"
 
 
+def test_replicas_that_share_a_core_are_named():
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        with Server(replicas=2) as server:
+            assert any("2 replicas are more than the 1 cores" in line for line in server.log)
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
 def test_replicas_have_disjoint_cores_or_share_them_evenly(server):
     slices = [r["slice"] for r in server.fleet()["replicas"]]
     assert all(s.startswith("cores:") for s in slices)
