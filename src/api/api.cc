@@ -9,7 +9,6 @@
 #include "api/cors.h"
 #include "api/keys.h"
 #include "api/url.h"
-#include "base/log.h"
 
 namespace sheaf::api {
 namespace {
@@ -114,9 +113,7 @@ core::RequestId Api::run(const Ticket& ticket, const HttpRequest& request, Respo
 
 HttpResponse Api::refuse(const Ticket& ticket, const Error& error, int status) const {
   HttpResponse response = error_response(ticket.dialect, error, status);
-  log(LogLevel::info, "request {}: {}: {}",
-      ticket.request_id.empty() ? "without id" : ticket.request_id, name_of(error.code),
-      error.message);
+  router::log_refusal(ticket.request_id.empty() ? "without id" : ticket.request_id, error);
   finish(ticket, response);
   return response;
 }

@@ -6,7 +6,6 @@
 
 #include "api/errors.h"
 #include "api/url.h"
-#include "base/log.h"
 
 namespace sheaf::api {
 namespace {

@@ -107,6 +107,8 @@ def test_a_taken_port_is_named(server):
     result = sheaf("serve", MODEL_FOLDER, "--port", server.port, "--grpc-port", "0")
     assert result.returncode == 1 and str(server.port) in result.stderr
     assert result.stdout == ""
+    result = sheaf("serve", MODEL_FOLDER, "--port", server.port, "--grpc-port", "0", "--log-json")
+    assert str(server.port) in json.loads(result.stderr.splitlines()[-1])["message"]
 
 
 TEXTS = ["hello world", "", "Größe 東京 🚀", "word " * 400, "last"]
