@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "kernels/ops.h"
-#include "model/bert.h"
+#include "model/model.h"
 #include "model/packed_file.h"
 #include "model/packed_weights.h"
 
@@ -39,13 +39,13 @@ kernels::Reduction reduction_of(model::Pooling pooling) {
   return kernels::Reduction::mean;
 }
 
-class BertEngine final : public Engine {
+class ModelEngine final : public Engine {
  public:
-  BertEngine(model::PackedFile file, std::unique_ptr<kernels::Backend> ops)
+  ModelEngine(model::PackedFile file, std::unique_ptr<kernels::Backend> ops)
       : file_(std::move(file)),
         ops_(std::move(ops)),
         weights_(file_, *ops_),
-        bert_(file_.spec(), weights_) {
+        model_(model::make_model(file_.spec(), weights_)) {
     for (model::Pooling pooling : spec().pooling) reductions_.push_back(reduction_of(pooling));
   }
 
@@ -119,7 +119,7 @@ class BertEngine final : public Engine {
                         .normalize = batch.options[i].normalize});
     }
     const tensor::MatrixView states =
-        bert_.forward(*ops_, batch.ids.subspan(begin, cu_seqlens_.back()), cu_seqlens_);
+        model_->forward(*ops_, batch.ids.subspan(begin, cu_seqlens_.back()), cu_seqlens_);
     ops_->pool(states, cu_seqlens_, reductions_, items_,
                {out.data() + first * spec().dimensions, last - first, spec().dimensions});
   }
@@ -127,7 +127,7 @@ class BertEngine final : public Engine {
   model::PackedFile file_;
   std::unique_ptr<kernels::Backend> ops_;
   model::PackedWeights weights_;
-  model::Bert bert_;
+  std::unique_ptr<model::Model> model_;
   std::vector<kernels::Reduction> reductions_;
   std::vector<std::uint32_t> cu_seqlens_;  // of the group that runs
   std::vector<kernels::PoolItem> items_;
@@ -141,7 +141,7 @@ Result<std::unique_ptr<Engine>> Engine::open(Mapping packed, EngineOptions optio
   SHEAF_ASSIGN(model::PackedFile file, model::PackedFile::open(std::move(packed)));
   SHEAF_ASSIGN(auto ops, kernels::make_backend(file.backend(), {.threads = options.threads,
                                                                 .progress = options.progress}));
-  auto engine = std::make_unique<BertEngine>(std::move(file), std::move(ops));
+  auto engine = std::make_unique<ModelEngine>(std::move(file), std::move(ops));
   SHEAF_TRY(engine->status());
   return std::unique_ptr<Engine>(std::move(engine));
 }

@@ -359,6 +359,40 @@ TEST_F(TinyModel, ProgressAdvancesOnEveryBackend) {
   }
 }
 
+// Families by tests/golden/encoders/make.py: each folder a model and what transformers answers.
+class Encoders : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(Encoders, EqualTransformers) {
+  const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/encoders/" + GetParam();
+  const json golden = json::parse(read_file(folder + "/vectors.json"));
+  const auto texts = json::parse(read_file(folder + "/cases.json")).get<Texts>();
+  const fs::path copy =
+      fs::temp_directory_path() / ("sheaf_encoders_" + std::to_string(::getpid()));
+  for (const auto& [mode, vectors] : golden.items()) {
+    fs::remove_all(copy);
+    fs::copy(folder + "/model", copy, fs::copy_options::recursive);
+    std::ofstream(copy / "1_Pooling/config.json") << json{{"pooling_mode", mode}}.dump();
+    for (const std::string& backend : kernels::backend_names()) {
+      SCOPED_TRACE(mode + " on " + backend);
+      auto engine = open_model(copy, backend);
+      ASSERT_TRUE(engine.ok()) << engine.error().message;
+      EXPECT_EQ((*engine)->spec().positions, texts.back().size());  // the longest case fills them
+      const auto got = embed(**engine, texts);
+      ASSERT_TRUE(got.ok()) << got.error().message;
+      for (std::size_t i = 0; i < got->size(); ++i) {
+        const auto want = vectors[i].get<std::vector<float>>();
+        EXPECT_GE(cosine((*got)[i], want), 0.999999);
+        expect_near((*got)[i], want, 3e-5);
+      }
+    }
+  }
+  fs::remove_all(copy);
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, Encoders,
+                         ::testing::Values("distilbert", "roberta", "xlm_roberta"),
+                         [](const auto& info) { return info.param; });
+
 // The real model, where the machine has it.
 class MiniLm : public ::testing::Test {
  protected:

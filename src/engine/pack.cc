@@ -2,7 +2,7 @@
 
 #include "engine/engine.h"
 #include "kernels/ops.h"
-#include "model/bert.h"
+#include "model/model.h"
 #include "model/packed_file.h"
 #include "model/stored_weights.h"
 
@@ -14,7 +14,7 @@ Status pack_for(const std::string& backend_name, const std::string& folder, int 
   SHEAF_ASSIGN(model::StoredWeights weights,
                model::StoredWeights::open(folder + "/model.safetensors"));
   weights.pack_for(*backend);
-  const model::Bert binds_all(spec, weights);
+  model::make_model(spec, weights);  // which binds all
   SHEAF_TRY(weights.status());
   return model::write_packed_file(fd, spec, backend_name, weights.take_tensors());
 }

@@ -2,35 +2,80 @@
 
 #include <fmt/core.h>
 
+#include <string_view>
+
 namespace sheaf::model {
 
 using kernels::Activation;
 using tensor::MatrixSpan;
 using tensor::MatrixView;
 
+namespace {
+
+struct LayerNames {
+  std::string_view layer;  // then its index
+  std::string_view query, key, value, attention_output, attention_norm, up, down, output_norm;
+};
+
+constexpr LayerNames kBert = {.layer = "encoder.layer.",
+                              .query = "attention.self.query",
+                              .key = "attention.self.key",
+                              .value = "attention.self.value",
+                              .attention_output = "attention.output.dense",
+                              .attention_norm = "attention.output.LayerNorm",
+                              .up = "intermediate.dense",
+                              .down = "output.dense",
+                              .output_norm = "output.LayerNorm"};
+constexpr LayerNames kDistilBert = {.layer = "transformer.layer.",
+                                    .query = "attention.q_lin",
+                                    .key = "attention.k_lin",
+                                    .value = "attention.v_lin",
+                                    .attention_output = "attention.out_lin",
+                                    .attention_norm = "sa_layer_norm",
+                                    .up = "ffn.lin1",
+                                    .down = "ffn.lin2",
+                                    .output_norm = "output_layer_norm"};
+
+}  // namespace
+
 Bert::Bert(const ModelSpec& spec, WeightSource& weights)
     : hidden_(spec.hidden_size),
       intermediate_(spec.intermediate_size),
       heads_(spec.heads),
-      epsilon_(spec.norm_epsilon) {
-  embedding_ = {
-      .words = weights.table("embeddings.word_embeddings", spec.vocab_size, hidden_),
-      .positions = weights.table("embeddings.position_embeddings", spec.positions, hidden_),
-      .type = weights.table("embeddings.token_type_embeddings", spec.type_vocab_size, hidden_).data,
-      .norm = weights.norm("embeddings.LayerNorm", hidden_, epsilon_)};
+      epsilon_(spec.norm_epsilon),
+      no_type_(spec.hidden_size),
+      embedding_(bind_embedding(spec, weights)) {
   for (std::uint32_t i = 0; i < spec.layers && weights.status().ok(); ++i)
-    layers_.push_back(bind_layer(weights, fmt::format("encoder.layer.{}.", i)));
+    layers_.push_back(bind_layer(spec, weights, i));
 }
 
-Bert::Layer Bert::bind_layer(WeightSource& weights, const std::string& name) const {
-  const std::string self = name + "attention.self.";
-  return {.query_key_value =
-              weights.linear({self + "query", self + "key", self + "value"}, hidden_, 3 * hidden_),
-          .attention_output = weights.linear({name + "attention.output.dense"}, hidden_, hidden_),
-          .attention_norm = weights.norm(name + "attention.output.LayerNorm", hidden_, epsilon_),
-          .up = weights.linear({name + "intermediate.dense"}, hidden_, intermediate_),
-          .down = weights.linear({name + "output.dense"}, intermediate_, hidden_),
-          .output_norm = weights.norm(name + "output.LayerNorm", hidden_, epsilon_)};
+kernels::Embedding Bert::bind_embedding(const ModelSpec& spec, WeightSource& weights) const {
+  kernels::Embedding table;
+  table.words = weights.table("embeddings.word_embeddings", spec.vocab_size, hidden_);
+  table.positions = weights.table("embeddings.position_embeddings",
+                                  spec.positions + spec.position_offset, hidden_);
+  if (table.positions.data != nullptr)
+    table.positions = table.positions.slice_rows(spec.position_offset, spec.positions);
+  table.type = no_type_.data();
+  if (spec.type_vocab_size > 0)
+    table.type =
+        weights.table("embeddings.token_type_embeddings", spec.type_vocab_size, hidden_).data;
+  table.norm = weights.norm("embeddings.LayerNorm", hidden_, epsilon_);
+  return table;
+}
+
+Bert::Layer Bert::bind_layer(const ModelSpec& spec, WeightSource& weights,
+                             std::uint32_t index) const {
+  const LayerNames& names = spec.architecture == Architecture::distilbert ? kDistilBert : kBert;
+  const std::string layer = fmt::format("{}{}.", names.layer, index);
+  const auto name = [&layer](std::string_view part) { return layer + std::string(part); };
+  return {.query_key_value = weights.linear({name(names.query), name(names.key), name(names.value)},
+                                            hidden_, 3 * hidden_),
+          .attention_output = weights.linear({name(names.attention_output)}, hidden_, hidden_),
+          .attention_norm = weights.norm(name(names.attention_norm), hidden_, epsilon_),
+          .up = weights.linear({name(names.up)}, hidden_, intermediate_),
+          .down = weights.linear({name(names.down)}, intermediate_, hidden_),
+          .output_norm = weights.norm(name(names.output_norm), hidden_, epsilon_)};
 }
 
 MatrixView Bert::forward(kernels::Backend& ops, std::span<const std::int32_t> ids,

@@ -2,27 +2,23 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
-#include "kernels/ops.h"
-#include "model/spec/spec.h"
-#include "model/weights.h"
+#include "model/model.h"
 #include "tensor/buffer.h"
 
 namespace sheaf::model {
 
 // Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers" (2018): the encoder,
-// without pooler and heads.
-class Bert {
+// without pooler and heads. RoBERTa (Liu et al., 2019), XLM-R and CamemBERT are the same with other
+// positions, DistilBERT (Sanh et al., 2019) without token types and under other names.
+class Bert final : public Model {
  public:
-  // Binds the weights; whether all were there is in weights.status(). Views stay valid as long as
-  // their source's memory.
   Bert(const ModelSpec& spec, WeightSource& weights);
 
-  // Hidden states [tokens, hidden] of texts laid end to end; valid until the next call. Ids and
-  // lengths are checked by the caller.
   tensor::MatrixView forward(kernels::Backend& ops, std::span<const std::int32_t> ids,
-                             std::span<const std::uint32_t> cu_seqlens);
+                             std::span<const std::uint32_t> cu_seqlens) override;
 
  private:
   struct Layer {
@@ -34,7 +30,8 @@ class Bert {
     kernels::Norm output_norm;
   };
 
-  Layer bind_layer(WeightSource& weights, const std::string& name) const;
+  kernels::Embedding bind_embedding(const ModelSpec& spec, WeightSource& weights) const;
+  Layer bind_layer(const ModelSpec& spec, WeightSource& weights, std::uint32_t index) const;
   void run_layer(kernels::Backend& ops, const Layer& layer,
                  std::span<const std::uint32_t> cu_seqlens, tensor::MatrixSpan x);
 
@@ -42,6 +39,7 @@ class Bert {
   std::size_t intermediate_;
   std::size_t heads_;
   float epsilon_;
+  std::vector<float> no_type_;  // [hidden] zeros, for models without token types
   kernels::Embedding embedding_;
   std::vector<Layer> layers_;
 

@@ -38,7 +38,11 @@ void widen(const std::byte* from, std::size_t count, float* out) {
 
 StoredWeights::StoredWeights(Mapping file, TensorTable table, std::string path)
     : file_(std::move(file)), table_(std::move(table)), path_(std::move(path)) {
-  if (table_.find("bert.embeddings.word_embeddings.weight") != nullptr) prefix_ = "bert.";
+  // Saved from within a larger model, the names bear its prefix: "bert.", "roberta.", ...
+  constexpr std::string_view kWords = "embeddings.word_embeddings.weight";
+  for (const TensorEntry& entry : table_.entries())
+    if (entry.name.ends_with(kWords))
+      prefix_ = entry.name.substr(0, entry.name.size() - kWords.size());
 }
 
 Result<StoredWeights> StoredWeights::open(const std::string& path) {

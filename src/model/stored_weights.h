@@ -11,7 +11,7 @@
 namespace sheaf::model {
 
 // A model.safetensors file as a source of weights to pack: it notes what an architecture binds and
-// hands out no data. F32, F16 and BF16 tensors are taken; names may carry the prefix "bert.".
+// hands out no data. F32, F16 and BF16 tensors are taken; names may carry a prefix.
 class StoredWeights final : public WeightSource {
  public:
   static Result<StoredWeights> open(const std::string& path);

@@ -75,6 +75,12 @@ Error JsonObject::error(std::string_view field, const std::string& complaint) co
   return {ErrorCode::corrupt, fmt::format("{}: field '{}{}' {}", file_, path_, field, complaint)};
 }
 
+Error JsonObject::unsupported(std::string_view field, const std::string& complaint) const {
+  Error error = this->error(field, complaint);
+  error.code = ErrorCode::unsupported;
+  return error;
+}
+
 Result<std::uint32_t> JsonObject::number(std::string_view field, std::uint32_t low,
                                          std::uint32_t high) const {
   const json* value = find(field);

@@ -36,6 +36,8 @@ class JsonObject {
 
   // "<file>: field '<field>' <complaint>", of kind corrupt.
   Error error(std::string_view field, const std::string& complaint) const;
+  // The same, of kind unsupported: the file is well, but this is not built.
+  Error unsupported(std::string_view field, const std::string& complaint) const;
 
  private:
   JsonObject(const nlohmann::json& value, std::string file, std::string path);

@@ -20,10 +20,10 @@ Status check_limits(const ModelSpec& spec, const std::string& file) {
   if (outside(spec.intermediate_size, kMaxIntermediate))
     return refuse("intermediate_size", spec.intermediate_size);
   if (outside(spec.vocab_size, kMaxVocab)) return refuse("vocab_size", spec.vocab_size);
-  if (outside(spec.type_vocab_size, kMaxVocab))
-    return refuse("type_vocab_size", spec.type_vocab_size);
+  if (spec.type_vocab_size > kMaxVocab) return refuse("type_vocab_size", spec.type_vocab_size);
   if (outside(spec.positions, kMaxPositions))
     return refuse("max_position_embeddings", spec.positions);
+  if (spec.position_offset > kMaxPositions) return refuse("pad_token_id", spec.position_offset);
   if (outside(spec.max_length, spec.positions)) return refuse("max_seq_length", spec.max_length);
   if (spec.pooling.empty() || spec.dimensions != spec.hidden_size * spec.pooling.size())
     return refuse("dimensions", spec.dimensions);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/mapping.h"
+#include "model/spec/config.h"
 #include "model/spec/json_file.h"
 #include "model/spec/limits.h"
 #include "model/spec/safetensors.h"
@@ -36,6 +37,14 @@ constexpr std::array<PoolingRow, 6> kPoolings = {{
     {Pooling::weighted_mean, "weighted_mean", "weightedmean", "pooling_mode_weightedmean_tokens"},
     {Pooling::last_token, "last_token", "lasttoken", "pooling_mode_lasttoken"},
 }};
+
+// Of the Transformer module; the first that exists counts. Models made before sentence-transformers
+// 2 name it after their architecture.
+constexpr std::string_view kTransformerFiles[] = {
+    "sentence_bert_config.json",       "sentence_roberta_config.json",
+    "sentence_distilbert_config.json", "sentence_camembert_config.json",
+    "sentence_albert_config.json",     "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json"};
 
 // A small JSON file of the model's folder. `name` may hold a subfolder; nothing if it does not
 // exist.
@@ -75,44 +84,7 @@ class SpecReader {
     SHEAF_ASSIGN(const std::optional<json> file, read_json(folder_, "config.json"));
     if (!file) return Error{ErrorCode::not_found, path_of("config.json") + ": no such file"};
     SHEAF_ASSIGN(const JsonObject config, JsonObject::of(*file, path_of("config.json")));
-    SHEAF_ASSIGN(spec_.model_type, config.text("model_type"));
-    if (spec_.model_type != "bert")
-      return unsupported(config, "model_type", "is '" + spec_.model_type + "'; built are: bert");
-    SHEAF_TRY(read_sizes(config));
-    return read_variant(config);
-  }
-
-  Status read_sizes(const JsonObject& config) {
-    SHEAF_ASSIGN(spec_.hidden_size, config.number("hidden_size", 1, kMaxHidden));
-    SHEAF_ASSIGN(spec_.layers, config.number("num_hidden_layers", 1, kMaxLayers));
-    SHEAF_ASSIGN(spec_.heads, config.number("num_attention_heads", 1, spec_.hidden_size));
-    if (spec_.hidden_size % spec_.heads != 0)
-      return config.error("num_attention_heads",
-                          fmt::format("is {}, which does not divide hidden_size {}", spec_.heads,
-                                      spec_.hidden_size));
-    spec_.head_size = spec_.hidden_size / spec_.heads;
-    SHEAF_ASSIGN(spec_.intermediate_size, config.number("intermediate_size", 1, kMaxIntermediate));
-    SHEAF_ASSIGN(spec_.vocab_size, config.number("vocab_size", 1, kMaxVocab));
-    SHEAF_ASSIGN(spec_.type_vocab_size, config.number_or("type_vocab_size", 1, kMaxVocab, 2));
-    SHEAF_ASSIGN(spec_.positions, config.number("max_position_embeddings", 1, kMaxPositions));
-    SHEAF_ASSIGN(const double epsilon, config.real_or("layer_norm_eps", 0, 1, 1e-12));
-    spec_.norm_epsilon = static_cast<float>(epsilon);
-    return {};
-  }
-
-  // BERT as the paper has it; relatives that only share the name are refused, not run wrongly.
-  Status read_variant(const JsonObject& config) {
-    SHEAF_ASSIGN(spec_.activation, config.text_or("hidden_act", "gelu"));
-    if (spec_.activation != "gelu")
-      return unsupported(config, "hidden_act", "is '" + spec_.activation + "'; built are: gelu");
-    SHEAF_ASSIGN(const std::string positions,
-                 config.text_or("position_embedding_type", "absolute"));
-    if (positions != "absolute")
-      return unsupported(config, "position_embedding_type",
-                         "is '" + positions + "'; built are: absolute");
-    SHEAF_ASSIGN(const bool decoder, config.boolean_or("is_decoder", false));
-    if (decoder) return unsupported(config, "is_decoder", "is true; built are encoders");
-    return {};
+    return model::read_config(config, spec_);
   }
 
   // modules.json: a Transformer, a Pooling, at the end maybe a Normalize. Without it
@@ -141,17 +113,16 @@ class SpecReader {
     const std::string kind = type.substr(type.rfind('.') + 1);
     if (kind == "Transformer" && index == 0) {
       if (path.empty()) return {};
-      return unsupported(module, "path",
-                         "is '" + path + "'; the transformer must lie in the folder itself");
+      return module.unsupported("path",
+                                "is '" + path + "'; the transformer must lie in the folder itself");
     }
     if (kind == "Pooling" && index == 1) return read_pooling(module, path);
     if (kind == "Normalize" && index == 2) {
       spec_.normalize = true;
       return {};
     }
-    return unsupported(
-        module, "type",
-        "is '" + type + "'; built are: Transformer, Pooling, Normalize in this order");
+    return module.unsupported(
+        "type", "is '" + type + "'; built are: Transformer, Pooling, Normalize in this order");
   }
 
   Status read_pooling(const JsonObject& module, const std::string& path) {
@@ -169,7 +140,7 @@ class SpecReader {
                             fmt::format("is {}, but hidden_size is {}", size, spec_.hidden_size));
     }
     SHEAF_ASSIGN(const bool include_prompt, config.boolean_or("include_prompt", true));
-    if (!include_prompt) return unsupported(config, "include_prompt", "is false");
+    if (!include_prompt) return config.unsupported("include_prompt", "is false");
     if (const json* modes = config.find("pooling_mode")) return read_pooling_modes(config, *modes);
     return read_pooling_flags(config);
   }
@@ -202,16 +173,15 @@ class SpecReader {
   // The model's own limit, else the tokenizer's, and never beyond the position table.
   Status read_length() {
     spec_.max_length = spec_.positions;
-    SHEAF_ASSIGN(const std::optional<json> file, read_json(folder_, "sentence_bert_config.json"));
-    if (file) {
-      SHEAF_ASSIGN(const JsonObject config,
-                   JsonObject::of(*file, path_of("sentence_bert_config.json")));
+    for (const std::string_view name : kTransformerFiles) {
+      SHEAF_ASSIGN(const std::optional<json> file, read_json(folder_, std::string(name)));
+      if (!file) continue;
+      SHEAF_ASSIGN(const JsonObject config, JsonObject::of(*file, path_of(std::string(name))));
       SHEAF_ASSIGN(spec_.do_lower_case, config.boolean_or("do_lower_case", false));
-      if (config.has("max_seq_length")) {
-        SHEAF_ASSIGN(const std::uint32_t length, config.number("max_seq_length", 1, kMaxPositions));
-        spec_.max_length = std::min(length, spec_.positions);
-        return {};
-      }
+      if (!config.has("max_seq_length")) break;
+      SHEAF_ASSIGN(const std::uint32_t length, config.number("max_seq_length", 1, kMaxPositions));
+      spec_.max_length = std::min(length, spec_.positions);
+      return {};
     }
     return read_tokenizer_length();
   }
@@ -260,13 +230,6 @@ class SpecReader {
     return {};
   }
 
-  static Error unsupported(const JsonObject& object, std::string_view field,
-                           const std::string& complaint) {
-    Error error = object.error(field, complaint);
-    error.code = ErrorCode::unsupported;
-    return error;
-  }
-
   const std::string& folder_;
   ModelSpec spec_;
 };
@@ -277,6 +240,8 @@ std::string_view name_of(Architecture architecture) {
   switch (architecture) {
     case Architecture::bert:
       return "bert";
+    case Architecture::distilbert:
+      return "distilbert";
   }
   return "";
 }
@@ -288,15 +253,16 @@ std::string_view name_of(Pooling pooling) {
 Result<ModelSpec> read_spec(const std::string& folder) { return SpecReader(folder).read(); }
 
 std::vector<ModelFile> model_files() {
-  return {{"config.json", true},
-          {"tokenizer.json", true},
-          {"tokenizer_config.json", false},
-          {"special_tokens_map.json", false},
-          {"modules.json", false},
-          {"1_Pooling/config.json", false},
-          {"sentence_bert_config.json", false},
-          {"config_sentence_transformers.json", false},
-          {"model.safetensors", true}};
+  std::vector<ModelFile> files = {{"config.json", true},
+                                  {"tokenizer.json", true},
+                                  {"tokenizer_config.json", false},
+                                  {"special_tokens_map.json", false},
+                                  {"modules.json", false},
+                                  {"1_Pooling/config.json", false},
+                                  {"config_sentence_transformers.json", false}};
+  for (const std::string_view name : kTransformerFiles) files.push_back({std::string(name), false});
+  files.push_back({"model.safetensors", true});
+  return files;
 }
 
 std::uint64_t working_set_bytes(const ModelSpec& spec, std::uint32_t max_batch_tokens) {

@@ -1,0 +1,88 @@
+"""Makes tiny random encoders of odd shapes and what transformers answers for them, a folder a family.
+
+    python make.py [FAMILY...]      (needs torch, transformers, sentence-transformers)
+
+Writes FAMILY/model/ (a model folder as the hub has them, without tokenizer), FAMILY/cases.json (token ids of each
+text) and FAMILY/vectors.json ({pooling mode: [[floats]]}, not normalized).
+"""
+
+import json
+import pathlib
+import random
+import sys
+
+import torch
+import transformers
+from sentence_transformers.sentence_transformer.modules.pooling import Pooling
+
+LENGTHS = [1, 2, 3, 7, 16, 17, 29]
+MODES = ["cls", "mean", "lasttoken"]
+SHAPE = {"vocab_size": 59, "initializer_range": 0.3}  # far from the linear part of softmax and GELU
+
+
+def xlm_roberta():
+    config = transformers.XLMRobertaConfig(
+        **SHAPE, hidden_size=30, num_hidden_layers=2, num_attention_heads=5, intermediate_size=44,
+        max_position_embeddings=31, type_vocab_size=1, layer_norm_eps=1e-5, pad_token_id=1)
+    return transformers.XLMRobertaModel(config, add_pooling_layer=False)
+
+
+def roberta():
+    """Saved from within a classifier, so that names bear a prefix; another padding id."""
+    config = transformers.RobertaConfig(
+        **SHAPE, hidden_size=24, num_hidden_layers=3, num_attention_heads=2, intermediate_size=50,
+        max_position_embeddings=33, type_vocab_size=1, layer_norm_eps=1e-3, pad_token_id=3)
+    return transformers.RobertaForSequenceClassification(config)
+
+
+def distilbert():
+    config = transformers.DistilBertConfig(
+        **SHAPE, dim=28, n_layers=2, n_heads=7, hidden_dim=37, max_position_embeddings=29)
+    return transformers.DistilBertModel(config)
+
+
+FAMILIES = {make.__name__: make for make in (xlm_roberta, roberta, distilbert)}
+
+
+def main():
+    for name in sys.argv[1:] or FAMILIES:
+        write_family(pathlib.Path(__file__).parent / name, FAMILIES[name])
+
+
+def write_family(folder, make):
+    torch.manual_seed(3)
+    whole = make().eval()
+    with torch.no_grad():
+        for _, value in whole.named_parameters():
+            if value.dim() == 1:
+                value += 0.2 * torch.randn_like(value)
+    model = folder / "model"
+    whole.save_pretrained(model, safe_serialization=True)
+    (model / "1_Pooling").mkdir(exist_ok=True)
+    modules = [{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+               for i, (path, kind) in enumerate([("", "Transformer"), ("1_Pooling", "Pooling")])]
+    write(model / "modules.json", modules)
+    write(model / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": True})
+
+    rng = random.Random(5)
+    # Ids from 4 on: transformers takes the padding id for padding, wherever it stands.
+    cases = [[rng.randrange(4, SHAPE["vocab_size"]) for _ in range(n)] for n in LENGTHS]
+    body = getattr(whole, whole.base_model_prefix, whole).double()
+    write(folder / "cases.json", cases)
+    write(folder / "vectors.json", {mode: [pooled(body, mode, ids) for ids in cases] for mode in MODES})
+
+
+@torch.no_grad()
+def pooled(body, mode, ids):
+    mask = torch.ones(1, len(ids), dtype=torch.int64)
+    states = body(input_ids=torch.tensor([ids]), attention_mask=mask).last_hidden_state
+    features = {"token_embeddings": states, "attention_mask": mask}
+    return [round(x, 9) for x in Pooling(states.shape[-1], mode)(features)["sentence_embedding"][0].tolist()]
+
+
+def write(path, value):
+    path.write_text(json.dumps(value, separators=(",", ":")) + "\n")
+
+
+if __name__ == "__main__":
+    main()
