@@ -47,6 +47,19 @@ struct Embedding {
   Norm norm;
 };
 
+// What is added to attention's scaled scores for the distance of key and query: [heads,
+// 2 * reach + 1], where column reach + key - query counts. `reach` is at least the longest text
+// less one. Without data there is none.
+struct DistanceBias {
+  const float* values = nullptr;
+  std::size_t reach = 0;
+
+  // Of one head, so that [key - query] is the value.
+  const float* of_head(std::size_t head) const {
+    return values == nullptr ? nullptr : values + head * (2 * reach + 1) + reach;
+  }
+};
+
 // What pooling does for one text beyond the model's own.
 struct PoolItem {
   std::uint32_t dimensions = 0;  // cut to the first n, 1 <= n <= reductions * hidden
@@ -84,10 +97,10 @@ class Backend {
   virtual void linear(MatrixView x, const Linear& weight, Activation activation,
                       MatrixView residual, MatrixSpan out) = 0;
 
-  // Bidirectional softmax(q k^T / sqrt(head_size)) v within each text. qkv [tokens, 3 * hidden]
-  // holds q, k, v side by side, each heads * head_size wide; out [tokens, hidden].
+  // Bidirectional softmax(q k^T / sqrt(head_size) + bias) v within each text. qkv [tokens, 3 *
+  // hidden] holds q, k, v side by side, each heads * head_size wide; out [tokens, hidden].
   virtual void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens,
-                         std::size_t heads, MatrixSpan out) = 0;
+                         std::size_t heads, const DistanceBias& bias, MatrixSpan out) = 0;
 
   // LayerNorm of each row; out may be x. [n, columns]
   virtual void layer_norm(MatrixView x, const Norm& norm, MatrixSpan out) = 0;

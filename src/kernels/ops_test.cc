@@ -180,9 +180,13 @@ TEST_P(Ops, Attention) {
       const Random qkv(bounds.back(), 3 * heads * size, 1.5, 5);
       Output got(bounds.back(), heads * size);
       Output want(bounds.back(), heads * size);
-      backend_->attention(qkv.view(), bounds, heads, got.span());
-      reference_->attention(qkv.view(), bounds, heads, want.span());
-      expect_near(got, want, 5e-6);
+      const std::size_t reach = 700;
+      const Random bias(heads, 2 * reach + 1, 3, 17);
+      for (const DistanceBias& added : {DistanceBias(), DistanceBias{bias.data(), reach}}) {
+        backend_->attention(qkv.view(), bounds, heads, added, got.span());
+        reference_->attention(qkv.view(), bounds, heads, added, want.span());
+        expect_near(got, want, 5e-6);
+      }
     }
 }
 
@@ -191,8 +195,8 @@ TEST_P(Ops, AttentionWithScoresFarApart) {
   Output got(40, 64);
   Output want(40, 64);
   const auto bounds = bounds_of({40});
-  backend_->attention(qkv.view(), bounds, 2, got.span());
-  reference_->attention(qkv.view(), bounds, 2, want.span());
+  backend_->attention(qkv.view(), bounds, 2, {}, got.span());
+  reference_->attention(qkv.view(), bounds, 2, {}, want.span());
   expect_near(got, want, 2e-4);
 }
 

@@ -2,6 +2,9 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
 #include <string_view>
 
 namespace sheaf::model {
@@ -35,6 +38,34 @@ constexpr LayerNames kDistilBert = {.layer = "transformer.layer.",
                                     .up = "ffn.lin1",
                                     .down = "ffn.lin2",
                                     .output_norm = "output_layer_norm"};
+constexpr LayerNames kMpnet = {.layer = "encoder.layer.",
+                               .query = "attention.attn.q",
+                               .key = "attention.attn.k",
+                               .value = "attention.attn.v",
+                               .attention_output = "attention.attn.o",
+                               .attention_norm = "attention.LayerNorm",
+                               .up = "intermediate.dense",
+                               .down = "output.dense",
+                               .output_norm = "output.LayerNorm"};
+
+const LayerNames& names_of(Architecture architecture) {
+  if (architecture == Architecture::distilbert) return kDistilBert;
+  return architecture == Architecture::mpnet ? kMpnet : kBert;
+}
+
+// Raffel et al., "T5" (2020), bidirectional: half of the 32 buckets for each direction, of which
+// half again are single distances and the rest grow with the logarithm up to 128. In float, as the
+// models were trained.
+std::size_t distance_bucket(int key_less_query) {
+  constexpr int kHalf = 16;
+  constexpr int kSingle = 8;
+  const int direction = key_less_query > 0 ? kHalf : 0;
+  const int distance = std::abs(key_less_query);
+  if (distance < kSingle) return static_cast<std::size_t>(direction + distance);
+  const float octaves = std::log(static_cast<float>(distance) / kSingle) / std::log(16.0f);
+  const int far = kSingle + static_cast<int>(octaves * (kHalf - kSingle));
+  return static_cast<std::size_t>(direction + std::min(far, kHalf - 1));
+}
 
 }  // namespace
 
@@ -45,6 +76,7 @@ Bert::Bert(const ModelSpec& spec, WeightSource& weights)
       epsilon_(spec.norm_epsilon),
       no_type_(spec.hidden_size),
       embedding_(bind_embedding(spec, weights)) {
+  if (spec.distance_buckets > 0) bind_distance_bias(spec, weights);
   for (std::uint32_t i = 0; i < spec.layers && weights.status().ok(); ++i)
     layers_.push_back(bind_layer(spec, weights, i));
 }
@@ -64,9 +96,20 @@ kernels::Embedding Bert::bind_embedding(const ModelSpec& spec, WeightSource& wei
   return table;
 }
 
+void Bert::bind_distance_bias(const ModelSpec& spec, WeightSource& weights) {
+  const MatrixView buckets =
+      weights.table("encoder.relative_attention_bias", spec.distance_buckets, heads_);
+  if (buckets.data == nullptr) return;
+  const auto reach = static_cast<int>(spec.positions) - 1;
+  for (std::size_t head = 0; head < heads_; ++head)
+    for (int distance = -reach; distance <= reach; ++distance)
+      distance_values_.push_back(buckets.row(distance_bucket(distance))[head]);
+  distance_bias_ = {distance_values_.data(), static_cast<std::size_t>(reach)};
+}
+
 Bert::Layer Bert::bind_layer(const ModelSpec& spec, WeightSource& weights,
                              std::uint32_t index) const {
-  const LayerNames& names = spec.architecture == Architecture::distilbert ? kDistilBert : kBert;
+  const LayerNames& names = names_of(spec.architecture);
   const std::string layer = fmt::format("{}{}.", names.layer, index);
   const auto name = [&layer](std::string_view part) { return layer + std::string(part); };
   return {.query_key_value = weights.linear({name(names.query), name(names.key), name(names.value)},
@@ -91,7 +134,7 @@ void Bert::run_layer(kernels::Backend& ops, const Layer& layer,
   const MatrixSpan qkv = heads_input_.matrix(x.rows, 3 * hidden_);
   const MatrixSpan context = context_.matrix(x.rows, hidden_);
   ops.linear(x, layer.query_key_value, Activation::none, {}, qkv);
-  ops.attention(qkv, cu_seqlens, heads_, context);
+  ops.attention(qkv, cu_seqlens, heads_, distance_bias_, context);
 
   // After attention tokens no longer meet: the rest of the layer runs block by block through the
   // nearest cache.

@@ -12,7 +12,8 @@ namespace sheaf::model {
 
 // Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers" (2018): the encoder,
 // without pooler and heads. RoBERTa (Liu et al., 2019), XLM-R and CamemBERT are the same with other
-// positions, DistilBERT (Sanh et al., 2019) without token types and under other names.
+// positions, DistilBERT (Sanh et al., 2019) without token types and under other names; MPNet (Song
+// et al., 2020) adds a bias by distance to every layer's attention.
 class Bert final : public Model {
  public:
   Bert(const ModelSpec& spec, WeightSource& weights);
@@ -31,6 +32,7 @@ class Bert final : public Model {
   };
 
   kernels::Embedding bind_embedding(const ModelSpec& spec, WeightSource& weights) const;
+  void bind_distance_bias(const ModelSpec& spec, WeightSource& weights);
   Layer bind_layer(const ModelSpec& spec, WeightSource& weights, std::uint32_t index) const;
   void run_layer(kernels::Backend& ops, const Layer& layer,
                  std::span<const std::uint32_t> cu_seqlens, tensor::MatrixSpan x);
@@ -41,6 +43,8 @@ class Bert final : public Model {
   float epsilon_;
   std::vector<float> no_type_;  // [hidden] zeros, for models without token types
   kernels::Embedding embedding_;
+  std::vector<float> distance_values_;  // [heads, 2 * positions - 1]
+  kernels::DistanceBias distance_bias_;
   std::vector<Layer> layers_;
 
   tensor::Buffer states_;               // [tokens, hidden]

@@ -73,6 +73,17 @@ SHEAF_INLINE float exponentiate(float* scores, std::size_t tokens, std::size_t r
   return Arch::sum(sum);
 }
 
+// scores[t] += bias[t] / scale, since exponentiate() will multiply by it.
+template <class Arch>
+SHEAF_INLINE void add_bias(float* scores, std::size_t tokens, const float* bias, float scale) {
+  constexpr std::size_t step = Arch::width;
+  const float inverse = 1 / scale;
+  std::size_t t = 0;
+  for (; t + step <= tokens; t += step)
+    Arch::store(scores + t, Arch::load(scores + t) + Arch::load(bias + t) * inverse);
+  for (; t < tokens; ++t) scores[t] += bias[t] * inverse;
+}
+
 template <class Arch, int R>
 SHEAF_INLINE void attend(const AttentionPiece& p, const AttentionScratch<Arch>& s,
                          std::size_t query, float scale) {
@@ -84,6 +95,9 @@ SHEAF_INLINE void attend(const AttentionPiece& p, const AttentionScratch<Arch>& 
       for (std::size_t v = 0; v < Arch::vectors; ++v)
         Arch::store(s.scores + r * s.row_floats + first + v * Arch::width, sums.at[r][v]);
   }
+  if (p.bias != nullptr)
+    for (std::size_t r = 0; r < R; ++r)
+      add_bias<Arch>(s.scores + r * s.row_floats, p.tokens, p.bias - (query + r), scale);
   float total[R];
   for (std::size_t r = 0; r < R; ++r)
     total[r] = exponentiate<Arch>(s.scores + r * s.row_floats, p.tokens, s.row_floats, scale);

@@ -75,7 +75,7 @@ class Cpu final : public Backend {
   }
 
   void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
-                 MatrixSpan out) override {
+                 const DistanceBias& bias, MatrixSpan out) override {
     const std::size_t hidden = out.columns;
     const std::size_t size = hidden / heads;
     for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text) {
@@ -84,7 +84,8 @@ class Cpu final : public Backend {
       const std::size_t parts = ceil_div(tokens, kQueriesPerPiece);
       pool_.run(heads * parts, [&](std::size_t piece, int thread) {
         const std::size_t part = piece % parts;
-        const std::size_t column = piece / parts * size;
+        const std::size_t head = piece / parts;
+        const std::size_t column = head * size;
         const float* q = qkv.row(first) + column;
         kernels_.attention({.q = q,
                             .k = q + hidden,
@@ -94,6 +95,7 @@ class Cpu final : public Backend {
                             .head_size = size,
                             .first_query = tokens * part / parts,
                             .last_query = tokens * (part + 1) / parts,
+                            .bias = bias.of_head(head),
                             .out = out.row(first) + column,
                             .out_stride = out.stride,
                             .scratch = scratch_[static_cast<std::size_t>(thread)].reserve(

@@ -39,6 +39,7 @@ struct AttentionPiece {
   std::size_t head_size;
   std::size_t first_query;
   std::size_t last_query;
+  const float* bias;  // of the head: [key - query] is added to the scaled score; or null
   float* out;
   std::size_t out_stride;
   float* scratch;  // attention_scratch(tokens, head_size) floats, 64-byte aligned

@@ -96,7 +96,7 @@ class Reference final : public Backend {
   }
 
   void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
-                 MatrixSpan out) override {
+                 const DistanceBias& bias, MatrixSpan out) override {
     const std::size_t hidden = out.columns;
     const std::size_t size = hidden / heads;
     for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text) {
@@ -105,7 +105,7 @@ class Reference final : public Backend {
       for (std::size_t head = 0; head < heads; ++head)
         attend(rows.slice_columns(head * size, size),
                rows.slice_columns(hidden + head * size, size),
-               rows.slice_columns(2 * hidden + head * size, size),
+               rows.slice_columns(2 * hidden + head * size, size), bias.of_head(head),
                out.slice_rows(first, rows.rows).slice_columns(head * size, size));
     }
   }
@@ -138,7 +138,7 @@ class Reference final : public Backend {
 
  private:
   // One head of one text; all [tokens, head_size].
-  void attend(MatrixView q, MatrixView k, MatrixView v, MatrixSpan out) {
+  void attend(MatrixView q, MatrixView k, MatrixView v, const float* bias, MatrixSpan out) {
     const double scale = 1 / std::sqrt(static_cast<double>(q.columns));
     std::vector<double> weights(k.rows);
     for (std::size_t t = 0; t < q.rows; ++t) {
@@ -147,6 +147,8 @@ class Reference final : public Backend {
         double score = 0;
         for (std::size_t i = 0; i < q.columns; ++i) score += double{q.row(t)[i]} * k.row(s)[i];
         weights[s] = score * scale;
+        if (bias != nullptr)
+          weights[s] += bias[static_cast<std::ptrdiff_t>(s) - static_cast<std::ptrdiff_t>(t)];
         largest = std::max(largest, weights[s]);
       }
       double sum = 0;

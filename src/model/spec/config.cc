@@ -26,19 +26,24 @@ Status want(const JsonObject& config, std::string_view field, const std::string&
   return config.unsupported(field, "is '" + value + "'; built are: " + built);
 }
 
-// BERT as the paper has it.
-Status read_bert(const JsonObject& config, ModelSpec& spec) {
-  spec.architecture = Architecture::bert;
+// What the configurations of BERT and its nearer relatives share.
+Status read_encoder(const JsonObject& config, ModelSpec& spec) {
   SHEAF_ASSIGN(spec.hidden_size, config.number("hidden_size", 1, kMaxHidden));
   SHEAF_ASSIGN(spec.layers, config.number("num_hidden_layers", 1, kMaxLayers));
   SHEAF_TRY(set_heads(config, "num_attention_heads", spec));
   SHEAF_ASSIGN(spec.intermediate_size, config.number("intermediate_size", 1, kMaxIntermediate));
   SHEAF_ASSIGN(spec.vocab_size, config.number("vocab_size", 1, kMaxVocab));
-  SHEAF_ASSIGN(spec.type_vocab_size, config.number_or("type_vocab_size", 1, kMaxVocab, 2));
   SHEAF_ASSIGN(spec.positions, config.number("max_position_embeddings", 1, kMaxPositions));
   SHEAF_ASSIGN(const double epsilon, config.real_or("layer_norm_eps", 0, 1, 1e-12));
   spec.norm_epsilon = static_cast<float>(epsilon);
-  SHEAF_TRY(want(config, "hidden_act", "gelu", spec.activation));
+  return want(config, "hidden_act", "gelu", spec.activation);
+}
+
+// BERT as the paper has it.
+Status read_bert(const JsonObject& config, ModelSpec& spec) {
+  spec.architecture = Architecture::bert;
+  SHEAF_TRY(read_encoder(config, spec));
+  SHEAF_ASSIGN(spec.type_vocab_size, config.number_or("type_vocab_size", 1, kMaxVocab, 2));
   std::string positions;
   SHEAF_TRY(want(config, "position_embedding_type", "absolute", positions));
   SHEAF_ASSIGN(const bool decoder, config.boolean_or("is_decoder", false));
@@ -46,17 +51,34 @@ Status read_bert(const JsonObject& config, ModelSpec& spec) {
   return {};
 }
 
-// RoBERTa and its children: BERT, but positions count from behind the padding token's id.
+// Positions count from behind the padding token's id.
+Status offset_positions(const JsonObject& config, std::uint32_t pad, ModelSpec& spec) {
+  spec.position_offset = pad + 1;
+  if (spec.position_offset >= spec.positions)
+    return config.error("max_position_embeddings",
+                        fmt::format("is {}, none of which is behind the padding token's id {}",
+                                    spec.positions, pad));
+  spec.positions -= spec.position_offset;
+  return {};
+}
+
+// RoBERTa and its children: BERT with other positions.
 Status read_roberta(const JsonObject& config, ModelSpec& spec) {
   SHEAF_TRY(read_bert(config, spec));
   SHEAF_ASSIGN(const std::uint32_t pad, config.number_or("pad_token_id", 0, kMaxPositions, 1));
-  spec.position_offset = pad + 1;
-  if (spec.position_offset >= spec.positions)
-    return config.error(
-        "max_position_embeddings",
-        fmt::format("is {}, none of which is behind pad_token_id {}", spec.positions, pad));
-  spec.positions -= spec.position_offset;
-  return {};
+  return offset_positions(config, pad, spec);
+}
+
+// Song et al., "MPNet" (2020): a bias by distance, no token types; the padding id is fixed there.
+Status read_mpnet(const JsonObject& config, ModelSpec& spec) {
+  spec.architecture = Architecture::mpnet;
+  SHEAF_TRY(read_encoder(config, spec));
+  constexpr std::string_view kBuckets = "relative_attention_num_buckets";
+  SHEAF_ASSIGN(spec.distance_buckets, config.number_or(kBuckets, 1, kMaxVocab, kDistanceBuckets));
+  if (spec.distance_buckets != kDistanceBuckets)
+    return config.unsupported(
+        kBuckets, fmt::format("is {}; built are: {}", spec.distance_buckets, kDistanceBuckets));
+  return offset_positions(config, 1, spec);
 }
 
 // Sanh et al., "DistilBERT" (2019): BERT without token types, under other names.
@@ -76,9 +98,10 @@ struct Family {
   std::string_view model_type;
   Status (*read)(const JsonObject&, ModelSpec&);
 };
-constexpr std::array<Family, 5> kFamilies = {{{"bert", read_bert},
+constexpr std::array<Family, 6> kFamilies = {{{"bert", read_bert},
                                               {"camembert", read_roberta},
                                               {"distilbert", read_distilbert},
+                                              {"mpnet", read_mpnet},
                                               {"roberta", read_roberta},
                                               {"xlm-roberta", read_roberta}}};
 

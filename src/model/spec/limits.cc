@@ -23,6 +23,8 @@ Status check_limits(const ModelSpec& spec, const std::string& file) {
   if (spec.type_vocab_size > kMaxVocab) return refuse("type_vocab_size", spec.type_vocab_size);
   if (outside(spec.positions, kMaxPositions))
     return refuse("max_position_embeddings", spec.positions);
+  if (spec.distance_buckets != 0 && spec.distance_buckets != kDistanceBuckets)
+    return refuse("relative_attention_num_buckets", spec.distance_buckets);
   if (spec.position_offset > kMaxPositions) return refuse("pad_token_id", spec.position_offset);
   if (outside(spec.max_length, spec.positions)) return refuse("max_seq_length", spec.max_length);
   if (spec.pooling.empty() || spec.dimensions != spec.hidden_size * spec.pooling.size())

@@ -15,6 +15,9 @@ constexpr std::uint32_t kMaxLayers = 1u << 10;
 constexpr std::uint32_t kMaxVocab = 1u << 24;
 constexpr std::uint32_t kMaxPositions = 1u << 20;
 
+// The only number that MPNet's code can have.
+constexpr std::uint32_t kDistanceBuckets = 32;
+
 // Whether the numbers of a description agree with each other; what the engine then relies on.
 // Errors name `file` and the field.
 Status check_limits(const ModelSpec& spec, const std::string& file);

@@ -242,6 +242,8 @@ std::string_view name_of(Architecture architecture) {
       return "bert";
     case Architecture::distilbert:
       return "distilbert";
+    case Architecture::mpnet:
+      return "mpnet";
   }
   return "";
 }

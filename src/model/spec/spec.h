@@ -10,7 +10,7 @@
 
 namespace sheaf::model {
 
-enum class Architecture { bert, distilbert };  // whose names the weights bear
+enum class Architecture { bert, distilbert, mpnet };  // whose names the weights bear
 enum class Pooling { cls, mean, max, mean_sqrt_len, weighted_mean, last_token };
 
 std::string_view name_of(Architecture architecture);  // "bert"
@@ -29,9 +29,10 @@ struct ModelSpec {
   std::uint32_t head_size = 0;
   std::uint32_t intermediate_size = 0;
   std::uint32_t vocab_size = 0;
-  std::uint32_t type_vocab_size = 0;  // 0: no token types
-  std::uint32_t positions = 0;        // longest text, tokens
-  std::uint32_t position_offset = 0;  // row of the position table that the first token gets
+  std::uint32_t type_vocab_size = 0;   // 0: no token types
+  std::uint32_t positions = 0;         // longest text, tokens
+  std::uint32_t position_offset = 0;   // row of the position table that the first token gets
+  std::uint32_t distance_buckets = 0;  // of the attention bias by distance; 0: none
   float norm_epsilon = 1e-12f;
   std::string activation;  // "gelu", ...
 

@@ -41,7 +41,17 @@ def distilbert():
     return transformers.DistilBertModel(config)
 
 
-FAMILIES = {make.__name__: make for make in (xlm_roberta, roberta, distilbert)}
+def mpnet():
+    config = transformers.MPNetConfig(
+        **SHAPE, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
+        max_position_embeddings=163)
+    model = transformers.MPNetModel(config, add_pooling_layer=False)
+    torch.nn.init.normal_(model.encoder.relative_attention_bias.weight, std=1.5)
+    return model
+
+
+FAMILIES = {make.__name__: make for make in (xlm_roberta, roberta, distilbert, mpnet)}
+LENGTHS_OF = {"mpnet": [1, 2, 9, 40, 161]}  # past the distance at which the last bucket begins
 
 
 def main():
@@ -66,7 +76,7 @@ def write_family(folder, make):
 
     rng = random.Random(5)
     # Ids from 4 on: transformers takes the padding id for padding, wherever it stands.
-    cases = [[rng.randrange(4, SHAPE["vocab_size"]) for _ in range(n)] for n in LENGTHS]
+    cases = [[rng.randrange(4, SHAPE["vocab_size"]) for _ in range(n)] for n in LENGTHS_OF.get(folder.name, LENGTHS)]
     body = getattr(whole, whole.base_model_prefix, whole).double()
     write(folder / "cases.json", cases)
     write(folder / "vectors.json", {mode: [pooled(body, mode, ids) for ids in cases] for mode in MODES})
