@@ -23,28 +23,38 @@ using tensor::MatrixView;
 enum class Activation {
   none,
   gelu,  // x * Phi(x) by erf, not its tanh approximation; |error| <= 2.5e-7 * |x|
+  silu,  // x / (1 + e^-x); relative error <= 5e-7
 };
 enum class Reduction { cls, mean, max, mean_sqrt_len, weighted_mean, last_token };
 
 // y = x W^T + b as a backend laid it out in pack_linear(); views into the packed file.
 struct Linear {
   const float* weight = nullptr;  // packed, 64-byte aligned
-  const float* bias = nullptr;    // [outputs]
+  const float* bias = nullptr;    // [outputs]; null: none
   std::size_t inputs = 0;
   std::size_t outputs = 0;
 };
 
 struct Norm {
   const float* scale = nullptr;  // [columns]; gamma
-  const float* shift = nullptr;  // [columns]; beta
+  const float* shift = nullptr;  // [columns]; beta; null: none
   float epsilon = 0;
+  bool centered = true;  // LayerNorm; else RMSNorm, which leaves the mean in
 };
 
 struct Embedding {
   MatrixView words;             // [vocab, hidden]
-  MatrixView positions;         // [positions, hidden]
-  const float* type = nullptr;  // [hidden], the row of token type 0
-  Norm norm;
+  MatrixView positions;         // [positions, hidden]; without data: none
+  const float* type = nullptr;  // [hidden], the row of token type 0; null: none
+  Norm norm;                    // without scale: none
+};
+
+// Su et al., "RoFormer" (2021), in the form of GPT-NeoX: value i and value i + pairs of a head are
+// turned by the angle of their position and pair; values beyond 2 * pairs stay.
+struct Rotary {
+  const float* cosines = nullptr;  // [positions, pairs]
+  const float* sines = nullptr;    // [positions, pairs]
+  std::size_t pairs = 0;
 };
 
 // What is added to attention's scaled scores for the distance of key and query: [heads,
@@ -58,6 +68,21 @@ struct DistanceBias {
   const float* of_head(std::size_t head) const {
     return values == nullptr ? nullptr : values + head * (2 * reach + 1) + reach;
   }
+};
+
+// The shape of an attention. Heads of keys and values each serve heads / kv_heads neighbouring
+// heads of queries (Ainslie et al., "GQA", 2023).
+struct AttentionShape {
+  static constexpr std::size_t kAll = std::size_t{1} << 31;
+
+  std::size_t heads = 0;
+  std::size_t kv_heads = 0;  // divides heads
+  std::size_t head_size = 0;
+  std::size_t before = kAll;  // keys before its own that a query sees
+  std::size_t after = kAll;   // keys after its own; 0: causal
+  DistanceBias bias;
+
+  std::size_t columns() const { return (heads + 2 * kv_heads) * head_size; }  // q, k, v
 };
 
 // What pooling does for one text beyond the model's own.
@@ -97,13 +122,23 @@ class Backend {
   virtual void linear(MatrixView x, const Linear& weight, Activation activation,
                       MatrixView residual, MatrixSpan out) = 0;
 
-  // Bidirectional softmax(q k^T / sqrt(head_size) + bias) v within each text. qkv [tokens, 3 *
-  // hidden] holds q, k, v side by side, each heads * head_size wide; out [tokens, hidden].
+  // softmax(q k^T / sqrt(head_size) + bias) v within each text. qkv [tokens, shape.columns()] holds
+  // q, k, v side by side; out [tokens, heads * head_size].
   virtual void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens,
-                         std::size_t heads, const DistanceBias& bias, MatrixSpan out) = 0;
+                         const AttentionShape& shape, MatrixSpan out) = 0;
 
-  // LayerNorm of each row; out may be x. [n, columns]
-  virtual void layer_norm(MatrixView x, const Norm& norm, MatrixSpan out) = 0;
+  // Each row normalized; out may be x. [n, columns]
+  virtual void normalize(MatrixView x, const Norm& norm, MatrixSpan out) = 0;
+
+  // Each head of each row normalized in place. x [n, heads * norm's columns]
+  virtual void normalize_heads(MatrixSpan x, std::size_t heads, const Norm& norm) = 0;
+
+  // Each head of each row turned in place by its position in its text. x [tokens, heads * size]
+  virtual void rotate(MatrixSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+                      const Rotary& rotary) = 0;
+
+  // out = activation(left half of x) * right half of x; x [n, 2 * columns], out [n, columns]
+  virtual void gate(MatrixView x, Activation activation, MatrixSpan out) = 0;
 
   // One vector a text: the reductions over its rows side by side, cut, normalized. x [tokens,
   // hidden], out [texts, >= reductions * hidden], of which the first item.dimensions columns of a

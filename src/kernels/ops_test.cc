@@ -60,6 +60,14 @@ class Output {
   std::vector<float> data_;
 };
 
+Output copy_of(const Random& x) {
+  const MatrixView from = x.view();
+  Output copy(from.rows, from.columns);
+  for (std::size_t i = 0; i < from.rows; ++i)
+    std::copy_n(from.row(i), from.columns, copy.span().row(i));
+  return copy;
+}
+
 void expect_near(Output& got, Output& want, double tolerance) {
   const MatrixSpan a = got.span();
   const MatrixSpan b = want.span();
@@ -146,6 +154,7 @@ TEST_P(Ops, Linear) {
       check_linear(rows, inputs, outputs, Activation::none, false);
       check_linear(rows, inputs, outputs, Activation::gelu, false);
       check_linear(rows, inputs, outputs, Activation::none, true);
+      check_linear(rows, inputs, outputs, Activation::silu, true);
     }
   check_linear(50, 384, 1152, Activation::none, false);
   check_linear(16, 1536, 384, Activation::none, true);
@@ -170,23 +179,32 @@ TEST_P(Ops, GeluIsTheErfFormula) {
 }
 
 TEST_P(Ops, Attention) {
-  const std::pair<std::size_t, std::size_t> heads_and_sizes[] = {
-      {1, 32}, {3, 32}, {5, 64}, {3, 12}, {2, 7}};
+  constexpr std::size_t kReach = 700;
+  const Random bias(6, 2 * kReach + 1, 3, 17);
+  const DistanceBias biased{bias.data(), kReach};
+  const AttentionShape shapes[] = {
+      {.heads = 1, .kv_heads = 1, .head_size = 32},
+      {.heads = 3, .kv_heads = 3, .head_size = 32, .bias = biased},
+      {.heads = 5, .kv_heads = 5, .head_size = 64},
+      {.heads = 3, .kv_heads = 3, .head_size = 12, .after = 0},
+      {.heads = 2, .kv_heads = 2, .head_size = 7, .before = 64, .after = 64},
+      {.heads = 6, .kv_heads = 2, .head_size = 16, .after = 0},
+      {.heads = 4, .kv_heads = 1, .head_size = 24, .before = 5, .after = 0, .bias = biased},
+      {.heads = 2, .kv_heads = 1, .head_size = 16, .before = 0, .after = 3},
+  };
   for (const auto& lengths : kBatches)
-    for (const auto& [heads, size] : heads_and_sizes) {
-      SCOPED_TRACE(testing::Message() << lengths.size() << " texts, first " << lengths[0] << ", "
-                                      << heads << " heads of " << size);
+    for (const AttentionShape& shape : shapes) {
+      SCOPED_TRACE(testing::Message()
+                   << lengths.size() << " texts, first " << lengths[0] << ", " << shape.heads
+                   << " of " << shape.kv_heads << " heads of " << shape.head_size << ", "
+                   << shape.before << " before, " << shape.after << " after");
       const auto bounds = bounds_of(lengths);
-      const Random qkv(bounds.back(), 3 * heads * size, 1.5, 5);
-      Output got(bounds.back(), heads * size);
-      Output want(bounds.back(), heads * size);
-      const std::size_t reach = 700;
-      const Random bias(heads, 2 * reach + 1, 3, 17);
-      for (const DistanceBias& added : {DistanceBias(), DistanceBias{bias.data(), reach}}) {
-        backend_->attention(qkv.view(), bounds, heads, added, got.span());
-        reference_->attention(qkv.view(), bounds, heads, added, want.span());
-        expect_near(got, want, 5e-6);
-      }
+      const Random qkv(bounds.back(), shape.columns(), 1.5, 5);
+      Output got(bounds.back(), shape.heads * shape.head_size);
+      Output want(bounds.back(), shape.heads * shape.head_size);
+      backend_->attention(qkv.view(), bounds, shape, got.span());
+      reference_->attention(qkv.view(), bounds, shape, want.span());
+      expect_near(got, want, 5e-6);
     }
 }
 
@@ -195,29 +213,75 @@ TEST_P(Ops, AttentionWithScoresFarApart) {
   Output got(40, 64);
   Output want(40, 64);
   const auto bounds = bounds_of({40});
-  backend_->attention(qkv.view(), bounds, 2, {}, got.span());
-  reference_->attention(qkv.view(), bounds, 2, {}, want.span());
+  const AttentionShape shape{.heads = 2, .kv_heads = 2, .head_size = 32};
+  backend_->attention(qkv.view(), bounds, shape, got.span());
+  reference_->attention(qkv.view(), bounds, shape, want.span());
   expect_near(got, want, 2e-4);
 }
 
-TEST_P(Ops, LayerNorm) {
+TEST_P(Ops, Normalize) {
   for (const std::size_t columns : {1, 7, 36, 384, 1000})
     for (const std::size_t rows : {1, 3, 70}) {
-      SCOPED_TRACE(testing::Message() << rows << " x " << columns);
       const Random x(rows, columns, 2, 7);
       const Random scale(1, columns, 1, 8);
       const Random shift(1, columns, 1, 9);
-      const Norm norm{scale.data(), shift.data(), 1e-6f};
-      Output got(rows, columns);
-      Output want(rows, columns);
-      reference_->layer_norm(x.view(), norm, want.span());
-      backend_->layer_norm(x.view(), norm, got.span());
+      for (const Norm& norm :
+           {Norm{scale.data(), shift.data(), 1e-6f}, Norm{scale.data(), nullptr, 1e-5f},
+            Norm{scale.data(), nullptr, 1e-6f, false}}) {
+        SCOPED_TRACE(testing::Message()
+                     << rows << " x " << columns << (norm.centered ? "" : ", RMS"));
+        Output got(rows, columns);
+        Output want(rows, columns);
+        reference_->normalize(x.view(), norm, want.span());
+        backend_->normalize(x.view(), norm, got.span());
+        expect_near(got, want, 5e-6);
+        Output same = copy_of(x);  // in place
+        backend_->normalize(same.span(), norm, same.span());
+        expect_near(same, want, 5e-6);
+      }
+    }
+}
+
+TEST_P(Ops, NormalizeHeads) {
+  for (const std::size_t heads : {1, 2, 5})
+    for (const std::size_t size : {7, 16, 128}) {
+      const Random x(37, heads * size, 2, 7);
+      const Random scale(1, size, 1, 8);
+      const Norm norm{scale.data(), nullptr, 1e-6f, false};
+      Output got = copy_of(x);
+      Output want = copy_of(x);
+      backend_->normalize_heads(got.span(), heads, norm);
+      reference_->normalize_heads(want.span(), heads, norm);
       expect_near(got, want, 5e-6);
-      Output same(rows, columns);  // in place
-      for (std::size_t i = 0; i < rows; ++i)
-        std::copy_n(x.view().row(i), columns, same.span().row(i));
-      backend_->layer_norm(same.span(), norm, same.span());
-      expect_near(same, want, 5e-6);
+    }
+}
+
+TEST_P(Ops, Rotate) {
+  for (const auto& lengths : kBatches)
+    for (const auto& [size, pairs] :
+         {std::pair<std::size_t, std::size_t>{16, 8}, {24, 12}, {14, 3}}) {
+      const auto bounds = bounds_of(lengths);
+      const Random x(bounds.back(), 3 * size, 2, 7);
+      const Random cosines(600, pairs, 1, 8);
+      const Random sines(600, pairs, 1, 9);
+      const Rotary rotary{cosines.data(), sines.data(), pairs};
+      Output got = copy_of(x);
+      Output want = copy_of(x);
+      backend_->rotate(got.span(), bounds, 3, rotary);
+      reference_->rotate(want.span(), bounds, 3, rotary);
+      expect_near(got, want, 1e-6);
+    }
+}
+
+TEST_P(Ops, Gate) {
+  for (const std::size_t columns : {1, 9, 44, 512})
+    for (const Activation activation : {Activation::none, Activation::gelu, Activation::silu}) {
+      const Random x(33, 2 * columns, 20, 7);
+      Output got(33, columns);
+      Output want(33, columns);
+      backend_->gate(x.view(), activation, got.span());
+      reference_->gate(x.view(), activation, want.span());
+      expect_near(got, want, 2e-4);  // of values up to 400
     }
 }
 
@@ -236,9 +300,12 @@ TEST_P(Ops, Embed) {
       for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int32_t>(i * 37 % 99);
       Output got(ids.size(), hidden);
       Output want(ids.size(), hidden);
-      backend_->embed(table, ids, bounds, got.span());
-      reference_->embed(table, ids, bounds, want.span());
-      expect_near(got, want, 1e-5);
+      Embedding bare{.words = words.view()};
+      for (const Embedding& which : {table, bare}) {
+        backend_->embed(which, ids, bounds, got.span());
+        reference_->embed(which, ids, bounds, want.span());
+        expect_near(got, want, 1e-5);
+      }
     }
 }
 

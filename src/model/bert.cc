@@ -72,7 +72,7 @@ std::size_t distance_bucket(int key_less_query) {
 Bert::Bert(const ModelSpec& spec, WeightSource& weights)
     : hidden_(spec.hidden_size),
       intermediate_(spec.intermediate_size),
-      heads_(spec.heads),
+      attention_{.heads = spec.heads, .kv_heads = spec.heads, .head_size = spec.head_size},
       epsilon_(spec.norm_epsilon),
       no_type_(spec.hidden_size),
       embedding_(bind_embedding(spec, weights)) {
@@ -98,13 +98,13 @@ kernels::Embedding Bert::bind_embedding(const ModelSpec& spec, WeightSource& wei
 
 void Bert::bind_distance_bias(const ModelSpec& spec, WeightSource& weights) {
   const MatrixView buckets =
-      weights.table("encoder.relative_attention_bias", spec.distance_buckets, heads_);
+      weights.table("encoder.relative_attention_bias", spec.distance_buckets, spec.heads);
   if (buckets.data == nullptr) return;
   const auto reach = static_cast<int>(spec.positions) - 1;
-  for (std::size_t head = 0; head < heads_; ++head)
+  for (std::size_t head = 0; head < spec.heads; ++head)
     for (int distance = -reach; distance <= reach; ++distance)
       distance_values_.push_back(buckets.row(distance_bucket(distance))[head]);
-  distance_bias_ = {distance_values_.data(), static_cast<std::size_t>(reach)};
+  attention_.bias = {distance_values_.data(), static_cast<std::size_t>(reach)};
 }
 
 Bert::Layer Bert::bind_layer(const ModelSpec& spec, WeightSource& weights,
@@ -134,7 +134,7 @@ void Bert::run_layer(kernels::Backend& ops, const Layer& layer,
   const MatrixSpan qkv = heads_input_.matrix(x.rows, 3 * hidden_);
   const MatrixSpan context = context_.matrix(x.rows, hidden_);
   ops.linear(x, layer.query_key_value, Activation::none, {}, qkv);
-  ops.attention(qkv, cu_seqlens, heads_, distance_bias_, context);
+  ops.attention(qkv, cu_seqlens, attention_, context);
 
   // After attention tokens no longer meet: the rest of the layer runs block by block through the
   // nearest cache.
@@ -147,10 +147,10 @@ void Bert::run_layer(kernels::Backend& ops, const Layer& layer,
     const MatrixSpan wide = intermediate_states_.matrix(rows, intermediate_);
     ops.linear(context.slice_rows(first, rows), layer.attention_output, Activation::none, states,
                sum);
-    ops.layer_norm(sum, layer.attention_norm, states);
+    ops.normalize(sum, layer.attention_norm, states);
     ops.linear(states, layer.up, Activation::gelu, {}, wide);
     ops.linear(wide, layer.down, Activation::none, states, sum);
-    ops.layer_norm(sum, layer.output_norm, states);
+    ops.normalize(sum, layer.output_norm, states);
   }
 }
 

@@ -39,12 +39,11 @@ class Bert final : public Model {
 
   std::size_t hidden_;
   std::size_t intermediate_;
-  std::size_t heads_;
+  kernels::AttentionShape attention_;
   float epsilon_;
   std::vector<float> no_type_;  // [hidden] zeros, for models without token types
   kernels::Embedding embedding_;
   std::vector<float> distance_values_;  // [heads, 2 * positions - 1]
-  kernels::DistanceBias distance_bias_;
   std::vector<Layer> layers_;
 
   tensor::Buffer states_;               // [tokens, hidden]

@@ -6,7 +6,8 @@
 
 // Both products of attention run in the register tile of the linear layers: k is transposed and v
 // copied into panels once for a piece; then for each few queries a whole row of scores lies in the
-// first-level cache between the products, so that softmax needs no second pass over memory.
+// first-level cache between the products, so that softmax needs no second pass over memory. Keys
+// that no query of a tile sees are skipped, in whole panels.
 namespace sheaf::kernels::cpu {
 
 template <class Arch>
@@ -28,9 +29,22 @@ struct AttentionScratch {
         row_floats(round_up(p.tokens)) {}
 };
 
+// Keys [begin, end) of a text, which some of the queries [first, last) see; begin is a multiple of
+// the panel's width.
+struct KeyRange {
+  std::size_t begin;
+  std::size_t end;
+};
 template <class Arch>
-SHEAF_INLINE void pack_keys(const AttentionPiece& p, float* keys) {
-  for (std::size_t first = 0; first < p.tokens; first += Arch::panel) {
+SHEAF_INLINE KeyRange visible_keys(const AttentionPiece& p, std::size_t first, std::size_t last) {
+  const std::size_t begin = first - smaller(first, p.before);
+  return {begin - begin % Arch::panel, smaller(p.tokens, last + p.after)};
+}
+
+template <class Arch>
+SHEAF_INLINE void pack_keys(const AttentionPiece& p, const KeyRange& range, float* keys) {
+  keys += range.begin * p.head_size;
+  for (std::size_t first = range.begin; first < range.end; first += Arch::panel) {
     const std::size_t count = smaller(Arch::panel, p.tokens - first);
     for (std::size_t i = 0; i < p.head_size; ++i) {
       for (std::size_t t = 0; t < count; ++t) keys[t] = p.k[(first + t) * p.stride + i];
@@ -41,25 +55,27 @@ SHEAF_INLINE void pack_keys(const AttentionPiece& p, float* keys) {
 }
 
 template <class Arch>
-SHEAF_INLINE void pack_values(const AttentionPiece& p, float* values) {
+SHEAF_INLINE void pack_values(const AttentionPiece& p, const KeyRange& range, float* values) {
   for (std::size_t first = 0; first < p.head_size; first += Arch::panel) {
     const std::size_t count = smaller(Arch::panel, p.head_size - first);
-    for (std::size_t t = 0; t < p.tokens; ++t) {
-      for (std::size_t i = 0; i < count; ++i) values[i] = p.v[t * p.stride + first + i];
-      for (std::size_t i = count; i < Arch::panel; ++i) values[i] = 0;
-      values += Arch::panel;
+    float* panel = values + first * p.tokens + range.begin * Arch::panel;
+    for (std::size_t t = range.begin; t < range.end; ++t) {
+      for (std::size_t i = 0; i < count; ++i) panel[i] = p.v[t * p.stride + first + i];
+      for (std::size_t i = count; i < Arch::panel; ++i) panel[i] = 0;
+      panel += Arch::panel;
     }
   }
 }
 
-// scores[0 .. tokens) become e^(scale * (score - largest)); returns their sum. The row is padded to
-// whole panels.
+// scores[begin .. end) become e^(scale * (score - largest)), the others of the row 0; returns their
+// sum.
 template <class Arch>
-SHEAF_INLINE float exponentiate(float* scores, std::size_t tokens, std::size_t row_floats,
-                                float scale) {
+SHEAF_INLINE float exponentiate(float* scores, std::size_t begin, std::size_t end,
+                                std::size_t row_floats, float scale) {
   using Floats = typename Arch::Floats;
   constexpr std::size_t step = Arch::width;
-  for (std::size_t t = tokens; t < row_floats; ++t) scores[t] = -__builtin_inff();
+  for (std::size_t t = 0; t < begin; ++t) scores[t] = -__builtin_inff();
+  for (std::size_t t = end; t < row_floats; ++t) scores[t] = -__builtin_inff();
   Floats top = Arch::load(scores);
   for (std::size_t t = step; t < row_floats; t += step)
     top = Arch::max(top, Arch::load(scores + t));
@@ -87,24 +103,31 @@ SHEAF_INLINE void add_bias(float* scores, std::size_t tokens, const float* bias,
 template <class Arch, int R>
 SHEAF_INLINE void attend(const AttentionPiece& p, const AttentionScratch<Arch>& s,
                          std::size_t query, float scale) {
-  for (std::size_t first = 0; first < p.tokens; first += Arch::panel) {
+  const KeyRange keys = visible_keys<Arch>(p, query, query + R);
+  const std::size_t seen = keys.end - keys.begin;
+  const std::size_t row_floats = AttentionScratch<Arch>::round_up(seen);
+  for (std::size_t first = 0; first < seen; first += Arch::panel) {
     Sums<Arch, R> sums;
-    multiply<Arch, R>(p.head_size, p.q + query * p.stride, p.stride, s.keys + first * p.head_size,
-                      {s.keys, 0}, sums);
+    multiply<Arch, R>(p.head_size, p.q + query * p.stride, p.stride,
+                      s.keys + (keys.begin + first) * p.head_size, {s.keys, 0}, sums);
     for (std::size_t r = 0; r < R; ++r)
       for (std::size_t v = 0; v < Arch::vectors; ++v)
         Arch::store(s.scores + r * s.row_floats + first + v * Arch::width, sums.at[r][v]);
   }
-  if (p.bias != nullptr)
-    for (std::size_t r = 0; r < R; ++r)
-      add_bias<Arch>(s.scores + r * s.row_floats, p.tokens, p.bias - (query + r), scale);
   float total[R];
-  for (std::size_t r = 0; r < R; ++r)
-    total[r] = exponentiate<Arch>(s.scores + r * s.row_floats, p.tokens, s.row_floats, scale);
+  for (std::size_t r = 0; r < R; ++r) {
+    float* scores = s.scores + r * s.row_floats;
+    const std::size_t own = query + r;
+    if (p.bias != nullptr) add_bias<Arch>(scores, seen, p.bias - own + keys.begin, scale);
+    const std::size_t begin = own - smaller(own, p.before);
+    const std::size_t end = smaller(p.tokens, own + p.after + 1);
+    total[r] = exponentiate<Arch>(scores, begin < keys.begin ? 0 : begin - keys.begin,
+                                  end - keys.begin, row_floats, scale);
+  }
   for (std::size_t first = 0; first < p.head_size; first += Arch::panel) {
     Sums<Arch, R> sums;
-    multiply<Arch, R>(p.tokens, s.scores, s.row_floats, s.values + first * p.tokens, {s.values, 0},
-                      sums);
+    multiply<Arch, R>(seen, s.scores, s.row_floats,
+                      s.values + first * p.tokens + keys.begin * Arch::panel, {s.values, 0}, sums);
     for (std::size_t r = 0; r < R; ++r)
       for (std::size_t v = 0; v < Arch::vectors; ++v) {
         const std::size_t column = first + v * Arch::width;
@@ -124,8 +147,9 @@ std::size_t attention_scratch(std::size_t tokens, std::size_t head_size) {
 template <class Arch>
 void attention(const AttentionPiece& p) {
   const AttentionScratch<Arch> scratch(p);
-  pack_keys<Arch>(p, scratch.keys);
-  pack_values<Arch>(p, scratch.values);
+  const KeyRange keys = visible_keys<Arch>(p, p.first_query, p.last_query);
+  pack_keys<Arch>(p, keys, scratch.keys);
+  pack_values<Arch>(p, keys, scratch.values);
   const float scale = 1 / __builtin_sqrtf(static_cast<float>(p.head_size));
   for_row_groups<Arch>(p.last_query - p.first_query, [&]<int R>(std::size_t query) {
     attend<Arch, R>(p, scratch, p.first_query + query, scale);

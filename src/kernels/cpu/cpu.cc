@@ -42,9 +42,10 @@ class Cpu final : public Backend {
              std::span<const std::uint32_t> cu_seqlens, MatrixSpan out) override {
     pool_.run(cu_seqlens.size() - 1, [&](std::size_t text, int) {
       for (std::size_t t = cu_seqlens[text]; t < cu_seqlens[text + 1]; ++t)
-        kernels_.norm_row(table.words.row(static_cast<std::size_t>(ids[t])),
-                          table.positions.row(t - cu_seqlens[text]), table.type, table.norm,
-                          out.columns, out.row(t));
+        kernels_.norm_row(
+            table.words.row(static_cast<std::size_t>(ids[t])),
+            table.positions.data == nullptr ? nullptr : table.positions.row(t - cu_seqlens[text]),
+            table.type, table.norm, out.columns, out.row(t));
     });
   }
 
@@ -74,29 +75,31 @@ class Cpu final : public Backend {
     });
   }
 
-  void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
-                 const DistanceBias& bias, MatrixSpan out) override {
-    const std::size_t hidden = out.columns;
-    const std::size_t size = hidden / heads;
+  void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens,
+                 const AttentionShape& shape, MatrixSpan out) override {
+    const std::size_t size = shape.head_size;
+    const std::size_t sharers = shape.heads / shape.kv_heads;
     for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text) {
       const std::size_t first = cu_seqlens[text];
       const std::size_t tokens = cu_seqlens[text + 1] - first;
       const std::size_t parts = ceil_div(tokens, kQueriesPerPiece);
-      pool_.run(heads * parts, [&](std::size_t piece, int thread) {
+      pool_.run(shape.heads * parts, [&](std::size_t piece, int thread) {
         const std::size_t part = piece % parts;
         const std::size_t head = piece / parts;
-        const std::size_t column = head * size;
-        const float* q = qkv.row(first) + column;
-        kernels_.attention({.q = q,
-                            .k = q + hidden,
-                            .v = q + 2 * hidden,
+        const float* row = qkv.row(first);
+        const float* k = row + (shape.heads + head / sharers) * size;
+        kernels_.attention({.q = row + head * size,
+                            .k = k,
+                            .v = k + shape.kv_heads * size,
                             .stride = qkv.stride,
                             .tokens = tokens,
                             .head_size = size,
                             .first_query = tokens * part / parts,
                             .last_query = tokens * (part + 1) / parts,
-                            .bias = bias.of_head(head),
-                            .out = out.row(first) + column,
+                            .before = shape.before,
+                            .after = shape.after,
+                            .bias = shape.bias.of_head(head),
+                            .out = out.row(first) + head * size,
                             .out_stride = out.stride,
                             .scratch = scratch_[static_cast<std::size_t>(thread)].reserve(
                                 kernels_.attention_scratch(tokens, size))});
@@ -104,11 +107,35 @@ class Cpu final : public Backend {
     }
   }
 
-  void layer_norm(MatrixView x, const Norm& norm, MatrixSpan out) override {
-    const std::size_t pieces = ceil_div(x.rows, kRowsPerPiece);
-    pool_.run(pieces, [&](std::size_t piece, int) {
-      for (std::size_t t = x.rows * piece / pieces; t < x.rows * (piece + 1) / pieces; ++t)
-        kernels_.norm_row(x.row(t), nullptr, nullptr, norm, x.columns, out.row(t));
+  void normalize(MatrixView x, const Norm& norm, MatrixSpan out) override {
+    for_rows(x.rows, [&](std::size_t t) {
+      kernels_.norm_row(x.row(t), nullptr, nullptr, norm, x.columns, out.row(t));
+    });
+  }
+
+  void normalize_heads(MatrixSpan x, std::size_t heads, const Norm& norm) override {
+    const std::size_t size = x.columns / heads;
+    for_rows(x.rows, [&](std::size_t t) {
+      for (float* head = x.row(t); head < x.row(t) + x.columns; head += size)
+        kernels_.norm_row(head, nullptr, nullptr, norm, size, head);
+    });
+  }
+
+  void rotate(MatrixSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+              const Rotary& rotary) override {
+    const std::size_t size = x.columns / heads;
+    pool_.run(cu_seqlens.size() - 1, [&](std::size_t text, int) {
+      for (std::size_t t = cu_seqlens[text]; t < cu_seqlens[text + 1]; ++t) {
+        const std::size_t angles = (t - cu_seqlens[text]) * rotary.pairs;
+        for (float* head = x.row(t); head < x.row(t) + x.columns; head += size)
+          kernels_.turn(head, rotary.cosines + angles, rotary.sines + angles, rotary.pairs);
+      }
+    });
+  }
+
+  void gate(MatrixView x, Activation activation, MatrixSpan out) override {
+    for_rows(x.rows, [&](std::size_t t) {
+      kernels_.gate(x.row(t), x.row(t) + out.columns, activation, out.columns, out.row(t));
     });
   }
 
@@ -121,11 +148,19 @@ class Cpu final : public Backend {
       for (std::size_t i = 0; i < reductions.size(); ++i)
         kernels_.reduce(reductions[i], x.row(first), x.stride, cu_seqlens[text + 1] - first,
                         x.columns, vector + i * x.columns);
-      if (items[text].normalize) normalize({vector, items[text].dimensions});
+      if (items[text].normalize) to_unit_length({vector, items[text].dimensions});
     });
   }
 
  private:
+  template <class Body>
+  void for_rows(std::size_t rows, Body body) {
+    const std::size_t pieces = ceil_div(rows, kRowsPerPiece);
+    pool_.run(pieces, [&](std::size_t piece, int) {
+      for (std::size_t t = rows * piece / pieces; t < rows * (piece + 1) / pieces; ++t) body(t);
+    });
+  }
+
   // Into how many groups of panels a linear layer of `blocks` blocks of rows is cut: so many that
   // no piece is long, and with several threads that each gets a few pieces.
   std::size_t column_groups(std::size_t blocks, std::size_t panels, std::size_t inputs) const {
@@ -136,7 +171,7 @@ class Cpu final : public Backend {
     return std::min(groups, panels);
   }
 
-  static void normalize(std::span<float> vector) {
+  static void to_unit_length(std::span<float> vector) {
     double squares = 0;
     for (float value : vector) squares += double{value} * value;
     const auto inverse = static_cast<float>(1 / std::max(std::sqrt(squares), 1e-12));

@@ -39,6 +39,8 @@ struct AttentionPiece {
   std::size_t head_size;
   std::size_t first_query;
   std::size_t last_query;
+  std::size_t before;  // keys before and after its own that a query sees
+  std::size_t after;
   const float* bias;  // of the head: [key - query] is added to the scaled score; or null
   float* out;
   std::size_t out_stride;
@@ -55,9 +57,14 @@ struct Kernels {
   void (*linear)(const LinearPiece& piece);
   std::size_t (*attention_scratch)(std::size_t tokens, std::size_t head_size);
   void (*attention)(const AttentionPiece& piece);
-  // out[i] = norm(a[i] + b[i] + c[i]); b and c may be null. One row.
+  // out[i] = norm(a[i] + b[i] + c[i]); b and c may be null, norm.scale too: no norm. One row.
   void (*norm_row)(const float* a, const float* b, const float* c, const Norm& norm,
                    std::size_t columns, float* out);
+  // values i and i + pairs of a head turned by the angles with these cosines and sines
+  void (*turn)(float* head, const float* cosines, const float* sines, std::size_t pairs);
+  // out[i] = activation(a[i]) * b[i]
+  void (*gate)(const float* a, const float* b, Activation activation, std::size_t columns,
+               float* out);
   // out [columns] = one reduction over rows of x.
   void (*reduce)(Reduction reduction, const float* x, std::size_t stride, std::size_t rows,
                  std::size_t columns, float* out);

@@ -33,6 +33,12 @@ void pack_linear(const float* weight, std::size_t stride, std::size_t inputs, st
   }
 }
 
+template <class Arch>
+SHEAF_INLINE typename Arch::Floats activate(Activation activation, typename Arch::Floats x) {
+  if (activation == Activation::gelu) return Arch::gelu(x);
+  return activation == Activation::silu ? Arch::silu(x) : x;
+}
+
 // One register tile of the product over one block of inputs: added to what earlier blocks left in
 // out, and after the last block finished with bias, activation and residual. Whole: the panel has
 // no outputs to leave out.
@@ -63,8 +69,8 @@ SHEAF_INLINE void linear_tile(const LinearPiece& p, std::size_t row, std::size_t
       Floats value = sums.at[r][v];
       if (k0 > 0) value += load(out);
       if (last) {
-        value += load(p.bias + column);
-        if (p.activation == Activation::gelu) value = Arch::gelu(value);
+        if (p.bias != nullptr) value += load(p.bias + column);
+        value = activate<Arch>(p.activation, value);
         if (p.residual != nullptr) value += load(p.residual + y * p.residual_stride + column);
       }
       if constexpr (Whole)

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/linear.h"
 #include "kernels/cpu/simd.h"
 
 // Operations that walk along rows: bound by memory, not by arithmetic.
@@ -25,7 +26,9 @@ void norm_row(const float* a, const float* b, const float* c, const Norm& norm, 
     sum += out[i];
   }
 
-  const float mean = sum / static_cast<float>(columns);
+  if (norm.scale == nullptr) return;
+
+  const float mean = norm.centered ? sum / static_cast<float>(columns) : 0;
   Floats squares = {};
   for (std::size_t i = 0; i < whole; i += Arch::width) {
     const Floats d = Arch::load(out + i) - mean;
@@ -37,11 +40,42 @@ void norm_row(const float* a, const float* b, const float* c, const Norm& norm, 
   const float variance = square / static_cast<float>(columns);
   const float inverse = 1 / __builtin_sqrtf(variance + norm.epsilon);
   for (std::size_t i = 0; i < whole; i += Arch::width) {
-    const Floats x = (Arch::load(out + i) - mean) * inverse;
-    Arch::store(out + i, x * Arch::load(norm.scale + i) + Arch::load(norm.shift + i));
+    Floats x = (Arch::load(out + i) - mean) * inverse * Arch::load(norm.scale + i);
+    if (norm.shift != nullptr) x += Arch::load(norm.shift + i);
+    Arch::store(out + i, x);
   }
   for (std::size_t i = whole; i < columns; ++i)
-    out[i] = (out[i] - mean) * inverse * norm.scale[i] + norm.shift[i];
+    out[i] =
+        (out[i] - mean) * inverse * norm.scale[i] + (norm.shift != nullptr ? norm.shift[i] : 0);
+}
+
+template <class Arch>
+void turn(float* head, const float* cosines, const float* sines, std::size_t pairs) {
+  using Floats = typename Arch::Floats;
+  std::size_t i = 0;
+  for (; i + Arch::width <= pairs; i += Arch::width) {
+    const Floats a = Arch::load(head + i);
+    const Floats b = Arch::load(head + pairs + i);
+    const Floats cosine = Arch::load(cosines + i);
+    const Floats sine = Arch::load(sines + i);
+    Arch::store(head + i, a * cosine - b * sine);
+    Arch::store(head + pairs + i, b * cosine + a * sine);
+  }
+  for (; i < pairs; ++i) {
+    const float a = head[i];
+    const float b = head[pairs + i];
+    head[i] = a * cosines[i] - b * sines[i];
+    head[pairs + i] = b * cosines[i] + a * sines[i];
+  }
+}
+
+template <class Arch>
+void gate(const float* a, const float* b, Activation activation, std::size_t columns, float* out) {
+  for (std::size_t i = 0; i < columns; i += Arch::width) {
+    const auto left = static_cast<std::ptrdiff_t>(columns) - static_cast<std::ptrdiff_t>(i);
+    const auto x = activate<Arch>(activation, Arch::load_first(a + i, left));
+    Arch::store_first(out + i, x * Arch::load_first(b + i, left), left);
+  }
 }
 
 // Adds `weight(row)` * row for all rows, then multiplies by `scale`.

@@ -81,6 +81,12 @@ struct Simd {
     return p * reinterpret_cast<Floats>(exponent);
   }
 
+  // x / (1 + e^-x), by e^-|x| so that nothing overflows.
+  static SHEAF_INLINE Floats silu(Floats x) {
+    const Floats e = exp(x < 0 ? x : -x);
+    return x * (x < 0 ? e : spread(1.0f)) / (e + 1.0f);
+  }
+
   // x * Phi(x) = x/2 * (1 + erf(x / sqrt 2)). erf(y) is y P(y^2) / Q(y^2), a least-squares fit of
   // degree 5 / 5 on |y| < 3.925, beyond which it is 1 in single precision; |error of erf| <= 3.3e-7
   // with all roundings.

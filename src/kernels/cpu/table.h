@@ -17,6 +17,8 @@ constexpr Kernels make_kernels(const char* name, std::size_t row_block) {
           .attention_scratch = attention_scratch<Arch>,
           .attention = attention<Arch>,
           .norm_row = norm_row<Arch>,
+          .turn = turn<Arch>,
+          .gate = gate<Arch>,
           .reduce = reduce<Arch>};
 }
 

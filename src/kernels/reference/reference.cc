@@ -8,17 +8,29 @@
 namespace sheaf::kernels {
 namespace {
 
-double gelu(double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }
+double activate(Activation activation, double x) {
+  switch (activation) {
+    case Activation::none:
+      return x;
+    case Activation::gelu:
+      return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
+    case Activation::silu:
+      return x / (1 + std::exp(-x));
+  }
+  return x;
+}
 
 void normalize_row(const std::vector<double>& x, const Norm& norm, float* out) {
   const double n = static_cast<double>(x.size());
   double mean = 0;
-  for (double value : x) mean += value / n;
+  if (norm.centered)
+    for (double value : x) mean += value / n;
   double variance = 0;
   for (double value : x) variance += (value - mean) * (value - mean) / n;
   const double inverse = 1 / std::sqrt(variance + static_cast<double>(norm.epsilon));
   for (std::size_t i = 0; i < x.size(); ++i)
-    out[i] = static_cast<float>((x[i] - mean) * inverse * norm.scale[i] + norm.shift[i]);
+    out[i] = static_cast<float>((x[i] - mean) * inverse * norm.scale[i] +
+                                (norm.shift != nullptr ? norm.shift[i] : 0));
 }
 
 double reduce(Reduction reduction, MatrixView x, std::size_t column) {
@@ -72,10 +84,13 @@ class Reference final : public Backend {
     for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text)
       for (std::size_t t = cu_seqlens[text]; t < cu_seqlens[text + 1]; ++t) {
         const float* word = table.words.row(static_cast<std::size_t>(ids[t]));
-        const float* position = table.positions.row(t - cu_seqlens[text]);
-        for (std::size_t i = 0; i < out.columns; ++i)
-          row[i] = double{word[i]} + position[i] + table.type[i];
-        normalize_row(row, table.norm, out.row(t));
+        row.assign(word, word + out.columns);
+        if (table.positions.data != nullptr) add(row, table.positions.row(t - cu_seqlens[text]));
+        if (table.type != nullptr) add(row, table.type);
+        if (table.norm.scale != nullptr)
+          normalize_row(row, table.norm, out.row(t));
+        else
+          std::copy(row.begin(), row.end(), out.row(t));
         advance();
       }
   }
@@ -84,10 +99,10 @@ class Reference final : public Backend {
               MatrixSpan out) override {
     for (std::size_t t = 0; t < x.rows; ++t) {
       for (std::size_t n = 0; n < weight.outputs; ++n) {
-        double sum = weight.bias[n];
+        double sum = weight.bias != nullptr ? weight.bias[n] : 0;
         for (std::size_t k = 0; k < weight.inputs; ++k)
           sum += double{x.row(t)[k]} * weight.weight[n * weight.inputs + k];
-        if (activation == Activation::gelu) sum = gelu(sum);
+        sum = activate(activation, sum);
         if (residual.data != nullptr) sum += residual.row(t)[n];
         out.row(t)[n] = static_cast<float>(sum);
       }
@@ -95,24 +110,53 @@ class Reference final : public Backend {
     }
   }
 
-  void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
-                 const DistanceBias& bias, MatrixSpan out) override {
-    const std::size_t hidden = out.columns;
-    const std::size_t size = hidden / heads;
+  void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens,
+                 const AttentionShape& shape, MatrixSpan out) override {
+    const std::size_t size = shape.head_size;
     for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text) {
       const std::size_t first = cu_seqlens[text];
       const MatrixView rows = qkv.slice_rows(first, cu_seqlens[text + 1] - first);
-      for (std::size_t head = 0; head < heads; ++head)
-        attend(rows.slice_columns(head * size, size),
-               rows.slice_columns(hidden + head * size, size),
-               rows.slice_columns(2 * hidden + head * size, size), bias.of_head(head),
+      for (std::size_t head = 0; head < shape.heads; ++head) {
+        const std::size_t key = shape.heads + head / (shape.heads / shape.kv_heads);
+        attend(rows.slice_columns(head * size, size), rows.slice_columns(key * size, size),
+               rows.slice_columns((key + shape.kv_heads) * size, size), shape,
+               shape.bias.of_head(head),
                out.slice_rows(first, rows.rows).slice_columns(head * size, size));
+      }
     }
   }
 
-  void layer_norm(MatrixView x, const Norm& norm, MatrixSpan out) override {
+  void normalize(MatrixView x, const Norm& norm, MatrixSpan out) override {
     for (std::size_t t = 0; t < x.rows; ++t) {
       normalize_row({x.row(t), x.row(t) + x.columns}, norm, out.row(t));
+      advance();
+    }
+  }
+
+  void normalize_heads(MatrixSpan x, std::size_t heads, const Norm& norm) override {
+    const std::size_t size = x.columns / heads;
+    for (std::size_t head = 0; head < heads; ++head) {
+      const MatrixSpan part = x.slice_columns(head * size, size);
+      normalize(part, norm, part);
+    }
+  }
+
+  void rotate(MatrixSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+              const Rotary& rotary) override {
+    const std::size_t size = x.columns / heads;
+    for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text)
+      for (std::size_t t = cu_seqlens[text]; t < cu_seqlens[text + 1]; ++t) {
+        for (std::size_t head = 0; head < heads; ++head)
+          turn(x.row(t) + head * size, (t - cu_seqlens[text]) * rotary.pairs, rotary);
+        advance();
+      }
+  }
+
+  void gate(MatrixView x, Activation activation, MatrixSpan out) override {
+    for (std::size_t t = 0; t < x.rows; ++t) {
+      for (std::size_t i = 0; i < out.columns; ++i)
+        out.row(t)[i] =
+            static_cast<float>(activate(activation, x.row(t)[i]) * x.row(t)[out.columns + i]);
       advance();
     }
   }
@@ -137,13 +181,31 @@ class Reference final : public Backend {
   }
 
  private:
+  static void add(std::vector<double>& row, const float* other) {
+    for (std::size_t i = 0; i < row.size(); ++i) row[i] += other[i];
+  }
+
+  static void turn(float* head, std::size_t at, const Rotary& rotary) {
+    for (std::size_t i = 0; i < rotary.pairs; ++i) {
+      const double cosine = rotary.cosines[at + i];
+      const double sine = rotary.sines[at + i];
+      const double a = head[i];
+      const double b = head[i + rotary.pairs];
+      head[i] = static_cast<float>(a * cosine - b * sine);
+      head[i + rotary.pairs] = static_cast<float>(b * cosine + a * sine);
+    }
+  }
+
   // One head of one text; all [tokens, head_size].
-  void attend(MatrixView q, MatrixView k, MatrixView v, const float* bias, MatrixSpan out) {
+  void attend(MatrixView q, MatrixView k, MatrixView v, const AttentionShape& shape,
+              const float* bias, MatrixSpan out) {
     const double scale = 1 / std::sqrt(static_cast<double>(q.columns));
     std::vector<double> weights(k.rows);
     for (std::size_t t = 0; t < q.rows; ++t) {
+      const std::size_t begin = t - std::min(t, shape.before);
+      const std::size_t end = std::min(k.rows, t + shape.after + 1);
       double largest = -std::numeric_limits<double>::infinity();
-      for (std::size_t s = 0; s < k.rows; ++s) {
+      for (std::size_t s = begin; s < end; ++s) {
         double score = 0;
         for (std::size_t i = 0; i < q.columns; ++i) score += double{q.row(t)[i]} * k.row(s)[i];
         weights[s] = score * scale;
@@ -152,10 +214,10 @@ class Reference final : public Backend {
         largest = std::max(largest, weights[s]);
       }
       double sum = 0;
-      for (double& weight : weights) sum += weight = std::exp(weight - largest);
+      for (std::size_t s = begin; s < end; ++s) sum += weights[s] = std::exp(weights[s] - largest);
       for (std::size_t i = 0; i < v.columns; ++i) {
         double value = 0;
-        for (std::size_t s = 0; s < v.rows; ++s) value += weights[s] / sum * v.row(s)[i];
+        for (std::size_t s = begin; s < end; ++s) value += weights[s] / sum * v.row(s)[i];
         out.row(t)[i] = static_cast<float>(value);
       }
       advance();
