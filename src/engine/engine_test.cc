@@ -390,7 +390,8 @@ TEST_P(Encoders, EqualTransformers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, Encoders,
-                         ::testing::Values("distilbert", "mpnet", "roberta", "xlm_roberta"),
+                         ::testing::Values("distilbert", "modernbert", "mpnet", "roberta",
+                                           "xlm_roberta"),
                          [](const auto& info) { return info.param; });
 
 // The real model, where the machine has it.

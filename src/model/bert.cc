@@ -112,13 +112,14 @@ Bert::Layer Bert::bind_layer(const ModelSpec& spec, WeightSource& weights,
   const LayerNames& names = names_of(spec.architecture);
   const std::string layer = fmt::format("{}{}.", names.layer, index);
   const auto name = [&layer](std::string_view part) { return layer + std::string(part); };
-  return {.query_key_value = weights.linear({name(names.query), name(names.key), name(names.value)},
-                                            hidden_, 3 * hidden_),
-          .attention_output = weights.linear({name(names.attention_output)}, hidden_, hidden_),
-          .attention_norm = weights.norm(name(names.attention_norm), hidden_, epsilon_),
-          .up = weights.linear({name(names.up)}, hidden_, intermediate_),
-          .down = weights.linear({name(names.down)}, intermediate_, hidden_),
-          .output_norm = weights.norm(name(names.output_norm), hidden_, epsilon_)};
+  const std::size_t h = hidden_;
+  return {.query_key_value = weights.linear(
+              {{name(names.query), h}, {name(names.key), h}, {name(names.value), h}}, h),
+          .attention_output = weights.linear({{name(names.attention_output), h}}, h),
+          .attention_norm = weights.norm(name(names.attention_norm), h, epsilon_),
+          .up = weights.linear({{name(names.up), intermediate_}}, h),
+          .down = weights.linear({{name(names.down), h}}, intermediate_),
+          .output_norm = weights.norm(name(names.output_norm), h, epsilon_)};
 }
 
 MatrixView Bert::forward(kernels::Backend& ops, std::span<const std::int32_t> ids,

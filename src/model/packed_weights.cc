@@ -1,12 +1,11 @@
 #include "model/packed_weights.h"
 
-#include <fmt/core.h>
-#include <fmt/ranges.h>
-
 namespace sheaf::model {
 
-std::string packed_name(std::initializer_list<std::string> parts) {
-  return fmt::format("{}", fmt::join(parts.begin(), parts.end(), "+"));
+std::string packed_name(const std::vector<LinearPart>& parts) {
+  std::string name;
+  for (const LinearPart& part : parts) name.append(name.empty() ? "" : "+").append(part.name);
+  return name;
 }
 
 const float* PackedWeights::need(const std::string& name, std::size_t rows, std::size_t columns,
@@ -17,20 +16,23 @@ const float* PackedWeights::need(const std::string& name, std::size_t rows, std:
   return nullptr;
 }
 
-kernels::Linear PackedWeights::linear(std::initializer_list<std::string> parts, std::size_t inputs,
-                                      std::size_t outputs) {
+kernels::Linear PackedWeights::linear(const std::vector<LinearPart>& parts, std::size_t inputs,
+                                      Bias bias) {
   const std::string name = packed_name(parts);
-  return {
-      .weight = need(name + ".weight", outputs, inputs, backend_.packed_floats(inputs, outputs)),
-      .bias = need(name + ".bias", 1, outputs, outputs),
-      .inputs = inputs,
-      .outputs = outputs};
+  kernels::Linear linear{.inputs = inputs};
+  for (const LinearPart& part : parts) linear.outputs += part.outputs;
+  linear.weight = need(name + ".weight", linear.outputs, inputs,
+                       backend_.packed_floats(inputs, linear.outputs));
+  if (bias == Bias::stored) linear.bias = need(name + ".bias", 1, linear.outputs, linear.outputs);
+  return linear;
 }
 
-kernels::Norm PackedWeights::norm(const std::string& name, std::size_t columns, float epsilon) {
-  return {.scale = need(name + ".weight", 1, columns, columns),
-          .shift = need(name + ".bias", 1, columns, columns),
-          .epsilon = epsilon};
+kernels::Norm PackedWeights::norm(const std::string& name, std::size_t columns, float epsilon,
+                                  NormKind kind) {
+  kernels::Norm norm{.epsilon = epsilon, .centered = kind != NormKind::rms};
+  norm.scale = need(name + ".weight", 1, columns, columns);
+  if (kind == NormKind::layer) norm.shift = need(name + ".bias", 1, columns, columns);
+  return norm;
 }
 
 tensor::MatrixView PackedWeights::table(const std::string& name, std::size_t rows,

@@ -8,7 +8,7 @@
 namespace sheaf::model {
 
 // The name under which a stack of layers is packed.
-std::string packed_name(std::initializer_list<std::string> parts);
+std::string packed_name(const std::vector<LinearPart>& parts);
 
 // A packed file as a source of weights; views point into it.
 class PackedWeights final : public WeightSource {
@@ -17,9 +17,10 @@ class PackedWeights final : public WeightSource {
   PackedWeights(const PackedFile& file, const kernels::Backend& backend)
       : file_(file), backend_(backend) {}
 
-  kernels::Linear linear(std::initializer_list<std::string> parts, std::size_t inputs,
-                         std::size_t outputs) override;
-  kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon) override;
+  kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs,
+                         Bias bias) override;
+  kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon,
+                     NormKind kind) override;
   tensor::MatrixView table(const std::string& name, std::size_t rows, std::size_t columns) override;
 
  private:

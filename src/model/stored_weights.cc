@@ -37,13 +37,7 @@ void widen(const std::byte* from, std::size_t count, float* out) {
 }  // namespace
 
 StoredWeights::StoredWeights(Mapping file, TensorTable table, std::string path)
-    : file_(std::move(file)), table_(std::move(table)), path_(std::move(path)) {
-  // Saved from within a larger model, the names bear its prefix: "bert.", "roberta.", ...
-  constexpr std::string_view kWords = "embeddings.word_embeddings.weight";
-  for (const TensorEntry& entry : table_.entries())
-    if (entry.name.ends_with(kWords))
-      prefix_ = entry.name.substr(0, entry.name.size() - kWords.size());
-}
+    : file_(std::move(file)), table_(std::move(table)), path_(std::move(path)) {}
 
 Result<StoredWeights> StoredWeights::open(const std::string& path) {
   SHEAF_ASSIGN(Mapping file, Mapping::map_file(path));
@@ -51,8 +45,18 @@ Result<StoredWeights> StoredWeights::open(const std::string& path) {
   return StoredWeights(std::move(file), std::move(table), path);
 }
 
+// Saved from within a larger model, all names bear its prefix: "bert.", "roberta.", "model.", ...
+void StoredWeights::find_prefix(const std::string& first_name) {
+  prefix_known_ = true;
+  if (table_.find(first_name) != nullptr) return;
+  for (const TensorEntry& entry : table_.entries())
+    if (entry.name.ends_with("." + first_name))
+      prefix_ = entry.name.substr(0, entry.name.size() - first_name.size());
+}
+
 const TensorEntry* StoredWeights::need(const std::string& name, const std::string& old_name,
                                        std::vector<std::uint64_t> shape) {
+  if (!prefix_known_) find_prefix(name);
   const TensorEntry* entry = table_.find(prefix_ + name);
   if (entry == nullptr && !old_name.empty()) entry = table_.find(prefix_ + old_name);
   const auto refuse = [&](const std::string& complaint) -> const TensorEntry* {
@@ -77,6 +81,13 @@ void StoredWeights::read(const TensorEntry& entry, float* out) const {
   if (entry.dtype == "BF16") widen<from_bf16>(from, count, out);
 }
 
+void StoredWeights::read_all(const std::vector<const TensorEntry*>& entries, float* out) const {
+  for (const TensorEntry* entry : entries) {
+    read(*entry, out);
+    out += table_.element_count(*entry);
+  }
+}
+
 void StoredWeights::plan_copy(const std::string& name, const TensorEntry* entry, std::size_t rows,
                               std::size_t columns) {
   if (entry == nullptr) return;
@@ -84,14 +95,15 @@ void StoredWeights::plan_copy(const std::string& name, const TensorEntry* entry,
                       [this, entry](float* out) { read(*entry, out); }});
 }
 
-kernels::Linear StoredWeights::linear(std::initializer_list<std::string> parts, std::size_t inputs,
-                                      std::size_t outputs) {
+kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std::size_t inputs,
+                                      Bias bias) {
   std::vector<const TensorEntry*> weights;
   std::vector<const TensorEntry*> biases;
-  const std::size_t part_outputs = outputs / parts.size();
-  for (const std::string& part : parts) {
-    weights.push_back(need(part + ".weight", "", {part_outputs, inputs}));
-    biases.push_back(need(part + ".bias", "", {part_outputs}));
+  std::size_t outputs = 0;
+  for (const LinearPart& part : parts) {
+    weights.push_back(need(part.name + ".weight", "", {part.outputs, inputs}));
+    if (bias == Bias::stored) biases.push_back(need(part.name + ".bias", "", {part.outputs}));
+    outputs += part.outputs;
   }
   if (!status().ok()) return {};
   const std::string name = packed_name(parts);
@@ -99,23 +111,22 @@ kernels::Linear StoredWeights::linear(std::initializer_list<std::string> parts, 
                        .rows = outputs,
                        .columns = inputs,
                        .floats = backend_->packed_floats(inputs, outputs)},
-                      [this, weights, inputs, outputs, part_outputs](float* out) {
+                      [this, weights, inputs, outputs](float* out) {
                         std::vector<float> whole(outputs * inputs);
-                        for (std::size_t i = 0; i < weights.size(); ++i)
-                          read(*weights[i], whole.data() + i * part_outputs * inputs);
+                        read_all(weights, whole.data());
                         backend_->pack_linear({whole.data(), outputs, inputs}, out);
                       }});
+  if (bias == Bias::none) return {};
   tensors_.push_back({{.name = name + ".bias", .rows = 1, .columns = outputs, .floats = outputs},
-                      [this, biases, part_outputs](float* out) {
-                        for (std::size_t i = 0; i < biases.size(); ++i)
-                          read(*biases[i], out + i * part_outputs);
-                      }});
+                      [this, biases](float* out) { read_all(biases, out); }});
   return {};
 }
 
-kernels::Norm StoredWeights::norm(const std::string& name, std::size_t columns, float /*epsilon*/) {
+kernels::Norm StoredWeights::norm(const std::string& name, std::size_t columns, float /*epsilon*/,
+                                  NormKind kind) {
   plan_copy(name + ".weight", need(name + ".weight", name + ".gamma", {columns}), 1, columns);
-  plan_copy(name + ".bias", need(name + ".bias", name + ".beta", {columns}), 1, columns);
+  if (kind == NormKind::layer)
+    plan_copy(name + ".bias", need(name + ".bias", name + ".beta", {columns}), 1, columns);
   return {};
 }
 

@@ -21,9 +21,10 @@ class StoredWeights final : public WeightSource {
   void pack_for(const kernels::Backend& backend) { backend_ = &backend; }
   std::vector<PackedTensorSource> take_tensors() { return std::move(tensors_); }
 
-  kernels::Linear linear(std::initializer_list<std::string> parts, std::size_t inputs,
-                         std::size_t outputs) override;
-  kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon) override;
+  kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs,
+                         Bias bias) override;
+  kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon,
+                     NormKind kind) override;
   tensor::MatrixView table(const std::string& name, std::size_t rows, std::size_t columns) override;
 
  private:
@@ -33,7 +34,9 @@ class StoredWeights final : public WeightSource {
   // first is absent.
   const TensorEntry* need(const std::string& name, const std::string& old_name,
                           std::vector<std::uint64_t> shape);
+  void find_prefix(const std::string& first_name);
   void read(const TensorEntry& entry, float* out) const;
+  void read_all(const std::vector<const TensorEntry*>& entries, float* out) const;
   void plan_copy(const std::string& name, const TensorEntry* entry, std::size_t rows,
                  std::size_t columns);
 
@@ -41,6 +44,7 @@ class StoredWeights final : public WeightSource {
   TensorTable table_;
   std::string path_;
   std::string prefix_;
+  bool prefix_known_ = false;
   const kernels::Backend* backend_ = nullptr;
   std::vector<PackedTensorSource> tensors_;
 };

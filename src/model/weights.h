@@ -1,13 +1,22 @@
 #pragma once
 
 #include <cstddef>
-#include <initializer_list>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "kernels/ops.h"
 
 namespace sheaf::model {
+
+// One stored layer of a product that stacks several.
+struct LinearPart {
+  std::string name;
+  std::size_t outputs = 0;
+};
+
+enum class Bias { none, stored };
+enum class NormKind { layer, layer_without_shift, rms };
 
 // Where an architecture's constructor gets its weights by name. The same constructor runs twice:
 // over the stored file, to learn what to pack, and over the packed file, to bind. What cannot be
@@ -16,11 +25,13 @@ class WeightSource {
  public:
   virtual ~WeightSource() = default;
 
-  // Layers "<part>.weight" [outputs / parts, inputs] and "<part>.bias", stacked into one product.
-  virtual kernels::Linear linear(std::initializer_list<std::string> parts, std::size_t inputs,
-                                 std::size_t outputs) = 0;
-  // "<name>.weight" and "<name>.bias" [columns]; older files call them gamma and beta.
-  virtual kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon) = 0;
+  // Layers "<part>.weight" [part's outputs, inputs] and "<part>.bias", stacked into one product.
+  virtual kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs,
+                                 Bias bias = Bias::stored) = 0;
+  // "<name>.weight" and, for NormKind::layer, "<name>.bias" [columns]; older files call them gamma
+  // and beta.
+  virtual kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon,
+                             NormKind kind = NormKind::layer) = 0;
   // "<name>.weight" [rows, columns]
   virtual tensor::MatrixView table(const std::string& name, std::size_t rows,
                                    std::size_t columns) = 0;

@@ -94,13 +94,54 @@ Status read_distilbert(const JsonObject& config, ModelSpec& spec) {
   return want(config, "activation", "gelu", spec.activation);
 }
 
+// A rotary base: a number of its own or, in newer files, part of rope_parameters.
+Result<double> read_theta(const JsonObject& config, const char* kind, const char* old_field,
+                          double otherwise) {
+  const nlohmann::json* nested = config.find("rope_parameters");
+  if (nested == nullptr || !nested->is_object() || !nested->contains(kind))
+    return config.real_or(old_field, 1, 1e12, otherwise);
+  SHEAF_ASSIGN(const JsonObject rope, JsonObject::of((*nested)[kind], "config.json",
+                                                     std::string("rope_parameters.") + kind + "."));
+  std::string type;
+  SHEAF_TRY(want(rope, "rope_type", "default", type));
+  return rope.real_or("rope_theta", 1, 1e12, otherwise);
+}
+
+// Warner et al., "ModernBERT" (2024).
+Status read_modernbert(const JsonObject& config, ModelSpec& spec) {
+  spec.architecture = Architecture::modernbert;
+  SHEAF_ASSIGN(spec.hidden_size, config.number("hidden_size", 1, kMaxHidden));
+  SHEAF_ASSIGN(spec.layers, config.number("num_hidden_layers", 1, kMaxLayers));
+  SHEAF_TRY(set_heads(config, "num_attention_heads", spec));
+  if (spec.head_size % 2 != 0)
+    return config.error("num_attention_heads", "gives heads of odd size, which cannot be turned");
+  SHEAF_ASSIGN(spec.intermediate_size, config.number("intermediate_size", 1, kMaxIntermediate));
+  SHEAF_ASSIGN(spec.vocab_size, config.number("vocab_size", 1, kMaxVocab));
+  SHEAF_ASSIGN(spec.positions, config.number("max_position_embeddings", 1, kMaxPositions));
+  SHEAF_ASSIGN(const double epsilon, config.real_or("norm_eps", 0, 1, 1e-5));
+  spec.norm_epsilon = static_cast<float>(epsilon);
+  SHEAF_TRY(want(config, "hidden_activation", "gelu", spec.activation));
+  for (const char* field : {"norm_bias", "attention_bias", "mlp_bias"}) {
+    SHEAF_ASSIGN(const bool used, config.boolean_or(field, false));
+    if (used) return config.unsupported(field, "is true; built are models without");
+  }
+  SHEAF_ASSIGN(spec.local_window, config.number_or("local_attention", 2, kMaxPositions, 128));
+  SHEAF_ASSIGN(spec.global_every, config.number_or("global_attn_every_n_layers", 1, kMaxLayers, 3));
+  SHEAF_ASSIGN(spec.rotary_theta,
+               read_theta(config, "full_attention", "global_rope_theta", 160'000));
+  SHEAF_ASSIGN(spec.local_rotary_theta,
+               read_theta(config, "sliding_attention", "local_rope_theta", 10'000));
+  return {};
+}
+
 struct Family {
   std::string_view model_type;
   Status (*read)(const JsonObject&, ModelSpec&);
 };
-constexpr std::array<Family, 6> kFamilies = {{{"bert", read_bert},
+constexpr std::array<Family, 7> kFamilies = {{{"bert", read_bert},
                                               {"camembert", read_roberta},
                                               {"distilbert", read_distilbert},
+                                              {"modernbert", read_modernbert},
                                               {"mpnet", read_mpnet},
                                               {"roberta", read_roberta},
                                               {"xlm-roberta", read_roberta}}};

@@ -25,6 +25,9 @@ Status check_limits(const ModelSpec& spec, const std::string& file) {
     return refuse("max_position_embeddings", spec.positions);
   if (spec.distance_buckets != 0 && spec.distance_buckets != kDistanceBuckets)
     return refuse("relative_attention_num_buckets", spec.distance_buckets);
+  if (spec.rotary_theta != 0 && spec.head_size % 2 != 0)
+    return refuse("num_attention_heads", spec.heads);
+  if (spec.global_every < 1) return refuse("global_attn_every_n_layers", spec.global_every);
   if (spec.position_offset > kMaxPositions) return refuse("pad_token_id", spec.position_offset);
   if (outside(spec.max_length, spec.positions)) return refuse("max_seq_length", spec.max_length);
   if (spec.pooling.empty() || spec.dimensions != spec.hidden_size * spec.pooling.size())

@@ -220,11 +220,15 @@ class SpecReader {
     const std::string path = path_of("model.safetensors");
     SHEAF_ASSIGN(const Mapping file, Mapping::map_file(path));
     SHEAF_ASSIGN(const TensorTable table, TensorTable::parse(file.bytes(), path));
+    std::uint64_t largest = 0;
     for (const TensorEntry& entry : table.entries()) {
       const bool real = entry.dtype.front() == 'F' || entry.dtype.front() == 'B';
       if (!real || entry.dtype == "BOOL") continue;
       spec_.parameter_count += table.element_count(entry);
-      if (entry.name.ends_with("word_embeddings.weight")) spec_.weights_dtype = entry.dtype;
+      if (const std::uint64_t count = table.element_count(entry); count > largest) {
+        largest = count;
+        spec_.weights_dtype = entry.dtype;
+      }
     }
     spec_.weights_bytes_fp32 = spec_.parameter_count * sizeof(float);
     return {};
@@ -242,6 +246,8 @@ std::string_view name_of(Architecture architecture) {
       return "bert";
     case Architecture::distilbert:
       return "distilbert";
+    case Architecture::modernbert:
+      return "modernbert";
     case Architecture::mpnet:
       return "mpnet";
   }

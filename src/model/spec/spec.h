@@ -10,7 +10,7 @@
 
 namespace sheaf::model {
 
-enum class Architecture { bert, distilbert, mpnet };  // whose names the weights bear
+enum class Architecture { bert, distilbert, modernbert, mpnet };  // whose names the weights bear
 enum class Pooling { cls, mean, max, mean_sqrt_len, weighted_mean, last_token };
 
 std::string_view name_of(Architecture architecture);  // "bert"
@@ -33,6 +33,10 @@ struct ModelSpec {
   std::uint32_t positions = 0;         // longest text, tokens
   std::uint32_t position_offset = 0;   // row of the position table that the first token gets
   std::uint32_t distance_buckets = 0;  // of the attention bias by distance; 0: none
+  double rotary_theta = 0;             // base of rotary positions; 0: none
+  double local_rotary_theta = 0;       // of layers that see a window
+  std::uint32_t local_window = 0;      // tokens that such a layer sees, half of them on each side
+  std::uint32_t global_every = 1;      // of so many layers the first sees the whole text
   float norm_epsilon = 1e-12f;
   std::string activation;  // "gelu", ...
 

@@ -7,6 +7,7 @@ namespace sheaf::model {
 
 NLOHMANN_JSON_SERIALIZE_ENUM(Architecture, {{Architecture::bert, "bert"},
                                             {Architecture::distilbert, "distilbert"},
+                                            {Architecture::modernbert, "modernbert"},
                                             {Architecture::mpnet, "mpnet"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(Pooling, {{Pooling::cls, "cls"},
                                        {Pooling::mean, "mean"},
@@ -16,7 +17,8 @@ NLOHMANN_JSON_SERIALIZE_ENUM(Pooling, {{Pooling::cls, "cls"},
                                        {Pooling::last_token, "last_token"}})
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModelSpec, architecture, model_type, hidden_size, layers, heads,
                                    head_size, intermediate_size, vocab_size, type_vocab_size,
-                                   positions, position_offset, distance_buckets, norm_epsilon,
+                                   positions, position_offset, distance_buckets, rotary_theta,
+                                   local_rotary_theta, local_window, global_every, norm_epsilon,
                                    activation, pooling, normalize, dimensions, max_length,
                                    do_lower_case, prompts, default_prompt_name, weights_dtype,
                                    parameter_count, weights_bytes_fp32)

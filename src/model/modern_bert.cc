@@ -1,0 +1,96 @@
+#include "model/modern_bert.h"
+
+#include <fmt/core.h>
+
+namespace sheaf::model {
+
+using kernels::Activation;
+using tensor::MatrixSpan;
+using tensor::MatrixView;
+
+ModernBert::ModernBert(const ModelSpec& spec, WeightSource& weights)
+    : hidden_(spec.hidden_size),
+      intermediate_(spec.intermediate_size),
+      global_{.heads = spec.heads, .kv_heads = spec.heads, .head_size = spec.head_size},
+      local_(global_),
+      global_rotary_(spec.positions, spec.head_size / 2, spec.rotary_theta),
+      local_rotary_(spec.positions, spec.head_size / 2, spec.local_rotary_theta) {
+  local_.before = local_.after = spec.local_window / 2;
+  embedding_.words = weights.table("embeddings.tok_embeddings", spec.vocab_size, hidden_);
+  embedding_.norm =
+      weights.norm("embeddings.norm", hidden_, spec.norm_epsilon, NormKind::layer_without_shift);
+  for (std::uint32_t i = 0; i < spec.layers && weights.status().ok(); ++i)
+    layers_.push_back(bind_layer(spec, weights, i));
+  final_norm_ =
+      weights.norm("final_norm", hidden_, spec.norm_epsilon, NormKind::layer_without_shift);
+}
+
+ModernBert::Layer ModernBert::bind_layer(const ModelSpec& spec, WeightSource& weights,
+                                         std::uint32_t index) const {
+  const std::string layer = fmt::format("layers.{}.", index);
+  const auto norm = [&](const char* name) {
+    return weights.norm(layer + name, hidden_, spec.norm_epsilon, NormKind::layer_without_shift);
+  };
+  const auto linear = [&](const char* name, std::size_t inputs, std::size_t outputs) {
+    return weights.linear({{layer + name, outputs}}, inputs, Bias::none);
+  };
+  Layer bound;
+  if (index > 0) bound.attention_norm = norm("attn_norm");
+  bound.query_key_value = linear("attn.Wqkv", hidden_, 3 * hidden_);
+  bound.attention_output = linear("attn.Wo", hidden_, hidden_);
+  bound.middle_norm = norm("mlp_norm");
+  bound.gate_up = linear("mlp.Wi", hidden_, 2 * intermediate_);
+  bound.down = linear("mlp.Wo", intermediate_, hidden_);
+  bound.global = index % spec.global_every == 0;
+  return bound;
+}
+
+MatrixView ModernBert::forward(kernels::Backend& ops, std::span<const std::int32_t> ids,
+                               std::span<const std::uint32_t> cu_seqlens) {
+  const MatrixSpan x = states_.matrix(ids.size(), hidden_);
+  const MatrixSpan attended = attended_.matrix(ids.size(), hidden_);
+  ops.embed(embedding_, ids, cu_seqlens, x);
+  for (const Layer& layer : layers_) {
+    attend(ops, layer, cu_seqlens, x, attended);
+    run_middle(ops, layer, attended, x);
+  }
+  ops.normalize(x, final_norm_, x);
+  return x;
+}
+
+void ModernBert::attend(kernels::Backend& ops, const Layer& layer,
+                        std::span<const std::uint32_t> cu_seqlens, MatrixView x, MatrixSpan out) {
+  const MatrixSpan qkv = heads_input_.matrix(x.rows, 3 * hidden_);
+  const MatrixSpan context = context_.matrix(x.rows, hidden_);
+  MatrixView input = x;
+  if (layer.attention_norm.scale != nullptr) {
+    const MatrixSpan normed = normed_.matrix(x.rows, hidden_);
+    ops.normalize(x, layer.attention_norm, normed);
+    input = normed;
+  }
+  ops.linear(input, layer.query_key_value, Activation::none, {}, qkv);
+  const kernels::AttentionShape& shape = layer.global ? global_ : local_;
+  const RotaryTable& rotary = layer.global ? global_rotary_ : local_rotary_;
+  ops.rotate(qkv.slice_columns(0, 2 * hidden_), cu_seqlens, 2 * shape.heads, rotary.view());
+  ops.attention(qkv, cu_seqlens, shape, context);
+  ops.linear(context, layer.attention_output, Activation::none, x, out);
+}
+
+void ModernBert::run_middle(kernels::Backend& ops, const Layer& layer, MatrixView x,
+                            MatrixSpan out) {
+  const std::size_t blocks = (x.rows + ops.preferred_rows() - 1) / ops.preferred_rows();
+  for (std::size_t block = 0; block < blocks; ++block) {
+    const std::size_t first = x.rows * block / blocks;
+    const std::size_t rows = x.rows * (block + 1) / blocks - first;
+    const MatrixView states = x.slice_rows(first, rows);
+    const MatrixSpan normed = normed_.matrix(rows, hidden_);
+    const MatrixSpan wide = wide_.matrix(rows, 2 * intermediate_);
+    const MatrixSpan gated = gated_.matrix(rows, intermediate_);
+    ops.normalize(states, layer.middle_norm, normed);
+    ops.linear(normed, layer.gate_up, Activation::none, {}, wide);
+    ops.gate(wide, Activation::gelu, gated);
+    ops.linear(gated, layer.down, Activation::none, states, out.slice_rows(first, rows));
+  }
+}
+
+}  // namespace sheaf::model
