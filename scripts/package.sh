@@ -1,6 +1,6 @@
 #!/bin/bash
 # package.sh: build/package/sheaf_VERSION_ARCH.deb, and sheaf-VERSION-linux-ARCH.tar.gz, which brings its libraries
-# and runs on any Linux with Debian 12's C library (2.36) or a newer one.
+# with their copyrights and runs on any Linux with Debian 12's C library (2.36) or a newer one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh run package
@@ -20,10 +20,26 @@ cmake --install build/release --prefix "$work/$name" --strip >/dev/null
 
 # All but the C library and the loader, which belong to the machine's kernel and to each other.
 libraries=$work/$name/lib/sheaf
+documents=$work/$name/share/doc/sheaf
 mkdir -p "$libraries"
-ldd "$work/$name/bin/"* | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
-  grep -vE '/(libc|libm|libdl|librt|libpthread|libresolv|ld-linux[^/]*)\.so' |
-  xargs -I{} cp --dereference {} "$libraries"
+mapfile -t found < <(ldd "$work/$name/bin/"* | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
+  grep -vE '/(libc|libm|libdl|librt|libpthread|libresolv|ld-linux[^/]*)\.so')
+cp --dereference "${found[@]}" "$libraries"
 strip --strip-unneeded "$libraries"/*
+
+# Who owns them, and the licenses that Debian's copyright files refer to. Some packages know a library below /lib only.
+for library in "${found[@]}"; do
+  real=$(readlink --canonicalize "$library")
+  owner=$(dpkg-query --search "$real" 2>/dev/null || dpkg-query --search "${real#/usr}")
+  cp --dereference "/usr/share/doc/${owner%%:*}/copyright" "$documents/licenses/${owner%%:*}"
+done
+grep --recursive --no-filename --only-matching '/usr/share/common-licenses/[A-Za-z0-9.-]*[A-Za-z0-9]' "$documents/licenses" |
+  sort -u | while read -r license; do
+    if [ -f "$license" ]; then cp --dereference "$license" "$documents/licenses"; fi
+  done
+
+# The archive works wherever it is unpacked, but a unit names the program by its whole path: here it is a sample.
+sed "s,$work/$name,/opt/sheaf,g" "$work/$name/lib/systemd/system/sheaf.service" >"$documents/deploy/sheaf.service"
+rm -r "$work/$name/lib/systemd"
 tar --create --gzip --owner=0 --group=0 --file "$out/$name.tar.gz" --directory "$work" "$name"
 ls -sh "$out"/*.deb "$out"/*.tar.gz

@@ -9,10 +9,10 @@
 
 namespace sheaf::api {
 
-// ArcticInference's gRPC dialect (apis.md §3.3). Failures are reported in band, with status OK and
-// EncodeResponse.error, but for those that clients may retry or cannot see (errors.cc, in_band).
-// Trailing metadata carries x-sheaf-model, -replica, -slice, -tokens, -tokenize-us, -queue-us,
-// -compute-us.
+// ArcticInference's gRPC dialect (proto/arctic.proto). Failures are reported in band, with status
+// OK and EncodeResponse.error, but for those that clients may retry or cannot see (errors.cc,
+// in_band). Trailing metadata carries x-sheaf-model, -replica, -slice, -tokens, -tokenize-us,
+// -queue-us, -compute-us.
 class ArcticService {
  public:
   // `context` outlives the gRPC server.

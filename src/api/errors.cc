@@ -11,7 +11,7 @@ namespace {
 using enum ErrorCode;
 constexpr std::string_view kInvalid = "invalid_request_error";
 
-// A permanent failure is never 5xx: clients would retry it (apis.md §1.3).
+// A permanent failure is never 5xx: clients would retry it.
 constexpr std::array<ErrorRow, 17> kRows = {{
     // clang-format off
     // code               OpenAI: status, type, code                        TEI: status, type    gRPC status                       in band  metric
@@ -43,7 +43,7 @@ constexpr bool rows_follow_the_enum() {
 }
 static_assert(rows_follow_the_enum());
 
-// Nested, all four keys present: the SDKs' schema requires them (apis.md §1.4).
+// Nested, all four keys present: the SDKs' schema (OpenAI's openapi.yaml, Error) requires them.
 std::string openai_body(const ErrorRow& row, const Error& error) {
   std::string body = "{\"error\":{\"message\":";
   append_json_quoted(body, error.message);

@@ -20,7 +20,7 @@ struct ErrorRow {
   int tei_status;
   std::string_view tei_type;  // error_type
   grpc::StatusCode grpc_status;
-  bool in_band;  // Arctic: reported in EncodeResponse.error, with status OK (apis.md §3.3)
+  bool in_band;             // Arctic: reported in EncodeResponse.error, with status OK
   std::string_view metric;  // te_request_failure{err}
 };
 const ErrorRow& error_row(ErrorCode code);

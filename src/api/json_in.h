@@ -33,8 +33,7 @@ struct InputRules {
   bool allow_ids = true;
   std::uint32_t texts_max = 0;
 };
-// Text, ids, list of texts, list of ids' lists, or a mixture: apis.md §1.1. An empty list gives no
-// input.
+// Text, ids, list of texts, list of ids' lists, or a mixture. An empty list gives no input.
 Result<std::vector<router::Input>> read_inputs(std::string_view field, JsonValue value,
                                                const InputRules& rules);
 

@@ -11,7 +11,8 @@ namespace sheaf::api {
 // number and infinities, which JSON lacks, become null.
 void append_floats(std::string& out, std::span<const float> values);
 
-// The little-endian float32 bytes in the standard base64 alphabet with padding (apis.md §1.3).
+// The little-endian float32 bytes in the standard base64 alphabet with padding, as OpenAI's SDKs
+// decode them.
 void append_base64(std::string& out, std::span<const float> values);
 
 void append_number(std::string& out, std::int64_t value);

@@ -45,7 +45,7 @@ Status read_field(const Context& context, std::string_view key, JsonValue value,
   } else if (key == "truncate") {
     SHEAF_ASSIGN(body.request.truncate, read_bool(key, value));
   }
-  return {};  // unknown fields are ignored: clients send many (apis.md §4)
+  return {};  // unknown fields are ignored: clients send many
 }
 
 Result<EmbeddingsBody> read_body(const Call& call) {

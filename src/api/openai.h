@@ -2,7 +2,7 @@
 
 #include "api/context.h"
 
-// OpenAI's dialect (apis.md §1).
+// OpenAI's dialect: the embeddings and models routes of its API reference.
 namespace sheaf::api {
 
 core::RequestId openai_embeddings(const Call& call, Respond respond);

@@ -10,8 +10,8 @@ namespace sheaf::api {
 struct ApiOptions {
   std::vector<std::string> api_keys;           // empty: no key is asked for
   std::vector<std::string> cors_allow_origin;  // "*" or origins; empty: no CORS headers
-  // Token-id arrays on the OpenAI route. Off, since clients send ids of a foreign vocabulary there
-  // (apis.md §4, LangChain).
+  // Token-id arrays on the OpenAI route. Off, since LangChain sends ids of OpenAI's vocabulary
+  // there.
   bool allow_token_ids = false;
   bool auto_truncate = true;                  // where a request does not say `truncate`
   std::uint64_t concurrent_requests_max = 0;  // shown by /info; the server sets it

@@ -2,7 +2,7 @@
 
 #include "api/context.h"
 
-// The dialect of Hugging Face's text-embeddings-inference (apis.md §3.1).
+// The dialect of Hugging Face's text-embeddings-inference, as of its version 1.9.
 namespace sheaf::api {
 
 core::RequestId tei_embed(const Call& call, Respond respond);

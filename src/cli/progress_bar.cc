@@ -42,7 +42,7 @@ std::string clock_text(double seconds) {
 }
 
 bool on_terminal() {
-  // The hub's own switch, honoured since our bars replace its bars (apis.md §7.2).
+  // The hub's own switch, honoured since our bars replace its bars.
   const char* off = std::getenv("HF_HUB_DISABLE_PROGRESS_BARS");
   return ::isatty(STDERR_FILENO) == 1 && (off == nullptr || std::string(off) != "1");
 }

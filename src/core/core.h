@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 
-// The deterministic core (DESIGN §2): admission, queue, batcher, balancer, retry and the
+// The deterministic core: admission, queue, batcher, balancer, retry and the
 // supervisor's state machine as one object that takes events and returns actions. It has no thread,
 // clock, socket, process or global state of its own: the same events at the same times with the
 // same seed give the same actions, so the code that serves is the code that the simulation runs.
@@ -132,7 +132,7 @@ struct Notice {  // for the log: one sentence
 using Action = std::variant<SendBatch, CancelBatch, Answer, Refuse, StartReplica, StopReplica,
                             KillReplica, Notice>;
 
-// ---- what health, metrics and `sheaf top` show
+// ---- what health, metrics and the status page show
 
 enum class ReplicaState {
   stopped,

@@ -86,7 +86,7 @@ double goodput_tokens_per_s(double demand) {
   return static_cast<double>(tokens) / kRuns / (static_cast<double>(overload_duration_us()) / 1e6);
 }
 
-// DESIGN §6, overload: goodput at 2, 5, 10 times the demand is at least 98, 95, 90 % of the peak.
+// Goodput at 2, 5, 10 times the demand is at least 98, 95, 90 % of the peak.
 TEST(Simulation, OverloadDoesNotCostGoodput) {
   double peak = 0;
   for (const double demand : {0.9, 1.0, 1.2, 1.5})

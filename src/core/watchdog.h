@@ -6,7 +6,7 @@
 
 namespace sheaf::core {
 
-// Tells a hung replica from a slow one by its progress counter (DESIGN §6), so that no time limit
+// Tells a hung replica from a slow one by its progress counter, so that no time limit
 // on batches is needed. Time in which it wanted to run and got no core is nobody's fault: on a
 // machine that is too busy nothing is killed, and no text is blamed.
 class Watchdog {

@@ -9,9 +9,10 @@
 
 namespace sheaf::hub {
 
-// Where models come from. Read once from the environment (apis.md §5.1): HF_ENDPOINT, HF_HUB_CACHE,
-// HUGGINGFACE_HUB_CACHE, HF_HOME, XDG_CACHE_HOME, HF_TOKEN, HF_TOKEN_PATH, HF_HUB_OFFLINE,
-// TRANSFORMERS_OFFLINE, HF_HUB_ETAG_TIMEOUT, HF_HUB_DOWNLOAD_TIMEOUT, MODELSCOPE_CACHE, ...
+// Where models come from. Read once from the environment, by the names of huggingface_hub
+// ("Environment variables") and of modelscope: HF_ENDPOINT, HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE,
+// HF_HOME, XDG_CACHE_HOME, HF_TOKEN, HF_TOKEN_PATH, HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE,
+// HF_HUB_ETAG_TIMEOUT, HF_HUB_DOWNLOAD_TIMEOUT, MODELSCOPE_CACHE, ...
 struct HubOptions {
   std::string endpoint = "https://huggingface.co";
   std::string cache_folder;  // .../huggingface/hub

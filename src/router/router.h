@@ -124,7 +124,7 @@ class Router {
   virtual std::shared_ptr<const tokenizer::Tokenizer> tokenizer_of(
       const ModelInfo& model) const = 0;
 
-  // Health as DESIGN §6: healthy at once if a batch ended in the last 5 s, unavailable at once if a
+  // Healthy at once if a batch ended in the last 5 s, unavailable at once if a
   // model has no ready replica, else a one-token probe with a limit of 1 s. Same calling rules as
   // EmbedCallback.
   virtual void check_health(std::function<void(Status)> callback) = 0;

@@ -22,7 +22,7 @@ using Labels = std::vector<prometheus::ClientMetric::Label>;
 
 constexpr double kSecondsPerUs = 1e-6;
 
-// TEI's: 35 steps of ×1.5 from 15 µs (apis.md §3.1), so its dashboards carry over.
+// TEI's: 35 steps of ×1.5 from 15 µs, so its dashboards carry over.
 Histogram::BucketBoundaries duration_buckets() {
   Histogram::BucketBoundaries bounds;
   for (int step = 0; step < 35; ++step) bounds.push_back(15e-6 * std::pow(1.5, step));

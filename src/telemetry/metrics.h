@@ -43,8 +43,8 @@ enum class Stage {
 inline constexpr std::string_view kStageNames[] = {"parse", "tokenize", "schedule", "collect",
                                                    "encode"};
 
-// The process's metrics: TEI's te_* names (apis.md §3.1) and sheaf_* ones. Thread-safe; recording
-// takes well under a microsecond. Times are seconds in the text, as Prometheus wants, and
+// The process's metrics: the te_* names of text-embeddings-inference and sheaf_* ones. Thread-safe;
+// recording takes well under a microsecond. Times are seconds in the text, as Prometheus wants, and
 // microseconds here.
 class Metrics {
  public:

@@ -30,7 +30,7 @@ struct Token {
 };
 
 // A tokenizer.json, read as it is, but for its stored `truncation` and `padding`, which are
-// leftovers of whoever saved the file (apis.md §5.6). Ids equal those of Hugging Face's
+// leftovers of whoever saved the file. Ids equal those of Hugging Face's
 // `tokenizers` for the same file. Immutable after loading; every const member may be called from
 // any number of threads.
 class Tokenizer {
