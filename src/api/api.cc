@@ -15,20 +15,23 @@ namespace {
 
 constexpr std::size_t kRequestIdCharsMax = 128;
 
-// The client's own id if it is fit for a log line, else one that is unique in this process and, by
-// its random start, very likely among others.
-std::string request_id_of(const HttpRequest& head) {
+// Unique in this process and, by its random start, very likely among others.
+std::string new_request_id() {
   static const std::uint64_t start = [] {
     std::random_device device;
     return std::uint64_t(device()) << 32 | device();
   }();
   static std::atomic<std::uint64_t> count = 0;
+  return fmt::format("req_{:016x}{:08x}", start, count.fetch_add(1, std::memory_order_relaxed));
+}
+
+// The client's own id if it is fit for a log line.
+std::string request_id_of(const HttpRequest& head) {
   const std::string_view given = head.header("x-request-id");
   const bool fit =
       !given.empty() && given.size() <= kRequestIdCharsMax &&
       std::all_of(given.begin(), given.end(), [](char c) { return c > ' ' && c < 127; });
-  if (fit) return std::string(given);
-  return fmt::format("req_{:016x}{:08x}", start, count.fetch_add(1, std::memory_order_relaxed));
+  return fit ? std::string(given) : new_request_id();
 }
 
 // Absent counts as JSON, since simple clients leave it out; forms and multipart do not.
@@ -65,7 +68,7 @@ Api::Begun Api::begin(const HttpRequest& head, std::optional<std::uint64_t> body
     begun.answer = refuse(
         begun.ticket, {ErrorCode::method_not_allowed,
                        fmt::format("{} takes {}, not {}", target.path, match.allow, head.method)});
-    begun.answer->add_header("Allow", match.allow);
+    begun.answer->add_header("Allow", match.allow + ", OPTIONS");
   } else {
     begun.answer = refuse_at_door(begun.ticket, head, target.query, body_bytes);
   }
@@ -119,7 +122,9 @@ HttpResponse Api::refuse(const Ticket& ticket, const Error& error, int status) c
 }
 
 void Api::finish(const Ticket& ticket, HttpResponse& response) const {
-  if (!ticket.request_id.empty()) response.add_header("x-request-id", ticket.request_id);
+  // Without one the request was refused before its header was read.
+  response.add_header("x-request-id",
+                      ticket.request_id.empty() ? new_request_id() : ticket.request_id);
   add_cors_headers(response, ticket.cors_origin);
 }
 
