@@ -9,5 +9,5 @@ scripts/build.sh release all sheaf-replica-faulty
 model=$(scripts/get_model.sh --files)
 export SHEAF_TEST_MODEL=${model#*=}
 export SHEAF_BIN_DIR=$PWD/build/release/bin
-SHEAF_SIM_SEEDS=${SEEDS:-20000} build/release/bin/core_test --gtest_filter='Simulation.*'
+SHEAF_SIM_SEEDS=${SEEDS:-20000} build/release/bin/core_simulation_test --gtest_filter='Simulation.*'
 SHEAF_SOAK=1 .venv/bin/python -m pytest -q -s tests/e2e/test_faults.py -k many_kills "$@"

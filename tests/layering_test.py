@@ -10,6 +10,9 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Rows that the table gives in words.
 ENGINE_SIDE = {"tensor", "kernels", "model", "engine", "replica"}
+FOR_TESTS_ALONE = {"core/simulation"}
+# Libraries inside another's folder.
+NESTED = {"model/spec", "core/simulation"}
 
 
 def folders_of_architecture():
@@ -20,7 +23,7 @@ def folders_of_architecture():
         if match:
             words = match[2].strip()
             rows[match[1]] = set() if words == "–" else set(w.strip() for w in words.split(","))
-    rows["cli"] = set(rows) - ENGINE_SIDE - {"cli"}
+    rows["cli"] = set(rows) - ENGINE_SIDE - FOR_TESTS_ALONE - {"cli"}
     return rows
 
 
@@ -28,10 +31,13 @@ def folders_of_cmake():
     """{folder: set of sheaf folders it links}, and {folder: set of other libraries}."""
     text = (ROOT / "CMakeLists.txt").read_text()
     own, foreign = {}, {}
-    for folder, links in re.findall(r"sheaf_library\(([\w/]+) LINKS ([^)]*)\)", text):
+    for folder, links in re.findall(r"sheaf_library\(([\w/]+)(?: LINKS ([^)]*))?\)", text):
         words = links.split()
-        own[folder] = {w[len("sheaf::") :].replace("model_spec", "model/spec") for w in words if w.startswith("sheaf::")}
+        own[folder] = {w[len("sheaf::") :] for w in words if w.startswith("sheaf::")}
         foreign[folder] = {w for w in words if not w.startswith("sheaf::")}
+    for links in own.values():
+        links |= {folder for folder in NESTED if folder.replace("/", "_") in links}
+        links -= {folder.replace("/", "_") for folder in NESTED}
     return own, foreign
 
 
@@ -51,7 +57,12 @@ def reachable(folder, arrows):
 def folder_of(path):
     """src/model/spec/x.h → model/spec, src/model/bert.cc → model, src/kernels/cpu/x.cc → kernels."""
     parts = path.split("/")
-    return "model/spec" if parts[:2] == ["model", "spec"] else parts[0]
+    nested = "/".join(parts[:2])
+    return nested if nested in NESTED else parts[0]
+
+
+def includes_of(source):
+    return re.findall(r'^\s*#\s*include\s+"([^"]+)"', source.read_text(), re.M)
 
 
 def sources():
@@ -82,6 +93,17 @@ def test_arrows_make_no_circle():
         assert folder not in reachable(folder, ALLOWED)
 
 
+@pytest.mark.parametrize("folder", sorted(LINKED))
+def test_every_link_is_used(folder):
+    used = set()
+    for source in sources():
+        name = str(source.relative_to(ROOT / "src"))
+        if folder_of(name) == folder and not re.search(r"_(test|fuzz|bench)\.cc$", name):
+            used |= {folder_of(included) for included in includes_of(source)}
+    unused = LINKED[folder] - used - {"proto"}
+    assert not unused, f"{folder} links {sorted(unused)}, but includes nothing of it: take the arrow away"
+
+
 @pytest.mark.parametrize("folder", sorted(ALLOWED))
 def test_includes_follow_the_table(folder):
     # What a folder's arrows lead to is in its reach: its neighbours' headers speak of it.
@@ -90,7 +112,7 @@ def test_includes_follow_the_table(folder):
         name = str(source.relative_to(ROOT / "src"))
         if folder_of(name) != folder:
             continue
-        for included in re.findall(r'^\s*#\s*include\s+"([^"]+)"', source.read_text(), re.M):
+        for included in includes_of(source):
             if "/" not in included:  # a generated header of sheaf_proto
                 assert included.endswith((".pb.h",)), f"src/{name} includes {included}: say the folder"
                 continue

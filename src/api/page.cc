@@ -18,7 +18,7 @@ body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:3rem auto;padding
 table{border-collapse:collapse;width:100%;margin:1rem 0}
 th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid #8884}
 td.n,th.n{text-align:right}
-pre{padding:1rem;border-radius:.5rem;background:#8882;overflow-x:auto}
+pre{padding:1rem;border-radius:.5rem;background:#8882;white-space:pre-wrap;overflow-wrap:anywhere}
 .ready{color:#15803d}.other{color:#b45309}
 </style></head><body><h1>sheaf</h1>
 )";
@@ -60,7 +60,7 @@ std::string models_table(const router::Router& router) {
 std::string replicas_table(const router::Router& router) {
   std::string out =
       "<table><tr><th>replica<th>slice<th>state<th class=n>process<th class=n>restarts"
-      "<th class=n>tokens run<th class=n>tokens/s</tr>\n";
+      "<th class=n>tokens run<th class=n>tokens/s at work</tr>\n";
   for (const router::ReplicaView& replica : router.replicas()) {
     const bool ready = replica.status.state == core::ReplicaState::ready;
     out += fmt::format(

@@ -12,7 +12,6 @@
 namespace sheaf {
 namespace {
 
-constexpr int kContentSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 constexpr std::size_t kHugePage = 2u << 20;
 constexpr int kCollapse = 25;  // MADV_COLLAPSE, Linux 6.1, newer than Debian 12's headers
 
@@ -75,14 +74,9 @@ Result<Fd> make_memfd(const std::string& name, std::size_t bytes) {
 }
 
 Status seal_memfd(int fd) {
-  if (::fcntl(fd, F_ADD_SEALS, kContentSeals | F_SEAL_SEAL) != 0)
+  if (::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)
     return errno_error("sealing a memfd", errno);
   return {};
-}
-
-bool is_sealed(int fd) {
-  const int seals = ::fcntl(fd, F_GET_SEALS);
-  return seals >= 0 && (seals & kContentSeals) == kContentSeals;
 }
 
 Result<std::size_t> file_size(int fd) {

@@ -44,8 +44,6 @@ class Mapping {
 Result<Fd> make_memfd(const std::string& name, std::size_t bytes);
 // Forbids any later change of size or content (F_SEAL_*); no writable mapping may exist.
 Status seal_memfd(int fd);
-// True if the content of `fd` can never change again.
-bool is_sealed(int fd);
 Result<std::size_t> file_size(int fd);
 
 }  // namespace sheaf

@@ -71,7 +71,7 @@ struct ReplicaReady {
 
 // How a replica's process ended.
 struct ExitReport {
-  enum class Kind { exit_code, signal, spawn_failed, protocol_error, slice_gone };
+  enum class Kind { exit_code, signal, spawn_failed, protocol_error };
   Kind kind = Kind::exit_code;
   int value = 0;               // exit code or signal number
   bool out_of_memory = false;  // SIGKILL with the cgroup's oom_kill counter risen

@@ -8,7 +8,7 @@ namespace sheaf::core {
 
 // What a replica's end says about the items it was running.
 enum class Blame {
-  none,       // a foreign signal, a vanished slice: they run again at once
+  none,       // a foreign signal: they run again at once
   suspected,  // the process ended by itself or hung: one of them may be the reason
   too_large,  // out of memory: too many of them
 };

@@ -33,7 +33,6 @@ TEST(Death, IsJudgedByHowTheProcessEnded) {
                 true,
                 "could not be started: no file"},
            Case{{Kind::protocol_error, 0, false, ""}, Blame::suspected, true, "broken frames"},
-           Case{{Kind::slice_gone, 0, false, ""}, Blame::none, false, "its slice is gone"},
        }) {
     const Death death = judge(c.report);
     EXPECT_EQ(death.blame, c.blame) << c.cause;

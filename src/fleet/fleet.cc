@@ -38,7 +38,6 @@ channel::Limits limits_for(const model::ModelSpec& spec) {
 // A model's packed weights: none, being packed, or there for every replica to map.
 struct Weights {
   Fd fd;
-  std::uint64_t bytes = 0;
   std::shared_ptr<Packing> packing;
 };
 
@@ -118,7 +117,6 @@ class Driver final : public Fleet {
     const auto& session = places_.at(replica).session;
     return session ? session->pid() : 0;
   }
-  std::uint64_t weights_bytes(std::size_t model) const override { return weights_.at(model).bytes; }
 
  private:
   void make_places(const slices::Machine& machine) {
@@ -158,7 +156,6 @@ class Driver final : public Fleet {
     weights.packing.reset();
     if (!packed.ok()) return fail_waiting(model, packed.error().message);
     weights.fd = std::move(*packed);
-    weights.bytes = file_size(weights.fd.get()).ok() ? *file_size(weights.fd.get()) : 0;
     for (ReplicaId replica = 0; replica < places_.size(); ++replica)
       if (places_[replica].model == model && places_[replica].waiting) launch(replica);
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "channel/router_end.h"
 #include "core/core.h"
 #include "model/spec/spec.h"
 
@@ -20,23 +21,10 @@ using core::BatchId;
 using core::Incarnation;
 using core::ReplicaId;
 
-// One text of a batch.
-struct BatchItem {
-  std::span<const std::int32_t> ids;
-  bool normalize = true;
-  std::uint32_t dimensions = 0;  // 0 = all
-};
-
-// Vectors of consecutive items of a batch, still in shared memory: valid during the call only.
-// Already checked: the batch is open in this incarnation, the rows lie inside it and were not
-// reported before.
-struct ResultRows {
-  BatchId batch = 0;
-  std::uint32_t first_item = 0;
-  std::uint32_t items = 0;
-  std::uint32_t stride = 0;       // floats a row
-  std::span<const float> values;  // [items, stride]
-};
+using BatchItem = channel::Item;
+// Valid during the call only. Already checked: the batch is open in this incarnation, the rows lie
+// inside it and were not reported before.
+using ResultRows = channel::Rows;
 
 struct BatchEnd {
   BatchId batch = 0;
@@ -100,8 +88,6 @@ class Fleet {
   virtual std::string replica_name(ReplicaId replica) const = 0;  // "0", "1", ...: x-sheaf-replica
   virtual std::string slice_name(ReplicaId replica) const = 0;    // "cores:0-1"
   virtual int pid(ReplicaId replica) const = 0;                   // 0 if none
-  // Bytes of the packed weights of a model, 0 until packed.
-  virtual std::uint64_t weights_bytes(std::size_t model) const = 0;
 };
 
 }  // namespace sheaf::fleet

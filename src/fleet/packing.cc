@@ -26,7 +26,8 @@ Result<std::shared_ptr<Packing>> Packing::begin(const Loop& loop, const std::str
   SHEAF_ASSIGN(SocketPair control, make_socket_pair());
   SHEAF_ASSIGN(Process process,
                Process::spawn({program,
-                               {"pack", "--model", folder, "--control", "3", "--weights", "4"},
+                               {"pack", "--model", folder, "--control", child_descriptor(0),
+                                "--weights", child_descriptor(1)},
                                environment,
                                {control.theirs.get(), weights.get()}}));
   auto packing = std::make_shared<Packing>(loop, std::move(process), std::move(control.ours),

@@ -14,9 +14,11 @@ struct SpawnOptions {
   std::string program;                   // a path
   std::vector<std::string> arguments;    // after the program's name
   std::vector<std::string> environment;  // "NAME=value", replaces ours of that name
-  std::vector<int> descriptors;          // become kFirstDescriptor, +1, ... in the child
+  std::vector<int> descriptors;          // numbered child_descriptor(0), (1), ... in the child
 };
 inline constexpr int kFirstDescriptor = 3;
+// What the child's command line says of the descriptor with this place in the list.
+inline std::string child_descriptor(int place) { return std::to_string(kFirstDescriptor + place); }
 
 struct ExitStatus {
   bool by_signal = false;

@@ -29,16 +29,15 @@ std::vector<std::string> arguments_for(const SessionOptions& options) {
   std::string cores;
   for (const int cpu : options.slice.cpus)
     cores += (cores.empty() ? "" : ",") + std::to_string(cpu);
-  // Numbers as in the list of descriptors below.
   return {"run",
           "--control",
-          "3",
+          child_descriptor(0),
           "--weights",
-          "4",
+          child_descriptor(1),
           "--channel",
-          "5",
+          child_descriptor(2),
           "--event",
-          "6",
+          child_descriptor(3),
           "--cores",
           cores,
           "--threads",
@@ -108,10 +107,7 @@ void Session::kill() {
 
 bool Session::submit(BatchId batch, std::span<const BatchItem> items) {
   if (!ready_ || open_.contains(batch)) return false;
-  submit_items_.clear();
-  for (const BatchItem& item : items)
-    submit_items_.push_back({item.ids, item.normalize, item.dimensions});
-  const auto taken = channel_.submit(batch, submit_items_);
+  const auto taken = channel_.submit(batch, items);
   if (!taken.ok() && taken.error().code == ErrorCode::invalid_argument) {
     log(LogLevel::error, "{}", taken.error().message);  // ours, not the replica's fault
     return false;
@@ -215,8 +211,7 @@ Status Session::take_rows(const channel::Rows& rows) {
     batch.reported[item] = true;
   }
   batch.unreported -= rows.items;
-  owner_.listener.replica_rows(replica(), incarnation(),
-                               {rows.batch, rows.first_item, rows.items, rows.stride, rows.values});
+  owner_.listener.replica_rows(replica(), incarnation(), rows);
   return {};
 }
 

@@ -91,7 +91,6 @@ class Session : public std::enable_shared_from_this<Session> {
   std::array<char, 1024> control_bytes_;
   std::string control_lines_;
   std::string said_;  // the error that it reported
-  std::vector<channel::Item> submit_items_;
   std::unordered_map<BatchId, OpenBatch> open_;
   bool ready_ = false;
   bool killed_ = false;  // by us

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "model/packed_weights.h"
-#include "tensor/dtype.h"
 
 namespace sheaf::model {
 namespace {

@@ -60,7 +60,7 @@ std::string decode_base64(const std::string& text) {
 }
 
 TEST(HttpServerTest, VectorsAreThoseOfTheRouterInOrder) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient client = server.client();
   const auto response = client.ask(post("/v1/embeddings", R"({"input": ["a", "bb", "ccc"]})"));
   ASSERT_TRUE(response);
@@ -74,7 +74,7 @@ TEST(HttpServerTest, VectorsAreThoseOfTheRouterInOrder) {
 }
 
 TEST(HttpServerTest, Base64HoldsTheSameBytes) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient client = server.client();
   for (const int dimensions : {8, 7, 6, 1}) {  // all paddings
     const auto response = client.ask(
@@ -89,7 +89,7 @@ TEST(HttpServerTest, Base64HoldsTheSameBytes) {
 }
 
 TEST(HttpServerTest, PipelinedAnswersKeepTheirOrder) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient client = server.client();
   std::string requests;
   for (int i = 0; i < 20; ++i) {
@@ -106,7 +106,7 @@ TEST(HttpServerTest, PipelinedAnswersKeepTheirOrder) {
 }
 
 TEST(HttpServerTest, BytesMayComeOneByOne) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient client = server.client();
   for (const char c : post("/embed", R"({"inputs": "slow"})")) client.send({&c, 1});
   const auto response = client.read();
@@ -115,7 +115,7 @@ TEST(HttpServerTest, BytesMayComeOneByOne) {
 }
 
 TEST(HttpServerTest, ChunkedBodies) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient client = server.client();
   const std::string body = R"({"input": ")" + std::string(100'000, 'x') + "\"}";
   for (const std::size_t chunk : {7u, 1000u, 99'000u, 1'000'000u}) {
@@ -132,7 +132,7 @@ TEST(HttpServerTest, ChunkedBodies) {
 }
 
 TEST(HttpServerTest, GzippedBodies) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient client = server.client();
   const std::string zipped = gzip(R"({"inputs": "zipped"})");
   auto response = client.ask(post("/embed", zipped, "Content-Encoding: gzip\r\n"));
@@ -149,7 +149,7 @@ TEST(HttpServerTest, GzippedBodies) {
 }
 
 TEST(HttpServerTest, GzipExpansionIsBounded) {
-  ServerOptions options = without_grpc();
+  ServerOptions options;
   options.body_bytes_max = 1 << 20;
   TestServer server(options);
   TestClient client = server.client();
@@ -162,7 +162,7 @@ TEST(HttpServerTest, GzipExpansionIsBounded) {
 }
 
 TEST(HttpServerTest, ExpectContinueIsAnsweredBeforeTheBody) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient client = server.client();
   const std::string request = post("/embed", R"({"inputs": "a"})", "Expect: 100-continue\r\n");
   const std::size_t body = request.find("\r\n\r\n") + 4;
@@ -177,7 +177,7 @@ TEST(HttpServerTest, ExpectContinueIsAnsweredBeforeTheBody) {
 }
 
 TEST(HttpServerTest, ExpectContinueIsRefusedAtTheDoor) {
-  TestServer server(without_grpc());
+  TestServer server;
   server.router.refuse_at_door(Error{ErrorCode::overloaded, "the queue holds 9 tokens", "", 7});
   TestClient client = server.client();
   const auto response =
@@ -188,7 +188,7 @@ TEST(HttpServerTest, ExpectContinueIsRefusedAtTheDoor) {
 }
 
 TEST(HttpServerTest, OverloadIsSaidAtTheDoorAndTheConnectionLives) {
-  TestServer server(without_grpc());
+  TestServer server;
   server.router.refuse_at_door(Error{ErrorCode::overloaded, "the queue holds 9 tokens", "", 7});
   TestClient client = server.client();
   for (int i = 0; i < 3; ++i) {
@@ -204,7 +204,7 @@ TEST(HttpServerTest, OverloadIsSaidAtTheDoorAndTheConnectionLives) {
 }
 
 TEST(HttpServerTest, ErrorsOfTheRouterHaveEachDialectsForm) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient client = server.client();
   struct Case {
     ErrorCode code;
@@ -231,13 +231,14 @@ TEST(HttpServerTest, ErrorsOfTheRouterHaveEachDialectsForm) {
 }
 
 TEST(HttpServerTest, LimitsNameTheirNumbers) {
-  TestServer server(without_grpc());
+  TestServer server;
   {
     TestClient client = server.client();
     const auto response = client.ask(get("/health", "X: " + std::string(40'000, 'x') + "\r\n"));
     ASSERT_TRUE(response);
     EXPECT_EQ(response->status, 431);
     EXPECT_NE(response->body.find("32768"), std::string::npos);
+    EXPECT_NE(response->header("x-request-id"), "");
     EXPECT_TRUE(client.closed());
   }
   {
@@ -263,7 +264,7 @@ TEST(HttpServerTest, LimitsNameTheirNumbers) {
 }
 
 TEST(HttpServerTest, AChunkedBodyIsBounded) {
-  ServerOptions options = without_grpc();
+  ServerOptions options;
   options.body_bytes_max = 10'000;
   TestServer server(options);
   TestClient client = server.client();
@@ -274,7 +275,7 @@ TEST(HttpServerTest, AChunkedBodyIsBounded) {
 }
 
 TEST(HttpServerTest, RoutesThatShowTokensTakeLess) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient client = server.client();
   for (const char* path : {"/tokenize", "/decode"}) {
     const auto response =
@@ -286,7 +287,7 @@ TEST(HttpServerTest, RoutesThatShowTokensTakeLess) {
 }
 
 TEST(HttpServerTest, FramingIsBounded) {
-  TestServer server(without_grpc());
+  TestServer server;
   const std::string head = "POST /embed HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
   for (const std::string& begin : {head + "1;x=", head + "0\r\nX: ", head + "0\r\nX: y\r\nY: "}) {
     TestClient client = server.client();
@@ -300,7 +301,7 @@ TEST(HttpServerTest, FramingIsBounded) {
 }
 
 TEST(HttpServerTest, AnUnknownTransferEncodingEndsTheConnection) {
-  TestServer server(without_grpc());
+  TestServer server;
   for (const std::string coding : {"xchunked", "gzip, chunked", "identity", ""}) {
     TestClient client = server.client();
     client.send("POST /embed HTTP/1.1\r\nTransfer-Encoding: " + coding + "\r\n\r\n" +
@@ -314,7 +315,7 @@ TEST(HttpServerTest, AnUnknownTransferEncodingEndsTheConnection) {
 }
 
 TEST(HttpServerTest, TwentyMegabytesAreTaken) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient client = server.client();
   json body;
   body["inputs"] = std::vector<std::string>(2000, std::string(10'000, 'y'));
@@ -326,7 +327,7 @@ TEST(HttpServerTest, TwentyMegabytesAreTaken) {
 }
 
 TEST(HttpServerTest, SlowSendersAreEnded) {
-  ServerOptions options = without_grpc();
+  ServerOptions options;
   options.header_timeout_ms = 50;
   options.body_timeout_ms = 60;
   options.idle_timeout_ms = 70;
@@ -348,7 +349,7 @@ TEST(HttpServerTest, SlowSendersAreEnded) {
 }
 
 TEST(HttpServerTest, AReaderThatStopsReadingIsEnded) {
-  ServerOptions options = without_grpc();
+  ServerOptions options;
   options.write_timeout_ms = 100;
   TestServer server(options);
   server.router.set_dimensions(4096);
@@ -363,7 +364,7 @@ TEST(HttpServerTest, AReaderThatStopsReadingIsEnded) {
 }
 
 TEST(HttpServerTest, TheConnectionCapIsSaid) {
-  ServerOptions options = without_grpc();
+  ServerOptions options;
   options.connections_max = 2;
   TestServer server(options);
   TestClient first = server.client(), second = server.client();
@@ -374,12 +375,13 @@ TEST(HttpServerTest, TheConnectionCapIsSaid) {
   ASSERT_TRUE(response);
   EXPECT_EQ(response->status, 503);
   EXPECT_NE(response->body.find("all 2 connections"), std::string::npos);
+  EXPECT_NE(response->header("x-request-id"), "");
   EXPECT_TRUE(third.closed());
   EXPECT_EQ(first.ask(get("/health"))->status, 200);
 }
 
 TEST(HttpServerTest, AClientThatLeavesCancelsItsRequest) {
-  TestServer server(without_grpc());
+  TestServer server;
   server.router.hold();
   for (std::size_t i = 1; i <= 3; ++i) {
     TestClient client = server.client();
@@ -392,7 +394,7 @@ TEST(HttpServerTest, AClientThatLeavesCancelsItsRequest) {
 
 // The watch for a disconnect survives the turns of a kept-alive connection.
 TEST(HttpServerTest, AClientThatLeavesLaterCancelsThatRequest) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient client = server.client();
   for (int i = 0; i < 50; ++i) {
     server.router.hold();
@@ -409,7 +411,7 @@ TEST(HttpServerTest, AClientThatLeavesLaterCancelsThatRequest) {
 }
 
 TEST(HttpServerTest, DrainFinishesWhatIsAtHand) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient busy = server.client(), idle = server.client();
   ASSERT_EQ(idle.ask(get("/health"))->status, 200);
   server.router.hold();
@@ -430,7 +432,7 @@ TEST(HttpServerTest, DrainFinishesWhatIsAtHand) {
 }
 
 TEST(HttpServerTest, DrainEndsAfterItsTimeout) {
-  ServerOptions options = without_grpc();
+  ServerOptions options;
   options.drain_timeout_ms = 50;
   TestServer server(options);
   server.router.hold();
@@ -443,7 +445,7 @@ TEST(HttpServerTest, DrainEndsAfterItsTimeout) {
 }
 
 TEST(HttpServerTest, MayBeDestroyedWithRequestsOpen) {
-  TestServer server(without_grpc());
+  TestServer server;
   server.router.hold();
   TestClient client = server.client();
   client.send(post("/embed", R"({"inputs": "a"})"));
@@ -454,7 +456,7 @@ TEST(HttpServerTest, MayBeDestroyedWithRequestsOpen) {
 }
 
 TEST(HttpServerTest, KeysOpenWhatIsNotPublic) {
-  ServerOptions options = without_grpc();
+  ServerOptions options;
   options.api.api_keys = {"secret", "other"};
   TestServer server(options);
   TestClient client = server.client();
@@ -482,7 +484,7 @@ TEST(HttpServerTest, KeysOpenWhatIsNotPublic) {
 }
 
 TEST(HttpServerTest, NoKeyIsAskedForWithoutKeys) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient client = server.client();
   for (const char* header : {"", "Authorization:\r\n", "Authorization: Bearer anything\r\n"}) {
     EXPECT_EQ(client.ask(post("/v1/embeddings", R"({"input": "a"})", header))->status, 200);
@@ -490,7 +492,7 @@ TEST(HttpServerTest, NoKeyIsAskedForWithoutKeys) {
 }
 
 TEST(HttpServerTest, BrowsersMayAskWithAnyStainlessHeader) {
-  ServerOptions options = without_grpc();
+  ServerOptions options;
   options.api.cors_allow_origin = {"https://a.example", "https://b.example"};
   options.api.api_keys = {"secret"};
   TestServer server(options);
@@ -515,7 +517,7 @@ TEST(HttpServerTest, BrowsersMayAskWithAnyStainlessHeader) {
 }
 
 TEST(HttpServerTest, HealthFollowsTheRouter) {
-  TestServer server(without_grpc());
+  TestServer server;
   server.router.set_ready(false);
   TestClient client = server.client();
   for (const char* path : {"/health", "/", "/ping", "/health/ready"}) {
@@ -528,7 +530,7 @@ TEST(HttpServerTest, HealthFollowsTheRouter) {
 }
 
 TEST(HttpServerTest, BrokenTextIsRefused) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient client = server.client();
   for (const std::string& text :
        {std::string("\xff"), std::string("\xc3"), std::string("\xed\xa0\x80"),
@@ -542,7 +544,7 @@ TEST(HttpServerTest, BrokenTextIsRefused) {
 }
 
 TEST(HttpServerTest, NestingIsBounded) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient client = server.client();
   for (const std::size_t depth : {100u, 1'000'000u}) {
     const auto response =
@@ -555,7 +557,7 @@ TEST(HttpServerTest, NestingIsBounded) {
 }
 
 TEST(HttpServerTest, WhatIsNotHttpIsRefusedAndDisturbsNobody) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient good = server.client();
   for (const std::string& bytes :
        {std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11), std::string("GET\r\n\r\n"),
@@ -575,7 +577,7 @@ TEST(HttpServerTest, WhatIsNotHttpIsRefusedAndDisturbsNobody) {
 }
 
 TEST(HttpServerTest, TimeoutsBecomeDeadlines) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient client = server.client();
   client.ask(post("/embed", R"({"inputs": "a"})"));
   EXPECT_EQ(server.router.last().deadline_us, 0);
@@ -587,7 +589,7 @@ TEST(HttpServerTest, TimeoutsBecomeDeadlines) {
 }
 
 TEST(HttpServerTest, OptionsReachTheRouter) {
-  ServerOptions options = without_grpc();
+  ServerOptions options;
   options.api.allow_token_ids = true;
   options.api.auto_truncate = false;
   TestServer server(options);
@@ -610,7 +612,7 @@ TEST(HttpServerTest, OptionsReachTheRouter) {
 }
 
 TEST(HttpServerTest, HttpOneDotZeroAndCloseAreHonoured) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient old = server.client();
   ASSERT_EQ(old.ask("GET /health/live HTTP/1.0\r\n\r\n")->status, 200);
   EXPECT_TRUE(old.closed());
@@ -621,7 +623,7 @@ TEST(HttpServerTest, HttpOneDotZeroAndCloseAreHonoured) {
 }
 
 TEST(HttpServerTest, ManyClientsAtOnce) {
-  TestServer server(without_grpc());
+  TestServer server;
   std::atomic<int> wrong = 0;
   std::vector<std::thread> threads;
   for (int t = 0; t < 8; ++t) {
@@ -639,11 +641,11 @@ TEST(HttpServerTest, ManyClientsAtOnce) {
 }
 
 TEST(HttpServerTest, ATakenPortIsNamed) {
-  TestServer server(without_grpc());
+  TestServer server;
   boost::asio::io_context io;
   api::FakeRouter router(io);
   telemetry::Metrics metrics;
-  ServerOptions options = without_grpc();
+  ServerOptions options;
   options.http_port = server.server->http_port();
   const auto second = Server::start(io, router, metrics, options);
   ASSERT_FALSE(second.ok());

@@ -39,20 +39,18 @@ class Server::Impl {
 
   Status start() {
     SHEAF_ASSIGN(http_, HttpServer::start(io_, api_, options_));
-    if (options_.grpc) {
-      SHEAF_ASSIGN(grpc_, GrpcServer::start(io_, api_->context(), options_));
-    }
+    SHEAF_ASSIGN(grpc_, GrpcServer::start(io_, api_->context(), options_));
     return {};
   }
 
   void drain(std::function<void()> done) {
-    auto barrier = std::make_shared<DrainBarrier>(grpc_ ? 2 : 1, std::move(done));
+    auto barrier = std::make_shared<DrainBarrier>(2, std::move(done));
     http_->drain([barrier] { barrier->arrive(); });
-    if (grpc_) grpc_->drain([barrier] { barrier->arrive(); });
+    grpc_->drain([barrier] { barrier->arrive(); });
   }
 
   std::uint16_t http_port() const { return http_->port(); }
-  std::uint16_t grpc_port() const { return grpc_ ? grpc_->port() : 0; }
+  std::uint16_t grpc_port() const { return grpc_->port(); }
   std::size_t connections() const { return http_->connections(); }
 
  private:

@@ -19,7 +19,6 @@ struct ServerOptions {
   std::string host = "127.0.0.1";   // address or name; "::" and "0.0.0.0" listen everywhere
   std::uint16_t http_port = 8080;   // 0: the system chooses
   std::uint16_t grpc_port = 50050;  // 0: the system chooses
-  bool grpc = true;
 
   std::size_t header_bytes_max = 32u << 10;         // 431 beyond
   std::size_t body_bytes_max = 32u << 20;           // after decompression too; 413 beyond
@@ -48,7 +47,7 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   std::uint16_t http_port() const;
-  std::uint16_t grpc_port() const;  // 0 without gRPC
+  std::uint16_t grpc_port() const;
   std::size_t connections() const;  // HTTP, open now
 
   // Stops accepting, closes idle connections, finishes the requests at hand (answers say

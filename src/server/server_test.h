@@ -52,10 +52,4 @@ class TestServer {
   std::unique_ptr<Server> server;
 };
 
-inline ServerOptions without_grpc() {
-  ServerOptions options;
-  options.grpc = false;
-  return options;
-}
-
 }  // namespace sheaf::server

@@ -54,7 +54,7 @@ class TranscriptTest : public testing::TestWithParam<const char*> {};
 
 // All exchanges of a file over one kept-alive connection.
 TEST_P(TranscriptTest, Replays) {
-  TestServer server(without_grpc());
+  TestServer server;
   TestClient client = server.client();
   const std::string path = std::string(SHEAF_SOURCE_DIR "/src/server/transcripts/") + GetParam();
   const std::vector<Exchange> exchanges = read_transcript(path);

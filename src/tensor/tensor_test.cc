@@ -3,22 +3,10 @@
 #include <cstdint>
 
 #include "tensor/buffer.h"
-#include "tensor/dtype.h"
 #include "tensor/matrix.h"
 
 namespace sheaf::tensor {
 namespace {
-
-TEST(DType, NamesParseBack) {
-  for (int i = 0; i <= static_cast<int>(DType::boolean); ++i) {
-    const DType dtype = static_cast<DType>(i);
-    EXPECT_EQ(parse_dtype(name_of(dtype)), dtype);
-    EXPECT_GE(size_of(dtype), 1u);
-  }
-  EXPECT_EQ(size_of(DType::bf16), 2u);
-  EXPECT_FALSE(parse_dtype("f32"));
-  EXPECT_FALSE(parse_dtype(""));
-}
 
 TEST(Matrix, SlicesKeepTheStride) {
   float data[12] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};

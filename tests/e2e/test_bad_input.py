@@ -85,11 +85,14 @@ def test_unknown_route(server):
     expect(answer, 404)
 
 
-@pytest.mark.parametrize("method, path", [("GET", URL), ("PUT", URL), ("DELETE", "/v1/models"), ("POST", "/health")])
-def test_wrong_method_names_the_right_one(server, method, path):
+@pytest.mark.parametrize("method, path, allowed", [("GET", URL, "POST, OPTIONS"), ("PUT", URL, "POST, OPTIONS"),
+                                                   ("DELETE", "/v1/models", "GET, HEAD, OPTIONS"),
+                                                   ("POST", "/health", "GET, HEAD, OPTIONS")])
+def test_wrong_method_names_the_right_one(server, method, path, allowed):
     answer = requests.request(method, server.http + path, timeout=10)
-    assert answer.status_code == 405 and answer.headers["allow"]
+    assert answer.status_code == 405 and answer.headers["allow"] == allowed
     assert "error" in answer.json()
+    assert requests.options(server.http + path, timeout=10).headers["allow"] == allowed
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml"])

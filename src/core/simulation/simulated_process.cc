@@ -1,4 +1,4 @@
-#include "core/simulated_process.h"
+#include "core/simulation/simulated_process.h"
 
 #include <algorithm>
 #include <csignal>
@@ -59,8 +59,6 @@ void SimulatedProcess::suffer(Scenario::FaultKind fault) {
       return end({ExitReport::Kind::exit_code, static_cast<int>(random_.below(2)), false, ""});
     case Kind::hang:
       return ready_ ? hang() : void();
-    case Kind::slice_gone:
-      return end({ExitReport::Kind::slice_gone, 0, false, ""});
     case Kind::broken_frames:
       return end({ExitReport::Kind::protocol_error, 0, false, "batch 9 is not open"});
     case Kind::refuse_batch:

@@ -7,8 +7,8 @@
 
 #include "core/core.h"
 #include "core/random.h"
-#include "core/scenario.h"
-#include "core/timeline.h"
+#include "core/simulation/scenario.h"
+#include "core/simulation/timeline.h"
 
 namespace sheaf::core {
 

@@ -1,4 +1,4 @@
-#include "core/simulation.h"
+#include "core/simulation/simulation.h"
 
 #include <fmt/format.h>
 
@@ -12,8 +12,8 @@
 #include <utility>
 
 #include "core/random.h"
-#include "core/simulated_process.h"
-#include "core/timeline.h"
+#include "core/simulation/simulated_process.h"
+#include "core/simulation/timeline.h"
 
 namespace sheaf::core {
 namespace {

@@ -26,7 +26,6 @@ struct Scenario {
     crash,          // SIGSEGV by itself
     leave,          // exits by itself
     hang,           // computes for ever, or sleeps for ever
-    slice_gone,
     broken_frames,
     refuse_batch,  // the replica's own refusal of the batch that it runs
   };

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "core/scenario.h"
+#include "core/simulation/scenario.h"
 
 namespace sheaf::core {
 
