@@ -114,17 +114,16 @@ core::RequestId Api::run(const Ticket& ticket, const HttpRequest& request, Respo
                                });
 }
 
-HttpResponse Api::refuse(const Ticket& ticket, const Error& error, int status) const {
+HttpResponse Api::refuse(Ticket ticket, const Error& error, int status) const {
+  if (ticket.request_id.empty()) ticket.request_id = new_request_id();
   HttpResponse response = error_response(ticket.dialect, error, status);
-  router::log_refusal(ticket.request_id.empty() ? "without id" : ticket.request_id, error);
+  router::log_refusal(ticket.request_id, error);
   finish(ticket, response);
   return response;
 }
 
 void Api::finish(const Ticket& ticket, HttpResponse& response) const {
-  // Without one the request was refused before its header was read.
-  response.add_header("x-request-id",
-                      ticket.request_id.empty() ? new_request_id() : ticket.request_id);
+  response.add_header("x-request-id", ticket.request_id);
   add_cors_headers(response, ticket.cors_origin);
 }
 

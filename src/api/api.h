@@ -39,8 +39,9 @@ class Api {
   // takes, 0 if there is nothing to cancel.
   core::RequestId run(const Ticket& ticket, const HttpRequest& request, Respond respond) const;
 
-  // An error in the ticket's dialect; `status` overrides the table's.
-  HttpResponse refuse(const Ticket& ticket, const Error& error, int status = 0) const;
+  // An error in the ticket's dialect; `status` overrides the table's. A ticket without an id (what
+  // came is no request, or one connection too many) gets one here.
+  HttpResponse refuse(Ticket ticket, const Error& error, int status = 0) const;
 
   // The client went away; `respond` will not be called unless the call is already under way.
   void cancel(core::RequestId request) const { context_.router.cancel(request); }

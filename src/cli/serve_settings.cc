@@ -14,6 +14,7 @@ constexpr std::string_view kSummary =
     "Serves models over HTTP and gRPC. MODEL is a folder, a hub name, or name=folder.";
 constexpr std::string_view kEpilogue =
     "--max-length is SHEAF_MAX_LENGTH; a flag beats the variable, that the file.\n"
+    "deploy/ lies in the sources, and in share/doc/sheaf where sheaf is installed.\n"
     "example: sheaf serve sentence-transformers/all-MiniLM-L6-v2 --num-replicas 2\n";
 
 constexpr std::uint32_t kReplicasMax = 1024;
@@ -83,7 +84,7 @@ void add_limit_flags(FlagSet& flags, ServeSettings& s) {
 
 void add_process_flags(FlagSet& flags, ServeSettings& s) {
   flags.add_group("Process");
-  flags.add({"config", "FILE", "settings; the sample deploy/sheaf.yaml is the manual"},
+  flags.add({"config", "FILE", "settings; sample and manual: deploy/sheaf.yaml"},
             text(s.config_file));
   flags.add({"check", "", "validate settings and models, start nothing"}, boolean(s.check));
   flags.add({"threads", "N", "of the router", "threads", "one for 4 cores"},
