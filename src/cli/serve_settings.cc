@@ -14,7 +14,6 @@ constexpr std::string_view kSummary =
     "Serves models over HTTP and gRPC. MODEL is a folder, a hub name, or name=folder.";
 constexpr std::string_view kEpilogue =
     "--max-length is SHEAF_MAX_LENGTH; a flag beats the variable, that the file.\n"
-    "deploy/ lies in the sources, and in share/doc/sheaf where sheaf is installed.\n"
     "example: sheaf serve sentence-transformers/all-MiniLM-L6-v2 --num-replicas 2\n";
 
 constexpr std::uint32_t kReplicasMax = 1024;
