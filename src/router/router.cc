@@ -479,8 +479,12 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 
   // Deferred, not posted: this thread goes on with it once the mutex is free, and wakes no other.
   void post_finish(std::shared_ptr<OpenRequest> open, Result<EmbedReply> result) {
+    ++finishing_;
     asio::defer(io_, [this, open = std::move(open), result = std::move(result)]() mutable {
       finish(*open, std::move(result));
+      std::lock_guard lock(mutex_);
+      --finishing_;
+      watch_drain();
     });
   }
 
@@ -646,7 +650,8 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   }
 
   void watch_drain() {
-    if (!core_drains_ || !drain_done_ || !core_->drained() || !open_.empty()) return;
+    if (!core_drains_ || !drain_done_ || !core_->drained()) return;
+    if (!open_.empty() || finishing_ > 0) return;
     if (replicas_gone()) return drain_finished();
     if (drain_waits_) return;
     drain_waits_ = true;
@@ -679,6 +684,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   asio::steady_timer tick_timer_;
   TimeUs armed_us_ = kNever;
   std::size_t tokenizing_ = 0;  // admitted, not yet known to the core
+  std::size_t finishing_ = 0;   // answered by the core, their callbacks not yet called
   bool draining_ = false;       // the door is shut
   bool core_drains_ = false;    // and the core has been told
   bool drain_waits_ = false;
