@@ -7,6 +7,7 @@
 #include <random>
 
 #include "api/cors.h"
+#include "api/embed.h"
 #include "api/keys.h"
 #include "api/url.h"
 
@@ -99,8 +100,7 @@ std::optional<HttpResponse> Api::refuse_at_door(Ticket& ticket, const HttpReques
   if (model.empty() && context_.router.models().size() > 1) return std::nullopt;
   Status admitted = context_.router.admit(model, body_bytes.value_or(0));
   if (admitted.ok()) return std::nullopt;
-  context_.metrics.request_started(telemetry::Metrics::Method::single);
-  context_.metrics.request_failed(error_row(admitted.error().code).metric);
+  count_refusal(context_, admitted.error());
   return refuse(ticket, admitted.error());
 }
 

@@ -38,9 +38,13 @@ Result<TimeUs> deadline_of(const HttpRequest& request) {
   return monotonic_us() + timeout_ms * 1000;
 }
 
-void note_refusal(const Context& context, std::string_view request_id, const Error& error) {
+void count_refusal(const Context& context, const Error& error) {
   context.metrics.request_started(telemetry::Metrics::Method::single);
   context.metrics.request_failed(error_row(error.code).metric);
+}
+
+void note_refusal(const Context& context, std::string_view request_id, const Error& error) {
+  count_refusal(context, error);
   router::log_refusal(request_id, error);
 }
 

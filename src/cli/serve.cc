@@ -115,7 +115,7 @@ int serve(const ServeSettings& settings, TimeUs started_us) {
   if (!options.ok()) return fail("serve", options.error());
   // One carried 4,000 requests of 16 texts a second (docs/benchmarks/serve.json, "router"); the
   // cores are the replicas'.
-  const std::uint32_t cores = std::thread::hardware_concurrency();
+  const std::uint32_t cores = std::max(std::thread::hardware_concurrency(), 1u);
   const std::uint32_t threads = settings.threads == 0 ? (cores + 3) / 4 : settings.threads;
   auto service =
       Service::create(std::move(options).value(), server_options(settings), threads, started_us);

@@ -91,11 +91,13 @@ void Service::announce_when_ready() {
                grpc_address());
   const std::string key =
       options_.api.api_keys.empty() ? "" : " -H \"authorization: Bearer $SHEAF_API_KEY\"";
-  fmt::print(stderr,
-             "\nsheaf is ready after {:.2f} s: {} (gRPC {})\n"
-             "  curl -s {}/v1/embeddings{} -H 'content-type: application/json' \\\n"
-             "    -d '{{\"input\": \"Hello, world\"}}'\n\n",
-             seconds, http_address(), grpc_address(), http_address(), key);
+  // Not fmt::print(): it throws where standard error cannot be written.
+  const std::string banner = fmt::format(
+      "\nsheaf is ready after {:.2f} s: {} (gRPC {})\n"
+      "  curl -s {}/v1/embeddings{} -H 'content-type: application/json' \\\n"
+      "    -d '{{\"input\": \"Hello, world\"}}'\n\n",
+      seconds, http_address(), grpc_address(), http_address(), key);
+  std::fputs(banner.c_str(), stderr);
 }
 
 void Service::wait_for_signal() {

@@ -49,7 +49,7 @@ class Process {
   bool stopped() const;                   // state T
   TimeUs cpu_us() const;                  // used so far, by all its threads
   // How long its threads have waited for a core so far, their sum; 0 where the kernel keeps no such
-  // account. Reads a file a thread, some 5 us each.
+  // account. Reads a file a thread, about 10 us each (Zen 3).
   TimeUs starved_us() const;
 
  private:

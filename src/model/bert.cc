@@ -74,7 +74,6 @@ Bert::Bert(const ModelSpec& spec, WeightSource& weights)
       intermediate_(spec.intermediate_size),
       attention_{.heads = spec.heads, .kv_heads = spec.heads, .head_size = spec.head_size},
       epsilon_(spec.norm_epsilon),
-      no_type_(spec.hidden_size),
       embedding_(bind_embedding(spec, weights)) {
   if (spec.distance_buckets > 0) bind_distance_bias(spec, weights);
   for (std::uint32_t i = 0; i < spec.layers && weights.status().ok(); ++i)
@@ -88,7 +87,6 @@ kernels::Embedding Bert::bind_embedding(const ModelSpec& spec, WeightSource& wei
                                   spec.positions + spec.position_offset, hidden_);
   if (table.positions.data != nullptr)
     table.positions = table.positions.slice_rows(spec.position_offset, spec.positions);
-  table.type = no_type_.data();
   if (spec.type_vocab_size > 0)
     table.type =
         weights.table("embeddings.token_type_embeddings", spec.type_vocab_size, hidden_).data;

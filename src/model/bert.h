@@ -41,7 +41,6 @@ class Bert final : public Model {
   std::size_t intermediate_;
   kernels::AttentionShape attention_;
   float epsilon_;
-  std::vector<float> no_type_;  // [hidden] zeros, for models without token types
   kernels::Embedding embedding_;
   std::vector<float> distance_values_;  // [heads, 2 * positions - 1]
   std::vector<Layer> layers_;

@@ -311,8 +311,9 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     if (open.request.deadline_us == 0)
       open.request.deadline_us = open.arrived_us + options_.request_timeout_us;
     for (const Input& input : open.request.inputs) open.characters += bytes_of(input);
+    const std::uint64_t tokens = model.estimate_tokens(open.request);
     std::lock_guard lock(mutex_);
-    SHEAF_TRY(admit_tokens(open.model, model.estimate_tokens(open.request)));
+    SHEAF_TRY(admit_tokens(open.model, tokens));
     open_.emplace(open.id, open.shared_from_this());
     ++tokenizing_;
     return {};
@@ -325,21 +326,23 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 
   // On a tokenizer's thread or the caller's own.
   void enqueue(const std::shared_ptr<OpenRequest>& open, Result<PreparedInputs> inputs) {
+    const bool prepared = inputs.ok();
+    if (prepared) {  // still this thread's own: the core does not know of it
+      open->inputs = std::move(inputs).value();
+      open->vectors.resize(open->inputs.size() * open->dimensions);
+      models_[open->model]->learn(open->request, open->inputs);
+    }
     std::unique_lock lock(mutex_);
     --tokenizing_;
     const auto found = open_.find(open->id);
     if (found == open_.end()) return run_actions();  // cancelled meanwhile
-    if (!inputs.ok()) {
+    if (!prepared) {
       open_.erase(found);
       run_actions();
       lock.unlock();
       return finish(*open, std::move(inputs).error());
     }
-    open->inputs = std::move(inputs).value();
-    open->vectors.resize(open->inputs.size() * open->dimensions);
-    const TimeUs now = now_us();
-    open->tokenize_us = now - open->arrived_us;
-    models_[open->model]->learn(open->request, open->inputs);
+    open->tokenize_us = now_us() - open->arrived_us;
     tell_core([&](TimeUs at) { core_->on_request(at, spec_of(*open)); });
   }
 

@@ -71,11 +71,12 @@ void turn(float* head, const float* cosines, const float* sines, std::size_t pai
 
 template <class Arch>
 void gate(const float* a, const float* b, Activation activation, std::size_t columns, float* out) {
-  for (std::size_t i = 0; i < columns; i += Arch::width) {
-    const auto left = static_cast<std::ptrdiff_t>(columns) - static_cast<std::ptrdiff_t>(i);
-    const auto x = activate<Arch>(activation, Arch::load_first(a + i, left));
-    Arch::store_first(out + i, x * Arch::load_first(b + i, left), left);
-  }
+  std::size_t i = 0;
+  for (; i + Arch::width <= columns; i += Arch::width)
+    Arch::store(out + i, activate<Arch>(activation, Arch::load(a + i)) * Arch::load(b + i));
+  const auto left = static_cast<std::ptrdiff_t>(columns - i);
+  const auto x = activate<Arch>(activation, Arch::load_first(a + i, left));
+  Arch::store_first(out + i, x * Arch::load_first(b + i, left), left);
 }
 
 // Adds `weight(row)` * row for all rows, then multiplies by `scale`.
