@@ -85,13 +85,17 @@ scripts/setup.sh run test check
 steps=("$@")
 [ "$#" -gt 0 ] || steps=(format scripts headers tidy asan tsan fuzz cuda)
 failed=()
+mkdir -p build/check
 for step in "${steps[@]}"; do
   started=$SECONDS
   echo "== $step"
   result=passed
-  bash scripts/check.sh --step "$step" || { result=FAILED && failed+=("$step"); }
+  bash scripts/check.sh --step "$step" 2>&1 | tee "build/check/$step.log" || { result=FAILED && failed+=("$step"); }
   echo "== $step $result after $((SECONDS - started)) s"
 done
-[ "${#failed[@]}" -eq 0 ] || echo "failed: ${failed[*]}"
+for step in "${failed[@]}"; do  # again, for who sees the end of a long log only
+  printf '== %s failed:\n' "$step"
+  tail -n 40 "build/check/$step.log"
+done
 echo "$((${#steps[@]} - ${#failed[@]})) passed, ${#failed[@]} failed"
 [ "${#failed[@]}" -eq 0 ]

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <limits>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -326,8 +327,10 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 
   // On a tokenizer's thread or the caller's own.
   void enqueue(const std::shared_ptr<OpenRequest>& open, Result<PreparedInputs> inputs) {
-    const bool prepared = inputs.ok();
-    if (prepared) {  // still this thread's own: the core does not know of it
+    std::optional<Error> refusal;
+    if (!inputs.ok()) {
+      refusal = std::move(inputs).error();
+    } else {  // still this thread's own: the core does not know of it
       open->inputs = std::move(inputs).value();
       open->vectors.resize(open->inputs.size() * open->dimensions);
       models_[open->model]->learn(open->request, open->inputs);
@@ -336,11 +339,11 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     --tokenizing_;
     const auto found = open_.find(open->id);
     if (found == open_.end()) return run_actions();  // cancelled meanwhile
-    if (!prepared) {
+    if (refusal) {
       open_.erase(found);
       run_actions();
       lock.unlock();
-      return finish(*open, std::move(inputs).error());
+      return finish(*open, *std::move(refusal));
     }
     open->tokenize_us = now_us() - open->arrived_us;
     tell_core([&](TimeUs at) { core_->on_request(at, spec_of(*open)); });
