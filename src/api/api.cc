@@ -10,6 +10,7 @@
 #include "api/embed.h"
 #include "api/keys.h"
 #include "api/url.h"
+#include "router/request_log.h"
 
 namespace sheaf::api {
 namespace {

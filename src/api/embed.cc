@@ -6,6 +6,7 @@
 
 #include "api/errors.h"
 #include "api/url.h"
+#include "router/request_log.h"
 
 namespace sheaf::api {
 namespace {

@@ -17,9 +17,10 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "channel/layout.h"
 #include "fleet/fleet.h"
 #include "router/open_request.h"
+#include "router/request_log.h"
+#include "router/served_model.h"
 #include "router/tokenizer_pool.h"
 
 namespace sheaf::router {
@@ -36,91 +37,11 @@ constexpr TimeUs kHealthyAfterBatchUs = 5'000'000;
 constexpr TimeUs kProbeTimeoutUs = 1'000'000;
 constexpr TimeUs kReplicaExitGraceUs = 2'000'000;
 
-struct ServedModel {
-  ModelInfo info;
-  std::shared_ptr<const tokenizer::Tokenizer> tokenizer;
-  // Bytes of text a token, learnt; the door's estimate before a text is tokenized.
-  std::atomic<double> bytes_per_token{4.0};
-
-  // From texts that were run whole: of one that was cut nobody knows how many tokens it has.
-  void learn(const EmbedRequest& request, const PreparedInputs& inputs) {
-    std::uint64_t bytes = 0, tokens = 0;
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-      const auto* text = std::get_if<std::string>(&request.inputs[i]);
-      const std::size_t run = inputs.ids_of(i).size();
-      if (text == nullptr || run >= info.max_length) continue;
-      bytes += text->size();
-      tokens += run;
-    }
-    if (bytes == 0 || tokens == 0) return;
-    const double ratio = static_cast<double>(bytes) / static_cast<double>(tokens);
-    const double old = bytes_per_token.load(std::memory_order_relaxed);
-    bytes_per_token.store(old + 0.05 * (ratio - old), std::memory_order_relaxed);
-  }
-  std::uint64_t estimate_tokens(std::uint64_t bytes) const {
-    return static_cast<std::uint64_t>(static_cast<double>(bytes) /
-                                      bytes_per_token.load(std::memory_order_relaxed)) +
-           1;
-  }
-  // What is cut off is not run, and does not count.
-  std::uint64_t estimate_tokens(const EmbedRequest& request) const {
-    std::uint64_t total = 0;
-    for (const Input& input : request.inputs) {
-      const auto* ids = std::get_if<std::vector<std::int32_t>>(&input);
-      const std::uint64_t tokens = ids != nullptr ? ids->size() : estimate_tokens(bytes_of(input));
-      total += request.truncate ? std::min<std::uint64_t>(tokens, info.max_length) : tokens;
-    }
-    return total;
-  }
-};
-
 struct SentBatch {
   ReplicaId replica = 0;
   Incarnation incarnation = 0;
   std::vector<core::ItemRef> items;
 };
-
-std::string_view metric_name(ErrorCode code) {
-  switch (code) {
-    case ErrorCode::overloaded:
-      return "overloaded";
-    case ErrorCode::unavailable:
-    case ErrorCode::poisonous:
-    case ErrorCode::internal:
-    case ErrorCode::deadline_exceeded:
-      return "inference";
-    case ErrorCode::cancelled:
-      return "dropped";
-    case ErrorCode::wrong_model_type:
-      return "model_type";
-    default:
-      return "validation";
-  }
-}
-
-Result<std::unique_ptr<ServedModel>> load_model(const ModelConfig& config) {
-  auto model = std::make_unique<ServedModel>();
-  SHEAF_ASSIGN(model->info.spec, model::read_spec(config.folder));
-  SHEAF_ASSIGN(model->tokenizer, tokenizer::Tokenizer::load(config.folder + "/tokenizer.json"));
-  const model::ModelSpec& spec = model->info.spec;
-  if (config.max_length > spec.positions)
-    return Error{ErrorCode::invalid_argument,
-                 fmt::format("max length {} is more than the {} positions of {}", config.max_length,
-                             spec.positions, config.name)};
-  if (model->tokenizer->vocab_size() > spec.vocab_size)
-    return Error{
-        ErrorCode::corrupt,
-        fmt::format("{}: tokenizer.json has ids up to {} but config.json says vocab_size {}",
-                    config.folder, model->tokenizer->vocab_size() - 1, spec.vocab_size)};
-  model->info.name = config.name;
-  model->info.folder = config.folder;
-  model->info.revision = config.revision;
-  model->info.max_length = config.max_length > 0 ? config.max_length : spec.max_length;
-  model->info.max_batch_tokens =
-      config.max_batch_tokens > 0 ? config.max_batch_tokens : channel::Limits().max_batch_tokens;
-  model->info.created_unix_s = unix_seconds();
-  return model;
-}
 
 class RouterImpl final : public Router, private fleet::FleetListener {
  public:
@@ -162,7 +83,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     }
     const ServedModel& model = *models_[open->model];
     tokenizers_.prepare(
-        open->request, model.info, model.tokenizer,
+        open->request, model.info(), model.tokenizer(),
         [this, open](Result<PreparedInputs> inputs) { enqueue(open, std::move(inputs)); });
     return id;
   }
@@ -179,7 +100,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   Status admit(std::string_view model, std::uint64_t text_bytes) const override {
     SHEAF_ASSIGN(const std::size_t index, model_index(model));
     const ServedModel& served = *models_[index];
-    const std::uint64_t most = std::uint64_t{options_.max_texts} * served.info.max_length;
+    const std::uint64_t most = std::uint64_t{options_.max_texts} * served.info().max_length;
     const std::uint64_t tokens = std::min(served.estimate_tokens(text_bytes), most);
     std::lock_guard lock(mutex_);
     return admit_tokens(index, tokens);
@@ -189,18 +110,18 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 
   Result<const ModelInfo*> find_model(std::string_view name) const override {
     SHEAF_ASSIGN(const std::size_t index, model_index(name));
-    return &models_[index]->info;
+    return &models_[index]->info();
   }
 
   std::vector<const ModelInfo*> models() const override {
     std::vector<const ModelInfo*> all;
-    for (const auto& model : models_) all.push_back(&model->info);
+    for (const auto& model : models_) all.push_back(&model->info());
     return all;
   }
 
   std::shared_ptr<const tokenizer::Tokenizer> tokenizer_of(const ModelInfo& model) const override {
     for (const auto& served : models_)
-      if (&served->info == &model) return served->tokenizer;
+      if (&served->info() == &model) return served->tokenizer();
     return nullptr;
   }
 
@@ -236,7 +157,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
       const core::ReplicaStatus status = core_->replica_status(id);
       views.push_back({.name = fleet_->replica_name(id),
                        .slice = fleet_->slice_name(id),
-                       .model = models_[status.model]->info.name,
+                       .model = models_[status.model]->info().name,
                        .pid = fleet_->pid(id),
                        .status = status});
     }
@@ -264,7 +185,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     for (std::size_t i = 0; i < models_.size(); ++i)
       core.models.push_back({.replicas = options_.models[i].replicas,
                              .policy = options_.policy,
-                             .max_length = models_[i]->info.max_length,
+                             .max_length = models_[i]->info().max_length,
                              .max_batch_tokens = options_.models[i].max_batch_tokens,
                              .queue_tokens_max = options_.queue_tokens_max});
     return core;
@@ -275,7 +196,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
                               .models = {},
                               .replica_environment = options_.replica_environment};
     for (std::size_t i = 0; i < models_.size(); ++i) {
-      const ModelInfo& info = models_[i]->info;
+      const ModelInfo& info = models_[i]->info();
       fleet.models.push_back({.name = info.name,
                               .folder = info.folder,
                               .spec = info.spec,
@@ -294,9 +215,9 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   Result<std::size_t> model_index(std::string_view name) const {
     if (name.empty()) return std::size_t{0};
     for (std::size_t i = 0; i < models_.size(); ++i)
-      if (models_[i]->info.name == name) return i;
+      if (models_[i]->info().name == name) return i;
     std::string served;
-    for (const auto& model : models_) served += (served.empty() ? "" : ", ") + model->info.name;
+    for (const auto& model : models_) served += (served.empty() ? "" : ", ") + model->info().name;
     return Error{ErrorCode::not_found,
                  fmt::format("model {} is not served here; served: {}", excerpt(name), served),
                  "model"};
@@ -306,9 +227,9 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   Status admit_request(OpenRequest& open) {
     SHEAF_ASSIGN(open.model, model_index(open.request.model));
     const ServedModel& model = *models_[open.model];
-    SHEAF_TRY(check_request(open.request, model.info, options_.max_texts));
+    SHEAF_TRY(check_request(open.request, model.info(), options_.max_texts));
     open.dimensions = open.request.dimensions ? static_cast<std::uint32_t>(*open.request.dimensions)
-                                              : model.info.spec.dimensions;
+                                              : model.info().spec.dimensions;
     if (open.request.deadline_us == 0)
       open.request.deadline_us = open.arrived_us + options_.request_timeout_us;
     for (const Input& input : open.request.inputs) open.characters += bytes_of(input);
@@ -365,7 +286,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 
   EmbedReply reply_of(OpenRequest& open, const core::Answer& answer) const {
     EmbedReply reply;
-    reply.model = models_[open.model]->info.name;
+    reply.model = models_[open.model]->info().name;
     reply.dimensions = open.dimensions;
     reply.vectors = std::move(open.vectors);
     reply.tokens.reserve(open.inputs.size());
@@ -398,22 +319,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     metrics_.request_succeeded(method_of(open), t.total_us, t.tokenize_us, t.queue_us,
                                t.compute_us);
     open.callback(std::move(result));
-    if (log_enabled(LogLevel::info)) log_answer(open, tokens, t);
-  }
-
-  static void log_answer(const OpenRequest& open, std::uint64_t tokens, const Timings& t) {
-    const std::uint64_t texts = open.request.inputs.size();
-    const double total = t.total_us / 1e3, tokenize = t.tokenize_us / 1e3, queue = t.queue_us / 1e3,
-                 compute = t.compute_us / 1e3;
-    const std::string name = open.name();
-    const LogField fields[] = {
-        {"request_id", name},      {"texts", texts},    {"tokens", tokens},     {"total_ms", total},
-        {"tokenize_ms", tokenize}, {"queue_ms", queue}, {"compute_ms", compute}};
-    write_log(LogLevel::info,
-              fmt::format("request {}: texts {}, tokens {}, total {:.2f} ms: tokenize {:.2f}, "
-                          "queue {:.2f}, compute {:.2f}",
-                          name, texts, tokens, total, tokenize, queue, compute),
-              fields);
+    log_answer(open, tokens, t);
   }
 
   // ---- the core's actions; all below with the mutex held
@@ -564,8 +470,8 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     for (std::size_t i = 0; i < models_.size(); ++i)
       if (core_->model_status(static_cast<core::ModelId>(i)).replicas_ready == 0)
         return Error{ErrorCode::unavailable,
-                     "model " + models_[i]->info.name + " has no ready replica" + why_broken(i), "",
-                     1};
+                     "model " + models_[i]->info().name + " has no ready replica" + why_broken(i),
+                     "", 1};
     return {};
   }
 
@@ -594,7 +500,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     auto failure = std::make_shared<std::atomic<bool>>(false);
     for (const auto& model : models_) {
       EmbedRequest request;
-      request.model = model->info.name;
+      request.model = model->info().name;
       request.inputs.emplace_back(std::vector<std::int32_t>{0});
       request.probe = true;
       request.deadline_us = monotonic_us() + kProbeTimeoutUs;
@@ -638,7 +544,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     std::lock_guard lock(mutex_);
     for (std::size_t i = 0; i < models_.size(); ++i) {
       const core::ModelStatus status = core_->model_status(static_cast<core::ModelId>(i));
-      all.models.push_back({.model = models_[i]->info.name,
+      all.models.push_back({.model = models_[i]->info().name,
                             .queue_items = status.queue_items,
                             .queue_tokens = status.queue_tokens,
                             .queue_tokens_max = status.queue_tokens_max});
@@ -702,22 +608,14 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 
 }  // namespace
 
-void log_refusal(std::string_view request_id, const Error& error) {
-  const LogField fields[] = {{"request_id", request_id}, {"error", name_of(error.code)}};
-  if (log_enabled(LogLevel::info))
-    write_log(LogLevel::info,
-              fmt::format("request {}: {}: {}", request_id, name_of(error.code), error.message),
-              fields);
-}
-
 Result<std::unique_ptr<Router>> Router::create(boost::asio::io_context& io, RouterOptions options,
                                                telemetry::Metrics& metrics) {
   if (options.models.empty()) return Error{ErrorCode::invalid_argument, "no model to serve"};
   std::vector<std::unique_ptr<ServedModel>> models;
   for (const ModelConfig& config : options.models) {
-    SHEAF_ASSIGN(auto model, load_model(config));
+    SHEAF_ASSIGN(auto model, ServedModel::load(config));
     for (const auto& other : models)
-      if (other->info.name == config.name)
+      if (other->info().name == config.name)
         return Error{ErrorCode::invalid_argument, "two models are to be served as " + config.name};
     models.push_back(std::move(model));
   }

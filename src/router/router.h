@@ -137,7 +137,4 @@ class Router {
   virtual void drain(std::function<void()> done) = 0;
 };
 
-// The log's line of a request that got an error instead of vectors.
-void log_refusal(std::string_view request_id, const Error& error);
-
 }  // namespace sheaf::router

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/result.h"
+#include "router/router.h"
+
+namespace sheaf::router {
+
+struct OpenRequest;
+
+// The log's line of a request that was answered with vectors of `tokens` tokens.
+void log_answer(const OpenRequest& open, std::uint64_t tokens, const Timings& timings);
+
+// The log's line of a request that got an error instead of vectors.
+void log_refusal(std::string_view request_id, const Error& error);
+
+// The `error` label of the metrics, one word a cause that an operator acts on.
+std::string_view metric_name(ErrorCode code);
+
+}  // namespace sheaf::router

@@ -1,0 +1,81 @@
+#include "router/served_model.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/clock.h"
+#include "channel/layout.h"
+
+namespace sheaf::router {
+namespace {
+
+// A new ratio's weight: the estimate follows a change of language within some dozen requests.
+constexpr double kLearningRate = 0.05;
+
+// Ids that the tokenizer can give must have a row in the model.
+Status check_vocabulary(const ModelConfig& config, std::uint64_t of_tokenizer,
+                        std::uint64_t of_model) {
+  if (of_tokenizer <= of_model) return {};
+  return Error{ErrorCode::corrupt,
+               fmt::format("{}: tokenizer.json has ids up to {} but config.json says vocab_size {}",
+                           config.folder, of_tokenizer - 1, of_model)};
+}
+
+Status check_length(const ModelConfig& config, std::uint32_t positions) {
+  if (config.max_length <= positions) return {};
+  return Error{ErrorCode::invalid_argument,
+               fmt::format("max length {} is more than the {} positions of {}", config.max_length,
+                           positions, config.name)};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ServedModel>> ServedModel::load(const ModelConfig& config) {
+  auto model = std::make_unique<ServedModel>();
+  ModelInfo& info = model->info_;
+  SHEAF_ASSIGN(info.spec, model::read_spec(config.folder));
+  SHEAF_ASSIGN(model->tokenizer_, tokenizer::Tokenizer::load(config.folder + "/tokenizer.json"));
+  SHEAF_TRY(check_length(config, info.spec.positions));
+  SHEAF_TRY(check_vocabulary(config, model->tokenizer_->vocab_size(), info.spec.vocab_size));
+  info.name = config.name;
+  info.folder = config.folder;
+  info.revision = config.revision;
+  info.max_length = config.max_length > 0 ? config.max_length : info.spec.max_length;
+  info.max_batch_tokens =
+      config.max_batch_tokens > 0 ? config.max_batch_tokens : channel::Limits().max_batch_tokens;
+  info.created_unix_s = unix_seconds();
+  return model;
+}
+
+std::uint64_t ServedModel::estimate_tokens(std::uint64_t bytes) const {
+  const double per_token = bytes_per_token_.load(std::memory_order_relaxed);
+  return static_cast<std::uint64_t>(static_cast<double>(bytes) / per_token) + 1;
+}
+
+std::uint64_t ServedModel::estimate_tokens(const EmbedRequest& request) const {
+  std::uint64_t total = 0;
+  for (const Input& input : request.inputs) {
+    const auto* ids = std::get_if<std::vector<std::int32_t>>(&input);
+    const std::uint64_t tokens = ids != nullptr ? ids->size() : estimate_tokens(bytes_of(input));
+    total += request.truncate ? std::min<std::uint64_t>(tokens, info_.max_length) : tokens;
+  }
+  return total;
+}
+
+void ServedModel::learn(const EmbedRequest& request, const PreparedInputs& inputs) {
+  std::uint64_t bytes = 0, tokens = 0;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const auto* text = std::get_if<std::string>(&request.inputs[i]);
+    const std::size_t run = inputs.ids_of(i).size();
+    if (text == nullptr || run >= info_.max_length) continue;
+    bytes += text->size();
+    tokens += run;
+  }
+  if (bytes == 0 || tokens == 0) return;
+  const double ratio = static_cast<double>(bytes) / static_cast<double>(tokens);
+  const double old = bytes_per_token_.load(std::memory_order_relaxed);
+  bytes_per_token_.store(old + kLearningRate * (ratio - old), std::memory_order_relaxed);
+}
+
+}  // namespace sheaf::router
