@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <vector>
 
-#include "api/errors.h"
 #include "api/url.h"
+#include "base/text.h"
 #include "router/request_log.h"
 
 namespace sheaf::api {
@@ -17,13 +19,7 @@ void add_number_header(HttpResponse& response, std::string_view name, std::int64
   fmt::format_to(std::back_inserter(response.headers), "{}: {}\r\n", name, value);
 }
 
-}  // namespace
-
-std::string model_of(const Call& call, std::string_view body_model) {
-  if (!body_model.empty()) return std::string(body_model);
-  return query_value(call.query, "model").value_or("");
-}
-
+// The absolute deadline of header x-request-timeout-ms; 0 without it.
 Result<TimeUs> deadline_of(const HttpRequest& request) {
   constexpr std::string_view kName = "x-request-timeout-ms";
   const std::string_view text = request.header(kName);
@@ -39,9 +35,88 @@ Result<TimeUs> deadline_of(const HttpRequest& request) {
   return monotonic_us() + timeout_ms * 1000;
 }
 
+// What clients call a kind of text, and the names that models give its prompt, the best first.
+struct InputType {
+  std::string_view names, prompts;  // space-separated
+};
+constexpr InputType kInputTypes[] = {
+    {"query search_query", "query search_query web_search_query"},
+    {"document search_document passage", "document passage search_document corpus"},
+    {"classification", "classification Classification"},
+    {"clustering", "clustering Clustering"},
+};
+
+std::vector<std::string_view> words_of(std::string_view text) {
+  std::vector<std::string_view> words;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(' '), text.size());
+    words.push_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return words;
+}
+
+}  // namespace
+
+std::string model_of(const Call& call, std::string_view body_model) {
+  if (!body_model.empty()) return std::string(body_model);
+  return query_value(call.query, "model").value_or("");
+}
+
+Result<router::EmbedRequest> begin_embed(const Call& call) {
+  router::EmbedRequest request;
+  request.truncate = call.context.options.auto_truncate;
+  request.id = call.request_id;
+  request.tenant = call.tenant;
+  SHEAF_ASSIGN(request.deadline_us, deadline_of(call.request));
+  return request;
+}
+
+Result<std::string> prompt_for(const router::ModelInfo& model, std::string_view input_type) {
+  const auto& prompts = model.spec.prompts;
+  std::string known;
+  for (const InputType& type : kInputTypes) {
+    const auto names = words_of(type.names);
+    known.append(known.empty() ? "" : ", ").append(names.front());
+    if (std::find(names.begin(), names.end(), input_type) == names.end()) continue;
+    for (const std::string_view prompt : words_of(type.prompts))
+      if (prompts.contains(std::string(prompt))) return std::string(prompt);
+    return std::string();
+  }
+  if (prompts.contains(std::string(input_type))) return std::string(input_type);
+  return Error{ErrorCode::invalid_argument,
+               fmt::format("input_type is {}; {} and the model's prompts are known",
+                           json_quote(excerpt(input_type)), known),
+               "input_type"};
+}
+
+core::RequestId run_embed(const Call& call, router::EmbedRequest request, Dialect dialect,
+                          WriteReply write, Respond respond) {
+  return call.context.router.embed(
+      std::move(request),
+      [&context = call.context, dialect, received_us = call.request.received_us,
+       write = std::move(write), respond = std::move(respond)](Result<router::EmbedReply> reply) {
+        if (!reply.ok()) return respond(error_response(dialect, reply.error()));
+        HttpResponse response;
+        {
+          const telemetry::StageTimer timer(context.metrics, telemetry::Stage::encode);
+          response.body = write(*reply);
+          add_reply_headers(response, *reply, received_us);
+        }
+        respond(std::move(response));
+      });
+}
+
+core::RequestId refuse(const Call& call, Dialect dialect, const Error& error,
+                       const Respond& respond) {
+  note_refusal(call.context, call.request_id, error);
+  respond(error_response(dialect, error));
+  return 0;
+}
+
 void count_refusal(const Context& context, const Error& error) {
   context.metrics.request_started(telemetry::Metrics::Method::single);
-  context.metrics.request_failed(error_row(error.code).metric);
+  context.metrics.request_failed(router::metric_name(error.code));
 }
 
 void note_refusal(const Context& context, std::string_view request_id, const Error& error) {

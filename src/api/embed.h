@@ -1,9 +1,12 @@
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "api/context.h"
+#include "api/errors.h"
 
 // What all dialects do with an embedding request once they have read it.
 namespace sheaf::api {
@@ -11,8 +14,23 @@ namespace sheaf::api {
 // Model of the request: the body's field, else ?model=, else the default ("").
 std::string model_of(const Call& call, std::string_view body_model);
 
-// The absolute deadline of header x-request-timeout-ms; 0 without it.
-Result<TimeUs> deadline_of(const HttpRequest& request);
+// A request as every dialect begins it: who asks, until when, cut or refused when too long.
+Result<router::EmbedRequest> begin_embed(const Call& call);
+
+// The prompt of `model` for what a client says its texts are: "query", "search_query", "document",
+// "search_document", "passage", "classification", "clustering", or a prompt's own name. A model
+// without such a prompt takes the texts bare (""). Anything else is refused.
+Result<std::string> prompt_for(const router::ModelInfo& model, std::string_view input_type);
+
+// Runs the request and answers with `write`'s body and the headers of its reply, or with the error
+// in the words of `dialect`. Returns as a Handler does.
+using WriteReply = std::function<std::string(const router::EmbedReply&)>;
+core::RequestId run_embed(const Call& call, router::EmbedRequest request, Dialect dialect,
+                          WriteReply write, Respond respond);
+
+// Answers a request refused before the router saw it.
+core::RequestId refuse(const Call& call, Dialect dialect, const Error& error,
+                       const Respond& respond);
 
 // Counts and logs a request refused before the router saw it, which does so for all others.
 void note_refusal(const Context& context, std::string_view request_id, const Error& error);

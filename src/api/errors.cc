@@ -1,5 +1,7 @@
 #include "api/errors.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
@@ -14,24 +16,24 @@ constexpr std::string_view kInvalid = "invalid_request_error";
 // A permanent failure is never 5xx: clients would retry it.
 constexpr std::array<ErrorRow, 17> kRows = {{
     // clang-format off
-    // code               OpenAI: status, type, code                        TEI: status, type    gRPC status                       in band  metric
-    {invalid_argument,    400, kInvalid, "",                                422, "Validation",   grpc::INVALID_ARGUMENT,           true,  "validation"},
-    {not_found,           404, kInvalid, "model_not_found",                 404, "Validation",   grpc::NOT_FOUND,                  true,  "validation"},
-    {unauthenticated,     401, kInvalid, "invalid_api_key",                 401, "Validation",   grpc::UNAUTHENTICATED,            false, "validation"},
-    {permission_denied,   403, kInvalid, "permission_denied",               403, "Validation",   grpc::PERMISSION_DENIED,          false, "validation"},
-    {method_not_allowed,  405, kInvalid, "method_not_allowed",              405, "Validation",   grpc::UNIMPLEMENTED,              false, "validation"},
-    {unsupported_media,   415, kInvalid, "unsupported_media_type",          415, "Validation",   grpc::INVALID_ARGUMENT,           true,  "validation"},
-    {too_large,           413, kInvalid, "request_too_large",               413, "Validation",   grpc::INVALID_ARGUMENT,           true,  "batch_size"},
-    {overloaded,          429, "rate_limit_error", "overloaded",            429, "Overloaded",   grpc::RESOURCE_EXHAUSTED,         false, "overloaded"},
-    {unavailable,         503, "server_error", "unavailable",               503, "Unhealthy",    grpc::UNAVAILABLE,                false, "inference"},
-    {deadline_exceeded,   504, "server_error", "deadline_exceeded",         504, "Backend",      grpc::DEADLINE_EXCEEDED,          false, "dropped"},
-    {cancelled,           499, kInvalid, "cancelled",                       499, "Backend",      grpc::CANCELLED,                  false, "dropped"},
-    {poisonous,           400, kInvalid, "poisonous_input",                 424, "Backend",      grpc::FAILED_PRECONDITION,        true,  "inference"},
-    {wrong_model_type,    400, kInvalid, "wrong_model_type",                424, "Backend",      grpc::FAILED_PRECONDITION,        true,  "model_type"},
-    {unsupported,         400, kInvalid, "unsupported",                     422, "Validation",   grpc::UNIMPLEMENTED,              true,  "validation"},
-    {corrupt,             500, "server_error", "corrupt",                   500, "Backend",      grpc::DATA_LOSS,                  true,  "inference"},
-    {io,                  500, "server_error", "io",                        500, "Backend",      grpc::INTERNAL,                   true,  "inference"},
-    {internal,            500, "server_error", "internal",                  500, "Backend",      grpc::INTERNAL,                   true,  "inference"},
+    // code               OpenAI: status, type, code                        TEI: status, type    gRPC status                       in band
+    {invalid_argument,    400, kInvalid, "",                                422, "Validation",   grpc::INVALID_ARGUMENT,           true},
+    {not_found,           404, kInvalid, "model_not_found",                 404, "Validation",   grpc::NOT_FOUND,                  true},
+    {unauthenticated,     401, kInvalid, "invalid_api_key",                 401, "Validation",   grpc::UNAUTHENTICATED,            false},
+    {permission_denied,   403, kInvalid, "permission_denied",               403, "Validation",   grpc::PERMISSION_DENIED,          false},
+    {method_not_allowed,  405, kInvalid, "method_not_allowed",              405, "Validation",   grpc::UNIMPLEMENTED,              false},
+    {unsupported_media,   415, kInvalid, "unsupported_media_type",          415, "Validation",   grpc::INVALID_ARGUMENT,           true},
+    {too_large,           413, kInvalid, "request_too_large",               413, "Validation",   grpc::INVALID_ARGUMENT,           true},
+    {overloaded,          429, "rate_limit_error", "overloaded",            429, "Overloaded",   grpc::RESOURCE_EXHAUSTED,         false},
+    {unavailable,         503, "server_error", "unavailable",               503, "Unhealthy",    grpc::UNAVAILABLE,                false},
+    {deadline_exceeded,   504, "server_error", "deadline_exceeded",         504, "Backend",      grpc::DEADLINE_EXCEEDED,          false},
+    {cancelled,           499, kInvalid, "cancelled",                       499, "Backend",      grpc::CANCELLED,                  false},
+    {poisonous,           400, kInvalid, "poisonous_input",                 424, "Backend",      grpc::FAILED_PRECONDITION,        true},
+    {wrong_model_type,    400, kInvalid, "wrong_model_type",                424, "Backend",      grpc::FAILED_PRECONDITION,        true},
+    {unsupported,         400, kInvalid, "unsupported",                     422, "Validation",   grpc::UNIMPLEMENTED,              true},
+    {corrupt,             500, "server_error", "corrupt",                   500, "Backend",      grpc::DATA_LOSS,                  true},
+    {io,                  500, "server_error", "io",                        500, "Backend",      grpc::INTERNAL,                   true},
+    {internal,            500, "server_error", "internal",                  500, "Backend",      grpc::INTERNAL,                   true},
     // clang-format on
 }};
 
@@ -59,6 +61,12 @@ std::string openai_body(const ErrorRow& row, const Error& error) {
   return body.append("}}");
 }
 
+std::string plain_body(std::string_view field, std::string_view message) {
+  std::string body = fmt::format("{{\"{}\":", field);
+  append_json_quoted(body, message);
+  return body.append("}");
+}
+
 std::string tei_body(std::string_view type, std::string_view message) {
   std::string body = "{\"error\":";
   append_json_quoted(body, message);
@@ -72,12 +80,20 @@ const ErrorRow& error_row(ErrorCode code) { return kRows[std::size_t(code)]; }
 HttpResponse error_response(Dialect dialect, const Error& error, int status) {
   const ErrorRow& row = error_row(error.code);
   HttpResponse response;
-  if (dialect == Dialect::openai) {
-    response.status = row.openai_status;
-    response.body = openai_body(row, error);
-  } else {
-    response.status = row.tei_status;
-    response.body = tei_body(row.tei_type, error.message);
+  response.status = dialect == Dialect::tei ? row.tei_status : row.openai_status;
+  switch (dialect) {
+    case Dialect::openai:
+      response.body = openai_body(row, error);
+      break;
+    case Dialect::tei:
+      response.body = tei_body(row.tei_type, error.message);
+      break;
+    case Dialect::cohere:
+      response.body = plain_body("message", error.message);
+      break;
+    case Dialect::ollama:
+      response.body = plain_body("error", error.message);
+      break;
   }
   if (status != 0) response.status = status;
   const bool may_retry = error.code == overloaded || error.code == unavailable;

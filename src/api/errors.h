@@ -9,7 +9,8 @@
 
 namespace sheaf::api {
 
-enum class Dialect { openai, tei };
+// Cohere's and Ollama's errors are one text in an object, with OpenAI's statuses.
+enum class Dialect { openai, tei, cohere, ollama };
 
 // What an error looks like on each surface. The one table; adding an ErrorCode means adding a row.
 struct ErrorRow {
@@ -20,8 +21,7 @@ struct ErrorRow {
   int tei_status;
   std::string_view tei_type;  // error_type
   grpc::StatusCode grpc_status;
-  bool in_band;             // Arctic: reported in EncodeResponse.error, with status OK
-  std::string_view metric;  // te_request_failure{err}
+  bool in_band;  // Arctic: reported in EncodeResponse.error, with status OK
 };
 const ErrorRow& error_row(ErrorCode code);
 

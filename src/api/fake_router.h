@@ -211,7 +211,8 @@ class FakeRouter final : public router::Router {
                    "dimensions is " + std::to_string(*request.dimensions) + "; 1 to 8 are possible",
                    "dimensions"};
     }
-    if (request.prompt_name && !model_.spec.prompts.contains(*request.prompt_name)) {
+    if (request.prompt_name.value_or("") != "" &&
+        !model_.spec.prompts.contains(*request.prompt_name)) {
       return Error{ErrorCode::invalid_argument, "there is no prompt " + *request.prompt_name,
                    "prompt_name"};
     }

@@ -44,7 +44,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static Surface surface;
   std::string body(reinterpret_cast<const char*>(data), size);
   body.reserve(size + sheaf::api::kBodyPadding);
-  for (const char* target : {"/v1/embeddings", "/embed", "/tokenize", "/decode"}) {
+  for (const char* target : {"/v1/embeddings", "/embed", "/similarity", "/tokenize", "/decode",
+                             "/v2/embed", "/api/embed"}) {
     ask(surface, target, body);
   }
   return 0;

@@ -15,6 +15,7 @@ namespace {
 struct EmbeddingsBody {
   router::EmbedRequest request;
   bool base64 = false;
+  std::string_view model, input_type;
 };
 
 Result<bool> read_encoding(JsonValue value) {
@@ -28,7 +29,7 @@ Result<bool> read_encoding(JsonValue value) {
 }
 
 Status read_field(const Context& context, std::string_view key, JsonValue value,
-                  EmbeddingsBody& body, std::string_view& model) {
+                  EmbeddingsBody& body) {
   if (value.is_null() && key != "input") return {};
   if (key == "input") {
     const InputRules rules{context.options.allow_token_ids, context.router.options().max_texts};
@@ -37,33 +38,42 @@ Status read_field(const Context& context, std::string_view key, JsonValue value,
       return Error{ErrorCode::invalid_argument, "input is an empty list; it needs a text", "input"};
     }
   } else if (key == "model") {
-    SHEAF_ASSIGN(model, read_text(key, value));
+    SHEAF_ASSIGN(body.model, read_text(key, value));
   } else if (key == "encoding_format") {
     SHEAF_ASSIGN(body.base64, read_encoding(value));
   } else if (key == "dimensions") {
     SHEAF_ASSIGN(body.request.dimensions, read_count(key, value));
   } else if (key == "truncate") {
     SHEAF_ASSIGN(body.request.truncate, read_bool(key, value));
+  } else if (key == "normalize") {
+    SHEAF_ASSIGN(body.request.normalize, read_bool(key, value));
+  } else if (key == "prompt_name") {
+    SHEAF_ASSIGN(body.request.prompt_name, read_text(key, value));
+  } else if (key == "input_type") {
+    SHEAF_ASSIGN(body.input_type, read_text(key, value));
   }
   return {};  // unknown fields are ignored: clients send many
+}
+
+// What its prompt is called is known when the model is.
+Status choose_prompt(const Call& call, std::string_view input_type, router::EmbedRequest& request) {
+  if (input_type.empty()) return {};
+  SHEAF_ASSIGN(const router::ModelInfo* model, call.context.router.find_model(request.model));
+  SHEAF_ASSIGN(request.prompt_name, prompt_for(*model, input_type));
+  return {};
 }
 
 Result<EmbeddingsBody> read_body(const Call& call) {
   const telemetry::StageTimer timer(call.context.metrics, telemetry::Stage::parse);
   SHEAF_ASSIGN(const simdjson::dom::object fields, parse_json_object(call.request.body));
   EmbeddingsBody body;
-  body.request.truncate = call.context.options.auto_truncate;
-  std::string_view model;
-  for (const auto& [key, value] : fields) {
-    SHEAF_TRY(read_field(call.context, key, value, body, model));
-  }
+  SHEAF_ASSIGN(body.request, begin_embed(call));
+  for (const auto& [key, value] : fields) SHEAF_TRY(read_field(call.context, key, value, body));
   if (body.request.inputs.empty()) {
     return Error{ErrorCode::invalid_argument, "input is missing", "input"};
   }
-  body.request.model = model_of(call, model);
-  SHEAF_ASSIGN(body.request.deadline_us, deadline_of(call.request));
-  body.request.id = call.request_id;
-  body.request.tenant = call.tenant;
+  body.request.model = model_of(call, body.model);
+  SHEAF_TRY(choose_prompt(call, body.input_type, body.request));
   return body;
 }
 
@@ -107,24 +117,13 @@ void append_model(std::string& out, const router::ModelInfo& model) {
 
 core::RequestId openai_embeddings(const Call& call, Respond respond) {
   Result<EmbeddingsBody> body = read_body(call);
-  if (!body.ok()) {
-    note_refusal(call.context, call.request_id, body.error());
-    respond(error_response(Dialect::openai, body.error()));
-    return 0;
-  }
-  return call.context.router.embed(
-      std::move(body->request),
-      [&context = call.context, base64 = body->base64, received_us = call.request.received_us,
-       respond = std::move(respond)](Result<router::EmbedReply> reply) {
-        if (!reply.ok()) return respond(error_response(Dialect::openai, reply.error()));
-        HttpResponse response;
-        {
-          const telemetry::StageTimer timer(context.metrics, telemetry::Stage::encode);
-          response.body = write_list(*reply, base64);
-          add_reply_headers(response, *reply, received_us);
-        }
-        respond(std::move(response));
-      });
+  if (!body.ok()) return refuse(call, Dialect::openai, body.error(), respond);
+  return run_embed(
+      call, std::move(body->request), Dialect::openai,
+      [base64 = body->base64](const router::EmbedReply& reply) {
+        return write_list(reply, base64);
+      },
+      std::move(respond));
 }
 
 core::RequestId openai_models(const Call& call, Respond respond) {

@@ -2,6 +2,8 @@
 
 #include <optional>
 
+#include "api/cohere.h"
+#include "api/ollama.h"
 #include "api/openai.h"
 #include "api/status.h"
 #include "api/tei.h"
@@ -12,6 +14,8 @@ namespace {
 using enum Right;
 constexpr Dialect kOpenAi = Dialect::openai;
 constexpr Dialect kTei = Dialect::tei;
+constexpr Dialect kCohere = Dialect::cohere;
+constexpr Dialect kOllama = Dialect::ollama;
 
 constexpr Route kRoutes[] = {
     // clang-format off
@@ -25,9 +29,18 @@ constexpr Route kRoutes[] = {
 
     {"POST", "/embed",               key,   kTei,    true,         tei_embed},
     {"POST", "/",                    key,   kTei,    true,         tei_embed},
+    {"POST", "/similarity",          key,   kTei,    true,         tei_similarity},
     {"POST", "/tokenize",            key,   kTei,    false,        tei_tokenize},
     {"POST", "/decode",              key,   kTei,    false,        tei_decode},
     {"GET",  "/info",                key,   kTei,    false,        tei_info},
+
+    {"POST", "/v2/embed",            key,   kCohere, true,         cohere_embed_v2},
+    {"POST", "/v1/embed",            key,   kCohere, true,         cohere_embed_v1},
+
+    {"POST", "/api/embed",           key,   kOllama, true,         ollama_embed},
+    {"POST", "/api/embeddings",      key,   kOllama, true,         ollama_embeddings},
+    {"GET",  "/api/tags",            key,   kOllama, false,        ollama_tags},
+    {"GET",  "/api/version",         open,  kOllama, false,        ollama_version},
 
     {"GET",  "/",                    open,  kTei,    false,        root},
     {"GET",  "/health",              open,  kTei,    false,        health},

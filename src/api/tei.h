@@ -6,6 +6,7 @@
 namespace sheaf::api {
 
 core::RequestId tei_embed(const Call& call, Respond respond);
+core::RequestId tei_similarity(const Call& call, Respond respond);  // cosines to one text
 core::RequestId tei_tokenize(const Call& call, Respond respond);
 core::RequestId tei_decode(const Call& call, Respond respond);
 core::RequestId tei_info(const Call& call, Respond respond);

@@ -124,7 +124,8 @@ Status check_request(const EmbedRequest& request, const ModelInfo& model, std::u
                  fmt::format("dimensions is {}, must be 1 to {} for {}", *request.dimensions,
                              model.spec.dimensions, model.name),
                  "dimensions"};
-  if (request.prompt_name && !model.spec.prompts.contains(*request.prompt_name)) {
+  if (request.prompt_name && !request.prompt_name->empty() &&
+      !model.spec.prompts.contains(*request.prompt_name)) {
     std::string known;
     for (const auto& [name, text] : model.spec.prompts) known += (known.empty() ? "" : ", ") + name;
     return Error{ErrorCode::invalid_argument,

@@ -41,11 +41,15 @@ std::string_view metric_name(ErrorCode code) {
       return "overloaded";
     case ErrorCode::unavailable:
     case ErrorCode::poisonous:
+    case ErrorCode::corrupt:
+    case ErrorCode::io:
     case ErrorCode::internal:
     case ErrorCode::deadline_exceeded:
       return "inference";
     case ErrorCode::cancelled:
       return "dropped";
+    case ErrorCode::too_large:
+      return "batch_size";
     case ErrorCode::wrong_model_type:
       return "model_type";
     default:

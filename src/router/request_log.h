@@ -16,7 +16,7 @@ void log_answer(const OpenRequest& open, std::uint64_t tokens, const Timings& ti
 // The log's line of a request that got an error instead of vectors.
 void log_refusal(std::string_view request_id, const Error& error);
 
-// The `error` label of the metrics, one word a cause that an operator acts on.
+// te_request_failure{err}: TEI's words.
 std::string_view metric_name(ErrorCode code);
 
 }  // namespace sheaf::router

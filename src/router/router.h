@@ -31,8 +31,9 @@ struct EmbedRequest {
   tokenizer::Side truncation_side = tokenizer::Side::right;
   bool normalize = true;
   std::optional<std::uint64_t> dimensions;  // 0 or above the model's: refused
-  std::optional<std::string> prompt_name;   // must be one of the model's prompts
-  TimeUs deadline_us = 0;                   // absolute, monotonic; 0: the default timeout
+  // One of the model's prompts, "" for none; unset: the model's default prompt.
+  std::optional<std::string> prompt_name;
+  TimeUs deadline_us = 0;  // absolute, monotonic; 0: the default timeout
   core::TenantId tenant = 0;
   std::string id;      // the client's or the dialect's name for it, for the log; empty: a number
   bool probe = false;  // the server's own: not counted, not logged

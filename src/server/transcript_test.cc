@@ -77,7 +77,8 @@ TEST_P(TranscriptTest, Replays) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, TranscriptTest,
-                         testing::Values("openai.txt", "tei.txt", "status.txt"));
+                         testing::Values("openai.txt", "tei.txt", "cohere.txt", "ollama.txt",
+                                         "status.txt"));
 
 }  // namespace
 }  // namespace sheaf::server

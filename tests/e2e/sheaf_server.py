@@ -109,6 +109,9 @@ class Server:
                                timeout=timeout)
         return answer
 
+    def vectors(self, texts):
+        return [row["embedding"] for row in self.embed(texts).json()["data"]]
+
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)
 

@@ -103,3 +103,14 @@ def test_metrics_count_requests(server):
         assert name in text, name
     for name in ("restarts", "tokens", "busy_seconds"):
         assert any(line.startswith("sheaf_replica") and name in line for line in text.splitlines())
+
+
+def test_similarity_is_the_cosine(server):
+    sentences = ["A cat sits.", "Stock prices fell."]
+    got = post(server, "/similarity",
+               {"inputs": {"source_sentence": "A kitten sits.", "sentences": sentences}}).json()
+    vectors = np.array(server.vectors(["A kitten sits.", *sentences]))
+    np.testing.assert_allclose(got, vectors[1:] @ vectors[0], atol=1e-5)
+    assert got[0] > got[1]
+    client = InferenceClient(model=server.http + "/similarity")
+    np.testing.assert_allclose(client.sentence_similarity("A kitten sits.", sentences), got, atol=1e-5)
