@@ -36,11 +36,25 @@ Death judge_kind(const ExitReport& report) {
 
 }  // namespace
 
-Death judge(const ExitReport& report) {
-  Death death =
-      report.out_of_memory ? Death{Blame::too_large, true, "out of memory"} : judge_kind(report);
+Death judge(const ExitReport& report, std::size_t items_running) {
+  Death death = report.out_of_memory ? Death{Blame::too_large, items_running <= 1, "out of memory"}
+                                     : judge_kind(report);
   if (!report.detail.empty()) death.cause += ": " + report.detail;
   return death;
+}
+
+std::optional<Death> judge(Watchdog::Verdict verdict) {
+  switch (verdict) {
+    case Watchdog::Verdict::fine:
+      return {};
+    case Watchdog::Verdict::stopped:
+      return Death{Blame::none, false, "stopped"};
+    case Watchdog::Verdict::hung_cpu:
+      return Death{Blame::suspected, true, "hung: computes without progress"};
+    case Watchdog::Verdict::hung_wall:
+      return Death{Blame::suspected, true, "hung: no progress"};
+  }
+  return {};
 }
 
 }  // namespace sheaf::core

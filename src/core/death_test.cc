@@ -34,10 +34,27 @@ TEST(Death, IsJudgedByHowTheProcessEnded) {
                 "could not be started: no file"},
            Case{{Kind::protocol_error, 0, false, ""}, Blame::suspected, true, "broken frames"},
        }) {
-    const Death death = judge(c.report);
+    const Death death = judge(c.report, 1);
     EXPECT_EQ(death.blame, c.blame) << c.cause;
     EXPECT_EQ(death.failure, c.failure) << c.cause;
     EXPECT_EQ(death.cause, c.cause);
+  }
+}
+
+TEST(Death, OutOfMemoryIsAFailureOnlyIfTheBatchCannotBeHalved) {
+  const ExitReport report{Kind::signal, SIGKILL, true, ""};
+  EXPECT_TRUE(judge(report, 0).failure) << "while idle";
+  EXPECT_TRUE(judge(report, 1).failure);
+  EXPECT_FALSE(judge(report, 2).failure);
+}
+
+TEST(Death, OfOneThatDoesNotMove) {
+  EXPECT_FALSE(judge(Watchdog::Verdict::fine));
+  EXPECT_EQ(judge(Watchdog::Verdict::stopped)->blame, Blame::none);
+  EXPECT_FALSE(judge(Watchdog::Verdict::stopped)->failure);
+  for (const auto hung : {Watchdog::Verdict::hung_cpu, Watchdog::Verdict::hung_wall}) {
+    EXPECT_EQ(judge(hung)->blame, Blame::suspected);
+    EXPECT_TRUE(judge(hung)->failure);
   }
 }
 

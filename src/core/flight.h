@@ -38,6 +38,7 @@ class Flight {
   std::size_t size() const { return batches_.size(); }
   std::uint64_t tokens() const { return tokens_; }
   const Batch& running() const { return batches_.front(); }  // only when not empty
+  std::size_t items_running() const { return empty() ? 0 : running().items.size(); }
 
   // When all of it will probably be done, at this rate: not before now_us. A batch that is overdue
   // is expected to need as long again as it is late, so that a stalled replica attracts ever less.

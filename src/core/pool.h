@@ -1,40 +1,33 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <set>
 #include <string>
-#include <unordered_map>
-#include <utility>
 #include <vector>
 
 #include "core/admission.h"
 #include "core/balancer.h"
-#include "core/death.h"
+#include "core/batcher.h"
+#include "core/inquest.h"
+#include "core/open_requests.h"
+#include "core/outbox.h"
 #include "core/queue.h"
-#include "core/replica.h"
-#include "core/request.h"
-#include "core/suspects.h"
+#include "core/random.h"
+#include "core/replicas.h"
 
 namespace sheaf::core {
 
-// Where all pools put what is to be done.
-struct Outbox {
-  std::vector<Action> actions;
-  BatchId next_batch = 1;
-};
-
-// One model: its replicas, its queue and its open requests. Models share nothing but the outbox, so
-// the core is one pool a model. Replicas are named by position here: ReplicaId − the first one's.
-// Events as in core.h.
+// One model: its open requests, its queue, its replicas and its inquest, and what an event means
+// for each of them. Models share nothing but the outbox, so the core is one pool a model. Replicas
+// are named by position here: ReplicaId − the first one's. Events as in core.h.
 class Pool {
  public:
   Pool(const CoreOptions& core, ModelId model, ReplicaId first_replica, Outbox& outbox);
 
   void start(TimeUs now_us);
   Status admit(TimeUs now_us, std::uint64_t tokens) const;
-  void on_request(TimeUs now_us, RequestSpec spec);
+  void on_request(TimeUs now_us, const RequestSpec& spec);
   void on_cancel(TimeUs now_us, RequestId request);
   void on_ready(TimeUs now_us, std::uint32_t position, Incarnation incarnation,
                 const ReplicaReady& limits);
@@ -55,86 +48,53 @@ class Pool {
   ModelStatus status() const;
 
  private:
-  using Requests = std::unordered_map<RequestId, Request>;
-
   // Requests: in and out.
   Status accepts(TimeUs now_us, const RequestSpec& spec, std::uint64_t tokens) const;
   Load load() const;
   std::uint64_t tokens_ahead(TimeUs now_us, TenantId tenant, std::uint64_t own,
                              std::uint64_t tokens) const;
   Queue::Place place_of(TimeUs now_us, const RequestSpec& spec, std::uint64_t tokens) const;
-  double ready_tokens_per_s() const;
-  double all_tokens_per_s() const;
   std::uint64_t queue_tokens_max() const;
-  Request& add_request(TimeUs now_us, RequestSpec spec, std::uint64_t tokens);
   void enqueue(TimeUs now_us, Request& request, std::uint64_t tokens);
-  void answer(Requests::iterator request);
-  void refuse(Requests::iterator request, Error error);
+  void answer(const Request& request);
+  void refuse(const Request& request, Error error);
   void refuse(RequestId request, Error error);
-  void end(Requests::iterator request);
+  void end(const Request& request);
   void release(const RequestItem& item);
   void expire(TimeUs now_us);
   void refuse_if_starved(TimeUs now_us);
-  bool starved(TimeUs now_us) const;
-  Error no_replica_error(TimeUs now_us) const;
 
   // Batches: out and back.
   void dispatch(TimeUs now_us);
-  void dispatch_suspects(TimeUs now_us);
+  void dispatch_trials(TimeUs now_us);
   void dispatch_common(TimeUs now_us);
   void dispatch_bound(TimeUs now_us);
-  std::optional<std::uint32_t> witness_for(TimeUs now_us, const Suspects::Group& group) const;
-  bool fits(TimeUs now_us, const Replica& replica, const std::vector<QueuedItem>& items) const;
-  bool is_reserved(std::uint32_t position) const { return witness_ == position; }
   std::vector<std::uint32_t> find_candidates(TimeUs now_us, std::vector<Candidate>& out) const;
   BatchLimit limit_for(TimeUs now_us, const Replica& replica, std::uint64_t share) const;
-  void send_probe(TimeUs now_us, std::uint32_t position);
-  BatchId send(TimeUs now_us, std::uint32_t position, std::vector<QueuedItem> items);
-  void mark_done(const Batch& batch, std::uint32_t position, const ItemRef& ref);
+  void send(TimeUs now_us, std::uint32_t position, std::vector<QueuedItem> items);
   void settle(TimeUs now_us, std::uint32_t position, const Batch& batch, Blame blame,
               const std::string& cause);
-  std::vector<QueuedItem> take_unfinished(const Batch& batch);
   void answer_completed(const Batch& batch);
-  void retry(TimeUs now_us, std::uint32_t position, const Batch& batch,
-             std::vector<QueuedItem> items, Blame blame, const std::string& cause);
-  void give_back(const QueuedItem& item);
-  void suspect(TimeUs now_us, std::uint32_t position, const QueuedItem& item, bool alone,
-               const std::string& cause);
-  void refuse_poisonous(TimeUs now_us, const QueuedItem& item, const std::string& cause);
+  void refuse_poisonous(Inquest::Verdict verdict);
 
-  // Replicas: up and down.
-  void start_replica(TimeUs now_us, std::uint32_t position);
-  void kill(TimeUs now_us, std::uint32_t position, Blame blame, bool failure,
-            const std::string& reason);
-  void lose_work(TimeUs now_us, std::uint32_t position, Blame blame, const std::string& cause);
-  void restart(TimeUs now_us, std::uint32_t position);
-  void stop_all();
-  void note_readiness(TimeUs now_us);
+  // Replicas.
+  void kill(TimeUs now_us, std::uint32_t position, const Death& death);
+  void lose_work(TimeUs now_us, std::uint32_t position, const Death& death);
+
   void after_event(TimeUs now_us);
-  void notice(Notice::Level level, std::string text);
-  std::string name(std::uint32_t position) const;
 
   const ModelOptions options_;
-  const TimeUs no_replica_timeout_us_;
   const ModelId model_;
-  const ReplicaId first_replica_;
   Outbox& outbox_;
+  Random seeds_;
   std::unique_ptr<Balancer> balancer_;
-  std::vector<Replica> replicas_;
-
-  Requests requests_;
-  std::set<std::pair<TimeUs, RequestId>> deadlines_;
+  Replicas replicas_;
+  OpenRequests requests_;
   Queue queue_;  // the common one
-  Suspects suspects_;
-  std::optional<std::uint32_t> witness_;   // kept free, or in use, for the next group of suspects
-  std::optional<BatchId> suspects_batch_;  // in flight at the witness
-  std::uint64_t waiting_items_ = 0;        // in all queues and suspects
-  std::uint64_t waiting_tokens_ = 0;
-  TimeUs no_ready_since_us_ = -1;  // -1: some replica is ready
+  Inquest inquest_{requests_, replicas_};
   TimeUs last_batch_end_us_ = -1;
   TimeUs last_event_us_ = 0;
   bool draining_ = false;
-  bool stopped_ = false;
 };
 
 }  // namespace sheaf::core

@@ -14,11 +14,9 @@ struct RequestItem {
 
   std::uint32_t tokens = 0;
   State state = State::waiting;
-  std::uint8_t strikes = 0;  // how often it brought a replica down, or was refused, alone
   std::uint32_t runs = 0;
-  std::uint32_t replica = 0;          // position in the pool; while sent
-  BatchId batch = 0;                  // while sent
-  std::vector<std::uint32_t> fallen;  // positions of replicas that ended while they ran it, blamed
+  std::uint32_t replica = 0;  // position in the pool; while sent
+  BatchId batch = 0;          // while sent
 };
 
 // One open request.

@@ -51,13 +51,12 @@ void Supervisor::batch_finished(TimeUs now_us) {
   failures_.clear();
 }
 
-void Supervisor::forgive(TimeUs now_us, std::uint32_t failures) {
+void Supervisor::forgive(TimeUs now_us) {
   if (last_batch_us_ < 0 || now_us - last_batch_us_ > kFailureWindowUs) return;
-  if (state_ == ReplicaState::killing && kill_is_failure_ && failures > 0) {
+  if (state_ == ReplicaState::killing && kill_is_failure_)
     kill_is_failure_ = false;  // the one under way
-    --failures;
-  }
-  for (; failures > 0 && !failures_.empty(); --failures) failures_.pop_back();
+  else if (!failures_.empty())
+    failures_.pop_back();
   if (state_ == ReplicaState::broken && failures_.size() < kBreakerFailures) {
     half_open_ = false;
     state_ = ReplicaState::backoff;

@@ -36,9 +36,9 @@ class Supervisor {
   void stop() { state_ = ReplicaState::stopped; }  // drained: nothing more will be started
   void batch_finished(TimeUs now_us);
 
-  // The deaths of now were proven to be one text's doing: forgets `failures` of them, if the
-  // replica has finished a batch lately (else it may well be broken itself).
-  void forgive(TimeUs now_us, std::uint32_t failures);
+  // A death was proven to be a text's doing: forgets one failure, if the replica has finished a
+  // batch lately (else it may well be broken itself).
+  void forgive(TimeUs now_us);
 
   ReplicaState state() const { return state_; }
   bool is_ready() const { return state_ == ReplicaState::ready; }

@@ -87,19 +87,19 @@ TEST(Supervisor, ForgivesAReplicaThatHasWorkedLately) {
   worked.batch_finished(0);
   for (int i = 0; i < 5; ++i) {
     worked.ended(1, true);
-    worked.forgive(1, 1);
+    worked.forgive(1);
     EXPECT_EQ(worked.state(), ReplicaState::backoff);
     worked.start(1);
   }
   Supervisor never_worked = broken_at(0);
-  never_worked.forgive(1, 5);
+  for (int i = 0; i < 5; ++i) never_worked.forgive(1);
   EXPECT_EQ(never_worked.state(), ReplicaState::broken);
 
   Supervisor killed = supervisor();
   killed.start(0);
   killed.batch_finished(0);
   killed.kill(true);
-  killed.forgive(1, 1);
+  killed.forgive(1);
   EXPECT_FALSE(killed.was_killed_for_failure());
 }
 
