@@ -46,9 +46,8 @@ Status Core::admit(TimeUs now_us, ModelId model, std::uint64_t estimated_tokens)
   return state_->pools.at(model)->admit(now_us, estimated_tokens);
 }
 
-void Core::on_request(TimeUs now_us, RequestSpec request) {
-  Pool& pool = *state_->pools.at(request.model);
-  pool.on_request(now_us, std::move(request));
+void Core::on_request(TimeUs now_us, const RequestSpec& request) {
+  state_->pools.at(request.model)->on_request(now_us, request);
 }
 
 void Core::on_cancel(TimeUs now_us, RequestId request) {

@@ -183,7 +183,7 @@ class Core {
 
   // Queues it. Refused (by action) if it does not fit the queue, its deadline is over, or the core
   // drains.
-  void on_request(TimeUs now_us, RequestSpec request);
+  void on_request(TimeUs now_us, const RequestSpec& request);
   void on_cancel(TimeUs now_us, RequestId request);  // the client went away; no answer will follow
 
   void on_replica_ready(TimeUs now_us, ReplicaId replica, Incarnation incarnation,

@@ -57,7 +57,7 @@ struct Bench {
     spec.tenant = tenant;
     spec.deadline_us = deadline_us;
     spec.item_tokens = std::move(tokens);
-    core.on_request(now, std::move(spec));
+    core.on_request(now, spec);
     take();
   }
   void done(const SendBatch& batch, TimeUs compute_us = 10'000) {

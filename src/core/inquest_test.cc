@@ -57,6 +57,7 @@ struct Court {
   }
   void finish(std::uint32_t replica) {
     Flight& flight = replicas[replica].flight;
+    ASSERT_FALSE(flight.empty());
     flight.finish(0, flight.running().id);
     inquest.batch_ended(replica);
   }
