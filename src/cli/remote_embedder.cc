@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "cli/base64.h"
+#include "base/base64.h"
 #include "cli/embedder.h"
 
 namespace sheaf::cli {

@@ -27,13 +27,12 @@ bool is_space(CodePoint c) {
 bool is_chinese(CodePoint c) { return unicode::contains(unicode::chinese(), c); }
 bool is_nonspacing(CodePoint c) { return unicode::contains(unicode::nonspacing_mark(), c); }
 
-AlignedCharacters characters_of(std::string_view text) {
+AlignedCharacters characters_of(const AlignedText& text) {
   AlignedCharacters result;
-  const char* p = text.data();
-  while (p < text.data() + text.size()) {
-    const auto begin = static_cast<std::size_t>(p - text.data());
-    const CodePoint c = unicode::decode_utf8(p);
-    result.push_back({c, {begin, static_cast<std::size_t>(p - text.data())}});
+  const char* const begin = text.text.data();
+  for (const char* p = begin; p < begin + text.text.size();) {
+    const Piece origin = text.origins[static_cast<std::size_t>(p - begin)];
+    result.push_back({unicode::decode_utf8(p), origin});
   }
   return result;
 }
@@ -326,7 +325,9 @@ const char* BertNormalizer::write_sorted_marks(const char* p, const char* end, c
   return p;
 }
 
-AlignedText BertNormalizer::normalize_aligned(std::string_view text) const {
+std::size_t BertNormalizer::size_max(std::size_t size) const { return size * kGrowthMax; }
+
+AlignedText BertNormalizer::normalize_aligned(const AlignedText& text) const {
   AlignedCharacters characters = characters_of(text);
   if (options_.clean_text) clean(characters);
   if (options_.handle_chinese_chars) characters = surround_chinese(characters);

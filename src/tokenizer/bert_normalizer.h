@@ -25,7 +25,8 @@ class BertNormalizer final : public Normalizer {
 
   void normalize(std::string_view text, TextBuffer& out) const override;
   // One step after the other, as Hugging Face does; tests hold normalize() against it.
-  AlignedText normalize_aligned(std::string_view text) const override;
+  AlignedText normalize_aligned(const AlignedText& text) const override;
+  std::size_t size_max(std::size_t size) const override;
 
  private:
   enum class Action : std::uint8_t {

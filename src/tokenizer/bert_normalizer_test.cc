@@ -49,7 +49,7 @@ TEST(BertNormalizer, FastPathAgreesWithPlainSteps) {
       text += "aB";
       unicode::append_utf8(c, text);
       if (c % 64 != 63) continue;
-      ASSERT_EQ(normalized(normalizer, text), normalizer.normalize_aligned(text).text)
+      ASSERT_EQ(normalized(normalizer, text), normalizer.normalize_aligned(AlignedText(text)).text)
           << bits << " " << c;
       text.clear();
     }
@@ -66,7 +66,7 @@ TEST(BertNormalizer, FastPathAgreesOnRandomMarks) {
     std::string text;
     for (std::size_t n = random() % 12; n > 0; --n)
       unicode::append_utf8(some[random() % some.size()], text);
-    ASSERT_EQ(normalized(normalizer, text), normalizer.normalize_aligned(text).text);
+    ASSERT_EQ(normalized(normalizer, text), normalizer.normalize_aligned(AlignedText(text)).text);
   }
 }
 
@@ -77,7 +77,8 @@ TEST(BertNormalizer, LongRunOfMarksIsNoTrouble) {
 }
 
 TEST(BertNormalizer, KnowsWhereEachByteCameFrom) {
-  const AlignedText aligned = BertNormalizer({}).normalize_aligned("\u200B\u00C9\u4E00");
+  const AlignedText aligned =
+      BertNormalizer({}).normalize_aligned(AlignedText("\u200B\u00C9\u4E00"));
   EXPECT_EQ(aligned.text, "e \u4E00 ");
   ASSERT_EQ(aligned.origins.size(), aligned.text.size());
   EXPECT_EQ(aligned.origins.front(), (Piece{3, 5}));

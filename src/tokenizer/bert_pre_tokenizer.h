@@ -11,10 +11,13 @@ namespace sheaf::tokenizer {
 class BertPreTokenizer final : public PreTokenizer {
  public:
   BertPreTokenizer();
-  void split(std::string_view text, std::vector<Piece>& pieces) const override;
+  std::string_view split(std::string_view text, std::vector<Piece>& pieces,
+                         TextBuffer& buffer) const override;
 
  private:
   enum class Kind : std::uint8_t { word, space, punctuation };
+
+  void split_piece(std::string_view text, Piece piece, std::vector<Piece>& pieces) const;
 
   CodePointMap<Kind> kinds_;
   std::array<Kind, 128> ascii_kinds_ = {};

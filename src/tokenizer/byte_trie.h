@@ -49,6 +49,18 @@ class ByteTrie {
     }
     return best;
   }
+  // Calls found(value, size) for each key that `text` begins with, the shortest first.
+  template <class Found>
+  void each_match(std::string_view text, Found found) const {
+    std::uint32_t base = root_.base;
+    const auto* const bytes = reinterpret_cast<const unsigned char*>(text.data());
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      const Unit unit = units_[base ^ bytes[i]];
+      if (unit.label != bytes[i]) return;
+      if (unit.value >= 0) found(unit.value, i + 1);
+      base = unit.base;
+    }
+  }
   std::optional<std::int32_t> find(std::string_view key) const {
     const Match match = longest_match(root_, key);
     if (match.value < 0 || match.size != key.size()) return std::nullopt;

@@ -2,7 +2,6 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -10,11 +9,11 @@
 
 namespace sheaf::tokenizer {
 
-// The way back: joins tokens into text. Immutable.
+// The way back: rewrites tokens into parts of a text, which then only need to be joined. Immutable.
 class Decoder {
  public:
   virtual ~Decoder() = default;
-  virtual std::string decode(const std::vector<std::string_view>& tokens) const = 0;
+  virtual void decode(std::vector<std::string>& tokens) const = 0;
 
   // By its "type".
   static Result<std::unique_ptr<const Decoder>> parse(const JsonField& field);

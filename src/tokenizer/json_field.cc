@@ -102,15 +102,26 @@ Result<std::uint64_t> JsonField::size() const {
   return value;
 }
 
+Result<double> JsonField::number() const {
+  double value = 0;
+  if (element_.get(value) != simdjson::SUCCESS) return wrong_type("a number");
+  return value;
+}
+
 Result<simdjson::dom::object> JsonField::object() const {
   simdjson::dom::object value;
   if (element_.get(value) != simdjson::SUCCESS) return wrong_type("an object");
   return value;
 }
 
-Result<std::vector<JsonField>> JsonField::array() const {
+Result<simdjson::dom::array> JsonField::items() const {
   simdjson::dom::array value;
   if (element_.get(value) != simdjson::SUCCESS) return wrong_type("an array");
+  return value;
+}
+
+Result<std::vector<JsonField>> JsonField::array() const {
+  SHEAF_ASSIGN(const simdjson::dom::array value, items());
   std::vector<JsonField> items;
   for (const simdjson::dom::element item : value) {
     items.emplace_back(item, fmt::format("{}[{}]", path_, items.size()));

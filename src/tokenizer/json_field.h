@@ -37,8 +37,10 @@ class JsonField {
   Result<bool> boolean() const;
   Result<std::int32_t> token_id() const;  // 0 to 2^31 - 1
   Result<std::uint64_t> size() const;
+  Result<double> number() const;
   Result<simdjson::dom::object> object() const;
   Result<std::vector<JsonField>> array() const;
+  Result<simdjson::dom::array> items() const;  // the same without paths, for long ones
   // Members in file order, each with its own path.
   Result<std::vector<std::pair<std::string_view, JsonField>>> members() const;
 

@@ -16,6 +16,8 @@ namespace sheaf::tokenizer {
 struct PlacedId {
   std::int32_t id;
   Piece place;  // in the text given
+  // Its text is that at its place, whatever the vocabulary calls the id.
+  bool shown_as_place = false;
 };
 
 // The third stage: turns each piece into ids of its vocabulary. Immutable.

@@ -1,25 +1,14 @@
 #pragma once
 
 #include <memory>
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/result.h"
+#include "tokenizer/aligned_text.h"
 #include "tokenizer/json_field.h"
-#include "tokenizer/piece.h"
 #include "tokenizer/text_buffer.h"
 
 namespace sheaf::tokenizer {
-
-// Text after normalization, with the place in the text before it that each byte came from.
-struct AlignedText {
-  std::string text;
-  std::vector<Piece> origins;  // one a byte of `text`
-
-  // Appends `c` as UTF-8, come from `origin`.
-  void append(std::uint32_t c, Piece origin);
-};
 
 // The first stage: rewrites well-formed UTF-8 text into well-formed UTF-8 text. Immutable.
 class Normalizer {
@@ -28,7 +17,9 @@ class Normalizer {
   // The hot path. `text` must not lie in `out`.
   virtual void normalize(std::string_view text, TextBuffer& out) const = 0;
   // The same text with its origins, for encode_tokens(); may be slow.
-  virtual AlignedText normalize_aligned(std::string_view text) const = 0;
+  virtual AlignedText normalize_aligned(const AlignedText& text) const = 0;
+  // No text of `size` bytes, at least 1, becomes longer than this.
+  virtual std::size_t size_max(std::size_t size) const = 0;
 
   // By its "type".
   static Result<std::unique_ptr<const Normalizer>> parse(const JsonField& field);

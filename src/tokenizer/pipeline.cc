@@ -15,6 +15,7 @@ struct Pipeline::Scratch {
   std::vector<Segment> normalized_segments;
   std::vector<Piece> pieces;
   TextBuffer normalized;
+  TextBuffer cut;  // what a pre-tokenizer rewrites
 };
 
 namespace {
@@ -57,6 +58,12 @@ std::size_t finish(std::vector<Item>& items, std::size_t from, const EncodeOptio
   return total;
 }
 
+// A token made from the bytes `place` of `text`.
+Token placed_token(std::int32_t id, std::string_view shown, const AlignedText& text, Piece place) {
+  return {id, std::string(shown), false, static_cast<std::int64_t>(text.origins[place.begin].begin),
+          static_cast<std::int64_t>(text.origins[place.end - 1].end)};
+}
+
 }  // namespace
 
 std::size_t Pipeline::encode(std::string_view text, const EncodeOptions& options,
@@ -68,13 +75,18 @@ std::size_t Pipeline::encode(std::string_view text, const EncodeOptions& options
   } else {
     encode_text(unicode::replace_invalid_utf8(text), scratch, ids);
   }
-  if (scratch.normalized.capacity() > kKeptBytesMax) scratch = Scratch{};
+  if (std::max(scratch.normalized.capacity(), scratch.cut.capacity()) > kKeptBytesMax)
+    scratch = Scratch{};
   return finish(ids, from, options, stages_.post_processor,
                 [](const SpecialToken& t) { return t.id; });
 }
 
 void Pipeline::encode_text(std::string_view text, Scratch& scratch,
                            std::vector<std::int32_t>& ids) const {
+  if (stages_.pre_tokenizer && stages_.pre_tokenizer->needs_origins()) {
+    for (const Token& token : place_text(text)) ids.push_back(token.id);
+    return;
+  }
   scratch.raw_segments.clear();
   stages_.added_tokens.split_raw(text, scratch.raw_segments);
   for (const Segment& segment : scratch.raw_segments) {
@@ -105,12 +117,8 @@ void Pipeline::encode_unnormalized(std::string_view text, Scratch& scratch,
 
 void Pipeline::encode_normalized(std::string_view text, Scratch& scratch,
                                  std::vector<std::int32_t>& ids) const {
-  scratch.pieces.clear();
-  if (stages_.pre_tokenizer) {
-    stages_.pre_tokenizer->split(text, scratch.pieces);
-  } else {
-    scratch.pieces.push_back({0, text.size()});
-  }
+  scratch.pieces.assign(1, {0, text.size()});
+  if (stages_.pre_tokenizer) text = stages_.pre_tokenizer->split(text, scratch.pieces, scratch.cut);
   stages_.model->encode(text, scratch.pieces, ids);
 }
 
@@ -152,42 +160,30 @@ std::vector<Token> Pipeline::place_text(std::string_view text) const {
 // The tokens of text that begins `offset` bytes into the whole.
 void Pipeline::place_unnormalized(std::string_view text, std::size_t offset,
                                   std::vector<Token>& tokens) const {
-  AlignedText aligned;
-  if (stages_.normalizer) {
-    aligned = stages_.normalizer->normalize_aligned(text);
-  } else {
-    for (const char* p = text.data(); p < text.data() + text.size();) {
-      const auto begin = static_cast<std::size_t>(p - text.data());
-      const unicode::CodePoint c = unicode::decode_utf8(p);
-      aligned.append(c, {begin, static_cast<std::size_t>(p - text.data())});
+  AlignedText normalized(text, offset);
+  if (stages_.normalizer) normalized = stages_.normalizer->normalize_aligned(normalized);
+  std::vector<Segment> segments;
+  stages_.added_tokens.split_normalized(normalized.text, segments);
+  for (const Segment& segment : segments) {
+    AlignedText part = normalized.part(segment.place);
+    if (segment.added_id >= 0) {
+      tokens.push_back(placed_token(segment.added_id, part.text, part, {0, part.text.size()}));
+    } else {
+      place_normalized(std::move(part), tokens);
     }
   }
-  const std::string_view normalized = aligned.text;
-  const auto add = [&](std::int32_t id, std::string_view token_text, Piece place) {
-    tokens.push_back({id, std::string(token_text), false,
-                      static_cast<std::int64_t>(offset + aligned.origins[place.begin].begin),
-                      static_cast<std::int64_t>(offset + aligned.origins[place.end - 1].end)});
-  };
-  std::vector<Segment> segments;
-  stages_.added_tokens.split_normalized(normalized, segments);
-  for (const Segment& segment : segments) {
-    const std::string_view part = segment.place.of(normalized);
-    if (segment.added_id >= 0) {
-      add(segment.added_id, part, segment.place);
-      continue;
-    }
-    std::vector<Piece> pieces;
-    if (stages_.pre_tokenizer) {
-      stages_.pre_tokenizer->split(part, pieces);
-    } else {
-      pieces.push_back({0, part.size()});
-    }
-    std::vector<PlacedId> placed;
-    stages_.model->encode_placed(part, pieces, placed);
-    for (const PlacedId& p : placed) {
-      add(p.id, stages_.model->vocabulary().token_of(p.id).value_or(""),
-          {segment.place.begin + p.place.begin, segment.place.begin + p.place.end});
-    }
+}
+
+void Pipeline::place_normalized(AlignedText text, std::vector<Token>& tokens) const {
+  std::vector<Piece> pieces{{0, text.text.size()}};
+  if (stages_.pre_tokenizer) stages_.pre_tokenizer->split_aligned(text, pieces);
+  std::vector<PlacedId> placed;
+  stages_.model->encode_placed(text.text, pieces, placed);
+  for (const PlacedId& p : placed) {
+    const std::string_view shown = p.shown_as_place
+                                       ? p.place.of(text.text)
+                                       : stages_.model->vocabulary().token_of(p.id).value_or("");
+    tokens.push_back(placed_token(p.id, shown, text, p.place));
   }
 }
 
@@ -198,7 +194,7 @@ std::optional<std::string_view> Pipeline::text_of(std::int32_t id) const {
 
 Result<std::string> Pipeline::decode(const std::vector<std::int32_t>& ids,
                                      bool skip_special_tokens) const {
-  std::vector<std::string_view> tokens;
+  std::vector<std::string> tokens;
   for (const std::int32_t id : ids) {
     const std::optional<std::string_view> text = text_of(id);
     if (!text) {
@@ -207,15 +203,26 @@ Result<std::string> Pipeline::decode(const std::vector<std::int32_t>& ids,
     }
     const AddedToken* added = stages_.added_tokens.find(id);
     if (skip_special_tokens && added != nullptr && added->skipped) continue;
-    tokens.push_back(*text);
+    tokens.emplace_back(*text);
   }
-  if (stages_.decoder) return stages_.decoder->decode(tokens);
-  return fmt::format("{}", fmt::join(tokens, " "));
+  if (stages_.decoder) stages_.decoder->decode(tokens);
+  return fmt::format("{}", fmt::join(tokens, stages_.decoder ? "" : " "));
 }
 
 std::size_t Pipeline::vocab_size() const {
   return std::max(stages_.model->vocabulary().id_end(), stages_.added_tokens.id_end());
 }
+
+namespace {
+
+// A few rules can make a text long beyond all bounds; those of real models stay far below this.
+Status check_growth(const JsonField& field, const Normalizer& normalizer) {
+  constexpr std::size_t kSize = 1024, kGrowthMax = 256;
+  if (normalizer.size_max(kSize) <= kSize * kGrowthMax) return {};
+  return field.error(fmt::format("makes texts more than {} times longer", kGrowthMax));
+}
+
+}  // namespace
 
 Result<std::shared_ptr<const Tokenizer>> Pipeline::parse(const JsonField& document) {
   SHEAF_ASSIGN(const std::optional<JsonField> version, document.find("version"));
@@ -228,6 +235,7 @@ Result<std::shared_ptr<const Tokenizer>> Pipeline::parse(const JsonField& docume
   SHEAF_ASSIGN(const std::optional<JsonField> normalizer, document.find("normalizer"));
   if (normalizer) {
     SHEAF_ASSIGN(stages.normalizer, Normalizer::parse(*normalizer));
+    SHEAF_TRY(check_growth(*normalizer, *stages.normalizer));
   }
   SHEAF_ASSIGN(const std::optional<JsonField> pre_tokenizer, document.find("pre_tokenizer"));
   if (pre_tokenizer) {

@@ -50,6 +50,7 @@ class Pipeline final : public Tokenizer {
   std::vector<Token> place_text(std::string_view text) const;
   void place_unnormalized(std::string_view text, std::size_t offset,
                           std::vector<Token>& tokens) const;
+  void place_normalized(AlignedText text, std::vector<Token>& tokens) const;
   std::optional<std::string_view> text_of(std::int32_t id) const;
 
   Stages stages_;

@@ -4,6 +4,11 @@
 
 namespace sheaf::tokenizer {
 
+void PreTokenizer::split_aligned(AlignedText& text, std::vector<Piece>& pieces) const {
+  TextBuffer unused;
+  split(text.text, pieces, unused);
+}
+
 Result<std::unique_ptr<const PreTokenizer>> PreTokenizer::parse(const JsonField& field) {
   SHEAF_ASSIGN(const std::string_view type, field.string("type"));
   if (type == "BertPreTokenizer") {

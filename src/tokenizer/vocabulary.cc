@@ -68,12 +68,41 @@ Result<Vocabulary> Vocabulary::parse(const JsonField& field) {
   if (twin != by_id.end())
     return field.error(fmt::format("the id {} is given to two tokens", twin->id));
 
-  std::optional<ByteTrie> trie = ByteTrie::build(entries);
-  if (!trie) return field.error("is too large: more than 16 million bytes of distinct prefixes");
-  Vocabulary result(std::move(*trie));
+  SHEAF_ASSIGN(Vocabulary result, of_sorted(entries, field));
   result.text_ = std::move(text);
   result.by_id_ = std::move(by_id);
   return result;
+}
+
+Result<Vocabulary> Vocabulary::of_list(std::span<const std::string_view> tokens,
+                                       const JsonField& field) {
+  std::vector<SortedToken> sorted;
+  std::vector<Entry> by_id;
+  std::string text;
+  for (const std::string_view token : tokens) {
+    const auto id = static_cast<std::int32_t>(by_id.size());
+    by_id.push_back({id, static_cast<std::uint32_t>(token.size()), text.size()});
+    text += token;
+    if (!token.empty()) sorted.emplace_back(ByteTrie::Entry{token, id});
+  }
+  std::stable_sort(sorted.begin(), sorted.end());
+  std::vector<ByteTrie::Entry> entries;
+  entries.reserve(sorted.size());
+  for (const SortedToken& token : sorted) {
+    if (!entries.empty() && entries.back().key == token.entry.key) entries.pop_back();
+    entries.push_back(token.entry);
+  }
+  SHEAF_ASSIGN(Vocabulary result, of_sorted(entries, field));
+  result.text_ = std::move(text);
+  result.by_id_ = std::move(by_id);
+  return result;
+}
+
+Result<Vocabulary> Vocabulary::of_sorted(std::span<const ByteTrie::Entry> entries,
+                                         const JsonField& field) {
+  std::optional<ByteTrie> trie = ByteTrie::build(entries);
+  if (!trie) return field.error("is too large: more than 16 million bytes of distinct prefixes");
+  return Vocabulary(std::move(*trie));
 }
 
 std::optional<std::string_view> Vocabulary::token_of(std::int32_t id) const {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,10 @@ class Vocabulary {
  public:
   // An object from token to id. No token and no id may appear twice.
   static Result<Vocabulary> parse(const JsonField& field);
+  // The ids are the indices. A token may appear twice: its text then means the last. Errors name
+  // `field`.
+  static Result<Vocabulary> of_list(std::span<const std::string_view> tokens,
+                                    const JsonField& field);
 
   std::optional<std::int32_t> id_of(std::string_view token) const { return trie_.find(token); }
   std::optional<std::string_view> token_of(std::int32_t id) const;
@@ -31,6 +36,8 @@ class Vocabulary {
     std::size_t offset;  // in text_
   };
   explicit Vocabulary(ByteTrie trie) : trie_(std::move(trie)) {}
+  static Result<Vocabulary> of_sorted(std::span<const ByteTrie::Entry> entries,
+                                      const JsonField& field);
 
   std::string text_;  // all tokens, one after the other
   std::vector<Entry> by_id_;

@@ -2,19 +2,10 @@
 
 #include <utility>
 
+#include "tokenizer/replace_all.h"
+
 namespace sheaf::tokenizer {
 namespace {
-
-std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
-  std::string result;
-  for (;;) {
-    const std::size_t at = text.find(from);
-    result += text.substr(0, at);
-    if (at == std::string_view::npos) return result;
-    result += to;
-    text.remove_prefix(at + from.size());
-  }
-}
 
 // One token at a time and in this order, as Hugging Face does (so " ' " never spans two tokens).
 void clean_up(std::string& token) {
@@ -35,10 +26,9 @@ Result<std::unique_ptr<const Decoder>> WordPieceDecoder::parse(const JsonField& 
       std::make_unique<WordPieceDecoder>(std::string(prefix), cleanup));
 }
 
-std::string WordPieceDecoder::decode(const std::vector<std::string_view>& tokens) const {
-  std::string text;
+void WordPieceDecoder::decode(std::vector<std::string>& tokens) const {
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    std::string token(tokens[i]);
+    std::string& token = tokens[i];
     if (i > 0) {
       if (token.starts_with(prefix_)) {
         token.erase(0, prefix_.size());
@@ -47,9 +37,7 @@ std::string WordPieceDecoder::decode(const std::vector<std::string_view>& tokens
       }
     }
     if (cleanup_) clean_up(token);
-    text += token;
   }
-  return text;
 }
 
 }  // namespace sheaf::tokenizer

@@ -12,7 +12,7 @@ class WordPieceDecoder final : public Decoder {
       : prefix_(std::move(prefix)), cleanup_(cleanup) {}
   static Result<std::unique_ptr<const Decoder>> parse(const JsonField& field);
 
-  std::string decode(const std::vector<std::string_view>& tokens) const override;
+  void decode(std::vector<std::string>& tokens) const override;
 
  private:
   std::string prefix_;

@@ -1,9 +1,9 @@
-#include "cli/base64.h"
+#include "base/base64.h"
 
 #include <array>
 #include <cstdint>
 
-namespace sheaf::cli {
+namespace sheaf {
 namespace {
 
 constexpr std::string_view kAlphabet =
@@ -45,4 +45,4 @@ std::optional<std::string> decode_base64(std::string_view text) {
   return bytes;
 }
 
-}  // namespace sheaf::cli
+}  // namespace sheaf

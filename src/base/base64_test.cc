@@ -1,8 +1,8 @@
-#include "cli/base64.h"
+#include "base/base64.h"
 
 #include <gtest/gtest.h>
 
-namespace sheaf::cli {
+namespace sheaf {
 namespace {
 
 TEST(Base64, Rfc4648Vectors) {
@@ -20,4 +20,4 @@ TEST(Base64, RefusesWhatItIsNot) {
 }
 
 }  // namespace
-}  // namespace sheaf::cli
+}  // namespace sheaf

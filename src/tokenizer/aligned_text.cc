@@ -1,0 +1,61 @@
+#include "tokenizer/aligned_text.h"
+
+#include <cassert>
+
+#include "tokenizer/unicode.h"
+
+namespace sheaf::tokenizer {
+
+AlignedText::AlignedText(std::string_view unchanged, std::size_t offset) {
+  text.reserve(unchanged.size());
+  origins.reserve(unchanged.size());
+  for (const char* p = unchanged.data(); p < unchanged.data() + unchanged.size();) {
+    const auto begin = offset + static_cast<std::size_t>(p - unchanged.data());
+    const unicode::CodePoint c = unicode::decode_utf8(p);
+    append(c, {begin, offset + static_cast<std::size_t>(p - unchanged.data())});
+  }
+}
+
+void AlignedText::append(std::uint32_t c, Piece origin) {
+  unicode::append_utf8(c, text);
+  origins.resize(text.size(), origin);
+}
+
+void AlignedText::append(std::string_view added, Piece origin) {
+  text += added;
+  origins.resize(text.size(), origin);
+}
+
+AlignedText AlignedText::part(Piece place) const {
+  AlignedText result;
+  result.text = text.substr(place.begin, place.size());
+  result.origins.assign(origins.begin() + static_cast<std::ptrdiff_t>(place.begin),
+                        origins.begin() + static_cast<std::ptrdiff_t>(place.end));
+  return result;
+}
+
+AlignedText apply(std::span<const Edit> edits, const AlignedText& text) {
+  AlignedText result;
+  const char* const begin = text.text.data();
+  const char* const end = begin + text.text.size();
+  const char* next = begin;  // the first character not used up
+  const auto skip = [&] {
+    if (next < end) unicode::decode_utf8(next);
+  };
+  const auto origin_at = [&](const char* p) {
+    return text.origins[static_cast<std::size_t>(p - begin)];
+  };
+  for (const Edit& edit : edits) {
+    if (edit.change > 0) {
+      assert(next > begin);
+      result.append(edit.c, origin_at(next - 1));
+      continue;
+    }
+    assert(next < end);
+    result.append(edit.c, origin_at(next));
+    for (int i = edit.change; i <= 0; ++i) skip();
+  }
+  return result;
+}
+
+}  // namespace sheaf::tokenizer
