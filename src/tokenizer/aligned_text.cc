@@ -26,15 +26,20 @@ void AlignedText::append(std::string_view added, Piece origin) {
   origins.resize(text.size(), origin);
 }
 
+void AlignedText::append(const AlignedText& other, Piece place) {
+  text += place.of(other.text);
+  const auto begin = other.origins.begin();
+  origins.insert(origins.end(), begin + static_cast<std::ptrdiff_t>(place.begin),
+                 begin + static_cast<std::ptrdiff_t>(place.end));
+}
+
 AlignedText AlignedText::part(Piece place) const {
   AlignedText result;
-  result.text = text.substr(place.begin, place.size());
-  result.origins.assign(origins.begin() + static_cast<std::ptrdiff_t>(place.begin),
-                        origins.begin() + static_cast<std::ptrdiff_t>(place.end));
+  result.append(*this, place);
   return result;
 }
 
-AlignedText apply(std::span<const Edit> edits, const AlignedText& text) {
+AlignedText apply_edits(std::span<const Edit> edits, const AlignedText& text) {
   AlignedText result;
   const char* const begin = text.text.data();
   const char* const end = begin + text.text.size();

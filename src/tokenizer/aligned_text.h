@@ -24,6 +24,8 @@ struct AlignedText {
   // Appends `c` as UTF-8, come from `origin`.
   void append(std::uint32_t c, Piece origin);
   void append(std::string_view added, Piece origin);
+  // Appends the bytes `place` of `other`, origins and all.
+  void append(const AlignedText& other, Piece place);
   AlignedText part(Piece place) const;
 };
 
@@ -36,6 +38,6 @@ struct Edit {
 };
 
 // The text that `edits` make of `text`. Together they may not use up more characters than it has.
-AlignedText apply(std::span<const Edit> edits, const AlignedText& text);
+AlignedText apply_edits(std::span<const Edit> edits, const AlignedText& text);
 
 }  // namespace sheaf::tokenizer

@@ -4,6 +4,8 @@
 #include <cassert>
 #include <cstring>
 
+#include "tokenizer/plain_ascii.h"
+
 namespace sheaf::tokenizer {
 namespace {
 
@@ -95,14 +97,6 @@ AlignedCharacters lower(const AlignedCharacters& characters) {
     for (const CodePoint c : unicode::lower_case_of(a.c)) result.push_back({c, a.origin});
   }
   return result;
-}
-
-// Eight ASCII characters at once; each byte of a word stands for itself.
-constexpr std::uint64_t repeat(unsigned char byte) { return 0x0101010101010101ULL * byte; }
-
-// True if all eight bytes are between ' ' and '~': ASCII that cleaning leaves alone.
-bool is_plain_ascii(std::uint64_t word) {
-  return ((word | (word - repeat(' ')) | (word + repeat(1))) & repeat(0x80)) == 0;
 }
 
 std::uint64_t lower_ascii(std::uint64_t word) {

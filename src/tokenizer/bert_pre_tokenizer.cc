@@ -1,7 +1,5 @@
 #include "tokenizer/bert_pre_tokenizer.h"
 
-#include "tokenizer/cut_pieces.h"
-
 namespace sheaf::tokenizer {
 
 BertPreTokenizer::BertPreTokenizer() : kinds_(Kind::word) {
@@ -10,19 +8,12 @@ BertPreTokenizer::BertPreTokenizer() : kinds_(Kind::word) {
   for (unicode::CodePoint c = 0; c < 128; ++c) ascii_kinds_[c] = kinds_[c];
 }
 
-std::string_view BertPreTokenizer::split(std::string_view text, std::vector<Piece>& pieces,
-                                         TextBuffer&) const {
-  cut_each(pieces, [&](Piece piece, std::vector<Piece>& out) { split_piece(text, piece, out); });
-  return text;
-}
-
-void BertPreTokenizer::split_piece(std::string_view text, Piece piece,
-                                   std::vector<Piece>& pieces) const {
+void BertPreTokenizer::split(std::string_view text, std::vector<Piece>& pieces) const {
   const char* const begin = text.data();
-  const char* const end = begin + piece.end;
+  const char* const end = begin + text.size();
   const auto offset = [&](const char* p) { return static_cast<std::size_t>(p - begin); };
-  const char* word = begin + piece.begin;
-  for (const char* p = word; p < end;) {
+  const char* word = begin;
+  for (const char* p = begin; p < end;) {
     const char* const start = p;
     const auto byte = static_cast<unsigned char>(*p);
     const Kind kind = byte < 0x80 ? (++p, ascii_kinds_[byte]) : kinds_[unicode::decode_utf8(p)];

@@ -11,13 +11,10 @@ namespace sheaf::tokenizer {
 class BertPreTokenizer final : public PreTokenizer {
  public:
   BertPreTokenizer();
-  std::string_view split(std::string_view text, std::vector<Piece>& pieces,
-                         TextBuffer& buffer) const override;
+  void split(std::string_view text, std::vector<Piece>& pieces) const override;
 
  private:
   enum class Kind : std::uint8_t { word, space, punctuation };
-
-  void split_piece(std::string_view text, Piece piece, std::vector<Piece>& pieces) const;
 
   CodePointMap<Kind> kinds_;
   std::array<Kind, 128> ascii_kinds_ = {};

@@ -114,14 +114,14 @@ Result<simdjson::dom::object> JsonField::object() const {
   return value;
 }
 
-Result<simdjson::dom::array> JsonField::items() const {
+Result<simdjson::dom::array> JsonField::elements() const {
   simdjson::dom::array value;
   if (element_.get(value) != simdjson::SUCCESS) return wrong_type("an array");
   return value;
 }
 
 Result<std::vector<JsonField>> JsonField::array() const {
-  SHEAF_ASSIGN(const simdjson::dom::array value, items());
+  SHEAF_ASSIGN(const simdjson::dom::array value, elements());
   std::vector<JsonField> items;
   for (const simdjson::dom::element item : value) {
     items.emplace_back(item, fmt::format("{}[{}]", path_, items.size()));

@@ -40,7 +40,8 @@ class JsonField {
   Result<double> number() const;
   Result<simdjson::dom::object> object() const;
   Result<std::vector<JsonField>> array() const;
-  Result<simdjson::dom::array> items() const;  // the same without paths, for long ones
+  // The same without a path for each item, which would be slow for lists of many thousands.
+  Result<simdjson::dom::array> elements() const;
   // Members in file order, each with its own path.
   Result<std::vector<std::pair<std::string_view, JsonField>>> members() const;
 

@@ -1,13 +1,45 @@
 #include "tokenizer/normalizer.h"
 
+#include <fmt/format.h>
+
 #include "tokenizer/bert_normalizer.h"
+#include "tokenizer/lowercase.h"
+#include "tokenizer/nmt.h"
+#include "tokenizer/normalizer_sequence.h"
+#include "tokenizer/precompiled.h"
+#include "tokenizer/prepend.h"
+#include "tokenizer/replace.h"
+#include "tokenizer/strip.h"
 
 namespace sheaf::tokenizer {
+namespace {
 
-Result<std::unique_ptr<const Normalizer>> Normalizer::parse(const JsonField& field) {
+Result<std::unique_ptr<const Normalizer>> parse_any(const JsonField& field) {
   SHEAF_ASSIGN(const std::string_view type, field.string("type"));
   if (type == "BertNormalizer") return BertNormalizer::parse(field);
-  return field.unknown_type(type, "BertNormalizer");
+  if (type == "Lowercase") return std::unique_ptr<const Normalizer>(std::make_unique<Lowercase>());
+  if (type == "Nmt") return std::unique_ptr<const Normalizer>(std::make_unique<Nmt>());
+  if (type == "Precompiled") return Precompiled::parse(field);
+  if (type == "Prepend") return Prepend::parse(field);
+  if (type == "Replace") return Replace::parse(field);
+  if (type == "Sequence") return NormalizerSequence::parse(field);
+  if (type == "Strip") return Strip::parse(field);
+  return field.unknown_type(
+      type, "BertNormalizer, Lowercase, Nmt, Precompiled, Prepend, Replace, Sequence, Strip");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<const Normalizer>> Normalizer::parse(const JsonField& field) {
+  SHEAF_ASSIGN(std::unique_ptr<const Normalizer> result, parse_any(field));
+  SHEAF_TRY(check_growth(field, *result));
+  return result;
+}
+
+Status check_growth(const JsonField& field, const Normalizer& normalizer) {
+  constexpr std::size_t kSize = 1024, kGrowthMax = 256;
+  if (normalizer.size_max(kSize) <= kSize * kGrowthMax) return {};
+  return field.error(fmt::format("makes texts more than {} times longer", kGrowthMax));
 }
 
 }  // namespace sheaf::tokenizer

@@ -25,4 +25,7 @@ class Normalizer {
   static Result<std::unique_ptr<const Normalizer>> parse(const JsonField& field);
 };
 
+// A few rules can make a text long beyond all bounds; those of real models stay far below this.
+Status check_growth(const JsonField& field, const Normalizer& normalizer);
+
 }  // namespace sheaf::tokenizer

@@ -13,9 +13,8 @@ namespace sheaf::tokenizer {
 struct Pipeline::Scratch {
   std::vector<Segment> raw_segments;
   std::vector<Segment> normalized_segments;
-  std::vector<Piece> pieces;
+  PreTokenized pre_tokenized;
   TextBuffer normalized;
-  TextBuffer cut;  // what a pre-tokenizer rewrites
 };
 
 namespace {
@@ -58,10 +57,11 @@ std::size_t finish(std::vector<Item>& items, std::size_t from, const EncodeOptio
   return total;
 }
 
-// A token made from the bytes `place` of `text`.
-Token placed_token(std::int32_t id, std::string_view shown, const AlignedText& text, Piece place) {
-  return {id, std::string(shown), false, static_cast<std::int64_t>(text.origins[place.begin].begin),
-          static_cast<std::int64_t>(text.origins[place.end - 1].end)};
+// A token made from the bytes `place` of text with these origins.
+Token placed_token(std::int32_t id, std::string_view shown, std::span<const Piece> origins,
+                   Piece place) {
+  return {id, std::string(shown), false, static_cast<std::int64_t>(origins[place.begin].begin),
+          static_cast<std::int64_t>(origins[place.end - 1].end)};
 }
 
 }  // namespace
@@ -75,8 +75,10 @@ std::size_t Pipeline::encode(std::string_view text, const EncodeOptions& options
   } else {
     encode_text(unicode::replace_invalid_utf8(text), scratch, ids);
   }
-  if (std::max(scratch.normalized.capacity(), scratch.cut.capacity()) > kKeptBytesMax)
+  if (std::max(scratch.normalized.capacity(), scratch.pre_tokenized.rewritten.capacity()) >
+      kKeptBytesMax) {
     scratch = Scratch{};
+  }
   return finish(ids, from, options, stages_.post_processor,
                 [](const SpecialToken& t) { return t.id; });
 }
@@ -117,9 +119,10 @@ void Pipeline::encode_unnormalized(std::string_view text, Scratch& scratch,
 
 void Pipeline::encode_normalized(std::string_view text, Scratch& scratch,
                                  std::vector<std::int32_t>& ids) const {
-  scratch.pieces.assign(1, {0, text.size()});
-  if (stages_.pre_tokenizer) text = stages_.pre_tokenizer->split(text, scratch.pieces, scratch.cut);
-  stages_.model->encode(text, scratch.pieces, ids);
+  PreTokenized& pre_tokenized = scratch.pre_tokenized;
+  pre_tokenized.start(text);
+  if (stages_.pre_tokenizer) stages_.pre_tokenizer->apply(pre_tokenized);
+  stages_.model->encode(pre_tokenized.text, pre_tokenized.pieces, ids);
 }
 
 std::vector<Token> Pipeline::encode_tokens(std::string_view text,
@@ -167,7 +170,8 @@ void Pipeline::place_unnormalized(std::string_view text, std::size_t offset,
   for (const Segment& segment : segments) {
     AlignedText part = normalized.part(segment.place);
     if (segment.added_id >= 0) {
-      tokens.push_back(placed_token(segment.added_id, part.text, part, {0, part.text.size()}));
+      tokens.push_back(
+          placed_token(segment.added_id, part.text, part.origins, {0, part.text.size()}));
     } else {
       place_normalized(std::move(part), tokens);
     }
@@ -175,15 +179,17 @@ void Pipeline::place_unnormalized(std::string_view text, std::size_t offset,
 }
 
 void Pipeline::place_normalized(AlignedText text, std::vector<Token>& tokens) const {
-  std::vector<Piece> pieces{{0, text.text.size()}};
-  if (stages_.pre_tokenizer) stages_.pre_tokenizer->split_aligned(text, pieces);
+  PreTokenized pre_tokenized;
+  pre_tokenized.origins = &text.origins;
+  pre_tokenized.start(text.text);
+  if (stages_.pre_tokenizer) stages_.pre_tokenizer->apply(pre_tokenized);
   std::vector<PlacedId> placed;
-  stages_.model->encode_placed(text.text, pieces, placed);
+  stages_.model->encode_placed(pre_tokenized.text, pre_tokenized.pieces, placed);
   for (const PlacedId& p : placed) {
     const std::string_view shown = p.shown_as_place
-                                       ? p.place.of(text.text)
+                                       ? p.place.of(pre_tokenized.text)
                                        : stages_.model->vocabulary().token_of(p.id).value_or("");
-    tokens.push_back(placed_token(p.id, shown, text, p.place));
+    tokens.push_back(placed_token(p.id, shown, text.origins, p.place));
   }
 }
 
@@ -213,17 +219,6 @@ std::size_t Pipeline::vocab_size() const {
   return std::max(stages_.model->vocabulary().id_end(), stages_.added_tokens.id_end());
 }
 
-namespace {
-
-// A few rules can make a text long beyond all bounds; those of real models stay far below this.
-Status check_growth(const JsonField& field, const Normalizer& normalizer) {
-  constexpr std::size_t kSize = 1024, kGrowthMax = 256;
-  if (normalizer.size_max(kSize) <= kSize * kGrowthMax) return {};
-  return field.error(fmt::format("makes texts more than {} times longer", kGrowthMax));
-}
-
-}  // namespace
-
 Result<std::shared_ptr<const Tokenizer>> Pipeline::parse(const JsonField& document) {
   SHEAF_ASSIGN(const std::optional<JsonField> version, document.find("version"));
   if (version) {
@@ -235,7 +230,6 @@ Result<std::shared_ptr<const Tokenizer>> Pipeline::parse(const JsonField& docume
   SHEAF_ASSIGN(const std::optional<JsonField> normalizer, document.find("normalizer"));
   if (normalizer) {
     SHEAF_ASSIGN(stages.normalizer, Normalizer::parse(*normalizer));
-    SHEAF_TRY(check_growth(*normalizer, *stages.normalizer));
   }
   SHEAF_ASSIGN(const std::optional<JsonField> pre_tokenizer, document.find("pre_tokenizer"));
   if (pre_tokenizer) {

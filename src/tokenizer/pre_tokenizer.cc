@@ -1,12 +1,29 @@
 #include "tokenizer/pre_tokenizer.h"
 
 #include "tokenizer/bert_pre_tokenizer.h"
+#include "tokenizer/metaspace.h"
+#include "tokenizer/pre_tokenizer_sequence.h"
+#include "tokenizer/white_space_split.h"
 
 namespace sheaf::tokenizer {
 
-void PreTokenizer::split_aligned(AlignedText& text, std::vector<Piece>& pieces) const {
-  TextBuffer unused;
-  split(text.text, pieces, unused);
+void PreTokenized::start(std::string_view whole) {
+  text = whole;
+  pieces.clear();
+  if (!whole.empty()) pieces.push_back({0, whole.size()});
+}
+
+void PreTokenizer::apply(PreTokenized& text) const {
+  text.spare.clear();
+  for (const Piece& piece : text.pieces) {
+    const std::size_t before = text.spare.size();
+    split(piece.of(text.text), text.spare);
+    for (std::size_t i = before; piece.begin > 0 && i < text.spare.size(); ++i) {
+      text.spare[i].begin += piece.begin;
+      text.spare[i].end += piece.begin;
+    }
+  }
+  text.pieces.swap(text.spare);
 }
 
 Result<std::unique_ptr<const PreTokenizer>> PreTokenizer::parse(const JsonField& field) {
@@ -14,7 +31,12 @@ Result<std::unique_ptr<const PreTokenizer>> PreTokenizer::parse(const JsonField&
   if (type == "BertPreTokenizer") {
     return std::unique_ptr<const PreTokenizer>(std::make_unique<BertPreTokenizer>());
   }
-  return field.unknown_type(type, "BertPreTokenizer");
+  if (type == "Metaspace") return Metaspace::parse(field);
+  if (type == "Sequence") return PreTokenizerSequence::parse(field);
+  if (type == "WhitespaceSplit") {
+    return std::unique_ptr<const PreTokenizer>(std::make_unique<WhiteSpaceSplit>());
+  }
+  return field.unknown_type(type, "BertPreTokenizer, Metaspace, Sequence, WhitespaceSplit");
 }
 
 }  // namespace sheaf::tokenizer

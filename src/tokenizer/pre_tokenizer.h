@@ -1,31 +1,40 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
-#include "tokenizer/aligned_text.h"
 #include "tokenizer/json_field.h"
 #include "tokenizer/piece.h"
-#include "tokenizer/text_buffer.h"
 
 namespace sheaf::tokenizer {
 
-// The second stage: cuts normalized text into the pieces that the model sees one by one. Some
-// rewrite the text on the way. Immutable.
+// Normalized text on its way to the model: what the model shall read, and the pieces of it.
+struct PreTokenized {
+  std::string_view text;
+  std::vector<Piece> pieces;  // none of them empty, in order
+  // One a byte of `text`, kept by whoever changes the text; nobody does if null, as on the hot
+  // path.
+  std::vector<Piece>* origins = nullptr;
+
+  // Makes all of `whole` one piece, or none if it is empty.
+  void start(std::string_view whole);
+
+  std::vector<Piece> spare;  // for those who build new pieces while they read the old ones
+  std::string rewritten;     // where `text` lies once it is no longer the text given
+};
+
+// The second stage: cuts normalized text into the pieces that the model sees one by one. Immutable.
 class PreTokenizer {
  public:
   virtual ~PreTokenizer() = default;
-  // The hot path. Replaces `pieces` of `text` by what they are cut into: in order, none empty.
-  // Returns the text that they now lie in: `text` itself, or what was written to `buffer`, in which
-  // `text` must not lie.
-  virtual std::string_view split(std::string_view text, std::vector<Piece>& pieces,
-                                 TextBuffer& buffer) const = 0;
-  // The same pieces of text with origins, for encode_tokens(); may be slow. As it stands here, for
-  // those that leave the text as it is.
-  virtual void split_aligned(AlignedText& text, std::vector<Piece>& pieces) const;
-  // Whether the pieces depend on where the text came from, so that only split_aligned() can tell.
+  // Appends the pieces of `text`, none of them empty, in order.
+  virtual void split(std::string_view text, std::vector<Piece>& pieces) const = 0;
+  // Splits each piece. Overridden by those that change the text as well.
+  virtual void apply(PreTokenized& text) const;
+  // Whether apply() needs to know where the text came from even on the hot path.
   virtual bool needs_origins() const { return false; }
 
   // By its "type".

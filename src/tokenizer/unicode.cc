@@ -98,6 +98,13 @@ void append_utf8(CodePoint c, std::string& out) {
 
 std::size_t utf8_size(CodePoint c) { return c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4; }
 
+bool is_one_character(std::string_view text) {
+  if (text.empty()) return false;
+  const char* end = text.data();
+  decode_utf8(end);
+  return end == text.data() + text.size();
+}
+
 bool contains(std::span<const CodePointRange> sorted, CodePoint c) {
   return find_range(sorted, c) != nullptr;
 }

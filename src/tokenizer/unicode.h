@@ -44,6 +44,9 @@ char* encode_utf8(CodePoint c, char* out);
 void append_utf8(CodePoint c, std::string& out);
 std::size_t utf8_size(CodePoint c);
 
+// Of well-formed text: whether it is a single code point.
+bool is_one_character(std::string_view text);
+
 bool contains(std::span<const CodePointRange> sorted, CodePoint c);
 std::uint8_t combining_class_of(CodePoint c);
 

@@ -25,7 +25,7 @@ struct ScoredPieces {
 };
 
 Result<ScoredPieces> parse_vocabulary(const JsonField& field) {
-  SHEAF_ASSIGN(const simdjson::dom::array array, field.items());
+  SHEAF_ASSIGN(const simdjson::dom::array array, field.elements());
   ScoredPieces result;
   for (const simdjson::dom::element item : array) {
     simdjson::dom::array pair;

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <vector>
+
+#include "tokenizer/normalizer.h"
+
+namespace sheaf::tokenizer {
+
+// Several normalizers, one after the other.
+class NormalizerSequence final : public Normalizer {
+ public:
+  static Result<std::unique_ptr<const Normalizer>> parse(const JsonField& field);
+
+  void normalize(std::string_view text, TextBuffer& out) const override;
+  AlignedText normalize_aligned(const AlignedText& text) const override;
+  std::size_t size_max(std::size_t size) const override;
+
+ private:
+  std::vector<std::unique_ptr<const Normalizer>> parts_;
+};
+
+}  // namespace sheaf::tokenizer

@@ -1,0 +1,44 @@
+#include "tokenizer/pre_tokenizer_sequence.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace sheaf::tokenizer {
+namespace {
+
+// Real files have two or three.
+constexpr std::size_t kPartsMax = 64;
+
+}  // namespace
+
+Result<std::unique_ptr<const PreTokenizer>> PreTokenizerSequence::parse(const JsonField& field) {
+  auto result = std::make_unique<PreTokenizerSequence>();
+  SHEAF_ASSIGN(const JsonField list, field.get("pretokenizers"));
+  SHEAF_ASSIGN(const std::vector<JsonField> items, list.array());
+  if (items.size() > kPartsMax)
+    return list.error(fmt::format("holds more than {} pre-tokenizers", kPartsMax));
+  for (const JsonField& item : items) {
+    SHEAF_ASSIGN(std::unique_ptr<const PreTokenizer> part, PreTokenizer::parse(item));
+    result->parts_.push_back(std::move(part));
+  }
+  return std::unique_ptr<const PreTokenizer>(std::move(result));
+}
+
+void PreTokenizerSequence::split(std::string_view text, std::vector<Piece>& pieces) const {
+  PreTokenized whole;
+  whole.start(text);
+  apply(whole);
+  pieces.insert(pieces.end(), whole.pieces.begin(), whole.pieces.end());
+}
+
+void PreTokenizerSequence::apply(PreTokenized& text) const {
+  for (const auto& part : parts_) part->apply(text);
+}
+
+bool PreTokenizerSequence::needs_origins() const {
+  return std::any_of(parts_.begin(), parts_.end(),
+                     [](const auto& part) { return part->needs_origins(); });
+}
+
+}  // namespace sheaf::tokenizer

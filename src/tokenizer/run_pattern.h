@@ -1,0 +1,31 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "tokenizer/json_field.h"
+#include "tokenizer/piece.h"
+
+namespace sheaf::tokenizer {
+
+// What the Replace steps look for: a string, or a run of at least `count` of them, as the regexes
+// of SentencePiece-like files do (" {2,}", " +").
+class RunPattern {
+ public:
+  // {"String": TEXT} or {"Regex": REGEX}, REGEX being one character with "+" or "{N,}" behind it.
+  static Result<RunPattern> parse(const JsonField& field);
+
+  // The first match in text[from, end), the longest there.
+  std::optional<Piece> find(std::string_view text, std::size_t from) const;
+  // Bytes of the shortest match, at least 1.
+  std::size_t size_min() const { return unit_.size() * count_; }
+
+ private:
+  std::string unit_;       // not empty
+  std::size_t count_ = 1;  // at least 1
+  bool greedy_ = false;    // takes more than `count_` where there are more
+};
+
+}  // namespace sheaf::tokenizer
