@@ -10,6 +10,7 @@ class DecoderSequence final : public Decoder {
   static Result<std::unique_ptr<const Decoder>> parse(const JsonField& field);
 
   void decode(std::vector<std::string>& tokens) const override;
+  std::size_t growth_max() const override;
 
  private:
   std::vector<std::unique_ptr<const Decoder>> parts_;

@@ -13,6 +13,7 @@ class ReplaceDecoder final : public Decoder {
   static Result<std::unique_ptr<const Decoder>> parse(const JsonField& field);
 
   void decode(std::vector<std::string>& tokens) const override;
+  std::size_t growth_max() const override { return content_.size() / pattern_.size_min() + 1; }
 
  private:
   RunPattern pattern_;

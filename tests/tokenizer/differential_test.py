@@ -15,6 +15,7 @@ sys.path += [str(SOURCE / "tests/tokenizer"), str(SOURCE / "tests/golden/tokeniz
 import differential  # noqa: E402
 import make_golden  # noqa: E402
 import texts  # noqa: E402
+import unigram_variants  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,46 @@ def test_minilm_is_alike(program):
     path = str(pathlib.Path(model) / "tokenizer.json")
     records = differential.records_for(path, seed=1, count=5000, every_code_point=997)
     assert differential.compare(program, path, records) is None
+
+
+@pytest.mark.parametrize("name", unigram_variants.VARIANTS)
+def test_unigram_pipelines_are_alike(program, tmp_path, name):
+    assert unigram_variants.difference(program, tmp_path, name, seed=1, count=1000) is None
+
+
+@pytest.mark.parametrize("unit", ["a", " ", "▁", "\u0301", "e\u0301", "👩\u200d", "क\u094d", "\u1100", "\ufdfa", "\r\n"])
+def test_unigram_reads_long_runs_alike(program, tmp_path, unit):
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(unigram_variants.tokenizer("bge_m3")))
+    text = (unit * 100_000)[:100_000].encode()
+    records = [(differential.ENCODE, 0, differential.SPECIAL, text), (differential.PLACES, 0, 0, text[:10_000])]
+    assert differential.compare(program, str(path), records) is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_unigram_models_are_alike(program, tmp_path, seed):
+    rng = random.Random(seed)
+    for _ in range(5):
+        path = tmp_path / "tokenizer.json"
+        path.write_text(json.dumps(random_unigram(rng)))
+        alphabet = "abcé中😀xyü"
+        generated = ["".join(rng.choice([*alphabet, "<unk>", "<"]) for _ in range(rng.randint(0, 30))).encode() for _ in range(100)]
+        records = list(differential.make_records(rng, generated, 1, 0.5, 0))
+        assert differential.compare(program, str(path), records) is None
+
+
+def random_unigram(rng):
+    """Few pieces, many ties, scores of all signs, pieces that appear twice, unknown ids anywhere."""
+    alphabet = rng.choice(["ab", "abc", "abé", "aé中😀"])
+    pieces = ["<unk>"] + ["".join(rng.choice(alphabet) for _ in range(rng.randint(1, 4))) for _ in range(rng.randint(1, 40))]
+    fallback = rng.random() < 0.4
+    if fallback:
+        pieces += [f"<0x{byte:02X}>" for byte in range(256) if rng.random() < 0.999]
+    score = rng.choice([lambda: -rng.randint(1, 3), lambda: -rng.random() * 10, lambda: rng.choice([-0.1, -0.2, -0.3, -0.7, 50.5])])
+    model = {"type": "Unigram", "unk_id": rng.choice([0, 0, rng.randrange(len(pieces))]),
+             "vocab": [[piece, score()] for piece in pieces], "byte_fallback": fallback}
+    stages = ("truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder")
+    return dict.fromkeys(stages) | {"version": "1.0", "added_tokens": [], "model": model}
 
 
 FLAGS = list(itertools.product([False, True], [False, True], [None, False, True], [False, True]))
