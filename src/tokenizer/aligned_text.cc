@@ -6,13 +6,14 @@
 
 namespace sheaf::tokenizer {
 
-AlignedText::AlignedText(std::string_view unchanged, std::size_t offset) {
-  text.reserve(unchanged.size());
-  origins.reserve(unchanged.size());
-  for (const char* p = unchanged.data(); p < unchanged.data() + unchanged.size();) {
-    const auto begin = offset + static_cast<std::size_t>(p - unchanged.data());
-    const unicode::CodePoint c = unicode::decode_utf8(p);
-    append(c, {begin, offset + static_cast<std::size_t>(p - unchanged.data())});
+AlignedText::AlignedText(std::string_view unchanged, std::size_t offset) : text(unchanged) {
+  origins.reserve(text.size());
+  const char* const begin = text.data();
+  for (const char* p = begin; p < begin + text.size();) {
+    const auto start = static_cast<std::size_t>(p - begin);
+    unicode::decode_utf8(p);
+    const auto end = static_cast<std::size_t>(p - begin);
+    origins.resize(end, {offset + start, offset + end});
   }
 }
 
@@ -41,6 +42,8 @@ AlignedText AlignedText::part(Piece place) const {
 
 AlignedText apply_edits(std::span<const Edit> edits, const AlignedText& text) {
   AlignedText result;
+  result.text.reserve(text.text.size());
+  result.origins.reserve(text.text.size());
   const char* const begin = text.text.data();
   const char* const end = begin + text.text.size();
   const char* next = begin;  // the first character not used up

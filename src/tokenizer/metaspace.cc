@@ -75,7 +75,8 @@ void Metaspace::split(std::string_view text, std::vector<Piece>& pieces) const {
 
 bool Metaspace::wants_prefix(const PreTokenized& text, Piece piece) const {
   if (options_.prepend == Prepend::never) return false;
-  if (options_.prepend == Prepend::first && (*text.origins)[piece.begin].begin != 0) return false;
+  const bool begins_text = text.origins != nullptr && (*text.origins)[piece.begin].begin == 0;
+  if (options_.prepend == Prepend::first && !begins_text) return false;
   const std::string_view content = piece.of(text.text);
   return content[0] != ' ' && !content.starts_with(options_.replacement);
 }

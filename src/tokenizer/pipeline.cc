@@ -85,15 +85,14 @@ std::size_t Pipeline::encode(std::string_view text, const EncodeOptions& options
 
 void Pipeline::encode_text(std::string_view text, Scratch& scratch,
                            std::vector<std::int32_t>& ids) const {
-  if (stages_.pre_tokenizer && stages_.pre_tokenizer->needs_origins()) {
-    for (const Token& token : place_text(text)) ids.push_back(token.id);
-    return;
-  }
+  const bool needs_origins = stages_.pre_tokenizer && stages_.pre_tokenizer->needs_origins();
   scratch.raw_segments.clear();
   stages_.added_tokens.split_raw(text, scratch.raw_segments);
   for (const Segment& segment : scratch.raw_segments) {
     if (segment.added_id >= 0) {
       ids.push_back(segment.added_id);
+    } else if (needs_origins && segment.place.begin == 0) {
+      encode_with_origins(segment.place.of(text), scratch, ids);
     } else {
       encode_unnormalized(segment.place.of(text), scratch, ids);
     }
@@ -112,14 +111,32 @@ void Pipeline::encode_unnormalized(std::string_view text, Scratch& scratch,
     if (segment.added_id >= 0) {
       ids.push_back(segment.added_id);
     } else {
-      encode_normalized(segment.place.of(text), scratch, ids);
+      encode_normalized(segment.place.of(text), nullptr, scratch, ids);
     }
   }
 }
 
-void Pipeline::encode_normalized(std::string_view text, Scratch& scratch,
-                                 std::vector<std::int32_t>& ids) const {
+// The same for the text at the very beginning, where a pre-tokenizer asks for origins: slower.
+void Pipeline::encode_with_origins(std::string_view text, Scratch& scratch,
+                                   std::vector<std::int32_t>& ids) const {
+  AlignedText normalized(text);
+  if (stages_.normalizer) normalized = stages_.normalizer->normalize_aligned(normalized);
+  scratch.normalized_segments.clear();
+  stages_.added_tokens.split_normalized(normalized.text, scratch.normalized_segments);
+  for (const Segment& segment : scratch.normalized_segments) {
+    if (segment.added_id >= 0) {
+      ids.push_back(segment.added_id);
+    } else {
+      AlignedText part = normalized.part(segment.place);
+      encode_normalized(part.text, &part.origins, scratch, ids);
+    }
+  }
+}
+
+void Pipeline::encode_normalized(std::string_view text, std::vector<Piece>* origins,
+                                 Scratch& scratch, std::vector<std::int32_t>& ids) const {
   PreTokenized& pre_tokenized = scratch.pre_tokenized;
+  pre_tokenized.origins = origins;
   pre_tokenized.start(text);
   if (stages_.pre_tokenizer) stages_.pre_tokenizer->apply(pre_tokenized);
   stages_.model->encode(pre_tokenized.text, pre_tokenized.pieces, ids);

@@ -44,7 +44,9 @@ class Pipeline final : public Tokenizer {
   void encode_text(std::string_view text, Scratch& scratch, std::vector<std::int32_t>& ids) const;
   void encode_unnormalized(std::string_view text, Scratch& scratch,
                            std::vector<std::int32_t>& ids) const;
-  void encode_normalized(std::string_view text, Scratch& scratch,
+  void encode_with_origins(std::string_view text, Scratch& scratch,
+                           std::vector<std::int32_t>& ids) const;
+  void encode_normalized(std::string_view text, std::vector<Piece>* origins, Scratch& scratch,
                          std::vector<std::int32_t>& ids) const;
 
   std::vector<Token> place_text(std::string_view text) const;

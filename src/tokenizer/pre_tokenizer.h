@@ -34,7 +34,8 @@ class PreTokenizer {
   virtual void split(std::string_view text, std::vector<Piece>& pieces) const = 0;
   // Splits each piece. Overridden by those that change the text as well.
   virtual void apply(PreTokenized& text) const;
-  // Whether apply() needs to know where the text came from even on the hot path.
+  // Whether apply() asks for origins even on the hot path, to know what stands at the very
+  // beginning; without them nothing does.
   virtual bool needs_origins() const { return false; }
 
   // By its "type".
