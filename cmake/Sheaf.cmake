@@ -62,6 +62,7 @@ if(NOT SHEAF_ENGINE_ONLY)
   find_package(prometheus-cpp REQUIRED COMPONENTS core)
   find_package(Protobuf REQUIRED)
   pkg_check_modules(hwloc REQUIRED IMPORTED_TARGET hwloc)
+  pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
   find_package(gRPC CONFIG REQUIRED)  # pkg-config takes 20 s over its hundreds of dependencies
   include(Protos)
 endif()

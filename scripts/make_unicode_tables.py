@@ -11,7 +11,7 @@ import sys
 import unicodedata
 
 import tokenizers
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 SURROGATES = range(0xD800, 0xE000)
 CODE_POINTS = [c for c in range(0x110000) if c not in SURROGATES]
@@ -97,6 +97,75 @@ def combining_classes():
     return found
 
 
+def matched_by(expression):
+    """The characters that a regular expression of a Split pre-tokenizer matches."""
+    split = pre_tokenizers.Split(Regex(expression), "removed", invert=True).pre_tokenize_str
+    found = []
+    for start in range(0, len(CODE_POINTS), 20_000):
+        part = CODE_POINTS[start : start + 20_000]
+        for _, (first, end) in split("".join(map(chr, part))):
+            found += part[first:end]
+    return found
+
+
+def numeric():
+    split = pre_tokenizers.Digits(individual_digits=True).pre_tokenize_str
+    return [c for c in CODE_POINTS if len(split(f"a{chr(c)}b")) == 3]
+
+
+def combining_marks():
+    """Characters that the normalizer StripAccents removes."""
+    strip = normalizers.StripAccents().normalize_str
+    return [c for c in CODE_POINTS if strip(f"a{chr(c)}") == "a"]
+
+
+def check_white_space(code_points):
+    """Regular expressions and Whitespace know the same white space as Rust does."""
+    assert matched_by(r"\s") == code_points
+    split = pre_tokenizers.Whitespace().pre_tokenize_str
+    assert [c for c in CODE_POINTS if len(split(chr(c))) == 0] == code_points
+
+
+def compositions():
+    """Pairs that NFC composes, but for Hangul: (first, second) -> composed."""
+    nfd, nfc = normalizers.NFD().normalize_str, normalizers.NFC().normalize_str
+    found = {}
+    for c in CODE_POINTS:
+        parts = nfd(chr(c))
+        if is_hangul_syllable(c) or len(parts) == 1 or nfc(chr(c)) != chr(c):
+            continue
+        first, second = nfc(parts[:-1]), parts[-1]
+        assert len(first) == 1 and nfc(first + second) == chr(c), hex(c)
+        found[ord(first), ord(second)] = c
+    return found
+
+
+def compatibility_decompositions():
+    """Full compatibility decompositions where they are not the canonical ones."""
+    nfd, nfkd = normalizers.NFD().normalize_str, normalizers.NFKD().normalize_str
+    return {c: nfkd(chr(c)) for c in CODE_POINTS if nfkd(chr(c)) != nfd(chr(c))}
+
+
+CATEGORIES = "Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cf".split()
+
+
+def stand_ins():
+    """For each character newer than this Python's Unicode (14, as old as PCRE2's) one of the same category, script
+    Han or not, and size in UTF-8: (first, last) -> that one. Private and unassigned characters are alike anywhere."""
+    han = set(matched_by(r"\p{Han}"))
+    category = {c: name for name in CATEGORIES for c in matched_by(rf"\p{{{name}}}")}
+    key = lambda c: (category[c], c in han, len(chr(c).encode()))
+    old, found = {}, {}
+    for c in category:
+        if unicodedata.category(chr(c)) == category[c]:
+            old.setdefault(key(c), c)
+    for c in sorted(category):
+        if unicodedata.category(chr(c)) != category[c] and c != old[key(c)]:
+            found[c] = old[key(c)]
+    assert unicodedata.unidata_version.startswith("14."), "run by the Python of Debian 12"
+    return found
+
+
 def ranges(code_points):
     result = []
     for c in code_points:
@@ -133,6 +202,34 @@ def class_table(name, classes):
     return f"constexpr CombiningClassRange {name}[] = {{\n" + "\n".join(rows) + "\n};\n"
 
 
+def stand_in_table(name, stand_ins):
+    rows = []
+    for c, by in stand_ins.items():
+        if rows and rows[-1][1] + 1 == c and rows[-1][2] == by:
+            rows[-1][1] = c
+        else:
+            rows.append([c, c, by])
+    rows = wrapped(f"{{0x{a:X},0x{b:X},0x{by:X}}}," for a, b, by in rows)
+    return f"constexpr CodePointStandIn {name}[] = {{\n" + "\n".join(rows) + "\n};\n"
+
+
+def composition_table(name, compositions):
+    rows = wrapped(f"{{0x{a:X},0x{b:X},0x{c:X}}}," for (a, b), c in sorted(compositions.items()))
+    return f"constexpr Composition {name}[] = {{\n" + "\n".join(rows) + "\n};\n"
+
+
+def long_mapping_tables(name, mapping):
+    """Mappings of any length: the code points one after the other, and where those of each begin."""
+    pool, rows = [], []
+    for c, text in sorted(mapping.items()):
+        rows.append(f"{{0x{c:X},{len(pool)},{len(text)}}},")
+        pool += [f"0x{ord(t):X}," for t in text]
+    return (
+        f"constexpr std::uint32_t {name}Text[] = {{\n" + "\n".join(wrapped(pool)) + "\n};\n\n"
+        f"constexpr LongMapping {name}[] = {{\n" + "\n".join(wrapped(rows)) + "\n};\n"
+    )
+
+
 def mapping_table(name, mapping):
     rows = []
     for c, text in sorted(mapping.items()):
@@ -145,9 +242,11 @@ def main():
     root = pathlib.Path(__file__).resolve().parent.parent
     output = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else root / "src/tokenizer/unicode_tables.cc"
     removed = characters_removed_by_cleaning()
+    spaces = white_space()
+    check_white_space(spaces)
     tables = [
         range_table("kOther", removed),
-        range_table("kWhiteSpace", white_space()),
+        range_table("kWhiteSpace", spaces),
         range_table("kPunctuation", punctuation()),
         range_table("kNonspacingMark", nonspacing_marks()),
         range_table("kWord", word_characters()),
@@ -155,6 +254,13 @@ def main():
         class_table("kCombiningClass", combining_classes()),
         mapping_table("kDecomposition", decompositions()),
         mapping_table("kLowerCase", lower_case()),
+        range_table("kLetter", matched_by(r"\p{L}")),
+        range_table("kNumber", matched_by(r"\p{N}")),
+        range_table("kNumeric", numeric()),
+        range_table("kCombiningMark", combining_marks()),
+        composition_table("kComposition", compositions()),
+        long_mapping_tables("kCompatibility", compatibility_decompositions()),
+        stand_in_table("kStandIn", stand_ins()),
     ]
     accessors = [
         ("CodePointRange", "other", "kOther"),
@@ -166,6 +272,14 @@ def main():
         ("CombiningClassRange", "combining_class", "kCombiningClass"),
         ("CodePointMapping", "decomposition", "kDecomposition"),
         ("CodePointMapping", "lower_case", "kLowerCase"),
+        ("CodePointRange", "letter", "kLetter"),
+        ("CodePointRange", "number", "kNumber"),
+        ("CodePointRange", "numeric", "kNumeric"),
+        ("CodePointRange", "combining_mark", "kCombiningMark"),
+        ("Composition", "composition", "kComposition"),
+        ("LongMapping", "compatibility", "kCompatibility"),
+        ("std::uint32_t", "compatibility_text", "kCompatibilityText"),
+        ("CodePointStandIn", "stand_in", "kStandIn"),
     ]
     functions = "\n".join(f"std::span<const {t}> {f}() {{ return {k}; }}" for t, f, k in accessors)
     output.write_text(

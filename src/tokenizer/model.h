@@ -20,6 +20,10 @@ struct PlacedId {
   bool shown_as_place = false;
 };
 
+// What a vocabulary is written in: text, or the byte-level alphabet (byte_level.h), the model
+// reading bytes.
+enum class Alphabet { characters, bytes };
+
 // The third stage: turns each piece into ids of its vocabulary. Immutable.
 class Model {
  public:
@@ -33,7 +37,7 @@ class Model {
   virtual const Vocabulary& vocabulary() const = 0;
 
   // By its "type"; files older than tokenizers 0.9 have none and are told by their members.
-  static Result<std::unique_ptr<const Model>> parse(const JsonField& field);
+  static Result<std::unique_ptr<const Model>> parse(const JsonField& field, Alphabet alphabet);
 };
 
 }  // namespace sheaf::tokenizer

@@ -10,22 +10,36 @@
 #include "tokenizer/prepend.h"
 #include "tokenizer/replace.h"
 #include "tokenizer/strip.h"
+#include "tokenizer/strip_accents.h"
+#include "tokenizer/unicode_form.h"
 
 namespace sheaf::tokenizer {
 namespace {
+
+std::unique_ptr<const Normalizer> unicode_form(UnicodeForm::Kind kind) {
+  return std::make_unique<UnicodeForm>(kind);
+}
 
 Result<std::unique_ptr<const Normalizer>> parse_any(const JsonField& field) {
   SHEAF_ASSIGN(const std::string_view type, field.string("type"));
   if (type == "BertNormalizer") return BertNormalizer::parse(field);
   if (type == "Lowercase") return std::unique_ptr<const Normalizer>(std::make_unique<Lowercase>());
+  if (type == "NFC") return unicode_form(UnicodeForm::Kind::nfc);
+  if (type == "NFD") return unicode_form(UnicodeForm::Kind::nfd);
+  if (type == "NFKC") return unicode_form(UnicodeForm::Kind::nfkc);
+  if (type == "NFKD") return unicode_form(UnicodeForm::Kind::nfkd);
   if (type == "Nmt") return std::unique_ptr<const Normalizer>(std::make_unique<Nmt>());
   if (type == "Precompiled") return Precompiled::parse(field);
   if (type == "Prepend") return Prepend::parse(field);
   if (type == "Replace") return Replace::parse(field);
   if (type == "Sequence") return NormalizerSequence::parse(field);
   if (type == "Strip") return Strip::parse(field);
-  return field.unknown_type(
-      type, "BertNormalizer, Lowercase, Nmt, Precompiled, Prepend, Replace, Sequence, Strip");
+  if (type == "StripAccents") {
+    return std::unique_ptr<const Normalizer>(std::make_unique<StripAccents>());
+  }
+  return field.unknown_type(type,
+                            "BertNormalizer, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, "
+                            "Prepend, Replace, Sequence, Strip, StripAccents");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/utf8.h"
+#include "tokenizer/space_trimming.h"
 #include "tokenizer/unicode.h"
 
 namespace sheaf::tokenizer {
@@ -144,19 +145,24 @@ void Pipeline::encode_normalized(std::string_view text, std::vector<Piece>* orig
 
 std::vector<Token> Pipeline::encode_tokens(std::string_view text,
                                            const EncodeOptions& options) const {
-  std::vector<Token> tokens;
-  if (find_invalid_utf8(text) == std::string_view::npos) {
-    tokens = place_text(text);
-  } else {
-    std::vector<std::size_t> offsets;
-    tokens = place_text(unicode::replace_invalid_utf8(text, &offsets));
-    for (Token& token : tokens) {
-      token.start = static_cast<std::int64_t>(offsets[static_cast<std::size_t>(token.start)]);
-      token.stop = static_cast<std::int64_t>(offsets[static_cast<std::size_t>(token.stop)]);
-    }
+  std::string replaced;
+  std::vector<std::size_t> offsets;
+  std::string_view valid = text;
+  if (find_invalid_utf8(text) != std::string_view::npos) {
+    replaced = unicode::replace_invalid_utf8(text, &offsets);
+    valid = replaced;
   }
-  finish(tokens, 0, options, stages_.post_processor,
+  std::vector<Token> tokens = place_text(valid);
+  const PostProcessor& post_processor = stages_.post_processor;
+  finish(tokens, 0, options, post_processor,
          [](const SpecialToken& t) { return Token{.id = t.id, .text = t.text, .special = true}; });
+  for (const SpaceTrimming& trimming : post_processor.trimmings)
+    trim_spaces(trimming, valid, tokens);
+  for (Token& token : tokens) {
+    if (offsets.empty() || token.start < 0) continue;
+    token.start = static_cast<std::int64_t>(offsets[static_cast<std::size_t>(token.start)]);
+    token.stop = static_cast<std::int64_t>(offsets[static_cast<std::size_t>(token.stop)]);
+  }
   return tokens;
 }
 
@@ -253,7 +259,8 @@ Result<std::shared_ptr<const Tokenizer>> Pipeline::parse(const JsonField& docume
     SHEAF_ASSIGN(stages.pre_tokenizer, PreTokenizer::parse(*pre_tokenizer));
   }
   SHEAF_ASSIGN(const JsonField model, document.get("model"));
-  SHEAF_ASSIGN(stages.model, Model::parse(model));
+  const bool bytes = stages.pre_tokenizer && stages.pre_tokenizer->is_byte_level();
+  SHEAF_ASSIGN(stages.model, Model::parse(model, bytes ? Alphabet::bytes : Alphabet::characters));
   const Vocabulary& vocabulary = stages.model->vocabulary();
   SHEAF_ASSIGN(const std::optional<JsonField> added, document.find("added_tokens"));
   if (added) {

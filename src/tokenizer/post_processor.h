@@ -15,11 +15,18 @@ struct SpecialToken {
   std::string text;
 };
 
-// The last stage: the tokens that stand before and behind those of a single text. Every
-// post-processor of BERT's kind comes down to this.
+// That the places of tokens leave out the spaces at their ends (space_trimming.h).
+struct SpaceTrimming {
+  bool add_prefix_space = false;  // the first space of the text was put there by the tokenizer
+  bool behind_special = false;    // special tokens already stand before those of the text
+};
+
+// The last stage: the tokens that stand before and behind those of a single text, and what becomes
+// of places. Every post-processor comes down to this.
 struct PostProcessor {
   std::vector<SpecialToken> before;
   std::vector<SpecialToken> after;
+  std::vector<SpaceTrimming> trimmings;  // one after the other
 
   std::size_t size() const { return before.size() + after.size(); }
 

@@ -1,9 +1,13 @@
 #include "tokenizer/pre_tokenizer.h"
 
 #include "tokenizer/bert_pre_tokenizer.h"
+#include "tokenizer/byte_level_pre_tokenizer.h"
+#include "tokenizer/character_pre_tokenizer.h"
 #include "tokenizer/metaspace.h"
 #include "tokenizer/pre_tokenizer_sequence.h"
+#include "tokenizer/split_pre_tokenizer.h"
 #include "tokenizer/white_space_split.h"
+#include "tokenizer/whitespace_pre_tokenizer.h"
 
 namespace sheaf::tokenizer {
 
@@ -31,12 +35,21 @@ Result<std::unique_ptr<const PreTokenizer>> PreTokenizer::parse(const JsonField&
   if (type == "BertPreTokenizer") {
     return std::unique_ptr<const PreTokenizer>(std::make_unique<BertPreTokenizer>());
   }
+  if (type == "ByteLevel") return ByteLevelPreTokenizer::parse(field);
+  if (type == "Digits") return CharacterPreTokenizer::parse_digits(field);
   if (type == "Metaspace") return Metaspace::parse(field);
+  if (type == "Punctuation") return CharacterPreTokenizer::parse_punctuation(field);
   if (type == "Sequence") return PreTokenizerSequence::parse(field);
+  if (type == "Split") return SplitPreTokenizer::parse(field);
+  if (type == "Whitespace") {
+    return std::unique_ptr<const PreTokenizer>(std::make_unique<WhitespacePreTokenizer>());
+  }
   if (type == "WhitespaceSplit") {
     return std::unique_ptr<const PreTokenizer>(std::make_unique<WhiteSpaceSplit>());
   }
-  return field.unknown_type(type, "BertPreTokenizer, Metaspace, Sequence, WhitespaceSplit");
+  return field.unknown_type(type,
+                            "BertPreTokenizer, ByteLevel, Digits, Metaspace, Punctuation, "
+                            "Sequence, Split, Whitespace, WhitespaceSplit");
 }
 
 }  // namespace sheaf::tokenizer

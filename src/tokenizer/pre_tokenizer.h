@@ -21,6 +21,10 @@ struct PreTokenized {
 
   // Makes all of `whole` one piece, or none if it is empty.
   void start(std::string_view whole);
+  // Puts `prefix` before each piece for which wanted(piece) holds. It has the origin of the
+  // character that it stands before, as in Hugging Face.
+  template <class Wanted>
+  void prefix_pieces(std::string_view prefix, Wanted wanted);
 
   std::vector<Piece> spare;  // for those who build new pieces while they read the old ones
   std::string rewritten;     // where `text` lies once it is no longer the text given
@@ -34,6 +38,9 @@ class PreTokenizer {
   virtual void split(std::string_view text, std::vector<Piece>& pieces) const = 0;
   // Splits each piece. Overridden by those that change the text as well.
   virtual void apply(PreTokenized& text) const;
+  // True if the model's vocabulary is written in the byte-level alphabet (byte_level.h). The text
+  // itself stays as it is: the model reads bytes.
+  virtual bool is_byte_level() const { return false; }
   // Whether apply() asks for origins even on the hot path, to know what stands at the very
   // beginning; without them nothing does.
   virtual bool needs_origins() const { return false; }
@@ -41,5 +48,32 @@ class PreTokenizer {
   // By its "type".
   static Result<std::unique_ptr<const PreTokenizer>> parse(const JsonField& field);
 };
+
+template <class Wanted>
+void PreTokenized::prefix_pieces(std::string_view prefix, Wanted wanted) {
+  bool any = false;
+  for (const Piece& piece : pieces) any = any || wanted(piece.of(text));
+  if (!any) return;
+  std::string result;
+  std::vector<Piece> result_origins;
+  for (Piece& piece : pieces) {
+    const std::size_t begin = result.size();
+    if (wanted(piece.of(text))) {
+      result += prefix;
+      if (origins != nullptr)
+        result_origins.insert(result_origins.end(), prefix.size(), (*origins)[piece.begin]);
+    }
+    result += piece.of(text);
+    if (origins != nullptr) {
+      const auto from = origins->begin();
+      result_origins.insert(result_origins.end(), from + static_cast<std::ptrdiff_t>(piece.begin),
+                            from + static_cast<std::ptrdiff_t>(piece.end));
+    }
+    piece = {begin, result.size()};
+  }
+  rewritten = std::move(result);
+  text = rewritten;
+  if (origins != nullptr) *origins = std::move(result_origins);
+}
 
 }  // namespace sheaf::tokenizer

@@ -20,6 +20,10 @@ Result<std::unique_ptr<const PreTokenizer>> PreTokenizerSequence::parse(const Js
     return list.error(fmt::format("holds more than {} pre-tokenizers", kPartsMax));
   for (const JsonField& item : items) {
     SHEAF_ASSIGN(std::unique_ptr<const PreTokenizer> part, PreTokenizer::parse(item));
+    if (result->is_byte_level()) {
+      return Error{ErrorCode::unsupported,
+                   item.error("a pre-tokenizer behind ByteLevel is not supported").message};
+    }
     result->parts_.push_back(std::move(part));
   }
   return std::unique_ptr<const PreTokenizer>(std::move(result));
@@ -34,6 +38,10 @@ void PreTokenizerSequence::split(std::string_view text, std::vector<Piece>& piec
 
 void PreTokenizerSequence::apply(PreTokenized& text) const {
   for (const auto& part : parts_) part->apply(text);
+}
+
+bool PreTokenizerSequence::is_byte_level() const {
+  return !parts_.empty() && parts_.back()->is_byte_level();
 }
 
 bool PreTokenizerSequence::needs_origins() const {

@@ -11,6 +11,7 @@ class PreTokenizerSequence final : public PreTokenizer {
 
   void split(std::string_view text, std::vector<Piece>& pieces) const override;
   void apply(PreTokenized& text) const override;
+  bool is_byte_level() const override;
   bool needs_origins() const override;
 
  private:

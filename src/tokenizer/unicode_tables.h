@@ -22,6 +22,20 @@ struct CodePointMapping {
   std::uint32_t to[4];  // ended by 0 when shorter
 };
 
+struct Composition {
+  std::uint32_t first, second, composed;
+};
+
+struct LongMapping {
+  std::uint32_t from;
+  std::uint16_t offset, size;  // in the code points that go with the table
+};
+
+struct CodePointStandIn {
+  std::uint32_t first, last;
+  std::uint32_t by;
+};
+
 std::span<const CodePointRange>
 other();  // removed by BertNormalizer's clean_text, U+0000 and U+FFFD too
 std::span<const CodePointRange> white_space();
@@ -33,5 +47,17 @@ std::span<const CombiningClassRange> combining_class();
 // Full canonical decompositions, but for Hangul syllables (unicode.h).
 std::span<const CodePointMapping> decomposition();
 std::span<const CodePointMapping> lower_case();
+std::span<const CodePointRange> letter();          // \p{L} of regular expressions
+std::span<const CodePointRange> number();          // \p{N} of regular expressions
+std::span<const CodePointRange> numeric();         // what the pre-tokenizer Digits sees
+std::span<const CodePointRange> combining_mark();  // removed by the normalizer StripAccents
+// What NFC composes, by `first` and `second`, but for Hangul.
+std::span<const Composition> composition();
+// Full compatibility decompositions that are not the canonical ones; their text is in the second.
+std::span<const LongMapping> compatibility();
+std::span<const std::uint32_t> compatibility_text();
+// Characters of Unicode 15 and later, and an older one of the same category and size to match
+// expressions on (regex.cc).
+std::span<const CodePointStandIn> stand_in();
 
 }  // namespace sheaf::tokenizer::unicode

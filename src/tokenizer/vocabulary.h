@@ -27,6 +27,11 @@ class Vocabulary {
   std::optional<std::string_view> token_of(std::int32_t id) const;
   const ByteTrie& trie() const { return trie_; }
   std::size_t size() const { return by_id_.size(); }
+  // Calls visit(token, id) in the order of ids.
+  template <class Visit>
+  void for_each(Visit visit) const {
+    for (const Entry& e : by_id_) visit(std::string_view(text_).substr(e.offset, e.size), e.id);
+  }
   std::size_t id_end() const;  // one more than the largest id, 0 if empty
 
  private:

@@ -1,0 +1,445 @@
+#include "tokenizer/bpe.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "tokenizer/byte_level.h"
+
+namespace sheaf::tokenizer {
+
+// What the pieces of one thread need, kept between them.
+struct Bpe::Workspace {
+  std::vector<Symbol> symbols;
+  void append(std::int32_t id, std::uint32_t size) {
+    symbols.push_back({id, size + (symbols.empty() ? 0 : symbols.back().end)});
+  }
+  // merge_short: the rank of each symbol with the next one, and what they merge into.
+  std::vector<std::uint32_t> ranks;
+  std::vector<std::int32_t> merged;
+  // merge_long: neighbours, and the pairs that merge, as rank << 32 | position of the left one.
+  struct Links {
+    std::uint32_t previous, next;
+  };
+  std::vector<Links> links;
+  std::vector<std::uint64_t> heap;
+};
+
+// Tokens of short pieces that came up lately: most words of a text repeat. Without it, pieces of
+// natural text take about twice as long. One a thread, of a fixed size, for all models; a newcomer
+// takes the place of whatever has the same hash.
+class Bpe::Cache {
+ public:
+  static constexpr std::size_t kBytesMax = 24;
+  static constexpr std::size_t kIdsMax = 6;
+  struct alignas(64) Entry {
+    std::array<std::uint64_t, 3> piece = {};  // filled up with zeros
+    std::uint64_t model = 0;                  // no model has this serial number
+    std::uint8_t size = 0;                    // of the piece, in bytes
+    std::uint8_t count = 0;
+    std::int32_t ids[kIdsMax] = {};
+  };
+
+  Cache() : entries_(kEntries) {}
+
+  // The entry where `piece` is or shall be, and whether it is there.
+  std::pair<Entry*, bool> find(std::string_view piece, std::uint64_t model) {
+    std::array<std::uint64_t, 3> words = {};
+    std::memcpy(words.data(), piece.data(), piece.size());
+    std::uint64_t hash = (words[0] ^ words[1] * kFactor ^ words[2] * (kFactor + 2)) * kFactor;
+    Entry& entry = entries_[(hash ^ hash >> 32) * kFactor >> (64 - kEntriesLog2)];
+    if (entry.piece == words && entry.size == piece.size() && entry.model == model)
+      return {&entry, true};
+    entry = {words, model, static_cast<std::uint8_t>(piece.size())};
+    return {&entry, false};
+  }
+  static void forget(Entry& entry) { entry.model = 0; }
+
+ private:
+  static constexpr int kEntriesLog2 = 13;
+  static constexpr std::size_t kEntries = std::size_t{1} << kEntriesLog2;
+  static constexpr std::uint64_t kFactor = 0x9E3779B97F4A7C15;
+
+  std::vector<Entry> entries_;
+};
+
+namespace {
+
+// Pieces of more symbols use a heap; below, looking at all ranks each time is faster.
+constexpr std::size_t kShortMax = 48;
+// Positions are 32-bit numbers.
+constexpr std::size_t kPieceBytesMax = 0xFFFFFFF0;
+constexpr std::size_t kKeptSymbolsMax = 1 << 16;
+
+Result<bool> flag(const JsonField& field, std::string_view name) {
+  SHEAF_ASSIGN(const std::optional<JsonField> found, field.find(name));
+  return found ? found->boolean() : Result<bool>(false);
+}
+
+// An empty text says the same as null does.
+Status refuse_text(const JsonField& field, std::string_view name) {
+  SHEAF_ASSIGN(const std::optional<JsonField> found, field.find(name));
+  if (!found) return {};
+  SHEAF_ASSIGN(const std::string_view text, found->string());
+  if (text.empty()) return {};
+  return Error{
+      ErrorCode::unsupported,
+      found->error(fmt::format("{} is not supported, only null", in_quotes(text))).message};
+}
+
+Status refuse_dropout(const JsonField& field) {
+  SHEAF_ASSIGN(const std::optional<JsonField> dropout, field.find("dropout"));
+  if (!dropout) return {};
+  const Result<double> value = dropout->number();
+  if (!value.ok()) return value.error();
+  if (*value == 0) return {};
+  return Error{ErrorCode::unsupported,
+               dropout->error(fmt::format("{} is not supported, only null or 0", *value)).message};
+}
+
+struct MergeText {
+  std::string_view left, right;
+};
+
+// Both forms: "a b" of older files, ["a", "b"] of newer ones.
+std::optional<MergeText> merge_text(simdjson::dom::element item) {
+  std::string_view text;
+  if (item.get(text) == simdjson::SUCCESS) {
+    const std::size_t space = text.find(' ');
+    if (space == std::string_view::npos || text.find(' ', space + 1) != std::string_view::npos)
+      return std::nullopt;
+    return MergeText{text.substr(0, space), text.substr(space + 1)};
+  }
+  simdjson::dom::array pair;
+  MergeText merge;
+  if (item.get(pair) != simdjson::SUCCESS || pair.size() != 2 ||
+      pair.at(0).get(merge.left) != simdjson::SUCCESS ||
+      pair.at(1).get(merge.right) != simdjson::SUCCESS) {
+    return std::nullopt;
+  }
+  return merge;
+}
+
+// Merge files began with such a line, and old tokenizer.json have it still.
+bool is_version_line(simdjson::dom::element item) {
+  std::string_view text;
+  return item.get(text) == simdjson::SUCCESS && text.starts_with("#version");
+}
+
+// The tokens of a vocabulary in the byte-level alphabet, as bytes. Nothing if they are too long.
+std::optional<ByteTrie> trie_of_bytes(const Vocabulary& vocabulary) {
+  std::vector<std::pair<std::string, std::int32_t>> tokens;
+  vocabulary.for_each([&](std::string_view token, std::int32_t id) {
+    std::optional<std::string> bytes = byte_level::bytes_of(token);
+    if (bytes && !bytes->empty()) tokens.emplace_back(std::move(*bytes), id);
+  });
+  std::sort(tokens.begin(), tokens.end());
+  std::vector<ByteTrie::Entry> entries;
+  for (const auto& [bytes, id] : tokens) entries.push_back({bytes, id});
+  return ByteTrie::build(entries);
+}
+
+std::uint64_t next_serial() {
+  static std::atomic<std::uint64_t> last = 0;
+  return ++last;
+}
+
+}  // namespace
+
+Bpe::Bpe(Vocabulary vocabulary, Alphabet alphabet, MergeTable merges)
+    : vocabulary_(std::move(vocabulary)),
+      alphabet_(alphabet),
+      merges_(std::move(merges)),
+      serial_(next_serial()) {}
+
+Result<Bpe::Options> Bpe::parse_options(const JsonField& field, const Vocabulary& vocabulary) {
+  SHEAF_TRY(refuse_dropout(field));
+  SHEAF_TRY(refuse_text(field, "continuing_subword_prefix"));
+  SHEAF_TRY(refuse_text(field, "end_of_word_suffix"));
+  Options options;
+  SHEAF_ASSIGN(options.fuse_unknown, flag(field, "fuse_unk"));
+  SHEAF_ASSIGN(options.byte_fallback, flag(field, "byte_fallback"));
+  SHEAF_ASSIGN(options.ignore_merges, flag(field, "ignore_merges"));
+  SHEAF_ASSIGN(const std::optional<JsonField> unknown, field.find("unk_token"));
+  if (unknown) {
+    SHEAF_ASSIGN(const std::string_view token, unknown->string());
+    options.unknown_id = vocabulary.id_of(token);
+    if (!options.unknown_id)
+      return unknown->error(fmt::format("{} is not in model.vocab", in_quotes(token)));
+  }
+  return options;
+}
+
+Result<MergeTable> Bpe::parse_merges(const JsonField& field, const Vocabulary& vocabulary) {
+  SHEAF_ASSIGN(const simdjson::dom::array items, field.elements());
+  MergeTable merges(items.size());
+  std::uint32_t rank = 0;
+  std::size_t index = 0;
+  std::string merged;
+  for (const simdjson::dom::element element : items) {
+    // Only made when needed: there are hundreds of thousands of merges.
+    const auto item = [&, i = index++] {
+      return JsonField(element, fmt::format("{}[{}]", field.path(), i));
+    };
+    if (is_version_line(element)) continue;
+    const std::optional<MergeText> text = merge_text(element);
+    if (!text) return item().error(R"(must be two tokens, as "a b" or ["a", "b"])");
+    merged.assign(text->left).append(text->right);
+    std::array<std::int32_t, 3> ids;
+    const std::array<std::string_view, 3> tokens = {text->left, text->right, merged};
+    for (std::size_t i = 0; i < 3; ++i) {
+      const std::optional<std::int32_t> id = vocabulary.id_of(tokens[i]);
+      if (!id) return item().error(fmt::format("{} is not in model.vocab", in_quotes(tokens[i])));
+      ids[i] = *id;
+    }
+    merges.set(ids[0], ids[1], {rank++, ids[2]});
+  }
+  return merges;
+}
+
+Status Bpe::set_bytes(const JsonField& field) {
+  bool complete = true;
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    std::string token;
+    if (alphabet_ == Alphabet::bytes) {
+      unicode::append_utf8(byte_level::characters()[byte], token);
+    } else {
+      token = fmt::format("<0x{:02X}>", byte);
+    }
+    const std::optional<std::int32_t> id = vocabulary_.id_of(token);
+    byte_ids_[byte] = id ? *id : -1;
+    complete = complete && id;
+  }
+  if (alphabet_ == Alphabet::bytes && options_.byte_fallback && !complete) {
+    return Error{ErrorCode::unsupported,
+                 field.error("byte_fallback behind ByteLevel is only supported if the vocabulary "
+                             "has all 256 bytes")
+                     .message};
+  }
+  return {};
+}
+
+Result<std::unique_ptr<const Model>> Bpe::parse(const JsonField& field, Alphabet alphabet) {
+  SHEAF_ASSIGN(const JsonField vocabulary_field, field.get("vocab"));
+  SHEAF_ASSIGN(Vocabulary vocabulary, Vocabulary::parse(vocabulary_field));
+  SHEAF_ASSIGN(const Options options, parse_options(field, vocabulary));
+  SHEAF_ASSIGN(const JsonField merges_field, field.get("merges"));
+  SHEAF_ASSIGN(MergeTable merges, parse_merges(merges_field, vocabulary));
+  std::unique_ptr<Bpe> model(new Bpe(std::move(vocabulary), alphabet, std::move(merges)));
+  model->options_ = options;
+  SHEAF_TRY(model->set_bytes(field));
+  if (options.ignore_merges && alphabet == Alphabet::bytes) {
+    model->whole_pieces_ = trie_of_bytes(model->vocabulary_);
+    if (!model->whole_pieces_) return vocabulary_field.error("is too large");
+  }
+  return std::unique_ptr<const Model>(std::move(model));
+}
+
+void Bpe::start_from_bytes(std::string_view piece, Workspace& workspace) const {
+  bool after_unknown = false;
+  std::uint32_t end = 0;
+  for (const char c : piece) {
+    ++end;
+    std::int32_t id = byte_ids_[static_cast<unsigned char>(c)];
+    const bool unknown = id < 0;
+    if (unknown) {
+      if (!options_.unknown_id) continue;
+      id = *options_.unknown_id;
+      if (after_unknown && options_.fuse_unknown) {
+        workspace.symbols.back().end = end;
+        continue;
+      }
+    }
+    after_unknown = unknown;
+    workspace.symbols.push_back({id, end});
+  }
+}
+
+// Appends the tokens of the bytes of `character`, of one byte each. False if one has none.
+bool Bpe::fall_back(std::string_view character, Workspace& workspace) const {
+  const auto id_of = [&](char c) { return byte_ids_[static_cast<unsigned char>(c)]; };
+  for (const char c : character) {
+    if (id_of(c) < 0) return false;
+  }
+  for (const char c : character) workspace.append(id_of(c), 1);
+  return true;
+}
+
+// Odd in two ways, as Hugging Face is: characters without any token take no room, so that the
+// places of those behind them shift; and an unknown token waits for the next known character, even
+// beyond byte tokens (which matters only if some byte has no token).
+void Bpe::start_from_characters(std::string_view piece, Workspace& workspace) const {
+  std::uint32_t unknown_size = 0;  // of the unknown token that waits; 0: none does
+  const auto append_unknown = [&] {
+    if (unknown_size > 0) workspace.append(*options_.unknown_id, unknown_size);
+    unknown_size = 0;
+  };
+  const char* p = piece.data();
+  while (p < piece.data() + piece.size()) {
+    const char* const start = p;
+    unicode::decode_utf8(p);
+    const std::string_view character(start, static_cast<std::size_t>(p - start));
+    const auto size = static_cast<std::uint32_t>(character.size());
+    if (const std::optional<std::int32_t> id = vocabulary_.id_of(character)) {
+      append_unknown();
+      workspace.append(*id, size);
+    } else if (options_.byte_fallback && fall_back(character, workspace)) {
+      continue;
+    } else if (options_.unknown_id) {
+      if (!options_.fuse_unknown) append_unknown();
+      unknown_size += size;
+    }
+  }
+  append_unknown();
+}
+
+void Bpe::merge_short(Workspace& workspace) const {
+  std::vector<Symbol>& symbols = workspace.symbols;
+  std::vector<std::uint32_t>& ranks = workspace.ranks;
+  std::vector<std::int32_t>& merged = workspace.merged;
+  std::size_t count = symbols.size();
+  ranks.resize(count);
+  merged.resize(count);
+  const auto look_up = [&](std::size_t i) {
+    const MergeTable::Merge merge = i + 1 < count ? merges_.find(symbols[i].id, symbols[i + 1].id)
+                                                  : MergeTable::Merge{};
+    ranks[i] = merge.rank;
+    merged[i] = merge.id;
+  };
+  for (std::size_t i = 0; i < count; ++i) look_up(i);
+  for (;;) {
+    std::size_t best = 0;
+    for (std::size_t i = 1; i < count; ++i) {
+      if (ranks[i] < ranks[best]) best = i;
+    }
+    if (ranks[best] == MergeTable::kNoRank) break;
+    symbols[best] = {merged[best], symbols[best + 1].end};
+    --count;
+    for (std::size_t i = best + 1; i < count; ++i) {
+      symbols[i] = symbols[i + 1];
+      ranks[i] = ranks[i + 1];
+      merged[i] = merged[i + 1];
+    }
+    look_up(best);
+    if (best > 0) look_up(best - 1);
+  }
+  symbols.resize(count);
+}
+
+void Bpe::merge_long(Workspace& workspace) const {
+  constexpr std::uint32_t kNone = 0xFFFFFFFF;
+  std::vector<Symbol>& symbols = workspace.symbols;
+  std::vector<Workspace::Links>& links = workspace.links;
+  std::vector<std::uint64_t>& heap = workspace.heap;
+  const auto count = static_cast<std::uint32_t>(symbols.size());
+  links.resize(count);
+  heap.clear();
+  const auto merge_at = [&](std::uint32_t i) {
+    return links[i].next == kNone ? MergeTable::Merge{}
+                                  : merges_.find(symbols[i].id, symbols[links[i].next].id);
+  };
+  const auto entry_at = [&](std::uint32_t i) {
+    return std::uint64_t{merge_at(i).rank} << 32 | i;
+  };
+  const auto push = [&](std::uint32_t i) {
+    const std::uint64_t entry = entry_at(i);
+    if (entry >> 32 == MergeTable::kNoRank) return;
+    heap.push_back(entry);
+    std::push_heap(heap.begin(), heap.end(), std::greater<>());
+  };
+  for (std::uint32_t i = 0; i < count; ++i) {
+    links[i] = {i == 0 ? kNone : i - 1, i + 1 == count ? kNone : i + 1};
+  }
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const std::uint64_t entry = entry_at(i);
+    if (entry >> 32 != MergeTable::kNoRank) heap.push_back(entry);
+  }
+  std::make_heap(heap.begin(), heap.end(), std::greater<>());
+  while (!heap.empty()) {
+    const std::uint64_t entry = heap.front();
+    std::pop_heap(heap.begin(), heap.end(), std::greater<>());
+    heap.pop_back();
+    const auto left = static_cast<std::uint32_t>(entry);
+    if (symbols[left].id < 0) continue;  // was merged into the one before
+    const MergeTable::Merge merge = merge_at(left);
+    if (merge.rank != entry >> 32) continue;  // a neighbour has changed since
+    const std::uint32_t right = links[left].next;
+    symbols[left] = {merge.id, symbols[right].end};
+    symbols[right].id = -1;
+    links[left].next = links[right].next;
+    if (links[left].next != kNone) links[links[left].next].previous = left;
+    if (links[left].previous != kNone) push(links[left].previous);
+    push(left);
+  }
+  std::erase_if(symbols, [](const Symbol& symbol) { return symbol.id < 0; });
+}
+
+void Bpe::tokenize(std::string_view piece, Workspace& workspace) const {
+  workspace.symbols.clear();
+  piece = piece.substr(0, kPieceBytesMax);
+  if (options_.ignore_merges) {
+    const std::optional<std::int32_t> id =
+        whole_pieces_ ? whole_pieces_->find(piece) : vocabulary_.id_of(piece);
+    if (id) {
+      workspace.symbols.push_back({*id, static_cast<std::uint32_t>(piece.size())});
+      return;
+    }
+  }
+  if (alphabet_ == Alphabet::bytes) {
+    start_from_bytes(piece, workspace);
+  } else {
+    start_from_characters(piece, workspace);
+  }
+  if (workspace.symbols.size() < 2) return;
+  if (workspace.symbols.size() <= kShortMax) {
+    merge_short(workspace);
+  } else {
+    merge_long(workspace);
+  }
+}
+
+void Bpe::encode(std::string_view text, std::span<const Piece> pieces,
+                 std::vector<std::int32_t>& ids) const {
+  thread_local Workspace workspace;
+  thread_local Cache cache;
+  for (const Piece& place : pieces) {
+    const std::string_view piece = place.of(text);
+    Cache::Entry* entry = nullptr;
+    if (piece.size() <= Cache::kBytesMax) {
+      const auto [found, is_there] = cache.find(piece, serial_);
+      if (is_there) {
+        ids.insert(ids.end(), found->ids, found->ids + found->count);
+        continue;
+      }
+      entry = found;
+    }
+    tokenize(piece, workspace);
+    for (const Symbol& symbol : workspace.symbols) ids.push_back(symbol.id);
+    if (entry == nullptr) continue;
+    if (workspace.symbols.size() > Cache::kIdsMax) {
+      Cache::forget(*entry);
+      continue;
+    }
+    entry->count = static_cast<std::uint8_t>(workspace.symbols.size());
+    for (std::size_t i = 0; i < workspace.symbols.size(); ++i)
+      entry->ids[i] = workspace.symbols[i].id;
+  }
+  if (workspace.symbols.capacity() > kKeptSymbolsMax) workspace = Workspace{};
+}
+
+void Bpe::encode_placed(std::string_view text, std::span<const Piece> pieces,
+                        std::vector<PlacedId>& ids) const {
+  Workspace workspace;
+  for (const Piece& piece : pieces) {
+    tokenize(piece.of(text), workspace);
+    std::size_t begin = piece.begin;
+    for (const Symbol& symbol : workspace.symbols) {
+      ids.push_back({symbol.id, {begin, piece.begin + symbol.end}});
+      begin = piece.begin + symbol.end;
+    }
+  }
+}
+
+}  // namespace sheaf::tokenizer

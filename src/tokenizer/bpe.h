@@ -1,0 +1,64 @@
+#pragma once
+
+#include <array>
+#include <optional>
+
+#include "tokenizer/byte_trie.h"
+#include "tokenizer/merge_table.h"
+#include "tokenizer/model.h"
+
+namespace sheaf::tokenizer {
+
+// Byte pair encoding: a piece starts as one symbol a character (a byte, if the vocabulary is in the
+// byte-level alphabet); then, again and again, the pair of neighbours whose merge stands first in
+// the list merges, the leftmost of several.
+class Bpe final : public Model {
+ public:
+  static Result<std::unique_ptr<const Model>> parse(const JsonField& field, Alphabet alphabet);
+
+  void encode(std::string_view text, std::span<const Piece> pieces,
+              std::vector<std::int32_t>& ids) const override;
+  void encode_placed(std::string_view text, std::span<const Piece> pieces,
+                     std::vector<PlacedId>& ids) const override;
+  const Vocabulary& vocabulary() const override { return vocabulary_; }
+
+ private:
+  struct Options {
+    std::optional<std::int32_t> unknown_id;  // none: unknown characters vanish
+    bool fuse_unknown = false;               // neighbouring unknown characters are one token
+    bool byte_fallback = false;              // unknown characters become tokens <0x00> to <0xFF>
+    bool ignore_merges = false;              // a piece that is a token stays whole
+  };
+  struct Symbol {
+    std::int32_t id;
+    std::uint32_t end;  // in bytes of the piece; it begins where the one before it ends
+  };
+  struct Workspace;
+  class Cache;
+
+  Bpe(Vocabulary vocabulary, Alphabet alphabet, MergeTable merges);
+
+  static Result<Options> parse_options(const JsonField& field, const Vocabulary& vocabulary);
+  static Result<MergeTable> parse_merges(const JsonField& field, const Vocabulary& vocabulary);
+  Status set_bytes(const JsonField& field);
+
+  // Leaves the tokens of `piece` in workspace.symbols.
+  void tokenize(std::string_view piece, Workspace& workspace) const;
+  void start_from_bytes(std::string_view piece, Workspace& workspace) const;
+  void start_from_characters(std::string_view piece, Workspace& workspace) const;
+  bool fall_back(std::string_view character, Workspace& workspace) const;
+  void merge_short(Workspace& workspace) const;
+  void merge_long(Workspace& workspace) const;
+
+  Vocabulary vocabulary_;
+  Alphabet alphabet_;
+  Options options_;
+  MergeTable merges_;
+  // By byte, -1 where the vocabulary has none: the token of the byte itself in the byte-level
+  // alphabet, else <0x00> to <0xFF>.
+  std::array<std::int32_t, 256> byte_ids_ = {};
+  std::optional<ByteTrie> whole_pieces_;  // with ignore_merges: from bytes to ids
+  std::uint64_t serial_;                  // tells the models of a process apart, for Cache
+};
+
+}  // namespace sheaf::tokenizer

@@ -1,0 +1,228 @@
+#include "tokenizer/regex.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <fmt/format.h>
+#include <pcre2.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "tokenizer/code_point_map.h"
+
+namespace sheaf::tokenizer {
+namespace {
+
+using unicode::CodePoint;
+
+constexpr std::size_t kExpressionBytesMax = 20'000;
+// Steps of one search, and memory for it: a search in real text takes a few hundred.
+constexpr std::uint32_t kStepsMax = 1'000'000;
+constexpr std::uint32_t kMemoryKibMax = 20'000;
+
+struct FreeContext {
+  void operator()(pcre2_compile_context* context) const { pcre2_compile_context_free(context); }
+  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
+  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+  void operator()(pcre2_code* code) const { pcre2_code_free(code); }
+};
+
+// Rewrites an expression from Oniguruma's syntax to PCRE2's, as far as they mean the same.
+class Translation {
+ public:
+  explicit Translation(std::string_view expression) : rest_(expression) {}
+
+  // Nothing if some construct is not known to mean the same; unsupported() says which.
+  std::optional<std::string> run() {
+    while (!rest_.empty() && unsupported_.empty()) step();
+    if (!unsupported_.empty() || in_set_) return std::nullopt;
+    return std::move(out_);
+  }
+  std::string_view unsupported() const { return in_set_ ? "[" : std::string_view(unsupported_); }
+
+ private:
+  void refuse(std::size_t size) { unsupported_ = rest_.substr(0, size); }
+  void copy(std::size_t size) {
+    out_ += rest_.substr(0, size);
+    rest_.remove_prefix(size);
+  }
+
+  void step() {
+    if (rest_[0] == '\\') return escape();
+    if (in_set_) return in_set();
+    if (rest_[0] == '[') return begin_set();
+    if (rest_.starts_with("(?")) return group();
+    // {,3} is literal text for PCRE2; {1,3}+ is possessive for it, a repetition for Oniguruma.
+    if (rest_.starts_with("{,") || rest_.starts_with("}+")) return refuse(2);
+    copy(1);
+  }
+
+  void in_set() {
+    // Sets in sets, and their intersection, are Oniguruma's alone.
+    if (rest_[0] == '[') return refuse(1);
+    if (rest_.starts_with("&&")) return refuse(2);
+    in_set_ = rest_[0] != ']';
+    copy(1);
+  }
+
+  void begin_set() {
+    const std::size_t size = rest_.starts_with("[^") ? 2 : 1;
+    if (rest_.substr(size).starts_with("]")) return refuse(size + 1);
+    copy(size);
+    in_set_ = true;
+  }
+
+  void group() {
+    for (const std::string_view known :
+         {"(?:", "(?=", "(?!", "(?>", "(?<=", "(?<!", "(?i:"}) {
+      if (rest_.starts_with(known)) return copy(known.size());
+    }
+    refuse(4);
+  }
+
+  void escape() {
+    if (rest_.size() < 2) return refuse(1);
+    const char c = rest_[1];
+    if (c == 'p' || c == 'P') return property();
+    if (c == 'u') return code_point();
+    if (rest_.starts_with("\\x{")) return copy(3);
+    const bool punctuation = c > ' ' && c < 0x7F && !std::isalnum(static_cast<unsigned char>(c));
+    if (punctuation || std::string_view("sSdDrntf").find(c) != std::string_view::npos)
+      return copy(2);
+    refuse(2);
+  }
+
+  // \p{Lu}: general categories mean the same. Of the scripts only Han was looked at: PCRE2 counts
+  // characters that several scripts share to each of them unless told not to.
+  void property() {
+    const std::size_t end = rest_.find('}');
+    if (rest_.size() < 3 || rest_[2] != '{' || end == std::string_view::npos) return refuse(3);
+    const std::string_view name = rest_.substr(3, end - 3);
+    static constexpr std::string_view kCategories[] = {
+        "L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mn", "Mc", "Me", "N",  "Nd", "Nl", "No", "P",
+        "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl",
+        "Zp"};
+    if (std::find(std::begin(kCategories), std::end(kCategories), name) != std::end(kCategories))
+      return copy(end + 1);
+    if (name != "Han") return refuse(end + 1);
+    out_ += fmt::format("\\{}{{sc:Han}}", rest_[1]);
+    rest_.remove_prefix(end + 1);
+  }
+
+  // \u4E00
+  void code_point() {
+    const std::string_view digits = rest_.substr(2, 4);
+    const bool hex = digits.size() == 4 && std::all_of(digits.begin(), digits.end(), [](char d) {
+      return std::isxdigit(static_cast<unsigned char>(d)) != 0;
+    });
+    if (!hex) return refuse(6);
+    out_ += fmt::format("\\x{{{}}}", digits);
+    rest_.remove_prefix(6);
+  }
+
+  std::string_view rest_;
+  std::string out_;
+  bool in_set_ = false;
+  std::string unsupported_;
+};
+
+// What stands for a code point that Oniguruma knows and PCRE2 may not, being newer than its
+// Unicode: an older one of the same category, script Han or not, and length in UTF-8. 0: itself.
+const CodePointMap<CodePoint>& older_characters() {
+  static const CodePointMap<CodePoint> instance = [] {
+    CodePointMap<CodePoint> map(0);
+    for (const unicode::CodePointStandIn& s : unicode::stand_in()) map.set(s.first, s.last, s.by);
+    map.set(0x180E, 0x200B);  // PCRE2 counts this format character to \s, Unicode no longer does
+    return map;
+  }();
+  return instance;
+}
+
+// The text with such characters replaced, in `storage`, or the text itself if it holds none.
+std::string_view with_older_characters(std::string_view text, std::string& storage) {
+  const CodePointMap<CodePoint>& older = older_characters();
+  const char* const end = text.data() + text.size();
+  for (const char* p = text.data(); p < end;) {
+    const auto at = static_cast<std::size_t>(p - text.data());
+    const CodePoint by = older[unicode::decode_utf8(p)];
+    if (by == 0) continue;
+    if (storage.empty()) storage = text;
+    unicode::encode_utf8(by, storage.data() + at);
+  }
+  return storage.empty() ? text : std::string_view(storage);
+}
+
+PCRE2_SPTR pointer(std::string_view text) { return reinterpret_cast<PCRE2_SPTR>(text.data()); }
+
+std::string message_of(int code) {
+  PCRE2_UCHAR buffer[200];
+  pcre2_get_error_message(code, buffer, sizeof buffer);
+  return reinterpret_cast<const char*>(buffer);
+}
+
+}  // namespace
+
+struct Regex::Compiled {
+  std::unique_ptr<pcre2_code, FreeContext> code;
+  std::unique_ptr<pcre2_match_context, FreeContext> context;
+};
+
+Result<Regex> Regex::parse(const JsonField& field) {
+  SHEAF_ASSIGN(const std::string_view expression, field.string());
+  if (expression.size() > kExpressionBytesMax)
+    return field.error(fmt::format("has more than {} bytes", kExpressionBytesMax));
+  Translation translation(expression);
+  const std::optional<std::string> translated = translation.run();
+  if (!translated) {
+    return Error{ErrorCode::unsupported,
+                 field.error(fmt::format("{} in {} is not supported",
+                                         in_quotes(translation.unsupported()),
+                                         in_quotes(expression)))
+                     .message};
+  }
+  // As Oniguruma: ^ and $ hold at every line, and lines end with \n alone.
+  const std::unique_ptr<pcre2_compile_context, FreeContext> context(
+      pcre2_compile_context_create(nullptr));
+  pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
+  int code = 0;
+  PCRE2_SIZE at = 0;
+  auto compiled = std::make_shared<Compiled>();
+  compiled->code.reset(pcre2_compile(pointer(*translated), translated->size(),
+                                     PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &code, &at,
+                                     context.get()));
+  if (!compiled->code) {
+    return field.error(
+        fmt::format("{} is no regular expression: {}", in_quotes(expression), message_of(code)));
+  }
+  compiled->context.reset(pcre2_match_context_create(nullptr));
+  pcre2_set_match_limit(compiled->context.get(), kStepsMax);
+  pcre2_set_heap_limit(compiled->context.get(), kMemoryKibMax);
+  Regex result;
+  result.compiled_ = std::move(compiled);
+  return result;
+}
+
+void Regex::find_all(std::string_view text, std::vector<Piece>& matches) const {
+  std::string storage;
+  text = with_older_characters(text, storage);
+  const std::unique_ptr<pcre2_match_data, FreeContext> data(pcre2_match_data_create(1, nullptr));
+  const PCRE2_SIZE* const found = pcre2_get_ovector_pointer(data.get());
+  std::size_t from = 0;
+  std::optional<std::size_t> last_end;
+  while (from <= text.size()) {
+    const int count = pcre2_match(compiled_->code.get(), pointer(text), text.size(), from,
+                                  PCRE2_NO_UTF_CHECK, data.get(), compiled_->context.get());
+    if (count < 0) return;
+    const Piece match{found[0], found[1]};
+    if (match.end == match.begin && last_end == match.end) {
+      // An empty match right behind another does not count: look on behind the next character.
+      ++from;
+      while (from < text.size() && (static_cast<unsigned char>(text[from]) & 0xC0) == 0x80) ++from;
+      continue;
+    }
+    matches.push_back(match);
+    from = match.end;
+    last_end = match.end;
+  }
+}
+
+}  // namespace sheaf::tokenizer

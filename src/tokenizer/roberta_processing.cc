@@ -1,0 +1,16 @@
+#include "tokenizer/roberta_processing.h"
+
+#include "tokenizer/bert_processing.h"
+#include "tokenizer/byte_level_processing.h"
+
+namespace sheaf::tokenizer {
+
+Result<PostProcessor> parse_roberta_processing(const JsonField& field,
+                                               const PostProcessor::IsKnownId& is_known) {
+  SHEAF_ASSIGN(PostProcessor result, parse_bert_processing(field, is_known));
+  SHEAF_ASSIGN(PostProcessor places, parse_byte_level_processing(field));
+  result.trimmings = std::move(places.trimmings);
+  return result;
+}
+
+}  // namespace sheaf::tokenizer
