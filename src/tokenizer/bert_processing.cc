@@ -22,7 +22,11 @@ Result<PostProcessor> parse_bert_processing(const JsonField& field,
   SHEAF_ASSIGN(SpecialToken first, parse_pair(first_field, is_known));
   SHEAF_ASSIGN(const JsonField last_field, field.get("sep"));
   SHEAF_ASSIGN(SpecialToken last, parse_pair(last_field, is_known));
-  return PostProcessor{{std::move(first)}, {std::move(last)}};
+  PostProcessor result;
+  result.before.push_back(std::move(first));
+  result.after.push_back(std::move(last));
+  result.counts_special = true;
+  return result;
 }
 
 }  // namespace sheaf::tokenizer

@@ -18,7 +18,7 @@ struct SpecialToken {
 // That the places of tokens leave out the spaces at their ends (space_trimming.h).
 struct SpaceTrimming {
   bool add_prefix_space = false;  // the first space of the text was put there by the tokenizer
-  bool behind_special = false;    // special tokens already stand before those of the text
+  bool behind_special = false;    // special tokens already count among those of the text
 };
 
 // The last stage: the tokens that stand before and behind those of a single text, and what becomes
@@ -27,6 +27,8 @@ struct PostProcessor {
   std::vector<SpecialToken> before;
   std::vector<SpecialToken> after;
   std::vector<SpaceTrimming> trimmings;  // one after the other
+  // To trimmings that follow, `before` are tokens of the text: BertProcessing counts them so.
+  bool counts_special = false;
 
   std::size_t size() const { return before.size() + after.size(); }
 

@@ -5,17 +5,17 @@
 namespace sheaf::tokenizer {
 namespace {
 
-// Far beyond any real file; bounds what a hostile one can make of each text.
-constexpr std::size_t kTokensMax = 256;
 constexpr std::size_t kTrimmingsMax = 64;
 
-void wrap(PostProcessor& inner, const PostProcessor& outer) {
-  for (SpaceTrimming trimming : outer.trimmings) {
-    trimming.behind_special = trimming.behind_special || !inner.before.empty();
-    inner.trimmings.push_back(trimming);
+void append(const PostProcessor& next, PostProcessor& result) {
+  for (SpaceTrimming trimming : next.trimmings) {
+    trimming.behind_special = result.counts_special;
+    result.trimmings.push_back(trimming);
   }
-  inner.before.insert(inner.before.begin(), outer.before.begin(), outer.before.end());
-  inner.after.insert(inner.after.end(), outer.after.begin(), outer.after.end());
+  if (next.size() == 0) return;
+  result.before = next.before;
+  result.after = next.after;
+  result.counts_special = next.counts_special;
 }
 
 }  // namespace
@@ -27,9 +27,11 @@ Result<PostProcessor> parse_post_processor_sequence(const JsonField& field,
   PostProcessor result;
   for (const JsonField& item : items) {
     SHEAF_ASSIGN(const PostProcessor next, PostProcessor::parse(item, is_known));
-    wrap(result, next);
-    if (result.size() > kTokensMax)
-      return list.error(fmt::format("adds more than {} tokens", kTokensMax));
+    if (result.size() > 0 && next.size() > 0) {
+      return Error{ErrorCode::unsupported,
+                   item.error("a second post-processor that adds tokens is not supported").message};
+    }
+    append(next, result);
     if (result.trimmings.size() > kTrimmingsMax)
       return list.error(fmt::format("holds more than {} post-processors", kTrimmingsMax));
   }

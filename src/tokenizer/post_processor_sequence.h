@@ -4,7 +4,7 @@
 
 namespace sheaf::tokenizer {
 
-// Several post-processors; each puts its tokens around those of the ones before it.
+// Several post-processors, one after the other, of which at most one adds tokens.
 Result<PostProcessor> parse_post_processor_sequence(const JsonField& field,
                                                     const PostProcessor::IsKnownId& is_known);
 

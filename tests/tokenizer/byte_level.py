@@ -147,17 +147,17 @@ def qwen3():
 
 
 def llama3():
-    first = len(trained(LLAMA3_WORDS)[0])
+    # The last ones no merge makes: only ignore_merges finds them.
+    words = [*trained(LLAMA3_WORDS)[0], "Ġtokenization", "Ġè", "harbour", "Ġ12", "ĊĊĊ"]
+    vocabulary = {word: i for i, word in enumerate(dict.fromkeys(words))}
+    first = len(vocabulary)
     tokens = [(t, "special") for t in ("<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>")]
     result = tokenizer(
-        LLAMA3_WORDS, added({}, first, *tokens),
+        LLAMA3_WORDS, added({}, first, *tokens), vocabulary,
         pre_tokenizer={"type": "Sequence", "pretokenizers": [split(LLAMA3_WORDS), byte_level()]},
         post_processor={"type": "Sequence", "processors": [byte_level(prefix=True, regex=True), template(before=[("<|begin_of_text|>", first)])]},
         decoder=byte_level(prefix=True, regex=True, trim=True),
     )
-    # Tokens that no merge makes: only ignore_merges finds them.
-    for word in ("Ġtokenization", "Ġè", "harbour", "Ġ12", "ĊĊĊ"):
-        result["model"]["vocab"].setdefault(word, first + len(tokens) + len(result["model"]["vocab"]))
     result["model"]["ignore_merges"] = True
     return result
 
