@@ -25,6 +25,7 @@ struct Bpe::Workspace {
   };
   std::vector<Links> links;
   std::vector<std::uint64_t> heap;
+  BpeWalk::Borders borders;
 };
 
 // Tokens of short pieces that came up lately: most words of a text repeat. Without it, pieces of
@@ -141,6 +142,13 @@ std::optional<ByteTrie> trie_of_bytes(const Vocabulary& vocabulary) {
   return ByteTrie::build(entries);
 }
 
+MergeTable table_of(const std::vector<BpeWalk::Merge>& merges) {
+  MergeTable table(merges.size());
+  for (std::uint32_t rank = 0; rank < merges.size(); ++rank)
+    table.set(merges[rank].left, merges[rank].right, {rank, merges[rank].id});
+  return table;
+}
+
 std::uint64_t next_serial() {
   static std::atomic<std::uint64_t> last = 0;
   return ++last;
@@ -172,10 +180,9 @@ Result<Bpe::Options> Bpe::parse_options(const JsonField& field, const Vocabulary
   return options;
 }
 
-Result<MergeTable> Bpe::parse_merges(const JsonField& field, const Vocabulary& vocabulary) {
+Result<std::vector<BpeWalk::Merge>> Bpe::parse_merges(const JsonField& field, const Vocabulary& vocabulary) {
   SHEAF_ASSIGN(const simdjson::dom::array items, field.elements());
-  MergeTable merges(items.size());
-  std::uint32_t rank = 0;
+  std::vector<BpeWalk::Merge> merges;
   std::size_t index = 0;
   std::string merged;
   for (const simdjson::dom::element element : items) {
@@ -194,7 +201,7 @@ Result<MergeTable> Bpe::parse_merges(const JsonField& field, const Vocabulary& v
       if (!id) return item().error(fmt::format("{} is not in model.vocab", in_quotes(tokens[i])));
       ids[i] = *id;
     }
-    merges.set(ids[0], ids[1], {rank++, ids[2]});
+    merges.push_back({ids[0], ids[1], ids[2]});
   }
   return merges;
 }
@@ -221,15 +228,28 @@ Status Bpe::set_bytes(const JsonField& field) {
   return {};
 }
 
+// Ids far beyond the number of tokens would make its tables too large.
+void Bpe::set_walk(const std::vector<BpeWalk::Merge>& merges) {
+  const bool complete =
+      std::none_of(byte_ids_.begin(), byte_ids_.end(), [](std::int32_t id) { return id < 0; });
+  if (!complete || vocabulary_.id_end() > 2 * vocabulary_.size() + 1024) return;
+  std::vector<std::string> strings(vocabulary_.id_end());
+  vocabulary_.for_each([&](std::string_view token, std::int32_t id) {
+    strings[static_cast<std::size_t>(id)] = byte_level::bytes_of(token).value_or("");
+  });
+  walk_ = BpeWalk::build(byte_ids_, merges, strings, merges_);
+}
+
 Result<std::unique_ptr<const Model>> Bpe::parse(const JsonField& field, Alphabet alphabet) {
   SHEAF_ASSIGN(const JsonField vocabulary_field, field.get("vocab"));
   SHEAF_ASSIGN(Vocabulary vocabulary, Vocabulary::parse(vocabulary_field));
   SHEAF_ASSIGN(const Options options, parse_options(field, vocabulary));
   SHEAF_ASSIGN(const JsonField merges_field, field.get("merges"));
-  SHEAF_ASSIGN(MergeTable merges, parse_merges(merges_field, vocabulary));
-  std::unique_ptr<Bpe> model(new Bpe(std::move(vocabulary), alphabet, std::move(merges)));
+  SHEAF_ASSIGN(const std::vector<BpeWalk::Merge> merges, parse_merges(merges_field, vocabulary));
+  std::unique_ptr<Bpe> model(new Bpe(std::move(vocabulary), alphabet, table_of(merges)));
   model->options_ = options;
   SHEAF_TRY(model->set_bytes(field));
+  if (alphabet == Alphabet::bytes) model->set_walk(merges);
   if (options.ignore_merges && alphabet == Alphabet::bytes) {
     model->whole_pieces_ = trie_of_bytes(model->vocabulary_);
     if (!model->whole_pieces_) return vocabulary_field.error("is too large");
@@ -387,6 +407,7 @@ void Bpe::tokenize(std::string_view piece, Workspace& workspace) const {
       return;
     }
   }
+  if (walk_) return walk_->tokenize(piece, merges_, workspace.borders, workspace.symbols);
   if (alphabet_ == Alphabet::bytes) {
     start_from_bytes(piece, workspace);
   } else {

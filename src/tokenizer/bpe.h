@@ -3,6 +3,7 @@
 #include <array>
 #include <optional>
 
+#include "tokenizer/bpe_walk.h"
 #include "tokenizer/byte_trie.h"
 #include "tokenizer/merge_table.h"
 #include "tokenizer/model.h"
@@ -29,18 +30,17 @@ class Bpe final : public Model {
     bool byte_fallback = false;              // unknown characters become tokens <0x00> to <0xFF>
     bool ignore_merges = false;              // a piece that is a token stays whole
   };
-  struct Symbol {
-    std::int32_t id;
-    std::uint32_t end;  // in bytes of the piece; it begins where the one before it ends
-  };
+  using Symbol = BpeWalk::Token;  // begins where the one before it ends
   struct Workspace;
   class Cache;
 
   Bpe(Vocabulary vocabulary, Alphabet alphabet, MergeTable merges);
 
   static Result<Options> parse_options(const JsonField& field, const Vocabulary& vocabulary);
-  static Result<MergeTable> parse_merges(const JsonField& field, const Vocabulary& vocabulary);
+  static Result<std::vector<BpeWalk::Merge>> parse_merges(const JsonField& field,
+                                                          const Vocabulary& vocabulary);
   Status set_bytes(const JsonField& field);
+  void set_walk(const std::vector<BpeWalk::Merge>& merges);
 
   // Leaves the tokens of `piece` in workspace.symbols.
   void tokenize(std::string_view piece, Workspace& workspace) const;
@@ -57,6 +57,7 @@ class Bpe final : public Model {
   // By byte, -1 where the vocabulary has none: the token of the byte itself in the byte-level
   // alphabet, else <0x00> to <0xFF>.
   std::array<std::int32_t, 256> byte_ids_ = {};
+  std::optional<BpeWalk> walk_;           // nothing: pieces are merged
   std::optional<ByteTrie> whole_pieces_;  // with ignore_merges: from bytes to ids
   std::uint64_t serial_;                  // tells the models of a process apart, for Cache
 };
