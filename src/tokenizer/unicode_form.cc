@@ -187,7 +187,7 @@ AlignedText UnicodeForm::normalize_aligned(const AlignedText& text) const {
     characters.push_back(unicode::decode_utf8(p));
   std::vector<Edit> edits;
   edit(characters, edits);
-  return tokenizer::apply(std::span<const Edit>(edits), text);
+  return apply_edits(edits, text);
 }
 
 std::size_t UnicodeForm::size_max(std::size_t size) const { return size * kGrowthMax; }
