@@ -41,7 +41,7 @@ def test_pipelines_are_alike(program, tmp_path, kind):
     tokenizer = byte_level.KINDS[kind]()
     words = [a["content"] for a in tokenizer["added_tokens"]] * 20 + ["a", " ", "'s", "é", "1", "\n"]
     generated = itertools.chain(
-        texts.generate(3, 1500, words), texts.every_code_point(1499), (t.encode() for t in byte_level.natural_text(3, 200))
+        texts.generate(3, 1000, words), texts.every_code_point(3989), (t.encode() for t in byte_level.natural_text(3, 200))
     )
     check(program, tmp_path, tokenizer, generated)
 
@@ -84,15 +84,15 @@ def test_split_patterns_are_alike(program, tmp_path, name):
     for behavior, invert in itertools.product(BEHAVIORS, [False, True]):
         parts = [split(PATTERNS[name], behavior, invert), byte_level.byte_level()]
         tokenizer = byte_level.gpt2() | {"pre_tokenizer": {"type": "Sequence", "pretokenizers": parts}}
-        share = 1000 if name.endswith("_regex") or "_" not in name else 300
-        check(program, tmp_path, tokenizer, words_apart(4, share if behavior == "Isolated" else 150), 1.0)
+        share = 500 if name.endswith("_regex") or "_" not in name else 300
+        check(program, tmp_path, tokenizer, words_apart(4, share if behavior == "Isolated" else 100), 1.0)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama3", "qwen2", "gpt2_regex", "llama3_regex", "qwen2_regex"])
 def test_words_are_alike_at_every_code_point(program, tmp_path, name):
     parts = [split(PATTERNS[name]), byte_level.byte_level()]
     tokenizer = byte_level.gpt2() | {"pre_tokenizer": {"type": "Sequence", "pretokenizers": parts}}
-    step = 1 if os.environ.get("SHEAF_LONG_TESTS") else 17
+    step = 1 if os.environ.get("SHEAF_LONG_TESTS") else 61
     points = [c for c in range(0, 0x110000, step) if not 0xD800 <= c <= 0xDFFF]
     lines = ("".join(f"a{chr(c)} {chr(c)}1'{chr(c)}{chr(c)}\n" for c in points[i : i + 20]).encode() for i in range(0, len(points), 20))
     check(program, tmp_path, tokenizer, lines, 0.02)
@@ -120,7 +120,7 @@ def test_normalizers_are_alike(program, tmp_path, shape):
     rng = random.Random(6)
     marks = ["ʹ", "a", "é", "\u0301", "\u0323", "\u0345", "각", "가", "ᄀ", "ᅡ", "ᆨ", "\u1100", "\u3099", "か", "ﬁ", "ﷺ", "Å", "\u0f71", "\u0f72", "ΐ", "\U0001d15e", "ｶﾞ", "½", "क़", "\u0958", "İ", "ß", "𑄱", "\U00011127"]
     clusters = ("".join(rng.choice(marks) for _ in range(rng.randint(1, 9))).encode() for _ in range(1500))
-    step = 1 if os.environ.get("SHEAF_LONG_TESTS") else 97
+    step = 1 if os.environ.get("SHEAF_LONG_TESTS") else 499
     generated = itertools.chain(clusters, texts.generate(6, 200), texts.every_code_point(step))
     check(program, tmp_path, byte_level.gpt2() | {"normalizer": shape}, generated, 0.3)
 

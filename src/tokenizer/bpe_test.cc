@@ -1,0 +1,188 @@
+#include "tokenizer/bpe.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+
+#include "tokenizer/byte_level.h"
+#include "tokenizer/tokenizer.h"
+
+namespace sheaf::tokenizer {
+namespace {
+
+using Pair = std::pair<std::string, std::string>;
+
+// A byte-level model over all bytes, with these merges of byte strings.
+struct ByteModel {
+  std::map<std::string, int> ids;  // by bytes
+  std::vector<Pair> merges;
+
+  ByteModel() {
+    for (int byte = 0; byte < 256; ++byte) ids.emplace(std::string(1, static_cast<char>(byte)), byte);
+  }
+  void add(const std::string& left, const std::string& right) {
+    ids.emplace(left + right, static_cast<int>(ids.size()));
+    merges.emplace_back(left, right);
+  }
+  std::string json(bool split_words = false) const {
+    const auto shown = [](const std::string& bytes) {
+      std::string token;
+      for (const char c : bytes)
+        unicode::append_utf8(byte_level::characters()[static_cast<unsigned char>(c)], token);
+      return (token == "\"" || token == "\\" ? "\"\\" : "\"") + token + "\"";
+    };
+    std::string vocabulary, list;
+    for (const auto& [bytes, id] : ids)
+      vocabulary += fmt::format("{}{}:{}", vocabulary.empty() ? "" : ",", shown(bytes), id);
+    for (const auto& [left, right] : merges)
+      list += fmt::format("{}[{},{}]", list.empty() ? "" : ",", shown(left), shown(right));
+    return fmt::format(
+        R"({{"pre_tokenizer":{{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":false,)"
+        R"("use_regex":{}}},"model":{{"type":"BPE","vocab":{{{}}},"merges":[{}]}}}})",
+        split_words, vocabulary, list);
+  }
+  // Merges as the definition says, one at a time.
+  std::vector<std::int32_t> encode(std::string_view text) const {
+    std::map<Pair, std::size_t> ranks;
+    for (std::size_t i = 0; i < merges.size(); ++i) ranks[merges[i]] = i;
+    std::vector<std::string> symbols;
+    for (const char c : text) symbols.emplace_back(1, c);
+    for (;;) {
+      std::size_t best = symbols.size(), best_rank = merges.size();
+      for (std::size_t i = 0; i + 1 < symbols.size(); ++i) {
+        const auto found = ranks.find({symbols[i], symbols[i + 1]});
+        if (found == ranks.end() || found->second >= best_rank) continue;
+        best = i;
+        best_rank = found->second;
+      }
+      if (best == symbols.size()) break;
+      symbols[best] += symbols[best + 1];
+      symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(best) + 1);
+    }
+    std::vector<std::int32_t> result;
+    for (const std::string& symbol : symbols) result.push_back(ids.at(symbol));
+    return result;
+  }
+};
+
+std::vector<std::int32_t> ids_of(const Tokenizer& tokenizer, std::string_view text) {
+  std::vector<std::int32_t> ids;
+  tokenizer.encode(text, {}, ids);
+  return ids;
+}
+
+std::string random_text(std::mt19937& random, std::size_t size_max, std::string_view letters) {
+  std::string text;
+  for (std::size_t n = random() % size_max; n > 0; --n) text += letters[random() % letters.size()];
+  return text;
+}
+
+// Merge lists without sense, of which the walk may or may not be capable: several ways to one token,
+// tokens that never come about, ranks that fall.
+TEST(Bpe, EncodesAsTheDefinitionSays) {
+  std::mt19937 random(5);
+  for (int round = 0; round < 400; ++round) {
+    ByteModel model;
+    std::vector<std::string> parts{"a", "b", "c", "d"};
+    const bool sorted = random() % 2 == 0;  // parts are made before they are used
+    for (int i = 0; i < 25; ++i) {
+      const std::string left = parts[random() % parts.size()];
+      const std::string right = parts[random() % parts.size()];
+      if (left.size() + right.size() > 9) continue;
+      model.add(left, right);
+      parts.push_back(left + right);
+    }
+    if (!sorted) std::shuffle(model.merges.begin(), model.merges.end(), random);
+    const auto tokenizer = Tokenizer::parse(model.json()).value();
+    for (int i = 0; i < 30; ++i) {
+      const std::string text = random_text(random, 90, "abcd");
+      ASSERT_EQ(ids_of(*tokenizer, text), model.encode(text)) << text << " in round " << round;
+    }
+  }
+}
+
+TEST(Bpe, TakesTheLeftmostOfEqualPairs) {
+  ByteModel model;
+  model.add("a", "a");
+  model.add("aa", "a");
+  const auto tokenizer = Tokenizer::parse(model.json()).value();
+  for (std::size_t n = 0; n < 20; ++n) {
+    const std::string text(n, 'a');
+    EXPECT_EQ(ids_of(*tokenizer, text), model.encode(text));
+  }
+}
+
+TEST(Bpe, MegabyteWithoutSpaceTakesNoTime) {
+  ByteModel model;
+  std::string run = "a";
+  for (int i = 0; i < 6; ++i, run += run) model.add(run, run);
+  for (const std::string pair : {"ab", "ba", "12", "  ", "\xCC\x81"})
+    model.add(pair.substr(0, 1), pair.substr(1));
+  // Once by the walk, once by merging: a vocabulary that lacks a byte allows no walk.
+  ByteModel incomplete = model;
+  incomplete.ids.erase("\x01");
+  for (const ByteModel& m : {model, incomplete}) {
+    const auto tokenizer = Tokenizer::parse(m.json(true)).value();
+    for (const std::string unit : {"a", "ab", "1", " ", "\u0301", "\u4E00"}) {
+      std::string text;
+      while (text.size() < 1'000'000) text += unit;
+      const std::vector<std::int32_t> ids = ids_of(*tokenizer, text);
+      EXPECT_LE(ids.size(), text.size());
+      const std::string start = text.substr(0, 64 * unit.size());
+      if (unit != " ") {
+        EXPECT_EQ(ids.front(), m.encode(start).front());
+      }
+    }
+  }
+}
+
+TEST(Bpe, ModelsOfOneThreadDoNotMixTheirCaches) {
+  ByteModel one, two;
+  one.add("a", "b");
+  two.add("b", "a");
+  const auto first = Tokenizer::parse(one.json()).value();
+  const auto second = Tokenizer::parse(two.json()).value();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(ids_of(*first, "ab"), one.encode("ab"));
+    EXPECT_EQ(ids_of(*second, "ab"), two.encode("ab"));
+  }
+}
+
+std::string message_of(const std::string& model, const std::string& before = "") {
+  const auto parsed =
+      Tokenizer::parse("{" + before + R"("model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2})" +
+                       model + "}}");
+  return parsed.ok() ? "accepted" : parsed.error().message;
+}
+
+TEST(Bpe, AcceptsBothFormsOfMerges) {
+  EXPECT_EQ(message_of(R"(, "merges": ["a b"])"), "accepted");
+  EXPECT_EQ(message_of(R"(, "merges": [["a", "b"]], "dropout": 0.0, "unk_token": null)"), "accepted");
+}
+
+TEST(Bpe, RefusesNamingTheField) {
+  const auto refused = [](const std::string& model, const std::string& message) {
+    EXPECT_NE(message_of(model).find(message), std::string::npos) << message_of(model);
+  };
+  refused("", "model: \"merges\" is missing");
+  refused(R"(, "merges": ["a b", "ab"])", "model.merges[1]: must be two tokens");
+  refused(R"(, "merges": [["a"]])", "model.merges[0]: must be two tokens");
+  refused(R"(, "merges": ["a c"])", R"(model.merges[0]: "c" is not in model.vocab)");
+  refused(R"(, "merges": ["b a"])", R"(model.merges[0]: "ba" is not in model.vocab)");
+  refused(R"(, "merges": [], "dropout": 0.1)", "model.dropout: 0.1 is not supported");
+  refused(R"(, "merges": [], "unk_token": "x")", R"(model.unk_token: "x" is not in model.vocab)");
+  refused(R"(, "merges": [], "fuse_unk": 1)", "model.fuse_unk: must be a boolean");
+  refused(R"(, "merges": [], "end_of_word_suffix": "</w>")",
+          R"(model.end_of_word_suffix: "</w>" is not supported)");
+  refused(R"(, "merges": [], "continuing_subword_prefix": "##")",
+          R"(model.continuing_subword_prefix: "##" is not supported)");
+  const std::string before =
+      R"("pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true},)";
+  EXPECT_NE(message_of(R"(, "merges": [], "byte_fallback": true)", before).find("byte_fallback"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace sheaf::tokenizer
