@@ -180,7 +180,8 @@ Result<Bpe::Options> Bpe::parse_options(const JsonField& field, const Vocabulary
   return options;
 }
 
-Result<std::vector<BpeWalk::Merge>> Bpe::parse_merges(const JsonField& field, const Vocabulary& vocabulary) {
+Result<std::vector<BpeWalk::Merge>> Bpe::parse_merges(const JsonField& field,
+                                                      const Vocabulary& vocabulary) {
   SHEAF_ASSIGN(const simdjson::dom::array items, field.elements());
   std::vector<BpeWalk::Merge> merges;
   std::size_t index = 0;
@@ -221,8 +222,9 @@ Status Bpe::set_bytes(const JsonField& field) {
   }
   if (alphabet_ == Alphabet::bytes && options_.byte_fallback && !complete) {
     return Error{ErrorCode::unsupported,
-                 field.error("byte_fallback behind ByteLevel is only supported if the vocabulary "
-                             "has all 256 bytes")
+                 field
+                     .error("byte_fallback behind ByteLevel is only supported if the vocabulary "
+                            "has all 256 bytes")
                      .message};
   }
   return {};
@@ -323,8 +325,8 @@ void Bpe::merge_short(Workspace& workspace) const {
   ranks.resize(count);
   merged.resize(count);
   const auto look_up = [&](std::size_t i) {
-    const MergeTable::Merge merge = i + 1 < count ? merges_.find(symbols[i].id, symbols[i + 1].id)
-                                                  : MergeTable::Merge{};
+    const MergeTable::Merge merge =
+        i + 1 < count ? merges_.find(symbols[i].id, symbols[i + 1].id) : MergeTable::Merge{};
     ranks[i] = merge.rank;
     merged[i] = merge.id;
   };
@@ -360,9 +362,7 @@ void Bpe::merge_long(Workspace& workspace) const {
     return links[i].next == kNone ? MergeTable::Merge{}
                                   : merges_.find(symbols[i].id, symbols[links[i].next].id);
   };
-  const auto entry_at = [&](std::uint32_t i) {
-    return std::uint64_t{merge_at(i).rank} << 32 | i;
-  };
+  const auto entry_at = [&](std::uint32_t i) { return std::uint64_t{merge_at(i).rank} << 32 | i; };
   const auto push = [&](std::uint32_t i) {
     const std::uint64_t entry = entry_at(i);
     if (entry >> 32 == MergeTable::kNoRank) return;

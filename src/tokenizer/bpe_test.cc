@@ -20,7 +20,8 @@ struct ByteModel {
   std::vector<Pair> merges;
 
   ByteModel() {
-    for (int byte = 0; byte < 256; ++byte) ids.emplace(std::string(1, static_cast<char>(byte)), byte);
+    for (int byte = 0; byte < 256; ++byte)
+      ids.emplace(std::string(1, static_cast<char>(byte)), byte);
   }
   void add(const std::string& left, const std::string& right) {
     ids.emplace(left + right, static_cast<int>(ids.size()));
@@ -79,8 +80,8 @@ std::string random_text(std::mt19937& random, std::size_t size_max, std::string_
   return text;
 }
 
-// Merge lists without sense, of which the walk may or may not be capable: several ways to one token,
-// tokens that never come about, ranks that fall.
+// Merge lists without sense, of which the walk may or may not be capable: several ways to one
+// token, tokens that never come about, ranks that fall.
 TEST(Bpe, EncodesAsTheDefinitionSays) {
   std::mt19937 random(5);
   for (int round = 0; round < 400; ++round) {
@@ -151,15 +152,16 @@ TEST(Bpe, ModelsOfOneThreadDoNotMixTheirCaches) {
 }
 
 std::string message_of(const std::string& model, const std::string& before = "") {
-  const auto parsed =
-      Tokenizer::parse("{" + before + R"("model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2})" +
-                       model + "}}");
+  const auto parsed = Tokenizer::parse(
+      "{" + before + R"("model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2})" + model +
+      "}}");
   return parsed.ok() ? "accepted" : parsed.error().message;
 }
 
 TEST(Bpe, AcceptsBothFormsOfMerges) {
   EXPECT_EQ(message_of(R"(, "merges": ["a b"])"), "accepted");
-  EXPECT_EQ(message_of(R"(, "merges": [["a", "b"]], "dropout": 0.0, "unk_token": null)"), "accepted");
+  EXPECT_EQ(message_of(R"(, "merges": [["a", "b"]], "dropout": 0.0, "unk_token": null)"),
+            "accepted");
 }
 
 TEST(Bpe, RefusesNamingTheField) {

@@ -86,8 +86,8 @@ void BpeWalk::tokenize(std::string_view piece, const MergeTable& table, Borders&
     const bool is_first = tokens.size() == first;
     const Origin& origin = origins_[static_cast<std::size_t>(candidate)];
     const std::size_t end = at + origin.size;
-    if (borders[end] && (is_first || are_apart(tokens.back().id, candidate, MergeTable::kNoRank,
-                                               table))) {
+    if (borders[end] &&
+        (is_first || are_apart(tokens.back().id, candidate, MergeTable::kNoRank, table))) {
       tokens.push_back({candidate, static_cast<std::uint32_t>(end)});
       at = end;
       if (at < piece.size()) candidate = longest(at);

@@ -11,9 +11,9 @@ CharacterPreTokenizer::CharacterPreTokenizer(std::span<const unicode::CodePointR
 Result<std::unique_ptr<const PreTokenizer>> CharacterPreTokenizer::parse_digits(
     const JsonField& field) {
   SHEAF_ASSIGN(const bool individual, field.boolean("individual_digits"));
-  return std::unique_ptr<const PreTokenizer>(new CharacterPreTokenizer(
-      unicode::numeric(),
-      individual ? DelimiterBehavior::isolated : DelimiterBehavior::contiguous));
+  return std::unique_ptr<const PreTokenizer>(
+      new CharacterPreTokenizer(unicode::numeric(), individual ? DelimiterBehavior::isolated
+                                                               : DelimiterBehavior::contiguous));
 }
 
 Result<std::unique_ptr<const PreTokenizer>> CharacterPreTokenizer::parse_punctuation(

@@ -10,8 +10,7 @@ namespace {
 // The pieces of all stretches, where joins(is this a delimiter, was the last one) says whether a
 // stretch belongs to the piece of the one before it.
 template <class Joins>
-void append_joined(const std::vector<Stretch>& stretches, Joins joins,
-                   std::vector<Piece>& pieces) {
+void append_joined(const std::vector<Stretch>& stretches, Joins joins, std::vector<Piece>& pieces) {
   const std::size_t first = pieces.size();
   bool previous = false;
   for (const Stretch& stretch : stretches) {
@@ -64,7 +63,8 @@ void append_pieces(const std::vector<Stretch>& stretches, DelimiterBehavior beha
       }
       break;
     case DelimiterBehavior::isolated:
-      append_joined(stretches, [](bool, bool) { return false; }, pieces);
+      append_joined(
+          stretches, [](bool, bool) { return false; }, pieces);
       break;
     case DelimiterBehavior::merged_with_previous:
       append_joined(

@@ -28,8 +28,9 @@ Result<std::unique_ptr<const Model>> Model::parse(const JsonField& field, Alphab
   if (type == "BPE") return Bpe::parse(field, alphabet);
   if (alphabet == Alphabet::bytes) {
     return Error{ErrorCode::unsupported,
-                 field.error(fmt::format("type {} behind a ByteLevel pre-tokenizer is not supported",
-                                         in_quotes(type)))
+                 field
+                     .error(fmt::format("type {} behind a ByteLevel pre-tokenizer is not supported",
+                                        in_quotes(type)))
                      .message};
   }
   if (type == "WordPiece") return WordPiece::parse(field);

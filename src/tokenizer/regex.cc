@@ -72,8 +72,7 @@ class Translation {
   }
 
   void group() {
-    for (const std::string_view known :
-         {"(?:", "(?=", "(?!", "(?>", "(?<=", "(?<!", "(?i:"}) {
+    for (const std::string_view known : {"(?:", "(?=", "(?!", "(?>", "(?<=", "(?<!", "(?i:"}) {
       if (rest_.starts_with(known)) return copy(known.size());
     }
     refuse(4);
@@ -98,9 +97,9 @@ class Translation {
     if (rest_.size() < 3 || rest_[2] != '{' || end == std::string_view::npos) return refuse(3);
     const std::string_view name = rest_.substr(3, end - 3);
     static constexpr std::string_view kCategories[] = {
-        "L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mn", "Mc", "Me", "N",  "Nd", "Nl", "No", "P",
-        "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl",
-        "Zp"};
+        "L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mn", "Mc", "Me", "N",
+        "Nd", "Nl", "No", "P",  "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po",
+        "S",  "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp"};
     if (std::find(std::begin(kCategories), std::end(kCategories), name) != std::end(kCategories))
       return copy(end + 1);
     if (name != "Han") return refuse(end + 1);
@@ -112,8 +111,8 @@ class Translation {
   void code_point() {
     const std::string_view digits = rest_.substr(2, 4);
     const bool hex = digits.size() == 4 && std::all_of(digits.begin(), digits.end(), [](char d) {
-      return std::isxdigit(static_cast<unsigned char>(d)) != 0;
-    });
+                       return std::isxdigit(static_cast<unsigned char>(d)) != 0;
+                     });
     if (!hex) return refuse(6);
     out_ += fmt::format("\\x{{{}}}", digits);
     rest_.remove_prefix(6);
@@ -173,11 +172,12 @@ Result<Regex> Regex::parse(const JsonField& field) {
   Translation translation(expression);
   const std::optional<std::string> translated = translation.run();
   if (!translated) {
-    return Error{ErrorCode::unsupported,
-                 field.error(fmt::format("{} in {} is not supported",
-                                         in_quotes(translation.unsupported()),
-                                         in_quotes(expression)))
-                     .message};
+    return Error{
+        ErrorCode::unsupported,
+        field
+            .error(fmt::format("{} in {} is not supported", in_quotes(translation.unsupported()),
+                               in_quotes(expression)))
+            .message};
   }
   // As Oniguruma: ^ and $ hold at every line, and lines end with \n alone.
   const std::unique_ptr<pcre2_compile_context, FreeContext> context(

@@ -2,9 +2,7 @@
 
 namespace sheaf::tokenizer {
 
-StripAccents::StripAccents() : is_mark_(false) {
-  is_mark_.set(unicode::combining_mark(), true);
-}
+StripAccents::StripAccents() : is_mark_(false) { is_mark_.set(unicode::combining_mark(), true); }
 
 void StripAccents::normalize(std::string_view text, TextBuffer& buffer) const {
   char* out = buffer.reserve(text.size());

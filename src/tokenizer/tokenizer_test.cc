@@ -101,6 +101,10 @@ TEST(Tokenizer, UnigramGoldenCases) {
   EXPECT_EQ(tokenizer->special_tokens_added(), 2u);
 }
 
+TEST(Tokenizer, ByteLevelGoldenCases) {
+  check_cases(*Tokenizer::load(kGolden + "byte_level.json").value(), "byte_level_cases.json", 300);
+}
+
 TEST(Tokenizer, MiniLmGoldenCases) {
   const TokenizerPtr tokenizer = minilm();
   if (!tokenizer) GTEST_SKIP() << "SHEAF_TEST_MODEL is not set";

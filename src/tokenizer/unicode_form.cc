@@ -57,9 +57,8 @@ void reorder(std::span<Edit> edits) {
     run = std::find_if_not(run, edits.end(), is_starter);
     const auto end = std::find_if(run, edits.end(), is_starter);
     if (end - run > 1) {
-      std::stable_sort(run, end, [&](const Edit& a, const Edit& b) {
-        return class_of(a) < class_of(b);
-      });
+      std::stable_sort(run, end,
+                       [&](const Edit& a, const Edit& b) { return class_of(a) < class_of(b); });
     }
     run = end;
   }
@@ -104,8 +103,7 @@ UnicodeForm::UnicodeForm(Kind kind) : kind_(kind), is_inert_(true) {
     for (const auto& mapping : unicode::compatibility()) check(mapping.from);
   }
   if (composes()) {
-    for (const auto& composition : unicode::composition())
-      is_inert_.set(composition.second, false);
+    for (const auto& composition : unicode::composition()) is_inert_.set(composition.second, false);
     is_inert_.set(kVowelFirst, kVowelFirst + kVowels - 1, false);
     is_inert_.set(kTailBase + 1, kTailBase + kTails - 1, false);
   } else {

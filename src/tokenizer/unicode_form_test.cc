@@ -22,7 +22,7 @@ TEST(UnicodeForm, ComposesAndDecomposes) {
   EXPECT_EQ(normalized(Kind::nfd, "\uAC01"), "\u1100\u1161\u11A8");
   EXPECT_EQ(normalized(Kind::nfc, "\u0958"), "\u0915\u093C");  // excluded from composition
   EXPECT_EQ(normalized(Kind::nfc, "a\u0323\u0302"), "\u1EAD");
-  EXPECT_EQ(normalized(Kind::nfc, "a\u0302\u0323"), "\u1EAD");    // put in order first
+  EXPECT_EQ(normalized(Kind::nfc, "a\u0302\u0323"), "\u1EAD");  // put in order first
   EXPECT_EQ(normalized(Kind::nfc, "a\u0315\u0315\u0300"), "\u00E0\u0315\u0315");
   EXPECT_EQ(normalized(Kind::nfkc, "\uFB01\u00BD"), "fi1\u20442");
   EXPECT_EQ(normalized(Kind::nfkd, "\uFDFA").size(), 33u);
@@ -31,9 +31,9 @@ TEST(UnicodeForm, ComposesAndDecomposes) {
 // The fast path, which leaves alone what it can, against the whole text in one.
 TEST(UnicodeForm, FastPathAgreesWithPlainForm) {
   const std::vector<unicode::CodePoint> some = {
-      'a',    ' ',    0xE9,   0x301,  0x323,   0x315,   0x345,  0x1100, 0x1161, 0x11A8, 0xAC00,
-      0xAC01, 0x3099, 0x304B, 0xFB01, 0xFDFA,  0x958,   0xF71,  0xF72,  0x4E00, 0x390,  0x1D15E,
-      0x212B, 0xBD,   0x1E9B, 0x9C7,  0x11131, 0x11127, 0x1F600};
+      'a',    ' ',     0xE9,   0x301,  0x323,  0x315,  0x345,   0x1100,  0x1161, 0x11A8,
+      0xAC00, 0xAC01,  0x3099, 0x304B, 0xFB01, 0xFDFA, 0x958,   0xF71,   0xF72,  0x4E00,
+      0x390,  0x1D15E, 0x212B, 0xBD,   0x1E9B, 0x9C7,  0x11131, 0x11127, 0x1F600};
   std::mt19937 random(4);
   for (const Kind kind : {Kind::nfc, Kind::nfd, Kind::nfkc, Kind::nfkd}) {
     const UnicodeForm form(kind);

@@ -104,8 +104,8 @@ def template(before=(), after=()):
     }
 
 
-def tokenizer(words, added_tokens, vocabulary=None, **parts):
-    own, merges = trained(words)
+def tokenizer(words, added_tokens, vocabulary=None, vocab_size=6000, **parts):
+    own, merges = trained(words, vocab_size)
     model = {
         "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None, "end_of_word_suffix": None,
         "fuse_unk": False, "byte_fallback": False, "ignore_merges": False, "vocab": vocabulary or own, "merges": merges,
@@ -135,11 +135,11 @@ def roberta():
     )
 
 
-def qwen3():
-    first = len(trained(QWEN2_WORDS)[0])
+def qwen3(vocab_size=6000):
+    first = vocab_size
     tokens = [(t, "special") for t in ("<|endoftext|>", "<|im_start|>", "<|im_end|>")] + [("<think>",), ("</think>",)]
     return tokenizer(
-        QWEN2_WORDS, added({}, first, *tokens), normalizer={"type": "NFC"},
+        QWEN2_WORDS, added({}, first, *tokens), vocab_size=vocab_size, normalizer={"type": "NFC"},
         pre_tokenizer={"type": "Sequence", "pretokenizers": [split(QWEN2_WORDS), byte_level()]},
         post_processor={"type": "Sequence", "processors": [byte_level(), template(after=[("<|endoftext|>", first)])]},
         decoder=byte_level(),
