@@ -15,13 +15,13 @@ namespace sheaf::api {
 // One token a word, its id the number of its letters; byte offsets as the contract says.
 class FakeTokenizer final : public tokenizer::Tokenizer {
  public:
-  std::size_t encode(std::string_view text, const tokenizer::EncodeOptions& options,
-                     std::vector<std::int32_t>& ids) const override {
-    const auto tokens = encode_tokens(text, options);
+  Result<std::size_t> encode(std::string_view text, const tokenizer::EncodeOptions& options,
+                             std::vector<std::int32_t>& ids) const override {
+    SHEAF_ASSIGN(const std::vector<tokenizer::Token> tokens, encode_tokens(text, options));
     for (const tokenizer::Token& token : tokens) ids.push_back(token.id);
     return tokens.size();
   }
-  std::vector<tokenizer::Token> encode_tokens(
+  Result<std::vector<tokenizer::Token>> encode_tokens(
       std::string_view text, const tokenizer::EncodeOptions& options) const override {
     std::vector<tokenizer::Token> tokens;
     if (options.add_special_tokens) tokens.push_back({101, "[CLS]", true, -1, -1});

@@ -89,8 +89,10 @@ Result<std::string> tokenize(const Context& context, const router::ModelInfo& mo
     const std::string text = prompt + std::get<std::string>(input);
     out.append(out.size() == 1 ? "[" : ",[");
     const char* comma = "";
-    for (const tokenizer::Token& token :
-         tokenizer->encode_tokens(text, {.add_special_tokens = body.add_special_tokens})) {
+    const tokenizer::EncodeOptions options{.add_special_tokens = body.add_special_tokens};
+    SHEAF_ASSIGN(const std::vector<tokenizer::Token> tokens,
+                 tokenizer->encode_tokens(text, options));
+    for (const tokenizer::Token& token : tokens) {
       out.append(std::exchange(comma, ","));
       append_token(out, token, text);
     }

@@ -62,7 +62,9 @@ Status prepare_text(const std::string& text, std::string_view prompt, std::size_
     prompted = std::string(prompt) + text;
     stripped = strip(prompted);
   }
-  const std::size_t tokens = tokenizer.encode(stripped, options, out.ids);
+  const Result<std::size_t> encoded = tokenizer.encode(stripped, options, out.ids);
+  if (!encoded.ok()) return input_error(index, encoded.error().message);
+  const std::size_t tokens = *encoded;
   if (tokens > model.max_length && !request.truncate)
     return too_long(index, tokens, model.max_length);
   if (out.ids.size() == out.cu_seqlens.back()) return input_error(index, "the text has no tokens");

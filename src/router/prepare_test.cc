@@ -13,8 +13,9 @@ namespace {
 // comes back.
 class ByteTokenizer final : public tokenizer::Tokenizer {
  public:
-  std::size_t encode(std::string_view text, const tokenizer::EncodeOptions& options,
-                     std::vector<std::int32_t>& ids) const override {
+  Result<std::size_t> encode(std::string_view text, const tokenizer::EncodeOptions& options,
+                             std::vector<std::int32_t>& ids) const override {
+    if (text == "lost") return Error{ErrorCode::invalid_argument, "a pattern takes too long"};
     const std::size_t room = options.max_tokens == 0 ? text.size() : options.max_tokens - 2;
     const std::string_view kept = text.size() <= room ? text
                                   : options.truncation_side == tokenizer::Side::right
@@ -25,9 +26,9 @@ class ByteTokenizer final : public tokenizer::Tokenizer {
     ids.push_back(2);
     return text.size() + 2;
   }
-  std::vector<tokenizer::Token> encode_tokens(std::string_view,
-                                              const tokenizer::EncodeOptions&) const override {
-    return {};
+  Result<std::vector<tokenizer::Token>> encode_tokens(
+      std::string_view, const tokenizer::EncodeOptions&) const override {
+    return std::vector<tokenizer::Token>{};
   }
   Result<std::string> decode(const std::vector<std::int32_t>&, bool) const override {
     return std::string();

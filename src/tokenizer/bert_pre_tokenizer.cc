@@ -8,7 +8,7 @@ BertPreTokenizer::BertPreTokenizer() : kinds_(Kind::word) {
   for (unicode::CodePoint c = 0; c < 128; ++c) ascii_kinds_[c] = kinds_[c];
 }
 
-void BertPreTokenizer::split(std::string_view text, std::vector<Piece>& pieces) const {
+Status BertPreTokenizer::split(std::string_view text, std::vector<Piece>& pieces) const {
   const char* const begin = text.data();
   const char* const end = begin + text.size();
   const auto offset = [&](const char* p) { return static_cast<std::size_t>(p - begin); };
@@ -23,6 +23,7 @@ void BertPreTokenizer::split(std::string_view text, std::vector<Piece>& pieces) 
     word = p;
   }
   if (word < end) pieces.push_back({offset(word), offset(end)});
+  return {};
 }
 
 }  // namespace sheaf::tokenizer

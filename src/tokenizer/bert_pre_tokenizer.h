@@ -11,7 +11,7 @@ namespace sheaf::tokenizer {
 class BertPreTokenizer final : public PreTokenizer {
  public:
   BertPreTokenizer();
-  void split(std::string_view text, std::vector<Piece>& pieces) const override;
+  Status split(std::string_view text, std::vector<Piece>& pieces) const override;
 
  private:
   enum class Kind : std::uint8_t { word, space, punctuation };

@@ -70,7 +70,7 @@ struct ByteModel {
 
 std::vector<std::int32_t> ids_of(const Tokenizer& tokenizer, std::string_view text) {
   std::vector<std::int32_t> ids;
-  tokenizer.encode(text, {}, ids);
+  EXPECT_TRUE(tokenizer.encode(text, {}, ids).ok());
   return ids;
 }
 

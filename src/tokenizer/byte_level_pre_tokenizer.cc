@@ -14,19 +14,20 @@ Result<std::unique_ptr<const PreTokenizer>> ByteLevelPreTokenizer::parse(const J
   return std::unique_ptr<const PreTokenizer>(std::move(result));
 }
 
-void ByteLevelPreTokenizer::split(std::string_view text, std::vector<Piece>& pieces) const {
+Status ByteLevelPreTokenizer::split(std::string_view text, std::vector<Piece>& pieces) const {
   if (cuts_) {
     scanner_.split(text, pieces);
   } else if (!text.empty()) {
     pieces.push_back({0, text.size()});
   }
+  return {};
 }
 
-void ByteLevelPreTokenizer::apply(PreTokenized& text) const {
+Status ByteLevelPreTokenizer::apply(PreTokenized& text) const {
   if (add_prefix_space_) {
     text.prefix_pieces(" ", [](std::string_view piece) { return piece[0] != ' '; });
   }
-  if (cuts_) PreTokenizer::apply(text);
+  return cuts_ ? PreTokenizer::apply(text) : Status();
 }
 
 }  // namespace sheaf::tokenizer

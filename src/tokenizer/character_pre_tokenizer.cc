@@ -27,7 +27,7 @@ Result<std::unique_ptr<const PreTokenizer>> CharacterPreTokenizer::parse_punctua
       new CharacterPreTokenizer(unicode::punctuation(), behavior));
 }
 
-void CharacterPreTokenizer::split(std::string_view text, std::vector<Piece>& pieces) const {
+Status CharacterPreTokenizer::split(std::string_view text, std::vector<Piece>& pieces) const {
   std::vector<Stretch> stretches;
   std::size_t done = 0;
   const char* const end = text.data() + text.size();
@@ -40,6 +40,7 @@ void CharacterPreTokenizer::split(std::string_view text, std::vector<Piece>& pie
   }
   if (done < text.size()) stretches.push_back({{done, text.size()}, false});
   append_pieces(stretches, behavior_, pieces);
+  return {};
 }
 
 }  // namespace sheaf::tokenizer

@@ -14,7 +14,7 @@ class CharacterPreTokenizer final : public PreTokenizer {
   static Result<std::unique_ptr<const PreTokenizer>> parse_digits(const JsonField& field);
   static Result<std::unique_ptr<const PreTokenizer>> parse_punctuation(const JsonField& field);
 
-  void split(std::string_view text, std::vector<Piece>& pieces) const override;
+  Status split(std::string_view text, std::vector<Piece>& pieces) const override;
 
  private:
   CharacterPreTokenizer(std::span<const unicode::CodePointRange> delimiters,

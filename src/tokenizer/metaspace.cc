@@ -61,16 +61,17 @@ Result<std::unique_ptr<const PreTokenizer>> Metaspace::parse(const JsonField& fi
   return std::unique_ptr<const PreTokenizer>(std::make_unique<Metaspace>(std::move(options)));
 }
 
-void Metaspace::split(std::string_view text, std::vector<Piece>& pieces) const {
+Status Metaspace::split(std::string_view text, std::vector<Piece>& pieces) const {
   if (!options_.split) {
     pieces.push_back({0, text.size()});
-    return;
+    return {};
   }
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = std::min(text.find(options_.replacement, begin + 1), text.size());
     pieces.push_back({begin, end});
     begin = end;
   }
+  return {};
 }
 
 bool Metaspace::wants_prefix(const PreTokenized& text, Piece piece) const {
@@ -112,7 +113,7 @@ void Metaspace::rewrite_origins(PreTokenized& text) const {
   *text.origins = std::move(origins);
 }
 
-void Metaspace::apply(PreTokenized& text) const {
+Status Metaspace::apply(PreTokenized& text) const {
   std::string rewritten;
   const char* const in = text.text.data();
   // Reuses the memory kept there, unless the text to be read lies in it.
@@ -129,7 +130,7 @@ void Metaspace::apply(PreTokenized& text) const {
     char* const start = out;
     out = rewrite(text, piece, out);
     const std::size_t before = text.spare.size();
-    split({start, static_cast<std::size_t>(out - start)}, text.spare);
+    SHEAF_TRY(split({start, static_cast<std::size_t>(out - start)}, text.spare));
     const auto offset = static_cast<std::size_t>(start - begin);
     for (std::size_t i = before; i < text.spare.size(); ++i) {
       text.spare[i].begin += offset;
@@ -141,6 +142,7 @@ void Metaspace::apply(PreTokenized& text) const {
   text.rewritten.swap(rewritten);
   text.text = {text.rewritten.data(), size};
   text.pieces.swap(text.spare);
+  return {};
 }
 
 }  // namespace sheaf::tokenizer

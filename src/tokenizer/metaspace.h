@@ -26,8 +26,8 @@ class Metaspace final : public PreTokenizer {
   static Result<std::unique_ptr<const PreTokenizer>> parse(const JsonField& field);
 
   // Only cuts: text that was rewritten already.
-  void split(std::string_view text, std::vector<Piece>& pieces) const override;
-  void apply(PreTokenized& text) const override;
+  Status split(std::string_view text, std::vector<Piece>& pieces) const override;
+  Status apply(PreTokenized& text) const override;
   // Normalizers may move what stands at the beginning.
   bool needs_origins() const override {
     return options_.prepend == MetaspaceOptions::Prepend::first;

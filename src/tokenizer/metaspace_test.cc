@@ -17,7 +17,7 @@ std::string pieces_of(const PreTokenizer& pre_tokenizer, std::string_view text,
   PreTokenized pre_tokenized;
   pre_tokenized.origins = &aligned.origins;
   pre_tokenized.start(aligned.text);
-  pre_tokenizer.apply(pre_tokenized);
+  EXPECT_TRUE(pre_tokenizer.apply(pre_tokenized).ok());
   EXPECT_EQ(aligned.origins.size(), pre_tokenized.text.size());
   std::string result;
   for (const Piece& piece : pre_tokenized.pieces) {

@@ -16,8 +16,11 @@ Result<Pattern> Pattern::parse(const JsonField& field) {
   return Pattern(What(std::move(regex)));
 }
 
-void Pattern::find_matches(std::string_view text, std::vector<Piece>& matches) const {
-  if (const WordScanner* words = scanner()) return words->split(text, matches);
+Status Pattern::find_matches(std::string_view text, std::vector<Piece>& matches) const {
+  if (const WordScanner* words = scanner()) {
+    words->split(text, matches);
+    return {};
+  }
   if (const Regex* regex = std::get_if<Regex>(&what_)) return regex->find_all(text, matches);
   const std::string& wanted = std::get<std::string>(what_);
   if (wanted.empty()) {
@@ -26,18 +29,19 @@ void Pattern::find_matches(std::string_view text, std::vector<Piece>& matches) c
       if (i == text.size() || (static_cast<unsigned char>(text[i]) & 0xC0) != 0x80)
         matches.push_back({i, i});
     }
-    return;
+    return {};
   }
   for (std::size_t at = text.find(wanted); at != std::string_view::npos;
        at = text.find(wanted, at + wanted.size())) {
     matches.push_back({at, at + wanted.size()});
   }
+  return {};
 }
 
-void Pattern::find(std::string_view text, std::vector<Stretch>& stretches) const {
-  if (text.empty()) return;
+Status Pattern::find(std::string_view text, std::vector<Stretch>& stretches) const {
+  if (text.empty()) return {};
   std::vector<Piece> matches;
-  find_matches(text, matches);
+  SHEAF_TRY(find_matches(text, matches));
   std::size_t done = 0;
   for (const Piece& match : matches) {
     if (done < match.begin) stretches.push_back({{done, match.begin}, false});
@@ -45,6 +49,7 @@ void Pattern::find(std::string_view text, std::vector<Stretch>& stretches) const
     done = match.end;
   }
   if (done < text.size()) stretches.push_back({{done, text.size()}, false});
+  return {};
 }
 
 }  // namespace sheaf::tokenizer

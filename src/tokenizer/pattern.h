@@ -12,13 +12,14 @@
 
 namespace sheaf::tokenizer {
 
-// What Split and Replace look for: {"String": TEXT} or {"Regex": EXPRESSION}. Immutable.
+// What Split looks for: {"String": TEXT} or {"Regex": EXPRESSION}. Immutable.
 class Pattern {
  public:
   static Result<Pattern> parse(const JsonField& field);
 
   // Appends stretches that cover well-formed `text`; the matches are delimiters.
-  void find(std::string_view text, std::vector<Stretch>& stretches) const;
+  // Fails where an expression does (regex.h).
+  Status find(std::string_view text, std::vector<Stretch>& stretches) const;
   // The text looked for, if it is one.
   const std::string* text() const { return std::get_if<std::string>(&what_); }
   // The scanner that does the work of the expression, if there is one: all of a text is matches.
@@ -28,7 +29,7 @@ class Pattern {
   using What = std::variant<std::string, WordScanner, Regex>;
   explicit Pattern(What what) : what_(std::move(what)) {}
 
-  void find_matches(std::string_view text, std::vector<Piece>& matches) const;
+  Status find_matches(std::string_view text, std::vector<Piece>& matches) const;
 
   What what_;
 };

@@ -67,24 +67,26 @@ Token placed_token(std::int32_t id, std::string_view shown, std::span<const Piec
 
 }  // namespace
 
-std::size_t Pipeline::encode(std::string_view text, const EncodeOptions& options,
+Result<std::size_t> Pipeline::encode(std::string_view text, const EncodeOptions& options,
                              std::vector<std::int32_t>& ids) const {
   thread_local Scratch scratch;
   const std::size_t from = ids.size();
-  if (find_invalid_utf8(text) == std::string_view::npos) {
-    encode_text(text, scratch, ids);
-  } else {
-    encode_text(unicode::replace_invalid_utf8(text), scratch, ids);
-  }
+  const Status status = find_invalid_utf8(text) == std::string_view::npos
+                            ? encode_text(text, scratch, ids)
+                            : encode_text(unicode::replace_invalid_utf8(text), scratch, ids);
   if (std::max(scratch.normalized.capacity(), scratch.pre_tokenized.rewritten.capacity()) >
       kKeptBytesMax) {
     scratch = Scratch{};
+  }
+  if (!status.ok()) {
+    ids.resize(from);
+    return status.error();
   }
   return finish(ids, from, options, stages_.post_processor,
                 [](const SpecialToken& t) { return t.id; });
 }
 
-void Pipeline::encode_text(std::string_view text, Scratch& scratch,
+Status Pipeline::encode_text(std::string_view text, Scratch& scratch,
                            std::vector<std::int32_t>& ids) const {
   const bool needs_origins = stages_.pre_tokenizer && stages_.pre_tokenizer->needs_origins();
   scratch.raw_segments.clear();
@@ -93,14 +95,15 @@ void Pipeline::encode_text(std::string_view text, Scratch& scratch,
     if (segment.added_id >= 0) {
       ids.push_back(segment.added_id);
     } else if (needs_origins && segment.place.begin == 0) {
-      encode_with_origins(segment.place.of(text), scratch, ids);
+      SHEAF_TRY(encode_with_origins(segment.place.of(text), scratch, ids));
     } else {
-      encode_unnormalized(segment.place.of(text), scratch, ids);
+      SHEAF_TRY(encode_unnormalized(segment.place.of(text), scratch, ids));
     }
   }
+  return {};
 }
 
-void Pipeline::encode_unnormalized(std::string_view text, Scratch& scratch,
+Status Pipeline::encode_unnormalized(std::string_view text, Scratch& scratch,
                                    std::vector<std::int32_t>& ids) const {
   if (stages_.normalizer) {
     stages_.normalizer->normalize(text, scratch.normalized);
@@ -112,13 +115,14 @@ void Pipeline::encode_unnormalized(std::string_view text, Scratch& scratch,
     if (segment.added_id >= 0) {
       ids.push_back(segment.added_id);
     } else {
-      encode_normalized(segment.place.of(text), nullptr, scratch, ids);
+      SHEAF_TRY(encode_normalized(segment.place.of(text), nullptr, scratch, ids));
     }
   }
+  return {};
 }
 
 // The same for the text at the very beginning, where a pre-tokenizer asks for origins: slower.
-void Pipeline::encode_with_origins(std::string_view text, Scratch& scratch,
+Status Pipeline::encode_with_origins(std::string_view text, Scratch& scratch,
                                    std::vector<std::int32_t>& ids) const {
   AlignedText normalized(text);
   if (stages_.normalizer) normalized = stages_.normalizer->normalize_aligned(normalized);
@@ -129,21 +133,23 @@ void Pipeline::encode_with_origins(std::string_view text, Scratch& scratch,
       ids.push_back(segment.added_id);
     } else {
       AlignedText part = normalized.part(segment.place);
-      encode_normalized(part.text, &part.origins, scratch, ids);
+      SHEAF_TRY(encode_normalized(part.text, &part.origins, scratch, ids));
     }
   }
+  return {};
 }
 
-void Pipeline::encode_normalized(std::string_view text, std::vector<Piece>* origins,
+Status Pipeline::encode_normalized(std::string_view text, std::vector<Piece>* origins,
                                  Scratch& scratch, std::vector<std::int32_t>& ids) const {
   PreTokenized& pre_tokenized = scratch.pre_tokenized;
   pre_tokenized.origins = origins;
   pre_tokenized.start(text);
-  if (stages_.pre_tokenizer) stages_.pre_tokenizer->apply(pre_tokenized);
+  if (stages_.pre_tokenizer) SHEAF_TRY(stages_.pre_tokenizer->apply(pre_tokenized));
   stages_.model->encode(pre_tokenized.text, pre_tokenized.pieces, ids);
+  return {};
 }
 
-std::vector<Token> Pipeline::encode_tokens(std::string_view text,
+Result<std::vector<Token>> Pipeline::encode_tokens(std::string_view text,
                                            const EncodeOptions& options) const {
   std::string replaced;
   std::vector<std::size_t> offsets;
@@ -152,7 +158,7 @@ std::vector<Token> Pipeline::encode_tokens(std::string_view text,
     replaced = unicode::replace_invalid_utf8(text, &offsets);
     valid = replaced;
   }
-  std::vector<Token> tokens = place_text(valid);
+  SHEAF_ASSIGN(std::vector<Token> tokens, place_text(valid));
   const PostProcessor& post_processor = stages_.post_processor;
   finish(tokens, 0, options, post_processor,
          [](const SpecialToken& t) { return Token{.id = t.id, .text = t.text, .special = true}; });
@@ -166,14 +172,14 @@ std::vector<Token> Pipeline::encode_tokens(std::string_view text,
   return tokens;
 }
 
-std::vector<Token> Pipeline::place_text(std::string_view text) const {
+Result<std::vector<Token>> Pipeline::place_text(std::string_view text) const {
   std::vector<Segment> segments;
   stages_.added_tokens.split_raw(text, segments);
   std::vector<Token> tokens;
   for (const Segment& segment : segments) {
     const std::string_view part = segment.place.of(text);
     if (segment.added_id < 0) {
-      place_unnormalized(part, segment.place.begin, tokens);
+      SHEAF_TRY(place_unnormalized(part, segment.place.begin, tokens));
     } else {
       tokens.push_back({segment.added_id, std::string(part), false,
                         static_cast<std::int64_t>(segment.place.begin),
@@ -184,7 +190,7 @@ std::vector<Token> Pipeline::place_text(std::string_view text) const {
 }
 
 // The tokens of text that begins `offset` bytes into the whole.
-void Pipeline::place_unnormalized(std::string_view text, std::size_t offset,
+Status Pipeline::place_unnormalized(std::string_view text, std::size_t offset,
                                   std::vector<Token>& tokens) const {
   AlignedText normalized(text, offset);
   if (stages_.normalizer) normalized = stages_.normalizer->normalize_aligned(normalized);
@@ -196,16 +202,17 @@ void Pipeline::place_unnormalized(std::string_view text, std::size_t offset,
       tokens.push_back(
           placed_token(segment.added_id, part.text, part.origins, {0, part.text.size()}));
     } else {
-      place_normalized(std::move(part), tokens);
+      SHEAF_TRY(place_normalized(std::move(part), tokens));
     }
   }
+  return {};
 }
 
-void Pipeline::place_normalized(AlignedText text, std::vector<Token>& tokens) const {
+Status Pipeline::place_normalized(AlignedText text, std::vector<Token>& tokens) const {
   PreTokenized pre_tokenized;
   pre_tokenized.origins = &text.origins;
   pre_tokenized.start(text.text);
-  if (stages_.pre_tokenizer) stages_.pre_tokenizer->apply(pre_tokenized);
+  if (stages_.pre_tokenizer) SHEAF_TRY(stages_.pre_tokenizer->apply(pre_tokenized));
   std::vector<PlacedId> placed;
   stages_.model->encode_placed(pre_tokenized.text, pre_tokenized.pieces, placed);
   for (const PlacedId& p : placed) {
@@ -214,6 +221,7 @@ void Pipeline::place_normalized(AlignedText text, std::vector<Token>& tokens) co
                                        : stages_.model->vocabulary().token_of(p.id).value_or("");
     tokens.push_back(placed_token(p.id, shown, text.origins, p.place));
   }
+  return {};
 }
 
 std::optional<std::string_view> Pipeline::text_of(std::int32_t id) const {

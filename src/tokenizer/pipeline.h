@@ -29,10 +29,10 @@ class Pipeline final : public Tokenizer {
   // `field` is the whole document.
   static Result<std::shared_ptr<const Tokenizer>> parse(const JsonField& field);
 
-  std::size_t encode(std::string_view text, const EncodeOptions& options,
-                     std::vector<std::int32_t>& ids) const override;
-  std::vector<Token> encode_tokens(std::string_view text,
-                                   const EncodeOptions& options) const override;
+  Result<std::size_t> encode(std::string_view text, const EncodeOptions& options,
+                             std::vector<std::int32_t>& ids) const override;
+  Result<std::vector<Token>> encode_tokens(std::string_view text,
+                                           const EncodeOptions& options) const override;
   Result<std::string> decode(const std::vector<std::int32_t>& ids,
                              bool skip_special_tokens) const override;
   std::size_t vocab_size() const override;
@@ -41,18 +41,18 @@ class Pipeline final : public Tokenizer {
  private:
   struct Scratch;
 
-  void encode_text(std::string_view text, Scratch& scratch, std::vector<std::int32_t>& ids) const;
-  void encode_unnormalized(std::string_view text, Scratch& scratch,
+  Status encode_text(std::string_view text, Scratch& scratch, std::vector<std::int32_t>& ids) const;
+  Status encode_unnormalized(std::string_view text, Scratch& scratch,
                            std::vector<std::int32_t>& ids) const;
-  void encode_with_origins(std::string_view text, Scratch& scratch,
+  Status encode_with_origins(std::string_view text, Scratch& scratch,
                            std::vector<std::int32_t>& ids) const;
-  void encode_normalized(std::string_view text, std::vector<Piece>* origins, Scratch& scratch,
+  Status encode_normalized(std::string_view text, std::vector<Piece>* origins, Scratch& scratch,
                          std::vector<std::int32_t>& ids) const;
 
-  std::vector<Token> place_text(std::string_view text) const;
-  void place_unnormalized(std::string_view text, std::size_t offset,
+  Result<std::vector<Token>> place_text(std::string_view text) const;
+  Status place_unnormalized(std::string_view text, std::size_t offset,
                           std::vector<Token>& tokens) const;
-  void place_normalized(AlignedText text, std::vector<Token>& tokens) const;
+  Status place_normalized(AlignedText text, std::vector<Token>& tokens) const;
   std::optional<std::string_view> text_of(std::int32_t id) const;
 
   Stages stages_;

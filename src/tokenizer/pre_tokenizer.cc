@@ -17,17 +17,18 @@ void PreTokenized::start(std::string_view whole) {
   if (!whole.empty()) pieces.push_back({0, whole.size()});
 }
 
-void PreTokenizer::apply(PreTokenized& text) const {
+Status PreTokenizer::apply(PreTokenized& text) const {
   text.spare.clear();
   for (const Piece& piece : text.pieces) {
     const std::size_t before = text.spare.size();
-    split(piece.of(text.text), text.spare);
+    SHEAF_TRY(split(piece.of(text.text), text.spare));
     for (std::size_t i = before; piece.begin > 0 && i < text.spare.size(); ++i) {
       text.spare[i].begin += piece.begin;
       text.spare[i].end += piece.begin;
     }
   }
   text.pieces.swap(text.spare);
+  return {};
 }
 
 Result<std::unique_ptr<const PreTokenizer>> PreTokenizer::parse(const JsonField& field) {

@@ -34,10 +34,11 @@ struct PreTokenized {
 class PreTokenizer {
  public:
   virtual ~PreTokenizer() = default;
-  // Appends the pieces of `text`, none of them empty, in order.
-  virtual void split(std::string_view text, std::vector<Piece>& pieces) const = 0;
-  // Splits each piece. Overridden by those that change the text as well.
-  virtual void apply(PreTokenized& text) const;
+  // Appends the pieces of `text`, none of them empty, in order. Fails where a regular expression of
+  // the file loses itself in the text (regex.h).
+  virtual Status split(std::string_view text, std::vector<Piece>& pieces) const = 0;
+  // Splits each piece; `text` is spoilt if that fails. Overridden by those that change the text as well.
+  virtual Status apply(PreTokenized& text) const;
   // True if the model's vocabulary is written in the byte-level alphabet (byte_level.h). The text
   // itself stays as it is: the model reads bytes.
   virtual bool is_byte_level() const { return false; }

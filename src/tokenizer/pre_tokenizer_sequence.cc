@@ -29,15 +29,17 @@ Result<std::unique_ptr<const PreTokenizer>> PreTokenizerSequence::parse(const Js
   return std::unique_ptr<const PreTokenizer>(std::move(result));
 }
 
-void PreTokenizerSequence::split(std::string_view text, std::vector<Piece>& pieces) const {
+Status PreTokenizerSequence::split(std::string_view text, std::vector<Piece>& pieces) const {
   PreTokenized whole;
   whole.start(text);
-  apply(whole);
+  SHEAF_TRY(apply(whole));
   pieces.insert(pieces.end(), whole.pieces.begin(), whole.pieces.end());
+  return {};
 }
 
-void PreTokenizerSequence::apply(PreTokenized& text) const {
-  for (const auto& part : parts_) part->apply(text);
+Status PreTokenizerSequence::apply(PreTokenized& text) const {
+  for (const auto& part : parts_) SHEAF_TRY(part->apply(text));
+  return {};
 }
 
 bool PreTokenizerSequence::is_byte_level() const {

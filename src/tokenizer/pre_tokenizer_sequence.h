@@ -9,8 +9,8 @@ class PreTokenizerSequence final : public PreTokenizer {
  public:
   static Result<std::unique_ptr<const PreTokenizer>> parse(const JsonField& field);
 
-  void split(std::string_view text, std::vector<Piece>& pieces) const override;
-  void apply(PreTokenized& text) const override;
+  Status split(std::string_view text, std::vector<Piece>& pieces) const override;
+  Status apply(PreTokenized& text) const override;
   bool is_byte_level() const override;
   bool needs_origins() const override;
 

@@ -5,6 +5,8 @@
 #include <pcre2.h>
 
 #include <algorithm>
+#include <cctype>
+#include <ctime>
 #include <optional>
 
 #include "tokenizer/code_point_map.h"
@@ -15,11 +17,21 @@ namespace {
 using unicode::CodePoint;
 
 constexpr std::size_t kExpressionBytesMax = 20'000;
-// Steps of one search, and memory for it: a search in real text takes a few hundred.
-constexpr std::uint32_t kStepsMax = 1'000'000;
-constexpr std::uint32_t kMemoryKibMax = 20'000;
+constexpr std::uint32_t kCompileOptions =
+    PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_USE_OFFSET_LIMIT;
 
-struct FreeContext {
+// What finding all matches in one text may cost. PCRE2 counts the steps of one attempt only, and an
+// attempt at each place may read all of the text: hence the limit in time as well. A character that
+// is met and given back is a step, so even the expressions of popular models take one or two for
+// each character of a long run of spaces.
+constexpr std::size_t kSteps = 100'000, kStepsPerByte = 4;
+constexpr std::uint32_t kMemoryKibMax = 64 * 1024;
+// Fifty times what the expression of OpenAI's o200k takes.
+constexpr double kSeconds = 1, kSecondsPerByte = 5e-6;
+// So many attempts, each within the limit of steps, are made before the clock is looked at.
+constexpr std::size_t kAttempts = 64;
+
+struct Free {
   void operator()(pcre2_compile_context* context) const { pcre2_compile_context_free(context); }
   void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
   void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
@@ -150,6 +162,19 @@ std::string_view with_older_characters(std::string_view text, std::string& stora
   return storage.empty() ? text : std::string_view(storage);
 }
 
+double thread_seconds() {
+  timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+// Where the next character begins, or one behind the end.
+std::size_t behind_character(std::string_view text, std::size_t at) {
+  ++at;
+  while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) ++at;
+  return at;
+}
+
 PCRE2_SPTR pointer(std::string_view text) { return reinterpret_cast<PCRE2_SPTR>(text.data()); }
 
 std::string message_of(int code) {
@@ -160,9 +185,62 @@ std::string message_of(int code) {
 
 }  // namespace
 
+// Run by PCRE2's interpreter: its JIT needs memory that is writable and executable, and a stack of
+// its own that a text can exhaust; the expressions that many models share are a WordScanner anyway.
 struct Regex::Compiled {
-  std::unique_ptr<pcre2_code, FreeContext> code;
-  std::unique_ptr<pcre2_match_context, FreeContext> context;
+  std::unique_ptr<pcre2_code, Free> code;
+  std::string name;  // "tokenizer.json: PATH: EXPRESSION"
+};
+
+// The matches of one text, one after the other.
+class Regex::Search {
+ public:
+  Search(const Compiled& compiled, std::string_view text)
+      : compiled_(compiled),
+        text_(text),
+        context_(pcre2_match_context_create(nullptr)),
+        data_(pcre2_match_data_create(1, nullptr)) {
+    const std::size_t steps = std::min<std::size_t>(kSteps + kStepsPerByte * text.size(), 1 << 30);
+    pcre2_set_match_limit(context_.get(), static_cast<std::uint32_t>(steps));
+    pcre2_set_heap_limit(context_.get(), kMemoryKibMax);
+  }
+
+  // The first match at or behind `from`, which is where a character begins or the end.
+  Result<std::optional<Piece>> next(std::size_t from) {
+    for (;;) {
+      if (++calls_ % kAttempts == 0) SHEAF_TRY(check_time());
+      const std::size_t last = from + kAttempts;
+      pcre2_set_offset_limit(context_.get(), std::min(last, text_.size()));
+      const int count = pcre2_match(compiled_.code.get(), pointer(text_), text_.size(), from,
+                                    PCRE2_NO_UTF_CHECK, data_.get(), context_.get());
+      if (count >= 0) {
+        const PCRE2_SIZE* const found = pcre2_get_ovector_pointer(data_.get());
+        return std::optional<Piece>({found[0], found[1]});
+      }
+      if (count != PCRE2_ERROR_NOMATCH) return failure(message_of(count));
+      if (last >= text_.size()) return std::optional<Piece>();
+      SHEAF_TRY(check_time());
+      from = behind_character(text_, last);
+    }
+  }
+
+ private:
+  Error failure(std::string_view reason) const {
+    return {ErrorCode::invalid_argument,
+            fmt::format("{} fails on a text of {} bytes: {}", compiled_.name, text_.size(), reason)};
+  }
+  Status check_time() const {
+    const double seconds = kSeconds + kSecondsPerByte * static_cast<double>(text_.size());
+    if (thread_seconds() - start_ <= seconds) return {};
+    return failure(fmt::format("it takes longer than {:.1f} s", seconds));
+  }
+
+  const Compiled& compiled_;
+  const std::string_view text_;
+  const std::unique_ptr<pcre2_match_context, Free> context_;
+  const std::unique_ptr<pcre2_match_data, Free> data_;
+  const double start_ = thread_seconds();
+  std::size_t calls_ = 0;
 };
 
 Result<Regex> Regex::parse(const JsonField& field) {
@@ -180,49 +258,43 @@ Result<Regex> Regex::parse(const JsonField& field) {
             .message};
   }
   // As Oniguruma: ^ and $ hold at every line, and lines end with \n alone.
-  const std::unique_ptr<pcre2_compile_context, FreeContext> context(
+  const std::unique_ptr<pcre2_compile_context, Free> context(
       pcre2_compile_context_create(nullptr));
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   int code = 0;
   PCRE2_SIZE at = 0;
   auto compiled = std::make_shared<Compiled>();
   compiled->code.reset(pcre2_compile(pointer(*translated), translated->size(),
-                                     PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &code, &at,
-                                     context.get()));
+                                     kCompileOptions, &code, &at, context.get()));
   if (!compiled->code) {
     return field.error(
         fmt::format("{} is no regular expression: {}", in_quotes(expression), message_of(code)));
   }
-  compiled->context.reset(pcre2_match_context_create(nullptr));
-  pcre2_set_match_limit(compiled->context.get(), kStepsMax);
-  pcre2_set_heap_limit(compiled->context.get(), kMemoryKibMax);
+  compiled->name = field.error(in_quotes(expression)).message;
   Regex result;
   result.compiled_ = std::move(compiled);
   return result;
 }
 
-void Regex::find_all(std::string_view text, std::vector<Piece>& matches) const {
+Status Regex::find_all(std::string_view text, std::vector<Piece>& matches) const {
   std::string storage;
   text = with_older_characters(text, storage);
-  const std::unique_ptr<pcre2_match_data, FreeContext> data(pcre2_match_data_create(1, nullptr));
-  const PCRE2_SIZE* const found = pcre2_get_ovector_pointer(data.get());
+  Search search(*compiled_, text);
   std::size_t from = 0;
   std::optional<std::size_t> last_end;
   while (from <= text.size()) {
-    const int count = pcre2_match(compiled_->code.get(), pointer(text), text.size(), from,
-                                  PCRE2_NO_UTF_CHECK, data.get(), compiled_->context.get());
-    if (count < 0) return;
-    const Piece match{found[0], found[1]};
-    if (match.end == match.begin && last_end == match.end) {
+    SHEAF_ASSIGN(const std::optional<Piece> match, search.next(from));
+    if (!match) break;
+    if (match->end == match->begin && last_end == match->end) {
       // An empty match right behind another does not count: look on behind the next character.
-      ++from;
-      while (from < text.size() && (static_cast<unsigned char>(text[from]) & 0xC0) == 0x80) ++from;
+      from = behind_character(text, from);
       continue;
     }
-    matches.push_back(match);
-    from = match.end;
-    last_end = match.end;
+    matches.push_back(*match);
+    from = match->end;
+    last_end = match->end;
   }
+  return {};
 }
 
 }  // namespace sheaf::tokenizer

@@ -17,11 +17,13 @@ class Regex {
   static Result<Regex> parse(const JsonField& field);
 
   // Appends where it matches in well-formed `text`, from left to right; matches may be empty.
-  // Bounded: where the expression loses itself, the rest of the text has no match.
-  void find_all(std::string_view text, std::vector<Piece>& matches) const;
+  // Bounded in steps, memory and processor time, which grow with the text in a straight line: where
+  // the expression needs more it fails with invalid_argument, naming itself and the text's size.
+  Status find_all(std::string_view text, std::vector<Piece>& matches) const;
 
  private:
   struct Compiled;
+  class Search;
   std::shared_ptr<const Compiled> compiled_;
 };
 

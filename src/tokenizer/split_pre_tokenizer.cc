@@ -20,14 +20,18 @@ Result<std::unique_ptr<const PreTokenizer>> SplitPreTokenizer::parse(const JsonF
       new SplitPreTokenizer(std::move(pattern), behavior, invert));
 }
 
-void SplitPreTokenizer::split(std::string_view text, std::vector<Piece>& pieces) const {
-  if (keeps_words_) return pattern_.scanner()->split(text, pieces);
+Status SplitPreTokenizer::split(std::string_view text, std::vector<Piece>& pieces) const {
+  if (keeps_words_) {
+    pattern_.scanner()->split(text, pieces);
+    return {};
+  }
   std::vector<Stretch> stretches;
-  pattern_.find(text, stretches);
+  SHEAF_TRY(pattern_.find(text, stretches));
   if (invert_) {
     for (Stretch& stretch : stretches) stretch.is_delimiter = !stretch.is_delimiter;
   }
   append_pieces(stretches, behavior_, pieces);
+  return {};
 }
 
 }  // namespace sheaf::tokenizer

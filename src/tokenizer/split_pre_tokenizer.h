@@ -10,7 +10,7 @@ class SplitPreTokenizer final : public PreTokenizer {
  public:
   static Result<std::unique_ptr<const PreTokenizer>> parse(const JsonField& field);
 
-  void split(std::string_view text, std::vector<Piece>& pieces) const override;
+  Status split(std::string_view text, std::vector<Piece>& pieces) const override;
 
  private:
   SplitPreTokenizer(Pattern pattern, DelimiterBehavior behavior, bool invert);

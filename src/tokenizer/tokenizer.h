@@ -46,13 +46,14 @@ class Tokenizer {
   // Appends the ids of `text` to `ids`. Bytes that are not UTF-8 are read as U+FFFD each maximal
   // subpart (as Python's errors="replace" and the WHATWG decoder do). Returns the number of tokens
   // that the text has without truncation (special tokens included), so a caller can refuse a text
-  // that is too long.
-  virtual std::size_t encode(std::string_view text, const EncodeOptions& options,
-                             std::vector<std::int32_t>& ids) const = 0;
+  // that is too long. Fails, with `ids` as before, where a regular expression of the file takes too
+  // long or too much memory on this text; those of the popular models never do.
+  virtual Result<std::size_t> encode(std::string_view text, const EncodeOptions& options,
+                                     std::vector<std::int32_t>& ids) const = 0;
 
   // The same tokens with text, offsets and flags.
-  virtual std::vector<Token> encode_tokens(std::string_view text,
-                                           const EncodeOptions& options) const = 0;
+  virtual Result<std::vector<Token>> encode_tokens(std::string_view text,
+                                                   const EncodeOptions& options) const = 0;
 
   // Text of `ids` as Hugging Face's decode() gives it; ids outside the vocabulary are an error.
   virtual Result<std::string> decode(const std::vector<std::int32_t>& ids,

@@ -26,9 +26,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       border == std::string_view::npos ? "A \u4E00[CLS]\u0301" : input.substr(border + 1);
   for (const std::size_t limit : {0, 3}) {
     std::vector<std::int32_t> ids;
-    const std::size_t total = tokenizer.encode(text, {.max_tokens = limit}, ids);
-    require(ids.size() <= total && (limit == 0 ? ids.size() == total : ids.size() <= limit));
-    const auto tokens = tokenizer.encode_tokens(text, {.max_tokens = limit});
+    const auto total = tokenizer.encode(text, {.max_tokens = limit}, ids);
+    const auto placed = tokenizer.encode_tokens(text, {.max_tokens = limit});
+    // A regular expression may lose itself in the text, in both ways alike but for the time taken.
+    if (!total.ok() || !placed.ok()) {
+      require(ids.empty() || total.ok());
+      continue;
+    }
+    require(ids.size() <= *total && (limit == 0 ? ids.size() == *total : ids.size() <= limit));
+    const std::vector<sheaf::tokenizer::Token>& tokens = *placed;
     require(tokens.size() == ids.size());
     for (std::size_t i = 0; i < ids.size(); ++i) {
       require(tokens[i].id == ids[i]);

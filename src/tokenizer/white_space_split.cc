@@ -6,7 +6,7 @@ WhiteSpaceSplit::WhiteSpaceSplit() : is_space_(false) {
   is_space_.set(unicode::white_space(), true);
 }
 
-void WhiteSpaceSplit::split(std::string_view text, std::vector<Piece>& pieces) const {
+Status WhiteSpaceSplit::split(std::string_view text, std::vector<Piece>& pieces) const {
   const char* const begin = text.data();
   const char* const end = begin + text.size();
   const auto offset = [&](const char* p) { return static_cast<std::size_t>(p - begin); };
@@ -18,6 +18,7 @@ void WhiteSpaceSplit::split(std::string_view text, std::vector<Piece>& pieces) c
     word = p;
   }
   if (word < end) pieces.push_back({offset(word), offset(end)});
+  return {};
 }
 
 }  // namespace sheaf::tokenizer

@@ -9,7 +9,7 @@ namespace sheaf::tokenizer {
 class WhiteSpaceSplit final : public PreTokenizer {
  public:
   WhiteSpaceSplit();
-  void split(std::string_view text, std::vector<Piece>& pieces) const override;
+  Status split(std::string_view text, std::vector<Piece>& pieces) const override;
 
  private:
   CodePointMap<bool> is_space_;

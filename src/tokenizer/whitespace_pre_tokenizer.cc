@@ -7,7 +7,7 @@ WhitespacePreTokenizer::WhitespacePreTokenizer() : kinds_(Kind::other) {
   kinds_.set(unicode::white_space(), Kind::space);
 }
 
-void WhitespacePreTokenizer::split(std::string_view text, std::vector<Piece>& pieces) const {
+Status WhitespacePreTokenizer::split(std::string_view text, std::vector<Piece>& pieces) const {
   Kind run = Kind::space;  // of the characters before `p`
   const char* const end = text.data() + text.size();
   for (const char* p = text.data(); p < end;) {
@@ -23,6 +23,7 @@ void WhitespacePreTokenizer::split(std::string_view text, std::vector<Piece>& pi
     }
     run = kind;
   }
+  return {};
 }
 
 }  // namespace sheaf::tokenizer

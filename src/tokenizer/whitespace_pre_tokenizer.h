@@ -10,7 +10,7 @@ namespace sheaf::tokenizer {
 class WhitespacePreTokenizer final : public PreTokenizer {
  public:
   WhitespacePreTokenizer();
-  void split(std::string_view text, std::vector<Piece>& pieces) const override;
+  Status split(std::string_view text, std::vector<Piece>& pieces) const override;
 
  private:
   enum class Kind : std::uint8_t { other, word, space };

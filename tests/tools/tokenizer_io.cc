@@ -52,13 +52,13 @@ struct Record {
 
 void answer_encode(const Tokenizer& tokenizer, const Record& record, const std::string& text) {
   std::vector<std::int32_t> ids;
-  write_number(static_cast<std::int64_t>(tokenizer.encode(text, record.options(), ids)));
+  write_number(static_cast<std::int64_t>(tokenizer.encode(text, record.options(), ids).value()));
   write_number(static_cast<std::int64_t>(ids.size()));
   std::fwrite(ids.data(), sizeof(std::int32_t), ids.size(), stdout);
 }
 
 void answer_tokens(const Tokenizer& tokenizer, const Record& record, const std::string& text) {
-  const std::vector<Token> tokens = tokenizer.encode_tokens(text, record.options());
+  const std::vector<Token> tokens = tokenizer.encode_tokens(text, record.options()).value();
   write_number(0);
   write_number(static_cast<std::int64_t>(tokens.size()));
   for (const Token& token : tokens) {
@@ -105,7 +105,7 @@ int time_encoding(const Tokenizer& tokenizer, double load_seconds, const char* p
     const auto round = seconds_used();
     for (const std::string& line : lines) {
       ids.clear();
-      tokens += tokenizer.encode(line, {}, ids);
+      tokens += tokenizer.encode(line, {}, ids).value();
     }
     best = std::min(best, seconds_used() - round);
   }
