@@ -126,11 +126,11 @@ def gpt2():
     return result
 
 
-def roberta():
-    vocabulary = {t: i + 5 for t, i in trained(GPT2_WORDS)[0].items()} | {t: i for i, t in enumerate(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])}
+def roberta(vocab_size=6000):
+    vocabulary = {t: i + 5 for t, i in trained(GPT2_WORDS, vocab_size)[0].items()} | {t: i for i, t in enumerate(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])}
     special = [(t, "special", "normalized") for t in ("<s>", "<pad>", "</s>", "<unk>")] + [("<mask>", "special", "lstrip")]
     return tokenizer(
-        GPT2_WORDS, added(vocabulary, 9999, *special), vocabulary, pre_tokenizer=byte_level(prefix=True, regex=True, trim=True),
+        GPT2_WORDS, added(vocabulary, 9999, *special), vocabulary, vocab_size, pre_tokenizer=byte_level(prefix=True, regex=True, trim=True),
         post_processor={"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0], "trim_offsets": True, "add_prefix_space": True},
     )
 
