@@ -98,6 +98,13 @@ TEST(PrepareInputs, PutsThePromptBeforeTheTextAndStrips) {
   EXPECT_EQ(text_of(prepare({.inputs = {" a "}})->ids_of(0)), "a");
 }
 
+TEST(PrepareInputs, NamesTheTextThatTheTokenizerCannotRead) {
+  const auto result = prepare({.inputs = {"a", "lost"}});
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(result.error().message, "input 1: a pattern takes too long");
+}
+
 TEST(PrepareInputs, TakesIdsAsTheyAreAndChecksThem) {
   using Ids = std::vector<std::int32_t>;
   auto good = prepare({.inputs = {Ids{5, 6, 7}}});

@@ -68,7 +68,7 @@ Token placed_token(std::int32_t id, std::string_view shown, std::span<const Piec
 }  // namespace
 
 Result<std::size_t> Pipeline::encode(std::string_view text, const EncodeOptions& options,
-                             std::vector<std::int32_t>& ids) const {
+                                     std::vector<std::int32_t>& ids) const {
   thread_local Scratch scratch;
   const std::size_t from = ids.size();
   const Status status = find_invalid_utf8(text) == std::string_view::npos
@@ -87,7 +87,7 @@ Result<std::size_t> Pipeline::encode(std::string_view text, const EncodeOptions&
 }
 
 Status Pipeline::encode_text(std::string_view text, Scratch& scratch,
-                           std::vector<std::int32_t>& ids) const {
+                             std::vector<std::int32_t>& ids) const {
   const bool needs_origins = stages_.pre_tokenizer && stages_.pre_tokenizer->needs_origins();
   scratch.raw_segments.clear();
   stages_.added_tokens.split_raw(text, scratch.raw_segments);
@@ -104,7 +104,7 @@ Status Pipeline::encode_text(std::string_view text, Scratch& scratch,
 }
 
 Status Pipeline::encode_unnormalized(std::string_view text, Scratch& scratch,
-                                   std::vector<std::int32_t>& ids) const {
+                                     std::vector<std::int32_t>& ids) const {
   if (stages_.normalizer) {
     stages_.normalizer->normalize(text, scratch.normalized);
     text = scratch.normalized.view();
@@ -123,7 +123,7 @@ Status Pipeline::encode_unnormalized(std::string_view text, Scratch& scratch,
 
 // The same for the text at the very beginning, where a pre-tokenizer asks for origins: slower.
 Status Pipeline::encode_with_origins(std::string_view text, Scratch& scratch,
-                                   std::vector<std::int32_t>& ids) const {
+                                     std::vector<std::int32_t>& ids) const {
   AlignedText normalized(text);
   if (stages_.normalizer) normalized = stages_.normalizer->normalize_aligned(normalized);
   scratch.normalized_segments.clear();
@@ -140,7 +140,7 @@ Status Pipeline::encode_with_origins(std::string_view text, Scratch& scratch,
 }
 
 Status Pipeline::encode_normalized(std::string_view text, std::vector<Piece>* origins,
-                                 Scratch& scratch, std::vector<std::int32_t>& ids) const {
+                                   Scratch& scratch, std::vector<std::int32_t>& ids) const {
   PreTokenized& pre_tokenized = scratch.pre_tokenized;
   pre_tokenized.origins = origins;
   pre_tokenized.start(text);
@@ -150,7 +150,7 @@ Status Pipeline::encode_normalized(std::string_view text, std::vector<Piece>* or
 }
 
 Result<std::vector<Token>> Pipeline::encode_tokens(std::string_view text,
-                                           const EncodeOptions& options) const {
+                                                   const EncodeOptions& options) const {
   std::string replaced;
   std::vector<std::size_t> offsets;
   std::string_view valid = text;
@@ -191,7 +191,7 @@ Result<std::vector<Token>> Pipeline::place_text(std::string_view text) const {
 
 // The tokens of text that begins `offset` bytes into the whole.
 Status Pipeline::place_unnormalized(std::string_view text, std::size_t offset,
-                                  std::vector<Token>& tokens) const {
+                                    std::vector<Token>& tokens) const {
   AlignedText normalized(text, offset);
   if (stages_.normalizer) normalized = stages_.normalizer->normalize_aligned(normalized);
   std::vector<Segment> segments;

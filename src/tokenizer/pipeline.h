@@ -43,15 +43,15 @@ class Pipeline final : public Tokenizer {
 
   Status encode_text(std::string_view text, Scratch& scratch, std::vector<std::int32_t>& ids) const;
   Status encode_unnormalized(std::string_view text, Scratch& scratch,
-                           std::vector<std::int32_t>& ids) const;
+                             std::vector<std::int32_t>& ids) const;
   Status encode_with_origins(std::string_view text, Scratch& scratch,
-                           std::vector<std::int32_t>& ids) const;
+                             std::vector<std::int32_t>& ids) const;
   Status encode_normalized(std::string_view text, std::vector<Piece>* origins, Scratch& scratch,
-                         std::vector<std::int32_t>& ids) const;
+                           std::vector<std::int32_t>& ids) const;
 
   Result<std::vector<Token>> place_text(std::string_view text) const;
   Status place_unnormalized(std::string_view text, std::size_t offset,
-                          std::vector<Token>& tokens) const;
+                            std::vector<Token>& tokens) const;
   Status place_normalized(AlignedText text, std::vector<Token>& tokens) const;
   std::optional<std::string_view> text_of(std::int32_t id) const;
 

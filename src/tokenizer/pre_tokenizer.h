@@ -37,7 +37,8 @@ class PreTokenizer {
   // Appends the pieces of `text`, none of them empty, in order. Fails where a regular expression of
   // the file loses itself in the text (regex.h).
   virtual Status split(std::string_view text, std::vector<Piece>& pieces) const = 0;
-  // Splits each piece; `text` is spoilt if that fails. Overridden by those that change the text as well.
+  // Splits each piece; `text` is spoilt if that fails. Overridden by those that change the text as
+  // well.
   virtual Status apply(PreTokenized& text) const;
   // True if the model's vocabulary is written in the byte-level alphabet (byte_level.h). The text
   // itself stays as it is: the model reads bytes.

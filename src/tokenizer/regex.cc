@@ -17,8 +17,6 @@ namespace {
 using unicode::CodePoint;
 
 constexpr std::size_t kExpressionBytesMax = 20'000;
-constexpr std::uint32_t kCompileOptions =
-    PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_USE_OFFSET_LIMIT;
 
 // What finding all matches in one text may cost. PCRE2 counts the steps of one attempt only, and an
 // attempt at each place may read all of the text: hence the limit in time as well. A character that
@@ -29,7 +27,7 @@ constexpr std::uint32_t kMemoryKibMax = 64 * 1024;
 // Fifty times what the expression of OpenAI's o200k takes.
 constexpr double kSeconds = 1, kSecondsPerByte = 5e-6;
 // So many attempts, each within the limit of steps, are made before the clock is looked at.
-constexpr std::size_t kAttempts = 64;
+constexpr std::size_t kAttempts = 16;
 
 struct Free {
   void operator()(pcre2_compile_context* context) const { pcre2_compile_context_free(context); }
@@ -183,12 +181,24 @@ std::string message_of(int code) {
   return reinterpret_cast<const char*>(buffer);
 }
 
+using Code = std::unique_ptr<pcre2_code, Free>;
+
+// Null, with the reason in `error`, if it is no expression. As in Oniguruma, ^ and $ hold at every
+// line, and lines end with \n alone.
+Code compile(std::string_view expression, int& error) {
+  const std::unique_ptr<pcre2_compile_context, Free> context(pcre2_compile_context_create(nullptr));
+  pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
+  PCRE2_SIZE at = 0;
+  return Code(pcre2_compile(pointer(expression), expression.size(),
+                            PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &error, &at, context.get()));
+}
+
 }  // namespace
 
 // Run by PCRE2's interpreter: its JIT needs memory that is writable and executable, and a stack of
 // its own that a text can exhaust; the expressions that many models share are a WordScanner anyway.
 struct Regex::Compiled {
-  std::unique_ptr<pcre2_code, Free> code;
+  Code code;
   std::string name;  // "tokenizer.json: PATH: EXPRESSION"
 };
 
@@ -203,36 +213,37 @@ class Regex::Search {
     const std::size_t steps = std::min<std::size_t>(kSteps + kStepsPerByte * text.size(), 1 << 30);
     pcre2_set_match_limit(context_.get(), static_cast<std::uint32_t>(steps));
     pcre2_set_heap_limit(context_.get(), kMemoryKibMax);
+    pcre2_set_callout(
+        context_.get(),
+        [](pcre2_callout_block*, void* search) { return static_cast<Search*>(search)->attempt(); },
+        this);
   }
 
   // The first match at or behind `from`, which is where a character begins or the end.
   Result<std::optional<Piece>> next(std::size_t from) {
-    for (;;) {
-      if (++calls_ % kAttempts == 0) SHEAF_TRY(check_time());
-      const std::size_t last = from + kAttempts;
-      pcre2_set_offset_limit(context_.get(), std::min(last, text_.size()));
-      const int count = pcre2_match(compiled_.code.get(), pointer(text_), text_.size(), from,
-                                    PCRE2_NO_UTF_CHECK, data_.get(), context_.get());
-      if (count >= 0) {
-        const PCRE2_SIZE* const found = pcre2_get_ovector_pointer(data_.get());
-        return std::optional<Piece>({found[0], found[1]});
-      }
-      if (count != PCRE2_ERROR_NOMATCH) return failure(message_of(count));
-      if (last >= text_.size()) return std::optional<Piece>();
-      SHEAF_TRY(check_time());
-      from = behind_character(text_, last);
-    }
+    const int count = pcre2_match(compiled_.code.get(), pointer(text_), text_.size(), from,
+                                  PCRE2_NO_UTF_CHECK, data_.get(), context_.get());
+    if (count == PCRE2_ERROR_NOMATCH) return std::optional<Piece>();
+    if (count < 0) return failure(count);
+    const PCRE2_SIZE* const found = pcre2_get_ovector_pointer(data_.get());
+    return std::optional<Piece>({found[0], found[1]});
   }
 
  private:
-  Error failure(std::string_view reason) const {
-    return {ErrorCode::invalid_argument,
-            fmt::format("{} fails on a text of {} bytes: {}", compiled_.name, text_.size(), reason)};
+  // Called at the beginning of each attempt; not 0 ends the search.
+  int attempt() {
+    if (++attempts_ % kAttempts != 0 || thread_seconds() - start_ <= seconds_max()) return 0;
+    return PCRE2_ERROR_CALLOUT;
   }
-  Status check_time() const {
-    const double seconds = kSeconds + kSecondsPerByte * static_cast<double>(text_.size());
-    if (thread_seconds() - start_ <= seconds) return {};
-    return failure(fmt::format("it takes longer than {:.1f} s", seconds));
+  double seconds_max() const {
+    return kSeconds + kSecondsPerByte * static_cast<double>(text_.size());
+  }
+  Error failure(int code) const {
+    return {ErrorCode::invalid_argument,
+            fmt::format("{} fails on a text of {} bytes: {}", compiled_.name, text_.size(),
+                        code == PCRE2_ERROR_CALLOUT
+                            ? fmt::format("it takes longer than {:.1f} s", seconds_max())
+                            : message_of(code))};
   }
 
   const Compiled& compiled_;
@@ -240,7 +251,7 @@ class Regex::Search {
   const std::unique_ptr<pcre2_match_context, Free> context_;
   const std::unique_ptr<pcre2_match_data, Free> data_;
   const double start_ = thread_seconds();
-  std::size_t calls_ = 0;
+  std::size_t attempts_ = 0;
 };
 
 Result<Regex> Regex::parse(const JsonField& field) {
@@ -257,19 +268,15 @@ Result<Regex> Regex::parse(const JsonField& field) {
                                in_quotes(expression)))
             .message};
   }
-  // As Oniguruma: ^ and $ hold at every line, and lines end with \n alone.
-  const std::unique_ptr<pcre2_compile_context, Free> context(
-      pcre2_compile_context_create(nullptr));
-  pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   int code = 0;
-  PCRE2_SIZE at = 0;
-  auto compiled = std::make_shared<Compiled>();
-  compiled->code.reset(pcre2_compile(pointer(*translated), translated->size(),
-                                     kCompileOptions, &code, &at, context.get()));
-  if (!compiled->code) {
+  // On its own first: ")a|b(" would be an expression between the parentheses below.
+  if (!compile(*translated, code)) {
     return field.error(
         fmt::format("{} is no regular expression: {}", in_quotes(expression), message_of(code)));
   }
+  auto compiled = std::make_shared<Compiled>();
+  compiled->code = compile(fmt::format("(?C1)(?:{})", *translated), code);  // Search::attempt
+  if (!compiled->code) return field.error(fmt::format("is too large: {}", message_of(code)));
   compiled->name = field.error(in_quotes(expression)).message;
   Regex result;
   result.compiled_ = std::move(compiled);

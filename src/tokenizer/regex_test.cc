@@ -48,6 +48,7 @@ TEST(Regex, RefusesWhatMeansSomethingElseInOniguruma) {
         << regex.error().message;
   }
   EXPECT_NE(parse("(a").error().message.find("is no regular expression"), std::string::npos);
+  EXPECT_NE(parse(")a|b(").error().message.find("is no regular expression"), std::string::npos);
   EXPECT_NE(parse("[a").error().message.find("is not supported"), std::string::npos);
 }
 
@@ -64,6 +65,7 @@ TEST(Regex, LongTextsTakeTimeInProportion) {
   const std::string letters(1'000'000, 'a'), spaces(1'000'000, ' ');
   EXPECT_EQ(matches("a+", letters).size(), 1u);
   EXPECT_EQ(matches("b", letters).size(), 0u);
+  EXPECT_EQ(matches(R"([\p{N}b])", letters).size(), 0u);
   EXPECT_EQ(matches(R"(\s*[\r\n]+|\s+(?!\S)|\s+)", spaces + "a").size(), 2u);
   EXPECT_EQ(matches("a", letters).size(), letters.size());
   std::string accents = "e";
@@ -73,13 +75,15 @@ TEST(Regex, LongTextsTakeTimeInProportion) {
 
 // Each is beyond one of the limits: steps, memory, time.
 TEST(Regex, WhatLosesItselfInATextIsAnErrorAndNoHang) {
-  EXPECT_EQ(failure("(?:a+)+\\d", std::string(1000, 'a')),
-            "tokenizer.json: pattern.e: \"(?:a+)+\\\\d\" fails on a text of 1000 bytes: match limit "
-            "exceeded");
+  EXPECT_EQ(
+      failure("(?:a+)+\\d", std::string(1000, 'a')),
+      "tokenizer.json: pattern.e: \"(?:a+)+\\\\d\" fails on a text of 1000 bytes: match limit "
+      "exceeded");
   EXPECT_NE(failure("(?:a|b)+", std::string(1'000'000, 'a')).find("heap limit exceeded"),
             std::string::npos);
-  EXPECT_NE(failure(R"([ab]*(?=c)|x)", std::string(100'000, 'a')).find("it takes longer than 1.5 s"),
-            std::string::npos);
+  EXPECT_NE(
+      failure(R"([ab]*(?=c)|x)", std::string(100'000, 'a')).find("it takes longer than 1.5 s"),
+      std::string::npos);
 }
 
 }  // namespace

@@ -11,7 +11,8 @@
 namespace sheaf::tokenizer {
 
 // What the Replace steps look for: a string, or a run of at least `count` of them, as the regexes
-// of SentencePiece-like files do (" {2,}", " +").
+// of SentencePiece-like files do (" {2,}", " +"). Not a Pattern: how much longer a replacement
+// makes a text must be known beforehand (Normalizer::size_max), and a run cannot fail in any text.
 class RunPattern {
  public:
   // {"String": TEXT} or {"Regex": REGEX}, REGEX being one character with "+" or "{N,}" behind it.

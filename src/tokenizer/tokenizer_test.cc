@@ -122,7 +122,8 @@ TEST(Tokenizer, Truncates) {
   EXPECT_EQ(tokenizer->encode("the cat sat", {.max_tokens = 4}, ids).value(), 5u);
   EXPECT_EQ(ids, (std::vector{all[0], all[1], all[2], all[4]}));
   ids.clear();
-  EXPECT_EQ(tokenizer->encode("the cat sat", {.max_tokens = 4, .truncation_side = Side::left}, ids).value(),
+  EXPECT_EQ(tokenizer->encode("the cat sat", {.max_tokens = 4, .truncation_side = Side::left}, ids)
+                .value(),
             5u);
   EXPECT_EQ(ids, (std::vector{all[0], all[2], all[3], all[4]}));
   // Fewer than the special tokens need: still never more than asked for.
