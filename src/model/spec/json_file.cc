@@ -71,6 +71,17 @@ const json* JsonObject::find(std::string_view field) const {
 
 bool JsonObject::has(std::string_view field) const { return find(field) != nullptr; }
 
+bool JsonObject::is_null(std::string_view field) const {
+  const auto at = value_->find(field);
+  return at != value_->end() && at->is_null();
+}
+
+Result<JsonObject> JsonObject::object(std::string_view field) const {
+  const json* value = find(field);
+  if (value == nullptr) return error(field, "is missing");
+  return of(*value, file_, path_ + std::string(field) + ".");
+}
+
 Error JsonObject::error(std::string_view field, const std::string& complaint) const {
   return {ErrorCode::corrupt, fmt::format("{}: field '{}{}' {}", file_, path_, field, complaint)};
 }
@@ -100,16 +111,21 @@ Result<std::uint32_t> JsonObject::number_or(std::string_view field, std::uint32_
   return number(field, low, high);
 }
 
-Result<double> JsonObject::real_or(std::string_view field, double low, double high,
-                                   double otherwise) const {
+Result<double> JsonObject::real(std::string_view field, double low, double high) const {
   const json* value = find(field);
-  if (value == nullptr) return otherwise;
+  if (value == nullptr) return error(field, "is missing");
   if (!value->is_number())
     return error(field, fmt::format("is {}, not a number", value->type_name()));
   const double number = value->get<double>();
   if (!(number >= low && number <= high))
     return error(field, fmt::format("is {}, not within {} to {}", number, low, high));
   return number;
+}
+
+Result<double> JsonObject::real_or(std::string_view field, double low, double high,
+                                   double otherwise) const {
+  if (!has(field)) return otherwise;
+  return real(field, low, high);
 }
 
 Result<bool> JsonObject::boolean_or(std::string_view field, bool otherwise) const {

@@ -244,6 +244,8 @@ std::string_view name_of(Architecture architecture) {
   switch (architecture) {
     case Architecture::bert:
       return "bert";
+    case Architecture::decoder:
+      return "decoder";
     case Architecture::distilbert:
       return "distilbert";
     case Architecture::modernbert:
@@ -281,10 +283,14 @@ std::uint64_t working_set_bytes(const ModelSpec& spec, std::uint32_t max_batch_t
   constexpr std::uint64_t kProcessBytes = 8u << 20;  // code, heap, page tables of the weights
   const std::uint64_t text = std::min<std::uint64_t>(spec.positions, max_batch_tokens);
   const std::uint64_t group = std::min<std::uint64_t>(kGroupTokens + text, max_batch_tokens);
-  const std::uint64_t activations = group * 5 * spec.hidden_size;
-  const std::uint64_t block = kBlockTokens * (spec.hidden_size + spec.intermediate_size);
+  const bool gated = spec.rotary.theta != 0;  // and with norms before the sub-layers
+  const std::uint64_t heads = std::uint64_t{2} * (spec.heads + spec.kv_heads) * spec.head_size;
+  const std::uint64_t activations = group * ((gated ? 3 : 1) * spec.hidden_size + heads);
+  const std::uint64_t block =
+      kBlockTokens * (spec.hidden_size + std::uint64_t{gated ? 3u : 1u} * spec.intermediate_size);
   const std::uint64_t attention = text * (2 * spec.head_size + 16);
-  return kProcessBytes + sizeof(float) * (activations + block + attention) +
+  const std::uint64_t angles = gated ? 2 * text * spec.head_size : 0;
+  return kProcessBytes + sizeof(float) * (activations + block + attention + angles) +
          std::uint64_t{12} * max_batch_tokens;
 }
 

@@ -210,6 +210,7 @@ TEST(Spec, WorkingSetGrowsSlowlyAndStaysLean) {
   ModelSpec spec;
   spec.hidden_size = 384;
   spec.heads = 12;
+  spec.kv_heads = 12;
   spec.head_size = 32;
   spec.intermediate_size = 1536;
   spec.positions = 512;

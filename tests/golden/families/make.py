@@ -1,4 +1,4 @@
-"""Makes tiny random encoders of odd shapes and what transformers answers for them, a folder a family.
+"""Makes tiny random models of odd shapes and what transformers answers for them, a folder a family.
 
     python make.py [FAMILY...]      (needs torch, transformers, sentence-transformers)
 
@@ -60,11 +60,63 @@ def modernbert():
     return transformers.ModernBertForSequenceClassification(config)
 
 
-FAMILIES = {make.__name__: make for make in (xlm_roberta, roberta, distilbert, mpnet, modernbert)}
+def qwen3():
+    """As the embedding models are: heads wider than the states, tied, without prefix."""
+    config = transformers.Qwen3Config(
+        **SHAPE, hidden_size=20, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2, head_dim=10,
+        intermediate_size=34, max_position_embeddings=29, rms_norm_eps=1e-4, tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 5000.0}, attn_implementation="eager")
+    return transformers.Qwen3Model(config)
+
+
+def qwen3_windows():
+    """All that may be otherwise: biases, windows of 5 from the second layer on, untied."""
+    config = transformers.Qwen3Config(
+        **SHAPE, hidden_size=24, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=1, head_dim=6,
+        intermediate_size=21, max_position_embeddings=31, attention_bias=True, use_sliding_window=True,
+        sliding_window=5, max_window_layers=1, tie_word_embeddings=False, attn_implementation="eager")
+    return transformers.Qwen3ForCausalLM(config)
+
+
+def qwen2():
+    """Sees the whole text, as gte-Qwen2 does; linear scaling."""
+    config = transformers.Qwen2Config(
+        **SHAPE, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1,
+        intermediate_size=50, max_position_embeddings=29, is_causal=False,
+        rope_parameters={"rope_type": "linear", "rope_theta": 900.0, "factor": 3.0}, attn_implementation="eager")
+    return transformers.Qwen2ForCausalLM(config)
+
+
+def mistral():
+    config = transformers.MistralConfig(
+        **SHAPE, hidden_size=18, num_hidden_layers=3, num_attention_heads=9, num_key_value_heads=3, head_dim=4,
+        intermediate_size=33, max_position_embeddings=40, sliding_window=7, rms_norm_eps=1e-3,
+        attn_implementation="eager")
+    return transformers.MistralModel(config)
+
+
+def llama():
+    """Pairs of all three kinds of llama3 scaling: kept, between, scaled."""
+    scaling = {"rope_type": "llama3", "rope_theta": 100.0, "factor": 4.0, "low_freq_factor": 1.0,
+               "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
+    config = transformers.LlamaConfig(
+        **SHAPE, hidden_size=30, num_hidden_layers=2, num_attention_heads=5, num_key_value_heads=5, head_dim=12,
+        intermediate_size=40, max_position_embeddings=50, attention_bias=True, mlp_bias=True,
+        rope_parameters=scaling, attn_implementation="eager")
+    return transformers.LlamaForCausalLM(config)
+
+
+FAMILIES = {make.__name__: make for make in (xlm_roberta, roberta, distilbert, mpnet, modernbert,
+                                             qwen3, qwen3_windows, qwen2, mistral, llama)}
 LENGTHS_OF = {
     "mpnet": [1, 2, 9, 40, 161],  # past the distance at which the last bucket begins
     "modernbert": [1, 3, 5, 9, 20, 47],  # past the windows
+    "qwen3_windows": [1, 5, 6, 31],
+    "mistral": [1, 7, 8, 40],
+    "llama": [1, 2, 19, 50],
 }
+DTYPE_OF = {"qwen2": torch.bfloat16, "llama": torch.float16}  # as stored; else float32
+SHARD_OF = {"qwen3_windows": "9KB", "mistral": "5KB"}  # else one file
 
 
 def main():
@@ -79,8 +131,10 @@ def write_family(folder, make):
         for _, value in whole.named_parameters():
             if value.dim() == 1:
                 value += 0.2 * torch.randn_like(value)
+            value.copy_(value.to(DTYPE_OF.get(folder.name)))
     model = folder / "model"
-    whole.save_pretrained(model, safe_serialization=True)
+    stored = {name: value.to(DTYPE_OF.get(folder.name)) for name, value in whole.state_dict().items()}
+    whole.save_pretrained(model, state_dict=stored, max_shard_size=SHARD_OF.get(folder.name, "5GB"))
     (model / "1_Pooling").mkdir(exist_ok=True)
     modules = [{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
                for i, (path, kind) in enumerate([("", "Transformer"), ("1_Pooling", "Pooling")])]
