@@ -401,7 +401,8 @@ TEST_P(Families, EqualTransformers) {
 
 INSTANTIATE_TEST_SUITE_P(, Families,
                          ::testing::Values("distilbert", "llama", "modernbert", "mpnet", "qwen2",
-                                           "qwen3", "roberta", "xlm_roberta"),
+                                           "mistral", "qwen3", "qwen3_windows", "roberta",
+                                           "xlm_roberta"),
                          [](const auto& info) { return info.param; });
 
 // The real model, where the machine has it.

@@ -22,8 +22,10 @@ using tensor::MatrixView;
 
 enum class Activation {
   none,
-  gelu,  // x * Phi(x) by erf, not its tanh approximation; |error| <= 2.5e-7 * |x|
-  silu,  // x / (1 + e^-x); relative error <= 5e-7
+  gelu,       // x * Phi(x) by erf, not its tanh approximation; |error| <= 2.5e-7 * |x|
+  gelu_tanh,  // that approximation; |error| <= 5e-7 * |x|
+  silu,       // x / (1 + e^-x); relative error <= 5e-7
+  tanh,       // |error| <= 5e-7
 };
 enum class Reduction { cls, mean, max, mean_sqrt_len, weighted_mean, last_token };
 

@@ -2,14 +2,19 @@
 
 #include <fmt/core.h>
 
+#include <filesystem>
 #include <set>
 #include <utility>
 #include <vector>
+
+#include "base/mapping.h"
 
 namespace sheaf::model {
 namespace {
 
 using nlohmann::json;
+
+constexpr std::size_t kMaxJsonBytes = 16u << 20;
 
 // What parse() throws from its callback; caught below.
 struct Refused {
@@ -54,6 +59,19 @@ Result<json> parse_json(std::string_view text, const std::string& file, int max_
 
 JsonObject::JsonObject(const json& value, std::string file, std::string path)
     : value_(&value), file_(std::move(file)), path_(std::move(path)) {}
+
+Result<std::optional<json>> read_json_file(const std::string& folder, const std::string& name) {
+  const std::string path = folder + "/" + name;
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return std::optional<json>();
+  SHEAF_ASSIGN(const Mapping file, Mapping::map_file(path));
+  if (file.size() > kMaxJsonBytes)
+    return Error{ErrorCode::corrupt,
+                 fmt::format("{}: {} bytes, more than {}", path, file.size(), kMaxJsonBytes)};
+  SHEAF_ASSIGN(json value,
+               parse_json({reinterpret_cast<const char*>(file.data()), file.size()}, path));
+  return std::optional<json>(std::move(value));
+}
 
 Result<JsonObject> JsonObject::of(const json& value, std::string file, std::string path) {
   JsonObject object(value, std::move(file), std::move(path));

@@ -14,6 +14,10 @@ namespace sheaf::model {
 Result<nlohmann::json> parse_json(std::string_view text, const std::string& file,
                                   int max_depth = 32);
 
+// A small JSON file of a model's folder; `name` may hold a subfolder. Nothing if it does not exist.
+Result<std::optional<nlohmann::json>> read_json_file(const std::string& folder,
+                                                     const std::string& name);
+
 // An object of a file, read field by field; errors name file and field. Keeps references to its
 // arguments.
 class JsonObject {

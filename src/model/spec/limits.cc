@@ -33,8 +33,14 @@ Status check_limits(const ModelSpec& spec, const std::string& file) {
     return refuse("layer_types", spec.local_layers.size());
   if (spec.position_offset > kMaxPositions) return refuse("pad_token_id", spec.position_offset);
   if (outside(spec.max_length, spec.positions)) return refuse("max_seq_length", spec.max_length);
-  if (spec.pooling.empty() || spec.dimensions != spec.hidden_size * spec.pooling.size())
-    return refuse("dimensions", spec.dimensions);
+  if (spec.pooling.empty()) return refuse("pooling_mode", 0);
+  std::uint64_t dimensions = std::uint64_t{spec.hidden_size} * spec.pooling.size();
+  for (const DenseSpec& dense : spec.dense) {
+    if (dense.inputs != dimensions) return refuse("in_features", dense.inputs);
+    if (outside(dense.outputs, kMaxIntermediate)) return refuse("out_features", dense.outputs);
+    dimensions = dense.outputs;
+  }
+  if (spec.dimensions != dimensions) return refuse("dimensions", spec.dimensions);
   return {};
 }
 

@@ -32,9 +32,20 @@ struct RotarySpec {
   double trained_positions = 8192;
 };
 
+enum class DenseActivation { none, gelu, silu, tanh };
+
+// A Dense module of sentence-transformers: what pooling gives times a matrix of its own file.
+struct DenseSpec {
+  std::string path;  // its folder within the model's
+  std::uint32_t inputs = 0;
+  std::uint32_t outputs = 0;
+  bool bias = true;
+  DenseActivation activation = DenseActivation::tanh;
+};
+
 // What a model is, read from its folder without touching a weight's bytes: config.json,
-// modules.json, 1_Pooling/config.json, sentence_bert_config.json,
-// config_sentence_transformers.json, and the header of model.safetensors. Plain value.
+// modules.json and the modules' own, sentence_bert_config.json, config_sentence_transformers.json,
+// and the headers of the weights. Plain value.
 struct ModelSpec {
   Architecture architecture = Architecture::bert;
   std::string model_type;  // as config.json says it
@@ -64,6 +75,7 @@ struct ModelSpec {
   std::string activation;  // "gelu", ...
 
   std::vector<Pooling> pooling;  // several are concatenated
+  std::vector<DenseSpec> dense;  // after pooling, one after the other
   bool normalize = false;        // the model's own last module is Normalize
   std::uint32_t dimensions = 0;  // of the vector it answers
   std::uint32_t max_length = 0;  // tokens a text by default, special tokens included
@@ -78,13 +90,16 @@ struct ModelSpec {
 // Errors name the file and the field. `folder` holds config.json and so on.
 Result<ModelSpec> read_spec(const std::string& folder);
 
-// Files a model folder needs to be served, in the order in which they should be fetched; those that
-// may be missing come with required = false.
+// A file that a model's folder needs to be served.
 struct ModelFile {
   std::string path;
   bool required = false;
+  std::string remedy;  // what helps where a required one is missing
 };
-std::vector<ModelFile> model_files();
+// Those that say what else there is,
+std::vector<ModelFile> description_files();
+// and what else there is, once `folder` holds those: files of modules, then the weights.
+Result<std::vector<ModelFile>> further_files(const std::string& folder);
 
 // Bytes a replica needs beside the weights for batches of at most `max_batch_tokens` tokens.
 std::uint64_t working_set_bytes(const ModelSpec& spec, std::uint32_t max_batch_tokens);

@@ -144,10 +144,19 @@ TEST_F(SpecTest, BadModulesAreRefused) {
   expect_refused("modules.json", "/etc");
   modules(R"({"type":"x.Pooling","path":"9_None"})");
   expect_refused("9_None/config.json", "no such file");
-  modules(R"({"type":"x.Pooling","path":"1_Pooling"},{"type":"x.Dense","path":"2_Dense"})");
-  expect_refused("modules.json", "x.Dense");
+  modules(R"({"type":"x.Pooling","path":"1_Pooling"},{"type":"x.LSTM","path":"2_LSTM"})");
+  expect_refused("modules.json", "x.LSTM");
   modules(R"({"type":"x.Dense","path":"1_Pooling"})");
   expect_refused("modules.json", "1.type");
+  const std::string pooling = R"({"type":"x.Pooling","path":"1_Pooling"},)";
+  modules(pooling + R"({"type":"x.Normalize"},{"type":"x.Dense","path":"2_Dense"})");
+  expect_refused("modules.json", "3.type");
+  modules(pooling + R"({"type":"x.Dense","path":"2_Dense/../../x"})");
+  expect_refused("modules.json", "2.path");
+  modules(pooling + R"({"type":"x.Dense","path":"2_Dense"})");
+  expect_refused("2_Dense/config.json", "no such file");
+  write("modules.json", "[]");
+  expect_refused("modules.json", "list of modules");
 }
 
 TEST_F(SpecTest, HostileJsonIsRefused) {
