@@ -400,8 +400,8 @@ TEST_P(Families, EqualTransformers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, Families,
-                         ::testing::Values("distilbert", "llama", "modernbert", "mpnet", "qwen2",
-                                           "mistral", "qwen3", "qwen3_windows", "roberta",
+                         ::testing::Values("distilbert", "gemma3", "llama", "modernbert", "mpnet",
+                                           "qwen2", "mistral", "qwen3", "qwen3_windows", "roberta",
                                            "xlm_roberta"),
                          [](const auto& info) { return info.param; });
 

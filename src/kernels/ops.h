@@ -129,8 +129,8 @@ class Backend {
   virtual void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens,
                          const AttentionShape& shape, MatrixSpan out) = 0;
 
-  // Each row normalized; out may be x. [n, columns]
-  virtual void normalize(MatrixView x, const Norm& norm, MatrixSpan out) = 0;
+  // Each row normalized, plus residual; out may be x. A residual without data is none. [n, columns]
+  virtual void normalize(MatrixView x, const Norm& norm, MatrixView residual, MatrixSpan out) = 0;
 
   // Each head of each row normalized in place. x [n, heads * norm's columns]
   virtual void normalize_heads(MatrixSpan x, std::size_t heads, const Norm& norm) = 0;

@@ -248,12 +248,15 @@ TEST_P(Ops, Normalize) {
                      << rows << " x " << columns << (norm.centered ? "" : ", RMS"));
         Output got(rows, columns);
         Output want(rows, columns);
-        reference_->normalize(x.view(), norm, want.span());
-        backend_->normalize(x.view(), norm, got.span());
-        expect_near(got, want, 5e-6);
-        Output same = copy_of(x);  // in place
-        backend_->normalize(same.span(), norm, same.span());
-        expect_near(same, want, 5e-6);
+        const Random residual(rows, columns, 1, 10);
+        for (const MatrixView& add : {residual.view(), MatrixView()}) {
+          reference_->normalize(x.view(), norm, add, want.span());
+          backend_->normalize(x.view(), norm, add, got.span());
+          expect_near(got, want, 5e-6);
+          Output same = copy_of(x);  // in place
+          backend_->normalize(same.span(), norm, add, same.span());
+          expect_near(same, want, 5e-6);
+        }
       }
     }
 }

@@ -143,10 +143,10 @@ void Bert::run_layer(kernels::Backend& ops, const Layer& layer,
     const MatrixSpan wide = intermediate_states_.matrix(rows, intermediate_);
     ops.linear(context.slice_rows(first, rows), layer.attention_output, Activation::none, states,
                sum);
-    ops.normalize(sum, layer.attention_norm, states);
+    ops.normalize(sum, layer.attention_norm, {}, states);
     ops.linear(states, layer.up, Activation::gelu, {}, wide);
     ops.linear(wide, layer.down, Activation::none, states, sum);
-    ops.normalize(sum, layer.output_norm, states);
+    ops.normalize(sum, layer.output_norm, {}, states);
   });
 }
 

@@ -13,6 +13,7 @@ std::unique_ptr<Model> make_model(const ModelSpec& spec, WeightSource& weights) 
     case Architecture::mpnet:
       return std::make_unique<Bert>(spec, weights);
     case Architecture::decoder:
+    case Architecture::gemma3:
       return std::make_unique<Decoder>(spec, weights);
     case Architecture::modernbert:
       return std::make_unique<ModernBert>(spec, weights);

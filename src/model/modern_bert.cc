@@ -57,7 +57,7 @@ MatrixView ModernBert::forward(kernels::Backend& ops, std::span<const std::int32
     attend(ops, layer, cu_seqlens, x, attended);
     run_middle(ops, layer, attended, x);
   }
-  ops.normalize(x, final_norm_, x);
+  ops.normalize(x, final_norm_, {}, x);
   return x;
 }
 
@@ -68,7 +68,7 @@ void ModernBert::attend(kernels::Backend& ops, const Layer& layer,
   MatrixView input = x;
   if (layer.attention_norm.scale != nullptr) {
     const MatrixSpan normed = normed_.matrix(x.rows, hidden_);
-    ops.normalize(x, layer.attention_norm, normed);
+    ops.normalize(x, layer.attention_norm, {}, normed);
     input = normed;
   }
   ops.linear(input, layer.query_key_value, Activation::none, {}, qkv);
@@ -87,7 +87,7 @@ void ModernBert::run_middle(kernels::Backend& ops, const Layer& layer, MatrixVie
     const MatrixSpan normed = normed_.matrix(rows, hidden_);
     const MatrixSpan wide = wide_.matrix(rows, 2 * intermediate_);
     const MatrixSpan gated = gated_.matrix(rows, intermediate_);
-    ops.normalize(states, layer.middle_norm, normed);
+    ops.normalize(states, layer.middle_norm, {}, normed);
     ops.linear(normed, layer.gate_up, Activation::none, {}, wide);
     ops.gate(wide, Activation::gelu, gated);
     ops.linear(gated, layer.down, Activation::none, states, out.slice_rows(first, rows));

@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "model/packed_weights.h"
@@ -91,10 +92,14 @@ const StoredTensor* StoredWeights::need(const std::string& name, const std::stri
 }
 
 void StoredWeights::plan_copy(const std::string& name, const StoredTensor* tensor, std::size_t rows,
-                              std::size_t columns) {
+                              std::size_t columns, Adjust adjust) {
   if (tensor == nullptr) return;
   tensors_.push_back({{.name = name, .rows = rows, .columns = columns, .floats = rows * columns},
-                      [tensor](float* out) { read(*tensor, out); }});
+                      [tensor, adjust, count = rows * columns](float* out) {
+                        read(*tensor, out);
+                        for (float& value : std::span(out, count))
+                          value = (value + adjust.plus) * adjust.times;
+                      }});
 }
 
 kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std::size_t inputs,
@@ -125,16 +130,17 @@ kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std:
 }
 
 kernels::Norm StoredWeights::norm(const std::string& name, std::size_t columns, float /*epsilon*/,
-                                  NormKind kind) {
-  plan_copy(name + ".weight", need(name + ".weight", name + ".gamma", {columns}), 1, columns);
+                                  NormKind kind, Adjust adjust) {
+  plan_copy(name + ".weight", need(name + ".weight", name + ".gamma", {columns}), 1, columns,
+            adjust);
   if (kind == NormKind::layer)
-    plan_copy(name + ".bias", need(name + ".bias", name + ".beta", {columns}), 1, columns);
+    plan_copy(name + ".bias", need(name + ".bias", name + ".beta", {columns}), 1, columns, {});
   return {};
 }
 
 tensor::MatrixView StoredWeights::table(const std::string& name, std::size_t rows,
-                                        std::size_t columns) {
-  plan_copy(name + ".weight", need(name + ".weight", "", {rows, columns}), rows, columns);
+                                        std::size_t columns, Adjust adjust) {
+  plan_copy(name + ".weight", need(name + ".weight", "", {rows, columns}), rows, columns, adjust);
   return {};
 }
 

@@ -23,9 +23,10 @@ class StoredWeights final : public WeightSource {
 
   kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs,
                          Bias bias) override;
-  kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon,
-                     NormKind kind) override;
-  tensor::MatrixView table(const std::string& name, std::size_t rows, std::size_t columns) override;
+  kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon, NormKind kind,
+                     Adjust adjust) override;
+  tensor::MatrixView table(const std::string& name, std::size_t rows, std::size_t columns,
+                           Adjust adjust) override;
 
  private:
   StoredWeights(Checkpoint checkpoint, std::string folder);
@@ -36,7 +37,7 @@ class StoredWeights final : public WeightSource {
                            std::vector<std::uint64_t> shape);
   void find_prefix(const std::string& first_name);
   void plan_copy(const std::string& name, const StoredTensor* tensor, std::size_t rows,
-                 std::size_t columns);
+                 std::size_t columns, Adjust adjust);
 
   Checkpoint checkpoint_;
   std::string folder_;

@@ -132,9 +132,11 @@ class Reference final : public Backend {
     }
   }
 
-  void normalize(MatrixView x, const Norm& norm, MatrixSpan out) override {
+  void normalize(MatrixView x, const Norm& norm, MatrixView residual, MatrixSpan out) override {
     for (std::size_t t = 0; t < x.rows; ++t) {
       normalize_row({x.row(t), x.row(t) + x.columns}, norm, out.row(t));
+      if (residual.data != nullptr)
+        for (std::size_t i = 0; i < x.columns; ++i) out.row(t)[i] += residual.row(t)[i];
       advance();
     }
   }
@@ -143,7 +145,7 @@ class Reference final : public Backend {
     const std::size_t size = x.columns / heads;
     for (std::size_t head = 0; head < heads; ++head) {
       const MatrixSpan part = x.slice_columns(head * size, size);
-      normalize(part, norm, part);
+      normalize(part, norm, {}, part);
     }
   }
 

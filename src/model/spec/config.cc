@@ -101,9 +101,10 @@ struct Family {
   std::string_view model_type;
   Status (*read)(const JsonObject&, ModelSpec&);
 };
-constexpr std::array<Family, 11> kFamilies = {{{"bert", read_bert},
+constexpr std::array<Family, 12> kFamilies = {{{"bert", read_bert},
                                                {"camembert", read_roberta},
                                                {"distilbert", read_distilbert},
+                                               {"gemma3_text", read_gemma3},
                                                {"llama", read_llama},
                                                {"mistral", read_mistral},
                                                {"modernbert", read_modernbert},

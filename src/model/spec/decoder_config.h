@@ -8,6 +8,7 @@
 // before; is_causal: false says that as embedding models they see the whole text.
 namespace sheaf::model {
 
+Status read_gemma3(const JsonObject& config, ModelSpec& spec);
 Status read_llama(const JsonObject& config, ModelSpec& spec);
 Status read_mistral(const JsonObject& config, ModelSpec& spec);
 Status read_qwen2(const JsonObject& config, ModelSpec& spec);

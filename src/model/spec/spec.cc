@@ -130,6 +130,8 @@ std::string_view name_of(Architecture architecture) {
       return "decoder";
     case Architecture::distilbert:
       return "distilbert";
+    case Architecture::gemma3:
+      return "gemma3";
     case Architecture::modernbert:
       return "modernbert";
     case Architecture::mpnet:

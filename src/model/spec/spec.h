@@ -10,7 +10,7 @@
 
 namespace sheaf::model {
 
-enum class Architecture { bert, decoder, distilbert, modernbert, mpnet };  // names of the weights
+enum class Architecture { bert, decoder, distilbert, gemma3, modernbert, mpnet };  // weights' names
 enum class Pooling { cls, mean, max, mean_sqrt_len, weighted_mean, last_token };
 
 std::string_view name_of(Architecture architecture);  // "bert"
@@ -71,6 +71,7 @@ struct ModelSpec {
   bool attention_output_bias = false;
   bool middle_bias = false;
   bool head_norms = false;  // each head of queries and keys is normalized
+  double query_scalar = 0;  // by whose root such queries are divided; 0: the head's size
   float norm_epsilon = 1e-12f;
   std::string activation;  // "gelu", ...
 

@@ -8,6 +8,7 @@ namespace sheaf::model {
 NLOHMANN_JSON_SERIALIZE_ENUM(Architecture, {{Architecture::bert, "bert"},
                                             {Architecture::decoder, "decoder"},
                                             {Architecture::distilbert, "distilbert"},
+                                            {Architecture::gemma3, "gemma3"},
                                             {Architecture::modernbert, "modernbert"},
                                             {Architecture::mpnet, "mpnet"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(Pooling, {{Pooling::cls, "cls"},
@@ -31,9 +32,9 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModelSpec, architecture, model_type, hidden_s
                                    type_vocab_size, positions, position_offset, distance_buckets,
                                    causal, rotary, local_rotary, local_layers, local_before,
                                    local_after, query_key_value_bias, attention_output_bias,
-                                   middle_bias, head_norms, norm_epsilon, activation, pooling,
-                                   dense, normalize, dimensions, max_length, do_lower_case, prompts,
-                                   default_prompt_name, weights_dtype, parameter_count,
+                                   middle_bias, head_norms, query_scalar, norm_epsilon, activation,
+                                   pooling, dense, normalize, dimensions, max_length, do_lower_case,
+                                   prompts, default_prompt_name, weights_dtype, parameter_count,
                                    weights_bytes_fp32)
 
 std::string to_json(const ModelSpec& spec) { return nlohmann::json(spec).dump(); }

@@ -13,6 +13,7 @@ import sys
 
 import torch
 import transformers
+from sentence_transformers.base.modules.dense import Dense
 from sentence_transformers.sentence_transformer.modules.pooling import Pooling
 
 LENGTHS = [1, 2, 3, 7, 16, 17, 29]
@@ -106,16 +107,32 @@ def llama():
     return transformers.LlamaForCausalLM(config)
 
 
+def gemma3():
+    """As EmbeddingGemma: sees the whole text, windows in two layers of three, two Dense modules."""
+    config = transformers.Gemma3TextConfig(
+        **SHAPE, hidden_size=24, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=10,
+        intermediate_size=38, max_position_embeddings=30, rms_norm_eps=1e-4, query_pre_attn_scalar=7,
+        use_bidirectional_attention=True, sliding_window=9,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        rope_parameters={"full_attention": {"rope_type": "linear", "rope_theta": 3000.0, "factor": 2.0},
+                         "sliding_attention": {"rope_type": "default", "rope_theta": 500.0}},
+        attn_implementation="eager")
+    return transformers.Gemma3TextModel(config)
+
+
 FAMILIES = {make.__name__: make for make in (xlm_roberta, roberta, distilbert, mpnet, modernbert,
-                                             qwen3, qwen3_windows, qwen2, mistral, llama)}
+                                             qwen3, qwen3_windows, qwen2, mistral, llama, gemma3)}
 LENGTHS_OF = {
     "mpnet": [1, 2, 9, 40, 161],  # past the distance at which the last bucket begins
     "modernbert": [1, 3, 5, 9, 20, 47],  # past the windows
     "qwen3_windows": [1, 5, 6, 31],
     "mistral": [1, 7, 8, 40],
     "llama": [1, 2, 19, 50],
+    "gemma3": [1, 4, 5, 9, 30],
 }
 DTYPE_OF = {"qwen2": torch.bfloat16, "llama": torch.float16}  # as stored; else float32
+DENSE_OF = {"gemma3": lambda: [Dense(24, 31, activation_function=torch.nn.Tanh()),
+                               Dense(31, 9, bias=False, activation_function=torch.nn.Identity())]}
 SHARD_OF = {"qwen3_windows": "9KB", "mistral": "5KB"}  # else one file
 
 
@@ -136,8 +153,14 @@ def write_family(folder, make):
     stored = {name: value.to(DTYPE_OF.get(folder.name)) for name, value in whole.state_dict().items()}
     whole.save_pretrained(model, state_dict=stored, max_shard_size=SHARD_OF.get(folder.name, "5GB"))
     (model / "1_Pooling").mkdir(exist_ok=True)
+    dense = DENSE_OF.get(folder.name, list)()
+    kinds = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    for i, module in enumerate(dense, start=2):
+        (model / f"{i}_Dense").mkdir(exist_ok=True)
+        module.save(str(model / f"{i}_Dense"))
+        kinds.append((f"{i}_Dense", "Dense"))
     modules = [{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
-               for i, (path, kind) in enumerate([("", "Transformer"), ("1_Pooling", "Pooling")])]
+               for i, (path, kind) in enumerate(kinds)]
     write(model / "modules.json", modules)
     write(model / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": True})
 
@@ -146,15 +169,17 @@ def write_family(folder, make):
     cases = [[rng.randrange(4, SHAPE["vocab_size"]) for _ in range(n)] for n in LENGTHS_OF.get(folder.name, LENGTHS)]
     body = getattr(whole, whole.base_model_prefix, whole).double()
     write(folder / "cases.json", cases)
-    write(folder / "vectors.json", {mode: [pooled(body, mode, ids) for ids in cases] for mode in MODES})
+    write(folder / "vectors.json", {mode: [pooled(body, mode, dense, ids) for ids in cases] for mode in MODES})
 
 
 @torch.no_grad()
-def pooled(body, mode, ids):
+def pooled(body, mode, dense, ids):
     mask = torch.ones(1, len(ids), dtype=torch.int64)
     states = body(input_ids=torch.tensor([ids]), attention_mask=mask).last_hidden_state
-    features = {"token_embeddings": states, "attention_mask": mask}
-    return [round(x, 9) for x in Pooling(states.shape[-1], mode)(features)["sentence_embedding"][0].tolist()]
+    features = Pooling(states.shape[-1], mode)({"token_embeddings": states, "attention_mask": mask})
+    for module in dense:
+        features = module.double()(features)
+    return [round(x, 9) for x in features["sentence_embedding"][0].tolist()]
 
 
 def write(path, value):
