@@ -86,10 +86,15 @@ Status Checkpoint::add_shards(const std::string& folder,
                               const std::map<std::string, std::string>& shard_of) {
   const std::string index = folder + kIndex;
   std::set<std::string> shards;
-  for (const auto& [tensor, shard] : shard_of) shards.insert(shard);
-  std::set<std::string> missing;
-  for (const auto& [tensor, shard] : shard_of) missing.insert(tensor);
+  std::set<std::string> missing;  // tensors
+  for (const auto& [tensor, shard] : shard_of) {
+    shards.insert(shard);
+    missing.insert(tensor);
+  }
   for (const std::string& shard : shards) {
+    if (!exists(folder + "/" + shard))
+      return Error{ErrorCode::not_found,
+                   fmt::format("{}: its shard {} does not exist", index, shard)};
     SHEAF_ASSIGN(const TensorTable table, map(folder + "/" + shard));
     for (const TensorEntry& entry : table.entries()) {
       const auto listed = shard_of.find(entry.name);
