@@ -125,22 +125,25 @@ class ModelEngine final : public Engine {
         model_->forward(*ops_, batch.ids.subspan(begin, cu_seqlens_.back()), cu_seqlens_);
     const tensor::MatrixSpan vectors = {out.data() + first * spec().dimensions, last - first,
                                         spec().dimensions};
-    if (head_.empty())
+    const std::size_t columns = reductions_.size() * states.columns;
+    if (head_.empty() && columns == spec().dimensions)
       ops_->pool(states, cu_seqlens_, reductions_, items_, vectors);
     else
-      pool_through_head(states, vectors);
+      pool_through_head(states, columns, vectors);
   }
 
-  // What a Dense module gives is cut and normalized as if it were a text of one token.
-  void pool_through_head(tensor::MatrixView states, tensor::MatrixSpan vectors) {
-    const std::size_t columns = reductions_.size() * states.columns;
+  // What Dense modules give, of which the model may answer only the first columns, is cut and
+  // normalized as if it were a text of one token.
+  void pool_through_head(tensor::MatrixView states, std::size_t columns,
+                         tensor::MatrixSpan vectors) {
     const tensor::MatrixSpan pooled = pooled_.matrix(vectors.rows, columns);
     const std::vector<kernels::PoolItem> whole(
         vectors.rows, {.dimensions = static_cast<std::uint32_t>(columns), .normalize = false});
     ops_->pool(states, cu_seqlens_, reductions_, whole, pooled);
     std::iota(cu_seqlens_.begin(), cu_seqlens_.end(), 0u);
     const kernels::Reduction first[] = {kernels::Reduction::cls};
-    ops_->pool(head_.forward(*ops_, pooled), cu_seqlens_, first, items_, vectors);
+    ops_->pool(head_.forward(*ops_, pooled).slice_columns(0, vectors.columns), cu_seqlens_, first,
+               items_, vectors);
   }
 
   model::PackedFile file_;

@@ -360,15 +360,14 @@ TEST_F(TinyModel, ProgressAdvancesOnEveryBackend) {
 }
 
 // Families by tests/golden/families/make.py: each folder a model and what transformers answers.
-class Families : public ::testing::TestWithParam<std::string> {
- protected:
-  static void expect_equal(const std::vector<float>& got, const std::vector<float>& want) {
-    EXPECT_GE(cosine(got, want), 0.999999);
-    float largest = 0;
-    for (const float value : want) largest = std::max(largest, std::abs(value));
-    expect_near(got, want, 3e-5 * largest);
-  }
-};
+class Families : public ::testing::TestWithParam<std::string> {};
+
+void expect_equal(const std::vector<float>& got, const std::vector<float>& want) {
+  EXPECT_GE(cosine(got, want), 0.999999);
+  float largest = 0;
+  for (const float value : want) largest = std::max(largest, std::abs(value));
+  expect_near(got, want, 3e-5 * largest);
+}
 
 TEST_P(Families, EqualTransformers) {
   const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/families/" + GetParam();
@@ -397,6 +396,38 @@ TEST_P(Families, EqualTransformers) {
     }
   }
   fs::remove_all(copy);
+}
+
+// Of what pooling gives and of what Dense modules give, the first columns are answered, normalized
+// if that is asked.
+TEST(TruncateDim, CutsBeforeNormalizing) {
+  for (const char* family : {"qwen3", "gemma3"}) {
+    SCOPED_TRACE(family);
+    const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/families/" + std::string(family);
+    const auto texts = json::parse(read_file(folder + "/cases.json")).get<Texts>();
+    const auto golden = json::parse(read_file(folder + "/vectors.json"))["mean"].get<Vectors>();
+    const fs::path copy =
+        fs::temp_directory_path() / ("sheaf_families_" + std::to_string(::getpid()));
+    fs::remove_all(copy);
+    fs::copy(folder + "/model", copy, fs::copy_options::recursive);
+    std::ofstream(copy / "config_sentence_transformers.json") << R"({"truncate_dim": 6})";
+    auto engine = open_model(copy, best_backend());
+    ASSERT_TRUE(engine.ok()) << engine.error().message;
+    ASSERT_EQ((*engine)->spec().dimensions, 6u);
+    for (const bool normalize : {false, true}) {
+      const auto got = embed(**engine, texts, {.normalize = normalize});
+      ASSERT_TRUE(got.ok()) << got.error().message;
+      for (std::size_t i = 0; i < texts.size(); ++i) {
+        std::vector<float> want(golden[i].begin(), golden[i].begin() + 6);
+        double squares = 0;
+        for (const float value : want) squares += double{value} * value;
+        if (normalize)
+          for (float& value : want) value /= static_cast<float>(std::sqrt(squares));
+        expect_equal((*got)[i], want);
+      }
+    }
+    fs::remove_all(copy);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(, Families,

@@ -40,7 +40,8 @@ Status check_limits(const ModelSpec& spec, const std::string& file) {
     if (outside(dense.outputs, kMaxIntermediate)) return refuse("out_features", dense.outputs);
     dimensions = dense.outputs;
   }
-  if (spec.dimensions != dimensions) return refuse("dimensions", spec.dimensions);
+  if (spec.dimensions < 1 || spec.dimensions > dimensions)
+    return refuse("dimensions", spec.dimensions);
   return {};
 }
 

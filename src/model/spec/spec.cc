@@ -34,7 +34,7 @@ class SpecReader {
     SHEAF_TRY(read_config());
     SHEAF_TRY(read_modules(folder_, spec_));
     SHEAF_TRY(read_length());
-    SHEAF_TRY(read_prompts());
+    SHEAF_TRY(read_defaults());
     SHEAF_TRY(read_weights());
     SHEAF_TRY(check_limits(spec_, folder_));
     return std::move(spec_);
@@ -77,7 +77,7 @@ class SpecReader {
     return {};
   }
 
-  Status read_prompts() {
+  Status read_defaults() {
     const std::string name = path_of("config_sentence_transformers.json");
     SHEAF_ASSIGN(const std::optional<json> file,
                  read_json_file(folder_, "config_sentence_transformers.json"));
@@ -89,6 +89,9 @@ class SpecReader {
         SHEAF_ASSIGN(spec_.prompts[key], texts.text(key));
       }
     }
+    SHEAF_ASSIGN(const std::uint32_t cut,
+                 config.number_or("truncate_dim", 1, kMaxIntermediate, spec_.dimensions));
+    spec_.dimensions = std::min(spec_.dimensions, cut);
     SHEAF_ASSIGN(spec_.default_prompt_name, config.text_or("default_prompt_name", ""));
     if (!spec_.default_prompt_name.empty() && !spec_.prompts.contains(spec_.default_prompt_name))
       return config.error("default_prompt_name",

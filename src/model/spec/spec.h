@@ -78,7 +78,7 @@ struct ModelSpec {
   std::vector<Pooling> pooling;  // several are concatenated
   std::vector<DenseSpec> dense;  // after pooling, one after the other
   bool normalize = false;        // the model's own last module is Normalize
-  std::uint32_t dimensions = 0;  // of the vector it answers
+  std::uint32_t dimensions = 0;  // of the vector it answers, truncate_dim included
   std::uint32_t max_length = 0;  // tokens a text by default, special tokens included
   bool do_lower_case = false;
   std::map<std::string, std::string> prompts;
