@@ -70,7 +70,7 @@ Decoder::Layer Decoder::bind_layer(const ModelSpec& spec, WeightSource& weights,
   bound.down =
       weights.linear({{layer + "mlp.down_proj", hidden_}}, intermediate_, bias(spec.middle_bias));
   if (gemma_) bound.after_middle = norm("post_feedforward_layernorm");
-  bound.local = !spec.local_layers.empty() && spec.local_layers[index];
+  bound.local = spec.is_local(index);
   return bound;
 }
 

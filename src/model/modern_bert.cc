@@ -44,7 +44,7 @@ ModernBert::Layer ModernBert::bind_layer(const ModelSpec& spec, WeightSource& we
   bound.middle_norm = norm("mlp_norm");
   bound.gate_up = linear("mlp.Wi", hidden_, 2 * intermediate_);
   bound.down = linear("mlp.Wo", intermediate_, hidden_);
-  bound.local = spec.local_layers[index];
+  bound.local = spec.is_local(index);
   return bound;
 }
 

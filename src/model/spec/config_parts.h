@@ -41,13 +41,10 @@ struct RotaryFields {
 };
 Result<RotarySpec> read_rotary(const JsonObject& config, const RotaryFields& fields);
 
-// layer_types, or where it is absent what `is_local` says of each layer.
-template <class IsLocal>
-Status read_local_layers(const JsonObject& config, IsLocal is_local, ModelSpec& spec);
-
-// layer_types, which must be there.
+// Which layers see a window, by layer_types, which must be there.
 Status read_layer_types(const JsonObject& config, ModelSpec& spec);
 
+// The same, or where layer_types is absent by what `is_local` says of each layer.
 template <class IsLocal>
 Status read_local_layers(const JsonObject& config, IsLocal is_local, ModelSpec& spec) {
   if (config.has("layer_types")) return read_layer_types(config, spec);

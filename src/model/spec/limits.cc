@@ -20,6 +20,10 @@ Status check_limits(const ModelSpec& spec, const std::string& file) {
     return refuse("head_dim", spec.head_size);
   if (outside(spec.kv_heads, spec.heads) || spec.heads % spec.kv_heads != 0)
     return refuse("num_key_value_heads", spec.kv_heads);
+  const bool grouped =
+      spec.architecture == Architecture::decoder || spec.architecture == Architecture::gemma3;
+  if (!grouped && (spec.kv_heads != spec.heads || spec.heads * spec.head_size != spec.hidden_size))
+    return refuse("num_attention_heads", spec.heads);
   if (outside(spec.intermediate_size, kMaxIntermediate))
     return refuse("intermediate_size", spec.intermediate_size);
   if (outside(spec.vocab_size, kMaxVocab)) return refuse("vocab_size", spec.vocab_size);

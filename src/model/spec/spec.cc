@@ -110,12 +110,12 @@ class SpecReader {
       if (!real || dtype == "BOOL") continue;
       const std::uint64_t count = element_count(tensor.entry);
       spec_.parameter_count += count;
+      if (tensor.name != "lm_head.weight") spec_.weights_bytes_fp32 += count * sizeof(float);
       if (count > largest) {
         largest = count;
         spec_.weights_dtype = dtype;
       }
     }
-    spec_.weights_bytes_fp32 = spec_.parameter_count * sizeof(float);
     return {};
   }
 

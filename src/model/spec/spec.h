@@ -85,7 +85,9 @@ struct ModelSpec {
   std::string default_prompt_name;
   std::string weights_dtype;  // "F32", as stored
   std::uint64_t parameter_count = 0;
-  std::uint64_t weights_bytes_fp32 = 0;
+  std::uint64_t weights_bytes_fp32 = 0;  // without the output matrix of language models
+
+  bool is_local(std::uint32_t layer) const { return !local_layers.empty() && local_layers[layer]; }
 };
 
 // Errors name the file and the field. `folder` holds config.json and so on.

@@ -142,6 +142,7 @@ TEST_F(SpecTest, ReadsDecoders) {
   EXPECT_EQ(qwen.local_layers, (std::vector<bool>{false, true, true}));
   EXPECT_EQ(qwen.local_before, 4u);
   EXPECT_EQ(qwen.local_after, 0u);
+  EXPECT_EQ(qwen.weights_bytes_fp32, 4 * (qwen.parameter_count - 59 * 24));  // lm_head
   EXPECT_EQ(family("qwen2").weights_dtype, "BF16");
   EXPECT_FALSE(family("qwen2").causal);
   const ModelSpec llama = family("llama");
