@@ -26,13 +26,23 @@ class DownloadProgress {
   std::unique_ptr<ProgressBar> bar_;
 };
 
+std::vector<hub::WantedFile> wanted(const std::vector<model::ModelFile>& files) {
+  std::vector<hub::WantedFile> wanted;
+  for (const model::ModelFile& file : files)
+    wanted.push_back({file.path, file.required, file.remedy});
+  return wanted;
+}
+
 }  // namespace
 
 Result<hub::ResolvedModel> fetch_model(const std::string& source, const std::string& revision,
                                        const hub::HubOptions& hub) {
-  std::vector<hub::WantedFile> files;
-  for (const model::ModelFile& file : model::model_files())
-    files.push_back({file.path, file.required});
+  hub::WantedFiles files;
+  files.first = wanted(model::description_files());
+  files.further = [](const std::string& folder) -> Result<std::vector<hub::WantedFile>> {
+    SHEAF_ASSIGN(const auto further, model::further_files(folder));
+    return wanted(further);
+  };
   DownloadProgress bars;
   return hub::resolve_model(source, revision, files, hub,
                             [&bars](const hub::Progress& progress) { bars.show(progress); });

@@ -3,10 +3,12 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "kernels/ops.h"
+#include "model/dense_head.h"
 #include "model/model.h"
 #include "model/packed_file.h"
 #include "model/packed_weights.h"
@@ -45,7 +47,8 @@ class ModelEngine final : public Engine {
       : file_(std::move(file)),
         ops_(std::move(ops)),
         weights_(file_, *ops_),
-        model_(model::make_model(file_.spec(), weights_)) {
+        model_(model::make_model(file_.spec(), weights_)),
+        head_(file_.spec(), weights_) {
     for (model::Pooling pooling : spec().pooling) reductions_.push_back(reduction_of(pooling));
   }
 
@@ -120,17 +123,38 @@ class ModelEngine final : public Engine {
     }
     const tensor::MatrixView states =
         model_->forward(*ops_, batch.ids.subspan(begin, cu_seqlens_.back()), cu_seqlens_);
-    ops_->pool(states, cu_seqlens_, reductions_, items_,
-               {out.data() + first * spec().dimensions, last - first, spec().dimensions});
+    const tensor::MatrixSpan vectors = {out.data() + first * spec().dimensions, last - first,
+                                        spec().dimensions};
+    const std::size_t columns = reductions_.size() * states.columns;
+    if (head_.empty() && columns == spec().dimensions)
+      ops_->pool(states, cu_seqlens_, reductions_, items_, vectors);
+    else
+      pool_through_head(states, columns, vectors);
+  }
+
+  // What Dense modules give, of which the model may answer only the first columns, is cut and
+  // normalized as if it were a text of one token.
+  void pool_through_head(tensor::MatrixView states, std::size_t columns,
+                         tensor::MatrixSpan vectors) {
+    const tensor::MatrixSpan pooled = pooled_.matrix(vectors.rows, columns);
+    const std::vector<kernels::PoolItem> whole(
+        vectors.rows, {.dimensions = static_cast<std::uint32_t>(columns), .normalize = false});
+    ops_->pool(states, cu_seqlens_, reductions_, whole, pooled);
+    std::iota(cu_seqlens_.begin(), cu_seqlens_.end(), 0u);
+    const kernels::Reduction first[] = {kernels::Reduction::cls};
+    ops_->pool(head_.forward(*ops_, pooled).slice_columns(0, vectors.columns), cu_seqlens_, first,
+               items_, vectors);
   }
 
   model::PackedFile file_;
   std::unique_ptr<kernels::Backend> ops_;
   model::PackedWeights weights_;
   std::unique_ptr<model::Model> model_;
+  model::DenseHead head_;
   std::vector<kernels::Reduction> reductions_;
   std::vector<std::uint32_t> cu_seqlens_;  // of the group that runs
   std::vector<kernels::PoolItem> items_;
+  tensor::Buffer pooled_;  // [texts, reductions * hidden]
 };
 
 }  // namespace

@@ -359,15 +359,22 @@ TEST_F(TinyModel, ProgressAdvancesOnEveryBackend) {
   }
 }
 
-// Families by tests/golden/encoders/make.py: each folder a model and what transformers answers.
-class Encoders : public ::testing::TestWithParam<std::string> {};
+// Families by tests/golden/families/make.py: each folder a model and what transformers answers.
+class Families : public ::testing::TestWithParam<std::string> {};
 
-TEST_P(Encoders, EqualTransformers) {
-  const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/encoders/" + GetParam();
+void expect_equal(const std::vector<float>& got, const std::vector<float>& want) {
+  EXPECT_GE(cosine(got, want), 0.999999);
+  float largest = 0;
+  for (const float value : want) largest = std::max(largest, std::abs(value));
+  expect_near(got, want, 3e-5 * largest);
+}
+
+TEST_P(Families, EqualTransformers) {
+  const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/families/" + GetParam();
   const json golden = json::parse(read_file(folder + "/vectors.json"));
   const auto texts = json::parse(read_file(folder + "/cases.json")).get<Texts>();
   const fs::path copy =
-      fs::temp_directory_path() / ("sheaf_encoders_" + std::to_string(::getpid()));
+      fs::temp_directory_path() / ("sheaf_families_" + std::to_string(::getpid()));
   for (const auto& [mode, vectors] : golden.items()) {
     fs::remove_all(copy);
     fs::copy(folder + "/model", copy, fs::copy_options::recursive);
@@ -377,20 +384,55 @@ TEST_P(Encoders, EqualTransformers) {
       auto engine = open_model(copy, backend);
       ASSERT_TRUE(engine.ok()) << engine.error().message;
       EXPECT_EQ((*engine)->spec().positions, texts.back().size());  // the longest case fills them
+      for (std::size_t i = 0; i < texts.size(); ++i) {              // alone, so that lengths grow
+        const auto got = embed(**engine, {texts[i]});
+        ASSERT_TRUE(got.ok()) << got.error().message;
+        expect_equal((*got)[0], vectors[i].get<std::vector<float>>());
+      }
       const auto got = embed(**engine, texts);
       ASSERT_TRUE(got.ok()) << got.error().message;
-      for (std::size_t i = 0; i < got->size(); ++i) {
-        const auto want = vectors[i].get<std::vector<float>>();
-        EXPECT_GE(cosine((*got)[i], want), 0.999999);
-        expect_near((*got)[i], want, 3e-5);
-      }
+      for (std::size_t i = 0; i < texts.size(); ++i)
+        expect_equal((*got)[i], vectors[i].get<std::vector<float>>());
     }
   }
   fs::remove_all(copy);
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, Encoders,
-                         ::testing::Values("distilbert", "modernbert", "mpnet", "roberta",
+// Of what pooling gives and of what Dense modules give, the first columns are answered, normalized
+// if that is asked.
+TEST(TruncateDim, CutsBeforeNormalizing) {
+  for (const char* family : {"qwen3", "gemma3"}) {
+    SCOPED_TRACE(family);
+    const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/families/" + std::string(family);
+    const auto texts = json::parse(read_file(folder + "/cases.json")).get<Texts>();
+    const auto golden = json::parse(read_file(folder + "/vectors.json"))["mean"].get<Vectors>();
+    const fs::path copy =
+        fs::temp_directory_path() / ("sheaf_families_" + std::to_string(::getpid()));
+    fs::remove_all(copy);
+    fs::copy(folder + "/model", copy, fs::copy_options::recursive);
+    std::ofstream(copy / "config_sentence_transformers.json") << R"({"truncate_dim": 6})";
+    auto engine = open_model(copy, best_backend());
+    ASSERT_TRUE(engine.ok()) << engine.error().message;
+    ASSERT_EQ((*engine)->spec().dimensions, 6u);
+    for (const bool normalize : {false, true}) {
+      const auto got = embed(**engine, texts, {.normalize = normalize});
+      ASSERT_TRUE(got.ok()) << got.error().message;
+      for (std::size_t i = 0; i < texts.size(); ++i) {
+        std::vector<float> want(golden[i].begin(), golden[i].begin() + 6);
+        double squares = 0;
+        for (const float value : want) squares += double{value} * value;
+        if (normalize)
+          for (float& value : want) value /= static_cast<float>(std::sqrt(squares));
+        expect_equal((*got)[i], want);
+      }
+    }
+    fs::remove_all(copy);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, Families,
+                         ::testing::Values("distilbert", "gemma3", "llama", "modernbert", "mpnet",
+                                           "qwen2", "mistral", "qwen3", "qwen3_windows", "roberta",
                                            "xlm_roberta"),
                          [](const auto& info) { return info.param; });
 

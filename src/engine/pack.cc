@@ -2,6 +2,7 @@
 
 #include "engine/engine.h"
 #include "kernels/ops.h"
+#include "model/dense_head.h"
 #include "model/model.h"
 #include "model/packed_file.h"
 #include "model/stored_weights.h"
@@ -11,10 +12,10 @@ namespace sheaf::engine {
 Status pack_for(const std::string& backend_name, const std::string& folder, int fd) {
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(folder));
   SHEAF_ASSIGN(const auto backend, kernels::make_backend(backend_name, {}));
-  SHEAF_ASSIGN(model::StoredWeights weights,
-               model::StoredWeights::open(folder + "/model.safetensors"));
+  SHEAF_ASSIGN(model::StoredWeights weights, model::StoredWeights::open(folder, spec));
   weights.pack_for(*backend);
-  model::make_model(spec, weights);  // which binds all
+  model::make_model(spec, weights);  // these bind all
+  model::DenseHead(spec, weights);
   SHEAF_TRY(weights.status());
   return model::write_packed_file(fd, spec, backend_name, weights.take_tensors());
 }

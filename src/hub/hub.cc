@@ -14,15 +14,14 @@ namespace {
 
 constexpr std::string_view kModelScopePrefix = "modelscope:";
 
-Result<ResolvedModel> resolve_folder(const std::string& source,
-                                     const std::vector<WantedFile>& files) {
+Result<ResolvedModel> resolve_folder(const std::string& source, const WantedFiles& files) {
   std::error_code error;
   const fs::path folder = fs::canonical(source, error);
   if (error) return errno_error(source, error.value());
-  const std::string missing = first_missing(folder.string(), files);
-  if (!missing.empty())
-    return Error{ErrorCode::not_found,
-                 fmt::format("the folder {} is not a model: it has no {}", source, missing)};
+  const auto missing = first_missing(folder.string(), files);
+  if (missing)
+    return Error{ErrorCode::not_found, fmt::format("the folder {} is not a model: it has no {}{}",
+                                                   source, missing->path, remedy_of(*missing))};
   return ResolvedModel{folder.filename().string(), folder.string(), ""};
 }
 
@@ -67,11 +66,27 @@ std::string repo_of(std::string folder_name) {
 
 }  // namespace
 
-std::string first_missing(const std::string& folder, const std::vector<WantedFile>& files) {
+Result<std::vector<WantedFile>> further_files(const std::string& folder, const WantedFiles& files) {
+  if (!files.further) return std::vector<WantedFile>();
+  return files.further(folder);
+}
+
+std::vector<WantedFile> all_files(const std::string& folder, const WantedFiles& files) {
+  std::vector<WantedFile> all = files.first;
+  const auto further = further_files(folder, files);
+  if (further.ok()) all.insert(all.end(), further->begin(), further->end());
+  return all;
+}
+
+std::optional<WantedFile> first_missing(const std::string& folder, const WantedFiles& files) {
   std::error_code error;
-  for (const auto& file : files)
-    if (file.required && !fs::is_regular_file(folder + "/" + file.path, error)) return file.path;
-  return "";
+  for (const auto& file : all_files(folder, files))
+    if (file.required && !fs::is_regular_file(folder + "/" + file.path, error)) return file;
+  return std::nullopt;
+}
+
+std::string remedy_of(const WantedFile& file) {
+  return file.remedy.empty() ? "" : "; " + file.remedy;
 }
 
 std::vector<WantedFile> in_fetch_order(std::vector<WantedFile> files) {
@@ -86,7 +101,7 @@ bool is_hub_name(const std::string& source) {
 }
 
 Result<ResolvedModel> resolve_model(const std::string& source, const std::string& revision,
-                                    const std::vector<WantedFile>& files, const HubOptions& options,
+                                    const WantedFiles& files, const HubOptions& options,
                                     const ProgressCallback& progress) {
   std::error_code error;
   if (fs::is_directory(source, error)) return resolve_folder(source, files);

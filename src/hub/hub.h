@@ -41,6 +41,14 @@ using ProgressCallback = std::function<void(const Progress&)>;
 struct WantedFile {
   std::string path;  // inside the repository
   bool required = false;
+  std::string remedy;  // ends the message that a required one is missing; may be empty
+};
+
+struct WantedFiles {
+  std::vector<WantedFile> first;
+  // What else is wanted, all of it required, once `folder` holds those: they may name further
+  // files. Called with any folder that may hold them. Null: nothing.
+  std::function<Result<std::vector<WantedFile>>(const std::string& folder)> further;
 };
 
 struct ResolvedModel {
@@ -59,7 +67,7 @@ struct ResolvedModel {
 // that names the missing file. Several processes may resolve the same model at once: one downloads,
 // the others wait.
 Result<ResolvedModel> resolve_model(const std::string& source, const std::string& revision,
-                                    const std::vector<WantedFile>& files, const HubOptions& options,
+                                    const WantedFiles& files, const HubOptions& options,
                                     const ProgressCallback& progress);
 
 // Whether resolve_model() would ask a hub for it: neither a folder that exists nor a mistyped path.

@@ -64,7 +64,7 @@ class HuggingFaceModel {
     retry_.first_wait_ms = ask_retry_.first_wait_ms = options.retry_wait_ms;
   }
 
-  Result<ResolvedModel> resolve(const std::vector<WantedFile>& files) {
+  Result<ResolvedModel> resolve(const WantedFiles& files) {
     if (!is_safe_path(revision_))
       return Error{ErrorCode::invalid_argument, fmt::format("'{}' is not a revision", revision_)};
     // A commit never changes: what is here needs no question to the hub.
@@ -90,15 +90,14 @@ class HuggingFaceModel {
   }
 
   // A file without which the snapshot is half a model, or "".
-  std::string missing_file(const std::string& commit, const std::vector<WantedFile>& files) const {
-    for (const auto& file : files)
+  std::string missing_file(const std::string& commit, const WantedFiles& files) const {
+    for (const auto& file : all_files(cache_.snapshot(commit), files))
       if (!cache_.has(commit, file.path) && (file.required || cache_.is_listed(commit, file.path)))
         return file.path;
     return "";
   }
 
-  Result<ResolvedModel> from_cache(const std::vector<WantedFile>& files,
-                                   const std::string& why_not) const {
+  Result<ResolvedModel> from_cache(const WantedFiles& files, const std::string& why_not) const {
     const auto commit =
         is_commit(revision_) ? std::optional(revision_) : cache_.read_ref(revision_);
     if (!commit)
@@ -113,7 +112,7 @@ class HuggingFaceModel {
   }
 
   // The commit whose snapshot now holds all files that exist.
-  Result<std::string> fetch(const std::vector<WantedFile>& files) {
+  Result<std::string> fetch(const WantedFiles& files) {
     SHEAF_ASSIGN(const std::string commit, find_commit(files));
     if (all_known(commit, files)) {
       if (auto status = cache_.write_ref(revision_, commit);
@@ -125,13 +124,15 @@ class HuggingFaceModel {
     // The first ref is written early, so that a broken-off fetch can be named; a later one only
     // when its snapshot is whole, so that the old one can still be used.
     if (!cache_.read_ref(revision_)) SHEAF_TRY(cache_.write_ref(revision_, commit));
-    for (const auto& file : in_fetch_order(files)) SHEAF_TRY(fetch_file(commit, file));
+    for (const auto& file : in_fetch_order(files.first)) SHEAF_TRY(fetch_file(commit, file));
+    SHEAF_ASSIGN(const auto further, further_files(cache_.snapshot(commit), files));
+    for (const auto& file : further) SHEAF_TRY(fetch_file(commit, file));
     SHEAF_TRY(cache_.write_ref(revision_, commit));
     return commit;
   }
 
-  bool all_known(const std::string& commit, const std::vector<WantedFile>& files) const {
-    for (const auto& file : files)
+  bool all_known(const std::string& commit, const WantedFiles& files) const {
+    for (const auto& file : all_files(cache_.snapshot(commit), files))
       if (!cache_.has(commit, file.path) &&
           (file.required || !cache_.is_known_missing(commit, file.path)))
         return false;
@@ -140,12 +141,13 @@ class HuggingFaceModel {
 
   // One HEAD turns the branch into a commit; from there on everything is asked of that commit, so
   // that a push in the meantime cannot mix two versions.
-  Result<std::string> find_commit(const std::vector<WantedFile>& files) {
-    if (files.empty()) return Error{ErrorCode::internal, "resolve_model() needs at least one file"};
-    const auto ordered = in_fetch_order(files);
+  Result<std::string> find_commit(const WantedFiles& files) {
+    if (files.first.empty())
+      return Error{ErrorCode::internal, "resolve_model() needs at least one file"};
+    const auto ordered = in_fetch_order(files.first);
     SHEAF_ASSIGN(const FileFacts facts, ask(revision_, ordered.back().path));
     if (is_commit(facts.commit)) return facts.commit;
-    if (!facts.exists) return no_such_file(ordered.back().path);
+    if (!facts.exists) return no_such_file(ordered.back());
     return Error{ErrorCode::io,
                  fmt::format("{} does not name the commit of {} (header X-Repo-Commit is '{}')",
                              options_.endpoint, repo_, facts.commit)};
@@ -160,7 +162,7 @@ class HuggingFaceModel {
     if (missing) return {};
     SHEAF_ASSIGN(const FileFacts facts, ask(commit, file.path));
     if (!facts.exists) {
-      if (file.required) return no_such_file(file.path);
+      if (file.required) return no_such_file(file);
       return cache_.mark_missing(commit, file.path);
     }
     if (!is_safe_file_name(facts.etag))
@@ -266,10 +268,10 @@ class HuggingFaceModel {
                               said.empty() ? "" : ": " + said, broken)};
   }
 
-  Error no_such_file(const std::string& path) const {
+  Error no_such_file(const WantedFile& file) const {
     return {ErrorCode::not_found,
-            fmt::format("{} (revision {}) has no file {}: sheaf cannot serve it", repo_, revision_,
-                        path)};
+            fmt::format("{} (revision {}) has no file {}: sheaf cannot serve it{}", repo_,
+                        revision_, file.path, remedy_of(file))};
   }
 
   const std::string repo_;
@@ -285,8 +287,7 @@ class HuggingFaceModel {
 }  // namespace
 
 Result<ResolvedModel> resolve_hugging_face(const RepoName& repo, const std::string& revision,
-                                           const std::vector<WantedFile>& files,
-                                           const HubOptions& options,
+                                           const WantedFiles& files, const HubOptions& options,
                                            const ProgressCallback& progress) {
   return HuggingFaceModel(repo, revision, options, progress).resolve(files);
 }

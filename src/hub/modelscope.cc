@@ -51,7 +51,7 @@ class ModelScopeModel {
     retry_.first_wait_ms = options.retry_wait_ms;
   }
 
-  Result<ResolvedModel> resolve(const std::vector<WantedFile>& files) {
+  Result<ResolvedModel> resolve(const WantedFiles& files) {
     if (!is_safe_path(revision_))
       return Error{ErrorCode::invalid_argument, fmt::format("'{}' is not a revision", revision_)};
     if (options_.offline) return from_cache(files, options_.offline_because);
@@ -77,17 +77,16 @@ class ModelScopeModel {
     return found == folders_.end() ? "" : *found;
   }
 
-  Result<ResolvedModel> from_cache(const std::vector<WantedFile>& files,
-                                   const std::string& why_not) const {
+  Result<ResolvedModel> from_cache(const WantedFiles& files, const std::string& why_not) const {
     const std::string folder = existing_folder();
     if (folder.empty())
       return Error{ErrorCode::not_found, fmt::format("{} is not in the cache {}; {}", repo_,
                                                      options_.modelscope_cache_folder, why_not)};
-    const std::string missing = first_missing(folder, files);
-    if (missing.empty()) return resolved(folder);
+    const auto missing = first_missing(folder, files);
+    if (!missing) return resolved(folder);
     return Error{ErrorCode::not_found,
                  fmt::format("{} is only half in the cache: {} is missing from {}; {}", repo_,
-                             missing, folder, why_not)};
+                             missing->path, folder, why_not)};
   }
 
   // `route`: what follows ".../repo", with "?".
@@ -112,21 +111,24 @@ class ModelScopeModel {
                              response.status, repo_, response.broken)};
   }
 
-  Result<ResolvedModel> fetch(const ModelScopeListing& listing,
-                              const std::vector<WantedFile>& files) {
+  Result<ResolvedModel> fetch(const ModelScopeListing& listing, const WantedFiles& files) {
     const std::string existing = existing_folder();
     const std::string folder = existing.empty() ? folders_.front() : existing;
-    for (const auto& file : in_fetch_order(files)) {
-      const auto listed = listing.find(file.path);
-      if (listed != listing.end()) {
-        SHEAF_TRY(fetch_file(folder, file.path, listed->second));
-      } else if (file.required) {
-        return Error{ErrorCode::not_found,
-                     fmt::format("{} (revision {}) has no file {}: sheaf cannot serve it", repo_,
-                                 revision_, file.path)};
-      }
-    }
+    for (const auto& file : in_fetch_order(files.first))
+      SHEAF_TRY(fetch_listed(folder, file, listing));
+    SHEAF_ASSIGN(const auto further, further_files(folder, files));
+    for (const auto& file : further) SHEAF_TRY(fetch_listed(folder, file, listing));
     return resolved(folder);
+  }
+
+  Status fetch_listed(const std::string& folder, const WantedFile& file,
+                      const ModelScopeListing& listing) {
+    const auto listed = listing.find(file.path);
+    if (listed != listing.end()) return fetch_file(folder, file.path, listed->second);
+    if (!file.required) return {};
+    return Error{ErrorCode::not_found,
+                 fmt::format("{} (revision {}) has no file {}: sheaf cannot serve it{}", repo_,
+                             revision_, file.path, remedy_of(file))};
   }
 
   Status fetch_file(const std::string& folder, const std::string& path, const ListedFile& listed) {
@@ -176,8 +178,7 @@ class ModelScopeModel {
 }  // namespace
 
 Result<ResolvedModel> resolve_modelscope(const RepoName& repo, const std::string& revision,
-                                         const std::vector<WantedFile>& files,
-                                         const HubOptions& options,
+                                         const WantedFiles& files, const HubOptions& options,
                                          const ProgressCallback& progress) {
   return ModelScopeModel(repo, revision, options, progress).resolve(files);
 }

@@ -22,8 +22,10 @@ using tensor::MatrixView;
 
 enum class Activation {
   none,
-  gelu,  // x * Phi(x) by erf, not its tanh approximation; |error| <= 2.5e-7 * |x|
-  silu,  // x / (1 + e^-x); relative error <= 5e-7
+  gelu,       // x * Phi(x) by erf, not its tanh approximation; |error| <= 2.5e-7 * |x|
+  gelu_tanh,  // that approximation; |error| <= 5e-7 * |x|
+  silu,       // x / (1 + e^-x); relative error <= 5e-7
+  tanh,       // |error| <= 5e-7
 };
 enum class Reduction { cls, mean, max, mean_sqrt_len, weighted_mean, last_token };
 
@@ -127,8 +129,8 @@ class Backend {
   virtual void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens,
                          const AttentionShape& shape, MatrixSpan out) = 0;
 
-  // Each row normalized; out may be x. [n, columns]
-  virtual void normalize(MatrixView x, const Norm& norm, MatrixSpan out) = 0;
+  // Each row normalized, plus residual; out may be x. A residual without data is none. [n, columns]
+  virtual void normalize(MatrixView x, const Norm& norm, MatrixView residual, MatrixSpan out) = 0;
 
   // Each head of each row normalized in place. x [n, heads * norm's columns]
   virtual void normalize_heads(MatrixSpan x, std::size_t heads, const Norm& norm) = 0;

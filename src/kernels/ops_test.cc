@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <random>
 
@@ -155,26 +156,41 @@ TEST_P(Ops, Linear) {
       check_linear(rows, inputs, outputs, Activation::gelu, false);
       check_linear(rows, inputs, outputs, Activation::none, true);
       check_linear(rows, inputs, outputs, Activation::silu, true);
+      check_linear(rows, inputs, outputs, Activation::gelu_tanh, false);
+      check_linear(rows, inputs, outputs, Activation::tanh, true);
     }
   check_linear(50, 384, 1152, Activation::none, false);
   check_linear(16, 1536, 384, Activation::none, true);
 }
 
-TEST_P(Ops, GeluIsTheErfFormula) {
+TEST_P(Ops, ActivationsKeepTheirBoundsEverywhere) {
   std::vector<float> points;
   for (float x = -12; x < 12; x += 0.0037f) points.push_back(x);
   for (float x : {0.0f, 1e-30f, -1e-30f, 5.55f, -5.55f, 100.0f, -100.0f, 1e10f, -1e10f})
     points.push_back(x);
+  const auto gelu = [](double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); };
+  const auto gelu_tanh = [](double x) {
+    return 0.5 * x * (1 + std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+  };
+  const struct {
+    Activation activation;
+    std::function<double(double)> formula;
+    std::function<double(double)> bound;
+  } rows[] = {
+      {Activation::gelu, gelu, [](double x) { return 2.5e-7 * std::abs(x); }},
+      {Activation::gelu_tanh, gelu_tanh, [](double x) { return 5e-7 * std::abs(x); }},
+      {Activation::tanh, [](double x) { return std::tanh(x); }, [](double) { return 5e-7; }},
+  };
   const float one = 1;
   const float zero = 0;
   Buffer memory;
   backend_->pack_linear({&one, 1, 1}, memory.reserve(backend_->packed_floats(1, 1)));
   std::vector<float> out(points.size());
-  backend_->linear({points.data(), points.size(), 1}, {memory.reserve(0), &zero, 1, 1},
-                   Activation::gelu, {}, {out.data(), out.size(), 1});
-  for (std::size_t i = 0; i < points.size(); ++i) {
-    const double x = points[i];
-    EXPECT_NEAR(out[i], 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))), 2.5e-7 * std::abs(x)) << x;
+  for (const auto& row : rows) {
+    backend_->linear({points.data(), points.size(), 1}, {memory.reserve(0), &zero, 1, 1},
+                     row.activation, {}, {out.data(), out.size(), 1});
+    for (std::size_t i = 0; i < points.size(); ++i)
+      EXPECT_NEAR(out[i], row.formula(points[i]), row.bound(points[i])) << points[i];
   }
 }
 
@@ -232,12 +248,15 @@ TEST_P(Ops, Normalize) {
                      << rows << " x " << columns << (norm.centered ? "" : ", RMS"));
         Output got(rows, columns);
         Output want(rows, columns);
-        reference_->normalize(x.view(), norm, want.span());
-        backend_->normalize(x.view(), norm, got.span());
-        expect_near(got, want, 5e-6);
-        Output same = copy_of(x);  // in place
-        backend_->normalize(same.span(), norm, same.span());
-        expect_near(same, want, 5e-6);
+        const Random residual(rows, columns, 1, 10);
+        for (const MatrixView& add : {residual.view(), MatrixView()}) {
+          reference_->normalize(x.view(), norm, add, want.span());
+          backend_->normalize(x.view(), norm, add, got.span());
+          expect_near(got, want, 5e-6);
+          Output same = copy_of(x);  // in place
+          backend_->normalize(same.span(), norm, add, same.span());
+          expect_near(same, want, 5e-6);
+        }
       }
     }
 }
@@ -275,7 +294,8 @@ TEST_P(Ops, Rotate) {
 
 TEST_P(Ops, Gate) {
   for (const std::size_t columns : {1, 9, 44, 512})
-    for (const Activation activation : {Activation::none, Activation::gelu, Activation::silu}) {
+    for (const Activation activation : {Activation::none, Activation::gelu, Activation::gelu_tanh,
+                                        Activation::silu, Activation::tanh}) {
       const Random x(33, 2 * columns, 20, 7);
       Output got(33, columns);
       Output want(33, columns);

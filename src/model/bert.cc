@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "model/row_blocks.h"
+
 namespace sheaf::model {
 
 using kernels::Activation;
@@ -72,7 +74,7 @@ std::size_t distance_bucket(int key_less_query) {
 Bert::Bert(const ModelSpec& spec, WeightSource& weights)
     : hidden_(spec.hidden_size),
       intermediate_(spec.intermediate_size),
-      attention_{.heads = spec.heads, .kv_heads = spec.heads, .head_size = spec.head_size},
+      attention_{.heads = spec.heads, .kv_heads = spec.kv_heads, .head_size = spec.head_size},
       epsilon_(spec.norm_epsilon),
       embedding_(bind_embedding(spec, weights)) {
   if (spec.distance_buckets > 0) bind_distance_bias(spec, weights);
@@ -135,22 +137,17 @@ void Bert::run_layer(kernels::Backend& ops, const Layer& layer,
   ops.linear(x, layer.query_key_value, Activation::none, {}, qkv);
   ops.attention(qkv, cu_seqlens, attention_, context);
 
-  // After attention tokens no longer meet: the rest of the layer runs block by block through the
-  // nearest cache.
-  const std::size_t blocks = (x.rows + ops.preferred_rows() - 1) / ops.preferred_rows();
-  for (std::size_t block = 0; block < blocks; ++block) {
-    const std::size_t first = x.rows * block / blocks;
-    const std::size_t rows = x.rows * (block + 1) / blocks - first;
+  for_row_blocks(ops, x.rows, [&](std::size_t first, std::size_t rows) {
     const MatrixSpan states = x.slice_rows(first, rows);
     const MatrixSpan sum = sum_.matrix(rows, hidden_);
     const MatrixSpan wide = intermediate_states_.matrix(rows, intermediate_);
     ops.linear(context.slice_rows(first, rows), layer.attention_output, Activation::none, states,
                sum);
-    ops.normalize(sum, layer.attention_norm, states);
+    ops.normalize(sum, layer.attention_norm, {}, states);
     ops.linear(states, layer.up, Activation::gelu, {}, wide);
     ops.linear(wide, layer.down, Activation::none, states, sum);
-    ops.normalize(sum, layer.output_norm, states);
-  }
+    ops.normalize(sum, layer.output_norm, {}, states);
+  });
 }
 
 }  // namespace sheaf::model

@@ -1,6 +1,7 @@
 #include "model/model.h"
 
 #include "model/bert.h"
+#include "model/decoder.h"
 #include "model/modern_bert.h"
 
 namespace sheaf::model {
@@ -11,6 +12,9 @@ std::unique_ptr<Model> make_model(const ModelSpec& spec, WeightSource& weights) 
     case Architecture::distilbert:
     case Architecture::mpnet:
       return std::make_unique<Bert>(spec, weights);
+    case Architecture::decoder:
+    case Architecture::gemma3:
+      return std::make_unique<Decoder>(spec, weights);
     case Architecture::modernbert:
       return std::make_unique<ModernBert>(spec, weights);
   }

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include "model/row_blocks.h"
+
 namespace sheaf::model {
 
 using kernels::Activation;
@@ -11,11 +13,12 @@ using tensor::MatrixView;
 ModernBert::ModernBert(const ModelSpec& spec, WeightSource& weights)
     : hidden_(spec.hidden_size),
       intermediate_(spec.intermediate_size),
-      global_{.heads = spec.heads, .kv_heads = spec.heads, .head_size = spec.head_size},
+      global_{.heads = spec.heads, .kv_heads = spec.kv_heads, .head_size = spec.head_size},
       local_(global_),
-      global_rotary_(spec.positions, spec.head_size / 2, spec.rotary_theta),
-      local_rotary_(spec.positions, spec.head_size / 2, spec.local_rotary_theta) {
-  local_.before = local_.after = spec.local_window / 2;
+      global_rotary_(spec.rotary, spec.head_size / 2),
+      local_rotary_(spec.local_rotary, spec.head_size / 2) {
+  local_.before = spec.local_before;
+  local_.after = spec.local_after;
   embedding_.words = weights.table("embeddings.tok_embeddings", spec.vocab_size, hidden_);
   embedding_.norm =
       weights.norm("embeddings.norm", hidden_, spec.norm_epsilon, NormKind::layer_without_shift);
@@ -41,7 +44,7 @@ ModernBert::Layer ModernBert::bind_layer(const ModelSpec& spec, WeightSource& we
   bound.middle_norm = norm("mlp_norm");
   bound.gate_up = linear("mlp.Wi", hidden_, 2 * intermediate_);
   bound.down = linear("mlp.Wo", intermediate_, hidden_);
-  bound.global = index % spec.global_every == 0;
+  bound.local = spec.is_local(index);
   return bound;
 }
 
@@ -54,7 +57,7 @@ MatrixView ModernBert::forward(kernels::Backend& ops, std::span<const std::int32
     attend(ops, layer, cu_seqlens, x, attended);
     run_middle(ops, layer, attended, x);
   }
-  ops.normalize(x, final_norm_, x);
+  ops.normalize(x, final_norm_, {}, x);
   return x;
 }
 
@@ -65,32 +68,30 @@ void ModernBert::attend(kernels::Backend& ops, const Layer& layer,
   MatrixView input = x;
   if (layer.attention_norm.scale != nullptr) {
     const MatrixSpan normed = normed_.matrix(x.rows, hidden_);
-    ops.normalize(x, layer.attention_norm, normed);
+    ops.normalize(x, layer.attention_norm, {}, normed);
     input = normed;
   }
   ops.linear(input, layer.query_key_value, Activation::none, {}, qkv);
-  const kernels::AttentionShape& shape = layer.global ? global_ : local_;
-  const RotaryTable& rotary = layer.global ? global_rotary_ : local_rotary_;
-  ops.rotate(qkv.slice_columns(0, 2 * hidden_), cu_seqlens, 2 * shape.heads, rotary.view());
+  const kernels::AttentionShape& shape = layer.local ? local_ : global_;
+  RotaryTable& rotary = layer.local ? local_rotary_ : global_rotary_;
+  ops.rotate(qkv.slice_columns(0, 2 * hidden_), cu_seqlens, 2 * shape.heads,
+             rotary.for_texts(cu_seqlens));
   ops.attention(qkv, cu_seqlens, shape, context);
   ops.linear(context, layer.attention_output, Activation::none, x, out);
 }
 
 void ModernBert::run_middle(kernels::Backend& ops, const Layer& layer, MatrixView x,
                             MatrixSpan out) {
-  const std::size_t blocks = (x.rows + ops.preferred_rows() - 1) / ops.preferred_rows();
-  for (std::size_t block = 0; block < blocks; ++block) {
-    const std::size_t first = x.rows * block / blocks;
-    const std::size_t rows = x.rows * (block + 1) / blocks - first;
+  for_row_blocks(ops, x.rows, [&](std::size_t first, std::size_t rows) {
     const MatrixView states = x.slice_rows(first, rows);
     const MatrixSpan normed = normed_.matrix(rows, hidden_);
     const MatrixSpan wide = wide_.matrix(rows, 2 * intermediate_);
     const MatrixSpan gated = gated_.matrix(rows, intermediate_);
-    ops.normalize(states, layer.middle_norm, normed);
+    ops.normalize(states, layer.middle_norm, {}, normed);
     ops.linear(normed, layer.gate_up, Activation::none, {}, wide);
     ops.gate(wide, Activation::gelu, gated);
     ops.linear(gated, layer.down, Activation::none, states, out.slice_rows(first, rows));
-  }
+  });
 }
 
 }  // namespace sheaf::model

@@ -28,7 +28,7 @@ class ModernBert final : public Model {
     kernels::Norm middle_norm;
     kernels::Linear gate_up;
     kernels::Linear down;
-    bool global = false;
+    bool local = false;
   };
 
   Layer bind_layer(const ModelSpec& spec, WeightSource& weights, std::uint32_t index) const;

@@ -28,7 +28,7 @@ kernels::Linear PackedWeights::linear(const std::vector<LinearPart>& parts, std:
 }
 
 kernels::Norm PackedWeights::norm(const std::string& name, std::size_t columns, float epsilon,
-                                  NormKind kind) {
+                                  NormKind kind, Adjust /*adjust*/) {
   kernels::Norm norm{.epsilon = epsilon, .centered = kind != NormKind::rms};
   norm.scale = need(name + ".weight", 1, columns, columns);
   if (kind == NormKind::layer) norm.shift = need(name + ".bias", 1, columns, columns);
@@ -36,7 +36,7 @@ kernels::Norm PackedWeights::norm(const std::string& name, std::size_t columns, 
 }
 
 tensor::MatrixView PackedWeights::table(const std::string& name, std::size_t rows,
-                                        std::size_t columns) {
+                                        std::size_t columns, Adjust /*adjust*/) {
   return {need(name + ".weight", rows, columns, rows * columns), rows, columns};
 }
 

@@ -19,9 +19,10 @@ class PackedWeights final : public WeightSource {
 
   kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs,
                          Bias bias) override;
-  kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon,
-                     NormKind kind) override;
-  tensor::MatrixView table(const std::string& name, std::size_t rows, std::size_t columns) override;
+  kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon, NormKind kind,
+                     Adjust adjust) override;
+  tensor::MatrixView table(const std::string& name, std::size_t rows, std::size_t columns,
+                           Adjust adjust) override;
 
  private:
   const float* need(const std::string& name, std::size_t rows, std::size_t columns,

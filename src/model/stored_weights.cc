@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "model/packed_weights.h"
@@ -33,71 +34,78 @@ void widen(const std::byte* from, std::size_t count, float* out) {
   }
 }
 
+void read(const StoredTensor& tensor, float* out) {
+  const std::uint64_t count = element_count(tensor.entry);
+  if (tensor.entry.dtype == "F32") std::memcpy(out, tensor.data, tensor.entry.bytes);
+  if (tensor.entry.dtype == "F16") widen<from_f16>(tensor.data, count, out);
+  if (tensor.entry.dtype == "BF16") widen<from_bf16>(tensor.data, count, out);
+}
+
+void read_all(const std::vector<const StoredTensor*>& tensors, float* out) {
+  for (const StoredTensor* tensor : tensors) {
+    read(*tensor, out);
+    out += element_count(tensor->entry);
+  }
+}
+
 }  // namespace
 
-StoredWeights::StoredWeights(Mapping file, TensorTable table, std::string path)
-    : file_(std::move(file)), table_(std::move(table)), path_(std::move(path)) {}
+StoredWeights::StoredWeights(Checkpoint checkpoint, std::string folder)
+    : checkpoint_(std::move(checkpoint)), folder_(std::move(folder)) {}
 
-Result<StoredWeights> StoredWeights::open(const std::string& path) {
-  SHEAF_ASSIGN(Mapping file, Mapping::map_file(path));
-  SHEAF_ASSIGN(TensorTable table, TensorTable::parse(std::as_const(file).bytes(), path));
-  return StoredWeights(std::move(file), std::move(table), path);
+Result<StoredWeights> StoredWeights::open(const std::string& folder, const ModelSpec& spec) {
+  std::vector<std::string> modules;
+  for (const DenseSpec& dense : spec.dense) modules.push_back(dense.path);
+  SHEAF_ASSIGN(Checkpoint checkpoint, Checkpoint::open(folder, modules));
+  return StoredWeights(std::move(checkpoint), folder);
 }
 
 // Saved from within a larger model, all names bear its prefix: "bert.", "roberta.", "model.", ...
 void StoredWeights::find_prefix(const std::string& first_name) {
   prefix_known_ = true;
-  if (table_.find(first_name) != nullptr) return;
-  for (const TensorEntry& entry : table_.entries())
-    if (entry.name.ends_with("." + first_name))
-      prefix_ = entry.name.substr(0, entry.name.size() - first_name.size());
+  if (checkpoint_.find(first_name) != nullptr) return;
+  for (const StoredTensor& tensor : checkpoint_.tensors())
+    if (tensor.name.ends_with("." + first_name))
+      prefix_ = tensor.name.substr(0, tensor.name.size() - first_name.size());
 }
 
-const TensorEntry* StoredWeights::need(const std::string& name, const std::string& old_name,
-                                       std::vector<std::uint64_t> shape) {
+const StoredTensor* StoredWeights::need(const std::string& name, const std::string& old_name,
+                                        std::vector<std::uint64_t> shape) {
   if (!prefix_known_) find_prefix(name);
-  const TensorEntry* entry = table_.find(prefix_ + name);
-  if (entry == nullptr && !old_name.empty()) entry = table_.find(prefix_ + old_name);
-  const auto refuse = [&](const std::string& complaint) -> const TensorEntry* {
+  const StoredTensor* tensor = checkpoint_.find(prefix_ + name);
+  if (tensor == nullptr && !old_name.empty()) tensor = checkpoint_.find(prefix_ + old_name);
+  if (tensor == nullptr) tensor = checkpoint_.find(name);  // of a module, whose names bear none
+  const auto refuse = [&](const std::string& complaint) -> const StoredTensor* {
     keep_first(
-        {ErrorCode::corrupt, fmt::format("{}: tensor '{}' {}", path_, prefix_ + name, complaint)});
+        {ErrorCode::corrupt, fmt::format("{}: tensor '{}' {}", folder_ + "/model.safetensors",
+                                         prefix_ + name, complaint)});
     return nullptr;
   };
-  if (entry == nullptr) return refuse("is missing");
+  if (tensor == nullptr) return refuse("is missing");
+  const TensorEntry* entry = &tensor->entry;
   if (entry->shape != shape)
     return refuse(fmt::format("has shape [{}] where config.json says [{}]",
                               fmt::join(entry->shape, ", "), fmt::join(shape, ", ")));
   if (entry->dtype != "F32" && entry->dtype != "F16" && entry->dtype != "BF16")
     return refuse(fmt::format("has dtype {}; taken are F32, F16, BF16", entry->dtype));
-  return entry;
+  return tensor;
 }
 
-void StoredWeights::read(const TensorEntry& entry, float* out) const {
-  const std::byte* from = file_.data() + entry.begin;
-  const std::uint64_t count = table_.element_count(entry);
-  if (entry.dtype == "F32") std::memcpy(out, from, entry.bytes);
-  if (entry.dtype == "F16") widen<from_f16>(from, count, out);
-  if (entry.dtype == "BF16") widen<from_bf16>(from, count, out);
-}
-
-void StoredWeights::read_all(const std::vector<const TensorEntry*>& entries, float* out) const {
-  for (const TensorEntry* entry : entries) {
-    read(*entry, out);
-    out += table_.element_count(*entry);
-  }
-}
-
-void StoredWeights::plan_copy(const std::string& name, const TensorEntry* entry, std::size_t rows,
-                              std::size_t columns) {
-  if (entry == nullptr) return;
+void StoredWeights::plan_copy(const std::string& name, const StoredTensor* tensor, std::size_t rows,
+                              std::size_t columns, Adjust adjust) {
+  if (tensor == nullptr) return;
   tensors_.push_back({{.name = name, .rows = rows, .columns = columns, .floats = rows * columns},
-                      [this, entry](float* out) { read(*entry, out); }});
+                      [tensor, adjust, count = rows * columns](float* out) {
+                        read(*tensor, out);
+                        for (float& value : std::span(out, count))
+                          value = (value + adjust.plus) * adjust.times;
+                      }});
 }
 
 kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std::size_t inputs,
                                       Bias bias) {
-  std::vector<const TensorEntry*> weights;
-  std::vector<const TensorEntry*> biases;
+  std::vector<const StoredTensor*> weights;
+  std::vector<const StoredTensor*> biases;
   std::size_t outputs = 0;
   for (const LinearPart& part : parts) {
     weights.push_back(need(part.name + ".weight", "", {part.outputs, inputs}));
@@ -117,21 +125,22 @@ kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std:
                       }});
   if (bias == Bias::none) return {};
   tensors_.push_back({{.name = name + ".bias", .rows = 1, .columns = outputs, .floats = outputs},
-                      [this, biases](float* out) { read_all(biases, out); }});
+                      [biases](float* out) { read_all(biases, out); }});
   return {};
 }
 
 kernels::Norm StoredWeights::norm(const std::string& name, std::size_t columns, float /*epsilon*/,
-                                  NormKind kind) {
-  plan_copy(name + ".weight", need(name + ".weight", name + ".gamma", {columns}), 1, columns);
+                                  NormKind kind, Adjust adjust) {
+  plan_copy(name + ".weight", need(name + ".weight", name + ".gamma", {columns}), 1, columns,
+            adjust);
   if (kind == NormKind::layer)
-    plan_copy(name + ".bias", need(name + ".bias", name + ".beta", {columns}), 1, columns);
+    plan_copy(name + ".bias", need(name + ".bias", name + ".beta", {columns}), 1, columns, {});
   return {};
 }
 
 tensor::MatrixView StoredWeights::table(const std::string& name, std::size_t rows,
-                                        std::size_t columns) {
-  plan_copy(name + ".weight", need(name + ".weight", "", {rows, columns}), rows, columns);
+                                        std::size_t columns, Adjust adjust) {
+  plan_copy(name + ".weight", need(name + ".weight", "", {rows, columns}), rows, columns, adjust);
   return {};
 }
 

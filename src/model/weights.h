@@ -18,6 +18,13 @@ struct LinearPart {
 enum class Bias { none, stored };
 enum class NormKind { layer, layer_without_shift, rms };
 
+// What is done to a tensor's values when they are packed, where a family computes with other
+// numbers than it stores: (value + plus) * times.
+struct Adjust {
+  float plus = 0;
+  float times = 1;
+};
+
 // Where an architecture's constructor gets its weights by name. The same constructor runs twice:
 // over the stored file, to learn what to pack, and over the packed file, to bind. What cannot be
 // had comes back as views without data, and the first reason is kept in status().
@@ -29,12 +36,12 @@ class WeightSource {
   virtual kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs,
                                  Bias bias = Bias::stored) = 0;
   // "<name>.weight" and, for NormKind::layer, "<name>.bias" [columns]; older files call them gamma
-  // and beta.
+  // and beta. `adjust` is of the weight.
   virtual kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon,
-                             NormKind kind = NormKind::layer) = 0;
+                             NormKind kind = NormKind::layer, Adjust adjust = {}) = 0;
   // "<name>.weight" [rows, columns]
-  virtual tensor::MatrixView table(const std::string& name, std::size_t rows,
-                                   std::size_t columns) = 0;
+  virtual tensor::MatrixView table(const std::string& name, std::size_t rows, std::size_t columns,
+                                   Adjust adjust = {}) = 0;
 
   const Status& status() const { return status_; }
 

@@ -354,6 +354,47 @@ def test_failed_update_leaves_the_old_snapshot_usable(hub, repo, resolve):
     assert resolve(HF_HUB_OFFLINE="1")["folder"] == old["folder"]
 
 
+# --- files that name further ones, as an index names its shards ---
+
+LIST = ["--list", "list.txt"]
+
+
+@pytest.fixture
+def listing(repo):
+    repo.files |= {"list.txt": b"a-1.bin\na-2.bin\n", "a-1.bin": b"one", "a-2.bin": b"two" * 9}
+    return repo
+
+
+def test_further_files_are_fetched(hub, listing, resolve):
+    result = resolve("org/model", "--optional", "list.txt", *LIST)
+    assert read(result, "a-1.bin") == b"one" and read(result, "a-2.bin") == b"two" * 9
+    hub.requests.clear()
+    resolve("org/model", "--optional", "list.txt", *LIST)
+    assert [r.method for r in hub.requests] == ["HEAD"]
+
+
+def test_missing_further_file_is_named_with_its_remedy(hub, listing, resolve):
+    del listing.files["a-2.bin"]
+    message = resolve("org/model", "--optional", "list.txt", *LIST)["message"]
+    assert "a-2.bin" in message and "so says the list" in message
+
+
+def test_half_a_list_in_the_cache_is_not_a_model(hub, listing, resolve):
+    result = resolve("org/model", "--optional", "list.txt", *LIST)
+    (pathlib.Path(result["folder"]) / "a-2.bin").unlink()
+    assert "a-2.bin" in resolve("org/model", "--optional", "list.txt", *LIST, HF_HUB_OFFLINE="1")["message"]
+    assert read(resolve("org/model", "--optional", "list.txt", *LIST), "a-2.bin") == b"two" * 9
+
+
+def test_failed_shard_leaves_the_old_snapshot_usable(hub, listing, resolve):
+    old = resolve("org/model", "--optional", "list.txt", *LIST)
+    listing.commit = "f" * 40
+    listing.files["a-2.bin"] = b"new" * 1000
+    hub.faults.append(Fault(path="a-2.bin", status=503, times=99))
+    result = resolve("org/model", "--optional", "list.txt", *LIST)
+    assert result["folder"] == old["folder"] and "using what the cache holds" in result["log"]
+
+
 # --- several processes, folders ---
 
 

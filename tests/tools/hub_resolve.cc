@@ -1,8 +1,9 @@
 // hub_resolve SOURCE [--revision R] [--retry-wait-ms N] [--required FILE]... [--optional FILE]...
-// Resolves a model as `sheaf serve` would, with options from the environment. Prints one JSON
-// object on standard output: {"name", "folder", "revision", "progress": [[file, done, total]...]}
-// or {"error", "message"}.
+// [--list FILE] FILE of --list names further files, one a line. Resolves a model as `sheaf serve`
+// would, with options from the environment. Prints one JSON object on standard output: {"name",
+// "folder", "revision", "progress": [[file, done, total]...]} or {"error", "message"}.
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -10,10 +11,22 @@
 #include "base/log.h"
 #include "hub/hub.h"
 
+namespace {
+
+sheaf::Result<std::vector<sheaf::hub::WantedFile>> files_listed(const std::string& path) {
+  std::vector<sheaf::hub::WantedFile> files;
+  std::ifstream stream(path);
+  for (std::string line; std::getline(stream, line);)
+    files.push_back({line, true, "so says the list"});
+  return files;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   using namespace sheaf;
   hub::HubOptions options = hub::HubOptions::from_environment();
-  std::vector<hub::WantedFile> files;
+  hub::WantedFiles files;
   std::string source;
   std::string revision;
   for (int i = 1; i < argc; ++i) {
@@ -27,7 +40,11 @@ int main(int argc, char** argv) {
     else if (argument == "--retry-wait-ms")
       options.retry_wait_ms = std::atoi(argv[++i]);
     else if (argument == "--required" || argument == "--optional")
-      files.push_back({argv[++i], argument == "--required"});
+      files.first.push_back({argv[++i], argument == "--required"});
+    else if (argument == "--list")
+      files.further = [list = std::string(argv[++i])](const std::string& folder) {
+        return files_listed(folder + "/" + list);
+      };
     else
       return 2;
   }

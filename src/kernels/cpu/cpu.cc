@@ -107,9 +107,11 @@ class Cpu final : public Backend {
     }
   }
 
-  void normalize(MatrixView x, const Norm& norm, MatrixSpan out) override {
+  void normalize(MatrixView x, const Norm& norm, MatrixView residual, MatrixSpan out) override {
     for_rows(x.rows, [&](std::size_t t) {
       kernels_.norm_row(x.row(t), nullptr, nullptr, norm, x.columns, out.row(t));
+      if (residual.data == nullptr) return;
+      for (std::size_t i = 0; i < x.columns; ++i) out.row(t)[i] += residual.row(t)[i];
     });
   }
 

@@ -35,8 +35,10 @@ void pack_linear(const float* weight, std::size_t stride, std::size_t inputs, st
 
 template <class Arch>
 SHEAF_INLINE typename Arch::Floats activate(Activation activation, typename Arch::Floats x) {
+  if (activation == Activation::none) return x;
   if (activation == Activation::gelu) return Arch::gelu(x);
-  return activation == Activation::silu ? Arch::silu(x) : x;
+  if (activation == Activation::gelu_tanh) return Arch::gelu_tanh(x);
+  return activation == Activation::silu ? Arch::silu(x) : Arch::tanh(x);
 }
 
 // One register tile of the product over one block of inputs: added to what earlier blocks left in

@@ -81,10 +81,23 @@ struct Simd {
     return p * reinterpret_cast<Floats>(exponent);
   }
 
-  // x / (1 + e^-x), by e^-|x| so that nothing overflows.
-  static SHEAF_INLINE Floats silu(Floats x) {
-    const Floats e = exp(x < 0 ? x : -x);
-    return x * (x < 0 ? e : spread(1.0f)) / (e + 1.0f);
+  // x / (1 + e^-y), by e^-|y| so that nothing overflows.
+  static SHEAF_INLINE Floats times_sigmoid(Floats x, Floats y) {
+    const Floats e = exp(y < 0 ? y : -y);
+    return x * (y < 0 ? e : spread(1.0f)) / (e + 1.0f);
+  }
+  static SHEAF_INLINE Floats silu(Floats x) { return times_sigmoid(x, x); }
+
+  // x/2 * (1 + tanh u) with u = sqrt(2 / pi) * (x + 0.044715 x^3), which is x / (1 + e^-2u).
+  static SHEAF_INLINE Floats gelu_tanh(Floats x) {
+    constexpr float kTwice = 1.59576912f;
+    return times_sigmoid(x, x * (x * x * (kTwice * 0.044715f) + kTwice));
+  }
+
+  static SHEAF_INLINE Floats tanh(Floats x) {
+    const Floats e = exp((x < 0 ? x : -x) * 2.0f);
+    const Floats y = (1.0f - e) / (e + 1.0f);
+    return x < 0 ? -y : y;
   }
 
   // x * Phi(x) = x/2 * (1 + erf(x / sqrt 2)). erf(y) is y P(y^2) / Q(y^2), a least-squares fit of

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <vector>
 
 namespace sheaf::kernels {
@@ -14,8 +15,13 @@ double activate(Activation activation, double x) {
       return x;
     case Activation::gelu:
       return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
+    case Activation::gelu_tanh:
+      return 0.5 * x *
+             (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
     case Activation::silu:
       return x / (1 + std::exp(-x));
+    case Activation::tanh:
+      return std::tanh(x);
   }
   return x;
 }
@@ -126,9 +132,11 @@ class Reference final : public Backend {
     }
   }
 
-  void normalize(MatrixView x, const Norm& norm, MatrixSpan out) override {
+  void normalize(MatrixView x, const Norm& norm, MatrixView residual, MatrixSpan out) override {
     for (std::size_t t = 0; t < x.rows; ++t) {
       normalize_row({x.row(t), x.row(t) + x.columns}, norm, out.row(t));
+      if (residual.data != nullptr)
+        for (std::size_t i = 0; i < x.columns; ++i) out.row(t)[i] += residual.row(t)[i];
       advance();
     }
   }
@@ -137,7 +145,7 @@ class Reference final : public Backend {
     const std::size_t size = x.columns / heads;
     for (std::size_t head = 0; head < heads; ++head) {
       const MatrixSpan part = x.slice_columns(head * size, size);
-      normalize(part, norm, part);
+      normalize(part, norm, {}, part);
     }
   }
 

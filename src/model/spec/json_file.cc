@@ -2,14 +2,19 @@
 
 #include <fmt/core.h>
 
+#include <filesystem>
 #include <set>
 #include <utility>
 #include <vector>
+
+#include "base/mapping.h"
 
 namespace sheaf::model {
 namespace {
 
 using nlohmann::json;
+
+constexpr std::size_t kMaxJsonBytes = 16u << 20;
 
 // What parse() throws from its callback; caught below.
 struct Refused {
@@ -55,6 +60,19 @@ Result<json> parse_json(std::string_view text, const std::string& file, int max_
 JsonObject::JsonObject(const json& value, std::string file, std::string path)
     : value_(&value), file_(std::move(file)), path_(std::move(path)) {}
 
+Result<std::optional<json>> read_json_file(const std::string& folder, const std::string& name) {
+  const std::string path = folder + "/" + name;
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return std::optional<json>();
+  SHEAF_ASSIGN(const Mapping file, Mapping::map_file(path));
+  if (file.size() > kMaxJsonBytes)
+    return Error{ErrorCode::corrupt,
+                 fmt::format("{}: {} bytes, more than {}", path, file.size(), kMaxJsonBytes)};
+  SHEAF_ASSIGN(json value,
+               parse_json({reinterpret_cast<const char*>(file.data()), file.size()}, path));
+  return std::optional<json>(std::move(value));
+}
+
 Result<JsonObject> JsonObject::of(const json& value, std::string file, std::string path) {
   JsonObject object(value, std::move(file), std::move(path));
   if (value.is_object()) return object;
@@ -70,6 +88,17 @@ const json* JsonObject::find(std::string_view field) const {
 }
 
 bool JsonObject::has(std::string_view field) const { return find(field) != nullptr; }
+
+bool JsonObject::is_null(std::string_view field) const {
+  const auto at = value_->find(field);
+  return at != value_->end() && at->is_null();
+}
+
+Result<JsonObject> JsonObject::object(std::string_view field) const {
+  const json* value = find(field);
+  if (value == nullptr) return error(field, "is missing");
+  return of(*value, file_, path_ + std::string(field) + ".");
+}
 
 Error JsonObject::error(std::string_view field, const std::string& complaint) const {
   return {ErrorCode::corrupt, fmt::format("{}: field '{}{}' {}", file_, path_, field, complaint)};
@@ -100,16 +129,21 @@ Result<std::uint32_t> JsonObject::number_or(std::string_view field, std::uint32_
   return number(field, low, high);
 }
 
-Result<double> JsonObject::real_or(std::string_view field, double low, double high,
-                                   double otherwise) const {
+Result<double> JsonObject::real(std::string_view field, double low, double high) const {
   const json* value = find(field);
-  if (value == nullptr) return otherwise;
+  if (value == nullptr) return error(field, "is missing");
   if (!value->is_number())
     return error(field, fmt::format("is {}, not a number", value->type_name()));
   const double number = value->get<double>();
   if (!(number >= low && number <= high))
     return error(field, fmt::format("is {}, not within {} to {}", number, low, high));
   return number;
+}
+
+Result<double> JsonObject::real_or(std::string_view field, double low, double high,
+                                   double otherwise) const {
+  if (!has(field)) return otherwise;
+  return real(field, low, high);
 }
 
 Result<bool> JsonObject::boolean_or(std::string_view field, bool otherwise) const {

@@ -15,7 +15,14 @@ Status check_limits(const ModelSpec& spec, const std::string& file) {
   if (outside(spec.hidden_size, kMaxHidden)) return refuse("hidden_size", spec.hidden_size);
   if (outside(spec.layers, kMaxLayers)) return refuse("num_hidden_layers", spec.layers);
   if (outside(spec.heads, spec.hidden_size)) return refuse("num_attention_heads", spec.heads);
-  if (spec.hidden_size % spec.heads != 0 || spec.head_size != spec.hidden_size / spec.heads)
+  if (outside(spec.head_size, kMaxHeadSize) ||
+      std::uint64_t{spec.heads} * spec.head_size > kMaxHeadColumns)
+    return refuse("head_dim", spec.head_size);
+  if (outside(spec.kv_heads, spec.heads) || spec.heads % spec.kv_heads != 0)
+    return refuse("num_key_value_heads", spec.kv_heads);
+  const bool grouped =
+      spec.architecture == Architecture::decoder || spec.architecture == Architecture::gemma3;
+  if (!grouped && (spec.kv_heads != spec.heads || spec.heads * spec.head_size != spec.hidden_size))
     return refuse("num_attention_heads", spec.heads);
   if (outside(spec.intermediate_size, kMaxIntermediate))
     return refuse("intermediate_size", spec.intermediate_size);
@@ -25,12 +32,19 @@ Status check_limits(const ModelSpec& spec, const std::string& file) {
     return refuse("max_position_embeddings", spec.positions);
   if (spec.distance_buckets != 0 && spec.distance_buckets != kDistanceBuckets)
     return refuse("relative_attention_num_buckets", spec.distance_buckets);
-  if (spec.rotary_theta != 0 && spec.head_size % 2 != 0)
-    return refuse("num_attention_heads", spec.heads);
-  if (spec.global_every < 1) return refuse("global_attn_every_n_layers", spec.global_every);
+  if (spec.rotary.theta != 0 && spec.head_size % 2 != 0) return refuse("head_dim", spec.head_size);
+  if (!spec.local_layers.empty() && spec.local_layers.size() != spec.layers)
+    return refuse("layer_types", spec.local_layers.size());
   if (spec.position_offset > kMaxPositions) return refuse("pad_token_id", spec.position_offset);
   if (outside(spec.max_length, spec.positions)) return refuse("max_seq_length", spec.max_length);
-  if (spec.pooling.empty() || spec.dimensions != spec.hidden_size * spec.pooling.size())
+  if (spec.pooling.empty()) return refuse("pooling_mode", 0);
+  std::uint64_t dimensions = std::uint64_t{spec.hidden_size} * spec.pooling.size();
+  for (const DenseSpec& dense : spec.dense) {
+    if (dense.inputs != dimensions) return refuse("in_features", dense.inputs);
+    if (outside(dense.outputs, kMaxIntermediate)) return refuse("out_features", dense.outputs);
+    dimensions = dense.outputs;
+  }
+  if (spec.dimensions < 1 || spec.dimensions > dimensions)
     return refuse("dimensions", spec.dimensions);
   return {};
 }

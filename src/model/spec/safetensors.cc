@@ -188,7 +188,7 @@ const TensorEntry* TensorTable::find(std::string_view name) const {
   return at != entries_.end() && at->name == name ? &*at : nullptr;
 }
 
-std::uint64_t TensorTable::element_count(const TensorEntry& entry) const {
+std::uint64_t element_count(const TensorEntry& entry) {
   return entry.bytes / *dtype_bytes(entry.dtype);
 }
 

@@ -20,6 +20,8 @@ struct TensorEntry {
   std::uint64_t bytes = 0;
 };
 
+std::uint64_t element_count(const TensorEntry& entry);
+
 // The table of a safetensors file, fully checked against the file: [u64 little-endian n][n bytes of
 // JSON][tensors]. Tensors fill the rest of the file in some order without hole or overlap, each as
 // long as dtype and shape say.
@@ -30,7 +32,6 @@ class TensorTable {
 
   const TensorEntry* find(std::string_view name) const;                 // null if absent
   const std::vector<TensorEntry>& entries() const { return entries_; }  // by name
-  std::uint64_t element_count(const TensorEntry& entry) const;
 
  private:
   std::vector<TensorEntry> entries_;

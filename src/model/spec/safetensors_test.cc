@@ -93,8 +93,8 @@ TEST(Safetensors, EmptyTensorsAndScalarsAreTaken) {
                          "f");
   ASSERT_TRUE(table.ok()) << table.error().message;
   ASSERT_NE(table->find("one"), nullptr);
-  EXPECT_EQ(table->element_count(*table->find("one")), 1u);
-  EXPECT_EQ(table->element_count(*table->find("none")), 0u);
+  EXPECT_EQ(element_count(*table->find("one")), 1u);
+  EXPECT_EQ(element_count(*table->find("none")), 0u);
   EXPECT_EQ(table->find("two"), nullptr);
 }
 

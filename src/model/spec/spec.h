@@ -10,15 +10,42 @@
 
 namespace sheaf::model {
 
-enum class Architecture { bert, distilbert, modernbert, mpnet };  // whose names the weights bear
+enum class Architecture { bert, decoder, distilbert, gemma3, modernbert, mpnet };  // weights' names
 enum class Pooling { cls, mean, max, mean_sqrt_len, weighted_mean, last_token };
 
 std::string_view name_of(Architecture architecture);  // "bert"
 std::string_view name_of(Pooling pooling);  // TEI's words: "cls", "mean", "last_token", ...
 
+// How the angles of rotary positions are stretched for texts longer than the model was trained on.
+enum class RotaryScaling { none, linear, llama3 };
+
+// Rotary positions: pair i of a head of 2 * pairs turns by theta^(-i / pairs) from a token to the
+// next, less if scaled.
+struct RotarySpec {
+  double theta = 0;  // 0: no rotary positions
+  RotaryScaling scaling = RotaryScaling::none;
+  double factor = 1;  // by which a scaled pair turns more slowly
+  // llama3 scales pairs that turn at most low_turns times within trained_positions, leaves those
+  // that turn at least high_turns times, and the others in between.
+  double low_turns = 1;
+  double high_turns = 4;
+  double trained_positions = 8192;
+};
+
+enum class DenseActivation { none, gelu, silu, tanh };
+
+// A Dense module of sentence-transformers: what pooling gives times a matrix of its own file.
+struct DenseSpec {
+  std::string path;  // its folder within the model's
+  std::uint32_t inputs = 0;
+  std::uint32_t outputs = 0;
+  bool bias = true;
+  DenseActivation activation = DenseActivation::tanh;
+};
+
 // What a model is, read from its folder without touching a weight's bytes: config.json,
-// modules.json, 1_Pooling/config.json, sentence_bert_config.json,
-// config_sentence_transformers.json, and the header of model.safetensors. Plain value.
+// modules.json and the modules' own, sentence_bert_config.json, config_sentence_transformers.json,
+// and the headers of the weights. Plain value.
 struct ModelSpec {
   Architecture architecture = Architecture::bert;
   std::string model_type;  // as config.json says it
@@ -26,42 +53,56 @@ struct ModelSpec {
   std::uint32_t hidden_size = 0;
   std::uint32_t layers = 0;
   std::uint32_t heads = 0;
-  std::uint32_t head_size = 0;
+  std::uint32_t kv_heads = 0;   // heads of keys and values; each serves heads / kv_heads
+  std::uint32_t head_size = 0;  // heads * head_size need not be hidden_size
   std::uint32_t intermediate_size = 0;
   std::uint32_t vocab_size = 0;
   std::uint32_t type_vocab_size = 0;   // 0: no token types
   std::uint32_t positions = 0;         // longest text, tokens
   std::uint32_t position_offset = 0;   // row of the position table that the first token gets
   std::uint32_t distance_buckets = 0;  // of the attention bias by distance; 0: none
-  double rotary_theta = 0;             // base of rotary positions; 0: none
-  double local_rotary_theta = 0;       // of layers that see a window
-  std::uint32_t local_window = 0;      // tokens that such a layer sees, half of them on each side
-  std::uint32_t global_every = 1;      // of so many layers the first sees the whole text
+  bool causal = false;                 // a token sees those before it, not those after
+  RotarySpec rotary;                   // of layers that see the whole text
+  RotarySpec local_rotary;             // of layers that see a window
+  std::vector<bool> local_layers;      // which layers see a window; empty: none
+  std::uint32_t local_before = 0;      // tokens before its own that a token of such a layer sees
+  std::uint32_t local_after = 0;       // and after
+  bool query_key_value_bias = false;   // of decoders, whose biases and norms vary:
+  bool attention_output_bias = false;
+  bool middle_bias = false;
+  bool head_norms = false;  // each head of queries and keys is normalized
+  double query_scalar = 0;  // by whose root such queries are divided; 0: the head's size
   float norm_epsilon = 1e-12f;
   std::string activation;  // "gelu", ...
 
   std::vector<Pooling> pooling;  // several are concatenated
+  std::vector<DenseSpec> dense;  // after pooling, one after the other
   bool normalize = false;        // the model's own last module is Normalize
-  std::uint32_t dimensions = 0;  // of the vector it answers
+  std::uint32_t dimensions = 0;  // of the vector it answers, truncate_dim included
   std::uint32_t max_length = 0;  // tokens a text by default, special tokens included
   bool do_lower_case = false;
   std::map<std::string, std::string> prompts;
   std::string default_prompt_name;
   std::string weights_dtype;  // "F32", as stored
   std::uint64_t parameter_count = 0;
-  std::uint64_t weights_bytes_fp32 = 0;
+  std::uint64_t weights_bytes_fp32 = 0;  // without the output matrix of language models
+
+  bool is_local(std::uint32_t layer) const { return !local_layers.empty() && local_layers[layer]; }
 };
 
 // Errors name the file and the field. `folder` holds config.json and so on.
 Result<ModelSpec> read_spec(const std::string& folder);
 
-// Files a model folder needs to be served, in the order in which they should be fetched; those that
-// may be missing come with required = false.
+// A file that a model's folder needs to be served.
 struct ModelFile {
   std::string path;
   bool required = false;
+  std::string remedy;  // what helps where a required one is missing
 };
-std::vector<ModelFile> model_files();
+// Those that say what else there is,
+std::vector<ModelFile> description_files();
+// and what else there is, once `folder` holds those: files of modules, then the weights.
+Result<std::vector<ModelFile>> further_files(const std::string& folder);
 
 // Bytes a replica needs beside the weights for batches of at most `max_batch_tokens` tokens.
 std::uint64_t working_set_bytes(const ModelSpec& spec, std::uint32_t max_batch_tokens);

@@ -6,7 +6,9 @@
 namespace sheaf::model {
 
 NLOHMANN_JSON_SERIALIZE_ENUM(Architecture, {{Architecture::bert, "bert"},
+                                            {Architecture::decoder, "decoder"},
                                             {Architecture::distilbert, "distilbert"},
+                                            {Architecture::gemma3, "gemma3"},
                                             {Architecture::modernbert, "modernbert"},
                                             {Architecture::mpnet, "mpnet"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(Pooling, {{Pooling::cls, "cls"},
@@ -15,13 +17,25 @@ NLOHMANN_JSON_SERIALIZE_ENUM(Pooling, {{Pooling::cls, "cls"},
                                        {Pooling::mean_sqrt_len, "mean_sqrt_len"},
                                        {Pooling::weighted_mean, "weighted_mean"},
                                        {Pooling::last_token, "last_token"}})
+NLOHMANN_JSON_SERIALIZE_ENUM(RotaryScaling, {{RotaryScaling::none, "none"},
+                                             {RotaryScaling::linear, "linear"},
+                                             {RotaryScaling::llama3, "llama3"}})
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RotarySpec, theta, scaling, factor, low_turns, high_turns,
+                                   trained_positions)
+NLOHMANN_JSON_SERIALIZE_ENUM(DenseActivation, {{DenseActivation::none, "none"},
+                                               {DenseActivation::gelu, "gelu"},
+                                               {DenseActivation::silu, "silu"},
+                                               {DenseActivation::tanh, "tanh"}})
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DenseSpec, path, inputs, outputs, bias, activation)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModelSpec, architecture, model_type, hidden_size, layers, heads,
-                                   head_size, intermediate_size, vocab_size, type_vocab_size,
-                                   positions, position_offset, distance_buckets, rotary_theta,
-                                   local_rotary_theta, local_window, global_every, norm_epsilon,
-                                   activation, pooling, normalize, dimensions, max_length,
-                                   do_lower_case, prompts, default_prompt_name, weights_dtype,
-                                   parameter_count, weights_bytes_fp32)
+                                   kv_heads, head_size, intermediate_size, vocab_size,
+                                   type_vocab_size, positions, position_offset, distance_buckets,
+                                   causal, rotary, local_rotary, local_layers, local_before,
+                                   local_after, query_key_value_bias, attention_output_bias,
+                                   middle_bias, head_norms, query_scalar, norm_epsilon, activation,
+                                   pooling, dense, normalize, dimensions, max_length, do_lower_case,
+                                   prompts, default_prompt_name, weights_dtype, parameter_count,
+                                   weights_bytes_fp32)
 
 std::string to_json(const ModelSpec& spec) { return nlohmann::json(spec).dump(); }
 

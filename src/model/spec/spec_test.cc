@@ -23,6 +23,11 @@ class SpecTest : public ::testing::Test {
     fs::copy(SHEAF_SOURCE_DIR "/tests/golden/tiny_bert/model", folder_,
              fs::copy_options::recursive);
   }
+  void use_family(const std::string& name) {
+    fs::remove_all(folder_);
+    fs::copy(SHEAF_SOURCE_DIR "/tests/golden/families/" + name + "/model", folder_,
+             fs::copy_options::recursive);
+  }
   void TearDown() override { fs::remove_all(folder_); }
 
   void write(const std::string& file, const std::string& content) {
@@ -126,6 +131,130 @@ TEST_F(SpecTest, BadFieldsAreRefusedNamingFileAndField) {
   }
 }
 
+TEST_F(SpecTest, ReadsDecoders) {
+  const auto family = [](const char* name) {
+    return *read_spec(SHEAF_SOURCE_DIR "/tests/golden/families/" + std::string(name) + "/model");
+  };
+  const ModelSpec qwen = family("qwen3_windows");
+  EXPECT_EQ(qwen.kv_heads, 1u);
+  EXPECT_EQ(qwen.head_size, 6u);
+  EXPECT_TRUE(qwen.causal);
+  EXPECT_EQ(qwen.local_layers, (std::vector<bool>{false, true, true}));
+  EXPECT_EQ(qwen.local_before, 4u);
+  EXPECT_EQ(qwen.local_after, 0u);
+  EXPECT_EQ(qwen.weights_bytes_fp32, 4 * (qwen.parameter_count - 59 * 24));  // lm_head
+  EXPECT_EQ(family("qwen2").weights_dtype, "BF16");
+  EXPECT_FALSE(family("qwen2").causal);
+  const ModelSpec llama = family("llama");
+  EXPECT_EQ(llama.weights_dtype, "F16");
+  EXPECT_EQ(llama.rotary.scaling, RotaryScaling::llama3);
+  EXPECT_EQ(llama.rotary.trained_positions, 32);
+  const ModelSpec gemma = family("gemma3");
+  EXPECT_EQ(gemma.rotary.theta, 3000);
+  EXPECT_EQ(gemma.local_rotary.theta, 500);
+  EXPECT_EQ(gemma.dense.size(), 2u);
+  EXPECT_EQ(gemma.dimensions, 9u);
+  for (const ModelSpec& spec : {qwen, llama, gemma})
+    EXPECT_EQ(to_json(*spec_from_json(to_json(spec), "f")), to_json(spec));
+}
+
+// The same numbers as files had them before rope_parameters.
+TEST_F(SpecTest, ReadsOlderFormsOfRotaryPositions) {
+  use_family("llama");
+  const ModelSpec spec = *read_spec(folder_);
+  set("config.json", "rope_scaling",
+      R"({"type":"llama3","factor":4,"low_freq_factor":1,"high_freq_factor":4,
+          "original_max_position_embeddings":32})");
+  set("config.json", "rope_parameters", "");
+  set("config.json", "rope_theta", "100");
+  EXPECT_EQ(to_json(*read_spec(folder_)), to_json(spec));
+  use_family("gemma3");
+  const ModelSpec gemma = *read_spec(folder_);
+  set("config.json", "rope_parameters", "");
+  set("config.json", "rope_theta", "3000");
+  set("config.json", "rope_local_base_freq", "500");
+  set("config.json", "rope_scaling", R"({"rope_type":"linear","factor":2})");
+  EXPECT_EQ(to_json(*read_spec(folder_)), to_json(gemma));
+}
+
+// Every layer of Mistral sees a window, of 4096 if the file says nothing, unless it is null.
+TEST_F(SpecTest, WindowsOfMistral) {
+  use_family("mistral");
+  EXPECT_EQ(read_spec(folder_)->local_before, 6u);
+  set("config.json", "sliding_window", "");
+  EXPECT_EQ(read_spec(folder_)->local_before, 4095u);
+  set("config.json", "sliding_window", "null");
+  EXPECT_TRUE(read_spec(folder_)->local_layers.empty());
+}
+
+TEST_F(SpecTest, BadDecodersAreRefusedNamingTheField) {
+  const struct {
+    const char* family;
+    const char* file;
+    const char* field;
+    const char* value;
+    const char* complaint;
+  } cases[] = {
+      {"qwen3", "config.json", "num_key_value_heads", "4", "num_key_value_heads"},
+      {"qwen3", "config.json", "num_key_value_heads", "7", "num_key_value_heads"},
+      {"qwen3", "config.json", "head_dim", "9", "head_dim"},
+      {"qwen3", "config.json", "head_dim", "4000000000", "head_dim"},
+      {"qwen3", "config.json", "hidden_act", "\"relu\"", "hidden_act"},
+      {"qwen3", "config.json", "rms_norm_eps", "2", "rms_norm_eps"},
+      {"qwen3", "config.json", "is_causal", "1", "is_causal"},
+      {"qwen3", "config.json", "rope_parameters", "[]", "rope_parameters"},
+      {"qwen3", "config.json", "rope_parameters", R"({"rope_type":"yarn"})",
+       "rope_parameters.rope_type"},
+      {"qwen3", "config.json", "rope_parameters", R"({"rope_theta":0})",
+       "rope_parameters.rope_theta"},
+      {"qwen3", "config.json", "rope_parameters", R"({"partial_rotary_factor":0.5})",
+       "rope_parameters.partial_rotary_factor"},
+      {"qwen3", "config.json", "rope_parameters", R"({"rope_type":"linear"})",
+       "rope_parameters.factor"},
+      {"llama", "config.json", "rope_parameters",
+       R"({"rope_type":"llama3","factor":2,"low_freq_factor":4,"high_freq_factor":4,
+           "original_max_position_embeddings":32})",
+       "rope_parameters.high_freq_factor"},
+      {"qwen3_windows", "config.json", "sliding_window", "0", "sliding_window"},
+      {"qwen3_windows", "config.json", "layer_types", R"(["full_attention"])", "layer_types"},
+      {"qwen3_windows", "config.json", "layer_types",
+       R"(["full_attention","full_attention","chunked_attention"])", "chunked_attention"},
+      {"gemma3", "config.json", "attn_logit_softcapping", "50.0", "attn_logit_softcapping"},
+      {"gemma3", "config.json", "query_pre_attn_scalar", "0", "query_pre_attn_scalar"},
+      {"gemma3", "config.json", "hidden_activation", "\"gelu\"", "hidden_activation"},
+      {"gemma3", "2_Dense/config.json", "in_features", "25", "in_features"},
+      {"gemma3", "2_Dense/config.json", "out_features", "0", "out_features"},
+      {"gemma3", "2_Dense/config.json", "activation_function", "\"os.system\"",
+       "activation_function"},
+      {"gemma3", "2_Dense/config.json", "use_residual", "true", "use_residual"},
+      {"gemma3", "2_Dense/config.json", "module_input_name", "\"token_embeddings\"",
+       "module_input_name"},
+      {"gemma3", "3_Dense/config.json", "in_features", "24", "in_features"},
+  };
+  for (const auto& c : cases) {
+    use_family(c.family);
+    set(c.file, c.field, c.value);
+    expect_refused(c.file, c.complaint);
+  }
+}
+
+TEST_F(SpecTest, FurtherFilesAreThoseThatModulesAndIndexName) {
+  use_family("gemma3");
+  std::string names;
+  const std::vector<ModelFile> of_gemma = *further_files(folder_);
+  for (const ModelFile& file : of_gemma) names += file.path + " ";
+  EXPECT_EQ(names,
+            "1_Pooling/config.json 2_Dense/config.json 2_Dense/model.safetensors "
+            "3_Dense/config.json 3_Dense/model.safetensors model.safetensors ");
+  use_family("qwen3_windows");
+  const std::vector<ModelFile> files = *further_files(folder_);
+  ASSERT_EQ(files.size(), 7u);
+  EXPECT_EQ(files[1].path, "model-00001-of-00006.safetensors");
+  EXPECT_EQ(files[6].path, "model-00006-of-00006.safetensors");
+  fs::remove(folder_ / "model.safetensors.index.json");
+  EXPECT_EQ(further_files(folder_)->back().path, "model.safetensors");
+}
+
 TEST_F(SpecTest, BadModulesAreRefused) {
   const std::string transformer =
       R"({"idx":0,"name":"0","path":"","type":"sentence_transformers.models.Transformer"})";
@@ -144,10 +273,19 @@ TEST_F(SpecTest, BadModulesAreRefused) {
   expect_refused("modules.json", "/etc");
   modules(R"({"type":"x.Pooling","path":"9_None"})");
   expect_refused("9_None/config.json", "no such file");
-  modules(R"({"type":"x.Pooling","path":"1_Pooling"},{"type":"x.Dense","path":"2_Dense"})");
-  expect_refused("modules.json", "x.Dense");
+  modules(R"({"type":"x.Pooling","path":"1_Pooling"},{"type":"x.LSTM","path":"2_LSTM"})");
+  expect_refused("modules.json", "x.LSTM");
   modules(R"({"type":"x.Dense","path":"1_Pooling"})");
   expect_refused("modules.json", "1.type");
+  const std::string pooling = R"({"type":"x.Pooling","path":"1_Pooling"},)";
+  modules(pooling + R"({"type":"x.Normalize"},{"type":"x.Dense","path":"2_Dense"})");
+  expect_refused("modules.json", "3.type");
+  modules(pooling + R"({"type":"x.Dense","path":"2_Dense/../../x"})");
+  expect_refused("modules.json", "2.path");
+  modules(pooling + R"({"type":"x.Dense","path":"2_Dense"})");
+  expect_refused("2_Dense/config.json", "no such file");
+  write("modules.json", "[]");
+  expect_refused("modules.json", "list of modules");
 }
 
 TEST_F(SpecTest, HostileJsonIsRefused) {
@@ -210,6 +348,7 @@ TEST(Spec, WorkingSetGrowsSlowlyAndStaysLean) {
   ModelSpec spec;
   spec.hidden_size = 384;
   spec.heads = 12;
+  spec.kv_heads = 12;
   spec.head_size = 32;
   spec.intermediate_size = 1536;
   spec.positions = 512;

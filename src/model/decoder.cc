@@ -1,0 +1,138 @@
+#include "model/decoder.h"
+
+#include <fmt/core.h>
+
+#include <cmath>
+
+#include "model/row_blocks.h"
+
+namespace sheaf::model {
+
+using kernels::Activation;
+using tensor::MatrixSpan;
+using tensor::MatrixView;
+
+Decoder::Decoder(const ModelSpec& spec, WeightSource& weights)
+    : hidden_(spec.hidden_size),
+      intermediate_(spec.intermediate_size),
+      gemma_(spec.architecture == Architecture::gemma3),
+      global_{.heads = spec.heads, .kv_heads = spec.kv_heads, .head_size = spec.head_size},
+      global_rotary_(spec.rotary, spec.head_size / 2),
+      local_rotary_(spec.local_rotary, spec.head_size / 2) {
+  if (spec.causal) global_.after = 0;
+  local_ = global_;
+  local_.before = spec.local_before;
+  local_.after = spec.local_after;
+  const float scale = gemma_ ? std::sqrt(static_cast<float>(hidden_)) : 1;
+  embedding_.words = weights.table("embed_tokens", spec.vocab_size, hidden_, {.times = scale});
+  for (std::uint32_t i = 0; i < spec.layers && weights.status().ok(); ++i)
+    layers_.push_back(bind_layer(spec, weights, i));
+  final_norm_ = bind_norm(spec, weights, "norm", hidden_);
+}
+
+kernels::Norm Decoder::bind_norm(const ModelSpec& spec, WeightSource& weights,
+                                 const std::string& name, std::size_t columns, float times) const {
+  const Adjust adjust{.plus = gemma_ ? 1.0f : 0.0f, .times = times};
+  return weights.norm(name, columns, spec.norm_epsilon, NormKind::rms, adjust);
+}
+
+Decoder::Layer Decoder::bind_layer(const ModelSpec& spec, WeightSource& weights,
+                                   std::uint32_t index) const {
+  const std::string layer = fmt::format("layers.{}.", index);
+  const auto norm = [&](const char* name) {
+    return bind_norm(spec, weights, layer + name, hidden_);
+  };
+  const auto bias = [](bool stored) { return stored ? Bias::stored : Bias::none; };
+  const std::size_t size = global_.head_size;
+  const std::size_t query_columns = global_.heads * size;
+  const std::size_t key_columns = global_.kv_heads * size;
+  Layer bound;
+  bound.attention_norm = norm("input_layernorm");
+  bound.query_key_value = weights.linear({{layer + "self_attn.q_proj", query_columns},
+                                          {layer + "self_attn.k_proj", key_columns},
+                                          {layer + "self_attn.v_proj", key_columns}},
+                                         hidden_, bias(spec.query_key_value_bias));
+  if (spec.head_norms) {
+    // Attention divides by the root of the head's size, whatever the model wants.
+    const double divided_by = spec.query_scalar > 0 ? spec.query_scalar : static_cast<double>(size);
+    const double times = std::sqrt(static_cast<double>(size) / divided_by);
+    bound.query_norm =
+        bind_norm(spec, weights, layer + "self_attn.q_norm", size, static_cast<float>(times));
+    bound.key_norm = bind_norm(spec, weights, layer + "self_attn.k_norm", size);
+  }
+  bound.attention_output = weights.linear({{layer + "self_attn.o_proj", hidden_}}, query_columns,
+                                          bias(spec.attention_output_bias));
+  if (gemma_) bound.after_attention = norm("post_attention_layernorm");
+  bound.middle_norm = norm(gemma_ ? "pre_feedforward_layernorm" : "post_attention_layernorm");
+  bound.gate_up = weights.linear(
+      {{layer + "mlp.gate_proj", intermediate_}, {layer + "mlp.up_proj", intermediate_}}, hidden_,
+      bias(spec.middle_bias));
+  bound.down =
+      weights.linear({{layer + "mlp.down_proj", hidden_}}, intermediate_, bias(spec.middle_bias));
+  if (gemma_) bound.after_middle = norm("post_feedforward_layernorm");
+  bound.local = spec.is_local(index);
+  return bound;
+}
+
+MatrixView Decoder::forward(kernels::Backend& ops, std::span<const std::int32_t> ids,
+                            std::span<const std::uint32_t> cu_seqlens) {
+  const MatrixSpan x = states_.matrix(ids.size(), hidden_);
+  const MatrixSpan attended = attended_.matrix(ids.size(), hidden_);
+  ops.embed(embedding_, ids, cu_seqlens, x);
+  for (const Layer& layer : layers_) {
+    attend(ops, layer, cu_seqlens, x, attended);
+    run_middle(ops, layer, attended, x);
+  }
+  ops.normalize(x, final_norm_, {}, x);
+  return x;
+}
+
+void Decoder::attend(kernels::Backend& ops, const Layer& layer,
+                     std::span<const std::uint32_t> cu_seqlens, MatrixView x, MatrixSpan out) {
+  const kernels::AttentionShape& shape = layer.local ? local_ : global_;
+  const MatrixSpan normed = normed_.matrix(x.rows, hidden_);
+  const MatrixSpan qkv = heads_input_.matrix(x.rows, shape.columns());
+  const MatrixSpan context = context_.matrix(x.rows, shape.heads * shape.head_size);
+  ops.normalize(x, layer.attention_norm, {}, normed);
+  ops.linear(normed, layer.query_key_value, Activation::none, {}, qkv);
+  prepare_heads(ops, layer, cu_seqlens, qkv);
+  ops.attention(qkv, cu_seqlens, shape, context);
+  finish(ops, context, layer.attention_output, layer.after_attention, x, out);
+}
+
+void Decoder::finish(kernels::Backend& ops, MatrixView x, const kernels::Linear& weight,
+                     const kernels::Norm& norm, MatrixView residual, MatrixSpan out) {
+  if (norm.scale == nullptr) return ops.linear(x, weight, Activation::none, residual, out);
+  const MatrixSpan unfinished = unfinished_.matrix(x.rows, hidden_);
+  ops.linear(x, weight, Activation::none, {}, unfinished);
+  ops.normalize(unfinished, norm, residual, out);
+}
+
+void Decoder::prepare_heads(kernels::Backend& ops, const Layer& layer,
+                            std::span<const std::uint32_t> cu_seqlens, MatrixSpan qkv) {
+  const std::size_t heads = global_.heads;
+  const std::size_t kv_heads = global_.kv_heads;
+  const std::size_t size = global_.head_size;
+  if (layer.query_norm.scale != nullptr) {
+    ops.normalize_heads(qkv.slice_columns(0, heads * size), heads, layer.query_norm);
+    ops.normalize_heads(qkv.slice_columns(heads * size, kv_heads * size), kv_heads, layer.key_norm);
+  }
+  RotaryTable& rotary = layer.local ? local_rotary_ : global_rotary_;
+  ops.rotate(qkv.slice_columns(0, (heads + kv_heads) * size), cu_seqlens, heads + kv_heads,
+             rotary.for_texts(cu_seqlens));
+}
+
+void Decoder::run_middle(kernels::Backend& ops, const Layer& layer, MatrixView x, MatrixSpan out) {
+  for_row_blocks(ops, x.rows, [&](std::size_t first, std::size_t rows) {
+    const MatrixView states = x.slice_rows(first, rows);
+    const MatrixSpan normed = normed_.matrix(rows, hidden_);
+    const MatrixSpan wide = wide_.matrix(rows, 2 * intermediate_);
+    const MatrixSpan gated = gated_.matrix(rows, intermediate_);
+    ops.normalize(states, layer.middle_norm, {}, normed);
+    ops.linear(normed, layer.gate_up, Activation::none, {}, wide);
+    ops.gate(wide, gemma_ ? Activation::gelu_tanh : Activation::silu, gated);
+    finish(ops, gated, layer.down, layer.after_middle, states, out.slice_rows(first, rows));
+  });
+}
+
+}  // namespace sheaf::model

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "model/model.h"
+#include "model/rotary.h"
+#include "tensor/buffer.h"
+
+namespace sheaf::model {
+
+// Language models that embed: Touvron et al., "LLaMA" (2023), and those built like it, Mistral,
+// Qwen2, Qwen3. RMS norms before the sub-layers, rotary positions, fewer heads of keys and values
+// than of queries, gated up projections. Without the output matrix, so that it does not matter
+// whether that is tied to the embeddings. Gemma 3 (Gemma Team, 2025) has norms behind the
+// sub-layers too, layers that see a window in between, and numbers stored otherwise than computed
+// with.
+class Decoder final : public Model {
+ public:
+  Decoder(const ModelSpec& spec, WeightSource& weights);
+
+  tensor::MatrixView forward(kernels::Backend& ops, std::span<const std::int32_t> ids,
+                             std::span<const std::uint32_t> cu_seqlens) override;
+
+ private:
+  struct Layer {
+    kernels::Norm attention_norm;
+    kernels::Linear query_key_value;
+    kernels::Norm query_norm, key_norm;  // of each head; without scale: none
+    kernels::Linear attention_output;
+    kernels::Norm after_attention;  // without scale: none
+    kernels::Norm middle_norm;
+    kernels::Linear gate_up;
+    kernels::Linear down;
+    kernels::Norm after_middle;  // as after_attention
+    bool local = false;
+  };
+
+  Layer bind_layer(const ModelSpec& spec, WeightSource& weights, std::uint32_t index) const;
+  kernels::Norm bind_norm(const ModelSpec& spec, WeightSource& weights, const std::string& name,
+                          std::size_t columns, float times = 1) const;
+  // out = x + attention(norm(x))
+  void attend(kernels::Backend& ops, const Layer& layer, std::span<const std::uint32_t> cu_seqlens,
+              tensor::MatrixView x, tensor::MatrixSpan out);
+  // Queries and keys, normalized and turned in place.
+  void prepare_heads(kernels::Backend& ops, const Layer& layer,
+                     std::span<const std::uint32_t> cu_seqlens, tensor::MatrixSpan qkv);
+  // out = x W^T + residual, normalized before the sum if there is such a norm.
+  void finish(kernels::Backend& ops, tensor::MatrixView x, const kernels::Linear& weight,
+              const kernels::Norm& norm, tensor::MatrixView residual, tensor::MatrixSpan out);
+  // out = x + down(gate(up(norm(x))))
+  void run_middle(kernels::Backend& ops, const Layer& layer, tensor::MatrixView x,
+                  tensor::MatrixSpan out);
+
+  std::size_t hidden_;
+  std::size_t intermediate_;
+  bool gemma_;
+  kernels::AttentionShape global_, local_;
+  RotaryTable global_rotary_, local_rotary_;
+  kernels::Embedding embedding_;
+  std::vector<Layer> layers_;
+  kernels::Norm final_norm_;
+
+  tensor::Buffer states_;       // [tokens, hidden]
+  tensor::Buffer attended_;     // [tokens, hidden]
+  tensor::Buffer normed_;       // [tokens or block, hidden]
+  tensor::Buffer heads_input_;  // [tokens, (heads + 2 * kv_heads) * head_size]
+  tensor::Buffer context_;      // [tokens, heads * head_size]
+  tensor::Buffer wide_;         // [block, 2 * intermediate]
+  tensor::Buffer gated_;        // [block, intermediate]
+  tensor::Buffer unfinished_;   // [tokens or block, hidden]
+};
+
+}  // namespace sheaf::model

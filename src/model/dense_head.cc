@@ -1,0 +1,38 @@
+#include "model/dense_head.h"
+
+namespace sheaf::model {
+namespace {
+
+kernels::Activation activation_of(DenseActivation activation) {
+  switch (activation) {
+    case DenseActivation::none:
+      return kernels::Activation::none;
+    case DenseActivation::gelu:
+      return kernels::Activation::gelu;
+    case DenseActivation::silu:
+      return kernels::Activation::silu;
+    case DenseActivation::tanh:
+      return kernels::Activation::tanh;
+  }
+  return kernels::Activation::none;
+}
+
+}  // namespace
+
+DenseHead::DenseHead(const ModelSpec& spec, WeightSource& weights) : outputs_(spec.dense.size()) {
+  for (const DenseSpec& dense : spec.dense)
+    layers_.push_back({weights.linear({{dense.path + "/linear", dense.outputs}}, dense.inputs,
+                                      dense.bias ? Bias::stored : Bias::none),
+                       activation_of(dense.activation)});
+}
+
+tensor::MatrixView DenseHead::forward(kernels::Backend& ops, tensor::MatrixView x) {
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const tensor::MatrixSpan out = outputs_[i].matrix(x.rows, layers_[i].linear.outputs);
+    ops.linear(x, layers_[i].linear, layers_[i].activation, {}, out);
+    x = out;
+  }
+  return x;
+}
+
+}  // namespace sheaf::model

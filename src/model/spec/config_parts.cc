@@ -1,0 +1,114 @@
+#include "model/spec/config_parts.h"
+
+#include <fmt/core.h>
+
+#include "model/spec/limits.h"
+
+namespace sheaf::model {
+namespace {
+
+constexpr double kMaxTheta = 1e12;
+
+Status read_head_size(const JsonObject& config, const ShapeFields& fields, ModelSpec& spec) {
+  if (!fields.head_size.empty() && config.has(fields.head_size)) {
+    SHEAF_ASSIGN(spec.head_size, config.number(fields.head_size, 1, kMaxHeadSize));
+    return {};
+  }
+  spec.head_size = fields.head_size_otherwise;
+  if (spec.head_size > 0) return {};
+  if (spec.hidden_size % spec.heads != 0)
+    return config.error(fields.heads, fmt::format("is {}, which does not divide the hidden size {}",
+                                                  spec.heads, spec.hidden_size));
+  spec.head_size = spec.hidden_size / spec.heads;
+  return {};
+}
+
+Status read_llama3(const JsonObject& rope, RotarySpec& rotary) {
+  rotary.scaling = RotaryScaling::llama3;
+  SHEAF_ASSIGN(rotary.low_turns, rope.real("low_freq_factor", 0, 1e6));
+  SHEAF_ASSIGN(rotary.high_turns, rope.real("high_freq_factor", 0, 1e6));
+  if (rotary.high_turns <= rotary.low_turns)
+    return rope.error("high_freq_factor", fmt::format("is {}, not above low_freq_factor {}",
+                                                      rotary.high_turns, rotary.low_turns));
+  SHEAF_ASSIGN(rotary.trained_positions,
+               rope.real("original_max_position_embeddings", 1, kMaxPositions));
+  return {};
+}
+
+Status read_rotary_part(const JsonObject& rope, RotarySpec& rotary) {
+  SHEAF_ASSIGN(rotary.theta, rope.real_or("rope_theta", 1, kMaxTheta, rotary.theta));
+  SHEAF_ASSIGN(const double turned, rope.real_or("partial_rotary_factor", 0, 1, 1));
+  if (turned != 1)
+    return rope.unsupported("partial_rotary_factor", fmt::format("is {}; built is: 1", turned));
+  SHEAF_ASSIGN(const std::string old_type, rope.text_or("type", "default"));
+  SHEAF_ASSIGN(const std::string type, rope.text_or("rope_type", old_type));
+  // "dynamic" stretches only texts beyond max_position_embeddings, and there are none.
+  if (type == "default" || type == "dynamic") return {};
+  if (type != "linear" && type != "llama3")
+    return rope.unsupported("rope_type",
+                            "is '" + type + "'; built are: default, dynamic, linear, llama3");
+  rotary.scaling = RotaryScaling::linear;
+  SHEAF_ASSIGN(rotary.factor, rope.real("factor", 1, 1e6));
+  return type == "linear" ? Status() : read_llama3(rope, rotary);
+}
+
+}  // namespace
+
+Status want(const JsonObject& config, std::string_view field, const std::string& built,
+            std::string& value) {
+  SHEAF_ASSIGN(value, config.text_or(field, built));
+  if (value == built) return {};
+  return config.unsupported(field, "is '" + value + "'; built are: " + built);
+}
+
+Status want_off(const JsonObject& config, std::string_view field) {
+  SHEAF_ASSIGN(const bool on, config.boolean_or(field, false));
+  if (on) return config.unsupported(field, "is true; built are models without");
+  return {};
+}
+
+Status read_shape(const JsonObject& config, const ShapeFields& fields, ModelSpec& spec) {
+  SHEAF_ASSIGN(spec.hidden_size, config.number(fields.hidden, 1, kMaxHidden));
+  SHEAF_ASSIGN(spec.layers, config.number(fields.layers, 1, kMaxLayers));
+  SHEAF_ASSIGN(spec.heads, config.number(fields.heads, 1, spec.hidden_size));
+  SHEAF_TRY(read_head_size(config, fields, spec));
+  spec.kv_heads = spec.heads;
+  SHEAF_ASSIGN(spec.intermediate_size, config.number(fields.intermediate, 1, kMaxIntermediate));
+  SHEAF_ASSIGN(spec.vocab_size, config.number("vocab_size", 1, kMaxVocab));
+  SHEAF_ASSIGN(spec.positions, config.number("max_position_embeddings", 1, kMaxPositions));
+  return {};
+}
+
+Result<RotarySpec> read_rotary(const JsonObject& config, const RotaryFields& fields) {
+  RotarySpec rotary;
+  SHEAF_ASSIGN(rotary.theta, config.real_or(fields.theta, 1, kMaxTheta, fields.otherwise));
+  if (config.has("rope_parameters")) {
+    SHEAF_ASSIGN(const JsonObject whole, config.object("rope_parameters"));
+    if (!whole.has(fields.kind)) {
+      SHEAF_TRY(read_rotary_part(whole, rotary));
+    } else {
+      SHEAF_ASSIGN(const JsonObject part, whole.object(fields.kind));
+      SHEAF_TRY(read_rotary_part(part, rotary));
+    }
+  } else if (config.has(fields.scaling)) {
+    SHEAF_ASSIGN(const JsonObject scaling, config.object(fields.scaling));
+    SHEAF_TRY(read_rotary_part(scaling, rotary));
+  }
+  return rotary;
+}
+
+Status read_layer_types(const JsonObject& config, ModelSpec& spec) {
+  constexpr std::string_view kField = "layer_types";
+  const nlohmann::json* types = config.find(kField);
+  if (types == nullptr || !types->is_array() || types->size() != spec.layers)
+    return config.error(kField, fmt::format("is not a list of {} layers", spec.layers));
+  for (const nlohmann::json& type : *types) {
+    if (type != "full_attention" && type != "sliding_attention")
+      return config.unsupported(
+          kField, "holds " + type.dump() + "; built are: full_attention, sliding_attention");
+    spec.local_layers.push_back(type == "sliding_attention");
+  }
+  return {};
+}
+
+}  // namespace sheaf::model
