@@ -36,6 +36,15 @@ class FakeTokenizer final : public tokenizer::Tokenizer {
     if (options.add_special_tokens) tokens.push_back({102, "[SEP]", true, -1, -1});
     return tokens;
   }
+  Result<tokenizer::EncodedPair> encode_pair(std::string_view first, std::string_view second,
+                                             const tokenizer::EncodeOptions& options,
+                                             std::vector<std::int32_t>& ids) const override {
+    const std::size_t from = ids.size();
+    SHEAF_ASSIGN(const std::size_t before, encode(first, options, ids));
+    const std::size_t second_at = ids.size() - from;
+    SHEAF_ASSIGN(const std::size_t behind, encode(second, options, ids));
+    return tokenizer::EncodedPair{before + behind, second_at};
+  }
   Result<std::string> decode(const std::vector<std::int32_t>& ids,
                              bool skip_special_tokens) const override {
     std::string text;

@@ -26,6 +26,16 @@ class ByteTokenizer final : public tokenizer::Tokenizer {
     ids.push_back(2);
     return text.size() + 2;
   }
+  Result<tokenizer::EncodedPair> encode_pair(std::string_view first, std::string_view second,
+                                             const tokenizer::EncodeOptions&,
+                                             std::vector<std::int32_t>& ids) const override {
+    ids.push_back(1);
+    for (unsigned char c : first) ids.push_back(c);
+    ids.push_back(2);
+    for (unsigned char c : second) ids.push_back(c);
+    ids.push_back(2);
+    return tokenizer::EncodedPair{first.size() + second.size() + 3, first.size() + 2};
+  }
   Result<std::vector<tokenizer::Token>> encode_tokens(
       std::string_view, const tokenizer::EncodeOptions&) const override {
     return std::vector<tokenizer::Token>{};

@@ -21,12 +21,19 @@
 // types.
 namespace sheaf::router {
 
-// A text, or ids that are final (nothing is added; checked against the vocabulary).
-using Input = std::variant<std::string, std::vector<std::int32_t>>;
+// Two texts that a model reads together: a query and a document, a premise and a conclusion.
+struct TextPair {
+  std::string first, second;
+};
+// A text, or ids that are final (nothing is added; checked against the vocabulary), or a pair.
+using Input = std::variant<std::string, std::vector<std::int32_t>, TextPair>;
 
 struct EmbedRequest {
   std::string model;  // empty: the default model
   std::vector<Input> inputs;
+  // What the model must be for (else wrong_model_type). A classifier's vectors are its labels'
+  // scores as the head gives them, no sigmoid or softmax yet; pairs are for classifiers only.
+  model::Task task = model::Task::embed;
   bool truncate = true;  // false: a text over the limit is refused, naming both lengths
   tokenizer::Side truncation_side = tokenizer::Side::right;
   bool normalize = true;

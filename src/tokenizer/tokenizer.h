@@ -19,6 +19,13 @@ struct EncodeOptions {
   Side truncation_side = Side::right;  // which end is cut off
 };
 
+// What encode_pair() made.
+struct EncodedPair {
+  std::size_t tokens = 0;  // that the pair has without truncation, special tokens included
+  std::size_t second_at =
+      0;  // of the ids appended, the first of token type 1; 0: all are of type 0
+};
+
 // One token with everything a client may ask of it; the hot path never builds these.
 struct Token {
   std::int32_t id = 0;
@@ -50,6 +57,12 @@ class Tokenizer {
   // long or too much memory on this text; those of the popular models never do.
   virtual Result<std::size_t> encode(std::string_view text, const EncodeOptions& options,
                                      std::vector<std::int32_t>& ids) const = 0;
+
+  // Appends the ids of two texts that a model reads together, as the post-processor joins them.
+  // What is too long is cut from the longer text first, as Hugging Face's "longest_first" does.
+  virtual Result<EncodedPair> encode_pair(std::string_view first, std::string_view second,
+                                          const EncodeOptions& options,
+                                          std::vector<std::int32_t>& ids) const = 0;
 
   // The same tokens with text, offsets and flags.
   virtual Result<std::vector<Token>> encode_tokens(std::string_view text,

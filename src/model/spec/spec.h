@@ -11,9 +11,11 @@
 namespace sheaf::model {
 
 enum class Architecture { bert, decoder, distilbert, gemma3, modernbert, mpnet };  // weights' names
+enum class Task { embed, classify };
 enum class Pooling { cls, mean, max, mean_sqrt_len, weighted_mean, last_token };
 
 std::string_view name_of(Architecture architecture);  // "bert"
+std::string_view name_of(Task task);                  // "embed"
 std::string_view name_of(Pooling pooling);  // TEI's words: "cls", "mean", "last_token", ...
 
 // How the angles of rotary positions are stretched for texts longer than the model was trained on.
@@ -75,11 +77,12 @@ struct ModelSpec {
   float norm_epsilon = 1e-12f;
   std::string activation;  // "gelu", ...
 
-  std::vector<Pooling> pooling;  // several are concatenated
-  std::vector<DenseSpec> dense;  // after pooling, one after the other
-  bool normalize = false;        // the model's own last module is Normalize
-  std::uint32_t dimensions = 0;  // of the vector it answers, truncate_dim included
-  std::uint32_t max_length = 0;  // tokens a text by default, special tokens included
+  std::vector<Pooling> pooling;     // several are concatenated
+  std::vector<DenseSpec> dense;     // after pooling, one after the other
+  std::vector<std::string> labels;  // what a classifier's outputs mean; empty: the model embeds
+  bool normalize = false;           // the model's own last module is Normalize
+  std::uint32_t dimensions = 0;     // of what it answers: truncate_dim included; labels
+  std::uint32_t max_length = 0;     // tokens a text by default, special tokens included
   bool do_lower_case = false;
   std::map<std::string, std::string> prompts;
   std::string default_prompt_name;
@@ -87,6 +90,9 @@ struct ModelSpec {
   std::uint64_t parameter_count = 0;
   std::uint64_t weights_bytes_fp32 = 0;  // without the output matrix of language models
 
+  Task task() const { return labels.empty() ? Task::embed : Task::classify; }
+  // Of one label: its score orders documents for a query.
+  bool is_reranker() const { return labels.size() == 1; }
   bool is_local(std::uint32_t layer) const { return !local_layers.empty() && local_layers[layer]; }
 };
 
