@@ -21,7 +21,7 @@
 namespace sheaf::channel {
 
 inline constexpr std::uint64_t kMagic = 0x6c6e6e6863666873;  // "shfchnnl"
-inline constexpr std::uint32_t kVersion = 1;                 // of header and frames
+inline constexpr std::uint32_t kVersion = 2;                 // of header and frames
 inline constexpr std::size_t kHeaderBytes = 4096;
 inline constexpr std::size_t kFrameAlignment = 8;
 inline constexpr std::size_t kRowsFrameBytes = 64
@@ -87,6 +87,7 @@ struct WireItem {
   std::uint32_t tokens;
   std::uint32_t dimensions;  // 0 = all
   std::uint32_t normalize;   // 0 or 1
+  std::uint32_t second_at;   // as Item::second_at
 };
 struct CancelBody {
   std::uint64_t batch;

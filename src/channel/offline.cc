@@ -78,7 +78,7 @@ Status write_offline_batch(int fd, std::span<const Item> items) {
   put(&head, sizeof head);
   for (const Item& item : items) {
     const WireItem wire{static_cast<std::uint32_t>(item.ids.size()), item.dimensions,
-                        item.normalize ? 1u : 0u};
+                        item.normalize ? 1u : 0u, item.second_at};
     put(&wire, sizeof wire);
   }
   for (const Item& item : items) put(item.ids.data(), item.ids.size_bytes());
@@ -127,7 +127,10 @@ Result<std::optional<Submission>> read_offline_batch(int fd, const Limits& limit
     if (item.tokens == 0 || item.tokens > head.tokens - start)
       return corrupt("a text of " + std::to_string(item.tokens) + " tokens");
     submission.cu_seqlens.push_back(start + item.tokens);
-    submission.options.push_back({item.normalize != 0, item.dimensions});
+    if (item.second_at >= item.tokens)
+      return corrupt("the second part of a text begins at " + std::to_string(item.second_at) +
+                     " of " + std::to_string(item.tokens) + " tokens");
+    submission.options.push_back({item.normalize != 0, item.dimensions, item.second_at});
   }
   if (submission.cu_seqlens.back() != head.tokens)
     return corrupt("its texts have " + std::to_string(submission.cu_seqlens.back()) +

@@ -101,8 +101,12 @@ Result<ReplicaEnd::Received> ReplicaEnd::decode(const Frame& frame) const {
     if (item.dimensions > limits_.row_floats)
       return corrupt("text " + std::to_string(i) + " of a batch asks for " +
                      std::to_string(item.dimensions) + " dimensions");
+    if (item.second_at >= item.tokens)
+      return corrupt("the second part of text " + std::to_string(i) + " of a batch begins at " +
+                     std::to_string(item.second_at) + " of " + std::to_string(item.tokens) +
+                     " tokens");
     submission.cu_seqlens.push_back(start + item.tokens);
-    submission.options.push_back({item.normalize != 0, item.dimensions});
+    submission.options.push_back({item.normalize != 0, item.dimensions, item.second_at});
   }
   if (submission.cu_seqlens.back() != head.tokens)
     return corrupt("the texts of a batch have " + std::to_string(submission.cu_seqlens.back()) +

@@ -17,6 +17,7 @@ namespace sheaf::channel {
 struct ItemOptions {
   bool normalize = true;
   std::uint32_t dimensions = 0;  // 0 = all
+  std::uint32_t second_at = 0;   // as Item::second_at; less than the text's tokens
 };
 
 // A batch, copied out of shared memory, texts laid end to end: text i is

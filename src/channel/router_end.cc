@@ -112,7 +112,7 @@ Result<bool> RouterEnd::submit(std::uint64_t batch, std::span<const Item> items)
   put(&head, sizeof head);
   for (const Item& item : items) {
     const WireItem wire{static_cast<std::uint32_t>(item.ids.size()), item.dimensions,
-                        item.normalize ? 1u : 0u};
+                        item.normalize ? 1u : 0u, item.second_at};
     put(&wire, sizeof wire);
   }
   for (const Item& item : items) put(item.ids.data(), item.ids.size_bytes());

@@ -99,6 +99,9 @@ class ModelEngine final : public Engine {
     if (batch.options[i].dimensions > spec().dimensions)
       return refuse(fmt::format("text {} asks for {} dimensions, the model has {}", i,
                                 batch.options[i].dimensions, spec().dimensions));
+    if (batch.options[i].second_at >= end - begin)
+      return refuse(fmt::format("the second part of text {} begins at {} of {} tokens", i,
+                                batch.options[i].second_at, end - begin));
     return {};
   }
 
@@ -114,15 +117,18 @@ class ModelEngine final : public Engine {
   void run_group(const Batch& batch, std::size_t first, std::size_t last, std::span<float> out) {
     const std::uint32_t begin = batch.cu_seqlens[first];
     cu_seqlens_.clear();
+    second_at_.clear();
     items_.clear();
     for (std::size_t i = first; i <= last; ++i) cu_seqlens_.push_back(batch.cu_seqlens[i] - begin);
     for (std::size_t i = first; i < last; ++i) {
-      const std::uint32_t asked = batch.options[i].dimensions;
-      items_.push_back({.dimensions = asked == 0 ? spec().dimensions : asked,
-                        .normalize = batch.options[i].normalize});
+      const ItemOptions& asked = batch.options[i];
+      items_.push_back({.dimensions = asked.dimensions == 0 ? spec().dimensions : asked.dimensions,
+                        .normalize = asked.normalize && spec().task() == model::Task::embed});
+      // Models without a second type read both parts alike, as RoBERTa does.
+      second_at_.push_back(spec().type_vocab_size > 1 ? asked.second_at : 0);
     }
-    const tensor::MatrixView states =
-        model_->forward(*ops_, batch.ids.subspan(begin, cu_seqlens_.back()), cu_seqlens_);
+    const tensor::MatrixView states = model_->forward(
+        *ops_, {batch.ids.subspan(begin, cu_seqlens_.back()), cu_seqlens_, second_at_});
     const tensor::MatrixSpan vectors = {out.data() + first * spec().dimensions, last - first,
                                         spec().dimensions};
     const std::size_t columns = reductions_.size() * states.columns;
@@ -153,6 +159,7 @@ class ModelEngine final : public Engine {
   model::DenseHead head_;
   std::vector<kernels::Reduction> reductions_;
   std::vector<std::uint32_t> cu_seqlens_;  // of the group that runs
+  std::vector<std::uint32_t> second_at_;
   std::vector<kernels::PoolItem> items_;
   tensor::Buffer pooled_;  // [texts, reductions * hidden]
 };

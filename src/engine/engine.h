@@ -14,8 +14,9 @@ namespace sheaf::engine {
 
 // What is asked of one text of a batch beyond the model's own pooling.
 struct ItemOptions {
-  bool normalize = true;         // L2 norm at the very end
+  bool normalize = true;         // L2 norm at the very end; of a classifier's scores: never
   std::uint32_t dimensions = 0;  // cut to the first n before normalizing; 0 = all
+  std::uint32_t second_at = 0;   // the first id of token type 1; 0: all are of type 0
 };
 
 // Texts laid end to end; no padding exists. Text i is ids[cu_seqlens[i] .. cu_seqlens[i + 1]).
@@ -50,7 +51,8 @@ class Engine {
   virtual std::string device() const = 0;  // "cpu avx2", "cpu avx512", "reference"
   virtual std::string dtype() const = 0;   // "float32"
 
-  // Runs the batch; row i of `out` ([n, spec().dimensions], row-major) is text i's vector; with
+  // Runs the batch; row i of `out` ([n, spec().dimensions], row-major) is text i's vector, or its
+  // score for each label of a classifier, as the head gives it; with
   // options[i].dimensions = d only its first d floats are meaningful. Batches that break the rules
   // above, ids outside the vocabulary and texts longer than the position table are refused, naming
   // the number.

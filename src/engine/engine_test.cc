@@ -346,6 +346,8 @@ TEST_F(TinyModel, BadBatchesAreRefusedNamingTheNumber) {
   EXPECT_NE(message(std::vector<std::int32_t>(34, 1), {0, 34}, one, 36).find("34 tokens"),
             std::string::npos);
   EXPECT_NE(message({1}, {0, 1}, {{.dimensions = 37}}, 36).find("37"), std::string::npos);
+  EXPECT_NE(message({1, 2}, {0, 2}, {{.second_at = 2}}, 36).find("begins at 2 of 2"),
+            std::string::npos);
   EXPECT_FALSE(open({.threads = 0}).ok());
 }
 
@@ -434,6 +436,42 @@ INSTANTIATE_TEST_SUITE_P(, Families,
                          ::testing::Values("distilbert", "gemma3", "llama", "modernbert", "mpnet",
                                            "qwen2", "mistral", "qwen3", "qwen3_windows", "roberta",
                                            "xlm_roberta"),
+                         [](const auto& info) { return info.param; });
+
+// By tests/golden/classifiers/make.py: texts of one or two token types, and a score a label.
+class Classifiers : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(Classifiers, EqualTransformers) {
+  const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/classifiers/" + GetParam();
+  const json cases = json::parse(read_file(folder + "/cases.json"));
+  const json golden = json::parse(read_file(folder + "/scores.json"));
+  std::vector<std::int32_t> ids;
+  std::vector<std::uint32_t> bounds = {0};
+  std::vector<ItemOptions> options;
+  std::vector<float> want;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    const auto text = cases[i]["ids"].get<std::vector<std::int32_t>>();
+    ids.insert(ids.end(), text.begin(), text.end());
+    bounds.push_back(static_cast<std::uint32_t>(ids.size()));
+    options.push_back({.normalize = true, .second_at = cases[i]["second_at"]});  // scores never are
+    for (const float score : golden[i].get<std::vector<float>>()) want.push_back(score);
+  }
+  for (const std::string& backend : kernels::backend_names()) {
+    SCOPED_TRACE(backend);
+    auto engine = open_model(folder + "/model", backend);
+    ASSERT_TRUE(engine.ok()) << engine.error().message;
+    EXPECT_EQ((*engine)->spec().task(), model::Task::classify);
+    EXPECT_EQ((*engine)->spec().labels.size(), golden[0].size());
+    std::vector<float> got(want.size());
+    const Status status = (*engine)->embed({ids, bounds, options}, got);
+    ASSERT_TRUE(status.ok()) << status.error().message;
+    expect_near(got, want, 1e-5);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, Classifiers,
+                         ::testing::Values("bert", "distilbert", "modernbert", "mpnet", "qwen3",
+                                           "roberta", "xlm_roberta"),
                          [](const auto& info) { return info.param; });
 
 // The real model, where the machine has it.

@@ -26,6 +26,7 @@ enum class Activation {
   gelu_tanh,  // that approximation; |error| <= 5e-7 * |x|
   silu,       // x / (1 + e^-x); relative error <= 5e-7
   tanh,       // |error| <= 5e-7
+  relu,       // exact; what is no number stays none
 };
 enum class Reduction { cls, mean, max, mean_sqrt_len, weighted_mean, last_token };
 
@@ -45,10 +46,24 @@ struct Norm {
 };
 
 struct Embedding {
-  MatrixView words;             // [vocab, hidden]
-  MatrixView positions;         // [positions, hidden]; without data: none
-  const float* type = nullptr;  // [hidden], the row of token type 0; null: none
-  Norm norm;                    // without scale: none
+  MatrixView words;      // [vocab, hidden]
+  MatrixView positions;  // [positions, hidden]; without data: none
+  MatrixView types;      // [token types, hidden]; without data: none
+  Norm norm;             // without scale: none
+};
+
+// Token ids of texts laid end to end: text i is ids[cu_seqlens[i] .. cu_seqlens[i + 1]).
+struct Texts {
+  std::span<const std::int32_t> ids;
+  std::span<const std::uint32_t> cu_seqlens;
+  // The first token of type 1 in text i, counted from its start; 0: all are of type 0. Empty: so
+  // are all texts.
+  std::span<const std::uint32_t> second_at;
+
+  std::size_t type_of(std::size_t text, std::size_t position) const {
+    const std::uint32_t first = second_at.empty() ? 0 : second_at[text];
+    return first > 0 && position >= first ? 1 : 0;
+  }
 };
 
 // Su et al., "RoFormer" (2021), in the form of GPT-NeoX: value i and value i + pairs of a head are
@@ -116,8 +131,7 @@ class Backend {
 
   // out[t] = norm(words[ids[t]] + positions[position of t in its text] + type); out [tokens,
   // hidden]
-  virtual void embed(const Embedding& table, std::span<const std::int32_t> ids,
-                     std::span<const std::uint32_t> cu_seqlens, MatrixSpan out) = 0;
+  virtual void embed(const Embedding& table, const Texts& texts, MatrixSpan out) = 0;
 
   // out = activation(x W^T + b) + residual; x [n, inputs], out and residual [n, outputs]. A
   // residual without data is none.

@@ -180,6 +180,7 @@ TEST_P(Ops, ActivationsKeepTheirBoundsEverywhere) {
       {Activation::gelu, gelu, [](double x) { return 2.5e-7 * std::abs(x); }},
       {Activation::gelu_tanh, gelu_tanh, [](double x) { return 5e-7 * std::abs(x); }},
       {Activation::tanh, [](double x) { return std::tanh(x); }, [](double) { return 5e-7; }},
+      {Activation::relu, [](double x) { return std::max(x, 0.0); }, [](double) { return 0.0; }},
   };
   const float one = 1;
   const float zero = 0;
@@ -295,7 +296,7 @@ TEST_P(Ops, Rotate) {
 TEST_P(Ops, Gate) {
   for (const std::size_t columns : {1, 9, 44, 512})
     for (const Activation activation : {Activation::none, Activation::gelu, Activation::gelu_tanh,
-                                        Activation::silu, Activation::tanh}) {
+                                        Activation::silu, Activation::tanh, Activation::relu}) {
       const Random x(33, 2 * columns, 20, 7);
       Output got(33, columns);
       Output want(33, columns);
@@ -311,21 +312,25 @@ TEST_P(Ops, Embed) {
       const auto bounds = bounds_of(lengths);
       const Random words(99, hidden, 1, 10);
       const Random positions(512, hidden, 1, 11);
-      const Random rest(3, hidden, 1, 12);
+      const Random rest(4, hidden, 1, 12);
       const Embedding table{.words = words.view(),
                             .positions = positions.view(),
-                            .type = rest.view().row(0),
-                            .norm = {rest.view().row(1), rest.view().row(2), 1e-12f}};
+                            .types = rest.view().slice_rows(0, 2),
+                            .norm = {rest.view().row(2), rest.view().row(3), 1e-12f}};
       std::vector<std::int32_t> ids(bounds.back());
       for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int32_t>(i * 37 % 99);
       Output got(ids.size(), hidden);
       Output want(ids.size(), hidden);
       Embedding bare{.words = words.view()};
-      for (const Embedding& which : {table, bare}) {
-        backend_->embed(which, ids, bounds, got.span());
-        reference_->embed(which, ids, bounds, want.span());
-        expect_near(got, want, 1e-5);
-      }
+      std::vector<std::uint32_t> second_at;
+      for (std::size_t i = 0; i < lengths.size(); ++i)
+        second_at.push_back(static_cast<std::uint32_t>(i % 3 == 0 ? 0 : lengths[i] * i / 7));
+      for (const Embedding& which : {table, bare})
+        for (const Texts& texts : {Texts{ids, bounds, {}}, Texts{ids, bounds, second_at}}) {
+          backend_->embed(which, texts, got.span());
+          reference_->embed(which, texts, want.span());
+          expect_near(got, want, 1e-5);
+        }
     }
 }
 

@@ -90,8 +90,7 @@ kernels::Embedding Bert::bind_embedding(const ModelSpec& spec, WeightSource& wei
   if (table.positions.data != nullptr)
     table.positions = table.positions.slice_rows(spec.position_offset, spec.positions);
   if (spec.type_vocab_size > 0)
-    table.type =
-        weights.table("embeddings.token_type_embeddings", spec.type_vocab_size, hidden_).data;
+    table.types = weights.table("embeddings.token_type_embeddings", spec.type_vocab_size, hidden_);
   table.norm = weights.norm("embeddings.LayerNorm", hidden_, epsilon_);
   return table;
 }
@@ -122,11 +121,10 @@ Bert::Layer Bert::bind_layer(const ModelSpec& spec, WeightSource& weights,
           .output_norm = weights.norm(name(names.output_norm), h, epsilon_)};
 }
 
-MatrixView Bert::forward(kernels::Backend& ops, std::span<const std::int32_t> ids,
-                         std::span<const std::uint32_t> cu_seqlens) {
-  const MatrixSpan x = states_.matrix(ids.size(), hidden_);
-  ops.embed(embedding_, ids, cu_seqlens, x);
-  for (const Layer& layer : layers_) run_layer(ops, layer, cu_seqlens, x);
+MatrixView Bert::forward(kernels::Backend& ops, const kernels::Texts& texts) {
+  const MatrixSpan x = states_.matrix(texts.ids.size(), hidden_);
+  ops.embed(embedding_, texts, x);
+  for (const Layer& layer : layers_) run_layer(ops, layer, texts.cu_seqlens, x);
   return x;
 }
 

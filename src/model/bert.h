@@ -18,8 +18,7 @@ class Bert final : public Model {
  public:
   Bert(const ModelSpec& spec, WeightSource& weights);
 
-  tensor::MatrixView forward(kernels::Backend& ops, std::span<const std::int32_t> ids,
-                             std::span<const std::uint32_t> cu_seqlens) override;
+  tensor::MatrixView forward(kernels::Backend& ops, const kernels::Texts& texts) override;
 
  private:
   struct Layer {

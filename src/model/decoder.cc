@@ -74,13 +74,12 @@ Decoder::Layer Decoder::bind_layer(const ModelSpec& spec, WeightSource& weights,
   return bound;
 }
 
-MatrixView Decoder::forward(kernels::Backend& ops, std::span<const std::int32_t> ids,
-                            std::span<const std::uint32_t> cu_seqlens) {
-  const MatrixSpan x = states_.matrix(ids.size(), hidden_);
-  const MatrixSpan attended = attended_.matrix(ids.size(), hidden_);
-  ops.embed(embedding_, ids, cu_seqlens, x);
+MatrixView Decoder::forward(kernels::Backend& ops, const kernels::Texts& texts) {
+  const MatrixSpan x = states_.matrix(texts.ids.size(), hidden_);
+  const MatrixSpan attended = attended_.matrix(texts.ids.size(), hidden_);
+  ops.embed(embedding_, texts, x);
   for (const Layer& layer : layers_) {
-    attend(ops, layer, cu_seqlens, x, attended);
+    attend(ops, layer, texts.cu_seqlens, x, attended);
     run_middle(ops, layer, attended, x);
   }
   ops.normalize(x, final_norm_, {}, x);

@@ -21,8 +21,7 @@ class Decoder final : public Model {
  public:
   Decoder(const ModelSpec& spec, WeightSource& weights);
 
-  tensor::MatrixView forward(kernels::Backend& ops, std::span<const std::int32_t> ids,
-                             std::span<const std::uint32_t> cu_seqlens) override;
+  tensor::MatrixView forward(kernels::Backend& ops, const kernels::Texts& texts) override;
 
  private:
   struct Layer {

@@ -9,6 +9,8 @@ kernels::Activation activation_of(DenseActivation activation) {
       return kernels::Activation::none;
     case DenseActivation::gelu:
       return kernels::Activation::gelu;
+    case DenseActivation::relu:
+      return kernels::Activation::relu;
     case DenseActivation::silu:
       return kernels::Activation::silu;
     case DenseActivation::tanh:
@@ -20,16 +22,22 @@ kernels::Activation activation_of(DenseActivation activation) {
 }  // namespace
 
 DenseHead::DenseHead(const ModelSpec& spec, WeightSource& weights) : outputs_(spec.dense.size()) {
-  for (const DenseSpec& dense : spec.dense)
-    layers_.push_back({weights.linear({{dense.path + "/linear", dense.outputs}}, dense.inputs,
-                                      dense.bias ? Bias::stored : Bias::none),
-                       activation_of(dense.activation)});
+  for (const DenseSpec& dense : spec.dense) {
+    Layer& layer = layers_.emplace_back();
+    layer.linear = weights.linear({{dense.name, dense.outputs}}, dense.inputs,
+                                  dense.bias ? Bias::stored : Bias::none);
+    layer.activation = activation_of(dense.activation);
+    if (!dense.norm.empty())
+      layer.norm =
+          weights.norm(dense.norm, dense.outputs, spec.norm_epsilon, NormKind::layer_without_shift);
+  }
 }
 
 tensor::MatrixView DenseHead::forward(kernels::Backend& ops, tensor::MatrixView x) {
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const tensor::MatrixSpan out = outputs_[i].matrix(x.rows, layers_[i].linear.outputs);
     ops.linear(x, layers_[i].linear, layers_[i].activation, {}, out);
+    if (layers_[i].norm.scale != nullptr) ops.normalize(out, layers_[i].norm, {}, out);
     x = out;
   }
   return x;

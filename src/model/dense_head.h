@@ -9,7 +9,8 @@
 
 namespace sheaf::model {
 
-// The Dense modules of sentence-transformers, which take the pooled vectors further.
+// What takes the pooled vectors further: Dense modules of sentence-transformers, or the head of a
+// classifier.
 class DenseHead {
  public:
   DenseHead(const ModelSpec& spec, WeightSource& weights);
@@ -22,6 +23,7 @@ class DenseHead {
   struct Layer {
     kernels::Linear linear;
     kernels::Activation activation = kernels::Activation::none;
+    kernels::Norm norm;  // without scale: none
   };
   std::vector<Layer> layers_;
   std::vector<tensor::Buffer> outputs_;  // of each layer [texts, outputs]

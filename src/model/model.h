@@ -15,10 +15,9 @@ class Model {
  public:
   virtual ~Model() = default;
 
-  // Hidden states [tokens, hidden] of texts laid end to end; valid until the next call. Ids and
+  // Hidden states [tokens, hidden] of the texts; valid until the next call. Ids and
   // lengths are checked by the caller.
-  virtual tensor::MatrixView forward(kernels::Backend& ops, std::span<const std::int32_t> ids,
-                                     std::span<const std::uint32_t> cu_seqlens) = 0;
+  virtual tensor::MatrixView forward(kernels::Backend& ops, const kernels::Texts& texts) = 0;
 };
 
 // The model that `spec` describes, its weights bound; whether all were there is in

@@ -17,8 +17,7 @@ class ModernBert final : public Model {
  public:
   ModernBert(const ModelSpec& spec, WeightSource& weights);
 
-  tensor::MatrixView forward(kernels::Backend& ops, std::span<const std::int32_t> ids,
-                             std::span<const std::uint32_t> cu_seqlens) override;
+  tensor::MatrixView forward(kernels::Backend& ops, const kernels::Texts& texts) override;
 
  private:
   struct Layer {

@@ -55,7 +55,8 @@ StoredWeights::StoredWeights(Checkpoint checkpoint, std::string folder)
 
 Result<StoredWeights> StoredWeights::open(const std::string& folder, const ModelSpec& spec) {
   std::vector<std::string> modules;
-  for (const DenseSpec& dense : spec.dense) modules.push_back(dense.path);
+  for (const DenseSpec& dense : spec.dense)
+    if (!dense.folder.empty()) modules.push_back(dense.folder);
   SHEAF_ASSIGN(Checkpoint checkpoint, Checkpoint::open(folder, modules));
   return StoredWeights(std::move(checkpoint), folder);
 }

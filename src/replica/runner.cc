@@ -7,7 +7,8 @@ namespace sheaf::replica {
 
 Result<Runner::Output> Runner::run(const channel::Submission& submission) {
   options_.clear();
-  for (const auto& item : submission.options) options_.push_back({item.normalize, item.dimensions});
+  for (const auto& item : submission.options)
+    options_.push_back({item.normalize, item.dimensions, item.second_at});
   values_.resize(submission.options.size() * engine_.spec().dimensions);
 
   const TimeUs start = monotonic_us();

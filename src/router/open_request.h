@@ -30,7 +30,8 @@ struct OpenRequest : std::enable_shared_from_this<OpenRequest> {
   fleet::BatchItem batch_item(std::uint32_t index) const {
     return {.ids = inputs.ids_of(index),
             .normalize = request.normalize,
-            .dimensions = request.dimensions ? dimensions : 0};
+            .dimensions = request.dimensions ? dimensions : 0,
+            .second_at = inputs.second_at[index]};
   }
   void store_row(std::uint32_t index, const float* row) {
     std::copy_n(row, dimensions, vectors.data() + std::size_t{index} * dimensions);

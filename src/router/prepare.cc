@@ -71,6 +71,23 @@ Status prepare_text(const std::string& text, std::string_view prompt, std::size_
   return {};
 }
 
+// Gives where the second text begins, as the model is to be told.
+Result<std::uint32_t> prepare_pair(const TextPair& pair, std::size_t index,
+                                   const EmbedRequest& request, const ModelInfo& model,
+                                   const tokenizer::Tokenizer& tokenizer, PreparedInputs& out) {
+  const tokenizer::EncodeOptions options{.max_tokens = model.max_length,
+                                         .truncation_side = request.truncation_side};
+  const std::size_t before = out.ids.size();
+  const Result<tokenizer::EncodedPair> encoded =
+      tokenizer.encode_pair(strip(pair.first), strip(pair.second), options, out.ids);
+  if (!encoded.ok()) return input_error(index, encoded.error().message);
+  if (encoded->tokens > model.max_length && !request.truncate)
+    return too_long(index, encoded->tokens, model.max_length);
+  if (out.ids.size() == before) return input_error(index, "the pair has no tokens");
+  const bool cut_off = encoded->second_at >= out.ids.size() - before;  // nothing of the second left
+  return cut_off ? 0 : static_cast<std::uint32_t>(encoded->second_at);
+}
+
 Status prepare_ids(const std::vector<std::int32_t>& ids, std::size_t index,
                    const EmbedRequest& request, const ModelInfo& model, PreparedInputs& out) {
   if (ids.empty()) return input_error(index, "the list of token ids is empty");
@@ -92,6 +109,16 @@ Status prepare_ids(const std::vector<std::int32_t>& ids, std::size_t index,
   return {};
 }
 
+Status check_task(const EmbedRequest& request, const ModelInfo& model) {
+  if (request.task == model.spec.task()) return {};
+  const std::string_view is = model.spec.task() == model::Task::embed ? "an embedding model"
+                              : model.spec.is_reranker()              ? "a reranker"
+                                                                      : "a classifier";
+  return Error{ErrorCode::wrong_model_type,
+               fmt::format("model {} is {}; it cannot {}", model.name, is, name_of(request.task)),
+               "model"};
+}
+
 }  // namespace
 
 void PreparedInputs::append(const PreparedInputs& other) {
@@ -99,6 +126,7 @@ void PreparedInputs::append(const PreparedInputs& other) {
   ids.insert(ids.end(), other.ids.begin(), other.ids.end());
   for (std::size_t i = 1; i < other.cu_seqlens.size(); ++i)
     cu_seqlens.push_back(base + other.cu_seqlens[i]);
+  second_at.insert(second_at.end(), other.second_at.begin(), other.second_at.end());
 }
 
 std::string_view strip(std::string_view text) {
@@ -109,6 +137,8 @@ std::string_view strip(std::string_view text) {
 
 std::uint64_t bytes_of(const Input& input) {
   if (const auto* text = std::get_if<std::string>(&input)) return text->size();
+  if (const auto* pair = std::get_if<TextPair>(&input))
+    return pair->first.size() + pair->second.size();
   return std::get<std::vector<std::int32_t>>(input).size() * sizeof(std::int32_t);
 }
 
@@ -120,6 +150,7 @@ Status check_request(const EmbedRequest& request, const ModelInfo& model, std::u
                  fmt::format("{} inputs are more than the limit of {} a request",
                              request.inputs.size(), max_texts),
                  "input"};
+  SHEAF_TRY(check_task(request, model));
   if (request.dimensions &&
       (*request.dimensions == 0 || *request.dimensions > model.spec.dimensions))
     return Error{ErrorCode::invalid_argument,
@@ -152,12 +183,16 @@ Status prepare_inputs(const EmbedRequest& request, const ModelInfo& model,
   const std::string_view prompt = prompt_of(request, model);
   for (std::size_t i = first; i < first + count; ++i) {
     const Input& input = request.inputs[i];
+    std::uint32_t second_at = 0;
     if (const auto* text = std::get_if<std::string>(&input)) {
       SHEAF_TRY(prepare_text(*text, prompt, i, request, model, tokenizer, out));
+    } else if (const auto* pair = std::get_if<TextPair>(&input)) {
+      SHEAF_ASSIGN(second_at, prepare_pair(*pair, i, request, model, tokenizer, out));
     } else {
       SHEAF_TRY(prepare_ids(std::get<std::vector<std::int32_t>>(input), i, request, model, out));
     }
     out.cu_seqlens.push_back(static_cast<std::uint32_t>(out.ids.size()));
+    out.second_at.push_back(second_at);
   }
   return {};
 }

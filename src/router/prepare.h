@@ -15,6 +15,7 @@ namespace sheaf::router {
 struct PreparedInputs {
   std::vector<std::int32_t> ids;
   std::vector<std::uint32_t> cu_seqlens{0};
+  std::vector<std::uint32_t> second_at;  // as channel::Item::second_at, one an input
 
   std::size_t size() const { return cu_seqlens.size() - 1; }
   std::span<const std::int32_t> ids_of(std::size_t input) const {
@@ -30,8 +31,9 @@ Status check_request(const EmbedRequest& request, const ModelInfo& model, std::u
 std::string_view prompt_of(const EmbedRequest& request, const ModelInfo& model);
 
 // Appends inputs [first, first + count) to `out`. Texts: prompt, then strip (as
-// sentence-transformers does), tokenize, truncate to model.max_length or refuse. Ids: checked
-// against vocabulary and length. Errors name the input by its index. Any thread.
+// sentence-transformers does), tokenize, truncate to model.max_length or refuse. Pairs: the same
+// with both texts as they are. Ids: checked against vocabulary and length. Errors name the input by
+// its index. Any thread.
 Status prepare_inputs(const EmbedRequest& request, const ModelInfo& model,
                       const tokenizer::Tokenizer& tokenizer, std::size_t first, std::size_t count,
                       PreparedInputs& out);

@@ -502,6 +502,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
       EmbedRequest request;
       request.model = model->info().name;
       request.inputs.emplace_back(std::vector<std::int32_t>{0});
+      request.task = model->info().spec.task();
       request.probe = true;
       request.deadline_us = monotonic_us() + kProbeTimeoutUs;
       embed(std::move(request), [this, open, failure](const Result<EmbedReply>& reply) {

@@ -66,10 +66,10 @@ std::uint64_t ServedModel::estimate_tokens(const EmbedRequest& request) const {
 void ServedModel::learn(const EmbedRequest& request, const PreparedInputs& inputs) {
   std::uint64_t bytes = 0, tokens = 0;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const auto* text = std::get_if<std::string>(&request.inputs[i]);
+    const bool ids = std::holds_alternative<std::vector<std::int32_t>>(request.inputs[i]);
     const std::size_t run = inputs.ids_of(i).size();
-    if (text == nullptr || run >= info_.max_length) continue;
-    bytes += text->size();
+    if (ids || run >= info_.max_length) continue;
+    bytes += bytes_of(request.inputs[i]);
     tokens += run;
   }
   if (bytes == 0 || tokens == 0) return;

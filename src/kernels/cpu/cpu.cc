@@ -38,14 +38,15 @@ class Cpu final : public Backend {
     return kernels_.row_block * static_cast<std::size_t>(pool_.threads());
   }
 
-  void embed(const Embedding& table, std::span<const std::int32_t> ids,
-             std::span<const std::uint32_t> cu_seqlens, MatrixSpan out) override {
-    pool_.run(cu_seqlens.size() - 1, [&](std::size_t text, int) {
-      for (std::size_t t = cu_seqlens[text]; t < cu_seqlens[text + 1]; ++t)
+  void embed(const Embedding& table, const Texts& texts, MatrixSpan out) override {
+    pool_.run(texts.cu_seqlens.size() - 1, [&](std::size_t text, int) {
+      const std::size_t first = texts.cu_seqlens[text];
+      for (std::size_t t = first; t < texts.cu_seqlens[text + 1]; ++t)
         kernels_.norm_row(
-            table.words.row(static_cast<std::size_t>(ids[t])),
-            table.positions.data == nullptr ? nullptr : table.positions.row(t - cu_seqlens[text]),
-            table.type, table.norm, out.columns, out.row(t));
+            table.words.row(static_cast<std::size_t>(texts.ids[t])),
+            table.positions.data == nullptr ? nullptr : table.positions.row(t - first),
+            table.types.data == nullptr ? nullptr : table.types.row(texts.type_of(text, t - first)),
+            table.norm, out.columns, out.row(t));
     });
   }
 

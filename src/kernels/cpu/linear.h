@@ -38,6 +38,7 @@ SHEAF_INLINE typename Arch::Floats activate(Activation activation, typename Arch
   if (activation == Activation::none) return x;
   if (activation == Activation::gelu) return Arch::gelu(x);
   if (activation == Activation::gelu_tanh) return Arch::gelu_tanh(x);
+  if (activation == Activation::relu) return Arch::relu(x);
   return activation == Activation::silu ? Arch::silu(x) : Arch::tanh(x);
 }
 

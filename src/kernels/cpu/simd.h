@@ -94,6 +94,7 @@ struct Simd {
     return times_sigmoid(x, x * (x * x * (kTwice * 0.044715f) + kTwice));
   }
 
+  static SHEAF_INLINE Floats relu(Floats x) { return x < 0.0f ? spread(0.0f) : x; }
   static SHEAF_INLINE Floats tanh(Floats x) {
     const Floats e = exp((x < 0 ? x : -x) * 2.0f);
     const Floats y = (1.0f - e) / (e + 1.0f);

@@ -22,6 +22,8 @@ double activate(Activation activation, double x) {
       return x / (1 + std::exp(-x));
     case Activation::tanh:
       return std::tanh(x);
+    case Activation::relu:
+      return std::max(x, 0.0);
   }
   return x;
 }
@@ -84,21 +86,22 @@ class Reference final : public Backend {
 
   std::size_t preferred_rows() const override { return 64; }
 
-  void embed(const Embedding& table, std::span<const std::int32_t> ids,
-             std::span<const std::uint32_t> cu_seqlens, MatrixSpan out) override {
+  void embed(const Embedding& table, const Texts& texts, MatrixSpan out) override {
     std::vector<double> row(out.columns);
-    for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text)
-      for (std::size_t t = cu_seqlens[text]; t < cu_seqlens[text + 1]; ++t) {
-        const float* word = table.words.row(static_cast<std::size_t>(ids[t]));
+    for (std::size_t text = 0; text + 1 < texts.cu_seqlens.size(); ++text) {
+      const std::size_t first = texts.cu_seqlens[text];
+      for (std::size_t t = first; t < texts.cu_seqlens[text + 1]; ++t) {
+        const float* word = table.words.row(static_cast<std::size_t>(texts.ids[t]));
         row.assign(word, word + out.columns);
-        if (table.positions.data != nullptr) add(row, table.positions.row(t - cu_seqlens[text]));
-        if (table.type != nullptr) add(row, table.type);
+        if (table.positions.data != nullptr) add(row, table.positions.row(t - first));
+        if (table.types.data != nullptr) add(row, table.types.row(texts.type_of(text, t - first)));
         if (table.norm.scale != nullptr)
           normalize_row(row, table.norm, out.row(t));
         else
           std::copy(row.begin(), row.end(), out.row(t));
         advance();
       }
+    }
   }
 
   void linear(MatrixView x, const Linear& weight, Activation activation, MatrixView residual,

@@ -46,6 +46,8 @@ Status check_limits(const ModelSpec& spec, const std::string& file) {
   }
   if (spec.dimensions < 1 || spec.dimensions > dimensions)
     return refuse("dimensions", spec.dimensions);
+  if (!spec.labels.empty() && (spec.labels.size() != dimensions || spec.dimensions != dimensions))
+    return refuse("num_labels", static_cast<std::uint32_t>(spec.labels.size()));
   return {};
 }
 

@@ -93,7 +93,7 @@ Status read_pooling(const JsonObject& config, ModelSpec& spec) {
 }
 
 Status read_dense(const JsonObject& config, const std::string& path, ModelSpec& spec) {
-  DenseSpec dense{.path = path};
+  DenseSpec dense{.folder = path, .name = path + "/linear"};
   SHEAF_ASSIGN(dense.inputs, config.number("in_features", 1, kMaxIntermediate));
   if (dense.inputs != spec.dimensions)
     return config.error("in_features", fmt::format("is {}, but the module before gives {}",

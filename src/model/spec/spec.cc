@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "model/spec/checkpoint.h"
+#include "model/spec/classifier.h"
 #include "model/spec/config.h"
 #include "model/spec/json_file.h"
 #include "model/spec/limits.h"
@@ -32,7 +33,7 @@ class SpecReader {
 
   Result<ModelSpec> read() {
     SHEAF_TRY(read_config());
-    SHEAF_TRY(read_modules(folder_, spec_));
+    if (spec_.task() == Task::embed) SHEAF_TRY(read_modules(folder_, spec_));
     SHEAF_TRY(read_length());
     SHEAF_TRY(read_defaults());
     SHEAF_TRY(read_weights());
@@ -47,7 +48,11 @@ class SpecReader {
     SHEAF_ASSIGN(const std::optional<json> file, read_json_file(folder_, "config.json"));
     if (!file) return Error{ErrorCode::not_found, path_of("config.json") + ": no such file"};
     SHEAF_ASSIGN(const JsonObject config, JsonObject::of(*file, path_of("config.json")));
-    return model::read_config(config, spec_);
+    SHEAF_TRY(model::read_config(config, spec_));
+    // Modules are an embedder's, whatever transformers called the class that saved its weights.
+    SHEAF_ASSIGN(const std::vector<Module> modules, list_modules(folder_));
+    if (!modules.empty()) return {};
+    return read_classifier(config, spec_);
   }
 
   // The model's own limit, else the tokenizer's, and never beyond the position table.
@@ -101,7 +106,8 @@ class SpecReader {
 
   Status read_weights() {
     std::vector<std::string> modules;
-    for (const DenseSpec& dense : spec_.dense) modules.push_back(dense.path);
+    for (const DenseSpec& dense : spec_.dense)
+      if (!dense.folder.empty()) modules.push_back(dense.folder);
     SHEAF_ASSIGN(const Checkpoint checkpoint, Checkpoint::open(folder_, modules));
     std::uint64_t largest = 0;
     for (const StoredTensor& tensor : checkpoint.tensors()) {
@@ -124,6 +130,8 @@ class SpecReader {
 };
 
 }  // namespace
+
+std::string_view name_of(Task task) { return task == Task::embed ? "embed" : "classify"; }
 
 std::string_view name_of(Architecture architecture) {
   switch (architecture) {

@@ -34,11 +34,14 @@ struct RotarySpec {
   double trained_positions = 8192;
 };
 
-enum class DenseActivation { none, gelu, silu, tanh };
+enum class DenseActivation { none, gelu, relu, silu, tanh };
 
-// A Dense module of sentence-transformers: what pooling gives times a matrix of its own file.
+// A product that takes what pooling gives further: a Dense module of sentence-transformers, or a
+// layer of a classifier's head.
 struct DenseSpec {
-  std::string path;  // its folder within the model's
+  std::string folder;  // of its own file within the model's folder; empty: it is in the model's
+  std::string name;    // of its weights
+  std::string norm;    // of a LayerNorm without shift behind it; empty: none
   std::uint32_t inputs = 0;
   std::uint32_t outputs = 0;
   bool bias = true;

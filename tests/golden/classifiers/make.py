@@ -1,0 +1,122 @@
+"""Makes tiny random classifiers and rerankers and what transformers answers for them, a folder a family.
+
+    python make.py [FAMILY...]      (needs torch, transformers)
+
+Writes FAMILY/model/ (a model folder as transformers saves it, without tokenizer), FAMILY/cases.json
+([{"ids": token ids, "second_at": where token type 1 begins, 0 for nowhere}]) and FAMILY/scores.json
+([[a label's score]], as the head gives them).
+"""
+
+import json
+import pathlib
+import random
+import sys
+
+import torch
+import transformers
+
+LENGTHS = [1, 2, 3, 7, 16, 17, 27]
+SHAPE = {"vocab_size": 59, "initializer_range": 0.3}  # far from the linear part of softmax and GELU
+RANK = {"num_labels": 1}
+MOODS = {"id2label": {0: "sad", 1: "fine", 2: "glad"}, "label2id": {"sad": 0, "fine": 1, "glad": 2}}
+
+
+def bert():
+    """A reranker, as the ms-marco cross-encoders."""
+    config = transformers.BertConfig(
+        **SHAPE, **RANK, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=44,
+        max_position_embeddings=31)
+    return transformers.BertForSequenceClassification(config)
+
+
+def xlm_roberta():
+    """A reranker, as bge-reranker-v2-m3: no second token type."""
+    config = transformers.XLMRobertaConfig(
+        **SHAPE, **RANK, hidden_size=30, num_hidden_layers=2, num_attention_heads=5, intermediate_size=44,
+        max_position_embeddings=31, type_vocab_size=1, layer_norm_eps=1e-5, pad_token_id=1)
+    return transformers.XLMRobertaForSequenceClassification(config)
+
+
+def roberta():
+    config = transformers.RobertaConfig(
+        **SHAPE, **MOODS, hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=50,
+        max_position_embeddings=33, type_vocab_size=1, pad_token_id=1)
+    return transformers.RobertaForSequenceClassification(config)
+
+
+def distilbert():
+    config = transformers.DistilBertConfig(
+        **SHAPE, **MOODS, dim=28, n_layers=2, n_heads=7, hidden_dim=37, max_position_embeddings=29)
+    return transformers.DistilBertForSequenceClassification(config)
+
+
+def mpnet():
+    """Labels without names: config.json says nothing of them."""
+    config = transformers.MPNetConfig(
+        **SHAPE, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
+        max_position_embeddings=33)
+    return transformers.MPNetForSequenceClassification(config)
+
+
+def modernbert():
+    """As gte-reranker-modernbert: pools by the mean."""
+    config = transformers.ModernBertConfig(
+        **SHAPE, **RANK, hidden_size=24, num_hidden_layers=3, num_attention_heads=3, intermediate_size=18,
+        max_position_embeddings=47, local_attention=8, global_attn_every_n_layers=2, norm_eps=1e-4,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2,
+        classifier_pooling="mean", classifier_bias=True, attn_implementation="eager")
+    return transformers.ModernBertForSequenceClassification(config)
+
+
+def qwen3():
+    """As Qwen3-Reranker converted to one label: the last token, no bias."""
+    config = transformers.Qwen3Config(
+        **SHAPE, **RANK, hidden_size=20, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2,
+        head_dim=10, intermediate_size=34, max_position_embeddings=29, pad_token_id=0,
+        attn_implementation="eager")
+    return transformers.Qwen3ForSequenceClassification(config)
+
+
+FAMILIES = {make.__name__: make for make in (bert, xlm_roberta, roberta, distilbert, mpnet, modernbert, qwen3)}
+
+
+def main():
+    for name in sys.argv[1:] or FAMILIES:
+        write_family(pathlib.Path(__file__).parent / name, FAMILIES[name])
+
+
+def write_family(folder, make):
+    torch.manual_seed(3)
+    model = make().eval()
+    with torch.no_grad():
+        for _, value in model.named_parameters():
+            if value.dim() == 1:
+                value += 0.2 * torch.randn_like(value)
+    model.save_pretrained(folder / "model")
+    has_types = getattr(model.config, "type_vocab_size", 1) > 1
+    rng = random.Random(5)
+    # Ids from 4 on: transformers takes the padding id for padding, wherever it stands.
+    cases = [{"ids": [rng.randrange(4, SHAPE["vocab_size"]) for _ in range(n)],
+              "second_at": rng.randrange(1, n) if has_types and n > 2 else 0} for n in LENGTHS]
+    model.double()
+    write(folder / "cases.json", cases)
+    write(folder / "scores.json", [scores(model, has_types, **case) for case in cases])
+
+
+@torch.no_grad()
+def scores(model, has_types, ids, second_at):
+    extra = {}
+    if has_types:
+        types = [int(second_at and i >= second_at) for i in range(len(ids))]
+        extra["token_type_ids"] = torch.tensor([types])
+    mask = torch.ones(1, len(ids), dtype=torch.int64)
+    logits = model(input_ids=torch.tensor([ids]), attention_mask=mask, **extra).logits
+    return [round(x, 9) for x in logits[0].tolist()]
+
+
+def write(path, value):
+    path.write_text(json.dumps(value, separators=(",", ":")) + "\n")
+
+
+if __name__ == "__main__":
+    main()
