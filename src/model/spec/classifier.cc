@@ -45,8 +45,7 @@ bool has_word(std::string_view words, std::string_view word) {
 const Head* head_of(const ModelSpec& spec) {
   const auto* head = std::ranges::find_if(kHeads, [&](const Head& row) {
     return row.architecture == spec.architecture &&
-           (row.model_types.empty() ||
-            row.model_types.find(spec.model_type) != row.model_types.npos);
+           (row.model_types.empty() || has_word(row.model_types, spec.model_type));
   });
   return head == kHeads.end() ? nullptr : head;
 }
