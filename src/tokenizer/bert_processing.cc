@@ -23,6 +23,8 @@ Result<PostProcessor> parse_bert_processing(const JsonField& field,
   SHEAF_ASSIGN(const JsonField last_field, field.get("sep"));
   SHEAF_ASSIGN(SpecialToken last, parse_pair(last_field, is_known));
   PostProcessor result;
+  result.pair = PairTemplate{{first}, {last}, {last}, 2, 1};
+  result.joins_pairs = true;
   result.before.push_back(std::move(first));
   result.after.push_back(std::move(last));
   result.counts_special = true;

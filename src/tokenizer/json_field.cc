@@ -45,6 +45,10 @@ Error JsonField::error(std::string_view problem) const {
   return {ErrorCode::corrupt, fmt::format("tokenizer.json: {}: {}", path_, problem)};
 }
 
+Error JsonField::unsupported(std::string_view problem) const {
+  return {ErrorCode::unsupported, error(problem).message};
+}
+
 Error JsonField::unknown_type(std::string_view type, std::string_view known) const {
   return {ErrorCode::unsupported,
           fmt::format("tokenizer.json: {}.type: {} is not supported (known: {})", path_,

@@ -23,6 +23,8 @@ class JsonField {
 
   // "tokenizer.json: <path>: <problem>", of kind corrupt.
   Error error(std::string_view problem) const;
+  // The same, of kind unsupported: nothing is wrong with the file.
+  Error unsupported(std::string_view problem) const;
   // `type` is not among the names this build knows; of kind unsupported.
   Error unknown_type(std::string_view type, std::string_view known) const;
 

@@ -58,6 +58,45 @@ std::size_t finish(std::vector<Item>& items, std::size_t from, const EncodeOptio
   return total;
 }
 
+// How many tokens of two texts a limit leaves. What the shorter does not need of its half the
+// longer gets; so does it the odd token, and of equal ones the second is "longer".
+std::pair<std::size_t, std::size_t> kept_of_pair(std::size_t first, std::size_t second,
+                                                 std::size_t limit) {
+  if (first + second <= limit) return {first, second};
+  const std::size_t shorter = std::min({first, second, limit / 2});
+  if (first <= second) return {shorter, limit - shorter};
+  return {limit - shorter, shorter};
+}
+
+void append_ids(const std::vector<SpecialToken>& tokens, std::vector<std::int32_t>& ids) {
+  for (const SpecialToken& token : tokens) ids.push_back(token.id);
+}
+
+// Makes of the bare ids of the first text, those from `from` on, and of the second those of the
+// pair. Where not even the special tokens keep the limit, they are cut too.
+EncodedPair join(std::vector<std::int32_t>& ids, std::size_t from, std::vector<std::int32_t> second,
+                 const EncodeOptions& options, const PairTemplate& special) {
+  const std::size_t total = ids.size() - from + second.size() + special.size();
+  const std::size_t limit = options.max_tokens == 0 ? total : options.max_tokens;
+  const auto [first_kept, second_kept] =
+      kept_of_pair(ids.size() - from, second.size(), limit - std::min(limit, special.size()));
+  truncate(ids, from, first_kept, options.truncation_side);
+  truncate(second, 0, second_kept, options.truncation_side);
+
+  std::vector<std::int32_t> before;
+  append_ids(special.before, before);
+  ids.insert(ids.begin() + static_cast<std::ptrdiff_t>(from), before.begin(), before.end());
+  append_ids(special.between, ids);
+  ids.insert(ids.end(), second.begin(), second.end());
+  append_ids(special.after, ids);
+
+  const std::size_t of_type_0 =
+      special.special_of_type_0 + first_kept + (special.texts_of_type_0 == 2 ? second_kept : 0);
+  const auto [begin, end] = kept_range(ids.size() - from, limit, options.truncation_side);
+  truncate(ids, from, limit, options.truncation_side);
+  return {total, of_type_0 < end ? of_type_0 - std::min(of_type_0, begin) : 0};
+}
+
 // A token made from the bytes `place` of text with these origins.
 Token placed_token(std::int32_t id, std::string_view shown, std::span<const Piece> origins,
                    Piece place) {
@@ -69,6 +108,28 @@ Token placed_token(std::int32_t id, std::string_view shown, std::span<const Piec
 
 Result<std::size_t> Pipeline::encode(std::string_view text, const EncodeOptions& options,
                                      std::vector<std::int32_t>& ids) const {
+  const std::size_t from = ids.size();
+  SHEAF_TRY(encode_bare(text, ids));
+  return finish(ids, from, options, stages_.post_processor,
+                [](const SpecialToken& t) { return t.id; });
+}
+
+Result<EncodedPair> Pipeline::encode_pair(std::string_view first, std::string_view second,
+                                          const EncodeOptions& options,
+                                          std::vector<std::int32_t>& ids) const {
+  const Result<PairTemplate>& special = stages_.post_processor.pair;
+  if (!special.ok()) return special.error();
+  std::vector<std::int32_t> second_ids;
+  SHEAF_TRY(encode_bare(second, second_ids));
+  const std::size_t from = ids.size();
+  SHEAF_TRY(encode_bare(first, ids));
+  if (options.add_special_tokens) return join(ids, from, std::move(second_ids), options, *special);
+  const PairTemplate bare{.texts_of_type_0 = special->texts_of_type_0};
+  return join(ids, from, std::move(second_ids), options, bare);
+}
+
+// Appends the ids of a text without special tokens, or leaves `ids` as they were.
+Status Pipeline::encode_bare(std::string_view text, std::vector<std::int32_t>& ids) const {
   thread_local Scratch scratch;
   const std::size_t from = ids.size();
   const Status status = find_invalid_utf8(text) == std::string_view::npos
@@ -78,12 +139,8 @@ Result<std::size_t> Pipeline::encode(std::string_view text, const EncodeOptions&
       kKeptBytesMax) {
     scratch = Scratch{};
   }
-  if (!status.ok()) {
-    ids.resize(from);
-    return status.error();
-  }
-  return finish(ids, from, options, stages_.post_processor,
-                [](const SpecialToken& t) { return t.id; });
+  if (!status.ok()) ids.resize(from);
+  return status;
 }
 
 Status Pipeline::encode_text(std::string_view text, Scratch& scratch,

@@ -12,6 +12,10 @@ void append(const PostProcessor& next, PostProcessor& result) {
     trimming.behind_special = result.counts_special;
     result.trimmings.push_back(trimming);
   }
+  if (next.joins_pairs) {
+    result.pair = next.pair;
+    result.joins_pairs = true;
+  }
   if (next.size() == 0) return;
   result.before = next.before;
   result.after = next.after;
@@ -28,10 +32,12 @@ Result<PostProcessor> parse_post_processor_sequence(const JsonField& field,
   for (const JsonField& item : items) {
     SHEAF_ASSIGN(const PostProcessor next, PostProcessor::parse(item, is_known));
     if (result.size() > 0 && next.size() > 0) {
-      return Error{ErrorCode::unsupported,
-                   item.error("a second post-processor that adds tokens is not supported").message};
+      return item.unsupported("a second post-processor that adds tokens is not supported");
     }
+    const bool joins_twice = result.joins_pairs && next.joins_pairs;
     append(next, result);
+    if (joins_twice)
+      result.pair = item.unsupported("a second post-processor that joins pairs is not supported");
     if (result.trimmings.size() > kTrimmingsMax)
       return list.error(fmt::format("holds more than {} post-processors", kTrimmingsMax));
   }

@@ -13,6 +13,8 @@ namespace {
 // memory.
 constexpr std::size_t kTokensMax = 256;
 
+constexpr std::string_view kNotAThenB = "must hold the sequence A once and behind it B once";
+
 using SpecialTokens = std::map<std::string_view, std::vector<SpecialToken>>;
 
 // A name in a template stands for one token or several.
@@ -50,14 +52,21 @@ Result<SpecialTokens> parse_special_tokens(const JsonField& field,
 struct Part {
   char sequence = 0;
   const std::vector<SpecialToken>* tokens = nullptr;
+  std::uint64_t type = 0;
 };
+
+Result<std::uint64_t> parse_type(const JsonField& field) {
+  SHEAF_ASSIGN(const JsonField type, field.get("type_id"));
+  return type.size();
+}
 
 Result<Part> parse_sequence(const JsonField& field) {
   SHEAF_ASSIGN(const JsonField id_field, field.get("id"));
   SHEAF_ASSIGN(const std::string_view id, id_field.string());
   if (id != "A" && id != "B")
     return id_field.error(fmt::format("must be \"A\" or \"B\", is {}", in_quotes(id)));
-  return Part{id[0], nullptr};
+  SHEAF_ASSIGN(const std::uint64_t type, parse_type(field));
+  return Part{id[0], nullptr, type};
 }
 
 Result<Part> parse_part(const JsonField& field, const SpecialTokens& special_tokens) {
@@ -70,7 +79,8 @@ Result<Part> parse_part(const JsonField& field, const SpecialTokens& special_tok
   if (found == special_tokens.end()) {
     return name_field.error(fmt::format("{} is not among special_tokens", in_quotes(name)));
   }
-  return Part{0, &found->second};
+  SHEAF_ASSIGN(const std::uint64_t type, parse_type(special));
+  return Part{0, &found->second, type};
 }
 
 Result<std::vector<Part>> parse_template(const JsonField& field,
@@ -104,6 +114,34 @@ Result<PostProcessor> around_sequence(const JsonField& field, const std::vector<
   return result;
 }
 
+// The tokens before, between and behind the sequences A and B.
+Result<PairTemplate> around_sequences(const JsonField& field, const std::vector<Part>& parts) {
+  PairTemplate result;
+  result.texts_of_type_0 = 0;
+  std::vector<SpecialToken>* const sides[] = {&result.before, &result.between, &result.after};
+  std::size_t texts = 0;
+  std::uint64_t type = 0;
+  for (const Part& part : parts) {
+    if (part.type < type || part.type > 1)
+      return field.unsupported("type_id must be 0 up to some place and 1 from there on");
+    type = part.type;
+    if (part.sequence != 0) {
+      if (texts == 2 || part.sequence != "AB"[texts]) return field.unsupported(kNotAThenB);
+      ++texts;
+      if (type == 0) result.texts_of_type_0 = texts;
+      continue;
+    }
+    sides[texts]->insert(sides[texts]->end(), part.tokens->begin(), part.tokens->end());
+    if (type == 0) result.special_of_type_0 = result.size();
+    if (result.size() > kTokensMax)
+      return field.unsupported(fmt::format("adds more than {} tokens", kTokensMax));
+  }
+  if (texts < 2) return field.unsupported(kNotAThenB);
+  if (result.texts_of_type_0 == 0)
+    return field.unsupported("the sequence A must have the type_id 0");
+  return result;
+}
+
 }  // namespace
 
 Result<PostProcessor> parse_template_processing(const JsonField& field,
@@ -113,8 +151,11 @@ Result<PostProcessor> parse_template_processing(const JsonField& field,
   SHEAF_ASSIGN(const JsonField single_field, field.get("single"));
   SHEAF_ASSIGN(const std::vector<Part> single, parse_template(single_field, special_tokens));
   SHEAF_ASSIGN(const JsonField pair_field, field.get("pair"));
-  SHEAF_TRY(parse_template(pair_field, special_tokens));
-  return around_sequence(single_field, single);
+  SHEAF_ASSIGN(const std::vector<Part> pair, parse_template(pair_field, special_tokens));
+  SHEAF_ASSIGN(PostProcessor result, around_sequence(single_field, single));
+  result.pair = around_sequences(pair_field, pair);
+  result.joins_pairs = true;
+  return result;
 }
 
 }  // namespace sheaf::tokenizer

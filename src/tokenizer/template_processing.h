@@ -7,7 +7,7 @@ namespace sheaf::tokenizer {
 // {"single": [PIECE…], "pair": [PIECE…], "special_tokens": {NAME: {"id", "ids", "tokens"}}} where a
 // piece is
 // {"SpecialToken": {"id": NAME, "type_id": N}} or {"Sequence": {"id": "A" or "B", "type_id": N}}.
-// The pair template is checked, but only the single one is used: sheaf embeds texts one by one.
+// A pair template that PairTemplate cannot express is no error until a pair is encoded.
 Result<PostProcessor> parse_template_processing(const JsonField& field,
                                                 const PostProcessor::IsKnownId& is_known);
 

@@ -22,8 +22,9 @@ struct EncodeOptions {
 // What encode_pair() made.
 struct EncodedPair {
   std::size_t tokens = 0;  // that the pair has without truncation, special tokens included
-  std::size_t second_at =
-      0;  // of the ids appended, the first of token type 1; 0: all are of type 0
+  // Of the ids appended, the first of token type 1; 0: all are of type 0, or, where no token stands
+  // before them, of type 1.
+  std::size_t second_at = 0;
 };
 
 // One token with everything a client may ask of it; the hot path never builds these.
@@ -60,6 +61,8 @@ class Tokenizer {
 
   // Appends the ids of two texts that a model reads together, as the post-processor joins them.
   // What is too long is cut from the longer text first, as Hugging Face's "longest_first" does.
+  // Fails as encode() does, and, of kind unsupported, where the file's template for pairs is none
+  // of A before B whose token types turn from 0 to 1 at most once.
   virtual Result<EncodedPair> encode_pair(std::string_view first, std::string_view second,
                                           const EncodeOptions& options,
                                           std::vector<std::int32_t>& ids) const = 0;

@@ -25,6 +25,13 @@ std::string read_file(const std::string& path) {
 std::string small_json() { return read_file(kGolden + "small.json"); }
 TokenizerPtr small() { return Tokenizer::parse(small_json()).value(); }
 
+// small.json with another post-processor, given as JSON.
+std::string small_json_with(const std::string& post_processor) {
+  std::string json = small_json();
+  json.replace(json.find("\"post_processor\""), 16, "\"old_processor\"");
+  return json.insert(1, "\"post_processor\": " + post_processor + ",");
+}
+
 // A small tokenizer as XLM-RoBERTa has it.
 TokenizerPtr unigram() { return Tokenizer::load(kGolden + "unigram.json").value(); }
 
@@ -59,13 +66,16 @@ std::vector<std::int64_t> integers(simdjson::dom::element array) {
   return result;
 }
 
+EncodeOptions options_of(simdjson::dom::element expected) {
+  return {.add_special_tokens = expected["special"].get_bool().value(),
+          .max_tokens = expected["limit"].get_uint64().value(),
+          .truncation_side = expected["left"].get_bool().value() ? Side::left : Side::right};
+}
+
 void check_case(const Tokenizer& tokenizer, simdjson::dom::element expected) {
   const std::string text = from_hex(expected["hex"].get_string().value());
   SCOPED_TRACE(text);
-  EncodeOptions options;
-  options.add_special_tokens = expected["special"].get_bool().value();
-  options.max_tokens = expected["limit"].get_uint64().value();
-  options.truncation_side = expected["left"].get_bool().value() ? Side::left : Side::right;
+  const EncodeOptions options = options_of(expected);
   std::vector<std::int32_t> ids{-7};  // what was there stays there
   EXPECT_EQ(tokenizer.encode(text, options, ids).value(), expected["total"].get_uint64().value());
   const std::vector<std::int64_t> expected_ids = integers(expected["ids"].value());
@@ -112,6 +122,102 @@ TEST(Tokenizer, MiniLmGoldenCases) {
   check_cases(*tokenizer, "minilm_cases.json", 600);
   EXPECT_EQ(tokenizer->vocab_size(), 30522u);
   EXPECT_EQ(tokenizer->special_tokens_added(), 2u);
+}
+
+void check_pair(const Tokenizer& tokenizer, simdjson::dom::element expected) {
+  const std::string first = from_hex(expected["hex"].at(0).get_string().value());
+  const std::string second = from_hex(expected["hex"].at(1).get_string().value());
+  SCOPED_TRACE(first + " | " + second);
+  std::vector<std::int32_t> ids{-7};  // what was there stays there
+  const EncodedPair pair = tokenizer.encode_pair(first, second, options_of(expected), ids).value();
+  EXPECT_EQ(pair.tokens, expected["total"].get_uint64().value());
+  EXPECT_EQ(pair.second_at, expected["second_at"].get_uint64().value());
+  EXPECT_EQ(ids.front(), -7);
+  EXPECT_EQ(std::vector<std::int64_t>(ids.begin() + 1, ids.end()),
+            integers(expected["ids"].value()));
+}
+
+TEST(Tokenizer, PairGoldenCases) {
+  simdjson::dom::parser parser;
+  std::size_t count = 0;
+  const simdjson::dom::array groups = parser.load(kGolden + "pair_cases.json").get_array().value();
+  for (const simdjson::dom::element group : groups) {
+    simdjson::dom::element processor;
+    const bool other = group["post_processor"].get(processor) == simdjson::SUCCESS;
+    const std::string file(group["file"].get_string().value());
+    const std::string json =
+        other ? small_json_with(simdjson::minify(processor)) : read_file(kGolden + file);
+    SCOPED_TRACE(other ? simdjson::minify(processor) : file);
+    const TokenizerPtr tokenizer = Tokenizer::parse(json).value();
+    const simdjson::dom::array cases = group["cases"].get_array().value();
+    for (const simdjson::dom::element expected : cases) check_pair(*tokenizer, expected);
+    count += cases.size();
+  }
+  EXPECT_EQ(count, 640u);
+}
+
+// Token types and pieces of a pair template as `pair`, and why it cannot be used.
+struct OddPair {
+  const char* name;
+  const char* pair;  // A and B with types, or S for a special token: "S0 A0 B1"
+  const char* message;
+  friend void PrintTo(const OddPair& odd, std::ostream* out) { *out << odd.name; }
+};
+
+std::string template_with_pair(std::string_view pair) {
+  std::string pieces;
+  for (std::size_t i = 0; i < pair.size(); i += 3) {
+    const std::string id = pair[i] == 'S' ? "[SEP]" : std::string(1, pair[i]);
+    pieces += std::string(i > 0 ? "," : "") +
+              (pair[i] == 'S' ? "{\"SpecialToken\"" : "{\"Sequence\"") + R"(: {"id": ")" + id +
+              R"(", "type_id": )" + pair[i + 1] + "}}";
+  }
+  return R"({"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}],
+             "pair": [)" +
+         pieces +
+         R"(], "special_tokens": {"[SEP]": {"id": "[SEP]", "ids": [3], "tokens": ["[SEP]"]}}})";
+}
+
+class OddPairTemplate : public testing::TestWithParam<OddPair> {};
+
+TEST_P(OddPairTemplate, EncodesSingleTextsOnly) {
+  const auto tokenizer = Tokenizer::parse(small_json_with(template_with_pair(GetParam().pair)));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
+  EXPECT_EQ(ids_of(**tokenizer, "the cat").size(), 2u);
+  std::vector<std::int32_t> ids{-7};
+  const auto pair = (*tokenizer)->encode_pair("the", "cat", {}, ids);
+  ASSERT_FALSE(pair.ok());
+  EXPECT_EQ(ids, std::vector{-7});
+  EXPECT_EQ(pair.error().code, ErrorCode::unsupported);
+  EXPECT_EQ(pair.error().message,
+            std::string("tokenizer.json: post_processor.pair: ") + GetParam().message);
+}
+
+constexpr const char* kTypes = "type_id must be 0 up to some place and 1 from there on";
+constexpr const char* kPlaces = "must hold the sequence A once and behind it B once";
+
+INSTANTIATE_TEST_SUITE_P(
+    All, OddPairTemplate,
+    testing::Values(OddPair{"empty", "", kPlaces}, OddPair{"only_a", "S0 A0 S0", kPlaces},
+                    OddPair{"only_b", "B0", kPlaces}, OddPair{"b_first", "B0 A0", kPlaces},
+                    OddPair{"a_twice", "A0 A0 B1", kPlaces},
+                    OddPair{"b_twice", "A0 B1 S1 B1", kPlaces},
+                    OddPair{"types_fall", "A0 B1 S0", kTypes},
+                    OddPair{"type_2", "A0 B1 S2", kTypes},
+                    OddPair{"type_1_first", "S1 A0 B1", kTypes},
+                    OddPair{"all_type_1", "A1 B1", "the sequence A must have the type_id 0"}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST(Tokenizer, TwoJoinersOfPairsAreRefused) {
+  const std::string twice = R"({"type": "Sequence", "processors": [)" +
+                            template_with_pair("A0 S0 B1") + "," + template_with_pair("A0 B1") +
+                            "]}";
+  const TokenizerPtr tokenizer = Tokenizer::parse(small_json_with(twice)).value();
+  std::vector<std::int32_t> ids;
+  const auto pair = tokenizer->encode_pair("the", "cat", {}, ids);
+  ASSERT_FALSE(pair.ok());
+  EXPECT_NE(pair.error().message.find("post_processor.processors[1]: a second"), std::string::npos)
+      << pair.error().message;
 }
 
 TEST(Tokenizer, Truncates) {
@@ -327,22 +433,19 @@ TEST(TokenizerJson, RefusesDeepNesting) {
 }
 
 TEST(TokenizerJson, RefusesTemplatesThatMultiply) {
-  std::string ids = "2", tokens = "\"x\"", uses = R"({"SpecialToken": {"id": "[CLS]"}})";
+  std::string ids = "2", tokens = "\"x\"",
+              uses = R"({"SpecialToken": {"id": "[CLS]", "type_id": 0}})";
   for (int i = 0; i < 10'000; ++i) {
     ids += ",2";
     tokens += ",\"x\"";
-    uses += R"(,{"SpecialToken": {"id": "[CLS]"}})";
+    uses += R"(,{"SpecialToken": {"id": "[CLS]", "type_id": 0}})";
   }
   const std::string processor = R"({"type": "TemplateProcessing", "pair": [], "single": [)" + uses +
                                 R"(], "special_tokens": {"[CLS]": {"ids": [)" + ids +
                                 R"(], "tokens": [)" + tokens + "]}}}";
-  std::string json = small_json();
-  json.insert(1, "\"post_processor\": " + processor + ",");
-  const std::size_t old = json.rfind("\"post_processor\"");
-  json.replace(old, 16, "\"old_processor\"");
-  EXPECT_NE(message_of(json).find("post_processor.single: adds more than 256 tokens"),
-            std::string::npos)
-      << message_of(json).substr(0, 300);
+  const std::string message = message_of(small_json_with(processor));
+  EXPECT_NE(message.find("post_processor.single: adds more than 256 tokens"), std::string::npos)
+      << message.substr(0, 300);
 }
 
 // Cut anywhere, the file is refused; no cut crashes.

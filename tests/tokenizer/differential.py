@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 import texts
 
 SPECIAL, LEFT = 1, 2
-ENCODE, PLACES, DECODE = 0, 1, 2
+ENCODE, PLACES, DECODE, PAIR = 0, 1, 2, 3
 # Token limits that are tried; 0 is none. BERT adds two special tokens, so 2 leaves no others.
 LIMITS = [0, 0, 0, 2, 3, 5, 16, 128]
 
@@ -50,8 +50,9 @@ def ask(program, tokenizer_json, records):
         if kind == DECODE:
             answers.append((reader.number(), reader.text()))
             continue
-        total, count = reader.number(), reader.number()
-        if kind == ENCODE:
+        total = (reader.number(), reader.number()) if kind == PAIR else reader.number()
+        count = reader.number()
+        if kind in (ENCODE, PAIR):
             answers.append((total, reader.numbers(count)))
         else:
             answers.append([(*reader.numbers(4), reader.text()) for _ in range(count)])
@@ -118,14 +119,47 @@ def check_decode(reference, record, answer):
     return (1, text.encode()), answer
 
 
+def pack_pair(first, second):
+    return struct.pack("I", len(first)) + first + second
+
+
+def unpack_pair(data):
+    end = 4 + struct.unpack_from("I", data)[0]
+    return data[4:end], data[end:]
+
+
+def encode_pair(reference, record):
+    """What Hugging Face makes of a pair, as the answer to the record."""
+    _, limit, flags, data = record
+    texts_ = [text.decode("utf-8", "replace") for text in unpack_pair(data)]
+    side, special = "left" if flags & LEFT else "right", bool(flags & SPECIAL)
+    whole = reference.get(0, "right")
+    # A limit below the number of special tokens makes Hugging Face's overflow: cut these too, as for single texts.
+    least = whole.num_special_tokens_to_add(True) if special else 0
+    encoding = reference.get(max(limit, least) if limit else 0, side).encode(*texts_, add_special_tokens=special)
+    kept = slice(-limit, None) if limit and side == "left" else slice(limit or None)
+    ids, types = encoding.ids[kept], encoding.type_ids[kept]
+    assert types == sorted(types) and set(types) <= {0, 1}
+    # There is no way to say that all are of type 1; but with an empty first text that can only be.
+    second_at = types.index(1) if 1 in types else 0
+    total = len(whole.encode(*texts_, add_special_tokens=special).ids)
+    return (total, second_at), ids
+
+
+def check_pair(reference, record, answer):
+    return encode_pair(reference, record), answer
+
+
+CHECKS = {ENCODE: check_encode, PLACES: check_encode, DECODE: check_decode, PAIR: check_pair}
+
+
 def compare(program, path, records):
     """Names the first record on which the two differ, or None."""
     reference = Reference(path)
     for start in range(0, len(records), 20_000):
         part = records[start : start + 20_000]
         for record, answer in zip(part, ask(program, path, part)):
-            check = check_decode if record[0] == DECODE else check_encode
-            expected, answer = check(reference, record, answer)
+            expected, answer = CHECKS[record[0]](reference, record, answer)
             if expected != answer:
                 return f"{path}: {record}\n  Hugging Face: {expected}\n  sheaf:        {answer}"
     return None

@@ -3,11 +3,13 @@
 //   tokenizer_io TOKENIZER_JSON
 //     Records on standard input, answers on standard output; numbers are 32-bit, of this machine's
 //     order. In:  kind, max_tokens, flags, byte count, bytes.
-//       kind 0: encode; kind 1: encode with places; kind 2: decode, the bytes being ids
+//       kind 0: encode; kind 1: encode with places; kind 2: decode, the bytes being ids;
+//       kind 3: encode a pair, the bytes being the first text's byte count, it, and the second text
 //       flags 1: special tokens (kind 2: leave them out); 2: cut the left side
 //     Out: kind 0: total, count, ids
 //          kind 1: total 0, count, then for each token id, special, start, stop, byte count, bytes
 //          kind 2: 1 and byte count, bytes; or 0 and an error
+//          kind 3: total, where the second text's type begins, count, ids
 //   tokenizer_io TOKENIZER_JSON --time TEXT_FILE
 //     Encodes the lines of the file for two seconds of processor time; prints load time and MB/s.
 
@@ -19,6 +21,7 @@
 #include <fstream>
 #include <iostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tokenizer/tokenizer.h"
@@ -78,6 +81,19 @@ void answer_decode(const Tokenizer& tokenizer, const Record& record, const std::
   write_text(text.ok() ? text.value() : text.error().message);
 }
 
+void answer_pair(const Tokenizer& tokenizer, const Record& record, std::string_view bytes) {
+  std::uint32_t size = 0;
+  std::memcpy(&size, bytes.data(), sizeof size);
+  const std::string_view first = bytes.substr(sizeof size, size);
+  const std::string_view second = bytes.substr(sizeof size + size);
+  std::vector<std::int32_t> ids;
+  const auto pair = tokenizer.encode_pair(first, second, record.options(), ids).value();
+  write_number(static_cast<std::int64_t>(pair.tokens));
+  write_number(static_cast<std::int64_t>(pair.second_at));
+  write_number(static_cast<std::int64_t>(ids.size()));
+  std::fwrite(ids.data(), sizeof(std::int32_t), ids.size(), stdout);
+}
+
 int answer_all(const Tokenizer& tokenizer) {
   Record record;
   std::string bytes;
@@ -87,6 +103,7 @@ int answer_all(const Tokenizer& tokenizer) {
     if (record.kind == 0) answer_encode(tokenizer, record, bytes);
     if (record.kind == 1) answer_tokens(tokenizer, record, bytes);
     if (record.kind == 2) answer_decode(tokenizer, record, bytes);
+    if (record.kind == 3) answer_pair(tokenizer, record, bytes);
   }
   return 0;
 }
