@@ -42,7 +42,7 @@ def small_tokenizer(**changes):
         names = ("special", "single_word", "lstrip", "rstrip", "normalized")
         id_ = vocabulary.get(content, len(tokens) + sum(a["id"] >= len(tokens) for a in added))
         added.append({"id": id_, "content": content, **dict(zip(names, flags))})
-    cls, sep = ({"SpecialToken": {"id": t, "type_id": 0}} for t in ("[CLS]", "[SEP]"))
+    cls, sep, last = ({"SpecialToken": {"id": t, "type_id": i}} for t, i in (("[CLS]", 0), ("[SEP]", 0), ("[SEP]", 1)))
     a, b = ({"Sequence": {"id": s, "type_id": i}} for i, s in enumerate("AB"))
     return {
         "version": "1.0",
@@ -53,7 +53,7 @@ def small_tokenizer(**changes):
                        "strip_accents": None, "lowercase": True},
         "pre_tokenizer": {"type": "BertPreTokenizer"},
         "post_processor": {
-            "type": "TemplateProcessing", "single": [cls, a, sep], "pair": [cls, a, sep, b, sep],
+            "type": "TemplateProcessing", "single": [cls, a, sep], "pair": [cls, a, sep, b, last],
             "special_tokens": {t: {"id": t, "ids": [vocabulary[t]], "tokens": [t]} for t in ("[CLS]", "[SEP]")},
         },
         "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
