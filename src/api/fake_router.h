@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <condition_variable>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <type_traits>
@@ -71,14 +72,16 @@ class FakeRouter final : public router::Router {
   explicit FakeRouter(boost::asio::io_context& io) : io_(io) {
     options_.models = {{"org/model", "/models/model", "abc", 1, 4096, 0}};
     options_.max_texts = 2048;
-    model_.name = "org/model";
-    model_.revision = "abc";
-    model_.max_length = 16;
-    model_.max_batch_tokens = 4096;
-    model_.created_unix_s = 1'700'000'000;
-    model_.spec.dimensions = kDimensions;
-    model_.spec.pooling = {model::Pooling::mean};
-    model_.spec.prompts = {{"query", "query: "}};
+    router::ModelInfo& model = add_model("org/model", kDimensions);
+    model.spec.pooling = {model::Pooling::mean};
+    model.spec.prompts = {{"query", "query: "}};
+  }
+
+  // From now on there are org/reranker and org/classifier too. The score of label i is the bytes
+  // of the text, or of the second less those of the first, less i. Before any request.
+  void serve_classifiers() {
+    add_model("org/reranker", 1).spec.labels = {"LABEL_0"};
+    add_model("org/classifier", 3).spec.labels = {"contradiction", "entailment", "neutral"};
   }
 
   // What value `column` of the vector of `input` is, before any option.
@@ -159,11 +162,17 @@ class FakeRouter final : public router::Router {
     return get([&]() -> Status { return door_ ? Status(*door_) : Status(); });
   }
   Result<const router::ModelInfo*> find_model(std::string_view name) const override {
-    if (name.empty() || name == model_.name) return &model_;
+    if (name.empty()) return &models_.front();
+    for (const router::ModelInfo& model : models_)
+      if (name == model.name) return &model;
     return Error{ErrorCode::not_found, "model \"" + std::string(name) + "\" is not served",
                  "model"};
   }
-  std::vector<const router::ModelInfo*> models() const override { return {&model_}; }
+  std::vector<const router::ModelInfo*> models() const override {
+    std::vector<const router::ModelInfo*> all;
+    for (const router::ModelInfo& model : models_) all.push_back(&model);
+    return all;
+  }
   std::shared_ptr<const tokenizer::Tokenizer> tokenizer_of(
       const router::ModelInfo&) const override {
     return std::make_shared<FakeTokenizer>();
@@ -195,16 +204,32 @@ class FakeRouter final : public router::Router {
     std::uint32_t hash = 2166136261u;
     if (const auto* text = std::get_if<std::string>(&input)) {
       for (const char c : *text) mix(hash, static_cast<unsigned char>(c));
-    } else {
-      for (const std::int32_t id : std::get<std::vector<std::int32_t>>(input)) {
-        mix(hash, std::uint32_t(id));
-      }
+    } else if (const auto* ids = std::get_if<std::vector<std::int32_t>>(&input)) {
+      for (const std::int32_t id : *ids) mix(hash, std::uint32_t(id));
     }
     return hash;
   }
   static float value_of(std::uint32_t hash, std::uint32_t column) {
     mix(hash, column);
     return float(hash % 20011) / 10000.0f - 1.0f;
+  }
+
+  static float score_of(const router::Input& input, std::uint32_t label) {
+    if (const auto* pair = std::get_if<router::TextPair>(&input))
+      return float(pair->second.size()) - float(pair->first.size()) - float(label);
+    const auto* text = std::get_if<std::string>(&input);
+    return float(text ? text->size() : 0) - float(label);
+  }
+
+  router::ModelInfo& add_model(std::string name, std::uint32_t dimensions) {
+    router::ModelInfo& model = models_.emplace_back();
+    model.name = std::move(name);
+    model.revision = "abc";
+    model.max_length = 16;
+    model.max_batch_tokens = 4096;
+    model.created_unix_s = 1'700'000'000;
+    model.spec.dimensions = dimensions;
+    return model;
   }
 
   struct Held {
@@ -214,21 +239,29 @@ class FakeRouter final : public router::Router {
 
   // As the real router refuses.
   std::optional<Error> check(const router::EmbedRequest& request) const {
-    if (auto model = find_model(request.model); !model.ok()) return model.error();
+    const Result<const router::ModelInfo*> found = find_model(request.model);
+    if (!found.ok()) return found.error();
+    const router::ModelInfo& model = **found;
+    if (model.spec.task() != request.task) {
+      return Error{ErrorCode::wrong_model_type,
+                   "model " + model.name + " is to " + std::string(name_of(model.spec.task())) +
+                       ", not to " + std::string(name_of(request.task)),
+                   "model"};
+    }
     if (request.dimensions && (*request.dimensions == 0 || *request.dimensions > kDimensions)) {
       return Error{ErrorCode::invalid_argument,
                    "dimensions is " + std::to_string(*request.dimensions) + "; 1 to 8 are possible",
                    "dimensions"};
     }
     if (request.prompt_name.value_or("") != "" &&
-        !model_.spec.prompts.contains(*request.prompt_name)) {
+        !model.spec.prompts.contains(*request.prompt_name)) {
       return Error{ErrorCode::invalid_argument, "there is no prompt " + *request.prompt_name,
                    "prompt_name"};
     }
     for (const router::Input& input : request.inputs) {
       const auto* text = std::get_if<std::string>(&input);
       const std::size_t words = text ? std::size_t(std::count(text->begin(), text->end(), ' ')) : 0;
-      if (!request.truncate && words + 3 > model_.max_length) {
+      if (!request.truncate && words + 3 > model.max_length) {
         return Error{ErrorCode::invalid_argument,
                      "a text has " + std::to_string(words + 3) + " tokens; at most 16 are taken"};
       }
@@ -242,14 +275,18 @@ class FakeRouter final : public router::Router {
   }
 
   void answer(Held held) {
-    boost::asio::post(io_, [held = std::move(held), dimensions = get([&] { return dimensions_; })] {
+    const router::ModelInfo& model = **find_model(held.request.model);
+    const bool scores = model.spec.task() == model::Task::classify;
+    const std::uint32_t dimensions =
+        scores ? model.spec.dimensions : get([&] { return dimensions_; });
+    boost::asio::post(io_, [held = std::move(held), &model, scores, dimensions] {
       router::EmbedReply reply;
-      reply.model = "org/model";
+      reply.model = model.name;
       reply.dimensions = std::uint32_t(held.request.dimensions.value_or(dimensions));
       for (const router::Input& input : held.request.inputs) {
         const std::uint32_t seed = hash(input);
         for (std::uint32_t i = 0; i < reply.dimensions; ++i) {
-          reply.vectors.push_back(value_of(seed, i));
+          reply.vectors.push_back(scores ? score_of(input, i) : value_of(seed, i));
         }
         reply.tokens.push_back(3);
       }
@@ -279,7 +316,7 @@ class FakeRouter final : public router::Router {
 
   boost::asio::io_context& io_;
   router::RouterOptions options_;
-  router::ModelInfo model_;
+  std::deque<router::ModelInfo> models_;  // pointers to them are given away
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::map<core::RequestId, Held> held_;

@@ -15,6 +15,7 @@ namespace {
 struct Surface {
   Surface() : router(io), api(router, metrics, {.allow_token_ids = true}) {
     sheaf::set_log_options({.level = sheaf::LogLevel::off});
+    router.serve_classifiers();
   }
   boost::asio::io_context io;
   sheaf::api::FakeRouter router;
@@ -45,7 +46,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::string body(reinterpret_cast<const char*>(data), size);
   body.reserve(size + sheaf::api::kBodyPadding);
   for (const char* target : {"/v1/embeddings", "/embed", "/similarity", "/tokenize", "/decode",
-                             "/v2/embed", "/api/embed"}) {
+                             "/v2/embed", "/api/embed", "/rerank", "/v2/rerank", "/predict",
+                             "/score", "/classify", "/?model=org/reranker"}) {
     ask(surface, target, body);
   }
   return 0;

@@ -87,4 +87,9 @@ void append_number(std::string& out, double value) {
   out.append(text, std::to_chars(text, text + sizeof text, value).ptr);
 }
 
+void append_number(std::string& out, float value) {
+  char text[kFloatCharsMax];
+  out.append(text, write_float(text, value));
+}
+
 }  // namespace sheaf::api

@@ -17,5 +17,6 @@ void append_base64(std::string& out, std::span<const float> values);
 
 void append_number(std::string& out, std::int64_t value);
 void append_number(std::string& out, double value);
+void append_number(std::string& out, float value);  // as append_floats() writes it
 
 }  // namespace sheaf::api

@@ -5,8 +5,11 @@
 #include "api/cohere.h"
 #include "api/ollama.h"
 #include "api/openai.h"
+#include "api/predict.h"
+#include "api/rerank.h"
 #include "api/status.h"
 #include "api/tei.h"
+#include "api/vllm.h"
 
 namespace sheaf::api {
 namespace {
@@ -28,11 +31,22 @@ constexpr Route kRoutes[] = {
     {"GET",  "/v1/fleet",            key,   kOpenAi, false,        fleet},
 
     {"POST", "/embed",               key,   kTei,    true,         tei_embed},
-    {"POST", "/",                    key,   kTei,    true,         tei_embed},
+    {"POST", "/",                    key,   kTei,    true,         tei_root},
+    {"POST", "/predict",             key,   kTei,    true,         tei_predict},
     {"POST", "/similarity",          key,   kTei,    true,         tei_similarity},
     {"POST", "/tokenize",            key,   kTei,    false,        tei_tokenize},
     {"POST", "/decode",              key,   kTei,    false,        tei_decode},
     {"GET",  "/info",                key,   kTei,    false,        tei_info},
+
+    {"POST", "/rerank",              key,   kTei,    true,         rerank},
+    {"POST", "/reranking",           key,   kTei,    true,         rerank},
+    {"POST", "/v1/rerank",           key,   kCohere, true,         rerank_v1},
+    {"POST", "/v1/reranking",        key,   kCohere, true,         rerank_v1},
+    {"POST", "/v2/rerank",           key,   kCohere, true,         rerank_v2},
+
+    {"POST", "/score",               key,   kOpenAi, true,         vllm_score},
+    {"POST", "/v1/score",            key,   kOpenAi, true,         vllm_score},
+    {"POST", "/classify",            key,   kOpenAi, true,         vllm_classify},
 
     {"POST", "/v2/embed",            key,   kCohere, true,         cohere_embed_v2},
     {"POST", "/v1/embed",            key,   kCohere, true,         cohere_embed_v1},

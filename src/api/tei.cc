@@ -6,6 +6,8 @@
 #include <numeric>
 
 #include "api/json_out.h"
+#include "api/predict.h"
+#include "api/rerank.h"
 #include "api/tei_body.h"
 #include "base/text.h"
 
@@ -120,6 +122,33 @@ std::string write_similarities(const router::EmbedReply& reply) {
   return out;
 }
 
+// {"0":"joy","1":"anger"} and {"joy":0,"anger":1}
+void append_label_names(std::string& out, const std::vector<std::string>& labels) {
+  const char* comma = "\"id2label\":{";
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    fmt::format_to(std::back_inserter(out), "{}\"{}\":", std::exchange(comma, ","), i);
+    append_json_quoted(out, labels[i]);
+  }
+  comma = "},\"label2id\":{";
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    out.append(std::exchange(comma, ","));
+    append_json_quoted(out, labels[i]);
+    fmt::format_to(std::back_inserter(out), ":{}", i);
+  }
+  out.push_back('}');
+}
+
+void append_model_type(std::string& out, const model::ModelSpec& spec) {
+  if (spec.task() == model::Task::classify) {
+    out.append(spec.is_reranker() ? "{\"reranker\":{" : "{\"classifier\":{");
+    append_label_names(out, spec.labels);
+  } else {
+    out.append("{\"embedding\":{\"pooling\":");
+    append_json_quoted(out, spec.pooling.empty() ? "none" : name_of(spec.pooling.front()));
+  }
+  out.append("}}");
+}
+
 std::string write_info(const Context& context, const router::ModelInfo& model) {
   const router::RouterOptions& options = context.router.options();
   std::string out = "{\"model_id\":";
@@ -130,18 +159,15 @@ std::string write_info(const Context& context, const router::ModelInfo& model) {
   append_json_quoted(out, model.dtype);
   out.append(",\"served_model_name\":");
   append_json_quoted(out, model.name);
-  const std::string_view pooling =
-      model.spec.pooling.empty() ? "none" : name_of(model.spec.pooling.front());
-  out.append(",\"model_type\":{\"embedding\":{\"pooling\":");
-  append_json_quoted(out, pooling);
-  fmt::format_to(
-      std::back_inserter(out),
-      "}}}},\"max_concurrent_requests\":{},\"max_input_length\":{},\"max_batch_tokens\":{},"
-      "\"max_batch_requests\":null,\"max_client_batch_size\":{},\"auto_truncate\":{},"
-      "\"tokenization_workers\":{},\"dimensions\":{},\"version\":",
-      context.options.concurrent_requests_max, model.max_length, model.max_batch_tokens,
-      options.max_texts, context.options.auto_truncate, options.tokenizer_threads,
-      model.spec.dimensions);
+  out.append(",\"model_type\":");
+  append_model_type(out, model.spec);
+  fmt::format_to(std::back_inserter(out),
+                 ",\"max_concurrent_requests\":{},\"max_input_length\":{},\"max_batch_tokens\":{},"
+                 "\"max_batch_requests\":null,\"max_client_batch_size\":{},\"auto_truncate\":{},"
+                 "\"tokenization_workers\":{},\"dimensions\":{},\"version\":",
+                 context.options.concurrent_requests_max, model.max_length, model.max_batch_tokens,
+                 options.max_texts, context.options.auto_truncate, options.tokenizer_threads,
+                 model.spec.dimensions);
   append_json_quoted(out, context.options.version);
   return out.append(",\"sha\":null,\"docker_label\":null}");
 }
@@ -152,6 +178,18 @@ core::RequestId tei_embed(const Call& call, Respond respond) {
   router::EmbedRequest request;
   if (auto refusal = read_embed(call, request)) return refuse(call, *refusal, respond);
   return run_embed(call, std::move(request), Dialect::tei, write_vectors, std::move(respond));
+}
+
+core::RequestId tei_root(const Call& call, Respond respond) {
+  // Which model a body names has to be known before it can be read as that model's.
+  std::string_view name;
+  Result<simdjson::dom::object> fields = parse_json_object(call.request.body);
+  if (fields.ok() && fields->at_key("model").get(name)) name = {};
+  Result<const router::ModelInfo*> model = call.context.router.find_model(model_of(call, name));
+  if (!model.ok() || (*model)->spec.task() == model::Task::embed)
+    return tei_embed(call, std::move(respond));
+  return (*model)->spec.is_reranker() ? rerank(call, std::move(respond))
+                                      : tei_predict(call, std::move(respond));
 }
 
 core::RequestId tei_similarity(const Call& call, Respond respond) {

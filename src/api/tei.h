@@ -6,6 +6,8 @@
 namespace sheaf::api {
 
 core::RequestId tei_embed(const Call& call, Respond respond);
+// What the model is for: embeds, reranks or predicts.
+core::RequestId tei_root(const Call& call, Respond respond);
 core::RequestId tei_similarity(const Call& call, Respond respond);  // cosines to one text
 core::RequestId tei_tokenize(const Call& call, Respond respond);
 core::RequestId tei_decode(const Call& call, Respond respond);

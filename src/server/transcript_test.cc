@@ -55,6 +55,7 @@ class TranscriptTest : public testing::TestWithParam<const char*> {};
 // All exchanges of a file over one kept-alive connection.
 TEST_P(TranscriptTest, Replays) {
   TestServer server;
+  server.router.serve_classifiers();
   TestClient client = server.client();
   const std::string path = std::string(SHEAF_SOURCE_DIR "/src/server/transcripts/") + GetParam();
   const std::vector<Exchange> exchanges = read_transcript(path);
@@ -78,7 +79,7 @@ TEST_P(TranscriptTest, Replays) {
 
 INSTANTIATE_TEST_SUITE_P(Files, TranscriptTest,
                          testing::Values("openai.txt", "tei.txt", "cohere.txt", "ollama.txt",
-                                         "status.txt"));
+                                         "rerank.txt", "predict.txt", "status.txt"));
 
 }  // namespace
 }  // namespace sheaf::server

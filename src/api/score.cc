@@ -1,0 +1,180 @@
+#include "api/score.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "api/json_out.h"
+#include "base/text.h"
+
+namespace sheaf::api {
+namespace {
+
+constexpr std::uint64_t kPairBytesMax = 256u << 20;
+
+Error wrong(std::string_view field, std::string message) {
+  return {ErrorCode::invalid_argument, std::move(message), std::string(field)};
+}
+
+bool fits(const model::ModelSpec& spec, ScoreKind kind) {
+  return kind == ScoreKind::reranker ? spec.is_reranker() : spec.task() == model::Task::classify;
+}
+
+Error wrong_model(const router::ModelInfo& model, ScoreKind kind) {
+  std::string is = "embeds texts (/v1/embeddings, /embed)";
+  if (model.spec.task() == model::Task::classify)
+    is = fmt::format("is a classifier with {} labels (/predict, /classify)",
+                     model.spec.labels.size());
+  return {ErrorCode::wrong_model_type,
+          fmt::format("model {} {}; this route needs a {}", model.name, is,
+                      kind == ScoreKind::reranker ? "reranker, a classifier with 1 label"
+                                                  : "classifier or a reranker"),
+          "model"};
+}
+
+Result<const router::ModelInfo*> find_scorer(const Call& call, std::string_view name,
+                                             ScoreKind kind) {
+  if (name.empty())
+    for (const router::ModelInfo* model : call.context.router.models())
+      if (fits(model->spec, kind)) return model;
+  SHEAF_ASSIGN(const router::ModelInfo* model, call.context.router.find_model(name));
+  if (!fits(model->spec, kind)) return wrong_model(*model, kind);
+  return model;
+}
+
+// vLLM's -1 is the model's own limit.
+Status read_limit(std::string_view key, JsonValue value, ScoreBody& body) {
+  if (std::int64_t limit = 0; value.get(limit) == simdjson::SUCCESS && limit == -1) return {};
+  SHEAF_ASSIGN(body.limit, read_count(key, value));
+  body.limit_field = key;
+  return {};
+}
+
+}  // namespace
+
+Result<ScoreBody> begin_score(const Call& call) {
+  ScoreBody body;
+  SHEAF_ASSIGN(body.request, begin_embed(call));
+  body.request.task = model::Task::classify;
+  return body;
+}
+
+Status read_score_option(std::string_view key, JsonValue value, ScoreBody& body) {
+  if (key == "model") {
+    SHEAF_ASSIGN(body.model, read_text(key, value));
+  } else if (key == "raw_scores") {
+    SHEAF_ASSIGN(body.raw, read_bool(key, value));
+  } else if (key == "use_activation" || key == "activation") {
+    SHEAF_ASSIGN(const bool activated, read_bool(key, value));
+    body.raw = !activated;
+  } else if (key == "truncate") {
+    SHEAF_ASSIGN(body.request.truncate, read_bool(key, value));
+  } else if (key == "truncation_direction" || key == "truncation_side") {
+    SHEAF_ASSIGN(body.request.truncation_side, read_side(key, value));
+  } else if (key == "truncate_prompt_tokens" || key == "max_tokens_per_doc") {
+    return read_limit(key, value, body);
+  }
+  return {};  // unknown fields are ignored: clients send many
+}
+
+Result<std::string> read_passage(std::string_view field, JsonValue value) {
+  if (value.is_object()) {
+    JsonValue text;
+    if (value["text"].get(text))
+      return wrong(field, fmt::format("{} has no \"text\"; this model reads texts", field));
+    SHEAF_ASSIGN(const std::string_view passage, read_text(fmt::format("{}.text", field), text));
+    return std::string(passage);
+  }
+  SHEAF_ASSIGN(const std::string_view passage, read_text(field, value));
+  return std::string(passage);
+}
+
+Result<std::vector<std::string>> read_passages(const Context& context, std::string_view field,
+                                               JsonValue value) {
+  std::vector<std::string> passages;
+  simdjson::dom::array list;
+  if (value.get(list)) {
+    SHEAF_ASSIGN(passages.emplace_back(), read_passage(field, value));
+    return passages;
+  }
+  const std::size_t most = context.router.options().max_texts;
+  if (list.size() > most)
+    return Error{ErrorCode::too_large,
+                 fmt::format("{} holds {} texts; a request may hold {}", field, list.size(), most),
+                 std::string(field)};
+  passages.reserve(list.size());
+  for (const JsonValue item : list) {
+    SHEAF_ASSIGN(std::string passage,
+                 read_passage(fmt::format("{}[{}]", field, passages.size()), item));
+    passages.push_back(std::move(passage));
+  }
+  return passages;
+}
+
+Status append_pairs(const std::vector<std::string>& firsts, const std::vector<std::string>& seconds,
+                    std::vector<router::Input>& pairs) {
+  const auto first_of = [&](std::size_t i) -> const std::string& {
+    return firsts[firsts.size() == 1 ? 0 : i];
+  };
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < seconds.size(); ++i) bytes += first_of(i).size() + seconds[i].size();
+  if (bytes > kPairBytesMax)
+    return Error{ErrorCode::too_large,
+                 fmt::format("{} pairs have {} bytes of text, their first texts counted each time; "
+                             "a request may have {}",
+                             seconds.size(), bytes, kPairBytesMax)};
+  pairs.reserve(pairs.size() + seconds.size());
+  for (std::size_t i = 0; i < seconds.size(); ++i)
+    pairs.emplace_back(router::TextPair{first_of(i), seconds[i]});
+  return {};
+}
+
+Result<const router::ModelInfo*> choose_model(const Call& call, ScoreKind kind, ScoreBody& body) {
+  SHEAF_ASSIGN(const router::ModelInfo* model, find_scorer(call, model_of(call, body.model), kind));
+  if (!body.limit_field.empty() && body.limit < model->max_length)
+    return wrong(body.limit_field, fmt::format("{} is {}; texts are cut at the model's {} only",
+                                               body.limit_field, body.limit, model->max_length));
+  body.request.model = model->name;
+  return model;
+}
+
+float sigmoid(float score) { return float(1 / (1 + std::exp(-double(score)))); }
+
+void to_probabilities(std::span<float> scores) {
+  if (scores.size() == 1) scores[0] = sigmoid(scores[0]);
+  if (scores.size() <= 1) return;
+  const double highest = *std::max_element(scores.begin(), scores.end());
+  double sum = 0;
+  for (const float score : scores) sum += std::exp(score - highest);
+  for (float& score : scores) score = float(std::exp(score - highest) / sum);
+}
+
+std::vector<std::uint32_t> ranking(std::span<const float> scores) {
+  std::vector<std::uint32_t> order(scores.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::stable_sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+    if (std::isnan(scores[a])) return false;
+    return std::isnan(scores[b]) || scores[a] > scores[b];
+  });
+  return order;
+}
+
+void append_label_scores(std::string& out, const std::vector<std::string>& labels,
+                         std::span<const float> raw_scores, bool raw) {
+  std::vector<float> scores(raw_scores.begin(), raw_scores.end());
+  if (!raw) to_probabilities(scores);
+  out.push_back('[');
+  const char* comma = "";
+  for (const std::uint32_t i : ranking(raw_scores)) {
+    out.append(std::exchange(comma, ",")).append("{\"score\":");
+    append_number(out, scores[i]);
+    out.append(",\"label\":");
+    append_json_quoted(out, labels[i]);
+    out.push_back('}');
+  }
+  out.push_back(']');
+}
+
+}  // namespace sheaf::api

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/embed.h"
+#include "api/json_in.h"
+
+// What the routes that ask for scores share, whatever their dialect: texts, options, pairs, the
+// model, and the scale and order of scores.
+namespace sheaf::api {
+
+// ---- reading
+
+struct ScoreBody {
+  router::EmbedRequest request;  // of task classify; its inputs are the route's to fill
+  std::string_view model;
+  bool raw = false;              // scores as the head gives them
+  std::string_view limit_field;  // of a limit of tokens that the client sets; empty: none
+  std::uint64_t limit = 0;
+};
+Result<ScoreBody> begin_score(const Call& call);
+
+// Reads the field if it is an option that all score routes take, by any of its names.
+Status read_score_option(std::string_view key, JsonValue value, ScoreBody& body);
+
+// A text, or an object with one, {"text": ...}.
+Result<std::string> read_passage(std::string_view field, JsonValue value);
+// A passage or a list of them, at most as many as the router takes.
+Result<std::vector<std::string>> read_passages(const Context& context, std::string_view field,
+                                               JsonValue value);
+
+// One first text with each second, or each first with its second. `pairs` has a pair for each
+// second text; refused if all of them together would be too large, since a long first text is
+// small in a body and large in thousands of pairs.
+Status append_pairs(const std::vector<std::string>& firsts, const std::vector<std::string>& seconds,
+                    std::vector<router::Input>& pairs);
+
+// ---- the model
+
+enum class ScoreKind { reranker, classifier };  // a reranker is a classifier with one label
+
+// Sets the request's model: the one that is named, else the first served one of this kind.
+// Refused with wrong_model_type, saying what the model is and which routes serve it. Checks the
+// client's limit of tokens, since texts are cut at the model's own only. The model lives as long
+// as the router.
+Result<const router::ModelInfo*> choose_model(const Call& call, ScoreKind kind, ScoreBody& body);
+
+// ---- scores
+
+float sigmoid(float score);
+// Of one text's labels, in place: sigmoid of a single one, softmax of several.
+void to_probabilities(std::span<float> scores);
+// Indexes of the scores, the highest first; equal ones in the order given, not-a-number last.
+// To be asked of raw scores: float sigmoids of different high ones are equal.
+std::vector<std::uint32_t> ranking(std::span<const float> scores);
+
+// [{"score":0.9,"label":"joy"},...], the highest first, as TEI and Infinity have it.
+void append_label_scores(std::string& out, const std::vector<std::string>& labels,
+                         std::span<const float> raw_scores, bool raw);
+
+}  // namespace sheaf::api

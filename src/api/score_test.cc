@@ -1,0 +1,100 @@
+#include "api/score.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+namespace sheaf::api {
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+using Order = std::vector<std::uint32_t>;
+
+TEST(ScoreTest, SigmoidOfAnySize) {
+  EXPECT_EQ(sigmoid(0), 0.5f);
+  EXPECT_NEAR(sigmoid(1), 0.7310585786, 1e-7);
+  EXPECT_NEAR(sigmoid(-2) + sigmoid(2), 1, 1e-7);
+  EXPECT_EQ(sigmoid(200), 1);
+  EXPECT_EQ(sigmoid(-kInfinity), 0);
+  EXPECT_GT(sigmoid(-80), 0);
+  EXPECT_TRUE(std::isnan(sigmoid(kNan)));
+}
+
+TEST(ScoreTest, OneLabelIsASigmoidSeveralASoftmax) {
+  std::vector<float> one = {1};
+  to_probabilities(one);
+  EXPECT_EQ(one[0], sigmoid(1));
+
+  std::vector<float> three = {1, 0, -1};
+  to_probabilities(three);
+  EXPECT_NEAR(three[0], 0.6652409558, 1e-7);
+  EXPECT_NEAR(three[1], 0.2447284711, 1e-7);
+  EXPECT_NEAR(three[2], 0.0900305732, 1e-7);
+
+  std::vector<float> large = {1000, 1000, -1000};
+  to_probabilities(large);
+  EXPECT_EQ(large, (std::vector<float>{0.5f, 0.5f, 0}));
+
+  std::vector<float> none;
+  to_probabilities(none);
+}
+
+TEST(ScoreTest, RankingIsStableAndPutsNanLast) {
+  EXPECT_EQ(ranking(std::vector<float>{1, 3, 2}), (Order{1, 2, 0}));
+  EXPECT_EQ(ranking(std::vector<float>{1, 2, 1, 2, 1}), (Order{1, 3, 0, 2, 4}));
+  EXPECT_EQ(ranking(std::vector<float>{kNan, -kInfinity, kNan, kInfinity, 0}),
+            (Order{3, 4, 1, 0, 2}));
+  EXPECT_EQ(ranking({}), Order{});
+}
+
+TEST(ScoreTest, RankingOfManyWithNanIsAPermutation) {
+  std::vector<float> scores;
+  for (int i = 0; i < 1000; ++i) scores.push_back(i % 7 == 0 ? kNan : float(i * 37 % 101));
+  Order order = ranking(scores);
+  for (std::size_t i = 1; i < order.size(); ++i) {
+    const float before = scores[order[i - 1]], after = scores[order[i]];
+    EXPECT_TRUE(std::isnan(after) || before >= after) << i;
+  }
+  std::sort(order.begin(), order.end());
+  Order all(scores.size());
+  std::iota(all.begin(), all.end(), 0u);
+  EXPECT_EQ(order, all);
+}
+
+TEST(ScoreTest, LabelsAreRankedByRawScores) {
+  std::string out;
+  append_label_scores(out, {"a", "b\"", "c"}, std::vector<float>{0, 40, 41}, /*raw=*/true);
+  EXPECT_EQ(out,
+            R"([{"score":41,"label":"c"},{"score":40,"label":"b\""},{"score":0,"label":"a"}])");
+  out.clear();
+  append_label_scores(out, {"a", "b"}, std::vector<float>{0, 0}, /*raw=*/false);
+  EXPECT_EQ(out, R"([{"score":0.5,"label":"a"},{"score":0.5,"label":"b"}])");
+}
+
+TEST(ScoreTest, PairsOneWithEachOrEachWithItsOwn) {
+  std::vector<router::Input> pairs;
+  ASSERT_TRUE(append_pairs({"q"}, {"a", "b"}, pairs).ok());
+  ASSERT_TRUE(append_pairs({"q", "r"}, {"c", "d"}, pairs).ok());
+  std::string all;
+  for (const router::Input& input : pairs) {
+    const auto& pair = std::get<router::TextPair>(input);
+    all += pair.first + pair.second + " ";
+  }
+  EXPECT_EQ(all, "qa qb qc rd ");
+}
+
+TEST(ScoreTest, ALongQueryTimesManyDocumentsIsRefused) {
+  std::vector<router::Input> pairs;
+  const Status status =
+      append_pairs({std::string(1 << 20, 'q')}, std::vector<std::string>(300, "d"), pairs);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, ErrorCode::too_large);
+  EXPECT_NE(status.error().message.find("314573100 bytes"), std::string::npos)
+      << status.error().message;
+}
+
+}  // namespace
+}  // namespace sheaf::api
