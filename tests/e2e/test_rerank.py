@@ -1,0 +1,152 @@
+"""Rerankers through the clients that ask them. SHEAF_TEST_RERANKER names the folder of a cross-encoder with one label;
+without it a tiny random one of the golden files is served."""
+
+import math
+import os
+
+import cohere
+import openai
+import pytest
+import requests
+
+from sheaf_server import REPOSITORY, Server
+
+NAME = "reranker"
+QUERY = "How do plants turn sunlight into sugar?"
+DOCUMENTS = ["Photosynthesis stores the energy of light in sugar.", "The cat sat on the mat.",
+             "Katzen liegen gern in der Sonne.", "", "Leaves are green because of chlorophyll."]
+
+
+def folder():
+    given = os.environ.get("SHEAF_TEST_RERANKER")
+    golden = sorted((REPOSITORY / "tests/golden/rerankers").glob("*/config.json"))
+    if given or golden:
+        return given or golden[0].parent
+    pytest.skip("SHEAF_TEST_RERANKER is not set, and there are no golden rerankers")
+
+
+@pytest.fixture(scope="module")
+def reranker():
+    with Server(model=f"{NAME}={folder()}", replicas=1) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def ask(reranker):
+    def post(path, status=200, **body):
+        answer = requests.post(reranker.http + path, json=body, timeout=30)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+    return post
+
+
+@pytest.fixture(scope="module")
+def scores(ask):
+    """Of DOCUMENTS for QUERY, in that order, as vLLM's clients get them."""
+    data = ask("/v1/score", text_1=QUERY, text_2=DOCUMENTS)["data"]
+    assert [row["index"] for row in data] == list(range(len(DOCUMENTS)))
+    found = [row["score"] for row in data]
+    assert len(set(found)) > 1 and all(0 <= score <= 1 for score in found)
+    return found
+
+
+def check(results, scores, count=len(DOCUMENTS), score_of=lambda r: r["relevance_score"],
+          index_of=lambda r: r["index"]):
+    """That `results` are the best `count`, the best first, each once."""
+    got = [score_of(result) for result in results]
+    assert got == pytest.approx(sorted(scores, reverse=True)[:count], abs=1e-6)
+    assert got == pytest.approx([scores[index_of(result)] for result in results], abs=1e-6)
+    assert len({index_of(result) for result in results}) == count
+
+
+def test_cohere_version_2(reranker, scores):
+    client = cohere.ClientV2(api_key="none", base_url=reranker.http)
+    answer = client.rerank(model=NAME, query=QUERY, documents=DOCUMENTS, top_n=3)
+    check([result.model_dump() for result in answer.results], scores, count=3)
+    assert answer.meta.billed_units.search_units == 1 and answer.id
+
+
+def test_cohere_version_1(reranker, scores):
+    client = cohere.Client(api_key="none", base_url=reranker.http)
+    answer = client.rerank(model=NAME, query=QUERY, return_documents=True,
+                           documents=[{"text": text} for text in DOCUMENTS])
+    check([result.model_dump() for result in answer.results], scores)
+    assert all(result.document.text == DOCUMENTS[result.index] for result in answer.results)
+
+
+def test_cohere_errors(reranker):
+    client = cohere.ClientV2(api_key="none", base_url=reranker.http)
+    with pytest.raises(cohere.errors.BadRequestError) as refusal:
+        client.rerank(model=NAME, query=QUERY, documents=[])
+    assert "documents" in refusal.value.body["message"]
+    with pytest.raises(cohere.errors.NotFoundError):
+        client.rerank(model="rerank-v3.5", query=QUERY, documents=DOCUMENTS)
+
+
+@pytest.mark.parametrize("path", ["/rerank", "/"])
+def test_tei(ask, scores, path):
+    answer = ask(path, query=QUERY, texts=DOCUMENTS)
+    check(answer, scores, score_of=lambda r: r["score"])
+    assert all("text" not in result for result in answer)
+    with_text = ask(path, query=QUERY, texts=DOCUMENTS, return_text=True, truncate=True,
+                    truncation_direction="Left")
+    assert all(result["text"] == DOCUMENTS[result["index"]] for result in with_text)
+
+
+def test_raw_scores_are_before_the_sigmoid(ask, scores):
+    for result in ask("/rerank", query=QUERY, texts=DOCUMENTS, raw_scores=True):
+        sigmoid = 1 / (1 + math.exp(-result["score"]))
+        assert sigmoid == pytest.approx(scores[result["index"]], abs=1e-6)
+
+
+def test_jina(ask, scores):
+    answer = ask("/v1/rerank", model=NAME, query=QUERY, documents=DOCUMENTS, top_n=2)
+    check(answer["results"], scores, count=2)
+    assert all(r["document"] == {"text": DOCUMENTS[r["index"]]} for r in answer["results"])
+    assert answer["usage"]["total_tokens"] > 0 and answer["model"] == NAME
+
+
+def test_open_webui_gets_every_index_once(ask, scores):
+    answer = ask("/rerank", model=NAME, query=QUERY, documents=DOCUMENTS, top_n=len(DOCUMENTS))
+    check(answer["results"], scores)
+
+
+def test_ragflow_sends_texts_for_booleans_and_reads_meta(ask):
+    answer = ask("/v1/rerank", model=NAME, query=QUERY, documents=DOCUMENTS,
+                 return_documents="true", return_len="true")
+    assert answer["meta"]["tokens"]["input_tokens"] == answer["usage"]["total_tokens"] > 0
+    assert answer["meta"]["tokens"]["output_tokens"] == 0
+
+
+def test_weaviate_goes_by_place(ask, scores):
+    answer = ask("/rerank", query=QUERY, documents=DOCUMENTS, property="")
+    assert answer["query"] == QUERY
+    assert [row["document"] for row in answer["scores"]] == DOCUMENTS
+    assert [row["score"] for row in answer["scores"]] == pytest.approx(scores, abs=1e-6)
+
+
+def test_predict_takes_pairs(ask, scores):
+    answer = ask("/predict", inputs=[[QUERY, text] for text in DOCUMENTS])
+    assert [labels[0]["score"] for labels in answer] == pytest.approx(scores, abs=1e-6)
+
+
+def test_a_long_document_is_cut_or_refused(ask):
+    long = "word " * 20_000
+    assert len(ask("/rerank", query=QUERY, texts=[long, "short"])) == 2
+    refusal = ask("/rerank", status=422, query=QUERY, texts=[long], truncate=False)
+    assert refusal["error_type"] == "Validation"
+
+
+def test_a_reranker_does_not_embed(reranker, ask):
+    client = openai.OpenAI(api_key="none", base_url=reranker.http + "/v1")
+    assert [model.id for model in client.models.list()] == [NAME]
+    with pytest.raises(openai.BadRequestError) as refusal:
+        client.embeddings.create(model=NAME, input="a")
+    assert refusal.value.code == "wrong_model_type"
+    assert "reranker" in requests.get(reranker.http + "/info", timeout=10).json()["model_type"]
+
+
+def test_an_embedder_does_not_rerank(server):
+    answer = requests.post(server.http + "/rerank", json={"query": QUERY, "texts": DOCUMENTS},
+                           timeout=10)
+    assert answer.status_code == 424 and "embeds texts" in answer.json()["error"]
