@@ -73,18 +73,30 @@ std::string replicas_table(const router::Router& router) {
   return out + "</table>\n";
 }
 
+struct Example {
+  std::string_view path, fields;
+};
+// What the model can be asked.
+Example example_for(const model::ModelSpec& spec) {
+  if (spec.task() == model::Task::embed)
+    return {"/v1/embeddings", "\"input\": \"What is a sheaf?\""};
+  if (!spec.is_reranker()) return {"/predict", "\"inputs\": \"What is a sheaf?\""};
+  return {"/rerank",
+          "\"query\": \"What is a sheaf?\", \"documents\": [\"A boat.\", \"Bound stalks.\"]"};
+}
+
 std::string curl_line(const Call& call) {
   std::string_view host = call.request.header("host");
   if (host.empty()) host = "127.0.0.1:8080";
-  const auto models = call.context.router.models();
-  std::string body = "{\"input\": \"What is a sheaf?\", \"model\": ";
-  append_json_quoted(body, models.empty() ? std::string_view() : models.front()->name);
+  const router::ModelInfo& model = *call.context.router.models().front();
+  const Example example = example_for(model.spec);
+  std::string body = fmt::format("{{{}, \"model\": ", example.fields);
+  append_json_quoted(body, model.name);
   body.push_back('}');
   const std::string_view key =
       call.context.options.api_keys.empty() ? "" : " -H 'Authorization: Bearer KEY'";
-  return fmt::format(
-      "curl http://{}/v1/embeddings{} \\\n  -H 'Content-Type: application/json' \\\n  -d '{}'",
-      host, key, body);
+  return fmt::format("curl http://{}{}{} \\\n  -H 'Content-Type: application/json' \\\n  -d '{}'",
+                     host, example.path, key, body);
 }
 
 }  // namespace
