@@ -1,6 +1,7 @@
 """Rerankers through the clients that ask them. SHEAF_TEST_RERANKER names the folder of a cross-encoder with one label;
 without it a tiny random one of the golden files is served."""
 
+import json
 import math
 import os
 
@@ -150,3 +151,13 @@ def test_an_embedder_does_not_rerank(server):
     answer = requests.post(server.http + "/rerank", json={"query": QUERY, "texts": DOCUMENTS},
                            timeout=10)
     assert answer.status_code == 424 and "embeds texts" in answer.json()["error"]
+
+
+def test_scores_are_those_of_sentence_transformers():
+    """tests/golden/rerankers/make.py: pairs of all lengths, cut where they are too long."""
+    golden = REPOSITORY / "tests/golden/rerankers/bert"
+    rows = json.loads((golden / "scores.json").read_text())
+    with Server("--log-level", "warn", model=golden, replicas=2) as server:
+        body = {"text_1": [row["pair"][0] for row in rows], "text_2": [row["pair"][1] for row in rows]}
+        data = requests.post(server.http + "/v1/score", json=body, timeout=30).json()["data"]
+    assert [row["score"] for row in data] == pytest.approx([row["score"] for row in rows], abs=1e-5)
