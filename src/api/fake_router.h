@@ -244,8 +244,7 @@ class FakeRouter final : public router::Router {
     const router::ModelInfo& model = **found;
     if (model.spec.task() != request.task) {
       return Error{ErrorCode::wrong_model_type,
-                   "model " + model.name + " is to " + std::string(name_of(model.spec.task())) +
-                       ", not to " + std::string(name_of(request.task)),
+                   "model " + model.name + " is not to " + std::string(name_of(request.task)),
                    "model"};
     }
     if (request.dimensions && (*request.dimensions == 0 || *request.dimensions > kDimensions)) {

@@ -113,8 +113,8 @@ Result<std::vector<std::string>> read_passages(const Context& context, std::stri
   return passages;
 }
 
-Status append_pairs(const std::vector<std::string>& firsts, const std::vector<std::string>& seconds,
-                    std::vector<router::Input>& pairs) {
+Status append_pairs(std::string_view field, const std::vector<std::string>& firsts,
+                    const std::vector<std::string>& seconds, std::vector<router::Input>& pairs) {
   const auto first_of = [&](std::size_t i) -> const std::string& {
     return firsts[firsts.size() == 1 ? 0 : i];
   };
@@ -122,9 +122,10 @@ Status append_pairs(const std::vector<std::string>& firsts, const std::vector<st
   for (std::size_t i = 0; i < seconds.size(); ++i) bytes += first_of(i).size() + seconds[i].size();
   if (bytes > kPairBytesMax)
     return Error{ErrorCode::too_large,
-                 fmt::format("{} pairs have {} bytes of text, their first texts counted each time; "
-                             "a request may have {}",
-                             seconds.size(), bytes, kPairBytesMax)};
+                 fmt::format("{} and the texts it goes with are {} pairs of {} bytes together; a "
+                             "request may have {}",
+                             field, seconds.size(), bytes, kPairBytesMax),
+                 std::string(field)};
   pairs.reserve(pairs.size() + seconds.size());
   for (std::size_t i = 0; i < seconds.size(); ++i)
     pairs.emplace_back(router::TextPair{first_of(i), seconds[i]});

@@ -35,9 +35,9 @@ Result<std::vector<std::string>> read_passages(const Context& context, std::stri
 
 // One first text with each second, or each first with its second. `pairs` has a pair for each
 // second text; refused if all of them together would be too large, since a long first text is
-// small in a body and large in thousands of pairs.
-Status append_pairs(const std::vector<std::string>& firsts, const std::vector<std::string>& seconds,
-                    std::vector<router::Input>& pairs);
+// small in a body and large in thousands of pairs. `field` is where the first texts came from.
+Status append_pairs(std::string_view field, const std::vector<std::string>& firsts,
+                    const std::vector<std::string>& seconds, std::vector<router::Input>& pairs);
 
 // ---- the model
 

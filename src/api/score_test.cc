@@ -76,8 +76,8 @@ TEST(ScoreTest, LabelsAreRankedByRawScores) {
 
 TEST(ScoreTest, PairsOneWithEachOrEachWithItsOwn) {
   std::vector<router::Input> pairs;
-  ASSERT_TRUE(append_pairs({"q"}, {"a", "b"}, pairs).ok());
-  ASSERT_TRUE(append_pairs({"q", "r"}, {"c", "d"}, pairs).ok());
+  ASSERT_TRUE(append_pairs("query", {"q"}, {"a", "b"}, pairs).ok());
+  ASSERT_TRUE(append_pairs("query", {"q", "r"}, {"c", "d"}, pairs).ok());
   std::string all;
   for (const router::Input& input : pairs) {
     const auto& pair = std::get<router::TextPair>(input);
@@ -89,10 +89,12 @@ TEST(ScoreTest, PairsOneWithEachOrEachWithItsOwn) {
 TEST(ScoreTest, ALongQueryTimesManyDocumentsIsRefused) {
   std::vector<router::Input> pairs;
   const Status status =
-      append_pairs({std::string(1 << 20, 'q')}, std::vector<std::string>(300, "d"), pairs);
+      append_pairs("query", {std::string(1 << 20, 'q')}, std::vector<std::string>(300, "d"), pairs);
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().code, ErrorCode::too_large);
-  EXPECT_NE(status.error().message.find("314573100 bytes"), std::string::npos)
+  EXPECT_NE(status.error().message.find(
+                "query and the texts it goes with are 300 pairs of 314573100 bytes"),
+            std::string::npos)
       << status.error().message;
 }
 

@@ -1,0 +1,104 @@
+// What the routes of rerankers and classifiers ask of the router; what they answer is in
+// src/server/transcripts.
+#include <gtest/gtest.h>
+
+#include "api/api.h"
+#include "api/fake_router.h"
+
+namespace sheaf::api {
+namespace {
+
+class RerankTest : public testing::Test {
+ protected:
+  RerankTest() { router.serve_classifiers(); }
+
+  HttpResponse ask(std::string_view target, std::string body) {
+    body.reserve(body.size() + kBodyPadding);
+    HttpRequest request;
+    request.method = "POST";
+    request.target = target;
+    request.body = body;
+    const auto begun = api.begin(request, body.size());
+    HttpResponse answer;
+    api.run(begun.ticket, request, [&](HttpResponse response) { answer = std::move(response); });
+    io.restart();
+    io.poll();
+    return answer;
+  }
+
+  boost::asio::io_context io;
+  FakeRouter router{io};
+  telemetry::Metrics metrics;
+  Api api{router, metrics, {}};
+};
+
+TEST_F(RerankTest, OptionsReachTheRouter) {
+  ASSERT_EQ(ask("/rerank", R"({"query":"q","texts":["a","b"]})").status, 200);
+  router::EmbedRequest request = router.last();
+  EXPECT_EQ(request.task, model::Task::classify);
+  EXPECT_EQ(request.model, "org/reranker");
+  EXPECT_TRUE(request.truncate);
+  EXPECT_EQ(request.truncation_side, tokenizer::Side::right);
+  ASSERT_EQ(request.inputs.size(), 2u);
+  EXPECT_EQ(std::get<router::TextPair>(request.inputs[1]).first, "q");
+  EXPECT_EQ(std::get<router::TextPair>(request.inputs[1]).second, "b");
+
+  for (const char* route : {"/rerank", "/score"}) {
+    const char* body = R"({"query":"q","texts":["a"],"text_1":"q","text_2":"a",
+                           "truncate":"false","truncation_direction":"LEFT"})";
+    ASSERT_EQ(ask(route, body).status, 200) << route;
+    request = router.last();
+    EXPECT_FALSE(request.truncate) << route;
+    EXPECT_EQ(request.truncation_side, tokenizer::Side::left) << route;
+  }
+}
+
+TEST_F(RerankTest, AModelIsNamedByTheBodyThenTheQuery) {
+  ASSERT_EQ(ask("/predict?model=org/classifier", R"({"inputs":"a"})").status, 200);
+  EXPECT_EQ(router.last().model, "org/classifier");
+  ASSERT_EQ(ask("/predict?model=org/model", R"({"inputs":"a","model":"org/reranker"})").status,
+            200);
+  EXPECT_EQ(router.last().model, "org/reranker");
+}
+
+TEST_F(RerankTest, TooManyTextsAreRefusedWithTheirNumber) {
+  std::string texts = R"(["a")";
+  for (int i = 1; i < 2049; ++i) texts += R"(,"a")";
+  texts += "]";
+  for (const auto& [route, body] : {std::pair("/rerank", "{\"query\":\"q\",\"texts\":" + texts),
+                                    std::pair("/score", "{\"text_1\":\"q\",\"text_2\":" + texts),
+                                    std::pair("/predict", "{\"inputs\":" + texts)}) {
+    const HttpResponse answer = ask(route, body + "}");
+    EXPECT_EQ(answer.status, 413) << route;
+    EXPECT_NE(answer.body.find("holds 2049 texts; a request may hold 2048"), std::string::npos)
+        << answer.body;
+  }
+  EXPECT_EQ(router.embeds(), 0u);
+}
+
+TEST_F(RerankTest, AQueryThatThousandsOfPairsWouldHoldIsRefused) {
+  std::string documents = R"(["a")";
+  for (int i = 1; i < 2048; ++i) documents += R"(,"a")";
+  const HttpResponse answer = ask("/v2/rerank", "{\"query\":\"" + std::string(200'000, 'q') +
+                                                    "\",\"documents\":" + documents + "]}");
+  EXPECT_EQ(answer.status, 413);
+  EXPECT_NE(answer.body.find("query and the texts it goes with are 2048 pairs of 409602048 bytes"),
+            std::string::npos)
+      << answer.body;
+}
+
+TEST_F(RerankTest, AnEmbedderAloneIsSaidToBeOne) {
+  FakeRouter embedder(io);
+  const Api alone(embedder, metrics, {});
+  std::string body = R"({"query":"q","documents":["a"]})";
+  body.reserve(body.size() + kBodyPadding);
+  HttpRequest request{.method = "POST", .target = "/v1/rerank", .body = body};
+  HttpResponse answer;
+  alone.run(alone.begin(request, body.size()).ticket, request,
+            [&](HttpResponse response) { answer = std::move(response); });
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_NE(answer.body.find("model org/model embeds texts"), std::string::npos) << answer.body;
+}
+
+}  // namespace
+}  // namespace sheaf::api
