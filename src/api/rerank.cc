@@ -113,8 +113,11 @@ struct Answer {
 };
 
 Answer answer_to(const Call& call, Form form, const Path& path, RerankBody& body) {
-  Answer answer{form, path.version, body.score.raw, body.top_n, std::string(call.request_id), {},
-                {}};
+  Answer answer{.form = form,
+                .version = path.version,
+                .raw = body.score.raw,
+                .top_n = body.top_n,
+                .id = std::string(call.request_id)};
   const bool by_default = form == Form::other && path.documents_back;
   if (form == Form::weaviate || body.documents_back.value_or(by_default))
     answer.documents = std::move(body.documents);
