@@ -58,8 +58,8 @@ std::size_t finish(std::vector<Item>& items, std::size_t from, const EncodeOptio
   return total;
 }
 
-// How many tokens of two texts a limit leaves. What the shorter does not need of its half the
-// longer gets; so does it the odd token, and of equal ones the second is "longer".
+// How many tokens of two texts a limit leaves: the shorter keeps up to half of it, the longer gets
+// the rest. Of texts of one length the second counts as longer, as Hugging Face has it.
 std::pair<std::size_t, std::size_t> kept_of_pair(std::size_t first, std::size_t second,
                                                  std::size_t limit) {
   if (first + second <= limit) return {first, second};
