@@ -38,7 +38,8 @@ def main():
     folder = HERE / "bert"
     tokenizer = json.loads(TOKENIZER.read_text())
     config = transformers.BertConfig(
-        vocab_size=max(tokenizer["model"]["vocab"].values()) + 1, num_labels=1, hidden_size=24,
+        vocab_size=1 + max([*tokenizer["model"]["vocab"].values(), *(t["id"] for t in tokenizer["added_tokens"])]),
+        num_labels=1, hidden_size=24,
         num_hidden_layers=2, num_attention_heads=3, intermediate_size=40, max_position_embeddings=LENGTH,
         initializer_range=0.3)
     model = transformers.BertForSequenceClassification(config)
