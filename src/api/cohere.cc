@@ -118,7 +118,8 @@ Status read_field(const Context& context, std::string_view key, JsonValue value,
 
 // What can be checked once the model is known.
 Status check_with_model(const Call& call, CohereBody& body) {
-  SHEAF_ASSIGN(const router::ModelInfo* model, call.context.router.find_model(body.request.model));
+  SHEAF_ASSIGN(const router::ModelInfo* model,
+               call.context.router.find_model(body.request.model, body.request.task));
   if (body.max_tokens < model->max_length)
     return wrong("max_tokens", fmt::format("max_tokens is {}; texts are cut at the model's {} only",
                                            body.max_tokens, model->max_length));

@@ -161,7 +161,11 @@ class FakeRouter final : public router::Router {
   Status admit(std::string_view, std::uint64_t) const override {
     return get([&]() -> Status { return door_ ? Status(*door_) : Status(); });
   }
-  Result<const router::ModelInfo*> find_model(std::string_view name) const override {
+  Result<const router::ModelInfo*> find_model(std::string_view name,
+                                              std::optional<model::Task> task = {}) const override {
+    if (name.empty() && task)
+      for (const router::ModelInfo& model : models_)
+        if (model.spec.task() == *task) return &model;
     if (name.empty()) return &models_.front();
     for (const router::ModelInfo& model : models_)
       if (name == model.name) return &model;
@@ -239,7 +243,7 @@ class FakeRouter final : public router::Router {
 
   // As the real router refuses.
   std::optional<Error> check(const router::EmbedRequest& request) const {
-    const Result<const router::ModelInfo*> found = find_model(request.model);
+    const Result<const router::ModelInfo*> found = find_model(request.model, request.task);
     if (!found.ok()) return found.error();
     const router::ModelInfo& model = **found;
     if (model.spec.task() != request.task) {
@@ -274,7 +278,7 @@ class FakeRouter final : public router::Router {
   }
 
   void answer(Held held) {
-    const router::ModelInfo& model = **find_model(held.request.model);
+    const router::ModelInfo& model = **find_model(held.request.model, held.request.task);
     const bool scores = model.spec.task() == model::Task::classify;
     const std::uint32_t dimensions =
         scores ? model.spec.dimensions : get([&] { return dimensions_; });

@@ -58,7 +58,8 @@ Status read_field(const Context& context, std::string_view key, JsonValue value,
 // What its prompt is called is known when the model is.
 Status choose_prompt(const Call& call, std::string_view input_type, router::EmbedRequest& request) {
   if (input_type.empty()) return {};
-  SHEAF_ASSIGN(const router::ModelInfo* model, call.context.router.find_model(request.model));
+  SHEAF_ASSIGN(const router::ModelInfo* model,
+               call.context.router.find_model(request.model, request.task));
   SHEAF_ASSIGN(request.prompt_name, prompt_for(*model, input_type));
   return {};
 }

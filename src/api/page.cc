@@ -4,7 +4,7 @@
 
 #include <string_view>
 
-#include "base/text.h"
+#include "api/example.h"
 
 namespace sheaf::api {
 namespace {
@@ -48,55 +48,37 @@ std::string escape_html(std::string_view text) {
 
 std::string models_table(const router::Router& router) {
   std::string out =
-      "<table><tr><th>model<th class=n>dimensions<th class=n>tokens a text<th>number type</tr>\n";
+      "<table><tr><th>model<th>kind<th class=n>dimensions<th class=n>tokens a text<th>number "
+      "type</tr>\n";
   for (const router::ModelInfo* model : router.models()) {
-    out +=
-        fmt::format("<tr><td>{}<td class=n>{}<td class=n>{}<td>{}</tr>\n", escape_html(model->name),
-                    model->spec.dimensions, model->max_length, escape_html(model->dtype));
+    out += fmt::format("<tr><td>{}<td>{}<td class=n>{}<td class=n>{}<td>{}</tr>\n",
+                       escape_html(model->name), kind_of(model->spec), model->spec.dimensions,
+                       model->max_length, escape_html(model->dtype));
   }
   return out + "</table>\n";
 }
 
 std::string replicas_table(const router::Router& router) {
   std::string out =
-      "<table><tr><th>replica<th>slice<th>state<th class=n>process<th class=n>restarts"
+      "<table><tr><th>replica<th>model<th>slice<th>state<th class=n>process<th class=n>restarts"
       "<th class=n>tokens run<th class=n>tokens/s at work</tr>\n";
   for (const router::ReplicaView& replica : router.replicas()) {
     const bool ready = replica.status.state == core::ReplicaState::ready;
     out += fmt::format(
-        "<tr><td>{}<td>{}<td class={}>{}<td class=n>{}<td class=n>{}<td class=n>{}"
+        "<tr><td>{}<td>{}<td>{}<td class={}>{}<td class=n>{}<td class=n>{}<td class=n>{}"
         "<td class=n>{:.0f}</tr>\n",
-        escape_html(replica.name), escape_html(replica.slice), ready ? "ready" : "other",
-        name_of(replica.status.state), replica.pid, replica.status.restarts, replica.status.tokens,
-        replica.status.tokens_per_s);
+        escape_html(replica.name), escape_html(replica.model), escape_html(replica.slice),
+        ready ? "ready" : "other", name_of(replica.status.state), replica.pid,
+        replica.status.restarts, replica.status.tokens, replica.status.tokens_per_s);
   }
   return out + "</table>\n";
 }
 
-struct Example {
-  std::string_view path, fields;
-};
-// What the model can be asked.
-Example example_for(const model::ModelSpec& spec) {
-  if (spec.task() == model::Task::embed)
-    return {"/v1/embeddings", "\"input\": \"What is a sheaf?\""};
-  if (!spec.is_reranker()) return {"/predict", "\"inputs\": \"What is a sheaf?\""};
-  return {"/rerank",
-          "\"query\": \"What is a sheaf?\", \"documents\": [\"A boat.\", \"Bound stalks.\"]"};
-}
-
-std::string curl_line(const Call& call) {
+std::string examples(const Call& call) {
   std::string_view host = call.request.header("host");
   if (host.empty()) host = "127.0.0.1:8080";
-  const router::ModelInfo& model = *call.context.router.models().front();
-  const Example example = example_for(model.spec);
-  std::string body = fmt::format("{{{}, \"model\": ", example.fields);
-  append_json_quoted(body, model.name);
-  body.push_back('}');
-  const std::string_view key =
-      call.context.options.api_keys.empty() ? "" : " -H 'Authorization: Bearer KEY'";
-  return fmt::format("curl http://{}{}{} \\\n  -H 'Content-Type: application/json' \\\n  -d '{}'",
-                     host, example.path, key, body);
+  return curl_examples(call.context.router, fmt::format("http://{}", host),
+                       call.context.options.api_keys.empty() ? "" : "KEY");
 }
 
 }  // namespace
@@ -106,7 +88,7 @@ std::string status_page(const Call& call) {
   out += call.context.router.ready()
              ? "<p class=ready>Ready.</p>\n"
              : "<p class=other>Not ready: a model has no ready replica yet.</p>\n";
-  out += "<h2>Try it</h2>\n<pre>" + escape_html(curl_line(call)) + "</pre>\n";
+  out += "<h2>Try it</h2>\n<pre>" + escape_html(examples(call)) + "</pre>\n";
   // What is open to all is what /health says; the rest is for those who have a key.
   if (!call.context.options.api_keys.empty() && call.tenant == 0)
     return out + "<p><a href=\"/metrics\">metrics</a></p>\n</body></html>\n";

@@ -17,6 +17,11 @@ struct PredictBody {
 // ["a"] or ["a", "b"]: one input of one or two texts.
 Result<router::Input> read_sequence(const Context& context, std::string_view field,
                                     JsonValue value) {
+  if (JsonValue other; value.is_object() && value["text_pair"].get(other) == simdjson::SUCCESS) {
+    SHEAF_ASSIGN(std::string first, read_passage(field, value));
+    SHEAF_ASSIGN(std::string second, read_passage(fmt::format("{}.text_pair", field), other));
+    return router::Input(router::TextPair{std::move(first), std::move(second)});
+  }
   SHEAF_ASSIGN(std::vector<std::string> texts, read_passages(context, field, value));
   if (texts.size() == 1) return router::Input(std::move(texts[0]));
   if (texts.size() == 2)

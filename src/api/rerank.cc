@@ -22,6 +22,7 @@ struct Path {
   int version;
 };
 constexpr Path kRerank = {Dialect::openai, true, 1};
+constexpr Path kRoot = {Dialect::tei, true, 1};
 constexpr Path kRerankV1 = {Dialect::cohere, true, 1};
 constexpr Path kRerankV2 = {Dialect::cohere, false, 2};
 
@@ -220,7 +221,8 @@ core::RequestId refuse_empty(const Call& call, Form form, const Path& path,
   if (form == Form::tei) return refuse(call, no_inputs("texts"), respond);
   return refuse(
       call, errors_of(form, path),
-      {ErrorCode::invalid_argument, "documents is missing or empty; it needs a text", "documents"},
+      {ErrorCode::invalid_argument,
+       "documents (TEI: texts) is missing or empty; it needs a list of texts", "documents"},
       respond);
 }
 
@@ -243,6 +245,10 @@ core::RequestId rerank_at(const Path& path, const Call& call, Respond respond) {
 
 core::RequestId rerank(const Call& call, Respond respond) {
   return rerank_at(kRerank, call, std::move(respond));
+}
+
+core::RequestId rerank_at_root(const Call& call, Respond respond) {
+  return rerank_at(kRoot, call, std::move(respond));
 }
 
 core::RequestId rerank_v1(const Call& call, Respond respond) {

@@ -8,6 +8,7 @@
 namespace sheaf::api {
 
 core::RequestId rerank(const Call& call, Respond respond);
+core::RequestId rerank_at_root(const Call& call, Respond respond);  // errors are TEI's
 core::RequestId rerank_v1(const Call& call, Respond respond);
 core::RequestId rerank_v2(const Call& call, Respond respond);
 

@@ -38,7 +38,7 @@ TEST_F(RerankTest, OptionsReachTheRouter) {
   EXPECT_EQ(request.task, model::Task::classify);
   EXPECT_EQ(request.model, "org/reranker");
   EXPECT_TRUE(request.truncate);
-  EXPECT_EQ(request.truncation_side, tokenizer::Side::right);
+  EXPECT_FALSE(request.truncation_side);
   ASSERT_EQ(request.inputs.size(), 2u);
   EXPECT_EQ(std::get<router::TextPair>(request.inputs[1]).first, "q");
   EXPECT_EQ(std::get<router::TextPair>(request.inputs[1]).second, "b");

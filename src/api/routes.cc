@@ -86,6 +86,7 @@ void add_method(std::string& allow, std::string_view method) {
 RouteMatch match_route(std::string_view method, std::string_view path) {
   if (method == "HEAD") method = "GET";
   RouteMatch match;
+  if (path.starts_with("/api/")) match.dialect = Dialect::ollama;
   for (const Route& route : kRoutes) {
     const std::optional<std::string_view> rest = rest_of(route, path);
     if (!rest) continue;

@@ -180,15 +180,24 @@ core::RequestId tei_embed(const Call& call, Respond respond) {
   return run_embed(call, std::move(request), Dialect::tei, write_vectors, std::move(respond));
 }
 
+// What the body asks for shows in its fields, else in the kind of the model that it names.
 core::RequestId tei_root(const Call& call, Respond respond) {
-  // Which model a body names has to be known before it can be read as that model's.
   std::string_view name;
-  Result<simdjson::dom::object> fields = parse_json_object(call.request.body);
-  if (fields.ok() && fields->at_key("model").get(name)) name = {};
-  Result<const router::ModelInfo*> model = call.context.router.find_model(model_of(call, name));
+  bool ranks = false, compares = false;
+  if (const Result<simdjson::dom::object> fields = parse_json_object(call.request.body);
+      fields.ok()) {
+    JsonValue field;
+    ranks = fields->at_key("query").get(field) == simdjson::SUCCESS;
+    compares = fields->at_key("inputs").get(field) == simdjson::SUCCESS && field.is_object();
+    if (fields->at_key("model").get(name)) name = {};
+  }
+  if (ranks) return rerank_at_root(call, std::move(respond));
+  if (compares) return tei_similarity(call, std::move(respond));
+  const Result<const router::ModelInfo*> model =
+      call.context.router.find_model(model_of(call, name));
   if (!model.ok() || (*model)->spec.task() == model::Task::embed)
     return tei_embed(call, std::move(respond));
-  return (*model)->spec.is_reranker() ? rerank(call, std::move(respond))
+  return (*model)->spec.is_reranker() ? rerank_at_root(call, std::move(respond))
                                       : tei_predict(call, std::move(respond));
 }
 

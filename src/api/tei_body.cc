@@ -5,10 +5,10 @@
 namespace sheaf::api {
 
 Refusal no_inputs(std::string_view field) {
-  return {
-      {ErrorCode::invalid_argument, fmt::format("{} cannot be empty", field), std::string(field)},
-      false,
-      /*empty=*/true};
+  return {{ErrorCode::invalid_argument, fmt::format("{} is missing or empty", field),
+           std::string(field)},
+          false,
+          /*empty=*/true};
 }
 
 core::RequestId refuse(const Call& call, const Refusal& refusal, const Respond& respond) {

@@ -55,12 +55,19 @@ Status read_side_of_pairs(const Context& context, std::string_view key, JsonValu
   return {};
 }
 
+// What the other side is called by a client that calls one side so.
+std::string_view partner_of(std::string_view field, bool wanted_first) {
+  if (field.starts_with("text_")) return wanted_first ? "text_1" : "text_2";
+  if (field.starts_with("data_")) return wanted_first ? "data_1" : "data_2";
+  return wanted_first ? "queries" : "documents";
+}
+
 // 1 with N, or N with N.
 Status check_sides(const Side& first, const Side& second) {
   if (first.texts.empty() || second.texts.empty()) {
     const bool is_first = first.texts.empty();
     std::string_view field = is_first ? first.field : second.field;
-    if (field.empty()) field = is_first ? "queries" : "documents";
+    if (field.empty()) field = partner_of(is_first ? second.field : first.field, is_first);
     return Error{ErrorCode::invalid_argument,
                  fmt::format("{} is missing or empty; it needs a text", field), std::string(field)};
   }

@@ -30,7 +30,7 @@ constexpr Command kCommands[] = {
 std::string help() {
   std::string out =
       "usage: sheaf COMMAND [arguments]\n"
-      "An embedding server: many replicas of a model behind one endpoint.\n\n"
+      "Serves embedding and reranking models: many replicas behind one endpoint.\n\n"
       "Commands\n";
   for (const Command& command : kCommands)
     out += fmt::format("  {:<8} {}\n", command.name, command.summary);

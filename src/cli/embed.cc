@@ -28,6 +28,7 @@ struct EmbedSettings {
   std::string format = "auto";
   std::uint32_t batch_size = 64;
   std::uint32_t max_length = 0;
+  std::string prompt_name;
   std::string replica_program;
 };
 
@@ -46,6 +47,7 @@ FlagSet flags_for(EmbedSettings& s) {
   flags.add({"batch-size", "N", "texts a batch"}, whole_number(s.batch_size, 1, 2048));
   flags.add({"max-length", "N", "tokens a text is cut to", "", "the model's"},
             whole_number(s.max_length, 1, 1u << 20));
+  flags.add({"prompt-name", "P", "prompt to put before", "", "the model's"}, text(s.prompt_name));
   flags.add({"revision", "R", "commit, branch or tag on the hub", "", "main"}, text(s.revision));
   flags.add({"api-key", "K", "key to send to the server", "", "none", true}, text(s.api_key));
   flags.add({"replica-program", "FILE", "sheaf-replica", "", "beside sheaf"},
@@ -107,13 +109,13 @@ Result<std::unique_ptr<VectorWriter>> make_writer(const EmbedSettings& s) {
 Result<std::unique_ptr<Embedder>> make_embedder(const EmbedSettings& s) {
   if (!s.server.empty()) {
     SHEAF_ASSIGN(const ServerAddress address, parse_server_address(s.server, 8080));
-    return make_remote_embedder({address, s.model, s.api_key});
+    return make_remote_embedder({address, s.model, s.api_key, s.prompt_name});
   }
   SHEAF_ASSIGN(const std::string program, find_replica_program(s.replica_program));
   const std::string source = parse_model_argument(s.model).source;
   SHEAF_ASSIGN(const auto model, fetch_model(source.empty() ? std::string(kDefaultModel) : source,
                                              s.revision, hub::HubOptions::from_environment()));
-  return make_offline_embedder(program, model.folder, s.max_length);
+  return make_offline_embedder({program, model.folder, s.max_length, s.prompt_name});
 }
 
 Status embed_all(TextSource& source, Embedder& embedder, VectorWriter& writer,

@@ -30,14 +30,19 @@ class Embedder {
 
 // By a `sheaf-replica embed` process of its own, on the model's files in `folder`: the same
 // preparation of texts and the same vectors as a server's.
-Result<std::unique_ptr<Embedder>> make_offline_embedder(const std::string& replica_program,
-                                                        const std::string& folder,
-                                                        std::uint32_t max_length);
+struct OfflineEmbedderOptions {
+  std::string replica_program;
+  std::string folder;
+  std::uint32_t max_length = 0;  // 0: the model's own
+  std::string prompt_name;       // empty: the model's default
+};
+Result<std::unique_ptr<Embedder>> make_offline_embedder(const OfflineEmbedderOptions& options);
 
 struct RemoteEmbedderOptions {
   ServerAddress address;
   std::string model;  // empty: the server's default
   std::string api_key;
+  std::string prompt_name;  // empty: the model's default
 };
 // By a running server over HTTP. Refusals for the moment (429, 503) are tried again for a minute.
 std::unique_ptr<Embedder> make_remote_embedder(RemoteEmbedderOptions options);

@@ -170,9 +170,11 @@ asio::awaitable<Result<HttpAnswer>> HttpConnection::exchange(std::string_view me
   co_return answer;
 }
 
-std::string embeddings_body(const std::vector<std::string>& texts, const std::string& model) {
+std::string embeddings_body(const std::vector<std::string>& texts, const std::string& model,
+                            const std::string& prompt_name) {
   std::string body = "{\"encoding_format\":\"base64\",";
   if (!model.empty()) body += "\"model\":" + json_quote(model) + ",";
+  if (!prompt_name.empty()) body += "\"prompt_name\":" + json_quote(prompt_name) + ",";
   body += "\"input\":[";
   for (std::size_t i = 0; i < texts.size(); ++i) {
     if (i > 0) body += ',';

@@ -59,7 +59,8 @@ class HttpConnection {
 };
 
 // The body of POST /v1/embeddings for these texts, base64 vectors wanted; `model` may be empty.
-std::string embeddings_body(const std::vector<std::string>& texts, const std::string& model);
+std::string embeddings_body(const std::vector<std::string>& texts, const std::string& model,
+                            const std::string& prompt_name = "");
 
 // The error that an answer other than 200 carries: its status and the message of its body.
 Error error_of(const HttpAnswer& answer);

@@ -118,6 +118,8 @@ TEST(ErrorOf, FindsTheMessageOfEveryDialect) {
 TEST(EmbeddingsBody, IsJson) {
   EXPECT_EQ(embeddings_body({"a\"b", ""}, "m"),
             R"({"encoding_format":"base64","model":"m","input":["a\"b",""]})");
+  EXPECT_EQ(embeddings_body({"x"}, "", "query"),
+            R"({"encoding_format":"base64","prompt_name":"query","input":["x"]})");
   EXPECT_EQ(embeddings_body({"x"}, ""), R"({"encoding_format":"base64","input":["x"]})");
 }
 

@@ -78,6 +78,8 @@ int show(const std::string& source, const ModelsSettings& settings) {
       {"revision", found->revision},
       {"folder", found->folder},
       {"architecture", model::name_of(spec->architecture)},
+      {"model_type", spec->model_type},
+      {"kind", model::kind_of(*spec)},
       {"layers", spec->layers},
       {"hidden_size", spec->hidden_size},
       {"heads", spec->heads},
@@ -86,6 +88,9 @@ int show(const std::string& source, const ModelsSettings& settings) {
       {"max_length_tokens", spec->max_length},
       {"positions", spec->positions},
       {"pooling", pooling_text(*spec)},
+      {"labels", spec->labels},
+      {"prompts", spec->prompts},
+      {"default_prompt", spec->default_prompt_name},
       {"parameters", spec->parameter_count},
       {"weights_bytes", spec->weights_bytes_fp32},
       {"dtype", "float32"},
@@ -95,7 +100,7 @@ int show(const std::string& source, const ModelsSettings& settings) {
     return kExitOk;
   }
   for (const auto& [key, value] : facts.items())
-    if (value != "")  // a folder has no revision
+    if (value != "" && !(value.is_structured() && value.empty()))  // a folder has no revision
       fmt::print("{:<18} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
   return kExitOk;
 }

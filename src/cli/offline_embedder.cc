@@ -22,16 +22,18 @@ struct PreparedBatch {
 class OfflineEmbedder final : public Embedder {
  public:
   OfflineEmbedder(ChildProcess process, channel::Limits limits, router::ModelInfo model,
-                  std::shared_ptr<const tokenizer::Tokenizer> tokenizer)
+                  std::shared_ptr<const tokenizer::Tokenizer> tokenizer,
+                  router::EmbedRequest request)
       : process_(std::move(process)),
         limits_(limits),
         model_(std::move(model)),
-        tokenizer_(std::move(tokenizer)) {}
+        tokenizer_(std::move(tokenizer)),
+        request_(std::move(request)) {}
 
   std::size_t window() const override { return 2; }
 
   Status submit(std::vector<std::string> texts) override {
-    router::EmbedRequest request;
+    router::EmbedRequest request = request_;
     for (std::string& text : texts) request.inputs.emplace_back(std::move(text));
     PreparedBatch batch;
     SHEAF_TRY(router::prepare_inputs(request, model_, *tokenizer_, 0, request.inputs.size(),
@@ -76,30 +78,39 @@ class OfflineEmbedder final : public Embedder {
   channel::Limits limits_;
   router::ModelInfo model_;
   std::shared_ptr<const tokenizer::Tokenizer> tokenizer_;
-  std::deque<PreparedBatch> batches_;  // the first is inside the replica
-  std::size_t sent_ = 0;               // texts of the first batch that have been sent
+  const router::EmbedRequest request_;  // without inputs
+  std::deque<PreparedBatch> batches_;   // the first is inside the replica
+  std::size_t sent_ = 0;                // texts of the first batch that have been sent
 };
+
+// What the router asks of every request: that the model embeds and knows the prompt.
+Status check(router::EmbedRequest request, const router::ModelInfo& model) {
+  request.inputs.emplace_back(std::string());
+  return router::check_request(request, model, 1);
+}
 
 }  // namespace
 
-Result<std::unique_ptr<Embedder>> make_offline_embedder(const std::string& replica_program,
-                                                        const std::string& folder,
-                                                        std::uint32_t max_length) {
+Result<std::unique_ptr<Embedder>> make_offline_embedder(const OfflineEmbedderOptions& options) {
   // The process loads its weights while the tokenizer is read here.
   SHEAF_ASSIGN(ChildProcess process,
-               ChildProcess::start({replica_program, "embed", "--model", folder}));
+               ChildProcess::start({options.replica_program, "embed", "--model", options.folder}));
   router::ModelInfo model;
-  model.folder = folder;
-  SHEAF_ASSIGN(model.spec, model::read_spec(folder));
-  model.max_length = max_length == 0 ? model.spec.max_length : max_length;
+  model.folder = options.folder;
+  model.name = options.folder;
+  SHEAF_ASSIGN(model.spec, model::read_spec(options.folder));
+  model.max_length = options.max_length == 0 ? model.spec.max_length : options.max_length;
   if (model.max_length > model.spec.positions)
     return Error{ErrorCode::invalid_argument,
                  fmt::format("--max-length {} is above the {} positions of the model",
                              model.max_length, model.spec.positions)};
-  SHEAF_ASSIGN(auto tokenizer, tokenizer::Tokenizer::load(folder + "/tokenizer.json"));
+  router::EmbedRequest request;
+  if (!options.prompt_name.empty()) request.prompt_name = options.prompt_name;
+  SHEAF_TRY(check(request, model));
+  SHEAF_ASSIGN(auto tokenizer, tokenizer::Tokenizer::load(options.folder + "/tokenizer.json"));
   SHEAF_ASSIGN(const channel::Limits limits, channel::read_offline_hello(process.output()));
   return std::unique_ptr<Embedder>(std::make_unique<OfflineEmbedder>(
-      std::move(process), limits, std::move(model), std::move(tokenizer)));
+      std::move(process), limits, std::move(model), std::move(tokenizer), std::move(request)));
 }
 
 }  // namespace sheaf::cli

@@ -93,7 +93,8 @@ class RemoteEmbedder final : public Embedder {
     // As many connections as jobs may be under way: one is idle.
     std::unique_ptr<HttpConnection> connection = std::move(idle_.back());
     idle_.pop_back();
-    const std::string body = embeddings_body(job->batch.texts, options_.model);
+    const std::string body =
+        embeddings_body(job->batch.texts, options_.model, options_.prompt_name);
     const Result<HttpAnswer> answer = co_await ask(*connection, body);
     idle_.push_back(std::move(connection));
     if (!answer.ok())

@@ -15,6 +15,7 @@
 #include "cli/serve_settings.h"
 #include "cli/service.h"
 #include "cli/version.h"
+#include "router/served_model.h"
 
 // `sheaf serve`: settings and files of models in, a running Service out.
 namespace sheaf::cli {
@@ -79,15 +80,13 @@ Result<std::string> check_model(const ModelSetting& model, const ServeSettings& 
     return model.name.empty() ? model.source : model.name;
   }
   SHEAF_ASSIGN(const auto config, model_config(model, settings, *found));
-  SHEAF_ASSIGN(const auto spec, model::read_spec(config.folder));
-  SHEAF_ASSIGN(const auto tokenizer, tokenizer::Tokenizer::load(config.folder + "/tokenizer.json"));
-  if (config.max_length > spec.positions)
-    return Error{ErrorCode::invalid_argument,
-                 fmt::format("max_length {} is above the {} positions of {}", config.max_length,
-                             spec.positions, config.name)};
-  fmt::print("model {}: replicas {}, dimensions {}, tokens a text {}, from {}\n", config.name,
-             config.replicas, spec.dimensions,
-             config.max_length == 0 ? spec.max_length : config.max_length, config.folder);
+  SHEAF_ASSIGN(const auto served, router::ServedModel::load(config));
+  const router::ModelInfo& info = served->info();
+  const std::string gives = info.spec.task() == model::Task::embed
+                                ? fmt::format("dimensions {}", info.spec.dimensions)
+                                : fmt::format("labels {}", info.spec.labels.size());
+  fmt::print("model {}: {}, replicas {}, {}, tokens a text {}, from {}\n", config.name,
+             model::kind_of(info.spec), config.replicas, gives, info.max_length, config.folder);
   return config.name;
 }
 

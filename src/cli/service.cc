@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "api/example.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -89,14 +90,12 @@ void Service::announce_when_ready() {
   if (log_is_json() || !log_enabled(LogLevel::info))
     return log(LogLevel::info, "ready after {:.2f} s: {} (gRPC {})", seconds, http_address(),
                grpc_address());
-  const std::string key =
-      options_.api.api_keys.empty() ? "" : " -H \"authorization: Bearer $SHEAF_API_KEY\"";
   // Not fmt::print(): it throws where standard error cannot be written.
-  const std::string banner = fmt::format(
-      "\nsheaf is ready after {:.2f} s: {} (gRPC {})\n"
-      "  curl -s {}/v1/embeddings{} -H 'content-type: application/json' \\\n"
-      "    -d '{{\"input\": \"Hello, world\"}}'\n\n",
-      seconds, http_address(), grpc_address(), http_address(), key);
+  const std::string banner =
+      fmt::format("\nsheaf is ready after {:.2f} s: {} (gRPC {})\n{}\n", seconds, http_address(),
+                  grpc_address(),
+                  api::curl_examples(*router_, http_address(),
+                                     options_.api.api_keys.empty() ? "" : "$SHEAF_API_KEY"));
   std::fputs(banner.c_str(), stderr);
 }
 

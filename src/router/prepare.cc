@@ -11,36 +11,6 @@
 namespace sheaf::router {
 namespace {
 
-bool is_python_space(char32_t c) {
-  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
-         c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
-         c == 0x205F || c == 0x3000;
-}
-
-// Only what a white-space character can be: 1 to 3 bytes, known to be well formed.
-char32_t decode_short(std::string_view sequence) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(sequence[i]); };
-  if (sequence.size() == 1) return byte(0);
-  if (sequence.size() == 2) return ((byte(0) & 0x1Fu) << 6) | (byte(1) & 0x3Fu);
-  if (sequence.size() == 3)
-    return ((byte(0) & 0x0Fu) << 12) | ((byte(1) & 0x3Fu) << 6) | (byte(2) & 0x3Fu);
-  return 0;
-}
-
-std::size_t leading_space(std::string_view text) {
-  const std::size_t length = valid_utf8_sequence(text);
-  return length > 0 && is_python_space(decode_short(text.substr(0, length))) ? length : 0;
-}
-
-std::size_t trailing_space(std::string_view text) {
-  for (std::size_t length = 1; length <= 3 && length <= text.size(); ++length) {
-    const std::string_view tail = text.substr(text.size() - length);
-    if (valid_utf8_sequence(tail) == length)
-      return is_python_space(decode_short(tail)) ? length : 0;
-  }
-  return 0;
-}
-
 Error input_error(std::size_t index, std::string message) {
   return {ErrorCode::invalid_argument, fmt::format("input {}: {}", index, message), "input"};
 }
@@ -51,18 +21,19 @@ Error too_long(std::size_t index, std::size_t tokens, std::uint32_t limit) {
                          tokens, limit));
 }
 
+tokenizer::Side side_of(const EmbedRequest& request, const ModelInfo& model) {
+  const auto own = model.spec.cut_left ? tokenizer::Side::left : tokenizer::Side::right;
+  return request.truncation_side.value_or(own);
+}
+
 Status prepare_text(const std::string& text, std::string_view prompt, std::size_t index,
                     const EmbedRequest& request, const ModelInfo& model,
                     const tokenizer::Tokenizer& tokenizer, PreparedInputs& out) {
   const tokenizer::EncodeOptions options{.max_tokens = model.max_length,
-                                         .truncation_side = request.truncation_side};
-  std::string prompted;
-  std::string_view stripped = strip(text);
-  if (!prompt.empty()) {
-    prompted = std::string(prompt) + text;
-    stripped = strip(prompted);
-  }
-  const Result<std::size_t> encoded = tokenizer.encode(stripped, options, out.ids);
+                                         .truncation_side = side_of(request, model)};
+  const std::string prompted = prompt.empty() ? std::string() : std::string(prompt) + text;
+  const std::string& whole = prompt.empty() ? text : prompted;
+  const Result<std::size_t> encoded = tokenizer.encode(whole, options, out.ids);
   if (!encoded.ok()) return input_error(index, encoded.error().message);
   const std::size_t tokens = *encoded;
   if (tokens > model.max_length && !request.truncate)
@@ -76,10 +47,10 @@ Result<std::uint32_t> prepare_pair(const TextPair& pair, std::size_t index,
                                    const EmbedRequest& request, const ModelInfo& model,
                                    const tokenizer::Tokenizer& tokenizer, PreparedInputs& out) {
   const tokenizer::EncodeOptions options{.max_tokens = model.max_length,
-                                         .truncation_side = request.truncation_side};
+                                         .truncation_side = side_of(request, model)};
   const std::size_t before = out.ids.size();
   const Result<tokenizer::EncodedPair> encoded =
-      tokenizer.encode_pair(strip(pair.first), strip(pair.second), options, out.ids);
+      tokenizer.encode_pair(pair.first, pair.second, options, out.ids);
   if (!encoded.ok()) return input_error(index, encoded.error().message);
   if (encoded->tokens > model.max_length && !request.truncate)
     return too_long(index, encoded->tokens, model.max_length);
@@ -103,7 +74,7 @@ Status prepare_ids(const std::vector<std::int32_t>& ids, std::size_t index,
     return too_long(index, ids.size(), model.max_length);
   std::span<const std::int32_t> kept(ids);
   if (kept.size() > model.max_length)
-    kept = request.truncation_side == tokenizer::Side::right ? kept.first(model.max_length)
+    kept = side_of(request, model) == tokenizer::Side::right ? kept.first(model.max_length)
                                                              : kept.last(model.max_length);
   out.ids.insert(out.ids.end(), kept.begin(), kept.end());
   return {};
@@ -111,11 +82,12 @@ Status prepare_ids(const std::vector<std::int32_t>& ids, std::size_t index,
 
 Status check_task(const EmbedRequest& request, const ModelInfo& model) {
   if (request.task == model.spec.task()) return {};
-  const std::string_view is = model.spec.task() == model::Task::embed ? "an embedding model"
-                              : model.spec.is_reranker()              ? "a reranker"
-                                                                      : "a classifier";
+  const std::string_view routes = model.spec.task() == model::Task::embed ? "/v1/embeddings, /embed"
+                                  : model.spec.is_reranker()              ? "/rerank, /score"
+                                                                          : "/predict, /classify";
   return Error{ErrorCode::wrong_model_type,
-               fmt::format("model {} is {}; it cannot {}", model.name, is, name_of(request.task)),
+               fmt::format("model {} is a {} ({}): it does not {}", model.name,
+                           model::kind_of(model.spec), routes, name_of(request.task)),
                "model"};
 }
 
@@ -127,12 +99,6 @@ void PreparedInputs::append(const PreparedInputs& other) {
   for (std::size_t i = 1; i < other.cu_seqlens.size(); ++i)
     cu_seqlens.push_back(base + other.cu_seqlens[i]);
   second_at.insert(second_at.end(), other.second_at.begin(), other.second_at.end());
-}
-
-std::string_view strip(std::string_view text) {
-  while (const std::size_t length = leading_space(text)) text.remove_prefix(length);
-  while (const std::size_t length = trailing_space(text)) text.remove_suffix(length);
-  return text;
 }
 
 std::uint64_t bytes_of(const Input& input) {

@@ -30,17 +30,12 @@ Status check_request(const EmbedRequest& request, const ModelInfo& model, std::u
 // The prompt that the request asks for by name, else the model's default one, else "".
 std::string_view prompt_of(const EmbedRequest& request, const ModelInfo& model);
 
-// Appends inputs [first, first + count) to `out`. Texts: prompt, then strip (as
-// sentence-transformers does), tokenize, truncate to model.max_length or refuse. Pairs: the same
-// with both texts as they are. Ids: checked against vocabulary and length. Errors name the input by
-// its index. Any thread.
+// Appends inputs [first, first + count) to `out`. Texts: prompt, tokenize, truncate to
+// model.max_length or refuse. Pairs: the same with both texts as they are. Ids: checked against
+// vocabulary and length. Errors name the input by its index. Any thread.
 Status prepare_inputs(const EmbedRequest& request, const ModelInfo& model,
                       const tokenizer::Tokenizer& tokenizer, std::size_t first, std::size_t count,
                       PreparedInputs& out);
-
-// Without the white space at both ends that Python's str.strip() removes (Unicode White_Space and
-// U+001C–1F).
-std::string_view strip(std::string_view text);
 
 std::uint64_t bytes_of(const Input& input);
 

@@ -70,19 +70,6 @@ Result<PreparedInputs> prepare(const EmbedRequest& request,
   return out;
 }
 
-TEST(Strip, RemovesWhatPythonsStripRemoves) {
-  EXPECT_EQ(strip("  a b\t\n"), "a b");
-  EXPECT_EQ(strip("\xC2\xA0\xE3\x80\x80"
-                  "a\xE2\x80\x83\x1F"),
-            "a");
-  EXPECT_EQ(strip("\xE2\x80\x8B"
-                  "a"),
-            "\xE2\x80\x8B"
-            "a");  // U+200B is not white space
-  EXPECT_EQ(strip("   "), "");
-  EXPECT_EQ(strip("\xA0"), "\xA0");  // a lone continuation byte is no character
-}
-
 TEST(PrepareInputs, CutsAtTheLimitOnTheSideAskedFor) {
   EmbedRequest request{.inputs = {"0123456789", "ab"}};
   auto right = prepare(request);
@@ -102,10 +89,20 @@ TEST(PrepareInputs, RefusesATooLongTextNamingBothLengths) {
             "input 1: 12 tokens are more than the model's limit of 8 and truncation is off");
 }
 
-TEST(PrepareInputs, PutsThePromptBeforeTheTextAndStrips) {
+TEST(PrepareInputs, PutsThePromptBeforeTheText) {
   const EmbedRequest request{.inputs = {" a "}, .prompt_name = "query"};
-  EXPECT_EQ(text_of(prepare(request)->ids_of(0)), "q:  a");
-  EXPECT_EQ(text_of(prepare({.inputs = {" a "}})->ids_of(0)), "a");
+  EXPECT_EQ(text_of(prepare(request)->ids_of(0)), "q:  a ");
+  EXPECT_EQ(text_of(prepare({.inputs = {" a "}})->ids_of(0)), " a ");  // as it is
+}
+
+TEST(PrepareInputs, CutsTheSideThatTheModelWantsUnlessTold) {
+  ModelInfo model = small_model();
+  EmbedRequest request{.inputs = {"abcdefghij"}};
+  EXPECT_EQ(text_of(prepare(request, model)->ids_of(0)), "abcdef");
+  model.spec.cut_left = true;
+  EXPECT_EQ(text_of(prepare(request, model)->ids_of(0)), "efghij");
+  request.truncation_side = tokenizer::Side::right;
+  EXPECT_EQ(text_of(prepare(request, model)->ids_of(0)), "abcdef");
 }
 
 TEST(PrepareInputs, NamesTheTextThatTheTokenizerCannotRead) {

@@ -53,6 +53,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
         models_(std::move(models)),
         tick_timer_(io),
         drain_timer_(io),
+        probe_timer_(io),
         tokenizers_(options_.tokenizer_threads, metrics) {}
 
   ~RouterImpl() override { metrics_.set_reader(nullptr); }
@@ -108,8 +109,9 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 
   // ---- what is served
 
-  Result<const ModelInfo*> find_model(std::string_view name) const override {
-    SHEAF_ASSIGN(const std::size_t index, model_index(name));
+  Result<const ModelInfo*> find_model(std::string_view name,
+                                      std::optional<model::Task> task) const override {
+    SHEAF_ASSIGN(const std::size_t index, model_index(name, task));
     return &models_[index]->info();
   }
 
@@ -130,19 +132,21 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   // ---- health and status
 
   void check_health(std::function<void(Status)> callback) override {
-    bool probe_runs = false;
+    std::vector<std::size_t> idle;
     {
       std::lock_guard lock(mutex_);
-      if (Status status = quick_health(); !status.ok() || recently_worked()) {
+      idle = idle_models();
+      if (Status status = quick_health(); !status.ok() || idle.empty()) {
         asio::post(io_, [callback = std::move(callback), status = std::move(status)] {
           callback(status);
         });
         return;
       }
-      probe_runs = !health_waiters_.empty();
       health_waiters_.push_back(std::move(callback));
+      if (health_waiters_.size() > 1) return;  // a probe runs
+      limit_probe();
     }
-    if (!probe_runs) probe();
+    probe(idle);
   }
 
   bool ready() const override {
@@ -212,10 +216,13 @@ class RouterImpl final : public Router, private fleet::FleetListener {
                                            : telemetry::Metrics::Method::batch;
   }
 
-  Result<std::size_t> model_index(std::string_view name) const {
+  Result<std::size_t> model_index(std::string_view name,
+                                  std::optional<model::Task> task = std::nullopt) const {
+    for (std::size_t i = 0; i < models_.size(); ++i) {
+      const ModelInfo& info = models_[i]->info();
+      if (name.empty() ? !task || info.spec.task() == *task : info.name == name) return i;
+    }
     if (name.empty()) return std::size_t{0};
-    for (std::size_t i = 0; i < models_.size(); ++i)
-      if (models_[i]->info().name == name) return i;
     std::string served;
     for (const auto& model : models_) served += (served.empty() ? "" : ", ") + model->info().name;
     return Error{ErrorCode::not_found,
@@ -225,7 +232,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 
   // Everything that can be refused before the texts are tokenized.
   Status admit_request(OpenRequest& open) {
-    SHEAF_ASSIGN(open.model, model_index(open.request.model));
+    SHEAF_ASSIGN(open.model, model_index(open.request.model, open.request.task));
     const ServedModel& model = *models_[open.model];
     SHEAF_TRY(check_request(open.request, model.info(), options_.max_texts));
     open.dimensions = open.request.dimensions ? static_cast<std::uint32_t>(*open.request.dimensions)
@@ -485,24 +492,29 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     return {};
   }
 
-  bool recently_worked() const {
-    const TimeUs now = now_us();
-    for (std::size_t i = 0; i < models_.size(); ++i) {
-      const TimeUs last = core_->model_status(static_cast<core::ModelId>(i)).last_batch_end_us;
-      if (last < 0 || now - last > kHealthyAfterBatchUs) return false;
-    }
-    return true;
+  bool has_worked_lately(std::size_t model) const {
+    const TimeUs last = core_->model_status(static_cast<core::ModelId>(model)).last_batch_end_us;
+    return last >= 0 && now_us() - last <= kHealthyAfterBatchUs;
   }
 
-  // One token through every model; the waiters hear the first failure. Without the mutex.
-  void probe() {
-    auto open = std::make_shared<std::atomic<std::size_t>>(models_.size());
+  std::vector<std::size_t> idle_models() const {
+    std::vector<std::size_t> idle;
+    for (std::size_t i = 0; i < models_.size(); ++i)
+      if (!has_worked_lately(i)) idle.push_back(i);
+    return idle;
+  }
+
+  // One token through each of these models; the waiters hear of it when all are back, or when the
+  // time is over. Without the mutex.
+  void probe(const std::vector<std::size_t>& models) {
+    auto open = std::make_shared<std::atomic<std::size_t>>(models.size());
     auto failure = std::make_shared<std::atomic<bool>>(false);
-    for (const auto& model : models_) {
+    for (const std::size_t index : models) {
+      const ModelInfo& info = models_[index]->info();
       EmbedRequest request;
-      request.model = model->info().name;
+      request.model = info.name;
       request.inputs.emplace_back(std::vector<std::int32_t>{0});
-      request.task = model->info().spec.task();
+      request.task = info.spec.task();
       request.probe = true;
       request.deadline_us = monotonic_us() + kProbeTimeoutUs;
       embed(std::move(request), [this, open, failure](const Result<EmbedReply>& reply) {
@@ -513,11 +525,20 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     }
   }
 
+  // A deadline alone is kept no sooner than the router's threads come to it.
+  void limit_probe() {
+    probe_timer_.expires_after(std::chrono::microseconds(kProbeTimeoutUs));
+    probe_timer_.async_wait([this](boost::system::error_code error) {
+      if (!error) answer_health_waiters(false);
+    });
+  }
+
   void answer_health_waiters(bool healthy) {
     std::vector<std::function<void(Status)>> waiters;
     {
       std::lock_guard lock(mutex_);
       waiters.swap(health_waiters_);
+      probe_timer_.cancel();
     }
     for (auto& waiter : waiters) {
       if (healthy) {
@@ -603,6 +624,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   bool drain_waits_ = false;
   std::function<void()> drain_done_;
   asio::steady_timer drain_timer_;
+  asio::steady_timer probe_timer_;
   std::unique_ptr<fleet::Fleet> fleet_;
   TokenizerPool tokenizers_;  // last: joined first, while all it calls back into is alive
 };

@@ -29,13 +29,13 @@ struct TextPair {
 using Input = std::variant<std::string, std::vector<std::int32_t>, TextPair>;
 
 struct EmbedRequest {
-  std::string model;  // empty: the default model
+  std::string model;  // empty: the default model for the task
   std::vector<Input> inputs;
   // What the model must be for (else wrong_model_type). A classifier's vectors are its labels'
   // scores as the head gives them, no sigmoid or softmax yet; pairs are for classifiers only.
   model::Task task = model::Task::embed;
   bool truncate = true;  // false: a text over the limit is refused, naming both lengths
-  tokenizer::Side truncation_side = tokenizer::Side::right;
+  std::optional<tokenizer::Side> truncation_side;  // that is cut off; unset: the model's own
   bool normalize = true;
   std::optional<std::uint64_t> dimensions;  // 0 or above the model's: refused
   // One of the model's prompts, "" for none; unset: the model's default prompt.
@@ -126,8 +126,10 @@ class Router {
   // parsed.
   virtual Status admit(std::string_view model, std::uint64_t text_bytes) const = 0;
 
-  // The model served under `name` ("" is the default model); error not_found names it.
-  virtual Result<const ModelInfo*> find_model(std::string_view name) const = 0;
+  // The model served under `name`; error not_found names it. "" is the default model: the first
+  // one named at start, or the first for the task if one is given.
+  virtual Result<const ModelInfo*> find_model(
+      std::string_view name, std::optional<model::Task> task = std::nullopt) const = 0;
   virtual std::vector<const ModelInfo*> models() const = 0;
   virtual std::shared_ptr<const tokenizer::Tokenizer> tokenizer_of(
       const ModelInfo& model) const = 0;

@@ -22,6 +22,16 @@ Status check_vocabulary(const ModelConfig& config, std::uint64_t of_tokenizer,
                            config.folder, of_tokenizer - 1, of_model)};
 }
 
+// A reranker is of no use if its tokenizer joins no pairs.
+Status check_pairs(const ModelConfig& config, const model::ModelSpec& spec,
+                   const tokenizer::Tokenizer& tokenizer) {
+  if (!spec.is_reranker()) return {};
+  std::vector<std::int32_t> ids;
+  const auto pair = tokenizer.encode_pair("a", "b", {}, ids);
+  if (pair.ok()) return {};
+  return Error{pair.error().code, config.folder + "/" + pair.error().message};
+}
+
 Status check_length(const ModelConfig& config, std::uint32_t positions) {
   if (config.max_length <= positions) return {};
   return Error{ErrorCode::invalid_argument,
@@ -38,6 +48,7 @@ Result<std::unique_ptr<ServedModel>> ServedModel::load(const ModelConfig& config
   SHEAF_ASSIGN(model->tokenizer_, tokenizer::Tokenizer::load(config.folder + "/tokenizer.json"));
   SHEAF_TRY(check_length(config, info.spec.positions));
   SHEAF_TRY(check_vocabulary(config, model->tokenizer_->vocab_size(), info.spec.vocab_size));
+  SHEAF_TRY(check_pairs(config, info.spec, *model->tokenizer_));
   info.name = config.name;
   info.folder = config.folder;
   info.revision = config.revision;

@@ -10,7 +10,7 @@ import openai
 import pytest
 import requests
 
-from sheaf_server import REPOSITORY, Server
+from sheaf_server import MODEL, MODEL_FOLDER, REPOSITORY, Server
 
 NAME = "reranker"
 QUERY = "How do plants turn sunlight into sugar?"
@@ -161,3 +161,17 @@ def test_scores_are_those_of_sentence_transformers():
         body = {"text_1": [row["pair"][0] for row in rows], "text_2": [row["pair"][1] for row in rows]}
         data = requests.post(server.http + "/v1/score", json=body, timeout=30).json()["data"]
     assert [row["score"] for row in data] == pytest.approx([row["score"] for row in rows], abs=1e-5)
+
+
+def test_models_of_both_kinds_serve_clients_that_name_none():
+    """The reranker first, so that neither route gets its model by mere order."""
+    if not MODEL_FOLDER:
+        pytest.skip("SHEAF_TEST_MODEL is not set")
+    with Server(f"{MODEL}={MODEL_FOLDER}", model=f"{NAME}={folder()}", replicas=1) as server:
+        embedded = server.embed(["hello"])
+        assert embedded.status_code == 200 and embedded.json()["model"] == MODEL
+        ranked = requests.post(server.http + "/rerank", json={"query": QUERY, "documents": DOCUMENTS},
+                               timeout=30).json()
+        assert ranked["model"] == NAME and len(ranked["results"]) == len(DOCUMENTS)
+        wrong = server.embed(["hello"], model=NAME)
+        assert wrong.status_code == 400 and wrong.json()["error"]["code"] == "wrong_model_type"

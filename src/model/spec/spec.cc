@@ -49,15 +49,17 @@ class SpecReader {
     if (!file) return Error{ErrorCode::not_found, path_of("config.json") + ": no such file"};
     SHEAF_ASSIGN(const JsonObject config, JsonObject::of(*file, path_of("config.json")));
     SHEAF_TRY(model::read_config(config, spec_));
-    // Modules are an embedder's, whatever transformers called the class that saved its weights.
+    // With a Pooling module it is an embedder, whatever transformers called the class that saved
+    // its weights; cross-encoders saved by sentence-transformers have modules without one.
     SHEAF_ASSIGN(const std::vector<Module> modules, list_modules(folder_));
-    if (!modules.empty()) return {};
-    return read_classifier(config, spec_);
+    const bool pools = std::ranges::find(modules, "Pooling", &Module::kind) != modules.end();
+    return pools ? Status() : read_classifier(config, spec_);
   }
 
   // The model's own limit, else the tokenizer's, and never beyond the position table.
   Status read_length() {
     spec_.max_length = spec_.positions;
+    SHEAF_TRY(read_tokenizer_config());
     for (const std::string_view name : kTransformerFiles) {
       SHEAF_ASSIGN(const std::optional<json> file, read_json_file(folder_, std::string(name)));
       if (!file) continue;
@@ -68,17 +70,21 @@ class SpecReader {
       spec_.max_length = std::min(length, spec_.positions);
       return {};
     }
-    return read_tokenizer_length();
+    return {};
   }
 
   // Tokenizers without a limit say so by an absurdly large number, often in floating point.
-  Status read_tokenizer_length() {
+  Status read_tokenizer_config() {
     SHEAF_ASSIGN(const std::optional<json> file, read_json_file(folder_, "tokenizer_config.json"));
     if (!file) return {};
     SHEAF_ASSIGN(const JsonObject config, JsonObject::of(*file, path_of("tokenizer_config.json")));
     SHEAF_ASSIGN(const double length,
                  config.real_or("model_max_length", 1, 1e300, spec_.positions));
     if (length < spec_.positions) spec_.max_length = static_cast<std::uint32_t>(length);
+    SHEAF_ASSIGN(const std::string side, config.text_or("truncation_side", "right"));
+    if (side != "left" && side != "right")
+      return config.error("truncation_side", "is '" + side + "', neither left nor right");
+    spec_.cut_left = side == "left";
     return {};
   }
 
@@ -130,6 +136,11 @@ class SpecReader {
 };
 
 }  // namespace
+
+std::string_view kind_of(const ModelSpec& spec) {
+  if (spec.task() == Task::embed) return "embedder";
+  return spec.is_reranker() ? "reranker" : "classifier";
+}
 
 std::string_view name_of(Task task) { return task == Task::embed ? "embed" : "classify"; }
 

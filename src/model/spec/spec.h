@@ -87,6 +87,7 @@ struct ModelSpec {
   std::uint32_t dimensions = 0;     // of what it answers: truncate_dim included; labels
   std::uint32_t max_length = 0;     // tokens a text by default, special tokens included
   bool do_lower_case = false;
+  bool cut_left = false;  // of texts that are too long the beginning is cut off
   std::map<std::string, std::string> prompts;
   std::string default_prompt_name;
   std::string weights_dtype;  // "F32", as stored
@@ -98,6 +99,8 @@ struct ModelSpec {
   bool is_reranker() const { return labels.size() == 1; }
   bool is_local(std::uint32_t layer) const { return !local_layers.empty() && local_layers[layer]; }
 };
+
+std::string_view kind_of(const ModelSpec& spec);  // "embedder", "reranker", "classifier"
 
 // Errors name the file and the field. `folder` holds config.json and so on.
 Result<ModelSpec> read_spec(const std::string& folder);

@@ -35,8 +35,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModelSpec, architecture, model_type, hidden_s
                                    local_after, query_key_value_bias, attention_output_bias,
                                    middle_bias, head_norms, query_scalar, norm_epsilon, activation,
                                    pooling, dense, labels, normalize, dimensions, max_length,
-                                   do_lower_case, prompts, default_prompt_name, weights_dtype,
-                                   parameter_count, weights_bytes_fp32)
+                                   do_lower_case, cut_left, prompts, default_prompt_name,
+                                   weights_dtype, parameter_count, weights_bytes_fp32)
 
 std::string to_json(const ModelSpec& spec) { return nlohmann::json(spec).dump(); }
 

@@ -79,10 +79,9 @@ def write_model(folder, tokenizer, model, pooling):
 
 
 def vectors_of(folder, lines):
-    """One text at a time, in double precision: neither padding nor rounding takes part. Without white space at the ends,
-    which sheaf strips, as sentence-transformers did before its release 6."""
+    """One text at a time, in double precision: neither padding nor rounding takes part."""
     model = SentenceTransformer(str(folder), device="cpu").double()
-    rows = model.encode([line.strip() for line in lines], batch_size=1, convert_to_numpy=True)
+    rows = model.encode(lines, batch_size=1, convert_to_numpy=True)
     return [[round(float(x), 8) for x in row] for row in rows]
 
 
