@@ -128,8 +128,10 @@ struct Metrics::State {
                                              &count.Add({{"method", "batch"}})};
   std::array<Counter*, 2> success_by_method = {&success.Add({{"method", "single"}}),
                                                &success.Add({{"method", "batch"}})};
-  Counter& embed_count = counters("te_embed_count", "Requests that run a model begun, whatever its kind").Add({});
-  Counter& embed_success = counters("te_embed_success", "Requests that run a model answered").Add({});
+  Counter& embed_count =
+      counters("te_embed_count", "Requests that run a model begun, whatever its kind").Add({});
+  Counter& embed_success =
+      counters("te_embed_success", "Requests that run a model answered").Add({});
 
   // TEI counts every request twice, under te_request_ and under its kind.
   struct Durations {
