@@ -1,5 +1,6 @@
 #!/bin/bash
-# test.sh [PYTEST ARGUMENT...]: set-up, release build of everything, unit tests, then the tests through the outside.
+# test.sh [PYTEST ARGUMENT...]: set-up, release build of everything, unit tests, then the tests through the outside
+# (with arguments: those that they choose).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh run test
@@ -9,4 +10,7 @@ model=$(scripts/get_model.sh --files)
 export SHEAF_TEST_MODEL=${model#*=}
 export SHEAF_BIN_DIR=$PWD/build/release/bin
 ctest --test-dir build/release --output-on-failure --parallel "$(nproc)"
-exec .venv/bin/python -m pytest -q tests "$@"
+[ "$#" -eq 0 ] || exec .venv/bin/python -m pytest -q tests "$@"
+# Comparisons with other programs share the cores; servers are tested one at a time, since they are asked to be quick.
+.venv/bin/python -m pytest -q -n "$(nproc)" tests --ignore=tests/e2e
+exec .venv/bin/python -m pytest -q tests/e2e

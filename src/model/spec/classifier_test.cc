@@ -1,0 +1,104 @@
+#include "model/spec/classifier.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace sheaf::model {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+// A copy of a model of tests/golden, for a test to change its config.json.
+class ClassifierTest : public ::testing::Test {
+ protected:
+  void SetUp() override { use("classifiers/bert"); }
+  void TearDown() override { fs::remove_all(folder_); }
+  void use(const std::string& model) {
+    folder_ = fs::temp_directory_path() / ("sheaf_classifier_test_" + std::to_string(::getpid()));
+    fs::remove_all(folder_);
+    fs::copy(SHEAF_SOURCE_DIR "/tests/golden/" + model + "/model", folder_,
+             fs::copy_options::recursive);
+  }
+  // null removes the field.
+  void set(const std::string& field, const json& value) {
+    json config = json::parse(std::ifstream(folder_ / "config.json"));
+    config[field] = value;
+    if (value.is_null()) config.erase(field);
+    std::ofstream(folder_ / "config.json") << config.dump();
+  }
+  void write(const std::string& file, const std::string& content) {
+    std::ofstream(folder_ / file) << content;
+  }
+  std::string refusal() {
+    const auto spec = read_spec(folder_);
+    return spec.ok() ? "" : spec.error().message;
+  }
+  fs::path folder_;
+};
+
+TEST_F(ClassifierTest, OneLabelIsAReranker) {
+  const auto spec = read_spec(folder_);
+  ASSERT_TRUE(spec.ok()) << spec.error().message;
+  EXPECT_EQ(spec->task(), Task::classify);
+  EXPECT_TRUE(spec->is_reranker());
+  EXPECT_EQ(kind_of(*spec), "reranker");
+  EXPECT_EQ(spec->dimensions, 1u);
+  EXPECT_EQ(spec->pooling, std::vector<Pooling>{Pooling::cls});
+}
+
+TEST_F(ClassifierTest, LabelsHaveTheirNamesOrThoseThatTransformersMakes) {
+  set("id2label", {{"0", "no"}, {"2", "maybe"}, {"1", "yes"}});
+  EXPECT_EQ(read_spec(folder_)->labels, (std::vector<std::string>{"no", "yes", "maybe"}));
+  set("id2label", nullptr);
+  EXPECT_EQ(read_spec(folder_)->labels, (std::vector<std::string>{"LABEL_0", "LABEL_1"}));
+}
+
+TEST_F(ClassifierTest, BadLabelsAreRefusedNamingTheField) {
+  set("id2label", {{"0", "no"}, {"2", "maybe"}});
+  EXPECT_NE(refusal().find("'id2label' has 2 entries, but no name for 1"), std::string::npos)
+      << refusal();
+  set("id2label", {{"0", 5}});
+  EXPECT_NE(refusal().find("id2label"), std::string::npos) << refusal();
+  set("id2label", {"a", "b"});
+  EXPECT_NE(refusal().find("id2label"), std::string::npos) << refusal();
+  set("id2label", nullptr);
+  set("num_labels", 0);
+  EXPECT_NE(refusal().find("num_labels"), std::string::npos) << refusal();
+}
+
+TEST_F(ClassifierTest, AFamilyWithoutAHeadIsRefused) {
+  use("families/gemma3");
+  fs::remove(folder_ / "modules.json");
+  set("architectures", {"Gemma3TextForSequenceClassification"});
+  EXPECT_NE(refusal().find("architectures"), std::string::npos) << refusal();
+}
+
+// Embedders were often saved by a class that has a head; cross-encoders that sentence-transformers
+// saves list modules too.
+TEST_F(ClassifierTest, APoolingModuleMakesAnEmbedder) {
+  const std::string transformer =
+      R"({"idx":0,"name":"0","path":"","type":"sentence_transformers.models.Transformer"})";
+  write("modules.json", "[" + transformer + "]");
+  EXPECT_EQ(read_spec(folder_)->task(), Task::classify);
+  fs::create_directory(folder_ / "1_Pooling");
+  write("1_Pooling/config.json", R"({"pooling_mode_cls_token":true})");
+  write(
+      "modules.json",
+      "[" + transformer + R"(,{"idx":1,"name":"1","path":"1_Pooling","type":"x.models.Pooling"}])");
+  EXPECT_EQ(read_spec(folder_)->task(), Task::embed);
+}
+
+TEST_F(ClassifierTest, TheTokenizerSaysWhichSideIsCut) {
+  EXPECT_FALSE(read_spec(folder_)->cut_left);
+  write("tokenizer_config.json", R"({"truncation_side":"left"})");
+  EXPECT_TRUE(read_spec(folder_)->cut_left);
+  write("tokenizer_config.json", R"({"truncation_side":"both"})");
+  EXPECT_NE(refusal().find("truncation_side"), std::string::npos) << refusal();
+}
+
+}  // namespace
+}  // namespace sheaf::model
