@@ -11,6 +11,12 @@ export SHEAF_TEST_MODEL=${model#*=}
 export SHEAF_BIN_DIR=$PWD/build/release/bin
 ctest --test-dir build/release --output-on-failure --parallel "$(nproc)"
 [ "$#" -eq 0 ] || exec .venv/bin/python -m pytest -q tests "$@"
-# Comparisons with other programs share the cores; servers are tested one at a time, since they are asked to be quick.
-.venv/bin/python -m pytest -q -n "$(nproc)" tests --ignore=tests/e2e
-exec .venv/bin/python -m pytest -q tests/e2e
+# Comparisons with other programs run beside the servers' tests, at a priority at which they take nothing from them.
+others=build/release/comparisons.log
+nice -n 19 .venv/bin/python -m pytest -q -n "$(nproc)" tests --ignore=tests/e2e >"$others" 2>&1 &
+trap 'kill $! 2>/dev/null || true' EXIT
+result=0
+.venv/bin/python -m pytest -q tests/e2e || result=$?
+wait $! || result=$?
+cat "$others"
+exit "$result"

@@ -9,7 +9,6 @@ namespace sheaf::tokenizer {
 namespace {
 
 using unicode::CodePoint;
-using unicode::GraphemeClass;
 
 constexpr std::size_t kWholeClusterMax = 5;
 
