@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 
 #include "api/embed.h"
 #include "api/json_in.h"
@@ -24,7 +23,6 @@ struct CohereBody {
   router::EmbedRequest request;
   std::string_view model, input_type;
   std::vector<std::string_view> types;  // as asked for, each once
-  std::uint64_t max_tokens = std::numeric_limits<std::uint64_t>::max();
 };
 
 Error wrong(std::string_view field, std::string message) {
@@ -109,22 +107,10 @@ Status read_field(const Context& context, std::string_view key, JsonValue value,
   } else if (key == "output_dimension") {
     SHEAF_ASSIGN(body.request.dimensions, read_count(key, value));
   } else if (key == "max_tokens") {
-    SHEAF_ASSIGN(body.max_tokens, read_count(key, value));
+    SHEAF_ASSIGN(body.request.max_tokens, read_token_limit(key, value));
   } else if (key == "truncate") {
     SHEAF_TRY(read_truncate(value, body.request));
   }
-  return {};
-}
-
-// What can be checked once the model is known.
-Status check_with_model(const Call& call, CohereBody& body) {
-  SHEAF_ASSIGN(const router::ModelInfo* model,
-               call.context.router.find_model(body.request.model, body.request.task));
-  if (body.max_tokens < model->max_length)
-    return wrong("max_tokens", fmt::format("max_tokens is {}; texts are cut at the model's {} only",
-                                           body.max_tokens, model->max_length));
-  if (body.input_type.empty()) return {};
-  SHEAF_ASSIGN(body.request.prompt_name, prompt_for(*model, body.input_type));
   return {};
 }
 
@@ -137,7 +123,7 @@ Result<CohereBody> read_body(const Call& call) {
     if (!value.is_null()) SHEAF_TRY(read_field(call.context, key, value, body));
   if (body.request.inputs.empty()) return wrong("texts", "texts is missing or empty");
   body.request.model = model_of(call, body.model);
-  SHEAF_TRY(check_with_model(call, body));
+  SHEAF_TRY(choose_prompt(call.context, body.input_type, body.request));
   return body;
 }
 

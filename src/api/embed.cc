@@ -37,23 +37,34 @@ Result<TimeUs> deadline_of(const HttpRequest& request) {
 
 // What clients call a kind of text, and the names that models give its prompt, the best first.
 struct InputType {
-  std::string_view names, prompts;  // space-separated
+  std::vector<std::string_view> names, prompts;
 };
-constexpr InputType kInputTypes[] = {
-    {"query search_query", "query search_query web_search_query"},
-    {"document search_document passage", "document passage search_document corpus"},
-    {"classification", "classification Classification"},
-    {"clustering", "clustering Clustering"},
-};
+const std::vector<InputType>& input_types() {
+  static const std::vector<InputType> types = {
+      {{"query", "search_query"}, {"query", "search_query", "web_search_query"}},
+      {{"document", "search_document", "passage"},
+       {"document", "passage", "search_document", "corpus"}},
+      {{"classification"}, {"classification", "Classification"}},
+      {{"clustering"}, {"clustering", "Clustering"}},
+  };
+  return types;
+}
 
-std::vector<std::string_view> words_of(std::string_view text) {
-  std::vector<std::string_view> words;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find(' '), text.size());
-    words.push_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
+Result<std::string> prompt_for(const router::ModelInfo& model, std::string_view input_type) {
+  const auto& prompts = model.spec.prompts;
+  std::string known;
+  for (const auto& [names, candidates] : input_types()) {
+    known.append(known.empty() ? "" : ", ").append(names.front());
+    if (std::find(names.begin(), names.end(), input_type) == names.end()) continue;
+    for (const std::string_view prompt : candidates)
+      if (prompts.contains(std::string(prompt))) return std::string(prompt);
+    return std::string();
   }
-  return words;
+  if (prompts.contains(std::string(input_type))) return std::string(input_type);
+  return Error{ErrorCode::invalid_argument,
+               fmt::format("input_type is {}; {} and the model's prompts are known",
+                           json_quote(excerpt(input_type)), known),
+               "input_type"};
 }
 
 }  // namespace
@@ -72,22 +83,13 @@ Result<router::EmbedRequest> begin_embed(const Call& call) {
   return request;
 }
 
-Result<std::string> prompt_for(const router::ModelInfo& model, std::string_view input_type) {
-  const auto& prompts = model.spec.prompts;
-  std::string known;
-  for (const InputType& type : kInputTypes) {
-    const auto names = words_of(type.names);
-    known.append(known.empty() ? "" : ", ").append(names.front());
-    if (std::find(names.begin(), names.end(), input_type) == names.end()) continue;
-    for (const std::string_view prompt : words_of(type.prompts))
-      if (prompts.contains(std::string(prompt))) return std::string(prompt);
-    return std::string();
-  }
-  if (prompts.contains(std::string(input_type))) return std::string(input_type);
-  return Error{ErrorCode::invalid_argument,
-               fmt::format("input_type is {}; {} and the model's prompts are known",
-                           json_quote(excerpt(input_type)), known),
-               "input_type"};
+Status choose_prompt(const Context& context, std::string_view input_type,
+                     router::EmbedRequest& request) {
+  if (input_type.empty()) return {};
+  SHEAF_ASSIGN(const router::ModelInfo* model,
+               context.router.find_model(request.model, request.task));
+  SHEAF_ASSIGN(request.prompt_name, prompt_for(*model, input_type));
+  return {};
 }
 
 core::RequestId run_embed(const Call& call, router::EmbedRequest request, Dialect dialect,

@@ -17,10 +17,12 @@ std::string model_of(const Call& call, std::string_view body_model);
 // A request as every dialect begins it: who asks, until when, cut or refused when too long.
 Result<router::EmbedRequest> begin_embed(const Call& call);
 
-// The prompt of `model` for what a client says its texts are: "query", "search_query", "document",
-// "search_document", "passage", "classification", "clustering", or a prompt's own name. A model
-// without such a prompt takes the texts bare (""). Anything else is refused.
-Result<std::string> prompt_for(const router::ModelInfo& model, std::string_view input_type);
+// Sets the request's prompt by what a client says its texts are: "query", "search_query",
+// "document", "search_document", "passage", "classification", "clustering", or a prompt's own name;
+// "" leaves it as it is. A model without such a prompt takes the texts bare. Anything else is
+// refused. The request names its model already.
+Status choose_prompt(const Context& context, std::string_view input_type,
+                     router::EmbedRequest& request);
 
 // Runs the request and answers with `write`'s body and the headers of its reply, or with the error
 // in the words of `dialect`. Returns as a Handler does.

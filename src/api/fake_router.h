@@ -37,14 +37,17 @@ class FakeTokenizer final : public tokenizer::Tokenizer {
     if (options.add_special_tokens) tokens.push_back({102, "[SEP]", true, -1, -1});
     return tokens;
   }
-  Result<tokenizer::EncodedPair> encode_pair(std::string_view first, std::string_view second,
-                                             const tokenizer::EncodeOptions& options,
-                                             std::vector<std::int32_t>& ids) const override {
-    const std::size_t from = ids.size();
-    SHEAF_ASSIGN(const std::size_t before, encode(first, options, ids));
-    const std::size_t second_at = ids.size() - from;
-    SHEAF_ASSIGN(const std::size_t behind, encode(second, options, ids));
-    return tokenizer::EncodedPair{before + behind, second_at};
+  Status encode_bare(std::string_view text, std::vector<std::int32_t>& ids) const override {
+    SHEAF_ASSIGN(std::ignore, encode(text, {.add_special_tokens = false}, ids));
+    return {};
+  }
+  Result<tokenizer::EncodedPair> join_pair(std::span<const std::int32_t> first,
+                                           std::span<const std::int32_t> second,
+                                           const tokenizer::EncodeOptions&,
+                                           std::vector<std::int32_t>& ids) const override {
+    ids.insert(ids.end(), first.begin(), first.end());
+    ids.insert(ids.end(), second.begin(), second.end());
+    return tokenizer::EncodedPair{first.size() + second.size(), first.size()};
   }
   Result<std::string> decode(const std::vector<std::int32_t>& ids,
                              bool skip_special_tokens) const override {
@@ -220,7 +223,7 @@ class FakeRouter final : public router::Router {
 
   static float score_of(const router::Input& input, std::uint32_t label) {
     if (const auto* pair = std::get_if<router::TextPair>(&input))
-      return float(pair->second.size()) - float(pair->first.size()) - float(label);
+      return float(pair->second.size()) - float(pair->first->size()) - float(label);
     const auto* text = std::get_if<std::string>(&input);
     return float(text ? text->size() : 0) - float(label);
   }

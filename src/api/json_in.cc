@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "api/http.h"
@@ -135,6 +136,16 @@ Result<std::uint64_t> read_count(std::string_view field, JsonValue value) {
                  fmt::format("{} is {}; it cannot be negative", field, number), std::string(field)};
   }
   return wrong_type(field, value, "a whole number");
+}
+
+Result<std::uint32_t> read_token_limit(std::string_view field, JsonValue value) {
+  if (std::int64_t limit; value.get(limit) == simdjson::SUCCESS && limit == -1) return 0;
+  SHEAF_ASSIGN(const std::uint64_t limit, read_count(field, value));
+  constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
+  if (limit > 0) return static_cast<std::uint32_t>(std::min(limit, kMost));
+  return Error{ErrorCode::invalid_argument,
+               fmt::format("{} is 0; a limit of at least 1 token is expected", field),
+               std::string(field)};
 }
 
 Result<std::string_view> read_text(std::string_view field, JsonValue value) {

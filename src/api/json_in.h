@@ -25,6 +25,9 @@ Result<simdjson::dom::object> parse_json_object(std::string_view body);
 
 Result<bool> read_bool(std::string_view field, JsonValue value);  // also "true" and "false"
 Result<std::uint64_t> read_count(std::string_view field, JsonValue value);
+// A limit of tokens, at least 1; what is more than any model has is cut down. vLLM's -1, no limit
+// but the model's, is 0.
+Result<std::uint32_t> read_token_limit(std::string_view field, JsonValue value);
 Result<std::string_view> read_text(std::string_view field, JsonValue value);
 Result<tokenizer::Side> read_side(std::string_view field, JsonValue value);  // left, Right, …
 Result<std::vector<std::int32_t>> read_ids(std::string_view field, JsonValue value);

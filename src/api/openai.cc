@@ -45,6 +45,11 @@ Status read_field(const Context& context, std::string_view key, JsonValue value,
     SHEAF_ASSIGN(body.request.dimensions, read_count(key, value));
   } else if (key == "truncate") {
     SHEAF_ASSIGN(body.request.truncate, read_bool(key, value));
+  } else if (key == "truncate_prompt_tokens") {
+    SHEAF_ASSIGN(body.request.max_tokens, read_token_limit(key, value));
+    body.request.truncate = true;
+  } else if (key == "truncation_side" || key == "truncation_direction") {
+    SHEAF_ASSIGN(body.request.truncation_side, read_side(key, value));
   } else if (key == "normalize") {
     SHEAF_ASSIGN(body.request.normalize, read_bool(key, value));
   } else if (key == "prompt_name") {
@@ -53,15 +58,6 @@ Status read_field(const Context& context, std::string_view key, JsonValue value,
     SHEAF_ASSIGN(body.input_type, read_text(key, value));
   }
   return {};  // unknown fields are ignored: clients send many
-}
-
-// What its prompt is called is known when the model is.
-Status choose_prompt(const Call& call, std::string_view input_type, router::EmbedRequest& request) {
-  if (input_type.empty()) return {};
-  SHEAF_ASSIGN(const router::ModelInfo* model,
-               call.context.router.find_model(request.model, request.task));
-  SHEAF_ASSIGN(request.prompt_name, prompt_for(*model, input_type));
-  return {};
 }
 
 Result<EmbeddingsBody> read_body(const Call& call) {
@@ -74,7 +70,7 @@ Result<EmbeddingsBody> read_body(const Call& call) {
     return Error{ErrorCode::invalid_argument, "input is missing", "input"};
   }
   body.request.model = model_of(call, body.model);
-  SHEAF_TRY(choose_prompt(call, body.input_type, body.request));
+  SHEAF_TRY(choose_prompt(call.context, body.input_type, body.request));
   return body;
 }
 

@@ -14,18 +14,21 @@ struct PredictBody {
   std::vector<std::string> labels;
 };
 
+router::Input pair_of(std::string first, std::string second) {
+  return router::TextPair{std::make_shared<const std::string>(std::move(first)), std::move(second)};
+}
+
 // ["a"] or ["a", "b"]: one input of one or two texts.
 Result<router::Input> read_sequence(const Context& context, std::string_view field,
                                     JsonValue value) {
   if (JsonValue other; value.is_object() && value["text_pair"].get(other) == simdjson::SUCCESS) {
     SHEAF_ASSIGN(std::string first, read_passage(field, value));
     SHEAF_ASSIGN(std::string second, read_passage(fmt::format("{}.text_pair", field), other));
-    return router::Input(router::TextPair{std::move(first), std::move(second)});
+    return pair_of(std::move(first), std::move(second));
   }
   SHEAF_ASSIGN(std::vector<std::string> texts, read_passages(context, field, value));
   if (texts.size() == 1) return router::Input(std::move(texts[0]));
-  if (texts.size() == 2)
-    return router::Input(router::TextPair{std::move(texts[0]), std::move(texts[1])});
+  if (texts.size() == 2) return pair_of(std::move(texts[0]), std::move(texts[1]));
   return Error{ErrorCode::invalid_argument,
                fmt::format("{} is a list of {} texts; a text, a pair [\"a\",\"b\"] or a batch "
                            "[[\"a\"],[\"b\"]] is expected",

@@ -40,7 +40,7 @@ TEST_F(RerankTest, OptionsReachTheRouter) {
   EXPECT_TRUE(request.truncate);
   EXPECT_FALSE(request.truncation_side);
   ASSERT_EQ(request.inputs.size(), 2u);
-  EXPECT_EQ(std::get<router::TextPair>(request.inputs[1]).first, "q");
+  EXPECT_EQ(*std::get<router::TextPair>(request.inputs[1]).first, "q");
   EXPECT_EQ(std::get<router::TextPair>(request.inputs[1]).second, "b");
 
   for (const char* route : {"/rerank", "/score"}) {
@@ -76,15 +76,33 @@ TEST_F(RerankTest, TooManyTextsAreRefusedWithTheirNumber) {
   EXPECT_EQ(router.embeds(), 0u);
 }
 
-TEST_F(RerankTest, AQueryThatThousandsOfPairsWouldHoldIsRefused) {
+TEST_F(RerankTest, AQueryOfThousandsOfPairsIsKeptOnce) {
   std::string documents = R"(["a")";
   for (int i = 1; i < 2048; ++i) documents += R"(,"a")";
-  const HttpResponse answer = ask("/v2/rerank", "{\"query\":\"" + std::string(200'000, 'q') +
-                                                    "\",\"documents\":" + documents + "]}");
-  EXPECT_EQ(answer.status, 413);
-  EXPECT_NE(answer.body.find("query and the texts it goes with are 2048 pairs of 409602048 bytes"),
-            std::string::npos)
-      << answer.body;
+  ASSERT_EQ(ask("/v2/rerank", "{\"query\":\"" + std::string(200'000, 'q') +
+                                  "\",\"documents\":" + documents + "]}")
+                .status,
+            200);
+  const std::vector<router::Input>& pairs = router.last().inputs;
+  for (const router::Input& pair : pairs)
+    EXPECT_EQ(std::get<router::TextPair>(pair).first,
+              std::get<router::TextPair>(pairs.front()).first);
+}
+
+TEST_F(RerankTest, LimitsOfTokensReachTheRouter) {
+  ASSERT_EQ(ask("/v2/rerank", R"({"query":"q","documents":["a"],"max_tokens_per_doc":7})").status,
+            200);
+  EXPECT_EQ(router.last().max_second_tokens, 7u);
+  EXPECT_EQ(router.last().max_tokens, 0u);
+  ASSERT_EQ(ask("/score", R"({"text_1":"q","text_2":"a","truncate_prompt_tokens":9})").status, 200);
+  EXPECT_EQ(router.last().max_tokens, 9u);
+  ASSERT_EQ(ask("/score", R"({"text_1":"q","text_2":"a","truncate_prompt_tokens":-1})").status,
+            200);
+  EXPECT_EQ(router.last().max_tokens, 0u);
+  const HttpResponse refused = ask("/score", R"({"text_1":"q","text_2":"a",
+                                                 "truncate_prompt_tokens":0})");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_NE(refused.body.find("truncate_prompt_tokens is 0"), std::string::npos) << refused.body;
 }
 
 TEST_F(RerankTest, AnEmbedderAloneIsSaidToBeOne) {

@@ -12,8 +12,6 @@
 namespace sheaf::api {
 namespace {
 
-constexpr std::uint64_t kPairBytesMax = 256u << 20;
-
 Error wrong(std::string_view field, std::string message) {
   return {ErrorCode::invalid_argument, std::move(message), std::string(field)};
 }
@@ -44,14 +42,6 @@ Result<const router::ModelInfo*> find_scorer(const Call& call, std::string_view 
   return model;
 }
 
-// vLLM's -1 is the model's own limit.
-Status read_limit(std::string_view key, JsonValue value, ScoreBody& body) {
-  if (std::int64_t limit = 0; value.get(limit) == simdjson::SUCCESS && limit == -1) return {};
-  SHEAF_ASSIGN(body.limit, read_count(key, value));
-  body.limit_field = key;
-  return {};
-}
-
 }  // namespace
 
 Result<ScoreBody> begin_score(const Call& call) {
@@ -73,8 +63,11 @@ Status read_score_option(std::string_view key, JsonValue value, ScoreBody& body)
     SHEAF_ASSIGN(body.request.truncate, read_bool(key, value));
   } else if (key == "truncation_direction" || key == "truncation_side") {
     SHEAF_ASSIGN(body.request.truncation_side, read_side(key, value));
-  } else if (key == "truncate_prompt_tokens" || key == "max_tokens_per_doc") {
-    return read_limit(key, value, body);
+  } else if (key == "truncate_prompt_tokens") {
+    SHEAF_ASSIGN(body.request.max_tokens, read_token_limit(key, value));
+    body.request.truncate = true;
+  } else if (key == "max_tokens_per_doc") {
+    SHEAF_ASSIGN(body.request.max_second_tokens, read_token_limit(key, value));
   }
   return {};  // unknown fields are ignored: clients send many
 }
@@ -113,30 +106,19 @@ Result<std::vector<std::string>> read_passages(const Context& context, std::stri
   return passages;
 }
 
-Status append_pairs(std::string_view field, const std::vector<std::string>& firsts,
-                    const std::vector<std::string>& seconds, std::vector<router::Input>& pairs) {
-  const auto first_of = [&](std::size_t i) -> const std::string& {
-    return firsts[firsts.size() == 1 ? 0 : i];
-  };
-  std::uint64_t bytes = 0;
-  for (std::size_t i = 0; i < seconds.size(); ++i) bytes += first_of(i).size() + seconds[i].size();
-  if (bytes > kPairBytesMax)
-    return Error{ErrorCode::too_large,
-                 fmt::format("{} and the texts it goes with are {} pairs of {} bytes together; a "
-                             "request may have {}",
-                             field, seconds.size(), bytes, kPairBytesMax),
-                 std::string(field)};
+void append_pairs(std::vector<std::string> firsts, std::vector<std::string> seconds,
+                  std::vector<router::Input>& pairs) {
+  const bool one_first = firsts.size() == 1;
+  std::shared_ptr<const std::string> first;
   pairs.reserve(pairs.size() + seconds.size());
-  for (std::size_t i = 0; i < seconds.size(); ++i)
-    pairs.emplace_back(router::TextPair{first_of(i), seconds[i]});
-  return {};
+  for (std::size_t i = 0; i < seconds.size(); ++i) {
+    if (i == 0 || !one_first) first = std::make_shared<const std::string>(std::move(firsts[i]));
+    pairs.emplace_back(router::TextPair{first, std::move(seconds[i])});
+  }
 }
 
 Result<const router::ModelInfo*> choose_model(const Call& call, ScoreKind kind, ScoreBody& body) {
   SHEAF_ASSIGN(const router::ModelInfo* model, find_scorer(call, model_of(call, body.model), kind));
-  if (!body.limit_field.empty() && body.limit < model->max_length)
-    return wrong(body.limit_field, fmt::format("{} is {}; texts are cut at the model's {} only",
-                                               body.limit_field, body.limit, model->max_length));
   body.request.model = model->name;
   return model;
 }

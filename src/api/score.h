@@ -18,9 +18,7 @@ namespace sheaf::api {
 struct ScoreBody {
   router::EmbedRequest request;  // of task classify; its inputs are the route's to fill
   std::string_view model;
-  bool raw = false;              // scores as the head gives them
-  std::string_view limit_field;  // of a limit of tokens that the client sets; empty: none
-  std::uint64_t limit = 0;
+  bool raw = false;  // scores as the head gives them
 };
 Result<ScoreBody> begin_score(const Call& call);
 
@@ -33,20 +31,17 @@ Result<std::string> read_passage(std::string_view field, JsonValue value);
 Result<std::vector<std::string>> read_passages(const Context& context, std::string_view field,
                                                JsonValue value);
 
-// One first text with each second, or each first with its second. `pairs` has a pair for each
-// second text; refused if all of them together would be too large, since a long first text is
-// small in a body and large in thousands of pairs. `field` is where the first texts came from.
-Status append_pairs(std::string_view field, const std::vector<std::string>& firsts,
-                    const std::vector<std::string>& seconds, std::vector<router::Input>& pairs);
+// One first text with each second, or each first with its second: a pair for each second text.
+void append_pairs(std::vector<std::string> firsts, std::vector<std::string> seconds,
+                  std::vector<router::Input>& pairs);
 
 // ---- the model
 
 enum class ScoreKind { reranker, classifier };  // a reranker is a classifier with one label
 
 // Sets the request's model: the one that is named, else the first served one of this kind.
-// Refused with wrong_model_type, saying what the model is and which routes serve it. Checks the
-// client's limit of tokens, since texts are cut at the model's own only. The model lives as long
-// as the router.
+// Refused with wrong_model_type, saying what the model is and which routes serve it. The model
+// lives as long as the router.
 Result<const router::ModelInfo*> choose_model(const Call& call, ScoreKind kind, ScoreBody& body);
 
 // ---- scores

@@ -34,13 +34,13 @@ Status read_embed_field(const Context& context, std::string_view key, JsonValue 
   return {};
 }
 
-std::optional<Refusal> read_embed(const Call& call, router::EmbedRequest& request) {
-  const telemetry::StageTimer timer(call.context.metrics, telemetry::Stage::parse);
+std::optional<Refusal> read_embed(const Call& call, const simdjson::dom::object& fields,
+                                  router::EmbedRequest& request) {
   Result<router::EmbedRequest> begun = begin_embed(call);
   if (!begun.ok()) return Refusal{std::move(begun).error()};
   request = std::move(*begun);
   std::string_view model;
-  auto refusal = read_fields(call, [&](std::string_view key, JsonValue value) {
+  auto refusal = read_fields(fields, [&](std::string_view key, JsonValue value) {
     return read_embed_field(call.context, key, value, request, model);
   });
   if (refusal) return refusal;
@@ -84,13 +84,14 @@ Status read_similarity_inputs(const Context& context, JsonValue value, Similarit
 }
 
 // The source first, then the sentences.
-std::optional<Refusal> read_similarity(const Call& call, router::EmbedRequest& request) {
+std::optional<Refusal> read_similarity(const Call& call, const simdjson::dom::object& fields,
+                                       router::EmbedRequest& request) {
   Result<router::EmbedRequest> begun = begin_embed(call);
   if (!begun.ok()) return Refusal{std::move(begun).error()};
   request = std::move(*begun);
   std::string_view model;
   SimilarityBody body;
-  auto refusal = read_fields(call, [&](std::string_view key, JsonValue value) -> Status {
+  auto refusal = read_fields(fields, [&](std::string_view key, JsonValue value) -> Status {
     if (key == "inputs") return read_similarity_inputs(call.context, value, body);
     if (key == "model") return read_embed_field(call.context, key, value, request, model);
     simdjson::dom::object parameters;
@@ -172,39 +173,59 @@ std::string write_info(const Context& context, const router::ModelInfo& model) {
   return out.append(",\"sha\":null,\"docker_label\":null}");
 }
 
+template <class Work>
+std::optional<Refusal> timed_as_parsing(const Call& call, Work work) {
+  const telemetry::StageTimer timer(call.context.metrics, telemetry::Stage::parse);
+  return work();
+}
+
+std::optional<Refusal> parse(const Call& call, simdjson::dom::object& fields) {
+  return timed_as_parsing(call, [&] { return parse_body(call, fields); });
+}
+
+// A way to read a body's fields into a request.
+using Read = std::optional<Refusal>(const Call&, const simdjson::dom::object&,
+                                    router::EmbedRequest&);
+
+core::RequestId answer(const Call& call, const simdjson::dom::object& fields, Read read,
+                       WriteReply write, Respond respond) {
+  router::EmbedRequest request;
+  if (auto refusal = timed_as_parsing(call, [&] { return read(call, fields, request); }))
+    return refuse(call, *refusal, respond);
+  return run_embed(call, std::move(request), Dialect::tei, std::move(write), std::move(respond));
+}
+
 }  // namespace
 
 core::RequestId tei_embed(const Call& call, Respond respond) {
-  router::EmbedRequest request;
-  if (auto refusal = read_embed(call, request)) return refuse(call, *refusal, respond);
-  return run_embed(call, std::move(request), Dialect::tei, write_vectors, std::move(respond));
+  simdjson::dom::object fields;
+  if (auto refusal = parse(call, fields)) return refuse(call, *refusal, respond);
+  return answer(call, fields, read_embed, write_vectors, std::move(respond));
+}
+
+core::RequestId tei_similarity(const Call& call, Respond respond) {
+  simdjson::dom::object fields;
+  if (auto refusal = parse(call, fields)) return refuse(call, *refusal, respond);
+  return answer(call, fields, read_similarity, write_similarities, std::move(respond));
 }
 
 // What the body asks for shows in its fields, else in the kind of the model that it names.
 core::RequestId tei_root(const Call& call, Respond respond) {
+  simdjson::dom::object fields;
+  if (auto refusal = parse(call, fields)) return refuse(call, *refusal, respond);
+  JsonValue field;
+  if (fields["query"].get(field) == simdjson::SUCCESS)
+    return rerank_at_root(call, std::move(respond));
+  if (fields["inputs"].get(field) == simdjson::SUCCESS && field.is_object())
+    return answer(call, fields, read_similarity, write_similarities, std::move(respond));
   std::string_view name;
-  bool ranks = false, compares = false;
-  if (const Result<simdjson::dom::object> fields = parse_json_object(call.request.body);
-      fields.ok()) {
-    JsonValue field;
-    ranks = fields->at_key("query").get(field) == simdjson::SUCCESS;
-    compares = fields->at_key("inputs").get(field) == simdjson::SUCCESS && field.is_object();
-    if (fields->at_key("model").get(name)) name = {};
-  }
-  if (ranks) return rerank_at_root(call, std::move(respond));
-  if (compares) return tei_similarity(call, std::move(respond));
+  if (fields["model"].get(name)) name = {};
   const Result<const router::ModelInfo*> model =
       call.context.router.find_model(model_of(call, name));
   if (!model.ok() || (*model)->spec.task() == model::Task::embed)
-    return tei_embed(call, std::move(respond));
+    return answer(call, fields, read_embed, write_vectors, std::move(respond));
   return (*model)->spec.is_reranker() ? rerank_at_root(call, std::move(respond))
                                       : tei_predict(call, std::move(respond));
-}
-
-core::RequestId tei_similarity(const Call& call, Respond respond) {
-  router::EmbedRequest request;
-  if (auto refusal = read_similarity(call, request)) return refuse(call, *refusal, respond);
-  return run_embed(call, std::move(request), Dialect::tei, write_similarities, std::move(respond));
 }
 
 core::RequestId tei_info(const Call& call, Respond respond) {

@@ -19,6 +19,13 @@ core::RequestId refuse(const Call& call, const Refusal& refusal, const Respond& 
   return 0;
 }
 
+std::optional<Refusal> parse_body(const Call& call, simdjson::dom::object& fields) {
+  Result<simdjson::dom::object> parsed = parse_json_object(call.request.body);
+  if (!parsed.ok()) return Refusal{std::move(parsed).error(), /*broken_json=*/true};
+  fields = *parsed;
+  return std::nullopt;
+}
+
 InputRules input_rules(const Context& context) {
   return {/*allow_ids=*/true, context.router.options().max_texts};
 }

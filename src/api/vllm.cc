@@ -96,7 +96,7 @@ Result<ScoreBody> read_pairs(const Call& call) {
   }
   SHEAF_TRY(check_sides(first, second));
   SHEAF_TRY(choose_model(call, ScoreKind::reranker, body));
-  SHEAF_TRY(append_pairs(first.field, first.texts, second.texts, body.request.inputs));
+  append_pairs(std::move(first.texts), std::move(second.texts), body.request.inputs);
   return body;
 }
 

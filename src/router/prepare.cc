@@ -15,70 +15,112 @@ Error input_error(std::size_t index, std::string message) {
   return {ErrorCode::invalid_argument, fmt::format("input {}: {}", index, message), "input"};
 }
 
-Error too_long(std::size_t index, std::size_t tokens, std::uint32_t limit) {
-  return input_error(
-      index, fmt::format("{} tokens are more than the model's limit of {} and truncation is off",
-                         tokens, limit));
-}
+// What all inputs of a request have in common.
+class Preparation {
+ public:
+  Preparation(const EmbedRequest& request, const ModelInfo& model,
+              const tokenizer::Tokenizer& tokenizer)
+      : request_(request),
+        model_(model),
+        tokenizer_(tokenizer),
+        prompt_(prompt_of(request, model)),
+        options_{.max_tokens = limit_of(request, model),
+                 .truncation_side = side_of(request, model)} {}
 
-tokenizer::Side side_of(const EmbedRequest& request, const ModelInfo& model) {
-  const auto own = model.spec.cut_left ? tokenizer::Side::left : tokenizer::Side::right;
-  return request.truncation_side.value_or(own);
-}
-
-Status prepare_text(const std::string& text, std::string_view prompt, std::size_t index,
-                    const EmbedRequest& request, const ModelInfo& model,
-                    const tokenizer::Tokenizer& tokenizer, PreparedInputs& out) {
-  const tokenizer::EncodeOptions options{.max_tokens = model.max_length,
-                                         .truncation_side = side_of(request, model)};
-  const std::string prompted = prompt.empty() ? std::string() : std::string(prompt) + text;
-  const std::string& whole = prompt.empty() ? text : prompted;
-  const Result<std::size_t> encoded = tokenizer.encode(whole, options, out.ids);
-  if (!encoded.ok()) return input_error(index, encoded.error().message);
-  const std::size_t tokens = *encoded;
-  if (tokens > model.max_length && !request.truncate)
-    return too_long(index, tokens, model.max_length);
-  if (out.ids.size() == out.cu_seqlens.back()) return input_error(index, "the text has no tokens");
-  return {};
-}
-
-// Gives where the second text begins, as the model is to be told.
-Result<std::uint32_t> prepare_pair(const TextPair& pair, std::size_t index,
-                                   const EmbedRequest& request, const ModelInfo& model,
-                                   const tokenizer::Tokenizer& tokenizer, PreparedInputs& out) {
-  const tokenizer::EncodeOptions options{.max_tokens = model.max_length,
-                                         .truncation_side = side_of(request, model)};
-  const std::size_t before = out.ids.size();
-  const Result<tokenizer::EncodedPair> encoded =
-      tokenizer.encode_pair(pair.first, pair.second, options, out.ids);
-  if (!encoded.ok()) return input_error(index, encoded.error().message);
-  if (encoded->tokens > model.max_length && !request.truncate)
-    return too_long(index, encoded->tokens, model.max_length);
-  if (out.ids.size() == before) return input_error(index, "the pair has no tokens");
-  const bool cut_off = encoded->second_at >= out.ids.size() - before;  // nothing of the second left
-  return cut_off ? 0 : static_cast<std::uint32_t>(encoded->second_at);
-}
-
-Status prepare_ids(const std::vector<std::int32_t>& ids, std::size_t index,
-                   const EmbedRequest& request, const ModelInfo& model, PreparedInputs& out) {
-  if (ids.empty()) return input_error(index, "the list of token ids is empty");
-  const auto vocabulary = static_cast<std::int64_t>(model.spec.vocab_size);
-  for (std::int32_t id : ids) {
-    if (id < 0 || id >= vocabulary)
-      return input_error(
-          index, fmt::format("token id {} is outside the vocabulary of {} (ids made for another "
-                             "tokenizer? With LangChain set check_embedding_ctx_length=False)",
-                             id, vocabulary));
+  // Appends ids; gives where the second text begins, as the model is to be told.
+  Result<std::uint32_t> append(std::size_t index, std::vector<std::int32_t>& ids) {
+    const Input& input = request_.inputs[index];
+    if (const auto* pair = std::get_if<TextPair>(&input)) return append_pair(*pair, index, ids);
+    if (const auto* text = std::get_if<std::string>(&input)) {
+      SHEAF_TRY(append_text(*text, index, ids));
+    } else {
+      SHEAF_TRY(append_ids(std::get<std::vector<std::int32_t>>(input), index, ids));
+    }
+    return 0;
   }
-  if (ids.size() > model.max_length && !request.truncate)
-    return too_long(index, ids.size(), model.max_length);
-  std::span<const std::int32_t> kept(ids);
-  if (kept.size() > model.max_length)
-    kept = side_of(request, model) == tokenizer::Side::right ? kept.first(model.max_length)
-                                                             : kept.last(model.max_length);
-  out.ids.insert(out.ids.end(), kept.begin(), kept.end());
-  return {};
-}
+
+ private:
+  static std::size_t limit_of(const EmbedRequest& request, const ModelInfo& model) {
+    return request.max_tokens == 0 ? model.max_length
+                                   : std::min(model.max_length, request.max_tokens);
+  }
+
+  static tokenizer::Side side_of(const EmbedRequest& request, const ModelInfo& model) {
+    const auto own = model.spec.cut_left ? tokenizer::Side::left : tokenizer::Side::right;
+    return request.truncation_side.value_or(own);
+  }
+
+  Status check_length(std::size_t index, std::size_t tokens) const {
+    const std::size_t limit = options_.max_tokens;
+    if (tokens <= limit || request_.truncate) return {};
+    return input_error(
+        index, fmt::format("{} tokens are more than the {} limit of {} and truncation is off",
+                           tokens, limit == model_.max_length ? "model's" : "request's", limit));
+  }
+
+  Status append_text(const std::string& text, std::size_t index, std::vector<std::int32_t>& ids) {
+    const std::size_t before = ids.size();
+    const std::string prompted = prompt_.empty() ? std::string() : std::string(prompt_) + text;
+    const Result<std::size_t> tokens =
+        tokenizer_.encode(prompt_.empty() ? text : prompted, options_, ids);
+    if (!tokens.ok()) return input_error(index, tokens.error().message);
+    SHEAF_TRY(check_length(index, *tokens));
+    if (ids.size() == before) return input_error(index, "the text has no tokens");
+    return {};
+  }
+
+  Result<std::uint32_t> append_pair(const TextPair& pair, std::size_t index,
+                                    std::vector<std::int32_t>& ids) {
+    const std::size_t before = ids.size();
+    const Result<tokenizer::EncodedPair> encoded = join(pair, ids);
+    if (!encoded.ok()) return input_error(index, encoded.error().message);
+    SHEAF_TRY(check_length(index, encoded->tokens));
+    if (ids.size() == before) return input_error(index, "the pair has no tokens");
+    const bool cut_off = encoded->second_at >= ids.size() - before;  // nothing of the second left
+    return cut_off ? 0 : static_cast<std::uint32_t>(encoded->second_at);
+  }
+
+  Result<tokenizer::EncodedPair> join(const TextPair& pair, std::vector<std::int32_t>& ids) {
+    if (pair.first != first_) {
+      first_ids_.clear();
+      SHEAF_TRY(tokenizer_.encode_bare(*pair.first, first_ids_));
+      first_ = pair.first;
+    }
+    second_ids_.clear();
+    SHEAF_TRY(tokenizer_.encode_bare(pair.second, second_ids_));
+    if (const std::uint32_t limit = request_.max_second_tokens; limit != 0)
+      second_ids_.resize(std::min<std::size_t>(second_ids_.size(), limit));
+    return tokenizer_.join_pair(first_ids_, second_ids_, options_, ids);
+  }
+
+  Status append_ids(const std::vector<std::int32_t>& given, std::size_t index,
+                    std::vector<std::int32_t>& ids) const {
+    if (given.empty()) return input_error(index, "the list of token ids is empty");
+    const auto vocabulary = static_cast<std::int64_t>(model_.spec.vocab_size);
+    for (std::int32_t id : given) {
+      if (id < 0 || id >= vocabulary)
+        return input_error(
+            index, fmt::format("token id {} is outside the vocabulary of {} (ids made for another "
+                               "tokenizer? With LangChain set check_embedding_ctx_length=False)",
+                               id, vocabulary));
+    }
+    SHEAF_TRY(check_length(index, given.size()));
+    const std::size_t limit = std::min(given.size(), options_.max_tokens);
+    const std::span<const std::int32_t> kept = options_.truncation_side == tokenizer::Side::right
+                                                   ? std::span(given).first(limit)
+                                                   : std::span(given).last(limit);
+    ids.insert(ids.end(), kept.begin(), kept.end());
+    return {};
+  }
+
+  const EmbedRequest& request_;
+  const ModelInfo& model_;
+  const tokenizer::Tokenizer& tokenizer_;
+  std::string_view prompt_;
+  tokenizer::EncodeOptions options_;
+  std::shared_ptr<const std::string> first_;  // of the pair before, which is often this one's too
+  std::vector<std::int32_t> first_ids_, second_ids_;
+};
 
 Status check_task(const EmbedRequest& request, const ModelInfo& model) {
   if (request.task == model.spec.task()) return {};
@@ -104,7 +146,7 @@ void PreparedInputs::append(const PreparedInputs& other) {
 std::uint64_t bytes_of(const Input& input) {
   if (const auto* text = std::get_if<std::string>(&input)) return text->size();
   if (const auto* pair = std::get_if<TextPair>(&input))
-    return pair->first.size() + pair->second.size();
+    return pair->first->size() + pair->second.size();
   return std::get<std::vector<std::int32_t>>(input).size() * sizeof(std::int32_t);
 }
 
@@ -146,17 +188,9 @@ std::string_view prompt_of(const EmbedRequest& request, const ModelInfo& model) 
 Status prepare_inputs(const EmbedRequest& request, const ModelInfo& model,
                       const tokenizer::Tokenizer& tokenizer, std::size_t first, std::size_t count,
                       PreparedInputs& out) {
-  const std::string_view prompt = prompt_of(request, model);
+  Preparation preparation(request, model, tokenizer);
   for (std::size_t i = first; i < first + count; ++i) {
-    const Input& input = request.inputs[i];
-    std::uint32_t second_at = 0;
-    if (const auto* text = std::get_if<std::string>(&input)) {
-      SHEAF_TRY(prepare_text(*text, prompt, i, request, model, tokenizer, out));
-    } else if (const auto* pair = std::get_if<TextPair>(&input)) {
-      SHEAF_ASSIGN(second_at, prepare_pair(*pair, i, request, model, tokenizer, out));
-    } else {
-      SHEAF_TRY(prepare_ids(std::get<std::vector<std::int32_t>>(input), i, request, model, out));
-    }
+    SHEAF_ASSIGN(const std::uint32_t second_at, preparation.append(i, out.ids));
     out.cu_seqlens.push_back(static_cast<std::uint32_t>(out.ids.size()));
     out.second_at.push_back(second_at);
   }

@@ -26,15 +26,23 @@ class ByteTokenizer final : public tokenizer::Tokenizer {
     ids.push_back(2);
     return text.size() + 2;
   }
-  Result<tokenizer::EncodedPair> encode_pair(std::string_view first, std::string_view second,
-                                             const tokenizer::EncodeOptions&,
-                                             std::vector<std::int32_t>& ids) const override {
+  Status encode_bare(std::string_view text, std::vector<std::int32_t>& ids) const override {
+    ++texts_encoded;
+    for (unsigned char c : text) ids.push_back(c);
+    return {};
+  }
+  Result<tokenizer::EncodedPair> join_pair(std::span<const std::int32_t> first,
+                                           std::span<const std::int32_t> second,
+                                           const tokenizer::EncodeOptions& options,
+                                           std::vector<std::int32_t>& ids) const override {
+    const std::size_t from = ids.size(), all = first.size() + second.size() + 3;
     ids.push_back(1);
-    for (unsigned char c : first) ids.push_back(c);
+    ids.insert(ids.end(), first.begin(), first.end());
     ids.push_back(2);
-    for (unsigned char c : second) ids.push_back(c);
+    ids.insert(ids.end(), second.begin(), second.end());
     ids.push_back(2);
-    return tokenizer::EncodedPair{first.size() + second.size() + 3, first.size() + 2};
+    if (options.max_tokens != 0) ids.resize(from + std::min(all, options.max_tokens));
+    return tokenizer::EncodedPair{all, first.size() + 2};
   }
   Result<std::vector<tokenizer::Token>> encode_tokens(
       std::string_view, const tokenizer::EncodeOptions&) const override {
@@ -45,6 +53,8 @@ class ByteTokenizer final : public tokenizer::Tokenizer {
   }
   std::size_t vocab_size() const override { return 256; }
   std::size_t special_tokens_added() const override { return 2; }
+
+  mutable int texts_encoded = 0;  // by encode_bare()
 };
 
 ModelInfo small_model() {
@@ -123,6 +133,49 @@ TEST(PrepareInputs, TakesIdsAsTheyAreAndChecksThem) {
   EXPECT_NE(foreign.error().message.find("100257"), std::string::npos);
   EXPECT_NE(foreign.error().message.find("check_embedding_ctx_length"), std::string::npos);
   EXPECT_FALSE(prepare({.inputs = {Ids(9, 3)}, .truncate = false}).ok());
+}
+
+using SharedText = std::shared_ptr<const std::string>;
+
+Input pair_of(const SharedText& first, std::string second) {
+  return TextPair{first, std::move(second)};
+}
+
+TEST(PrepareInputs, EncodesAQueryOnceForItsPairs) {
+  const auto query = std::make_shared<const std::string>("qu");
+  const auto other = std::make_shared<const std::string>("o");
+  EmbedRequest request{.inputs = {pair_of(query, "a"), pair_of(query, "bc"), pair_of(other, "d")},
+                       .task = model::Task::classify};
+  const ByteTokenizer tokenizer;
+  PreparedInputs out;
+  ASSERT_TRUE(prepare_inputs(request, small_model(), tokenizer, 0, 3, out).ok());
+  EXPECT_EQ(tokenizer.texts_encoded, 5);
+  EXPECT_EQ(text_of(out.ids_of(0)), "qu\2a");
+  EXPECT_EQ(text_of(out.ids_of(1)), "qu\2bc");
+  EXPECT_EQ(text_of(out.ids_of(2)), "o\2d");
+  EXPECT_EQ(out.second_at, (std::vector<std::uint32_t>{4, 4, 3}));
+}
+
+TEST(PrepareInputs, KeepsTheRequestsOwnLimits) {
+  using Ids = std::vector<std::int32_t>;
+  EmbedRequest request{.inputs = {"abcdefgh", Ids{3, 4, 5, 6, 7}}, .max_tokens = 4};
+  const auto cut = prepare(request);
+  ASSERT_TRUE(cut.ok());
+  EXPECT_EQ(text_of(cut->ids_of(0)), "ab");
+  EXPECT_EQ(cut->ids_of(1).size(), 4u);
+  request.truncate = false;
+  EXPECT_EQ(prepare(request).error().message,
+            "input 0: 10 tokens are more than the request's limit of 4 and truncation is off");
+
+  const auto query = std::make_shared<const std::string>("q");
+  const auto short_document = prepare({.inputs = {pair_of(query, "abcdef")},
+                                       .task = model::Task::classify,
+                                       .truncate = false,
+                                       .max_second_tokens = 3});
+  ASSERT_TRUE(short_document.ok());
+  EXPECT_EQ(text_of(short_document->ids_of(0)), "q\2abc");
+  request.max_tokens = 1000;  // more than the model has is the model's
+  EXPECT_NE(prepare(request).error().message.find("the model's limit of 8"), std::string::npos);
 }
 
 TEST(CheckRequest, NamesTheNumberAtFault) {

@@ -133,6 +133,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 
   void check_health(std::function<void(Status)> callback) override {
     std::vector<std::size_t> idle;
+    std::uint64_t number = 0;
     {
       std::lock_guard lock(mutex_);
       idle = idle_models();
@@ -144,9 +145,10 @@ class RouterImpl final : public Router, private fleet::FleetListener {
       }
       health_waiters_.push_back(std::move(callback));
       if (health_waiters_.size() > 1) return;  // a probe runs
-      limit_probe();
+      number = ++probe_number_;
+      limit_probe(number);
     }
-    probe(idle);
+    probe(number, idle);
   }
 
   bool ready() const override {
@@ -506,7 +508,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 
   // One token through each of these models; the waiters hear of it when all are back, or when the
   // time is over. Without the mutex.
-  void probe(const std::vector<std::size_t>& models) {
+  void probe(std::uint64_t number, const std::vector<std::size_t>& models) {
     auto open = std::make_shared<std::atomic<std::size_t>>(models.size());
     auto failure = std::make_shared<std::atomic<bool>>(false);
     for (const std::size_t index : models) {
@@ -517,26 +519,29 @@ class RouterImpl final : public Router, private fleet::FleetListener {
       request.task = info.spec.task();
       request.probe = true;
       request.deadline_us = monotonic_us() + kProbeTimeoutUs;
-      embed(std::move(request), [this, open, failure](const Result<EmbedReply>& reply) {
+      embed(std::move(request), [this, number, open, failure](const Result<EmbedReply>& reply) {
         // A full queue is overload, not ill health.
         if (!reply.ok() && reply.error().code != ErrorCode::overloaded) failure->store(true);
-        if (open->fetch_sub(1) == 1) answer_health_waiters(!failure->load());
+        if (open->fetch_sub(1) == 1) answer_health_waiters(number, !failure->load());
       });
     }
   }
 
   // A deadline alone is kept no sooner than the router's threads come to it.
-  void limit_probe() {
+  void limit_probe(std::uint64_t number) {
     probe_timer_.expires_after(std::chrono::microseconds(kProbeTimeoutUs));
-    probe_timer_.async_wait([this](boost::system::error_code error) {
-      if (!error) answer_health_waiters(false);
+    probe_timer_.async_wait([this, number](boost::system::error_code error) {
+      if (!error) answer_health_waiters(number, false);
     });
   }
 
-  void answer_health_waiters(bool healthy) {
+  // `number` says which probe has ended: the last reply of one whose time was over, and a timer
+  // that rang while it was being cancelled, say nothing of the next.
+  void answer_health_waiters(std::uint64_t number, bool healthy) {
     std::vector<std::function<void(Status)>> waiters;
     {
       std::lock_guard lock(mutex_);
+      if (number != probe_number_) return;
       waiters.swap(health_waiters_);
       probe_timer_.cancel();
     }
@@ -625,6 +630,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   std::function<void()> drain_done_;
   asio::steady_timer drain_timer_;
   asio::steady_timer probe_timer_;
+  std::uint64_t probe_number_ = 0;
   std::unique_ptr<fleet::Fleet> fleet_;
   TokenizerPool tokenizers_;  // last: joined first, while all it calls back into is alive
 };

@@ -21,9 +21,11 @@
 // types.
 namespace sheaf::router {
 
-// Two texts that a model reads together: a query and a document, a premise and a conclusion.
+// Two texts that a model reads together: a query and a document, a premise and a conclusion. Pairs
+// of one query share it: it is kept once and tokenized once.
 struct TextPair {
-  std::string first, second;
+  std::shared_ptr<const std::string> first;  // never null
+  std::string second;
 };
 // A text, or ids that are final (nothing is added; checked against the vocabulary), or a pair.
 using Input = std::variant<std::string, std::vector<std::int32_t>, TextPair>;
@@ -36,6 +38,10 @@ struct EmbedRequest {
   model::Task task = model::Task::embed;
   bool truncate = true;  // false: a text over the limit is refused, naming both lengths
   std::optional<tokenizer::Side> truncation_side;  // that is cut off; unset: the model's own
+  // Limits of tokens below the model's own; 0: none. Of an input, special tokens included,
+  std::uint32_t max_tokens = 0;
+  // and of the second text of a pair alone, which is cut to it even if `truncate` is false.
+  std::uint32_t max_second_tokens = 0;
   bool normalize = true;
   std::optional<std::uint64_t> dimensions;  // 0 or above the model's: refused
   // One of the model's prompts, "" for none; unset: the model's default prompt.

@@ -72,29 +72,12 @@ void append_ids(const std::vector<SpecialToken>& tokens, std::vector<std::int32_
   for (const SpecialToken& token : tokens) ids.push_back(token.id);
 }
 
-// Makes of the bare ids of the first text, those from `from` on, and of the second those of the
-// pair. Where not even the special tokens keep the limit, they are cut too.
-EncodedPair join(std::vector<std::int32_t>& ids, std::size_t from, std::vector<std::int32_t> second,
-                 const EncodeOptions& options, const PairTemplate& special) {
-  const std::size_t total = ids.size() - from + second.size() + special.size();
-  const std::size_t limit = options.max_tokens == 0 ? total : options.max_tokens;
-  const auto [first_kept, second_kept] =
-      kept_of_pair(ids.size() - from, second.size(), limit - std::min(limit, special.size()));
-  truncate(ids, from, first_kept, options.truncation_side);
-  truncate(second, 0, second_kept, options.truncation_side);
-
-  std::vector<std::int32_t> before;
-  append_ids(special.before, before);
-  ids.insert(ids.begin() + static_cast<std::ptrdiff_t>(from), before.begin(), before.end());
-  append_ids(special.between, ids);
-  ids.insert(ids.end(), second.begin(), second.end());
-  append_ids(special.after, ids);
-
-  const std::size_t of_type_0 =
-      special.special_of_type_0 + first_kept + (special.texts_of_type_0 == 2 ? second_kept : 0);
-  const auto [begin, end] = kept_range(ids.size() - from, limit, options.truncation_side);
-  truncate(ids, from, limit, options.truncation_side);
-  return {total, of_type_0 < end ? of_type_0 - std::min(of_type_0, begin) : 0};
+// Appends the first `limit` of `text`, or with `cut` left the last.
+void append_kept(std::span<const std::int32_t> text, std::size_t limit, Side cut,
+                 std::vector<std::int32_t>& ids) {
+  const auto [first, last] = kept_range(text.size(), limit, cut);
+  ids.insert(ids.end(), text.begin() + static_cast<std::ptrdiff_t>(first),
+             text.begin() + static_cast<std::ptrdiff_t>(last));
 }
 
 // A token made from the bytes `place` of text with these origins.
@@ -114,21 +97,34 @@ Result<std::size_t> Pipeline::encode(std::string_view text, const EncodeOptions&
                 [](const SpecialToken& t) { return t.id; });
 }
 
-Result<EncodedPair> Pipeline::encode_pair(std::string_view first, std::string_view second,
-                                          const EncodeOptions& options,
-                                          std::vector<std::int32_t>& ids) const {
-  const Result<PairTemplate>& special = stages_.post_processor.pair;
-  if (!special.ok()) return special.error();
-  std::vector<std::int32_t> second_ids;
-  SHEAF_TRY(encode_bare(second, second_ids));
+// Where not even the special tokens keep the limit, they are cut too.
+Result<EncodedPair> Pipeline::join_pair(std::span<const std::int32_t> first,
+                                        std::span<const std::int32_t> second,
+                                        const EncodeOptions& options,
+                                        std::vector<std::int32_t>& ids) const {
+  if (!stages_.post_processor.pair.ok()) return stages_.post_processor.pair.error();
+  const PairTemplate& whole = *stages_.post_processor.pair;
+  const PairTemplate special =
+      options.add_special_tokens ? whole : PairTemplate{.texts_of_type_0 = whole.texts_of_type_0};
+  const std::size_t total = first.size() + second.size() + special.size();
+  const std::size_t limit = options.max_tokens == 0 ? total : options.max_tokens;
+  const auto [first_kept, second_kept] =
+      kept_of_pair(first.size(), second.size(), limit - std::min(limit, special.size()));
+
   const std::size_t from = ids.size();
-  SHEAF_TRY(encode_bare(first, ids));
-  if (options.add_special_tokens) return join(ids, from, std::move(second_ids), options, *special);
-  const PairTemplate bare{.texts_of_type_0 = special->texts_of_type_0};
-  return join(ids, from, std::move(second_ids), options, bare);
+  append_ids(special.before, ids);
+  append_kept(first, first_kept, options.truncation_side, ids);
+  append_ids(special.between, ids);
+  append_kept(second, second_kept, options.truncation_side, ids);
+  append_ids(special.after, ids);
+
+  const std::size_t of_type_0 =
+      special.special_of_type_0 + first_kept + (special.texts_of_type_0 == 2 ? second_kept : 0);
+  const auto [begin, end] = kept_range(ids.size() - from, limit, options.truncation_side);
+  truncate(ids, from, limit, options.truncation_side);
+  return EncodedPair{total, of_type_0 < end ? of_type_0 - std::min(of_type_0, begin) : 0};
 }
 
-// Appends the ids of a text without special tokens, or leaves `ids` as they were.
 Status Pipeline::encode_bare(std::string_view text, std::vector<std::int32_t>& ids) const {
   thread_local Scratch scratch;
   const std::size_t from = ids.size();

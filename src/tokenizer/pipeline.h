@@ -31,9 +31,10 @@ class Pipeline final : public Tokenizer {
 
   Result<std::size_t> encode(std::string_view text, const EncodeOptions& options,
                              std::vector<std::int32_t>& ids) const override;
-  Result<EncodedPair> encode_pair(std::string_view first, std::string_view second,
-                                  const EncodeOptions& options,
-                                  std::vector<std::int32_t>& ids) const override;
+  Status encode_bare(std::string_view text, std::vector<std::int32_t>& ids) const override;
+  Result<EncodedPair> join_pair(std::span<const std::int32_t> first,
+                                std::span<const std::int32_t> second, const EncodeOptions& options,
+                                std::vector<std::int32_t>& ids) const override;
   Result<std::vector<Token>> encode_tokens(std::string_view text,
                                            const EncodeOptions& options) const override;
   Result<std::string> decode(const std::vector<std::int32_t>& ids,
@@ -44,7 +45,6 @@ class Pipeline final : public Tokenizer {
  private:
   struct Scratch;
 
-  Status encode_bare(std::string_view text, std::vector<std::int32_t>& ids) const;
   Status encode_text(std::string_view text, Scratch& scratch, std::vector<std::int32_t>& ids) const;
   Status encode_unnormalized(std::string_view text, Scratch& scratch,
                              std::vector<std::int32_t>& ids) const;

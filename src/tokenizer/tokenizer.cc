@@ -28,4 +28,13 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::load(const std::string& path
   return tokenizer;
 }
 
+Result<EncodedPair> Tokenizer::encode_pair(std::string_view first, std::string_view second,
+                                           const EncodeOptions& options,
+                                           std::vector<std::int32_t>& ids) const {
+  std::vector<std::int32_t> first_ids, second_ids;
+  SHEAF_TRY(encode_bare(first, first_ids));
+  SHEAF_TRY(encode_bare(second, second_ids));
+  return join_pair(first_ids, second_ids, options, ids);
+}
+
 }  // namespace sheaf::tokenizer

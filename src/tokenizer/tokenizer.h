@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,7 +20,7 @@ struct EncodeOptions {
   Side truncation_side = Side::right;  // which end is cut off
 };
 
-// What encode_pair() made.
+// What join_pair() made.
 struct EncodedPair {
   std::size_t tokens = 0;  // that the pair has without truncation, special tokens included
   // Of the ids appended, the first of token type 1; 0: all are of type 0, or, where no token stands
@@ -59,13 +60,23 @@ class Tokenizer {
   virtual Result<std::size_t> encode(std::string_view text, const EncodeOptions& options,
                                      std::vector<std::int32_t>& ids) const = 0;
 
-  // Appends the ids of two texts that a model reads together, as the post-processor joins them.
+  // Appends the ids of `text` alone: no special token, no limit. Fails as encode() does.
+  virtual Status encode_bare(std::string_view text, std::vector<std::int32_t>& ids) const = 0;
+
+  // Appends the ids of two texts that a model reads together, as the post-processor joins them;
+  // given are those of encode_bare(), so that a text of many pairs is encoded once.
   // What is too long is cut from the longer text first, as Hugging Face's "longest_first" does.
-  // Fails as encode() does, and, of kind unsupported, where the file's template for pairs is none
-  // of A before B whose token types turn from 0 to 1 at most once.
-  virtual Result<EncodedPair> encode_pair(std::string_view first, std::string_view second,
-                                          const EncodeOptions& options,
-                                          std::vector<std::int32_t>& ids) const = 0;
+  // Fails, of kind unsupported, where the file's template for pairs is none of A before B whose
+  // token types turn from 0 to 1 at most once.
+  virtual Result<EncodedPair> join_pair(std::span<const std::int32_t> first,
+                                        std::span<const std::int32_t> second,
+                                        const EncodeOptions& options,
+                                        std::vector<std::int32_t>& ids) const = 0;
+
+  // Both in one.
+  Result<EncodedPair> encode_pair(std::string_view first, std::string_view second,
+                                  const EncodeOptions& options,
+                                  std::vector<std::int32_t>& ids) const;
 
   // The same tokens with text, offsets and flags.
   virtual Result<std::vector<Token>> encode_tokens(std::string_view text,

@@ -74,6 +74,16 @@ def test_null_and_unknown_fields_are_nothing(server, extra):
     assert isinstance(answer.json()["data"][0]["embedding"], list)
 
 
+def test_a_limit_of_tokens_cuts_there(server):
+    words = "one two three four five six"
+    cut = raw(server, input=words, truncate_prompt_tokens=5).json()
+    assert cut["usage"]["prompt_tokens"] == 5
+    assert cut["data"][0]["embedding"] == raw(server, input="one two three").json()["data"][0]["embedding"]
+    left = raw(server, input=words, truncate_prompt_tokens=5, truncation_side="left").json()
+    assert left["data"][0]["embedding"] == raw(server, input="four five six").json()["data"][0]["embedding"]
+    assert raw(server, input=words, truncate_prompt_tokens=-1).json()["usage"]["prompt_tokens"] == 8
+
+
 def test_without_encoding_format_numbers_come(server):
     assert isinstance(raw(server, input="x").json()["data"][0]["embedding"][0], float)
 

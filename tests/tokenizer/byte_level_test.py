@@ -19,15 +19,6 @@ import differential  # noqa: E402
 import texts  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def program():
-    folders = [os.environ.get("SHEAF_BIN_DIR", ""), SOURCE / "build/release/bin", SOURCE / "build/dev/bin"]
-    for folder in filter(None, folders):
-        if (pathlib.Path(folder) / "tokenizer_io").exists():
-            return str(pathlib.Path(folder) / "tokenizer_io")
-    pytest.fail("tokenizer_io is not built: run `make test`, or build the target tokenizer_io")
-
-
 def check(program, folder, tokenizer, generated, placed_share=0.3):
     path = folder / "tokenizer.json"
     path.write_text(json.dumps(tokenizer))
@@ -141,7 +132,7 @@ def test_post_processors_are_alike(program, tmp_path, trimmer, around):
         check(program, tmp_path, tokenizer, itertools.chain(words_apart(8, 300), texts.generate(8, 200)), 1.0)
 
 
-@pytest.mark.parametrize("unknown,fuse,fallback,ignore", itertools.product([None, "<unk>"], [False, True], [False, True, "some"], [False, True]))
+@pytest.mark.parametrize("unknown,fuse,fallback,ignore", list(itertools.product([None, "<unk>"], [False, True], [False, True, "some"], [False, True])))
 def test_characters_without_byte_level_are_alike(program, tmp_path, unknown, fuse, fallback, ignore):
     """As in SentencePiece-like files: symbols are characters, and some have no token."""
     characters = "▁abcdefghilnorstué一的"

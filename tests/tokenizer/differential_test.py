@@ -18,15 +18,6 @@ import texts  # noqa: E402
 import unigram_variants  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def program():
-    folders = [os.environ.get("SHEAF_BIN_DIR", ""), SOURCE / "build/release/bin", SOURCE / "build/dev/bin"]
-    for folder in filter(None, folders):
-        if (pathlib.Path(folder) / "tokenizer_io").exists():
-            return str(pathlib.Path(folder) / "tokenizer_io")
-    pytest.fail("tokenizer_io is not built: run `make test`, or build the target tokenizer_io")
-
-
 def test_minilm_is_alike(program):
     model = os.environ.get("SHEAF_TEST_MODEL")
     if not model:

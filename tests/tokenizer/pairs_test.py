@@ -15,15 +15,6 @@ import pairs  # noqa: E402
 import unigram_variants  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def program():
-    folders = [os.environ.get("SHEAF_BIN_DIR", ""), SOURCE / "build/release/bin", SOURCE / "build/dev/bin"]
-    for folder in filter(None, folders):
-        if (pathlib.Path(folder) / "tokenizer_io").exists():
-            return str(pathlib.Path(folder) / "tokenizer_io")
-    pytest.fail("tokenizer_io is not built: run `make test`, or build the target tokenizer_io")
-
-
 def check(program, folder, name, tokenizer, count):
     path = folder / "tokenizer.json"
     path.write_text(json.dumps(tokenizer))
