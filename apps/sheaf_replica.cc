@@ -8,7 +8,8 @@
 #endif
 
 int main(int argc, char** argv) {
-  sheaf::replica::Backend backend{sheaf::engine::pack, sheaf::engine::Engine::open};
+  sheaf::replica::Backend backend{sheaf::engine::pack, sheaf::engine::Engine::open,
+                                  sheaf::engine::footprint_of};
 #ifdef SHEAF_FAULT_HOOKS
   backend.open = sheaf::faults::with_hooks(backend.open);
 #endif

@@ -26,7 +26,7 @@ Result<Pipe> make_pipe() {
 
 }  // namespace
 
-Result<ChildProcess> ChildProcess::start(const std::vector<std::string>& command) {
+Result<ChildProcess> ChildProcess::start(const std::vector<std::string>& command, Errors errors) {
   SHEAF_ASSIGN(Pipe input, make_pipe());
   SHEAF_ASSIGN(Pipe output, make_pipe());
   std::vector<char*> arguments;
@@ -37,6 +37,8 @@ Result<ChildProcess> ChildProcess::start(const std::vector<std::string>& command
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_adddup2(&actions, input.read_end.get(), STDIN_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, output.write_end.get(), STDOUT_FILENO);
+  if (errors == Errors::dropped)
+    ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
   pid_t pid = 0;
   const int error =
       ::posix_spawn(&pid, command[0].c_str(), &actions, nullptr, arguments.data(), environ);

@@ -10,11 +10,13 @@
 
 namespace sheaf::cli {
 
-// The one owner of a child process whose standard input and output are pipes; its standard error is
-// ours. Killed and reaped when destroyed.
+// The one owner of a child process whose standard input and output are pipes. Killed and reaped
+// when destroyed.
 class ChildProcess {
  public:
-  static Result<ChildProcess> start(const std::vector<std::string>& command);
+  enum class Errors { ours, dropped };  // where its standard error goes
+  static Result<ChildProcess> start(const std::vector<std::string>& command,
+                                    Errors errors = Errors::ours);
   ChildProcess(ChildProcess&& other) noexcept;
   ChildProcess& operator=(ChildProcess&&) = delete;
   ~ChildProcess();

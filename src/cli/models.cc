@@ -1,11 +1,14 @@
 #include <fmt/core.h>
 
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/flag_set.h"
 #include "cli/model_files.h"
+#include "cli/model_memory.h"
+#include "cli/replica_program.h"
 #include "cli/table.h"
 
 // `sheaf models`: what the machine's cache holds, what a model is, and getting one.
@@ -72,6 +75,12 @@ int show(const std::string& source, const ModelsSettings& settings) {
   const auto spec = model::read_spec(found->folder);
   if (!spec.ok()) return fail("models", spec.error());
 
+  const auto program = find_replica_program("");
+  if (!program.ok()) return fail("models", program.error());
+  const auto memory =
+      memory_of(*program, found->folder, 0, static_cast<int>(std::thread::hardware_concurrency()));
+  if (!memory.ok()) return fail("models", memory.error());
+
   // One list for both forms, so that they cannot differ.
   const nlohmann::ordered_json facts = {
       {"name", found->name},
@@ -92,8 +101,9 @@ int show(const std::string& source, const ModelsSettings& settings) {
       {"prompts", spec->prompts},
       {"default_prompt", spec->default_prompt_name},
       {"parameters", spec->parameter_count},
-      {"weights_bytes", spec->weights_bytes_fp32},
       {"dtype", "float32"},
+      {"weights_bytes", memory->weights_bytes},
+      {"replica_bytes", memory->replica_bytes},
   };
   if (settings.json) {
     fmt::print("{}\n", facts.dump(2));

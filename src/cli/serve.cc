@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/model_files.h"
+#include "cli/model_memory.h"
 #include "cli/replica_program.h"
 #include "cli/serve_settings.h"
 #include "cli/service.h"
@@ -52,6 +53,12 @@ server::ServerOptions server_options(const ServeSettings& settings) {
   return options;
 }
 
+Result<ModelMemory> memory_for(const std::string& program, const router::ModelConfig& config) {
+  const std::uint32_t cores = std::max(std::thread::hardware_concurrency(), 1u);
+  const std::uint32_t threads = std::max(cores / std::max(config.replicas, 1u), 1u);
+  return memory_of(program, config.folder, config.max_batch_tokens, static_cast<int>(threads));
+}
+
 Result<router::RouterOptions> router_options(const ServeSettings& settings) {
   router::RouterOptions options;
   SHEAF_ASSIGN(options.replica_program, find_replica_program(settings.replica_program));
@@ -63,6 +70,9 @@ Result<router::RouterOptions> router_options(const ServeSettings& settings) {
   for (const ModelSetting& model : settings.models) {
     SHEAF_ASSIGN(const auto found, fetch_model(model.source, model.revision, hub));
     SHEAF_ASSIGN(router::ModelConfig config, model_config(model, settings, found));
+    SHEAF_ASSIGN(const ModelMemory memory, memory_for(options.replica_program, config));
+    log(LogLevel::info, "model {}, replicas {}: {}", config.name, config.replicas,
+        describe(memory));
     options.models.push_back(std::move(config));
   }
   return options;
@@ -82,11 +92,14 @@ Result<std::string> check_model(const ModelSetting& model, const ServeSettings& 
   SHEAF_ASSIGN(const auto config, model_config(model, settings, *found));
   SHEAF_ASSIGN(const auto served, router::ServedModel::load(config));
   const router::ModelInfo& info = served->info();
+  SHEAF_ASSIGN(const std::string program, find_replica_program(settings.replica_program));
+  SHEAF_ASSIGN(const ModelMemory memory, memory_for(program, config));
   const std::string gives = info.spec.task() == model::Task::embed
                                 ? fmt::format("dimensions {}", info.spec.dimensions)
                                 : fmt::format("labels {}", info.spec.labels.size());
-  fmt::print("model {}: {}, replicas {}, {}, tokens a text {}, from {}\n", config.name,
-             model::kind_of(info.spec), config.replicas, gives, info.max_length, config.folder);
+  fmt::print("model {}: {}, replicas {}, {}, tokens a text {}, from {}\n  memory: {}\n",
+             config.name, model::kind_of(info.spec), config.replicas, gives, info.max_length,
+             config.folder, describe(memory));
   return config.name;
 }
 

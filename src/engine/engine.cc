@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/pack.h"
+#include "kernels/dry_run.h"
 #include "kernels/ops.h"
 #include "model/dense_head.h"
 #include "model/model.h"
@@ -164,17 +166,28 @@ class ModelEngine final : public Engine {
   tensor::Buffer pooled_;  // [texts, reductions * hidden]
 };
 
-}  // namespace
+using Wrap = std::unique_ptr<kernels::Backend>(std::unique_ptr<kernels::Backend>);
 
-Result<std::unique_ptr<Engine>> Engine::open(Mapping packed, EngineOptions options) {
+Result<std::unique_ptr<Engine>> open_with(Wrap wrap, Mapping packed, EngineOptions options) {
   if (options.threads < 1)
     return refuse(fmt::format("an engine cannot run on {} threads", options.threads));
   SHEAF_ASSIGN(model::PackedFile file, model::PackedFile::open(std::move(packed)));
   SHEAF_ASSIGN(auto ops, kernels::make_backend(file.backend(), {.threads = options.threads,
                                                                 .progress = options.progress}));
-  auto engine = std::make_unique<ModelEngine>(std::move(file), std::move(ops));
+  auto engine = std::make_unique<ModelEngine>(std::move(file), wrap(std::move(ops)));
   SHEAF_TRY(engine->status());
   return std::unique_ptr<Engine>(std::move(engine));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::open(Mapping packed, EngineOptions options) {
+  const auto as_it_is = [](std::unique_ptr<kernels::Backend> ops) { return ops; };
+  return open_with(as_it_is, std::move(packed), options);
+}
+
+Result<std::unique_ptr<Engine>> open_dry(Mapping packed, EngineOptions options) {
+  return open_with(kernels::make_dry_run, std::move(packed), options);
 }
 
 }  // namespace sheaf::engine

@@ -9,7 +9,12 @@
 
 namespace sheaf::engine {
 
-Status pack_for(const std::string& backend_name, const std::string& folder, int fd) {
+namespace {
+
+using Write = Status(int fd, const model::ModelSpec& spec, const std::string& backend,
+                     std::vector<model::PackedTensorSource> tensors);
+
+Status pack_with(Write write, const std::string& backend_name, const std::string& folder, int fd) {
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(folder));
   SHEAF_ASSIGN(const auto backend, kernels::make_backend(backend_name, {}));
   SHEAF_ASSIGN(model::StoredWeights weights, model::StoredWeights::open(folder, spec));
@@ -17,7 +22,17 @@ Status pack_for(const std::string& backend_name, const std::string& folder, int 
   model::make_model(spec, weights);  // these bind all
   model::DenseHead(spec, weights);
   SHEAF_TRY(weights.status());
-  return model::write_packed_file(fd, spec, backend_name, weights.take_tensors());
+  return write(fd, spec, backend_name, weights.take_tensors());
+}
+
+}  // namespace
+
+Status pack_for(const std::string& backend, const std::string& folder, int fd) {
+  return pack_with(model::write_packed_file, backend, folder, fd);
+}
+
+Status pack_outline(const std::string& folder, int fd) {
+  return pack_with(model::write_packed_outline, kernels::backend_names().front(), folder, fd);
 }
 
 Status pack(const std::string& folder, int fd) {

@@ -1,12 +1,21 @@
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "base/result.h"
+#include "engine/engine.h"
 
 namespace sheaf::engine {
 
 // pack() for a named backend of kernels::backend_names(), for tests and measurements.
 Status pack_for(const std::string& backend, const std::string& folder, int fd);
+
+// pack() of a file whose tensors are all zero, which takes no memory; it checks their names, shapes
+// and types and reads nothing of them.
+Status pack_outline(const std::string& folder, int fd);
+
+// Engine::open() with operations that compute nothing (kernels/dry_run.h).
+Result<std::unique_ptr<Engine>> open_dry(Mapping packed, EngineOptions options);
 
 }  // namespace sheaf::engine

@@ -129,6 +129,9 @@ class Backend {
   // them stays in the nearest cache.
   virtual std::size_t preferred_rows() const = 0;
 
+  // Floats that all threads together keep for an attention over texts of up to `longest` tokens.
+  virtual std::size_t attention_floats(const AttentionShape& shape, std::size_t longest) const = 0;
+
   // out[t] = norm(words[ids[t]] + positions[position of t in its text] + type); out [tokens,
   // hidden]
   virtual void embed(const Embedding& table, const Texts& texts, MatrixSpan out) = 0;

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <tuple>
 #include <utility>
 
 #include "model/spec/json_file.h"
@@ -107,10 +108,6 @@ Result<std::string_view> checked_json(std::span<const std::byte> file) {
   return text;
 }
 
-}  // namespace
-
-namespace {
-
 // Infinities and NaNs have all bits of the exponent set.
 bool all_finite(std::span<const float> values) {
   std::uint32_t largest = 0;
@@ -119,10 +116,14 @@ bool all_finite(std::span<const float> values) {
   return largest < 0x7f80'0000;
 }
 
-}  // namespace
+struct Begun {
+  Mapping file;
+  std::byte* data = nullptr;  // where the tensors begin
+};
 
-Status write_packed_file(int fd, const ModelSpec& spec, const std::string& backend,
-                         std::vector<PackedTensorSource> tensors) {
+// Places the tensors and writes all but them.
+Result<Begun> begin_file(int fd, const ModelSpec& spec, const std::string& backend,
+                         std::vector<PackedTensorSource>& tensors) {
   const std::uint64_t data_bytes = place(tensors);
   const std::string text = describe(spec, backend, tensors);
   Header header;
@@ -136,8 +137,22 @@ Status write_packed_file(int fd, const ModelSpec& spec, const std::string& backe
   std::memcpy(mapping.data(), &header, sizeof header);
   std::memcpy(mapping.data() + sizeof header, text.data(), text.size());
   std::byte* data = mapping.data() + data_begin_of(text.size());
+  return Begun{std::move(mapping), data};
+}
+
+}  // namespace
+
+Status write_packed_outline(int fd, const ModelSpec& spec, const std::string& backend,
+                            std::vector<PackedTensorSource> tensors) {
+  SHEAF_ASSIGN(std::ignore, begin_file(fd, spec, backend, tensors));
+  return {};
+}
+
+Status write_packed_file(int fd, const ModelSpec& spec, const std::string& backend,
+                         std::vector<PackedTensorSource> tensors) {
+  SHEAF_ASSIGN(Begun begun, begin_file(fd, spec, backend, tensors));
   for (const PackedTensorSource& source : tensors) {
-    auto* values = reinterpret_cast<float*>(data + source.tensor.offset);
+    auto* values = reinterpret_cast<float*>(begun.data + source.tensor.offset);
     source.fill(values);
     if (!all_finite({values, source.tensor.floats}))
       return Error{ErrorCode::corrupt,

@@ -34,6 +34,10 @@ struct PackedTensorSource {
 Status write_packed_file(int fd, const ModelSpec& spec, const std::string& backend,
                          std::vector<PackedTensorSource> tensors);
 
+// The same file with all tensors zero, which takes no memory.
+Status write_packed_outline(int fd, const ModelSpec& spec, const std::string& backend,
+                            std::vector<PackedTensorSource> tensors);
+
 // The file, mapped and checked: nothing in it leads outside. The weights themselves are not looked
 // at.
 class PackedFile {

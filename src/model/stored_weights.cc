@@ -77,9 +77,10 @@ const StoredTensor* StoredWeights::need(const std::string& name, const std::stri
   if (tensor == nullptr && !old_name.empty()) tensor = checkpoint_.find(prefix_ + old_name);
   if (tensor == nullptr) tensor = checkpoint_.find(name);  // of a module, whose names bear none
   const auto refuse = [&](const std::string& complaint) -> const StoredTensor* {
-    keep_first(
-        {ErrorCode::corrupt, fmt::format("{}: tensor '{}' {}", folder_ + "/model.safetensors",
-                                         prefix_ + name, complaint)});
+    const std::string file = tensor == nullptr ? folder_ + "/model.safetensors" : tensor->file;
+    keep_first({ErrorCode::corrupt,
+                fmt::format("{}: tensor '{}' {}", file,
+                            tensor == nullptr ? prefix_ + name : tensor->name, complaint)});
     return nullptr;
   };
   if (tensor == nullptr) return refuse("is missing");

@@ -67,6 +67,11 @@ inline Status fake_pack(const std::string& folder, int fd) {
   return {};
 }
 
+inline Result<engine::Footprint> fake_footprint(const std::string& /*folder*/, std::uint32_t,
+                                                int /*threads*/) {
+  return engine::Footprint{};
+}
+
 inline Result<std::unique_ptr<engine::Engine>> fake_open(Mapping packed,
                                                          engine::EngineOptions options) {
   std::uint32_t dimensions = 0;

@@ -4,8 +4,10 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string_view>
@@ -33,7 +35,7 @@ constexpr std::string_view kUsage =
     "  embed     --model FOLDER [--cores 0,1] [--threads N]\n"
     "            token ids on standard input to vectors on standard output, binary\n"
     "  describe  --model FOLDER         the model's shape as JSON\n"
-    "  estimate  --model FOLDER [--max-batch-tokens N]\n"
+    "  estimate  --model FOLDER [--max-batch-tokens N] [--threads N]\n"
     "            the model's memory as JSON\n";
 
 // One JSON line on the control socket. A router that is gone is noticed by the watcher.
@@ -205,16 +207,39 @@ Status describe(const Flags& flags) {
   return {};
 }
 
-Status estimate(const Flags& flags) {
+// Private memory of this process: near what a replica holds that has no model yet.
+std::uint64_t anonymous_bytes() {
+  std::ifstream lines("/proc/self/smaps_rollup");
+  constexpr std::string_view kField = "Anonymous:";
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with(kField)) return std::stoull(line.substr(kField.size())) << 10;
+  return 0;
+}
+
+Status print_estimate(const Flags& flags, const Backend& backend) {
+  const std::uint64_t process_bytes = anonymous_bytes();
   SHEAF_ASSIGN(const std::string folder, flags.text("model"));
+  SHEAF_ASSIGN(const int threads, flags.number_or("threads", usable_cores()));
   channel::Limits limits;
   SHEAF_ASSIGN(const int tokens,
                flags.number_or("max-batch-tokens", static_cast<int>(limits.max_batch_tokens)));
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(folder));
-  const auto working_set = model::working_set_bytes(spec, static_cast<std::uint32_t>(tokens));
-  fmt::print("{{\"weights_bytes\": {}, \"working_set_bytes\": {}, \"max_batch_tokens\": {}}}\n",
-             spec.weights_bytes_fp32, working_set, tokens);
+  limits.row_floats = spec.dimensions;  // the rest as the fleet makes channels
+  limits.max_batch_tokens = std::max(limits.max_batch_tokens, spec.positions);
+  SHEAF_ASSIGN(const channel::Geometry channel, channel::geometry_of(limits));
+  SHEAF_ASSIGN(const engine::Footprint footprint,
+               backend.footprint(folder, static_cast<std::uint32_t>(tokens), threads));
+  fmt::print("{{\"weights_bytes\": {}, \"replica_bytes\": {}, \"max_batch_tokens\": {}}}\n",
+             footprint.weights_bytes,
+             process_bytes + footprint.working_set_bytes + channel.total_bytes, tokens);
   return {};
+}
+
+// A failure is said as JSON too, for the program that asks.
+Status estimate(const Flags& flags, const Backend& backend) {
+  const Status status = print_estimate(flags, backend);
+  if (!status.ok()) fmt::print("{{\"error\": {}}}\n", json_quote(status.error().message));
+  return status;
 }
 
 Status run_mode(std::string_view mode, const Flags& flags, const Backend& backend) {
@@ -222,7 +247,7 @@ Status run_mode(std::string_view mode, const Flags& flags, const Backend& backen
   if (mode == "pack") return pack(flags, backend);
   if (mode == "embed") return embed(flags, backend);
   if (mode == "describe") return describe(flags);
-  return estimate(flags);
+  return estimate(flags, backend);
 }
 
 std::vector<std::string_view> flags_of(std::string_view mode) {
@@ -230,7 +255,7 @@ std::vector<std::string_view> flags_of(std::string_view mode) {
   if (mode == "pack") return {"model", "weights", "control"};
   if (mode == "embed") return {"model", "cores", "threads"};
   if (mode == "describe") return {"model"};
-  if (mode == "estimate") return {"model", "max-batch-tokens"};
+  if (mode == "estimate") return {"model", "max-batch-tokens", "threads"};
   return {};
 }
 

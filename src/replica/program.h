@@ -5,15 +5,19 @@
 #include <string>
 
 #include "engine/engine.h"
+#include "engine/footprint.h"
 
 namespace sheaf::replica {
 
-// How models are packed and opened: the engine's functions, or a test's.
+// How models are packed, opened and measured: the engine's functions, or a test's.
 struct Backend {
   std::function<Status(const std::string& folder, int fd)> pack;
   std::function<Result<std::unique_ptr<engine::Engine>>(Mapping packed,
                                                         engine::EngineOptions options)>
       open;
+  std::function<Result<engine::Footprint>(const std::string& folder, std::uint32_t max_batch_tokens,
+                                          int threads)>
+      footprint;
 };
 
 // The program `sheaf-replica`:
@@ -22,7 +26,8 @@ struct Backend {
 //   pack      write a model's weights, packed for this machine, into a descriptor
 //   embed     token ids on standard input to vectors on standard output (channel/offline.h)
 //   describe  a model's spec as JSON
-//   estimate  a model's memory as JSON
+//   estimate  a model's memory as JSON, from the headers of its files; without touching its weights
+//             it fails where packing them would, over a name, a shape or a type
 //
 // Returns the exit code: 0, 1 for a failure said on standard error or the control socket, 2 for a
 // wrong command line.

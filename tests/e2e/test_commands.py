@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import pty
 import select
 import subprocess
@@ -94,6 +95,19 @@ def test_check_starts_nothing(tmp_path):
     assert absent.returncode == 1 and "does not exist" in absent.stderr
     wrong = sheaf("serve", tmp_path, "--check")
     assert wrong.returncode == 1 and "config.json" in wrong.stderr
+
+
+@pytest.mark.parametrize("check", [["--check"], ["--port", "0", "--grpc-port", "0"]])
+def test_weights_that_contradict_the_description_are_refused_before_the_start(tmp_path, check):
+    for file in pathlib.Path(MODEL_FOLDER).iterdir():
+        (tmp_path / file.name).symlink_to(file.resolve())
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").write_text(json.dumps(config | {"intermediate_size": 1024}))
+    result = sheaf("serve", tmp_path, *check)
+    assert result.returncode == 1, result
+    assert (f"{tmp_path}/model.safetensors: tensor 'encoder.layer.0.intermediate.dense.weight' has shape "
+            "[1536, 384] where config.json says [1024, 384]") in result.stderr
 
 
 def test_a_folder_without_a_model_is_refused_naming_the_file(tmp_path):

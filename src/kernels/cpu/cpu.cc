@@ -38,6 +38,10 @@ class Cpu final : public Backend {
     return kernels_.row_block * static_cast<std::size_t>(pool_.threads());
   }
 
+  std::size_t attention_floats(const AttentionShape& shape, std::size_t longest) const override {
+    return scratch_.size() * kernels_.attention_scratch(longest, shape.head_size);
+  }
+
   void embed(const Embedding& table, const Texts& texts, MatrixSpan out) override {
     pool_.run(texts.cu_seqlens.size() - 1, [&](std::size_t text, int) {
       const std::size_t first = texts.cu_seqlens[text];

@@ -85,6 +85,7 @@ class Reference final : public Backend {
   }
 
   std::size_t preferred_rows() const override { return 64; }
+  std::size_t attention_floats(const AttentionShape&, std::size_t) const override { return 0; }
 
   void embed(const Embedding& table, const Texts& texts, MatrixSpan out) override {
     std::vector<double> row(out.columns);

@@ -70,15 +70,15 @@ Result<TensorTable> Checkpoint::map(const std::string& path) {
   return table;
 }
 
-void Checkpoint::add(const std::string& prefix, const TensorEntry& entry) {
+void Checkpoint::add(const std::string& prefix, const std::string& path, const TensorEntry& entry) {
   const std::byte* data = std::as_const(files_.back()).data() + entry.begin;
-  tensors_.push_back({prefix + entry.name, entry, data});
+  tensors_.push_back({prefix + entry.name, path, entry, data});
 }
 
 Status Checkpoint::add_whole(const std::string& folder, const std::string& prefix) {
   SHEAF_TRY(refuse_pickle(folder));
   SHEAF_ASSIGN(const TensorTable table, map(folder + kWhole));
-  for (const TensorEntry& entry : table.entries()) add(prefix, entry);
+  for (const TensorEntry& entry : table.entries()) add(prefix, folder + kWhole, entry);
   return {};
 }
 
@@ -103,7 +103,7 @@ Status Checkpoint::add_shards(const std::string& folder,
         return Error{ErrorCode::corrupt, fmt::format("{}: tensor '{}' is in {}, but also in {}",
                                                      index, entry.name, listed->second, shard)};
       missing.erase(entry.name);
-      add("", entry);
+      add("", folder + "/" + shard, entry);
     }
   }
   if (missing.empty()) return {};

@@ -16,6 +16,7 @@ namespace sheaf::model {
 // "2_Dense/linear.weight".
 struct StoredTensor {
   std::string name;
+  std::string file;  // the path of its file
   TensorEntry entry;
   const std::byte* data = nullptr;  // entry.bytes long, not aligned
 };
@@ -38,7 +39,8 @@ class Checkpoint {
   Result<TensorTable> map(const std::string& path);
   Status add_whole(const std::string& folder, const std::string& prefix);
   Status add_shards(const std::string& folder, const std::map<std::string, std::string>& shard_of);
-  void add(const std::string& prefix, const TensorEntry& entry);
+  // A tensor of the file mapped last.
+  void add(const std::string& prefix, const std::string& path, const TensorEntry& entry);
 
   std::vector<Mapping> files_;
   std::vector<StoredTensor> tensors_;

@@ -190,23 +190,4 @@ Result<std::vector<ModelFile>> further_files(const std::string& folder) {
   return files;
 }
 
-std::uint64_t working_set_bytes(const ModelSpec& spec, std::uint32_t max_batch_tokens) {
-  // The engine runs a batch in groups of texts of about this many tokens a thread (engine.cc), so
-  // that its activations are bounded by a group and the longest text, not by the batch.
-  constexpr std::uint64_t kGroupTokens = 384;
-  constexpr std::uint64_t kBlockTokens = 96;
-  constexpr std::uint64_t kProcessBytes = 8u << 20;  // code, heap, page tables of the weights
-  const std::uint64_t text = std::min<std::uint64_t>(spec.positions, max_batch_tokens);
-  const std::uint64_t group = std::min<std::uint64_t>(kGroupTokens + text, max_batch_tokens);
-  const bool gated = spec.rotary.theta != 0;  // and with norms before the sub-layers
-  const std::uint64_t heads = std::uint64_t{2} * (spec.heads + spec.kv_heads) * spec.head_size;
-  const std::uint64_t activations = group * ((gated ? 3 : 1) * spec.hidden_size + heads);
-  const std::uint64_t block =
-      kBlockTokens * (spec.hidden_size + std::uint64_t{gated ? 3u : 1u} * spec.intermediate_size);
-  const std::uint64_t attention = text * (2 * spec.head_size + 16);
-  const std::uint64_t angles = gated ? 2 * text * spec.head_size : 0;
-  return kProcessBytes + sizeof(float) * (activations + block + attention + angles) +
-         std::uint64_t{12} * max_batch_tokens;
-}
-
 }  // namespace sheaf::model

@@ -116,7 +116,4 @@ std::vector<ModelFile> description_files();
 // and what else there is, once `folder` holds those: files of modules, then the weights.
 Result<std::vector<ModelFile>> further_files(const std::string& folder);
 
-// Bytes a replica needs beside the weights for batches of at most `max_batch_tokens` tokens.
-std::uint64_t working_set_bytes(const ModelSpec& spec, std::uint32_t max_batch_tokens);
-
 }  // namespace sheaf::model

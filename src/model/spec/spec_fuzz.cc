@@ -75,8 +75,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto files = sheaf::model::further_files(folder.path());
   for (std::size_t i = 0; files.ok() && i < files->size(); ++i)
     if (leaves((*files)[i].path)) std::abort();
-  const auto spec = sheaf::model::read_spec(folder.path());
-  if (spec.ok() && sheaf::model::working_set_bytes(*spec, 16'384) > 1ull << 50) std::abort();
+  [[maybe_unused]] const auto spec = sheaf::model::read_spec(folder.path());
   folder.write(name, good);
   return 0;
 }

@@ -344,17 +344,5 @@ TEST_F(SpecTest, MissingFilesAreNamed) {
   expect_refused("config.json", "no such file");
 }
 
-TEST(Spec, WorkingSetGrowsSlowlyAndStaysLean) {
-  ModelSpec spec;
-  spec.hidden_size = 384;
-  spec.heads = 12;
-  spec.kv_heads = 12;
-  spec.head_size = 32;
-  spec.intermediate_size = 1536;
-  spec.positions = 512;
-  EXPECT_LE(working_set_bytes(spec, 16), working_set_bytes(spec, 512));
-  EXPECT_LE(working_set_bytes(spec, 1u << 16), 25u << 20);
-}
-
 }  // namespace
 }  // namespace sheaf::model

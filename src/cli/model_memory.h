@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+
+namespace sheaf::cli {
+
+// What serving a model takes, known before its weights are loaded.
+struct ModelMemory {
+  std::uint64_t weights_bytes = 0;  // once, however many replicas
+  std::uint64_t replica_bytes = 0;  // each, with its largest batches
+};
+
+// Asks `replica_program`, which reads the headers of the weights. Fails where replicas of the model
+// could not start over a tensor's name, shape or type. 0 tokens: the default; `threads` are those
+// of a replica.
+Result<ModelMemory> memory_of(const std::string& replica_program, const std::string& folder,
+                              std::uint32_t max_batch_tokens, int threads);
+
+// "86.1 MiB of weights once, 8.7 MiB a replica"
+std::string describe(const ModelMemory& memory);
+
+}  // namespace sheaf::cli

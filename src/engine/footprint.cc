@@ -1,0 +1,50 @@
+#include "engine/footprint.h"
+
+#include <malloc.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/pack.h"
+#include "kernels/dry_run.h"
+
+namespace sheaf::engine {
+namespace {
+
+std::uint64_t allocated_bytes() {
+  const struct mallinfo2 info = ::mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
+
+// Texts of max_length tokens, as many as make up `tokens`, and what they are answered with.
+struct LargestBatch {
+  std::vector<std::int32_t> ids;
+  std::vector<std::uint32_t> cu_seqlens = {0};
+  std::vector<ItemOptions> options;
+  std::vector<float> out;
+
+  LargestBatch(const model::ModelSpec& spec, std::uint32_t tokens) : ids(tokens) {
+    while (cu_seqlens.back() < tokens)
+      cu_seqlens.push_back(std::min(cu_seqlens.back() + spec.max_length, tokens));
+    options.resize(cu_seqlens.size() - 1);
+    out.resize(options.size() * spec.dimensions);
+  }
+};
+
+}  // namespace
+
+Result<Footprint> footprint_of(const std::string& folder, std::uint32_t max_batch_tokens,
+                               int threads) {
+  SHEAF_ASSIGN(const Fd fd, make_memfd("sheaf-outline", 0));
+  SHEAF_TRY(pack_outline(folder, fd.get()));
+  SHEAF_ASSIGN(const std::size_t bytes, file_size(fd.get()));
+  SHEAF_ASSIGN(Mapping mapping, Mapping::map(fd.get(), bytes, Mapping::Access::read_only));
+  const std::uint64_t before = allocated_bytes();
+  SHEAF_ASSIGN(const auto engine, open_dry(std::move(mapping), {.threads = threads}));
+  LargestBatch batch(engine->spec(), max_batch_tokens);
+  SHEAF_TRY(engine->embed({batch.ids, batch.cu_seqlens, batch.options}, batch.out));
+  return Footprint{bytes, allocated_bytes() - before};
+}
+
+}  // namespace sheaf::engine

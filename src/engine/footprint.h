@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+
+namespace sheaf::engine {
+
+// What a model takes in memory, found without loading it: the headers of its weights say how large
+// they are when packed, and the engine itself, over operations that compute nothing, allocates what
+// a batch needs without touching it.
+struct Footprint {
+  std::uint64_t weights_bytes = 0;  // once, however many replicas
+  // Of one engine that has run its largest batches.
+  std::uint64_t working_set_bytes = 0;
+};
+
+// For an engine with `threads` threads and batches of `max_batch_tokens` tokens in texts of the
+// model's max_length. Fails where pack() would over a tensor's name, shape or type. Not to be
+// called while other threads allocate: it asks malloc for the difference.
+Result<Footprint> footprint_of(const std::string& folder, std::uint32_t max_batch_tokens,
+                               int threads);
+
+}  // namespace sheaf::engine

@@ -1,0 +1,52 @@
+#include "kernels/dry_run.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "tensor/buffer.h"
+
+namespace sheaf::kernels {
+namespace {
+
+class DryRun final : public Backend {
+ public:
+  explicit DryRun(std::unique_ptr<Backend> real) : real_(std::move(real)) {}
+
+  std::string name() const override { return real_->name(); }
+  std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const override {
+    return real_->packed_floats(inputs, outputs);
+  }
+  void pack_linear(MatrixView, float*) const override {}
+  std::size_t preferred_rows() const override { return real_->preferred_rows(); }
+  std::size_t attention_floats(const AttentionShape& shape, std::size_t longest) const override {
+    return real_->attention_floats(shape, longest);
+  }
+
+  void embed(const Embedding&, const Texts&, MatrixSpan) override {}
+  void linear(MatrixView, const Linear&, Activation, MatrixView, MatrixSpan) override {}
+  void attention(MatrixView, std::span<const std::uint32_t> cu_seqlens, const AttentionShape& shape,
+                 MatrixSpan) override {
+    std::size_t longest = 0;
+    for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text)
+      longest = std::max<std::size_t>(longest, cu_seqlens[text + 1] - cu_seqlens[text]);
+    scratch_.reserve(real_->attention_floats(shape, longest));
+  }
+  void normalize(MatrixView, const Norm&, MatrixView, MatrixSpan) override {}
+  void normalize_heads(MatrixSpan, std::size_t, const Norm&) override {}
+  void rotate(MatrixSpan, std::span<const std::uint32_t>, std::size_t, const Rotary&) override {}
+  void gate(MatrixView, Activation, MatrixSpan) override {}
+  void pool(MatrixView, std::span<const std::uint32_t>, std::span<const Reduction>,
+            std::span<const PoolItem>, MatrixSpan) override {}
+
+ private:
+  std::unique_ptr<Backend> real_;
+  tensor::Buffer scratch_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_dry_run(std::unique_ptr<Backend> real) {
+  return std::make_unique<DryRun>(std::move(real));
+}
+
+}  // namespace sheaf::kernels

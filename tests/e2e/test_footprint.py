@@ -1,0 +1,73 @@
+"""What `sheaf-replica estimate` says of a model before it is loaded, against what a replica then holds."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+import requests
+
+from sheaf_server import BIN, MODEL_FOLDER, REPOSITORY, Server
+
+FAMILIES = REPOSITORY / "tests/golden/families"
+MAX_BATCH_TOKENS = 2048
+TOKENIZER = {"version": "1.0", "added_tokens": [], "normalizer": None, "pre_tokenizer": {"type": "Whitespace"},
+             "post_processor": None, "decoder": None,
+             "model": {"type": "WordPiece", "vocab": {"a": 0, "b": 1}, "unk_token": "a",
+                       "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}}
+
+
+def estimate(folder):
+    command = [BIN / "sheaf-replica", "estimate", "--model", folder, "--max-batch-tokens", str(MAX_BATCH_TOKENS),
+               "--threads", str(len(os.sched_getaffinity(0)))]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def memfd(pid, name):
+    """The state of a file without a path that this process has open."""
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        if os.readlink(fd).startswith(f"/memfd:{name}"):
+            return os.stat(fd)
+    raise AssertionError(f"no memfd {name}")
+
+
+def anonymous_bytes(pid):
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(r"^Anonymous:\s+(\d+) kB", text, re.M).group(1)) << 10
+
+
+def fill(server, tokens_a_text):
+    """Batches of the largest size."""
+    texts = [[1] * tokens_a_text] * (MAX_BATCH_TOKENS // tokens_a_text)
+    for _ in range(3):
+        answer = requests.post(server.http + "/embed", json={"inputs": texts}, timeout=60)
+        assert answer.status_code == 200, answer.text
+
+
+@pytest.fixture(params=["all-MiniLM-L6-v2"] + sorted(p.name for p in FAMILIES.iterdir() if p.is_dir()))
+def folder(request, tmp_path):
+    if request.param == "all-MiniLM-L6-v2":
+        return pathlib.Path(MODEL_FOLDER)
+    shutil.copytree(FAMILIES / request.param / "model", tmp_path / request.param)
+    (tmp_path / request.param / "tokenizer.json").write_text(json.dumps(TOKENIZER))
+    return tmp_path / request.param
+
+
+def test_the_estimate_is_what_is_then_held(folder):
+    said = estimate(folder)
+    with Server("--max-batch-tokens", str(MAX_BATCH_TOKENS), "--log-level", "warn", model=folder,
+                replicas=1) as server:
+        limit = requests.get(server.http + "/info", timeout=10).json()["max_input_length"]
+        fill(server, limit)
+        [pid] = server.wait_full(1)
+        weights = memfd(pid, "sheaf-weights").st_blocks * 512
+        # The rings of a channel are filled one after the other by so many requests as no test sends.
+        held = anonymous_bytes(pid), memfd(pid, "sheaf-channel").st_size
+    total = weights + sum(held)
+    expected = said["weights_bytes"] + said["replica_bytes"]
+    print(f"\n{folder.name}: weights {said['weights_bytes']} {weights}, replica {said['replica_bytes']} {held}, "
+          f"{expected / total - 1:+.1%}")
+    assert abs(expected / total - 1) <= 0.05
