@@ -54,4 +54,4 @@ package:
 	@scripts/package.sh
 
 clean:
-	rm -rf build .venv .venv-peers
+	rm -rf build .venv .venv-clients .venv-peers

@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh run test
 scripts/venv.sh .venv tests/requirements.txt
+scripts/venv.sh .venv-clients tests/clients/requirements.txt
 scripts/build.sh release all sheaf-replica-faulty
 model=$(scripts/get_model.sh --files)
 export SHEAF_TEST_MODEL=${model#*=}
@@ -17,6 +18,7 @@ nice -n 19 .venv/bin/python -m pytest -q -n "$(nproc)" tests --ignore=tests/e2e 
 trap "kill $!" EXIT
 result=0
 .venv/bin/python -m pytest -q tests/e2e || result=$?
+.venv-clients/bin/python -m pytest -q tests/clients || result=$?
 wait $! || result=$?
 trap - EXIT
 cat "$others"
