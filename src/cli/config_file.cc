@@ -12,8 +12,14 @@
 namespace sheaf::cli {
 namespace {
 
-constexpr std::string_view kModelKeys[] = {"name",     "source",           "revision",
-                                           "replicas", "max_batch_tokens", "max_length"};
+constexpr std::string_view kModelKeys[] = {"name",
+                                           "source",
+                                           "revision",
+                                           "replicas",
+                                           "max_batch_tokens",
+                                           "max_length",
+                                           "default_prompt_name",
+                                           "default_prompt"};
 
 // Walks one file; every function returns the error to be shown.
 class Reader {
@@ -112,6 +118,8 @@ class Reader {
     if (key == "source") model.source = text;
     if (key == "revision") model.revision = text;
     if (key == "replicas") model.replicas = text;
+    if (key == "default_prompt_name") model.default_prompt_name = text;
+    if (key == "default_prompt") model.default_prompt = text;
     if (key == "max_batch_tokens") return read_number(value, key, model.max_batch_tokens);
     if (key == "max_length") return read_number(value, key, model.max_length);
     return {};

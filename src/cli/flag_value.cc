@@ -117,6 +117,12 @@ FlagValue text(std::string& variable) {
       [](const std::string& value) { return value; });
 }
 
+FlagValue text(std::optional<std::string>& variable) {
+  return scalar(
+      variable, [](std::string_view text) -> Result<std::string> { return std::string(text); },
+      [](const std::optional<std::string>& value) { return value.value_or(""); });
+}
+
 FlagValue text_list(std::vector<std::string>& variable) {
   return {.set = [&variable](std::string_view text) -> Status {
             for (std::string_view part : split_commas(text)) variable.emplace_back(part);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,7 @@ struct FlagValue {
 };
 
 FlagValue text(std::string& variable);
+FlagValue text(std::optional<std::string>& variable);  // empty until it is set
 // Comma-separated, or given several times.
 FlagValue text_list(std::vector<std::string>& variable);
 FlagValue choice(std::string& variable, std::initializer_list<std::string_view> words);

@@ -56,6 +56,10 @@ Result<router::ModelConfig> model_config(const ModelSetting& model, const ServeS
   config.revision = found.revision;
   config.max_batch_tokens = model.max_batch_tokens.value_or(settings.max_batch_tokens);
   config.max_length = model.max_length.value_or(settings.max_length);
+  const bool own_prompt = model.default_prompt_name || model.default_prompt;
+  config.default_prompt_name =
+      own_prompt ? model.default_prompt_name : settings.default_prompt_name;
+  config.default_prompt = own_prompt ? model.default_prompt : settings.default_prompt;
 
   const std::string& replicas = model.replicas.value_or(settings.num_replicas);
   if (replicas == "auto") {

@@ -31,6 +31,12 @@ void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>&
   flags.add({"dtype", "T", "auto or float32", "dtype"}, text(s.dtype));
   flags.add({"max-length", "N", "tokens a text is cut to", "max_length", "the model's"},
             whole_number(s.max_length, 0, 1u << 20));
+  flags.add({"default-prompt-name", "P", "one of the model's prompts", "default_prompt_name",
+             "the model's"},
+            text(s.default_prompt_name));
+  flags.add({"default-prompt", "TEXT", "put before texts that name no prompt", "default_prompt",
+             "the model's"},
+            text(s.default_prompt));
   flags.add({"max-batch-tokens", "N", "tokens a batch", "max_batch_tokens", "measured"},
             whole_number(s.max_batch_tokens, 0, 1u << 22));
   flags.add({"load-balancing", "P", "or least_loaded, round_robin, random", "load_balancing"},
@@ -183,6 +189,11 @@ Status ServeFlags::choose_models(std::vector<ModelSetting> of_file) {
     if (flags_.origin_of("num-replicas") > Origin::file) model.replicas.reset();
     if (flags_.origin_of("max-batch-tokens") > Origin::file) model.max_batch_tokens.reset();
     if (flags_.origin_of("max-length") > Origin::file) model.max_length.reset();
+    for (const char* prompt : {"default-prompt-name", "default-prompt"})
+      if (flags_.origin_of(prompt) > Origin::file) {
+        model.default_prompt_name.reset();
+        model.default_prompt.reset();
+      }
   }
   if (!settings_.served_model_name.empty()) {
     if (settings_.models.size() > 1)

@@ -150,6 +150,17 @@ std::uint64_t bytes_of(const Input& input) {
   return std::get<std::vector<std::int32_t>>(input).size() * sizeof(std::int32_t);
 }
 
+Status check_prompt(const std::string& name, const model::ModelSpec& spec, const std::string& model,
+                    std::string_view field) {
+  if (name.empty() || spec.prompts.contains(name)) return {};
+  std::string known;
+  for (const auto& [other, text] : spec.prompts) known += (known.empty() ? "" : ", ") + other;
+  return Error{ErrorCode::invalid_argument,
+               fmt::format("{} {} is not one of the prompts of {} ({})", field,
+                           json_quote(excerpt(name)), model, known.empty() ? "it has none" : known),
+               std::string(field)};
+}
+
 Status check_request(const EmbedRequest& request, const ModelInfo& model, std::uint32_t max_texts) {
   if (request.inputs.empty())
     return Error{ErrorCode::invalid_argument, "the list of inputs is empty", "input"};
@@ -165,16 +176,8 @@ Status check_request(const EmbedRequest& request, const ModelInfo& model, std::u
                  fmt::format("dimensions is {}, must be 1 to {} for {}", *request.dimensions,
                              model.spec.dimensions, model.name),
                  "dimensions"};
-  if (request.prompt_name && !request.prompt_name->empty() &&
-      !model.spec.prompts.contains(*request.prompt_name)) {
-    std::string known;
-    for (const auto& [name, text] : model.spec.prompts) known += (known.empty() ? "" : ", ") + name;
-    return Error{ErrorCode::invalid_argument,
-                 fmt::format("prompt_name {} is not one of the prompts of {} ({})",
-                             json_quote(excerpt(*request.prompt_name)), model.name,
-                             known.empty() ? "it has none" : known),
-                 "prompt_name"};
-  }
+  if (request.prompt_name)
+    return check_prompt(*request.prompt_name, model.spec, model.name, "prompt_name");
   return {};
 }
 

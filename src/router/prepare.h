@@ -27,6 +27,10 @@ struct PreparedInputs {
 // What does not need the texts themselves: number of inputs, dimensions, prompt name.
 Status check_request(const EmbedRequest& request, const ModelInfo& model, std::uint32_t max_texts);
 
+// That `name` is one of the prompts of `spec`, or "" for none; `field` is what asks for it.
+Status check_prompt(const std::string& name, const model::ModelSpec& spec, const std::string& model,
+                    std::string_view field);
+
 // The prompt that the request asks for by name, else the model's default one, else "".
 std::string_view prompt_of(const EmbedRequest& request, const ModelInfo& model);
 

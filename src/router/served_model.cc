@@ -32,6 +32,22 @@ Status check_pairs(const ModelConfig& config, const model::ModelSpec& spec,
   return Error{pair.error().code, config.folder + "/" + pair.error().message};
 }
 
+Status choose_default_prompt(const ModelConfig& config, model::ModelSpec& spec) {
+  if (config.default_prompt) {
+    spec.prompts["default"] = *config.default_prompt;
+    spec.default_prompt_name = "default";
+  }
+  if (!config.default_prompt_name) return {};
+  const std::string& name = *config.default_prompt_name;
+  if (config.default_prompt)
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("{}: a default prompt is given by name and by text; leave one out",
+                             config.name)};
+  SHEAF_TRY(check_prompt(name, spec, config.name, "default prompt"));
+  spec.default_prompt_name = name;
+  return {};
+}
+
 Status check_length(const ModelConfig& config, std::uint32_t positions) {
   if (config.max_length <= positions) return {};
   return Error{ErrorCode::invalid_argument,
@@ -47,6 +63,7 @@ Result<std::unique_ptr<ServedModel>> ServedModel::load(const ModelConfig& config
   SHEAF_ASSIGN(info.spec, model::read_spec(config.folder));
   SHEAF_ASSIGN(model->tokenizer_, tokenizer::Tokenizer::load(config.folder + "/tokenizer.json"));
   SHEAF_TRY(check_length(config, info.spec.positions));
+  SHEAF_TRY(choose_default_prompt(config, info.spec));
   SHEAF_TRY(check_vocabulary(config, model->tokenizer_->vocab_size(), info.spec.vocab_size));
   SHEAF_TRY(check_pairs(config, info.spec, *model->tokenizer_));
   info.name = config.name;

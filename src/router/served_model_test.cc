@@ -73,6 +73,24 @@ TEST_F(ServedModelTest, TakesLengthsFromTheModelUnlessTold) {
   EXPECT_EQ(told->info().max_batch_tokens, 777u);
 }
 
+TEST_F(ServedModelTest, TakesAnotherDefaultPrompt) {
+  std::ofstream(config_.folder + "/config_sentence_transformers.json")
+      << R"({"prompts": {"query": "q: ", "passage": "p: "}, "default_prompt_name": "query"})";
+  const auto prompt = [this] { return std::string(prompt_of({}, load()->info())); };
+  EXPECT_EQ(prompt(), "q: ");
+  config_.default_prompt_name = "passage";
+  EXPECT_EQ(prompt(), "p: ");
+  config_.default_prompt_name = "";
+  EXPECT_EQ(prompt(), "");
+  config_.default_prompt_name = "pasage";
+  EXPECT_EQ(refusal(),
+            "default prompt \"pasage\" is not one of the prompts of tiny (passage, query)");
+  config_.default_prompt = "d: ";
+  EXPECT_NE(refusal().find("by name and by text"), std::string::npos) << refusal();
+  config_.default_prompt_name.reset();
+  EXPECT_EQ(prompt(), "d: ");
+}
+
 TEST_F(ServedModelTest, RefusesMoreThanTheModelHas) {
   const std::uint32_t positions = load()->info().spec.positions;
   const std::uint32_t rows = load()->info().spec.vocab_size;

@@ -20,7 +20,7 @@ def sheaf(*arguments, stdin="", environment=None, timeout=120):
                           capture_output=True, env=clean | (environment or {}))
 
 
-def fits_a_screen(text, lines_max=40):
+def fits_a_screen(text, lines_max=45):
     lines = text.splitlines()
     assert len(lines) <= lines_max
     assert max(map(len, lines)) <= 80, max(lines, key=len)

@@ -7,7 +7,7 @@ import openai
 import pytest
 import requests
 
-from sheaf_server import MODEL
+from sheaf_server import MODEL, Server
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +136,13 @@ def test_headers_say_who_did_what(server):
                  "x-queue-time", "x-inference-time", "x-compute-characters"):
         assert int(headers[name]) >= 0
     assert headers["x-request-id"]
+
+
+def test_a_default_prompt_of_the_servers_own(server):
+    with Server("--default-prompt", "query: ", "--log-level", "warn", replicas=1) as prompting:
+        def vector(where, text, **fields):
+            return np.asarray(raw(where, input=text, **fields).json()["data"][0]["embedding"])
+        np.testing.assert_allclose(vector(prompting, "cats"), vector(server, "query: cats"), atol=1e-6)
+        np.testing.assert_allclose(vector(prompting, "cats", prompt_name=""), vector(server, "cats"), atol=1e-6)
+    refused = raw(server, input="cats", prompt_name="default")
+    assert refused.status_code == 400 and "it has none" in refused.text
