@@ -433,9 +433,11 @@ TEST(TruncateDim, CutsBeforeNormalizing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, Families,
-                         ::testing::Values("distilbert", "gemma3", "llama", "modernbert", "mpnet",
-                                           "qwen2", "mistral", "qwen3", "qwen3_windows", "roberta",
-                                           "xlm_roberta"),
+                         ::testing::Values("distilbert", "gemma3", "gte", "gte_new", "jina_bert",
+                                           "jina_bert_reglu", "jina_code", "jina_v3", "llama",
+                                           "modernbert", "mpnet", "nomic", "nomic_long",
+                                           "nomic_moe", "qwen2", "mistral", "qwen3",
+                                           "qwen3_windows", "roberta", "xlm_roberta"),
                          [](const auto& info) { return info.param; });
 
 // By tests/golden/classifiers/make.py: texts of one or two token types, and a score a label.

@@ -102,6 +102,16 @@ struct AttentionShape {
   std::size_t columns() const { return (heads + 2 * kv_heads) * head_size; }  // q, k, v
 };
 
+// A mixture of feed-forward parts (Shazeer et al., "Outrageously Large Neural Networks", 2017):
+// each row goes through the few that it shares most in.
+struct Experts {
+  std::span<const Linear> up;    // [experts]
+  std::span<const Linear> down;  // [experts], back to as many columns as `up` takes
+  Activation activation = Activation::gelu;
+  std::size_t chosen = 1;       // by each row, of experts
+  const float* bias = nullptr;  // [columns], added once whoever is chosen; null: none
+};
+
 // What pooling does for one text beyond the model's own.
 struct PoolItem {
   std::uint32_t dimensions = 0;  // cut to the first n, 1 <= n <= reductions * hidden
@@ -158,6 +168,13 @@ class Backend {
 
   // out = activation(left half of x) * right half of x; x [n, 2 * columns], out [n, columns]
   virtual void gate(MatrixView x, Activation activation, MatrixSpan out) = 0;
+
+  // out = sum over those `chosen` experts that have the largest shares softmax(logits) of a row, of
+  // share * down(activation(up(x))), + bias + residual. Shares are not made to sum up to 1; of equal
+  // ones the first count. x and out [n, columns], logits [n, experts]. A residual without data is
+  // none.
+  virtual void mix_experts(MatrixView x, MatrixView logits, const Experts& experts,
+                           MatrixView residual, MatrixSpan out) = 0;
 
   // One vector a text: the reductions over its rows side by side, cut, normalized. x [tokens,
   // hidden], out [texts, >= reductions * hidden], of which the first item.dimensions columns of a

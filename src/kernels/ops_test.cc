@@ -12,6 +12,7 @@
 
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/table.h"
+#include "kernels/expert_shares.h"
 #include "tensor/buffer.h"
 
 namespace sheaf::kernels {
@@ -304,6 +305,56 @@ TEST_P(Ops, Gate) {
       reference_->gate(x.view(), activation, want.span());
       expect_near(got, want, 2e-4);  // of values up to 400
     }
+}
+
+TEST_P(Ops, MixExperts) {
+  for (const std::size_t columns : {5, 48})
+    for (const auto& [count, chosen] :
+         {std::pair<std::size_t, std::size_t>{1, 1}, {8, 2}, {5, 5}, {3, 1}})
+      for (const std::size_t rows : {1, 7, 300}) {
+        SCOPED_TRACE(testing::Message() << chosen << " of " << count << ", " << rows << " rows");
+        const std::size_t wide = 2 * columns + 1;
+        const Random x(rows, columns, 1, 1);
+        const Random logits(rows, count, 1.5, 2);
+        const Random residual(rows, columns, 1, 3);
+        const Random bias(1, columns, 1, 4);
+        std::vector<Buffer> memory(4 * count);
+        Output got(rows, columns);
+        Output want(rows, columns);
+        const auto mix = [&](Backend& backend, Buffer* buffers, MatrixView add, const float* shift,
+                             Output& out) {
+          std::vector<Linear> up;
+          std::vector<Linear> down;
+          for (unsigned i = 0; i < count; ++i) {
+            const Random narrow(columns, wide, 0.2f, 20 + i);
+            const Random broad(wide, columns, 0.2f, 40 + i);
+            up.push_back(packed(backend, broad, broad, buffers[2 * i]));
+            down.push_back(packed(backend, narrow, narrow, buffers[2 * i + 1]));
+            up.back().bias = down.back().bias = nullptr;
+          }
+          backend.mix_experts(x.view(), logits.view(),
+                              {.up = up, .down = down, .chosen = chosen, .bias = shift}, add,
+                              out.span());
+        };
+        for (const bool plain : {false, true}) {
+          const MatrixView add = plain ? MatrixView() : residual.view();
+          const float* shift = plain ? nullptr : bias.data();
+          mix(*backend_, memory.data(), add, shift, got);
+          mix(*reference_, memory.data() + 2 * count, add, shift, want);
+          expect_near(got, want, 5e-6);
+        }
+      }
+}
+
+// Two of four by their shares, in the order of the experts; of equal ones the first.
+TEST(ExpertShares, AreTheLargestAndNotRescaled) {
+  const float logits[] = {std::log(1.0f), std::log(3.0f), std::log(2.0f), std::log(2.0f)};
+  const auto shares = largest_shares(logits, 2);
+  ASSERT_EQ(shares.size(), 2u);
+  EXPECT_EQ(shares[0].expert, 1u);
+  EXPECT_FLOAT_EQ(shares[0].share, 3.0f / 8);
+  EXPECT_EQ(shares[1].expert, 2u);
+  EXPECT_FLOAT_EQ(shares[1].share, 2.0f / 8);
 }
 
 TEST_P(Ops, Embed) {

@@ -17,8 +17,8 @@ Decoder::Decoder(const ModelSpec& spec, WeightSource& weights)
       intermediate_(spec.intermediate_size),
       gemma_(spec.architecture == Architecture::gemma3),
       global_{.heads = spec.heads, .kv_heads = spec.kv_heads, .head_size = spec.head_size},
-      global_rotary_(spec.rotary, spec.head_size / 2),
-      local_rotary_(spec.local_rotary, spec.head_size / 2) {
+      global_rotary_(spec.rotary, spec.head_size),
+      local_rotary_(spec.local_rotary, spec.head_size) {
   if (spec.causal) global_.after = 0;
   local_ = global_;
   local_.before = spec.local_before;
@@ -66,9 +66,9 @@ Decoder::Layer Decoder::bind_layer(const ModelSpec& spec, WeightSource& weights,
   bound.middle_norm = norm(gemma_ ? "pre_feedforward_layernorm" : "post_attention_layernorm");
   bound.gate_up = weights.linear(
       {{layer + "mlp.gate_proj", intermediate_}, {layer + "mlp.up_proj", intermediate_}}, hidden_,
-      bias(spec.middle_bias));
+      bias(spec.up_bias));
   bound.down =
-      weights.linear({{layer + "mlp.down_proj", hidden_}}, intermediate_, bias(spec.middle_bias));
+      weights.linear({{layer + "mlp.down_proj", hidden_}}, intermediate_, bias(spec.down_bias));
   if (gemma_) bound.after_middle = norm("post_feedforward_layernorm");
   bound.local = spec.is_local(index);
   return bound;
@@ -117,8 +117,7 @@ void Decoder::prepare_heads(kernels::Backend& ops, const Layer& layer,
     ops.normalize_heads(qkv.slice_columns(heads * size, kv_heads * size), kv_heads, layer.key_norm);
   }
   RotaryTable& rotary = layer.local ? local_rotary_ : global_rotary_;
-  ops.rotate(qkv.slice_columns(0, (heads + kv_heads) * size), cu_seqlens, heads + kv_heads,
-             rotary.for_texts(cu_seqlens));
+  rotary.turn(ops, qkv.slice_columns(0, (heads + kv_heads) * size), cu_seqlens, heads + kv_heads);
 }
 
 void Decoder::run_middle(kernels::Backend& ops, const Layer& layer, MatrixView x, MatrixSpan out) {

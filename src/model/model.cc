@@ -2,6 +2,7 @@
 
 #include "model/bert.h"
 #include "model/decoder.h"
+#include "model/long_bert.h"
 #include "model/modern_bert.h"
 
 namespace sheaf::model {
@@ -15,6 +16,12 @@ std::unique_ptr<Model> make_model(const ModelSpec& spec, WeightSource& weights) 
     case Architecture::decoder:
     case Architecture::gemma3:
       return std::make_unique<Decoder>(spec, weights);
+    case Architecture::gte:
+    case Architecture::jina_bert:
+    case Architecture::jina_code:
+    case Architecture::jina_flash:
+    case Architecture::nomic:
+      return std::make_unique<LongBert>(spec, weights);
     case Architecture::modernbert:
       return std::make_unique<ModernBert>(spec, weights);
   }

@@ -15,8 +15,8 @@ ModernBert::ModernBert(const ModelSpec& spec, WeightSource& weights)
       intermediate_(spec.intermediate_size),
       global_{.heads = spec.heads, .kv_heads = spec.kv_heads, .head_size = spec.head_size},
       local_(global_),
-      global_rotary_(spec.rotary, spec.head_size / 2),
-      local_rotary_(spec.local_rotary, spec.head_size / 2) {
+      global_rotary_(spec.rotary, spec.head_size),
+      local_rotary_(spec.local_rotary, spec.head_size) {
   local_.before = spec.local_before;
   local_.after = spec.local_after;
   embedding_.words = weights.table("embeddings.tok_embeddings", spec.vocab_size, hidden_);
@@ -73,8 +73,7 @@ void ModernBert::attend(kernels::Backend& ops, const Layer& layer,
   ops.linear(input, layer.query_key_value, Activation::none, {}, qkv);
   const kernels::AttentionShape& shape = layer.local ? local_ : global_;
   RotaryTable& rotary = layer.local ? local_rotary_ : global_rotary_;
-  ops.rotate(qkv.slice_columns(0, 2 * hidden_), cu_seqlens, 2 * shape.heads,
-             rotary.for_texts(cu_seqlens));
+  rotary.turn(ops, qkv.slice_columns(0, 2 * hidden_), cu_seqlens, 2 * shape.heads);
   ops.attention(qkv, cu_seqlens, shape, context);
   ops.linear(context, layer.attention_output, Activation::none, x, out);
 }

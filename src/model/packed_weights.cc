@@ -4,7 +4,10 @@ namespace sheaf::model {
 
 std::string packed_name(const std::vector<LinearPart>& parts) {
   std::string name;
-  for (const LinearPart& part : parts) name.append(name.empty() ? "" : "+").append(part.name);
+  for (const LinearPart& part : parts) {
+    name.append(name.empty() ? "" : "+").append(part.name);
+    if (part.stored_rows > 0) name.append("[" + std::to_string(part.first_row) + "]");
+  }
   return name;
 }
 
@@ -38,6 +41,10 @@ kernels::Norm PackedWeights::norm(const std::string& name, std::size_t columns, 
 tensor::MatrixView PackedWeights::table(const std::string& name, std::size_t rows,
                                         std::size_t columns, Adjust /*adjust*/) {
   return {need(name + ".weight", rows, columns, rows * columns), rows, columns};
+}
+
+const float* PackedWeights::vector(const std::string& name, std::size_t columns) {
+  return need(name, 1, columns, columns);
 }
 
 }  // namespace sheaf::model

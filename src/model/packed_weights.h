@@ -23,6 +23,7 @@ class PackedWeights final : public WeightSource {
                      Adjust adjust) override;
   tensor::MatrixView table(const std::string& name, std::size_t rows, std::size_t columns,
                            Adjust adjust) override;
+  const float* vector(const std::string& name, std::size_t columns) override;
 
  private:
   const float* need(const std::string& name, std::size_t rows, std::size_t columns,

@@ -9,41 +9,96 @@ namespace {
 
 // Radians that pair `index` of `pairs` turns from a token to the next.
 double speed_of(const RotarySpec& spec, std::size_t index, std::size_t pairs) {
-  const double speed =
-      std::pow(spec.theta, -static_cast<double>(index) / static_cast<double>(pairs));
-  if (spec.scaling == RotaryScaling::none) return speed;
-  double kept = 0;
-  if (spec.scaling == RotaryScaling::llama3) {
-    const double turns = spec.trained_positions * speed / (2 * std::numbers::pi);
-    kept = std::clamp((turns - spec.low_turns) / (spec.high_turns - spec.low_turns), 0.0, 1.0);
+  const double share = static_cast<double>(index) / static_cast<double>(pairs);
+  const double speed = std::pow(spec.theta, -share);
+  switch (spec.scaling) {
+    case RotaryScaling::none:
+    case RotaryScaling::dynamic:
+      return speed;
+    case RotaryScaling::linear:
+      return speed / spec.factor;
+    case RotaryScaling::llama3: {
+      const double turns = spec.trained_positions * speed / (2 * std::numbers::pi);
+      const double kept =
+          std::clamp((turns - spec.low_turns) / (spec.high_turns - spec.low_turns), 0.0, 1.0);
+      return speed * (kept + (1 - kept) / spec.factor);
+    }
+    case RotaryScaling::ntk:
+      // Su, "Transformer upgrades 16" (2023): theta times the factor, and all pairs more slowly so
+      // that the slowest turns by the factor more slowly than it did.
+      return speed * std::pow(spec.factor, -share - 1 / static_cast<double>(pairs));
   }
-  return speed * (kept + (1 - kept) / spec.factor);
+  return speed;
+}
+
+// "Dynamic NTK" (emozilla, 2023): theta grows with the text so that the slowest pair turns as far
+// as if the text had been squeezed.
+double stretched_theta(const RotarySpec& spec, std::size_t length, std::size_t pairs) {
+  const double stretch =
+      spec.factor * static_cast<double>(length) / spec.trained_positions - (spec.factor - 1);
+  const auto n = static_cast<double>(pairs);
+  return spec.theta * std::pow(stretch, n / (n - 1));
+}
+
+std::vector<double> speeds_of(const RotarySpec& spec, std::size_t pairs) {
+  std::vector<double> speeds;
+  for (std::size_t i = 0; i < pairs; ++i) speeds.push_back(speed_of(spec, i, pairs));
+  return speeds;
 }
 
 }  // namespace
 
-RotaryTable::RotaryTable(const RotarySpec& spec, std::size_t pairs) : next_(pairs, 1.0) {
-  for (std::size_t i = 0; i < pairs; ++i)
-    turns_.push_back(std::polar(1.0, speed_of(spec, i, pairs)));
+RotaryTable::RotaryTable(const RotarySpec& spec, std::size_t head_size)
+    : spec_(spec),
+      pairs_(static_cast<std::size_t>(static_cast<double>(head_size) * spec.fraction) / 2),
+      usual_(speeds_of(spec, pairs_)) {}
+
+void RotaryTable::turn(kernels::Backend& ops, tensor::MatrixSpan x,
+                       std::span<const std::uint32_t> cu_seqlens, std::size_t heads) {
+  if (spec_.scaling != RotaryScaling::dynamic) return turn_usual(ops, x, cu_seqlens, heads);
+  std::size_t first = 0;  // of the texts before this one that are not turned yet
+  for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text) {
+    const std::size_t length = cu_seqlens[text + 1] - cu_seqlens[text];
+    if (static_cast<double>(length) <= spec_.trained_positions) continue;
+    turn_usual(ops, x, cu_seqlens.subspan(first, text - first + 1), heads);
+    ops.rotate(x, cu_seqlens.subspan(text, 2), heads, stretched(length));
+    first = text + 1;
+  }
+  turn_usual(ops, x, cu_seqlens.subspan(first), heads);
 }
 
-kernels::Rotary RotaryTable::for_texts(std::span<const std::uint32_t> cu_seqlens) {
+void RotaryTable::turn_usual(kernels::Backend& ops, tensor::MatrixSpan x,
+                             std::span<const std::uint32_t> cu_seqlens, std::size_t heads) {
   std::size_t longest = 0;
   for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text)
     longest = std::max<std::size_t>(longest, cu_seqlens[text + 1] - cu_seqlens[text]);
-  grow_to(longest);
-  return {cosines_.data(), sines_.data(), turns_.size()};
+  if (longest > 0) ops.rotate(x, cu_seqlens, heads, usual_.up_to(longest));
+}
+
+kernels::Rotary RotaryTable::stretched(std::size_t length) {
+  if (length != stretched_length_) {
+    RotarySpec spec = spec_;
+    spec.theta = stretched_theta(spec_, length, pairs_);
+    stretched_ = Angles(speeds_of(spec, pairs_));
+    stretched_length_ = length;
+  }
+  return stretched_.up_to(length);
+}
+
+RotaryTable::Angles::Angles(const std::vector<double>& speeds) : next_(speeds.size(), 1.0) {
+  for (const double speed : speeds) turns_.push_back(std::polar(1.0, speed));
 }
 
 // One product a step rather than a cosine and a sine, which would hold up a first long text for a
 // noticeable time; after a million steps the products in double are still exact to 2e-10.
-void RotaryTable::grow_to(std::size_t positions) {
+kernels::Rotary RotaryTable::Angles::up_to(std::size_t positions) {
   for (; positions_ < positions; ++positions_)
     for (std::size_t i = 0; i < turns_.size(); ++i) {
       cosines_.push_back(static_cast<float>(next_[i].real()));
       sines_.push_back(static_cast<float>(next_[i].imag()));
       next_[i] *= turns_[i];
     }
+  return {cosines_.data(), sines_.data(), turns_.size()};
 }
 
 }  // namespace sheaf::model

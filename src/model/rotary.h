@@ -16,18 +16,37 @@ namespace sheaf::model {
 class RotaryTable {
  public:
   RotaryTable() = default;
-  RotaryTable(const RotarySpec& spec, std::size_t pairs);
+  RotaryTable(const RotarySpec& spec, std::size_t head_size);
 
-  // Angles for all positions of these texts; valid until the next call.
-  kernels::Rotary for_texts(std::span<const std::uint32_t> cu_seqlens);
+  // Turns each head of each row in place. x [tokens, heads * head_size]
+  void turn(kernels::Backend& ops, tensor::MatrixSpan x, std::span<const std::uint32_t> cu_seqlens,
+            std::size_t heads);
 
  private:
-  void grow_to(std::size_t positions);
+  // Of the positions 0, 1, 2, ... with one speed a pair.
+  class Angles {
+   public:
+    Angles() = default;
+    explicit Angles(const std::vector<double>& speeds);  // radians from a position to the next
+    kernels::Rotary up_to(std::size_t positions);        // valid until the next call
 
-  std::vector<std::complex<double>> turns_;  // [pairs], from a position to the next
-  std::vector<std::complex<double>> next_;   // [pairs], the first position that is not in the table
-  std::size_t positions_ = 0;
-  std::vector<float> cosines_, sines_;  // [positions, pairs]
+   private:
+    std::vector<std::complex<double>> turns_;  // [pairs], from a position to the next
+    std::vector<std::complex<double>> next_;   // [pairs], the first position that is not there yet
+    std::size_t positions_ = 0;
+    std::vector<float> cosines_, sines_;  // [positions, pairs]
+  };
+
+  // Each of these texts is as long as the model was trained on, or scaling does not ask for it.
+  void turn_usual(kernels::Backend& ops, tensor::MatrixSpan x,
+                  std::span<const std::uint32_t> cu_seqlens, std::size_t heads);
+  kernels::Rotary stretched(std::size_t length);
+
+  RotarySpec spec_;
+  std::size_t pairs_ = 0;
+  Angles usual_;
+  Angles stretched_;  // of the last text that was too long, since all layers ask for it
+  std::size_t stretched_length_ = 0;
 };
 
 }  // namespace sheaf::model

@@ -25,27 +25,46 @@ float from_f16(std::uint16_t bits) {
   return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
 }
 
+// Elements [first, first + count) of a tensor.
+struct Piece {
+  const StoredTensor* tensor = nullptr;
+  std::size_t first = 0;
+  std::size_t count = 0;
+};
+
 template <float (*convert)(std::uint16_t)>
-void widen(const std::byte* from, std::size_t count, float* out) {
-  for (std::size_t i = 0; i < count; ++i) {
+void widen(const Piece& piece, float* out) {
+  const std::byte* from = piece.tensor->data + piece.first * sizeof(std::uint16_t);
+  for (std::size_t i = 0; i < piece.count; ++i) {
     std::uint16_t bits = 0;  // tensors need not be aligned in the file
     std::memcpy(&bits, from + i * sizeof bits, sizeof bits);
     out[i] = convert(bits);
   }
 }
 
-void read(const StoredTensor& tensor, float* out) {
-  const std::uint64_t count = element_count(tensor.entry);
-  if (tensor.entry.dtype == "F32") std::memcpy(out, tensor.data, tensor.entry.bytes);
-  if (tensor.entry.dtype == "F16") widen<from_f16>(tensor.data, count, out);
-  if (tensor.entry.dtype == "BF16") widen<from_bf16>(tensor.data, count, out);
+void read(const Piece& piece, float* out) {
+  const std::string& dtype = piece.tensor->entry.dtype;
+  if (dtype == "F32")
+    std::memcpy(out, piece.tensor->data + piece.first * sizeof(float), piece.count * sizeof(float));
+  if (dtype == "F16") widen<from_f16>(piece, out);
+  if (dtype == "BF16") widen<from_bf16>(piece, out);
 }
 
-void read_all(const std::vector<const StoredTensor*>& tensors, float* out) {
-  for (const StoredTensor* tensor : tensors) {
-    read(*tensor, out);
-    out += element_count(tensor->entry);
+void read_all(const std::vector<Piece>& pieces, float* out) {
+  for (const Piece& piece : pieces) {
+    read(piece, out);
+    out += piece.count;
   }
+}
+
+// out [outputs, inputs]; a transposed part is stored as [inputs, outputs].
+void read_part(const LinearPart& part, const Piece& piece, std::size_t inputs, float* out) {
+  if (!part.transposed) return read(piece, out);
+  std::vector<float> stored(piece.count);
+  read(piece, stored.data());
+  for (std::size_t i = 0; i < inputs; ++i)
+    for (std::size_t j = 0; j < part.outputs; ++j)
+      out[j * inputs + i] = stored[i * part.outputs + j];
 }
 
 }  // namespace
@@ -98,7 +117,7 @@ void StoredWeights::plan_copy(const std::string& name, const StoredTensor* tenso
   if (tensor == nullptr) return;
   tensors_.push_back({{.name = name, .rows = rows, .columns = columns, .floats = rows * columns},
                       [tensor, adjust, count = rows * columns](float* out) {
-                        read(*tensor, out);
+                        read({tensor, 0, count}, out);
                         for (float& value : std::span(out, count))
                           value = (value + adjust.plus) * adjust.times;
                       }});
@@ -106,12 +125,18 @@ void StoredWeights::plan_copy(const std::string& name, const StoredTensor* tenso
 
 kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std::size_t inputs,
                                       Bias bias) {
-  std::vector<const StoredTensor*> weights;
-  std::vector<const StoredTensor*> biases;
+  std::vector<Piece> weights;
+  std::vector<Piece> biases;
   std::size_t outputs = 0;
   for (const LinearPart& part : parts) {
-    weights.push_back(need(part.name + ".weight", "", {part.outputs, inputs}));
-    if (bias == Bias::stored) biases.push_back(need(part.name + ".bias", "", {part.outputs}));
+    const std::size_t rows = part.transposed ? inputs : part.outputs;
+    const std::size_t columns = part.transposed ? part.outputs : inputs;
+    const std::size_t stored_rows = part.stored_rows > 0 ? part.stored_rows : rows;
+    const auto* weight = need(part.name + ".weight", part.name, {stored_rows, columns});
+    weights.push_back({weight, part.first_row * columns, rows * columns});
+    if (bias == Bias::stored)
+      biases.push_back(
+          {need(part.name + ".bias", "", {stored_rows}), part.first_row, part.outputs});
     outputs += part.outputs;
   }
   if (!status().ok()) return {};
@@ -120,9 +145,13 @@ kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std:
                        .rows = outputs,
                        .columns = inputs,
                        .floats = backend_->packed_floats(inputs, outputs)},
-                      [this, weights, inputs, outputs](float* out) {
+                      [this, parts, weights, inputs, outputs](float* out) {
                         std::vector<float> whole(outputs * inputs);
-                        read_all(weights, whole.data());
+                        float* rest = whole.data();
+                        for (std::size_t i = 0; i < parts.size(); ++i) {
+                          read_part(parts[i], weights[i], inputs, rest);
+                          rest += weights[i].count;
+                        }
                         backend_->pack_linear({whole.data(), outputs, inputs}, out);
                       }});
   if (bias == Bias::none) return {};
@@ -144,6 +173,11 @@ tensor::MatrixView StoredWeights::table(const std::string& name, std::size_t row
                                         std::size_t columns, Adjust adjust) {
   plan_copy(name + ".weight", need(name + ".weight", "", {rows, columns}), rows, columns, adjust);
   return {};
+}
+
+const float* StoredWeights::vector(const std::string& name, std::size_t columns) {
+  plan_copy(name, need(name, "", {columns}), 1, columns, {});
+  return nullptr;
 }
 
 }  // namespace sheaf::model

@@ -27,6 +27,7 @@ class StoredWeights final : public WeightSource {
                      Adjust adjust) override;
   tensor::MatrixView table(const std::string& name, std::size_t rows, std::size_t columns,
                            Adjust adjust) override;
+  const float* vector(const std::string& name, std::size_t columns) override;
 
  private:
   StoredWeights(Checkpoint checkpoint, std::string folder);

@@ -13,6 +13,10 @@ namespace sheaf::model {
 struct LinearPart {
   std::string name;
   std::size_t outputs = 0;
+  // Where the stored weight holds more than this part: all of its rows, and where this begins.
+  std::size_t stored_rows = 0;  // 0: just this part's
+  std::size_t first_row = 0;
+  bool transposed = false;  // rows are inputs, not outputs
 };
 
 enum class Bias { none, stored };
@@ -32,7 +36,8 @@ class WeightSource {
  public:
   virtual ~WeightSource() = default;
 
-  // Layers "<part>.weight" [part's outputs, inputs] and "<part>.bias", stacked into one product.
+  // Layers "<part>.weight" (or just "<part>") [part's outputs, inputs] and "<part>.bias", stacked
+  // into one product.
   virtual kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs,
                                  Bias bias = Bias::stored) = 0;
   // "<name>.weight" and, for NormKind::layer, "<name>.bias" [columns]; older files call them gamma
@@ -42,6 +47,8 @@ class WeightSource {
   // "<name>.weight" [rows, columns]
   virtual tensor::MatrixView table(const std::string& name, std::size_t rows, std::size_t columns,
                                    Adjust adjust = {}) = 0;
+  // "<name>" [columns]
+  virtual const float* vector(const std::string& name, std::size_t columns) = 0;
 
   const Status& status() const { return status_; }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/cpu/pool.h"
+#include "kernels/expert_shares.h"
 #include "tensor/buffer.h"
 
 namespace sheaf::kernels {
@@ -146,6 +147,27 @@ class Cpu final : public Backend {
     });
   }
 
+  // Expert by expert, so that each one's weights are read once for all of its rows.
+  void mix_experts(MatrixView x, MatrixView logits, const Experts& experts, MatrixView residual,
+                   MatrixSpan out) override {
+    std::vector<std::vector<RowShare>> rows_of(experts.up.size());
+    for (std::size_t t = 0; t < x.rows; ++t)
+      for (const auto& [expert, share] :
+           largest_shares({logits.row(t), logits.columns}, experts.chosen))
+        rows_of[expert].push_back({t, share});
+    for_rows(x.rows, [&](std::size_t t) {
+      for (std::size_t i = 0; i < x.columns; ++i)
+        out.row(t)[i] = (experts.bias == nullptr ? 0 : experts.bias[i]) +
+                        (residual.data == nullptr ? 0 : residual.row(t)[i]);
+    });
+    for (std::size_t expert = 0; expert < rows_of.size(); ++expert) {
+      std::span<const RowShare> rows = rows_of[expert];
+      for (; !rows.empty(); rows = rows.subspan(std::min(rows.size(), preferred_rows())))
+        add_expert(x, rows.first(std::min(rows.size(), preferred_rows())), experts.up[expert],
+                   experts.down[expert], experts.activation, out);
+    }
+  }
+
   void pool(MatrixView x, std::span<const std::uint32_t> cu_seqlens,
             std::span<const Reduction> reductions, std::span<const PoolItem> items,
             MatrixSpan out) override {
@@ -168,6 +190,26 @@ class Cpu final : public Backend {
     });
   }
 
+  struct RowShare {
+    std::size_t row = 0;
+    float share = 0;
+  };
+
+  // out[row] += share * down(activation(up(x[row])))
+  void add_expert(MatrixView x, std::span<const RowShare> rows, const Linear& up,
+                  const Linear& down, Activation activation, MatrixSpan out) {
+    const MatrixSpan inputs = expert_inputs_.matrix(rows.size(), x.columns);
+    const MatrixSpan wide = expert_wide_.matrix(rows.size(), up.outputs);
+    const MatrixSpan outputs = expert_outputs_.matrix(rows.size(), x.columns);
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      std::copy_n(x.row(rows[i].row), x.columns, inputs.row(i));
+    linear(inputs, up, activation, {}, wide);
+    linear(wide, down, Activation::none, {}, outputs);
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      for (std::size_t j = 0; j < x.columns; ++j)
+        out.row(rows[i].row)[j] += rows[i].share * outputs.row(i)[j];
+  }
+
   // Into how many groups of panels a linear layer of `blocks` blocks of rows is cut: so many that
   // no piece is long, and with several threads that each gets a few pieces.
   std::size_t column_groups(std::size_t blocks, std::size_t panels, std::size_t inputs) const {
@@ -188,6 +230,7 @@ class Cpu final : public Backend {
   const cpu::Kernels& kernels_;
   cpu::Pool pool_;
   std::vector<tensor::Buffer> scratch_;  // one a thread
+  tensor::Buffer expert_inputs_, expert_wide_, expert_outputs_;
 };
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <numbers>
 #include <vector>
 
+#include "kernels/expert_shares.h"
+
 namespace sheaf::kernels {
 namespace {
 
@@ -170,6 +172,25 @@ class Reference final : public Backend {
         out.row(t)[i] =
             static_cast<float>(activate(activation, x.row(t)[i]) * x.row(t)[out.columns + i]);
       advance();
+    }
+  }
+
+  void mix_experts(MatrixView x, MatrixView logits, const Experts& experts, MatrixView residual,
+                   MatrixSpan out) override {
+    for (std::size_t t = 0; t < x.rows; ++t) {
+      std::vector<double> sum(out.columns);
+      if (experts.bias != nullptr) add(sum, experts.bias);
+      if (residual.data != nullptr) add(sum, residual.row(t));
+      for (const auto& [expert, share] :
+           largest_shares({logits.row(t), logits.columns}, experts.chosen)) {
+        std::vector<float> wide(experts.up[expert].outputs);
+        std::vector<float> part(out.columns);
+        const MatrixSpan wide_row{wide.data(), 1, wide.size()};
+        linear(x.slice_rows(t, 1), experts.up[expert], experts.activation, {}, wide_row);
+        linear(wide_row, experts.down[expert], Activation::none, {}, {part.data(), 1, part.size()});
+        for (std::size_t i = 0; i < part.size(); ++i) sum[i] += double{share} * part[i];
+      }
+      std::copy(sum.begin(), sum.end(), out.row(t));
     }
   }
 

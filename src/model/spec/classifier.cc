@@ -25,7 +25,7 @@ struct Head {
   std::string_view norm;
   std::string_view labels;
 };
-constexpr std::array<Head, 6> kHeads = {{
+constexpr std::array<Head, 11> kHeads = {{
     {Architecture::bert, "camembert roberta xlm-roberta", Pooling::cls, "classifier.dense",
      DenseActivation::tanh, "", "classifier.out_proj"},
     {Architecture::bert, "", Pooling::cls, "pooler.dense", DenseActivation::tanh, "", "classifier"},
@@ -34,6 +34,15 @@ constexpr std::array<Head, 6> kHeads = {{
     {Architecture::mpnet, "", Pooling::cls, "classifier.dense", DenseActivation::tanh, "",
      "classifier.out_proj"},
     {Architecture::modernbert, "", Pooling::cls, "head.dense", DenseActivation::gelu, "head.norm",
+     "classifier"},
+    {Architecture::gte, "", Pooling::cls, "pooler.dense", DenseActivation::tanh, "", "classifier"},
+    {Architecture::jina_bert, "", Pooling::cls, "pooler.dense", DenseActivation::tanh, "",
+     "classifier"},
+    {Architecture::jina_code, "", Pooling::cls, "pooler.dense", DenseActivation::tanh, "",
+     "classifier"},
+    {Architecture::jina_flash, "", Pooling::cls, "classifier.dense", DenseActivation::tanh, "",
+     "classifier.out_proj"},
+    {Architecture::nomic, "", Pooling::cls, "pooler.dense", DenseActivation::tanh, "",
      "classifier"},
     {Architecture::decoder, "", Pooling::last_token, "", DenseActivation::none, "", "score"},
 }};

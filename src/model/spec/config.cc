@@ -8,6 +8,7 @@
 #include "model/spec/config_parts.h"
 #include "model/spec/decoder_config.h"
 #include "model/spec/limits.h"
+#include "model/spec/long_bert_config.h"
 
 namespace sheaf::model {
 namespace {
@@ -21,7 +22,7 @@ Status read_encoder(const JsonObject& config, ModelSpec& spec) {
 }
 
 // BERT as the paper has it.
-Status read_bert(const JsonObject& config, ModelSpec& spec) {
+Status read_paper_bert(const JsonObject& config, ModelSpec& spec) {
   spec.architecture = Architecture::bert;
   SHEAF_TRY(read_encoder(config, spec));
   SHEAF_ASSIGN(spec.type_vocab_size, config.number_or("type_vocab_size", 1, kMaxVocab, 2));
@@ -32,20 +33,17 @@ Status read_bert(const JsonObject& config, ModelSpec& spec) {
   return {};
 }
 
-// Positions count from behind the padding token's id.
-Status offset_positions(const JsonObject& config, std::uint32_t pad, ModelSpec& spec) {
-  spec.position_offset = pad + 1;
-  if (spec.position_offset >= spec.positions)
-    return config.error("max_position_embeddings",
-                        fmt::format("is {}, none of which is behind the padding token's id {}",
-                                    spec.positions, pad));
-  spec.positions -= spec.position_offset;
-  return {};
+// By its positions alone JinaBERT can be told.
+Status read_bert(const JsonObject& config, ModelSpec& spec) {
+  const nlohmann::json* positions = config.find("position_embedding_type");
+  const bool jina = positions != nullptr && *positions == "alibi";
+  return jina ? read_jina_bert(config, spec) : read_paper_bert(config, spec);
 }
 
 // RoBERTa and its children: BERT with other positions.
 Status read_roberta(const JsonObject& config, ModelSpec& spec) {
-  SHEAF_TRY(read_bert(config, spec));
+  if (maps_to_code(config, "XLMRobertaFlash")) return read_jina_flash(config, spec);
+  SHEAF_TRY(read_paper_bert(config, spec));
   SHEAF_ASSIGN(const std::uint32_t pad, config.number_or("pad_token_id", 0, kMaxPositions, 1));
   return offset_positions(config, pad, spec);
 }
@@ -101,14 +99,18 @@ struct Family {
   std::string_view model_type;
   Status (*read)(const JsonObject&, ModelSpec&);
 };
-constexpr std::array<Family, 12> kFamilies = {{{"bert", read_bert},
+constexpr std::array<Family, 16> kFamilies = {{{"bert", read_bert},
                                                {"camembert", read_roberta},
                                                {"distilbert", read_distilbert},
                                                {"gemma3_text", read_gemma3},
+                                               {"gte", read_gte},
+                                               {"jina_embeddings_v3", read_jina_v3},
                                                {"llama", read_llama},
                                                {"mistral", read_mistral},
                                                {"modernbert", read_modernbert},
                                                {"mpnet", read_mpnet},
+                                               {"new", read_new},
+                                               {"nomic_bert", read_nomic},
                                                {"qwen2", read_qwen2},
                                                {"qwen3", read_qwen3},
                                                {"roberta", read_roberta},

@@ -75,7 +75,17 @@ Status read_shape(const JsonObject& config, const ShapeFields& fields, ModelSpec
   spec.kv_heads = spec.heads;
   SHEAF_ASSIGN(spec.intermediate_size, config.number(fields.intermediate, 1, kMaxIntermediate));
   SHEAF_ASSIGN(spec.vocab_size, config.number("vocab_size", 1, kMaxVocab));
-  SHEAF_ASSIGN(spec.positions, config.number("max_position_embeddings", 1, kMaxPositions));
+  SHEAF_ASSIGN(spec.positions, config.number(fields.positions, 1, kMaxPositions));
+  return {};
+}
+
+Status offset_positions(const JsonObject& config, std::uint32_t pad, ModelSpec& spec) {
+  spec.position_offset = pad + 1;
+  if (spec.position_offset >= spec.positions)
+    return config.error("max_position_embeddings",
+                        fmt::format("is {}, none of which is behind the padding token's id {}",
+                                    spec.positions, pad));
+  spec.positions -= spec.position_offset;
   return {};
 }
 

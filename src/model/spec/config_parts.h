@@ -24,12 +24,16 @@ struct ShapeFields {
   std::string_view layers = "num_hidden_layers";
   std::string_view heads = "num_attention_heads";
   std::string_view intermediate = "intermediate_size";
+  std::string_view positions = "max_position_embeddings";
   std::string_view head_size = "";        // where it may differ from hidden / heads
   std::uint32_t head_size_otherwise = 0;  // where that field is absent; 0: hidden / heads
 };
 
 // All sizes of `spec` but type_vocab_size; kv_heads as many as heads.
 Status read_shape(const JsonObject& config, const ShapeFields& fields, ModelSpec& spec);
+
+// Makes positions count from behind the padding token's id, as RoBERTa's do.
+Status offset_positions(const JsonObject& config, std::uint32_t pad, ModelSpec& spec);
 
 // Rotary positions of one kind of layer: of its own part of rope_parameters, of rope_parameters as
 // a whole, or in older files a field for theta and another for the scaling.

@@ -109,7 +109,8 @@ Status read_gemma3(const JsonObject& config, ModelSpec& spec) {
 Status read_llama(const JsonObject& config, ModelSpec& spec) {
   SHEAF_TRY(read_causal_decoder(config, spec));
   SHEAF_TRY(read_attention_bias(config, spec));
-  SHEAF_ASSIGN(spec.middle_bias, config.boolean_or("mlp_bias", false));
+  SHEAF_ASSIGN(spec.up_bias, config.boolean_or("mlp_bias", false));
+  spec.down_bias = spec.up_bias;
   return {};
 }
 

@@ -33,6 +33,17 @@ Status check_limits(const ModelSpec& spec, const std::string& file) {
   if (spec.distance_buckets != 0 && spec.distance_buckets != kDistanceBuckets)
     return refuse("relative_attention_num_buckets", spec.distance_buckets);
   if (spec.rotary.theta != 0 && spec.head_size % 2 != 0) return refuse("head_dim", spec.head_size);
+  if (!(spec.rotary.fraction > 0 && spec.rotary.fraction <= 1))
+    return refuse("rotary_emb_fraction", 0);
+  if (spec.rotary.scaling == RotaryScaling::dynamic &&
+      !(spec.rotary.factor >= 1 && spec.rotary.trained_positions >= 1 &&
+        spec.head_size * spec.rotary.fraction >= 4))
+    return refuse("rotary_scaling_factor", 0);
+  if (spec.experts > kMaxExperts) return refuse("num_experts", spec.experts);
+  if (spec.experts > 0 && outside(spec.experts_chosen, spec.experts))
+    return refuse("moe_top_k", spec.experts_chosen);
+  if (spec.experts > 0 && spec.expert_every < 2)
+    return refuse("moe_every_n_layers", spec.expert_every);
   if (!spec.local_layers.empty() && spec.local_layers.size() != spec.layers)
     return refuse("layer_types", spec.local_layers.size());
   if (spec.position_offset > kMaxPositions) return refuse("pad_token_id", spec.position_offset);

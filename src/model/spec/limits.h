@@ -14,6 +14,7 @@ constexpr std::uint32_t kMaxIntermediate = 1u << 20;
 constexpr std::uint32_t kMaxLayers = 1u << 10;
 constexpr std::uint32_t kMaxVocab = 1u << 24;
 constexpr std::uint32_t kMaxPositions = 1u << 20;
+constexpr std::uint32_t kMaxExperts = 1u << 10;
 constexpr std::uint32_t kMaxHeadSize = 1u << 16;
 constexpr std::uint64_t kMaxHeadColumns = 1u << 20;  // of all heads of queries side by side
 

@@ -154,10 +154,20 @@ std::string_view name_of(Architecture architecture) {
       return "distilbert";
     case Architecture::gemma3:
       return "gemma3";
+    case Architecture::gte:
+      return "gte";
+    case Architecture::jina_bert:
+      return "jina_bert";
+    case Architecture::jina_code:
+      return "jina_code";
+    case Architecture::jina_flash:
+      return "jina_flash";
     case Architecture::modernbert:
       return "modernbert";
     case Architecture::mpnet:
       return "mpnet";
+    case Architecture::nomic:
+      return "nomic";
   }
   return "";
 }

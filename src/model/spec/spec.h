@@ -10,7 +10,19 @@
 
 namespace sheaf::model {
 
-enum class Architecture { bert, decoder, distilbert, gemma3, modernbert, mpnet };  // weights' names
+enum class Architecture {  // weights' names
+  bert,
+  decoder,
+  distilbert,
+  gemma3,
+  gte,
+  jina_bert,
+  jina_code,
+  jina_flash,
+  modernbert,
+  mpnet,
+  nomic,
+};
 enum class Task { embed, classify };
 enum class Pooling { cls, mean, max, mean_sqrt_len, weighted_mean, last_token };
 
@@ -19,16 +31,18 @@ std::string_view name_of(Task task);                  // "embed"
 std::string_view name_of(Pooling pooling);  // TEI's words: "cls", "mean", "last_token", ...
 
 // How the angles of rotary positions are stretched for texts longer than the model was trained on.
-enum class RotaryScaling { none, linear, llama3 };
+enum class RotaryScaling { none, dynamic, linear, llama3, ntk };
 
 // Rotary positions: pair i of a head of 2 * pairs turns by theta^(-i / pairs) from a token to the
 // next, less if scaled.
 struct RotarySpec {
-  double theta = 0;  // 0: no rotary positions
+  double theta = 0;     // 0: no rotary positions
+  double fraction = 1;  // of a head's values that turn, the first ones
   RotaryScaling scaling = RotaryScaling::none;
   double factor = 1;  // by which a scaled pair turns more slowly
   // llama3 scales pairs that turn at most low_turns times within trained_positions, leaves those
-  // that turn at least high_turns times, and the others in between.
+  // that turn at least high_turns times, and the others in between. dynamic scales texts that are
+  // longer than trained_positions, each by its own length.
   double low_turns = 1;
   double high_turns = 4;
   double trained_positions = 8192;
@@ -66,15 +80,21 @@ struct ModelSpec {
   std::uint32_t positions = 0;         // longest text, tokens
   std::uint32_t position_offset = 0;   // row of the position table that the first token gets
   std::uint32_t distance_buckets = 0;  // of the attention bias by distance; 0: none
+  bool linear_distance = false;        // such a bias that falls evenly (ALiBi)
   bool causal = false;                 // a token sees those before it, not those after
   RotarySpec rotary;                   // of layers that see the whole text
   RotarySpec local_rotary;             // of layers that see a window
   std::vector<bool> local_layers;      // which layers see a window; empty: none
   std::uint32_t local_before = 0;      // tokens before its own that a token of such a layer sees
   std::uint32_t local_after = 0;       // and after
-  bool query_key_value_bias = false;   // of decoders, whose biases and norms vary:
+  bool query_key_value_bias = false;   // of families whose biases, gates and norms vary:
   bool attention_output_bias = false;
-  bool middle_bias = false;
+  bool up_bias = false;
+  bool down_bias = false;
+  bool gated = false;                // the up projection has a second half that gates the first
+  std::uint32_t experts = 0;         // up and down projections side by side; 0: just one of each
+  std::uint32_t experts_chosen = 0;  // by a token
+  std::uint32_t expert_every = 0;    // layers 1, 1 + n, 1 + 2 n, ... have experts
   bool head_norms = false;  // each head of queries and keys is normalized
   double query_scalar = 0;  // by whose root such queries are divided; 0: the head's size
   float norm_epsilon = 1e-12f;
@@ -97,6 +117,7 @@ struct ModelSpec {
   Task task() const { return labels.empty() ? Task::embed : Task::classify; }
   // Of one label: its score orders documents for a query.
   bool is_reranker() const { return labels.size() == 1; }
+  bool has_experts(std::uint32_t layer) const { return experts > 0 && layer % expert_every == 1; }
   bool is_local(std::uint32_t layer) const { return !local_layers.empty() && local_layers[layer]; }
 };
 

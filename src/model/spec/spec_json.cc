@@ -9,8 +9,13 @@ NLOHMANN_JSON_SERIALIZE_ENUM(Architecture, {{Architecture::bert, "bert"},
                                             {Architecture::decoder, "decoder"},
                                             {Architecture::distilbert, "distilbert"},
                                             {Architecture::gemma3, "gemma3"},
+                                            {Architecture::gte, "gte"},
+                                            {Architecture::jina_bert, "jina_bert"},
+                                            {Architecture::jina_code, "jina_code"},
+                                            {Architecture::jina_flash, "jina_flash"},
                                             {Architecture::modernbert, "modernbert"},
-                                            {Architecture::mpnet, "mpnet"}})
+                                            {Architecture::mpnet, "mpnet"},
+                                            {Architecture::nomic, "nomic"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(Pooling, {{Pooling::cls, "cls"},
                                        {Pooling::mean, "mean"},
                                        {Pooling::max, "max"},
@@ -18,10 +23,12 @@ NLOHMANN_JSON_SERIALIZE_ENUM(Pooling, {{Pooling::cls, "cls"},
                                        {Pooling::weighted_mean, "weighted_mean"},
                                        {Pooling::last_token, "last_token"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(RotaryScaling, {{RotaryScaling::none, "none"},
+                                             {RotaryScaling::dynamic, "dynamic"},
                                              {RotaryScaling::linear, "linear"},
-                                             {RotaryScaling::llama3, "llama3"}})
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RotarySpec, theta, scaling, factor, low_turns, high_turns,
-                                   trained_positions)
+                                             {RotaryScaling::llama3, "llama3"},
+                                             {RotaryScaling::ntk, "ntk"}})
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RotarySpec, theta, fraction, scaling, factor, low_turns,
+                                   high_turns, trained_positions)
 NLOHMANN_JSON_SERIALIZE_ENUM(DenseActivation, {{DenseActivation::none, "none"},
                                                {DenseActivation::gelu, "gelu"},
                                                {DenseActivation::relu, "relu"},
@@ -31,9 +38,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DenseSpec, folder, name, norm, inputs, output
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModelSpec, architecture, model_type, hidden_size, layers, heads,
                                    kv_heads, head_size, intermediate_size, vocab_size,
                                    type_vocab_size, positions, position_offset, distance_buckets,
-                                   causal, rotary, local_rotary, local_layers, local_before,
-                                   local_after, query_key_value_bias, attention_output_bias,
-                                   middle_bias, head_norms, query_scalar, norm_epsilon, activation,
+                                   causal, linear_distance, rotary, local_rotary, local_layers,
+                                   local_before, local_after, query_key_value_bias,
+                                   attention_output_bias, up_bias, down_bias, gated, experts,
+                                   experts_chosen, expert_every, head_norms, query_scalar, norm_epsilon, activation,
                                    pooling, dense, labels, normalize, dimensions, max_length,
                                    do_lower_case, cut_left, prompts, default_prompt_name,
                                    weights_dtype, parameter_count, weights_bytes_fp32)

@@ -10,7 +10,10 @@ import json
 import pathlib
 import random
 import sys
+import tempfile
 
+import long_bert
+import safetensors.torch
 import torch
 import transformers
 from sentence_transformers.base.modules.dense import Dense
@@ -120,8 +123,132 @@ def gemma3():
     return transformers.Gemma3TextModel(config)
 
 
+def nomic():
+    """As transformers has it."""
+    config = transformers.NomicBertConfig(
+        **SHAPE, hidden_size=20, num_hidden_layers=2, num_attention_heads=5, intermediate_size=27, layer_norm_eps=1e-4,
+        max_position_embeddings=40, rope_parameters={"rope_type": "default", "rope_theta": 300.0},
+        attn_implementation="eager")
+    return transformers.NomicBertModel(config)
+
+
+def own_nomic(**changes):
+    config = {"model_type": "nomic_bert", "architectures": ["NomicBertModel"], "n_embd": 24, "n_layer": 2, "n_head": 3,
+              "n_inner": 256, "n_positions": 40, "max_trained_positions": 2048, "layer_norm_epsilon": 1e-12,
+              "activation_function": "swiglu", "qkv_proj_bias": False, "mlp_fc1_bias": False, "mlp_fc2_bias": False,
+              "rotary_emb_base": 1000, "rotary_emb_fraction": 1.0, "rotary_emb_interleaved": False,
+              "rotary_emb_scale_base": None, "rotary_scaling_factor": None, "prenorm": False, "use_rms_norm": False,
+              "causal": False, "type_vocab_size": 2, "vocab_size": SHAPE["vocab_size"], "pad_vocab_size_multiple": 1}
+    return long_bert.Nomic(config | changes).spread()
+
+
+def nomic_long():
+    """As nomic-embed-text-v1.5 saves it, set up for texts longer than those it was trained on; all that may be
+    otherwise: part of a head turns, biases, GELU gates, sizes that are rounded up."""
+    return own_nomic(n_head=2, n_inner=100, rotary_emb_fraction=0.5, rotary_scaling_factor=2.0, max_trained_positions=16,
+                     activation_function="geglu", qkv_proj_bias=True, mlp_fc1_bias=True, mlp_fc2_bias=True,
+                     layer_norm_epsilon=1e-3, type_vocab_size=0, pad_vocab_size_multiple=16)
+
+
+def nomic_moe():
+    """As nomic-embed-text-v2-moe: two of five experts in the second and fourth layer."""
+    return own_nomic(n_layer=4, n_head=6, n_inner=22, activation_function="gelu", qkv_proj_bias=True, mlp_fc1_bias=True,
+                     mlp_fc2_bias=True, rotary_emb_base=10000, type_vocab_size=1, layer_norm_epsilon=1e-5,
+                     use_rms_norm=None, moe_every_n_layers=2, num_experts=5, moe_top_k=2, num_shared_experts=0,
+                     moe_normalize_expert_weights=False, expert_choice_router=False)
+
+
+def gte():
+    """As transformers has it; saved from within a classifier."""
+    config = transformers.GteConfig(
+        **SHAPE, hidden_size=28, num_hidden_layers=2, num_attention_heads=7, intermediate_size=33, layer_norm_eps=1e-3,
+        max_position_embeddings=29, type_vocab_size=2, rope_parameters={"rope_type": "default", "rope_theta": 200.0},
+        attn_implementation="eager")
+    return transformers.GteForTokenClassification(config)
+
+
+def gte_new():
+    """As gte-multilingual saves it, with scaling; no token types, as in gte-en-v1.5."""
+    return long_bert.New({
+        "model_type": "new", "architectures": ["NewModel"], "vocab_size": SHAPE["vocab_size"], "hidden_size": 24,
+        "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 31, "max_position_embeddings": 29,
+        "type_vocab_size": 0, "hidden_act": "gelu", "layer_norm_type": "layer_norm", "layer_norm_eps": 1e-5,
+        "position_embedding_type": "rope", "rope_theta": 300.0, "rope_scaling": {"type": "ntk", "factor": 8.0},
+        "pack_qkv": True, "logn_attention_scale": False, "logn_attention_clip1": False}).spread()
+
+
+def own_jina(code=False, **changes):
+    config = {"model_type": "bert", "architectures": ["JinaBertForMaskedLM"], "vocab_size": SHAPE["vocab_size"],
+              "hidden_size": 30, "num_hidden_layers": 2, "num_attention_heads": 5, "intermediate_size": 21,
+              "max_position_embeddings": 61, "type_vocab_size": 2, "hidden_act": "gelu", "layer_norm_eps": 1e-12,
+              "position_embedding_type": "alibi", "feed_forward_type": "geglu", "emb_pooler": "mean",
+              "auto_map": {"AutoModel": "jinaai/jina-bert-implementation--modeling_bert.JinaBertModel"}}
+    return long_bert.JinaBert(config | changes, code).spread()
+
+
+def jina_bert():
+    return own_jina()
+
+
+def jina_bert_reglu():
+    return own_jina(num_attention_heads=6, feed_forward_type="reglu", layer_norm_eps=1e-3)
+
+
+def jina_code():
+    """As jina-embeddings-v2-base-code: norms of queries and keys, and one more behind attention."""
+    return own_jina(code=True, auto_map={"AutoModel": "jinaai/jina-bert-v2-qk-post-norm--modeling_bert.JinaBertModel"})
+
+
+def jina_v3():
+    """As transformers has it."""
+    config = transformers.JinaEmbeddingsV3Config(
+        **SHAPE, hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=35, layer_norm_eps=1e-4,
+        max_position_embeddings=29, rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+        attn_implementation="eager")
+    return transformers.JinaEmbeddingsV3Model(config, add_pooling_layer=False)
+
+
+def check_long_bert():
+    """The definitions in long_bert.py against transformers', on the weights that transformers saves."""
+    for make, other, config in (
+            (nomic, long_bert.Nomic, {"n_embd": 20, "n_layer": 2, "n_head": 5, "n_inner": 256, "vocab_size": 59,
+                                      "pad_vocab_size_multiple": 1, "type_vocab_size": 2, "layer_norm_epsilon": 1e-4,
+                                      "activation_function": "swiglu", "qkv_proj_bias": False, "mlp_fc1_bias": False,
+                                      "mlp_fc2_bias": False, "rotary_emb_base": 300.0, "rotary_emb_fraction": 1.0,
+                                      "rotary_scaling_factor": None}),
+            (gte, long_bert.New, {"vocab_size": 59, "hidden_size": 28, "num_hidden_layers": 2, "num_attention_heads": 7,
+                                  "intermediate_size": 33, "type_vocab_size": 2, "layer_norm_eps": 1e-3,
+                                  "rope_theta": 200.0, "rope_scaling": None}),
+            (jina_v3, long_bert.JinaXlmRoberta, {"vocab_size": 59, "hidden_size": 24, "num_hidden_layers": 2,
+                                                 "num_attention_heads": 2, "intermediate_size": 35, "type_vocab_size": 1,
+                                                 "layer_norm_eps": 1e-4, "position_embedding_type": "rotary",
+                                                 "rotary_emb_base": 500.0})):
+        torch.manual_seed(3)
+        whole = make().eval()
+        body = getattr(whole, whole.base_model_prefix, whole)
+        with tempfile.TemporaryDirectory() as folder:
+            body.save_pretrained(folder)
+            weights = safetensors.torch.load_file(pathlib.Path(folder) / "model.safetensors")
+        if make is nomic:  # whose own code rounds the inner size up: with zeros nothing changes
+            weights = {name: padded(name, value) for name, value in weights.items()}
+        mine = other(config)
+        mine.load_state_dict(weights)
+        ids = torch.randint(4, 59, (1, 17))
+        with torch.no_grad():
+            difference = mine.double()(ids).last_hidden_state - body.double()(input_ids=ids).last_hidden_state
+        assert difference.abs().max() < 1e-5, (make.__name__, difference.abs().max())
+
+
+def padded(name, value):
+    if "fc1" in name:
+        return torch.nn.functional.pad(value, (0, 0, 0, 256 - len(value)))
+    return torch.nn.functional.pad(value, (0, 256 - value.shape[1])) if "fc2" in name else value
+
+
 FAMILIES = {make.__name__: make for make in (xlm_roberta, roberta, distilbert, mpnet, modernbert,
-                                             qwen3, qwen3_windows, qwen2, mistral, llama, gemma3)}
+                                             qwen3, qwen3_windows, qwen2, mistral, llama, gemma3,
+                                             nomic, nomic_long, nomic_moe, gte, gte_new, jina_bert, jina_bert_reglu,
+                                             jina_code, jina_v3)}
 LENGTHS_OF = {
     "mpnet": [1, 2, 9, 40, 161],  # past the distance at which the last bucket begins
     "modernbert": [1, 3, 5, 9, 20, 47],  # past the windows
@@ -129,6 +256,12 @@ LENGTHS_OF = {
     "mistral": [1, 7, 8, 40],
     "llama": [1, 2, 19, 50],
     "gemma3": [1, 4, 5, 9, 30],
+    "nomic": [1, 2, 7, 40],
+    "nomic_long": [1, 15, 16, 17, 40],  # past the length it was trained on
+    "nomic_moe": [1, 2, 7, 40],
+    "jina_bert": [1, 3, 17, 61],
+    "jina_bert_reglu": [1, 3, 17, 61],
+    "jina_code": [1, 3, 17, 61],
 }
 DTYPE_OF = {"qwen2": torch.bfloat16, "llama": torch.float16}  # as stored; else float32
 DENSE_OF = {"gemma3": lambda: [Dense(24, 31, activation_function=torch.nn.Tanh()),
@@ -137,6 +270,7 @@ SHARD_OF = {"qwen3_windows": "9KB", "mistral": "5KB"}  # else one file
 
 
 def main():
+    check_long_bert()
     for name in sys.argv[1:] or FAMILIES:
         write_family(pathlib.Path(__file__).parent / name, FAMILIES[name])
 

@@ -1,0 +1,293 @@
+#include "model/long_bert.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdlib>
+#include <string_view>
+
+#include "model/row_blocks.h"
+
+namespace sheaf::model {
+
+using kernels::Activation;
+using tensor::MatrixSpan;
+using tensor::MatrixView;
+
+namespace {
+
+// Of a stored pair that is one matrix, which half comes first.
+enum class Halves { apart, gate_first, up_first };
+
+struct Names {
+  std::string_view embedding_norm;
+  std::string_view layer;            // then its index
+  std::string_view query_key_value;  // one matrix; empty: three, as BERT has them
+  std::string_view attention_output, attention_norm;
+  std::string_view gate, up;  // apart; together both are `gate`. Without gate: `up`
+  Halves halves;
+  std::string_view down, output_norm;
+};
+
+constexpr Names kNomic = {.embedding_norm = "emb_ln",
+                          .layer = "encoder.layers.",
+                          .query_key_value = "attn.Wqkv",
+                          .attention_output = "attn.out_proj",
+                          .attention_norm = "norm1",
+                          .gate = "mlp.fc12",
+                          .up = "mlp.fc11",
+                          .halves = Halves::apart,
+                          .down = "mlp.fc2",
+                          .output_norm = "norm2"};
+constexpr Names kGte = {.embedding_norm = "embeddings.LayerNorm",
+                        .layer = "encoder.layer.",
+                        .query_key_value = "attention.qkv_proj",
+                        .attention_output = "attention.o_proj",
+                        .attention_norm = "attn_ln",
+                        .gate = "mlp.up_gate_proj",
+                        .up = "",
+                        .halves = Halves::up_first,
+                        .down = "mlp.down_proj",
+                        .output_norm = "mlp_ln"};
+constexpr Names kJinaBert = {.embedding_norm = "embeddings.LayerNorm",
+                             .layer = "encoder.layer.",
+                             .query_key_value = "",
+                             .attention_output = "attention.output.dense",
+                             .attention_norm = "attention.output.LayerNorm",
+                             .gate = "mlp.gated_layers",
+                             .up = "",
+                             .halves = Halves::gate_first,
+                             .down = "mlp.wo",
+                             .output_norm = "mlp.layernorm"};
+constexpr Names kJinaCode = {.embedding_norm = "embeddings.LayerNorm",
+                             .layer = "encoder.layer.",
+                             .query_key_value = "",
+                             .attention_output = "attention.output.dense",
+                             .attention_norm = "attention.output.LayerNorm",
+                             .gate = "mlp.up_gated_layer",
+                             .up = "",
+                             .halves = Halves::up_first,
+                             .down = "mlp.down_layer",
+                             .output_norm = "layer_norm_2"};
+constexpr Names kJinaFlash = {.embedding_norm = "emb_ln",
+                              .layer = "encoder.layers.",
+                              .query_key_value = "mixer.Wqkv",
+                              .attention_output = "mixer.out_proj",
+                              .attention_norm = "norm1",
+                              .gate = "",
+                              .up = "",
+                              .halves = Halves::apart,
+                              .down = "mlp.fc2",
+                              .output_norm = "norm2"};
+constexpr std::string_view kUngated = "mlp.fc1";
+
+const Names& names_of(Architecture architecture) {
+  switch (architecture) {
+    case Architecture::gte:
+      return kGte;
+    case Architecture::jina_bert:
+      return kJinaBert;
+    case Architecture::jina_code:
+      return kJinaCode;
+    case Architecture::jina_flash:
+      return kJinaFlash;
+    default:
+      return kNomic;
+  }
+}
+
+Activation activation_of(const std::string& name) {
+  if (name == "silu") return Activation::silu;
+  return name == "relu" ? Activation::relu : Activation::gelu;
+}
+
+// How much a head's attention falls from a token to the next. A power of two heads have the slopes
+// 2^(-8 / heads), its square, and so on; those beyond the largest such power have every other slope
+// of twice as many heads (the implementation of ALiBi's authors).
+float slope_of(std::size_t head, std::size_t heads) {
+  const std::size_t power = std::bit_floor(heads);
+  const double step = head < power ? static_cast<double>(head + 1)
+                                   : static_cast<double>(head - power) + 0.5;
+  return static_cast<float>(std::exp2(-8 * step / static_cast<double>(power)));
+}
+
+Bias bias_if(bool stored) { return stored ? Bias::stored : Bias::none; }
+
+}  // namespace
+
+LongBert::LongBert(const ModelSpec& spec, WeightSource& weights)
+    : hidden_(spec.hidden_size),
+      intermediate_(spec.intermediate_size),
+      gated_(spec.gated),
+      activation_(activation_of(spec.activation)),
+      experts_chosen_(spec.experts_chosen),
+      attention_{.heads = spec.heads, .kv_heads = spec.kv_heads, .head_size = spec.head_size},
+      rotary_(spec.rotary, spec.head_size),
+      turns_(spec.rotary.theta != 0),
+      linear_distance_(spec.linear_distance),
+      embedding_(bind_embedding(spec, weights)) {
+  for (std::uint32_t i = 0; i < spec.layers && weights.status().ok(); ++i)
+    layers_.push_back(bind_layer(spec, weights, i));
+}
+
+kernels::Embedding LongBert::bind_embedding(const ModelSpec& spec, WeightSource& weights) const {
+  kernels::Embedding table;
+  table.words = weights.table("embeddings.word_embeddings", spec.vocab_size, hidden_);
+  if (!turns_ && !linear_distance_)
+    table.positions = weights.table("embeddings.position_embeddings",
+                                    spec.positions + spec.position_offset, hidden_);
+  if (table.positions.data != nullptr)
+    table.positions = table.positions.slice_rows(spec.position_offset, spec.positions);
+  if (spec.type_vocab_size > 0)
+    table.types = weights.table("embeddings.token_type_embeddings", spec.type_vocab_size, hidden_);
+  const Names& names = names_of(spec.architecture);
+  table.norm = weights.norm(std::string(names.embedding_norm), hidden_, spec.norm_epsilon);
+  return table;
+}
+
+void LongBert::reach_distances(std::span<const std::uint32_t> cu_seqlens) {
+  int reach = static_cast<int>(attention_.bias.reach);
+  for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text)
+    reach = std::max(reach, static_cast<int>(cu_seqlens[text + 1] - cu_seqlens[text]));
+  if (reach == static_cast<int>(attention_.bias.reach)) return;
+  distance_values_.clear();
+  for (std::size_t head = 0; head < attention_.heads; ++head)
+    for (int distance = -reach; distance <= reach; ++distance)
+      distance_values_.push_back(-slope_of(head, attention_.heads) *
+                                 static_cast<float>(std::abs(distance)));
+  attention_.bias = {distance_values_.data(), static_cast<std::size_t>(reach)};
+}
+
+LongBert::Layer LongBert::bind_layer(const ModelSpec& spec, WeightSource& weights,
+                                     std::uint32_t index) const {
+  const Names& names = names_of(spec.architecture);
+  const std::string prefix = fmt::format("{}{}.", names.layer, index);
+  const auto norm = [&](std::string_view name) {
+    return weights.norm(prefix + std::string(name), hidden_, spec.norm_epsilon);
+  };
+  std::vector<LinearPart> heads = {{prefix + std::string(names.query_key_value), 3 * hidden_}};
+  if (names.query_key_value.empty())
+    heads = {{prefix + "attention.self.query", hidden_},
+             {prefix + "attention.self.key", hidden_},
+             {prefix + "attention.self.value", hidden_}};
+  Layer layer;
+  layer.query_key_value = weights.linear(heads, hidden_, bias_if(spec.query_key_value_bias));
+  if (spec.architecture == Architecture::jina_code) {
+    layer.query_norm = norm("attention.self.layer_norm_q");
+    layer.key_norm = norm("attention.self.layer_norm_k");
+    layer.second_norm = norm("layer_norm_1");
+  }
+  layer.attention_output = weights.linear({{prefix + std::string(names.attention_output), hidden_}},
+                                          hidden_, bias_if(spec.attention_output_bias));
+  layer.attention_norm = norm(names.attention_norm);
+  if (spec.has_experts(index))
+    bind_experts(spec, weights, prefix, layer);
+  else
+    bind_middle(spec, weights, prefix, layer);
+  layer.output_norm = norm(names.output_norm);
+  return layer;
+}
+
+void LongBert::bind_middle(const ModelSpec& spec, WeightSource& weights, const std::string& prefix,
+                           Layer& layer) const {
+  const Names& names = names_of(spec.architecture);
+  const std::string gate = prefix + std::string(names.gate);
+  std::vector<LinearPart> parts = {{prefix + std::string(kUngated), intermediate_}};
+  if (gated_ && names.halves == Halves::apart)
+    parts = {{gate, intermediate_}, {prefix + std::string(names.up), intermediate_}};
+  if (gated_ && names.halves == Halves::gate_first) parts = {{gate, 2 * intermediate_}};
+  if (gated_ && names.halves == Halves::up_first)
+    parts = {{gate, intermediate_, 2 * intermediate_, intermediate_},
+             {gate, intermediate_, 2 * intermediate_, 0}};
+  layer.up = weights.linear(parts, hidden_, bias_if(spec.up_bias));
+  layer.down = weights.linear({{prefix + std::string(names.down), hidden_}}, intermediate_,
+                              bias_if(spec.down_bias));
+}
+
+// All experts' weights lie below each other in one tensor each for up and, transposed, down.
+void LongBert::bind_experts(const ModelSpec& spec, WeightSource& weights, const std::string& prefix,
+                            Layer& layer) const {
+  layer.router =
+      weights.linear({{prefix + "mlp.router.layer", spec.experts}}, hidden_, Bias::none);
+  const std::size_t rows = spec.experts * intermediate_;
+  for (std::size_t first = 0; first < rows; first += intermediate_) {
+    layer.expert_up.push_back(weights.linear(
+        {{prefix + "mlp.experts.mlp.w1", intermediate_, rows, first}}, hidden_, Bias::none));
+    layer.expert_down.push_back(weights.linear(
+        {{prefix + "mlp.experts.mlp.w2", hidden_, rows, first, true}}, intermediate_, Bias::none));
+  }
+  layer.expert_bias = weights.vector(prefix + "mlp.experts.bias", hidden_);
+}
+
+MatrixView LongBert::forward(kernels::Backend& ops, const kernels::Texts& texts) {
+  const MatrixSpan x = states_.matrix(texts.ids.size(), hidden_);
+  ops.embed(embedding_, texts, x);
+  if (linear_distance_) reach_distances(texts.cu_seqlens);
+  for (const Layer& layer : layers_) run_layer(ops, layer, texts.cu_seqlens, x);
+  return x;
+}
+
+void LongBert::run_layer(kernels::Backend& ops, const Layer& layer,
+                         std::span<const std::uint32_t> cu_seqlens, MatrixSpan x) {
+  const MatrixSpan qkv = heads_input_.matrix(x.rows, 3 * hidden_);
+  const MatrixSpan context = context_.matrix(x.rows, hidden_);
+  ops.linear(x, layer.query_key_value, Activation::none, {}, qkv);
+  if (layer.query_norm.scale != nullptr) {
+    const MatrixSpan queries = qkv.slice_columns(0, hidden_);
+    const MatrixSpan keys = qkv.slice_columns(hidden_, hidden_);
+    ops.normalize(queries, layer.query_norm, {}, queries);
+    ops.normalize(keys, layer.key_norm, {}, keys);
+  }
+  if (turns_)
+    rotary_.turn(ops, qkv.slice_columns(0, 2 * hidden_), cu_seqlens, 2 * attention_.heads);
+  ops.attention(qkv, cu_seqlens, attention_, context);
+
+  for_row_blocks(ops, x.rows, [&](std::size_t first, std::size_t rows) {
+    const MatrixSpan states = x.slice_rows(first, rows);
+    finish_attention(ops, layer, context.slice_rows(first, rows), states);
+    if (layer.router.weight == nullptr) run_middle(ops, layer, states);
+  });
+  if (layer.router.weight != nullptr) run_experts(ops, layer, x);
+}
+
+void LongBert::finish_attention(kernels::Backend& ops, const Layer& layer, MatrixView context,
+                                MatrixSpan states) {
+  const MatrixSpan sum = sum_.matrix(states.rows, hidden_);
+  ops.linear(context, layer.attention_output, Activation::none, states, sum);
+  if (layer.second_norm.scale == nullptr)
+    return ops.normalize(sum, layer.attention_norm, {}, states);
+  ops.normalize(sum, layer.attention_norm, states, sum);
+  ops.normalize(sum, layer.second_norm, {}, states);
+}
+
+void LongBert::run_middle(kernels::Backend& ops, const Layer& layer, MatrixSpan states) {
+  const MatrixSpan sum = sum_.matrix(states.rows, hidden_);
+  const MatrixSpan wide = wide_.matrix(states.rows, (gated_ ? 2 : 1) * intermediate_);
+  MatrixView inner = wide;
+  ops.linear(states, layer.up, gated_ ? Activation::none : activation_, {}, wide);
+  if (gated_) {
+    const MatrixSpan gated = gated_states_.matrix(states.rows, intermediate_);
+    ops.gate(wide, activation_, gated);
+    inner = gated;
+  }
+  ops.linear(inner, layer.down, Activation::none, states, sum);
+  ops.normalize(sum, layer.output_norm, {}, states);
+}
+
+// All rows at once: few of them share an expert.
+void LongBert::run_experts(kernels::Backend& ops, const Layer& layer, MatrixSpan states) {
+  const MatrixSpan sum = sum_.matrix(states.rows, hidden_);
+  const MatrixSpan logits = logits_.matrix(states.rows, layer.expert_up.size());
+  ops.linear(states, layer.router, Activation::none, {}, logits);
+  const kernels::Experts experts{.up = layer.expert_up,
+                                 .down = layer.expert_down,
+                                 .activation = activation_,
+                                 .chosen = experts_chosen_,
+                                 .bias = layer.expert_bias};
+  ops.mix_experts(states, logits, experts, states, sum);
+  ops.normalize(sum, layer.output_norm, {}, states);
+}
+
+}  // namespace sheaf::model
