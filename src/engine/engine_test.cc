@@ -472,8 +472,9 @@ TEST_P(Classifiers, EqualTransformers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, Classifiers,
-                         ::testing::Values("bert", "distilbert", "modernbert", "mpnet", "qwen3",
-                                           "roberta", "xlm_roberta"),
+                         ::testing::Values("bert", "distilbert", "gte", "gte_new", "jina_bert",
+                                           "jina_xlm_roberta", "modernbert", "mpnet", "nomic",
+                                           "qwen3", "roberta", "xlm_roberta"),
                          [](const auto& info) { return info.param; });
 
 // The real model, where the machine has it.

@@ -15,6 +15,9 @@ import sys
 import torch
 import transformers
 
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "families"))
+import long_bert  # noqa: E402
+
 LENGTHS = [1, 2, 3, 7, 16, 17, 27]
 SHAPE = {"vocab_size": 59, "initializer_range": 0.3}  # far from the linear part of softmax and GELU
 RANK = {"num_labels": 1}
@@ -77,7 +80,54 @@ def qwen3():
     return transformers.Qwen3ForSequenceClassification(config)
 
 
-FAMILIES = {make.__name__: make for make in (bert, xlm_roberta, roberta, distilbert, mpnet, modernbert, qwen3)}
+def nomic():
+    config = transformers.NomicBertConfig(
+        **SHAPE, **MOODS, hidden_size=20, num_hidden_layers=2, num_attention_heads=5, intermediate_size=27,
+        max_position_embeddings=31, attn_implementation="eager")
+    return transformers.NomicBertForSequenceClassification(config)
+
+
+def gte():
+    config = transformers.GteConfig(
+        **SHAPE, **MOODS, hidden_size=28, num_hidden_layers=2, num_attention_heads=7, intermediate_size=33,
+        max_position_embeddings=29, type_vocab_size=2, attn_implementation="eager")
+    return transformers.GteForSequenceClassification(config)
+
+
+def gte_new():
+    """A reranker, as gte-multilingual-reranker-base."""
+    body = long_bert.New({
+        **OWN, "model_type": "new", "architectures": ["NewForSequenceClassification"], "num_attention_heads": 3,
+        "max_position_embeddings": 29, "type_vocab_size": 1, "layer_norm_eps": 1e-12, "rope_theta": 20000.0,
+        "position_embedding_type": "rope", "rope_scaling": {"type": "ntk", "factor": 8.0}})
+    return long_bert.Classifier(body, "new", "new.pooler.dense", "classifier").spread()
+
+
+def jina_bert():
+    """A reranker, as jina-reranker-v1-turbo-en."""
+    body = long_bert.JinaBert({
+        **OWN, "model_type": "bert", "architectures": ["JinaBertForSequenceClassification"], "num_attention_heads": 6,
+        "max_position_embeddings": 31, "type_vocab_size": 2, "layer_norm_eps": 1e-12, "feed_forward_type": "geglu",
+        "position_embedding_type": "alibi",
+        "auto_map": {"AutoModel": "jinaai/jina-bert-implementation--modeling_bert.JinaBertModel"}})
+    return long_bert.Classifier(body, "bert", "bert.pooler.dense", "classifier").spread()
+
+
+def jina_xlm_roberta():
+    """A reranker, as jina-reranker-v2-base-multilingual."""
+    body = long_bert.JinaXlmRoberta({
+        **OWN, "model_type": "xlm-roberta", "architectures": ["XLMRobertaForSequenceClassification"],
+        "num_attention_heads": 4, "max_position_embeddings": 31, "type_vocab_size": 1, "layer_norm_eps": 1e-5,
+        "pad_token_id": 1, "position_embedding_type": "absolute",
+        "auto_map": {"AutoConfig": "configuration_xlm_roberta.XLMRobertaFlashConfig"}})
+    return long_bert.Classifier(body, "roberta", "classifier.dense", "classifier.out_proj").spread()
+
+
+# Of those that transformers has not.
+OWN = {"vocab_size": SHAPE["vocab_size"], "hidden_size": 24, "num_hidden_layers": 2, "intermediate_size": 31,
+       "hidden_act": "gelu", "id2label": {0: "LABEL_0"}}
+FAMILIES = {make.__name__: make for make in (bert, xlm_roberta, roberta, distilbert, mpnet, modernbert, qwen3, nomic,
+                                             gte, gte_new, jina_bert, jina_xlm_roberta)}
 
 
 def main():
