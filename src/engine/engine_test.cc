@@ -434,8 +434,8 @@ TEST(TruncateDim, CutsBeforeNormalizing) {
 
 INSTANTIATE_TEST_SUITE_P(, Families,
                          ::testing::Values("distilbert", "gemma3", "gte", "gte_new", "jina_bert",
-                                           "jina_bert_reglu", "jina_code", "jina_v3", "llama",
-                                           "modernbert", "mpnet", "nomic", "nomic_long",
+                                           "jina_bert_reglu", "jina_code", "jina_v3", "jina_v3_own",
+                                           "llama", "modernbert", "mpnet", "nomic", "nomic_long",
                                            "nomic_moe", "qwen2", "mistral", "qwen3",
                                            "qwen3_windows", "roberta", "xlm_roberta"),
                          [](const auto& info) { return info.param; });

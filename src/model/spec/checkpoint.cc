@@ -22,6 +22,14 @@ const std::string kWhole = "/model.safetensors";
 const std::string kIndex = "/model.safetensors.index.json";
 constexpr std::size_t kMaxIndexBytes = 64u << 20;
 
+// PyTorch keeps what something is added to at run time (torch.nn.utils.parametrize), as LoRA's
+// adapters are in jina-embeddings-v3, under a name of its own. Without the addition it is the weight.
+std::string plain_name(const std::string& name) {
+  constexpr std::string_view kEnding = ".parametrizations.weight.original";
+  if (!name.ends_with(kEnding)) return name;
+  return name.substr(0, name.size() - kEnding.size()) + ".weight";
+}
+
 bool exists(const std::string& path) {
   std::error_code ignored;
   return std::filesystem::exists(path, ignored);
@@ -72,7 +80,7 @@ Result<TensorTable> Checkpoint::map(const std::string& path) {
 
 void Checkpoint::add(const std::string& prefix, const std::string& path, const TensorEntry& entry) {
   const std::byte* data = std::as_const(files_.back()).data() + entry.begin;
-  tensors_.push_back({prefix + entry.name, path, entry, data});
+  tensors_.push_back({prefix + plain_name(entry.name), path, entry, data});
 }
 
 Status Checkpoint::add_whole(const std::string& folder, const std::string& prefix) {

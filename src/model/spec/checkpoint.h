@@ -13,7 +13,7 @@
 namespace sheaf::model {
 
 // A tensor of a model's folder. Those of a module behind the transformer bear its folder:
-// "2_Dense/linear.weight".
+// "2_Dense/linear.weight". Those that PyTorch stores as parametrized bear the name of the weight.
 struct StoredTensor {
   std::string name;
   std::string file;  // the path of its file

@@ -137,6 +137,13 @@ Status read_gte_layers(const JsonObject& config, ModelSpec& spec) {
   SHEAF_TRY(read_encoder(config, 1e-12, spec));
   SHEAF_ASSIGN(spec.type_vocab_size, config.number_or("type_vocab_size", 0, kMaxVocab, 1));
   spec.gated = spec.query_key_value_bias = spec.attention_output_bias = spec.down_bias = true;
+  std::string only;
+  SHEAF_TRY(want(config, "position_embedding_type", "rope", only));
+  SHEAF_TRY(want(config, "layer_norm_type", "layer_norm", only));
+  for (const char* field : {"logn_attention_scale", "logn_attention_clip1"})
+    SHEAF_TRY(want_off(config, field));
+  SHEAF_ASSIGN(const bool packed, config.boolean_or("pack_qkv", true));
+  if (!packed) return config.unsupported("pack_qkv", "is false; built are models with one matrix");
   return want(config, "hidden_act", "gelu", spec.activation);
 }
 
@@ -167,22 +174,10 @@ Status read_nomic(const JsonObject& config, ModelSpec& spec) {
   return want(config, "hidden_act", "silu", spec.activation);
 }
 
-// Zhang et al., "mGTE" (2024), as transformers has it.
+// Zhang et al., "mGTE" (2024). Its own code says what transformers has in rope_parameters otherwise.
 Status read_gte(const JsonObject& config, ModelSpec& spec) {
   SHEAF_TRY(read_gte_layers(config, spec));
-  return read_turned(config, 160'000, spec);
-}
-
-// The same as its own code has it.
-Status read_new(const JsonObject& config, ModelSpec& spec) {
-  SHEAF_TRY(read_gte_layers(config, spec));
-  std::string only;
-  SHEAF_TRY(want(config, "position_embedding_type", "rope", only));
-  SHEAF_TRY(want(config, "layer_norm_type", "layer_norm", only));
-  for (const char* field : {"logn_attention_scale", "logn_attention_clip1"})
-    SHEAF_TRY(want_off(config, field));
-  SHEAF_ASSIGN(const bool packed, config.boolean_or("pack_qkv", true));
-  if (!packed) return config.unsupported("pack_qkv", "is false; built are models with one matrix");
+  if (config.has("rope_parameters")) return read_turned(config, 160'000, spec);
   SHEAF_TRY(check_turned_heads(config, "num_attention_heads", spec));
   return read_ntk(config, spec.rotary);
 }

@@ -11,7 +11,6 @@ Status read_gte(const JsonObject& config, ModelSpec& spec);
 Status read_jina_bert(const JsonObject& config, ModelSpec& spec);
 Status read_jina_flash(const JsonObject& config, ModelSpec& spec);
 Status read_jina_v3(const JsonObject& config, ModelSpec& spec);
-Status read_new(const JsonObject& config, ModelSpec& spec);
 Status read_nomic(const JsonObject& config, ModelSpec& spec);
 
 // Whether the code that this config.json asks for by its auto_map is one whose name holds `word`:

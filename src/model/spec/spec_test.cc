@@ -238,6 +238,115 @@ TEST_F(SpecTest, BadDecodersAreRefusedNamingTheField) {
   }
 }
 
+TEST_F(SpecTest, ReadsBertsForLongTexts) {
+  const auto family = [](const char* name) {
+    return *read_spec(SHEAF_SOURCE_DIR "/tests/golden/families/" + std::string(name) + "/model");
+  };
+  const ModelSpec nomic = family("nomic_long");
+  EXPECT_EQ(nomic.intermediate_size, 256u);  // of 100
+  EXPECT_EQ(nomic.vocab_size, 64u);          // of 59
+  EXPECT_EQ(nomic.positions, 40u);
+  EXPECT_EQ(nomic.rotary.scaling, RotaryScaling::dynamic);
+  EXPECT_EQ(nomic.rotary.trained_positions, 16);
+  EXPECT_EQ(nomic.rotary.fraction, 0.5);
+  const ModelSpec moe = family("nomic_moe");
+  EXPECT_EQ(moe.experts, 5u);
+  EXPECT_EQ(moe.experts_chosen, 2u);
+  EXPECT_FALSE(moe.has_experts(0));
+  EXPECT_TRUE(moe.has_experts(1));
+  EXPECT_FALSE(moe.has_experts(2));
+  EXPECT_TRUE(moe.has_experts(3));
+  const ModelSpec gte = family("gte_new");
+  EXPECT_EQ(gte.rotary.scaling, RotaryScaling::ntk);
+  EXPECT_EQ(gte.rotary.factor, 8);
+  EXPECT_EQ(gte.type_vocab_size, 0u);
+  const ModelSpec jina = family("jina_bert_reglu");
+  EXPECT_EQ(jina.architecture, Architecture::jina_bert);
+  EXPECT_TRUE(jina.linear_distance);
+  EXPECT_EQ(jina.activation, "relu");
+  EXPECT_EQ(family("jina_code").architecture, Architecture::jina_code);
+  EXPECT_EQ(family("jina_v3_own").rotary.theta, 20000);
+  for (const ModelSpec& spec : {nomic, moe, gte, jina})
+    EXPECT_EQ(to_json(*spec_from_json(to_json(spec), "f")), to_json(spec));
+}
+
+// snowflake-arctic-embed-m-v2.0: the fields of "new" under the name that transformers uses.
+TEST_F(SpecTest, ReadsGteUnderEitherName) {
+  use_family("gte_new");
+  ModelSpec spec = *read_spec(folder_);
+  set("config.json", "model_type", "\"gte\"");
+  ModelSpec renamed = *read_spec(folder_);
+  EXPECT_EQ(renamed.model_type, "gte");
+  renamed.model_type = spec.model_type;
+  EXPECT_EQ(to_json(renamed), to_json(spec));
+  set("config.json", "rope_scaling", "null");
+  EXPECT_EQ(read_spec(folder_)->rotary.scaling, RotaryScaling::none);
+  EXPECT_EQ(read_spec(folder_)->rotary.theta, 300);
+}
+
+TEST_F(SpecTest, BadBertsForLongTextsAreRefusedNamingTheField) {
+  const struct {
+    const char* family;
+    const char* field;
+    const char* value;
+    const char* complaint;
+  } cases[] = {
+      {"nomic_long", "n_positions", "", "n_positions"},
+      {"nomic_long", "n_inner", "null", "n_inner"},
+      {"nomic_long", "n_head", "5", "n_head"},
+      {"nomic_long", "activation_function", "\"glu\"", "activation_function"},
+      {"nomic_long", "activation_function", "\"gelu_new\"", "activation_function"},
+      {"nomic_long", "prenorm", "true", "prenorm"},
+      {"nomic_long", "use_rms_norm", "true", "use_rms_norm"},
+      {"nomic_long", "causal", "true", "causal"},
+      {"nomic_long", "parallel_block", "true", "parallel_block"},
+      {"nomic_long", "qkv_proj_bias", "1", "qkv_proj_bias"},
+      {"nomic_long", "rotary_emb_fraction", "0", "rotary_emb_fraction"},
+      {"nomic_long", "rotary_emb_fraction", "", "rotary_emb_fraction"},
+      {"nomic_long", "rotary_emb_fraction", "0.1", "rotary_emb_fraction"},
+      {"nomic_long", "rotary_emb_fraction", "0.75", "rotary_emb_fraction"},
+      {"nomic_long", "rotary_emb_fraction", "2", "rotary_emb_fraction"},
+      {"nomic_long", "rotary_emb_interleaved", "true", "rotary_emb_interleaved"},
+      {"nomic_long", "rotary_emb_scale_base", "512", "rotary_emb_scale_base"},
+      {"nomic_long", "rotary_head_dim", "true", "rotary_head_dim"},
+      {"nomic_long", "rotary_scaling_factor", "0.5", "rotary_scaling_factor"},
+      {"nomic_long", "rotary_scaling_factor", "\"2\"", "rotary_scaling_factor"},
+      {"nomic_long", "max_trained_positions", "0", "max_trained_positions"},
+      {"nomic_moe", "num_experts", "", "num_experts"},
+      {"nomic_moe", "num_experts", "0", "num_experts"},
+      {"nomic_moe", "num_experts", "4000000000", "num_experts"},
+      {"nomic_moe", "moe_top_k", "6", "moe_top_k"},
+      {"nomic_moe", "moe_normalize_expert_weights", "true", "moe_normalize_expert_weights"},
+      {"nomic_moe", "expert_choice_router", "true", "expert_choice_router"},
+      {"nomic_moe", "num_shared_experts", "1", "num_shared_experts"},
+      {"nomic_moe", "activation_function", "\"swiglu\"", "activation_function"},
+      {"nomic", "hidden_act", "\"gelu\"", "hidden_act"},
+      {"nomic", "num_attention_heads", "4", "num_attention_heads"},
+      {"nomic", "rope_parameters", R"({"rope_type":"ntk"})", "rope_parameters.rope_type"},
+      {"gte_new", "layer_norm_type", "\"rms_norm\"", "layer_norm_type"},
+      {"gte_new", "logn_attention_scale", "true", "logn_attention_scale"},
+      {"gte_new", "logn_attention_clip1", "true", "logn_attention_clip1"},
+      {"gte_new", "pack_qkv", "false", "pack_qkv"},
+      {"gte_new", "position_embedding_type", "\"absolute\"", "position_embedding_type"},
+      {"gte_new", "rope_scaling", R"({"type":"dynamic","factor":2})", "rope_scaling.type"},
+      {"gte_new", "rope_scaling", R"({"type":"ntk"})", "rope_scaling.factor"},
+      {"gte_new", "rope_scaling", R"({"type":"ntk","factor":2,"mixed_b":0.5})",
+       "rope_scaling.mixed_b"},
+      {"gte_new", "num_attention_heads", "8", "num_attention_heads"},  // heads of 3
+      {"gte", "hidden_act", "\"silu\"", "hidden_act"},
+      {"jina_bert", "feed_forward_type", "\"original\"", "feed_forward_type"},
+      {"jina_bert", "feed_forward_type", "", "feed_forward_type"},
+      {"jina_v3_own", "position_embedding_type", "\"alibi\"", "position_embedding_type"},
+      {"jina_v3_own", "rotary_emb_base", "0", "rotary_emb_base"},
+  };
+  for (const auto& c : cases) {
+    SCOPED_TRACE(std::string(c.family) + " " + c.field + " " + c.value);
+    use_family(c.family);
+    set("config.json", c.field, c.value);
+    expect_refused("config.json", c.complaint);
+  }
+}
+
 TEST_F(SpecTest, FurtherFilesAreThoseThatModulesAndIndexName) {
   use_family("gemma3");
   std::string names;

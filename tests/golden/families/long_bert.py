@@ -353,6 +353,24 @@ class JinaXlmRoberta(Saved):
         return x
 
 
+class JinaV3(JinaXlmRoberta):
+    """jina-embeddings-v3 as its own repository saves it: each product and each embedding with adapters beside it, named
+    by torch.nn.utils.parametrize. Without a task it computes as if there were none."""
+
+    def save_pretrained(self, folder, state_dict=None, max_shard_size=None):
+        weights = {}
+        for name, value in (state_dict or self.state_dict()).items():
+            layer, _, kind = name.rpartition(".")
+            if kind != "weight" or value.dim() != 2:
+                weights["roberta." + name] = value
+                continue
+            base = f"roberta.{layer}.parametrizations.weight."
+            weights[base + "original"] = value
+            weights[base + "0.lora_A"] = torch.randn(5, 4, value.shape[1])
+            weights[base + "0.lora_B"] = torch.randn(5, value.shape[0], 4)
+        super().save_pretrained(folder, weights)
+
+
 class Classifier(Saved):
     """A body with a head of BERT's form, by which NewForSequenceClassification and Jina's rerankers score: the first
     token through `dense` and tanh, then one output a label."""

@@ -208,6 +208,19 @@ def jina_v3():
     return transformers.JinaEmbeddingsV3Model(config, add_pooling_layer=False)
 
 
+def jina_v3_own():
+    """As jina-embeddings-v3 itself is saved."""
+    return long_bert.JinaV3({
+        "model_type": "xlm-roberta", "architectures": ["XLMRobertaModel"], "vocab_size": SHAPE["vocab_size"],
+        "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 35,
+        "max_position_embeddings": 29, "type_vocab_size": 1, "hidden_act": "gelu", "layer_norm_eps": 1e-5,
+        "pad_token_id": 1, "position_embedding_type": "rotary", "rotary_emb_base": 20000.0,
+        "lora_adaptations": ["retrieval.query", "retrieval.passage", "separation", "classification", "text-matching"],
+        "lora_rank": 4, "lora_alpha": 1,
+        "auto_map": {"AutoConfig": "jinaai/xlm-roberta-flash-implementation--configuration_xlm_roberta.XLMRobertaFlashConfig"}
+    }).spread()
+
+
 def check_long_bert():
     """The definitions in long_bert.py against transformers', on the weights that transformers saves."""
     for make, other, config in (
@@ -248,7 +261,7 @@ def padded(name, value):
 FAMILIES = {make.__name__: make for make in (xlm_roberta, roberta, distilbert, mpnet, modernbert,
                                              qwen3, qwen3_windows, qwen2, mistral, llama, gemma3,
                                              nomic, nomic_long, nomic_moe, gte, gte_new, jina_bert, jina_bert_reglu,
-                                             jina_code, jina_v3)}
+                                             jina_code, jina_v3, jina_v3_own)}
 LENGTHS_OF = {
     "mpnet": [1, 2, 9, 40, 161],  # past the distance at which the last bucket begins
     "modernbert": [1, 3, 5, 9, 20, 47],  # past the windows
