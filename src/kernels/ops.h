@@ -170,9 +170,9 @@ class Backend {
   virtual void gate(MatrixView x, Activation activation, MatrixSpan out) = 0;
 
   // out = sum over those `chosen` experts that have the largest shares softmax(logits) of a row, of
-  // share * down(activation(up(x))), + bias + residual. Shares are not made to sum up to 1; of equal
-  // ones the first count. x and out [n, columns], logits [n, experts]. A residual without data is
-  // none.
+  // share * down(activation(up(x))), + bias + residual. Shares are not made to sum up to 1; of
+  // equal ones the first count. x and out [n, columns], logits [n, experts]. A residual without
+  // data is none.
   virtual void mix_experts(MatrixView x, MatrixView logits, const Experts& experts,
                            MatrixView residual, MatrixSpan out) = 0;
 

@@ -108,8 +108,8 @@ Activation activation_of(const std::string& name) {
 // of twice as many heads (the implementation of ALiBi's authors).
 float slope_of(std::size_t head, std::size_t heads) {
   const std::size_t power = std::bit_floor(heads);
-  const double step = head < power ? static_cast<double>(head + 1)
-                                   : static_cast<double>(head - power) + 0.5;
+  const double step =
+      head < power ? static_cast<double>(head + 1) : static_cast<double>(head - power) + 0.5;
   return static_cast<float>(std::exp2(-8 * step / static_cast<double>(power)));
 }
 
@@ -209,8 +209,7 @@ void LongBert::bind_middle(const ModelSpec& spec, WeightSource& weights, const s
 // All experts' weights lie below each other in one tensor each for up and, transposed, down.
 void LongBert::bind_experts(const ModelSpec& spec, WeightSource& weights, const std::string& prefix,
                             Layer& layer) const {
-  layer.router =
-      weights.linear({{prefix + "mlp.router.layer", spec.experts}}, hidden_, Bias::none);
+  layer.router = weights.linear({{prefix + "mlp.router.layer", spec.experts}}, hidden_, Bias::none);
   const std::size_t rows = spec.experts * intermediate_;
   for (std::size_t first = 0; first < rows; first += intermediate_) {
     layer.expert_up.push_back(weights.linear(

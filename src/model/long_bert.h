@@ -68,13 +68,13 @@ class LongBert final : public Model {
   std::vector<float> distance_values_;  // [heads, 2 * reach + 1]
   std::vector<Layer> layers_;
 
-  tensor::Buffer states_;       // [tokens, hidden]
-  tensor::Buffer heads_input_;  // [tokens, 3 * hidden]
-  tensor::Buffer context_;      // [tokens, hidden]
-  tensor::Buffer sum_;          // [block, hidden], with experts [tokens, hidden]
-  tensor::Buffer wide_;         // [block, intermediate or twice that]
+  tensor::Buffer states_;        // [tokens, hidden]
+  tensor::Buffer heads_input_;   // [tokens, 3 * hidden]
+  tensor::Buffer context_;       // [tokens, hidden]
+  tensor::Buffer sum_;           // [block, hidden], with experts [tokens, hidden]
+  tensor::Buffer wide_;          // [block, intermediate or twice that]
   tensor::Buffer gated_states_;  // [block, intermediate]
-  tensor::Buffer logits_;       // [tokens, experts]
+  tensor::Buffer logits_;        // [tokens, experts]
 };
 
 }  // namespace sheaf::model

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <span>
@@ -62,9 +63,11 @@ void read_part(const LinearPart& part, const Piece& piece, std::size_t inputs, f
   if (!part.transposed) return read(piece, out);
   std::vector<float> stored(piece.count);
   read(piece, stored.data());
-  for (std::size_t i = 0; i < inputs; ++i)
+  constexpr std::size_t kLine = 16;  // floats that are written while their cache line is near
+  for (std::size_t first = 0; first < inputs; first += kLine)
     for (std::size_t j = 0; j < part.outputs; ++j)
-      out[j * inputs + i] = stored[i * part.outputs + j];
+      for (std::size_t i = first; i < std::min(first + kLine, inputs); ++i)
+        out[j * inputs + i] = stored[i * part.outputs + j];
 }
 
 }  // namespace

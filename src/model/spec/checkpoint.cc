@@ -23,7 +23,8 @@ const std::string kIndex = "/model.safetensors.index.json";
 constexpr std::size_t kMaxIndexBytes = 64u << 20;
 
 // PyTorch keeps what something is added to at run time (torch.nn.utils.parametrize), as LoRA's
-// adapters are in jina-embeddings-v3, under a name of its own. Without the addition it is the weight.
+// adapters are in jina-embeddings-v3, under a name of its own. Without the addition it is the
+// weight.
 std::string plain_name(const std::string& name) {
   constexpr std::string_view kEnding = ".parametrizations.weight.original";
   if (!name.ends_with(kEnding)) return name;

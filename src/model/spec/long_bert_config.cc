@@ -72,8 +72,9 @@ Status read_nomic_rotary(const JsonObject& config, ModelSpec& spec) {
   if (turned < 2 || turned != 2.0 * static_cast<std::uint32_t>(turned / 2))
     return config.unsupported(
         "rotary_emb_fraction",
-        fmt::format("is {}, by which {} of a head's {} values turn; built is an even number of them",
-                    spec.rotary.fraction, turned, spec.head_size));
+        fmt::format(
+            "is {}, by which {} of a head's {} values turn; built is an even number of them",
+            spec.rotary.fraction, turned, spec.head_size));
   for (const char* field : {"rotary_emb_interleaved", "rotary_head_dim"})
     SHEAF_TRY(want_off(config, field));
   if (config.has("rotary_emb_scale_base"))
@@ -174,7 +175,8 @@ Status read_nomic(const JsonObject& config, ModelSpec& spec) {
   return want(config, "hidden_act", "silu", spec.activation);
 }
 
-// Zhang et al., "mGTE" (2024). Its own code says what transformers has in rope_parameters otherwise.
+// Zhang et al., "mGTE" (2024). Its own code says what transformers has in rope_parameters
+// otherwise.
 Status read_gte(const JsonObject& config, ModelSpec& spec) {
   SHEAF_TRY(read_gte_layers(config, spec));
   if (config.has("rope_parameters")) return read_turned(config, 160'000, spec);
@@ -215,8 +217,7 @@ Status read_jina_flash(const JsonObject& config, ModelSpec& spec) {
     return offset_positions(config, pad, spec);
   }
   if (positions != "rotary")
-    return config.unsupported(kPositions,
-                              "is '" + positions + "'; built are: absolute, rotary");
+    return config.unsupported(kPositions, "is '" + positions + "'; built are: absolute, rotary");
   SHEAF_TRY(check_turned_heads(config, "num_attention_heads", spec));
   SHEAF_ASSIGN(spec.rotary.theta, config.real_or("rotary_emb_base", 1, 1e12, 10'000));
   return {};

@@ -95,8 +95,8 @@ struct ModelSpec {
   std::uint32_t experts = 0;         // up and down projections side by side; 0: just one of each
   std::uint32_t experts_chosen = 0;  // by a token
   std::uint32_t expert_every = 0;    // layers 1, 1 + n, 1 + 2 n, ... have experts
-  bool head_norms = false;  // each head of queries and keys is normalized
-  double query_scalar = 0;  // by whose root such queries are divided; 0: the head's size
+  bool head_norms = false;           // each head of queries and keys is normalized
+  double query_scalar = 0;           // by whose root such queries are divided; 0: the head's size
   float norm_epsilon = 1e-12f;
   std::string activation;  // "gelu", ...
 
