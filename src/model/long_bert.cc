@@ -199,8 +199,11 @@ void LongBert::bind_middle(const ModelSpec& spec, WeightSource& weights, const s
     parts = {{gate, intermediate_}, {prefix + std::string(names.up), intermediate_}};
   if (gated_ && names.halves == Halves::gate_first) parts = {{gate, 2 * intermediate_}};
   if (gated_ && names.halves == Halves::up_first)
-    parts = {{gate, intermediate_, 2 * intermediate_, intermediate_},
-             {gate, intermediate_, 2 * intermediate_, 0}};
+    parts = {{.name = gate,
+              .outputs = intermediate_,
+              .stored_rows = 2 * intermediate_,
+              .first_row = intermediate_},
+             {.name = gate, .outputs = intermediate_, .stored_rows = 2 * intermediate_}};
   layer.up = weights.linear(parts, hidden_, bias_if(spec.up_bias));
   layer.down = weights.linear({{prefix + std::string(names.down), hidden_}}, intermediate_,
                               bias_if(spec.down_bias));
@@ -212,10 +215,17 @@ void LongBert::bind_experts(const ModelSpec& spec, WeightSource& weights, const 
   layer.router = weights.linear({{prefix + "mlp.router.layer", spec.experts}}, hidden_, Bias::none);
   const std::size_t rows = spec.experts * intermediate_;
   for (std::size_t first = 0; first < rows; first += intermediate_) {
-    layer.expert_up.push_back(weights.linear(
-        {{prefix + "mlp.experts.mlp.w1", intermediate_, rows, first}}, hidden_, Bias::none));
-    layer.expert_down.push_back(weights.linear(
-        {{prefix + "mlp.experts.mlp.w2", hidden_, rows, first, true}}, intermediate_, Bias::none));
+    const LinearPart up = {.name = prefix + "mlp.experts.mlp.w1",
+                           .outputs = intermediate_,
+                           .stored_rows = rows,
+                           .first_row = first};
+    const LinearPart down = {.name = prefix + "mlp.experts.mlp.w2",
+                             .outputs = hidden_,
+                             .stored_rows = rows,
+                             .first_row = first,
+                             .transposed = true};
+    layer.expert_up.push_back(weights.linear({up}, hidden_, Bias::none));
+    layer.expert_down.push_back(weights.linear({down}, intermediate_, Bias::none));
   }
   layer.expert_bias = weights.vector(prefix + "mlp.experts.bias", hidden_);
 }

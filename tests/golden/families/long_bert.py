@@ -1,5 +1,5 @@
-"""BERT's successors for long texts as their authors published them, for make.py: transformers has not all of them, and of
-none the form in which their own code saves them. Modules bear the names that the weights have there.
+"""BERT's successors for long texts as their authors published them, for make.py: transformers has not all of them, and
+of none the form in which their own code saves them. Modules bear the names that the weights have there.
 
 Each class says what it follows. Written from the papers and the names and shapes of the published weights; where
 transformers has the same model, make.py demands that both agree.
@@ -216,8 +216,8 @@ class Nomic(Saved):
 
 
 class New(Saved):
-    """Zhang et al., "mGTE" (2024), as Alibaba-NLP/new-impl names it: gte-multilingual, gte-en-v1.5, arctic-embed-m-v2.0,
-    stella_en_400M_v5."""
+    """Zhang et al., "mGTE" (2024), as Alibaba-NLP/new-impl names it: gte-multilingual, gte-en-v1.5,
+    arctic-embed-m-v2.0, stella_en_400M_v5."""
 
     def __init__(self, config):
         super().__init__(config)
@@ -315,8 +315,8 @@ class JinaBert(Saved):
 
 
 class JinaXlmRoberta(Saved):
-    """XLM-R as jinaai/xlm-roberta-flash-implementation names it: of jina-embeddings-v3 (rotary, without its adapters) and
-    of jina-reranker-v2 (XLM-R's own positions)."""
+    """XLM-R as jinaai/xlm-roberta-flash-implementation names it: of jina-embeddings-v3 (rotary, without its adapters)
+    and of jina-reranker-v2 (XLM-R's own positions)."""
 
     def __init__(self, config):
         super().__init__(config)

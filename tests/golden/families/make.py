@@ -145,9 +145,9 @@ def own_nomic(**changes):
 def nomic_long():
     """As nomic-embed-text-v1.5 saves it, set up for texts longer than those it was trained on; all that may be
     otherwise: part of a head turns, biases, GELU gates, sizes that are rounded up."""
-    return own_nomic(n_head=2, n_inner=100, rotary_emb_fraction=0.5, rotary_scaling_factor=2.0, max_trained_positions=16,
-                     activation_function="geglu", qkv_proj_bias=True, mlp_fc1_bias=True, mlp_fc2_bias=True,
-                     layer_norm_epsilon=1e-3, type_vocab_size=0, pad_vocab_size_multiple=16)
+    return own_nomic(n_head=2, n_inner=100, rotary_emb_fraction=0.5, rotary_scaling_factor=2.0,
+                     max_trained_positions=16, activation_function="geglu", qkv_proj_bias=True,
+                     mlp_fc1_bias=True, mlp_fc2_bias=True, layer_norm_epsilon=1e-3, type_vocab_size=0, pad_vocab_size_multiple=16)
 
 
 def nomic_moe():
@@ -217,8 +217,8 @@ def jina_v3_own():
         "pad_token_id": 1, "position_embedding_type": "rotary", "rotary_emb_base": 20000.0,
         "lora_adaptations": ["retrieval.query", "retrieval.passage", "separation", "classification", "text-matching"],
         "lora_rank": 4, "lora_alpha": 1,
-        "auto_map": {"AutoConfig": "jinaai/xlm-roberta-flash-implementation--configuration_xlm_roberta.XLMRobertaFlashConfig"}
-    }).spread()
+        "auto_map": {"AutoConfig": "jinaai/xlm-roberta-flash-implementation--"
+                                   "configuration_xlm_roberta.XLMRobertaFlashConfig"}}).spread()
 
 
 def check_long_bert():
@@ -233,8 +233,9 @@ def check_long_bert():
                                   "intermediate_size": 33, "type_vocab_size": 2, "layer_norm_eps": 1e-3,
                                   "rope_theta": 200.0, "rope_scaling": None}),
             (jina_v3, long_bert.JinaXlmRoberta, {"vocab_size": 59, "hidden_size": 24, "num_hidden_layers": 2,
-                                                 "num_attention_heads": 2, "intermediate_size": 35, "type_vocab_size": 1,
-                                                 "layer_norm_eps": 1e-4, "position_embedding_type": "rotary",
+                                                 "num_attention_heads": 2, "intermediate_size": 35,
+                                                 "type_vocab_size": 1, "layer_norm_eps": 1e-4,
+                                                 "position_embedding_type": "rotary",
                                                  "rotary_emb_base": 500.0})):
         torch.manual_seed(3)
         whole = make().eval()
