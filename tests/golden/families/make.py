@@ -147,7 +147,8 @@ def nomic_long():
     otherwise: part of a head turns, biases, GELU gates, sizes that are rounded up."""
     return own_nomic(n_head=2, n_inner=100, rotary_emb_fraction=0.5, rotary_scaling_factor=2.0,
                      max_trained_positions=16, activation_function="geglu", qkv_proj_bias=True,
-                     mlp_fc1_bias=True, mlp_fc2_bias=True, layer_norm_epsilon=1e-3, type_vocab_size=0, pad_vocab_size_multiple=16)
+                     mlp_fc1_bias=True, mlp_fc2_bias=True, layer_norm_epsilon=1e-3, type_vocab_size=0,
+                     pad_vocab_size_multiple=16)
 
 
 def nomic_moe():
