@@ -35,12 +35,16 @@ class DryRun final : public Backend {
   void normalize_heads(MatrixSpan, std::size_t, const Norm&) override {}
   void rotate(MatrixSpan, std::span<const std::uint32_t>, std::size_t, const Rotary&) override {}
   void gate(MatrixView, Activation, MatrixSpan) override {}
+  void mix_experts(MatrixView x, MatrixView, const Experts& experts, MatrixView,
+                   MatrixSpan) override {
+    experts_.reserve(preferred_rows() * (2 * x.columns + experts.up.front().outputs));
+  }
   void pool(MatrixView, std::span<const std::uint32_t>, std::span<const Reduction>,
             std::span<const PoolItem>, MatrixSpan) override {}
 
  private:
   std::unique_ptr<Backend> real_;
-  tensor::Buffer scratch_;
+  tensor::Buffer scratch_, experts_;
 };
 
 }  // namespace

@@ -153,6 +153,7 @@ void LongBert::reach_distances(std::span<const std::uint32_t> cu_seqlens) {
     reach = std::max(reach, static_cast<int>(cu_seqlens[text + 1] - cu_seqlens[text]));
   if (reach == static_cast<int>(attention_.bias.reach)) return;
   distance_values_.clear();
+  distance_values_.reserve(attention_.heads * (2 * static_cast<std::size_t>(reach) + 1));
   for (std::size_t head = 0; head < attention_.heads; ++head)
     for (int distance = -reach; distance <= reach; ++distance)
       distance_values_.push_back(-slope_of(head, attention_.heads) *
