@@ -433,7 +433,8 @@ TEST(TruncateDim, CutsBeforeNormalizing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, Families,
-                         ::testing::Values("distilbert", "gemma3", "gte", "gte_new", "jina_bert",
+                         ::testing::Values("deberta", "deberta_v2", "deberta_keys", "distilbert",
+                                           "gemma3", "gte", "gte_new", "jina_bert",
                                            "jina_bert_reglu", "jina_code", "jina_v3", "jina_v3_own",
                                            "llama", "modernbert", "mpnet", "nomic", "nomic_long",
                                            "nomic_moe", "qwen2", "mistral", "qwen3",
@@ -472,9 +473,9 @@ TEST_P(Classifiers, EqualTransformers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, Classifiers,
-                         ::testing::Values("bert", "distilbert", "gte", "gte_new", "jina_bert",
-                                           "jina_xlm_roberta", "modernbert", "mpnet", "nomic",
-                                           "qwen3", "roberta", "xlm_roberta"),
+                         ::testing::Values("bert", "deberta", "deberta_moods", "distilbert", "gte",
+                                           "gte_new", "jina_bert", "jina_xlm_roberta", "modernbert",
+                                           "mpnet", "nomic", "qwen3", "roberta", "xlm_roberta"),
                          [](const auto& info) { return info.param; });
 
 // The real model, where the machine has it.

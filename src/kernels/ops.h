@@ -87,6 +87,29 @@ struct DistanceBias {
   }
 };
 
+// Attention that also looks at where a token stands (He et al., "DeBERTa", 2021, equation 4): the
+// distance query - key chooses a row of each table, and the score is
+//   (q k + q keys[row] + k queries[row]) / sqrt(head_size * (1 + tables present)).
+// A text of n tokens reaches r <= min(count, 2n - 1) rows; for each head the two terms are then
+// products [n, head_size] x [head_size, r] from which every pair of tokens takes one element. At
+// least that is 2 n^2 head_size operations each, as many as q k, while no two distances share a
+// row, and 2 n r head_size from there on; read once are 2 r head_size floats of tables. Nothing of
+// n^2 need be stored: a tile of queries needs its rows of the one product, [tile, r], and the
+// columns that it reaches of the other, [n, r].
+struct RelativePositions {
+  const std::int32_t* rows = nullptr;  // [2 * reach + 1]: at reach + query - key; never falling
+  std::size_t reach = 0;               // at least the longest text less one
+  std::size_t count = 0;               // of rows in a table, above all of `rows`
+  // For each head a weight [count, head_size] as pack_linear() lays it out, one behind the other;
+  // null: that term is left out. `rows` is null without both.
+  const float* keys = nullptr;
+  const float* queries = nullptr;
+
+  std::size_t tables() const { return (keys != nullptr ? 1 : 0) + (queries != nullptr ? 1 : 0); }
+  // So that [query - key] is the row.
+  const std::int32_t* by_distance() const { return rows == nullptr ? nullptr : rows + reach; }
+};
+
 // The shape of an attention. Heads of keys and values each serve heads / kv_heads neighbouring
 // heads of queries (Ainslie et al., "GQA", 2023).
 struct AttentionShape {
@@ -98,6 +121,7 @@ struct AttentionShape {
   std::size_t before = kAll;  // keys before its own that a query sees
   std::size_t after = kAll;   // keys after its own; 0: causal
   DistanceBias bias;
+  RelativePositions relative;
 
   std::size_t columns() const { return (heads + 2 * kv_heads) * head_size; }  // q, k, v
 };
@@ -151,7 +175,8 @@ class Backend {
   virtual void linear(MatrixView x, const Linear& weight, Activation activation,
                       MatrixView residual, MatrixSpan out) = 0;
 
-  // softmax(q k^T / sqrt(head_size) + bias) v within each text. qkv [tokens, shape.columns()] holds
+  // softmax(q k^T / sqrt(head_size) + bias) v within each text; the scores are others with
+  // shape.relative. qkv [tokens, shape.columns()] holds
   // q, k, v side by side; out [tokens, heads * head_size].
   virtual void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens,
                          const AttentionShape& shape, MatrixSpan out) = 0;

@@ -2,11 +2,9 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
-#include <cmath>
-#include <cstdlib>
 #include <string_view>
 
+#include "model/distance.h"
 #include "model/row_blocks.h"
 
 namespace sheaf::model {
@@ -31,6 +29,15 @@ constexpr LayerNames kBert = {.layer = "encoder.layer.",
                               .up = "intermediate.dense",
                               .down = "output.dense",
                               .output_norm = "output.LayerNorm"};
+constexpr LayerNames kDeberta = {.layer = "encoder.layer.",
+                                 .query = "attention.self.query_proj",
+                                 .key = "attention.self.key_proj",
+                                 .value = "attention.self.value_proj",
+                                 .attention_output = "attention.output.dense",
+                                 .attention_norm = "attention.output.LayerNorm",
+                                 .up = "intermediate.dense",
+                                 .down = "output.dense",
+                                 .output_norm = "output.LayerNorm"};
 constexpr LayerNames kDistilBert = {.layer = "transformer.layer.",
                                     .query = "attention.q_lin",
                                     .key = "attention.k_lin",
@@ -51,22 +58,16 @@ constexpr LayerNames kMpnet = {.layer = "encoder.layer.",
                                .output_norm = "output.LayerNorm"};
 
 const LayerNames& names_of(Architecture architecture) {
-  if (architecture == Architecture::distilbert) return kDistilBert;
-  return architecture == Architecture::mpnet ? kMpnet : kBert;
-}
-
-// Raffel et al., "T5" (2020), bidirectional: half of the 32 buckets for each direction, of which
-// half again are single distances and the rest grow with the logarithm up to 128. In float, as the
-// models were trained.
-std::size_t distance_bucket(int key_less_query) {
-  constexpr int kHalf = 16;
-  constexpr int kSingle = 8;
-  const int direction = key_less_query > 0 ? kHalf : 0;
-  const int distance = std::abs(key_less_query);
-  if (distance < kSingle) return static_cast<std::size_t>(direction + distance);
-  const float octaves = std::log(static_cast<float>(distance) / kSingle) / std::log(16.0f);
-  const int far = kSingle + static_cast<int>(octaves * (kHalf - kSingle));
-  return static_cast<std::size_t>(direction + std::min(far, kHalf - 1));
+  switch (architecture) {
+    case Architecture::deberta:
+      return kDeberta;
+    case Architecture::distilbert:
+      return kDistilBert;
+    case Architecture::mpnet:
+      return kMpnet;
+    default:
+      return kBert;
+  }
 }
 
 }  // namespace
@@ -78,6 +79,8 @@ Bert::Bert(const ModelSpec& spec, WeightSource& weights)
       epsilon_(spec.norm_epsilon),
       embedding_(bind_embedding(spec, weights)) {
   if (spec.distance_buckets > 0) bind_distance_bias(spec, weights);
+  if (spec.relative.reach > 0)
+    distance_rows_ = distance_rows(spec.relative, static_cast<int>(spec.positions) - 1);
   for (std::uint32_t i = 0; i < spec.layers && weights.status().ok(); ++i)
     layers_.push_back(bind_layer(spec, weights, i));
 }
@@ -85,8 +88,9 @@ Bert::Bert(const ModelSpec& spec, WeightSource& weights)
 kernels::Embedding Bert::bind_embedding(const ModelSpec& spec, WeightSource& weights) const {
   kernels::Embedding table;
   table.words = weights.table("embeddings.word_embeddings", spec.vocab_size, hidden_);
-  table.positions = weights.table("embeddings.position_embeddings",
-                                  spec.positions + spec.position_offset, hidden_);
+  if (spec.position_table)
+    table.positions = weights.table("embeddings.position_embeddings",
+                                    spec.positions + spec.position_offset, hidden_);
   if (table.positions.data != nullptr)
     table.positions = table.positions.slice_rows(spec.position_offset, spec.positions);
   if (spec.type_vocab_size > 0)
@@ -106,13 +110,36 @@ void Bert::bind_distance_bias(const ModelSpec& spec, WeightSource& weights) {
   attention_.bias = {distance_values_.data(), static_cast<std::size_t>(reach)};
 }
 
+kernels::RelativePositions Bert::bind_relative(const ModelSpec& spec, WeightSource& weights,
+                                               const std::string& layer) const {
+  const RelativeSpec& relative = spec.relative;
+  if (!relative.keys && !relative.queries) return {};
+  const StoredVectors vectors = {.table = "encoder.rel_embeddings",
+                                 .rows = relative.rows(),
+                                 .columns = hidden_,
+                                 .norm = relative.normalized ? "encoder.LayerNorm" : "",
+                                 .epsilon = epsilon_};
+  const auto made_by = [&](std::string_view shared, std::string_view own) {
+    const std::string_view name = relative.shared_layers ? shared : own;
+    return weights.head_weights(vectors, {layer + std::string(name), hidden_}, spec.heads);
+  };
+  kernels::RelativePositions bound = {
+      .rows = distance_rows_.data(), .reach = spec.positions - 1, .count = relative.rows()};
+  if (relative.keys) bound.keys = made_by(kDeberta.key, "attention.self.pos_key_proj");
+  if (relative.queries) bound.queries = made_by(kDeberta.query, "attention.self.pos_query_proj");
+  return bound;
+}
+
 Bert::Layer Bert::bind_layer(const ModelSpec& spec, WeightSource& weights,
                              std::uint32_t index) const {
   const LayerNames& names = names_of(spec.architecture);
   const std::string layer = fmt::format("{}{}.", names.layer, index);
   const auto name = [&layer](std::string_view part) { return layer + std::string(part); };
   const std::size_t h = hidden_;
-  return {.query_key_value = weights.linear(
+  kernels::AttentionShape attention = attention_;
+  attention.relative = bind_relative(spec, weights, layer);
+  return {.attention = attention,
+          .query_key_value = weights.linear(
               {{name(names.query), h}, {name(names.key), h}, {name(names.value), h}}, h),
           .attention_output = weights.linear({{name(names.attention_output), h}}, h),
           .attention_norm = weights.norm(name(names.attention_norm), h, epsilon_),
@@ -133,7 +160,7 @@ void Bert::run_layer(kernels::Backend& ops, const Layer& layer,
   const MatrixSpan qkv = heads_input_.matrix(x.rows, 3 * hidden_);
   const MatrixSpan context = context_.matrix(x.rows, hidden_);
   ops.linear(x, layer.query_key_value, Activation::none, {}, qkv);
-  ops.attention(qkv, cu_seqlens, attention_, context);
+  ops.attention(qkv, cu_seqlens, layer.attention, context);
 
   for_row_blocks(ops, x.rows, [&](std::size_t first, std::size_t rows) {
     const MatrixSpan states = x.slice_rows(first, rows);

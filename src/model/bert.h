@@ -13,7 +13,8 @@ namespace sheaf::model {
 // Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers" (2018): the encoder,
 // without pooler and heads. RoBERTa (Liu et al., 2019), XLM-R and CamemBERT are the same with other
 // positions, DistilBERT (Sanh et al., 2019) without token types and under other names; MPNet (Song
-// et al., 2020) adds a bias by distance to every layer's attention.
+// et al., 2020) adds a bias by distance to every layer's attention; that of DeBERTa (He et al.,
+// 2021) looks at vectors by distance, its embedding at no positions.
 class Bert final : public Model {
  public:
   Bert(const ModelSpec& spec, WeightSource& weights);
@@ -22,6 +23,7 @@ class Bert final : public Model {
 
  private:
   struct Layer {
+    kernels::AttentionShape attention;
     kernels::Linear query_key_value;
     kernels::Linear attention_output;
     kernels::Norm attention_norm;
@@ -32,6 +34,8 @@ class Bert final : public Model {
 
   kernels::Embedding bind_embedding(const ModelSpec& spec, WeightSource& weights) const;
   void bind_distance_bias(const ModelSpec& spec, WeightSource& weights);
+  kernels::RelativePositions bind_relative(const ModelSpec& spec, WeightSource& weights,
+                                           const std::string& layer) const;
   Layer bind_layer(const ModelSpec& spec, WeightSource& weights, std::uint32_t index) const;
   void run_layer(kernels::Backend& ops, const Layer& layer,
                  std::span<const std::uint32_t> cu_seqlens, tensor::MatrixSpan x);
@@ -41,7 +45,8 @@ class Bert final : public Model {
   kernels::AttentionShape attention_;
   float epsilon_;
   kernels::Embedding embedding_;
-  std::vector<float> distance_values_;  // [heads, 2 * positions - 1]
+  std::vector<float> distance_values_;       // [heads, 2 * positions - 1]
+  std::vector<std::int32_t> distance_rows_;  // [2 * positions - 1]
   std::vector<Layer> layers_;
 
   tensor::Buffer states_;               // [tokens, hidden]

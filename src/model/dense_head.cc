@@ -24,8 +24,10 @@ kernels::Activation activation_of(DenseActivation activation) {
 DenseHead::DenseHead(const ModelSpec& spec, WeightSource& weights) : outputs_(spec.dense.size()) {
   for (const DenseSpec& dense : spec.dense) {
     Layer& layer = layers_.emplace_back();
-    layer.linear = weights.linear({{dense.name, dense.outputs}}, dense.inputs,
-                                  dense.bias ? Bias::stored : Bias::none);
+    layer.linear = dense.rows.empty()
+                       ? weights.linear({{dense.name, dense.outputs}}, dense.inputs,
+                                        dense.bias ? Bias::stored : Bias::none)
+                       : weights.row_product(dense.name, spec.vocab_size, dense.inputs, dense.rows);
     layer.activation = activation_of(dense.activation);
     if (!dense.norm.empty())
       layer.norm =

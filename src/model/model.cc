@@ -10,6 +10,7 @@ namespace sheaf::model {
 std::unique_ptr<Model> make_model(const ModelSpec& spec, WeightSource& weights) {
   switch (spec.architecture) {
     case Architecture::bert:
+    case Architecture::deberta:
     case Architecture::distilbert:
     case Architecture::mpnet:
       return std::make_unique<Bert>(spec, weights);

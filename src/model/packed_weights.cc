@@ -11,6 +11,10 @@ std::string packed_name(const std::vector<LinearPart>& parts) {
   return name;
 }
 
+std::string packed_name(const StoredVectors& vectors, const LinearPart& part) {
+  return part.name + "(" + vectors.table + ")";
+}
+
 const float* PackedWeights::need(const std::string& name, std::size_t rows, std::size_t columns,
                                  std::size_t floats) {
   auto found = file_.find(name, rows, columns, floats);
@@ -36,6 +40,20 @@ kernels::Norm PackedWeights::norm(const std::string& name, std::size_t columns, 
   norm.scale = need(name + ".weight", 1, columns, columns);
   if (kind == NormKind::layer) norm.shift = need(name + ".bias", 1, columns, columns);
   return norm;
+}
+
+kernels::Linear PackedWeights::row_product(const std::string& table, std::size_t /*rows*/,
+                                           std::size_t columns,
+                                           const std::vector<std::uint32_t>& /*chosen*/) {
+  return {.weight = need(table + ".rows", 1, columns, backend_.packed_floats(columns, 1)),
+          .inputs = columns,
+          .outputs = 1};
+}
+
+const float* PackedWeights::head_weights(const StoredVectors& vectors, const LinearPart& part,
+                                         std::size_t heads) {
+  return need(packed_name(vectors, part), vectors.rows, part.outputs,
+              heads * backend_.packed_floats(part.outputs / heads, vectors.rows));
 }
 
 tensor::MatrixView PackedWeights::table(const std::string& name, std::size_t rows,

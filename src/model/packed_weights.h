@@ -10,6 +10,9 @@ namespace sheaf::model {
 // The name under which a stack of layers is packed.
 std::string packed_name(const std::vector<LinearPart>& parts);
 
+// The same of a layer's product with stored vectors.
+std::string packed_name(const StoredVectors& vectors, const LinearPart& part);
+
 // A packed file as a source of weights; views point into it.
 class PackedWeights final : public WeightSource {
  public:
@@ -24,6 +27,10 @@ class PackedWeights final : public WeightSource {
   tensor::MatrixView table(const std::string& name, std::size_t rows, std::size_t columns,
                            Adjust adjust) override;
   const float* vector(const std::string& name, std::size_t columns) override;
+  kernels::Linear row_product(const std::string& table, std::size_t rows, std::size_t columns,
+                              const std::vector<std::uint32_t>& chosen) override;
+  const float* head_weights(const StoredVectors& vectors, const LinearPart& part,
+                            std::size_t heads) override;
 
  private:
   const float* need(const std::string& name, std::size_t rows, std::size_t columns,

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "model/packed_weights.h"
+#include "tensor/buffer.h"
 
 namespace sheaf::model {
 namespace {
@@ -68,6 +69,34 @@ void read_part(const LinearPart& part, const Piece& piece, std::size_t inputs, f
     for (std::size_t j = 0; j < part.outputs; ++j)
       for (std::size_t i = first; i < std::min(first + kLine, inputs); ++i)
         out[j * inputs + i] = stored[i * part.outputs + j];
+}
+
+std::vector<float> values_of(const Piece& piece) {
+  std::vector<float> values(piece.count);
+  read(piece, values.data());
+  return values;
+}
+
+std::vector<float> values_of(const StoredTensor* tensor) {
+  return values_of({tensor, 0, element_count(tensor->entry)});
+}
+
+std::vector<float> row_of(const StoredTensor* table, std::uint32_t row, std::size_t columns) {
+  return values_of({table, row * columns, columns});
+}
+
+// x W^T + b by the backend's own arithmetic.
+std::vector<float> apply_layer(kernels::Backend& backend, tensor::MatrixView x,
+                               const StoredTensor* weight, const StoredTensor* bias) {
+  const std::size_t outputs = element_count(bias->entry);
+  tensor::Buffer packed;
+  backend.pack_linear({values_of(weight).data(), outputs, x.columns},
+                      packed.reserve(backend.packed_floats(x.columns, outputs)));
+  const std::vector<float> biases = values_of(bias);
+  std::vector<float> out(x.rows * outputs);
+  backend.linear(x, {packed.reserve(0), biases.data(), x.columns, outputs},
+                 kernels::Activation::none, {}, {out.data(), x.rows, outputs});
+  return out;
 }
 
 }  // namespace
@@ -180,6 +209,57 @@ tensor::MatrixView StoredWeights::table(const std::string& name, std::size_t row
 
 const float* StoredWeights::vector(const std::string& name, std::size_t columns) {
   plan_copy(name, need(name, "", {columns}), 1, columns, {});
+  return nullptr;
+}
+
+kernels::Linear StoredWeights::row_product(const std::string& table, std::size_t rows,
+                                           std::size_t columns,
+                                           const std::vector<std::uint32_t>& chosen) {
+  const StoredTensor* stored = need(table + ".weight", "", {rows, columns});
+  if (!status().ok()) return {};
+  tensors_.push_back({{.name = table + ".rows",
+                       .rows = 1,
+                       .columns = columns,
+                       .floats = backend_->packed_floats(columns, 1)},
+                      [this, stored, columns, chosen](float* out) {
+                        std::vector<float> row = row_of(stored, chosen.front(), columns);
+                        if (chosen.size() > 1) {
+                          const std::vector<float> less = row_of(stored, chosen[1], columns);
+                          for (std::size_t i = 0; i < columns; ++i) row[i] -= less[i];
+                        }
+                        backend_->pack_linear({row.data(), 1, columns}, out);
+                      }});
+  return {};
+}
+
+const float* StoredWeights::head_weights(const StoredVectors& vectors, const LinearPart& part,
+                                         std::size_t heads) {
+  const std::size_t columns = vectors.columns;
+  const StoredTensor* table = need(vectors.table + ".weight", "", {vectors.rows, columns});
+  const StoredTensor* weight = need(part.name + ".weight", "", {part.outputs, columns});
+  const StoredTensor* bias = need(part.name + ".bias", "", {part.outputs});
+  const bool normalized = !vectors.norm.empty();
+  const StoredTensor* scale = normalized ? need(vectors.norm + ".weight", "", {columns}) : nullptr;
+  const StoredTensor* shift = normalized ? need(vectors.norm + ".bias", "", {columns}) : nullptr;
+  if (!status().ok()) return nullptr;
+  const std::size_t size = part.outputs / heads;
+  const std::size_t head_floats = backend_->packed_floats(size, vectors.rows);
+  const auto fill = [=, this, rows = vectors.rows, epsilon = vectors.epsilon,
+                     outputs = part.outputs](float* out) {
+    std::vector<float> values = values_of(table);
+    const tensor::MatrixSpan x = {values.data(), rows, columns};
+    if (normalized)
+      backend_->normalize(x, {values_of(scale).data(), values_of(shift).data(), epsilon}, {}, x);
+    std::vector<float> made = apply_layer(*backend_, x, weight, bias);
+    const tensor::MatrixView of_heads = {made.data(), rows, outputs};
+    for (std::size_t head = 0; head < heads; ++head)
+      backend_->pack_linear(of_heads.slice_columns(head * size, size), out + head * head_floats);
+  };
+  tensors_.push_back({{.name = packed_name(vectors, part),
+                       .rows = vectors.rows,
+                       .columns = part.outputs,
+                       .floats = heads * head_floats},
+                      fill});
   return nullptr;
 }
 

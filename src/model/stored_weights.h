@@ -18,7 +18,7 @@ class StoredWeights final : public WeightSource {
 
   // Lays out linear layers as `backend` wants them, which must live until the tensors are written,
   // as must this object.
-  void pack_for(const kernels::Backend& backend) { backend_ = &backend; }
+  void pack_for(kernels::Backend& backend) { backend_ = &backend; }
   std::vector<PackedTensorSource> take_tensors() { return std::move(tensors_); }
 
   kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs,
@@ -28,6 +28,10 @@ class StoredWeights final : public WeightSource {
   tensor::MatrixView table(const std::string& name, std::size_t rows, std::size_t columns,
                            Adjust adjust) override;
   const float* vector(const std::string& name, std::size_t columns) override;
+  kernels::Linear row_product(const std::string& table, std::size_t rows, std::size_t columns,
+                              const std::vector<std::uint32_t>& chosen) override;
+  const float* head_weights(const StoredVectors& vectors, const LinearPart& part,
+                            std::size_t heads) override;
 
  private:
   StoredWeights(Checkpoint checkpoint, std::string folder);
@@ -44,7 +48,7 @@ class StoredWeights final : public WeightSource {
   std::string folder_;
   std::string prefix_;
   bool prefix_known_ = false;
-  const kernels::Backend* backend_ = nullptr;
+  kernels::Backend* backend_ = nullptr;
   std::vector<PackedTensorSource> tensors_;
 };
 

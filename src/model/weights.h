@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,15 @@ struct Adjust {
   float times = 1;
 };
 
+// Vectors that are stored in a table, normalized where `norm` names one.
+struct StoredVectors {
+  std::string table;
+  std::size_t rows = 0;
+  std::size_t columns = 0;
+  std::string norm;
+  float epsilon = 0;
+};
+
 // Where an architecture's constructor gets its weights by name. The same constructor runs twice:
 // over the stored file, to learn what to pack, and over the packed file, to bind. What cannot be
 // had comes back as views without data, and the first reason is kept in status().
@@ -49,6 +59,16 @@ class WeightSource {
                                    Adjust adjust = {}) = 0;
   // "<name>" [columns]
   virtual const float* vector(const std::string& name, std::size_t columns) = 0;
+
+  // The product with a row of "<table>.weight" [rows, columns], or with one row less another.
+  virtual kernels::Linear row_product(const std::string& table, std::size_t rows,
+                                      std::size_t columns,
+                                      const std::vector<std::uint32_t>& chosen) = 0;
+  // What a layer "<part>.weight", "<part>.bias" makes of such vectors, which no text changes and
+  // which is computed when it is packed: for each head its columns as a weight [rows, outputs /
+  // heads], one behind the other.
+  virtual const float* head_weights(const StoredVectors& vectors, const LinearPart& part,
+                                    std::size_t heads) = 0;
 
   const Status& status() const { return status_; }
 

@@ -81,16 +81,47 @@ class Preparation {
   }
 
   Result<tokenizer::EncodedPair> join(const TextPair& pair, std::vector<std::int32_t>& ids) {
+    const model::PairTemplate& asked = model_.spec.pair_template;
     if (pair.first != first_) {
       first_ids_.clear();
-      SHEAF_TRY(tokenizer_.encode_bare(*pair.first, first_ids_));
+      SHEAF_TRY(tokenizer_.encode_bare(asked.empty() ? *pair.first : question_of(*pair.first),
+                                       first_ids_));
       first_ = pair.first;
     }
     second_ids_.clear();
-    SHEAF_TRY(tokenizer_.encode_bare(pair.second, second_ids_));
+    SHEAF_TRY(tokenizer_.encode_bare(
+        asked.empty() ? pair.second : asked.before_document + pair.second, second_ids_));
     if (const std::uint32_t limit = request_.max_second_tokens; limit != 0)
       second_ids_.resize(std::min<std::size_t>(second_ids_.size(), limit));
+    if (!asked.empty()) return join_by_template(asked, ids);
     return tokenizer_.join_pair(first_ids_, second_ids_, options_, ids);
+  }
+
+  // All of a template that stands before the document.
+  std::string question_of(const std::string& query) const {
+    const model::PairTemplate& asked = model_.spec.pair_template;
+    const std::string_view instruction = prompt_.empty() ? asked.instruction : prompt_;
+    return fmt::format("{}{}{}{}{}", asked.before_instruction, instruction, asked.before_query,
+                       query, asked.after_query);
+  }
+
+  // What is too long is cut from behind, of the document and then of the query; what makes the
+  // model answer stays.
+  Result<tokenizer::EncodedPair> join_by_template(const model::PairTemplate& asked,
+                                                  std::vector<std::int32_t>& ids) {
+    if (last_ids_.empty()) SHEAF_TRY(tokenizer_.encode_bare(asked.after_document, last_ids_));
+    if (options_.max_tokens <= last_ids_.size())
+      return Error{ErrorCode::invalid_argument,
+                   fmt::format("the limit of {} tokens is less than a pair without texts has",
+                               options_.max_tokens)};
+    const std::size_t begin = ids.size();
+    const std::size_t room = options_.max_tokens - last_ids_.size();
+    ids.insert(ids.end(), first_ids_.begin(), first_ids_.end());
+    ids.insert(ids.end(), second_ids_.begin(), second_ids_.end());
+    ids.resize(begin + std::min(ids.size() - begin, room));
+    ids.insert(ids.end(), last_ids_.begin(), last_ids_.end());
+    return tokenizer::EncodedPair{.tokens =
+                                      first_ids_.size() + second_ids_.size() + last_ids_.size()};
   }
 
   Status append_ids(const std::vector<std::int32_t>& given, std::size_t index,
@@ -120,6 +151,7 @@ class Preparation {
   tokenizer::EncodeOptions options_;
   std::shared_ptr<const std::string> first_;  // of the pair before, which is often this one's too
   std::vector<std::int32_t> first_ids_, second_ids_;
+  std::vector<std::int32_t> last_ids_;  // of the template's end
 };
 
 Status check_task(const EmbedRequest& request, const ModelInfo& model) {

@@ -35,8 +35,9 @@ Status check_prompt(const std::string& name, const model::ModelSpec& spec, const
 std::string_view prompt_of(const EmbedRequest& request, const ModelInfo& model);
 
 // Appends inputs [first, first + count) to `out`. Texts: prompt, tokenize, truncate to
-// model.max_length or refuse. Pairs: the same with both texts as they are. Ids: checked against
-// vocabulary and length. Errors name the input by its index. Any thread.
+// model.max_length or refuse. Pairs: the same with both texts as they are, or in the model's
+// template, where the prompt is the instruction. Ids: checked against vocabulary and length. Errors
+// name the input by its index. Any thread.
 Status prepare_inputs(const EmbedRequest& request, const ModelInfo& model,
                       const tokenizer::Tokenizer& tokenizer, std::size_t first, std::size_t count,
                       PreparedInputs& out);

@@ -223,5 +223,44 @@ TEST(TokenizerPool, ReportsTheFirstFailureByIndex) {
   EXPECT_EQ(got.error().message.rfind("input 333:", 0), 0u) << got.error().message;
 }
 
+TEST(PrepareInputs, AsksAboutAPairInTheModelsTemplate) {
+  ModelInfo model = small_model();
+  model.max_length = 20;
+  model.spec.labels = {"LABEL_0"};
+  model.spec.pair_template = {.before_instruction = "<",
+                              .instruction = "i",
+                              .before_query = ">q=",
+                              .after_query = ";d=",
+                              .before_document = "_",
+                              .after_document = "!?"};
+  const auto all_of = [](std::span<const std::int32_t> ids) {
+    return std::string(ids.begin(), ids.end());
+  };
+  EmbedRequest request{.inputs = {TextPair{std::make_shared<std::string>("ab"), "cd"},
+                                  TextPair{std::make_shared<std::string>("ab"), "cdefghijklmn"},
+                                  TextPair{std::make_shared<std::string>(20, 'x'), "y"}}};
+  auto prepared = prepare(request, model);
+  ASSERT_TRUE(prepared.ok()) << prepared.error().message;
+  EXPECT_EQ(all_of(prepared->ids_of(0)), "<i>q=ab;d=_cd!?");
+  EXPECT_EQ(all_of(prepared->ids_of(1)), "<i>q=ab;d=_cdefghi!?");  // the end stays
+  EXPECT_EQ(all_of(prepared->ids_of(2)), "<i>q=xxxxxxxxxxxxx!?");
+  EXPECT_EQ(prepared->second_at, (std::vector<std::uint32_t>{0, 0, 0}));
+
+  request.prompt_name = "query";
+  EXPECT_EQ(all_of(prepare(request, model)->ids_of(0)), "<q: >q=ab;d=_cd!?");
+
+  request.truncate = false;
+  prepared = prepare(request, model);
+  ASSERT_FALSE(prepared.ok());
+  EXPECT_NE(prepared.error().message.find("input 1: 27 tokens"), std::string::npos)
+      << prepared.error().message;
+
+  model.max_length = 2;
+  prepared = prepare(request, model);
+  ASSERT_FALSE(prepared.ok());
+  EXPECT_NE(prepared.error().message.find("input 0: the limit of 2 tokens"), std::string::npos)
+      << prepared.error().message;
+}
+
 }  // namespace
 }  // namespace sheaf::router

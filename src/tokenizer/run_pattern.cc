@@ -9,6 +9,23 @@
 namespace sheaf::tokenizer {
 namespace {
 
+constexpr std::string_view kWhiteRuns = R"(\s{2,}|[\n\r\t])";
+
+// The first white space in text[from, end) that is more than one character, or none but a line end
+// or a tab; as much as there is.
+std::optional<Piece> find_white(std::string_view text, std::size_t from) {
+  while (from < text.size()) {
+    const std::size_t run = unicode::leading_space_size(text.substr(from));
+    const char* next = text.data() + from;
+    unicode::decode_utf8(next);
+    const auto second = static_cast<std::size_t>(next - text.data());
+    const bool control = text[from] == '\n' || text[from] == '\r' || text[from] == '\t';
+    if (run > 0 && (from + run > second || control)) return Piece{from, from + run};
+    from = second;
+  }
+  return std::nullopt;
+}
+
 struct Repeated {
   std::string_view unit;
   std::size_t count;
@@ -51,10 +68,15 @@ Result<RunPattern> RunPattern::parse(const JsonField& field) {
   }
   SHEAF_ASSIGN(const JsonField regex_field, field.get("Regex"));
   SHEAF_ASSIGN(const std::string_view regex, regex_field.string());
+  if (regex == kWhiteRuns) {
+    result.white_ = true;
+    return result;
+  }
   const std::optional<Repeated> repeated = parse_regex(regex);
   if (!repeated) {
-    Error error = regex_field.error(fmt::format(
-        "{} is not supported (known: one character and \"+\" or \"{{N,}}\")", in_quotes(regex)));
+    Error error = regex_field.error(
+        fmt::format("{} is not supported (known: one character and \"+\" or \"{{N,}}\", and {})",
+                    in_quotes(regex), in_quotes(kWhiteRuns)));
     error.code = ErrorCode::unsupported;
     return error;
   }
@@ -65,6 +87,7 @@ Result<RunPattern> RunPattern::parse(const JsonField& field) {
 }
 
 std::optional<Piece> RunPattern::find(std::string_view text, std::size_t from) const {
+  if (white_) return find_white(text, from);
   for (;;) {
     const std::size_t begin = text.find(unit_, from);
     if (begin == std::string_view::npos) return std::nullopt;

@@ -4,6 +4,8 @@ without it a tiny random one of the golden files is served."""
 import json
 import math
 import os
+import shutil
+import sys
 
 import cohere
 import openai
@@ -11,6 +13,9 @@ import pytest
 import requests
 
 from sheaf_server import MODEL, MODEL_FOLDER, REPOSITORY, Server
+
+sys.path.insert(0, str(REPOSITORY / "tests/tokenizer"))
+import unigram_variants  # noqa: E402
 
 NAME = "reranker"
 QUERY = "How do plants turn sunlight into sugar?"
@@ -153,9 +158,13 @@ def test_an_embedder_does_not_rerank(server):
     assert answer.status_code == 424 and "embeds texts" in answer.json()["error"]
 
 
-def test_scores_are_those_of_sentence_transformers():
+@pytest.mark.parametrize("name", ["bert", "deberta", "qwen3_reranker", "logit_score"])
+def test_scores_are_those_of_sentence_transformers(name, tmp_path):
     """tests/golden/rerankers/make.py: pairs of all lengths, cut where they are too long."""
-    golden = REPOSITORY / "tests/golden/rerankers/bert"
+    golden = tmp_path / name
+    shutil.copytree(REPOSITORY / "tests/golden/rerankers" / name, golden)
+    if not (golden / "tokenizer.json").exists():
+        (golden / "tokenizer.json").write_text(json.dumps(unigram_variants.tokenizer("deberta_v3")))
     rows = json.loads((golden / "scores.json").read_text())
     with Server("--log-level", "warn", model=golden, replicas=2) as server:
         body = {"text_1": [row["pair"][0] for row in rows], "text_2": [row["pair"][1] for row in rows]}

@@ -53,6 +53,24 @@ def rescored(score):
     return GOLDEN["model"] | {"vocab": [[piece, score(i)] for i, (piece, _) in enumerate(GOLDEN["model"]["vocab"])]}
 
 
+def deberta(normalizers, pre_tokenizers):
+    """Of DeBERTa v3: names of its own for special tokens, [UNK] alone found in normalized text, a second type."""
+    names = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
+    vocabulary = [[name, 0.0] for name in names] + GOLDEN["model"]["vocab"][4:-1] + [["[MASK]", 0.0]]
+    added = [{"id": i, "content": content, "single_word": False, "lstrip": False, "rstrip": False,
+              "normalized": content == "[UNK]", "special": True}
+             for i, (content, _) in enumerate(vocabulary) if i < 4 or content == "[MASK]"]
+    special = lambda token, kind: {"SpecialToken": {"id": token, "type_id": kind}}
+    a, b = ({"Sequence": {"id": name, "type_id": kind}} for kind, name in enumerate("AB"))
+    template = {"type": "TemplateProcessing", "single": [special("[CLS]", 0), a, special("[SEP]", 0)],
+                "pair": [special("[CLS]", 0), a, special("[SEP]", 0), b, special("[SEP]", 1)],
+                "special_tokens": {t: {"id": t, "ids": [names.index(t)], "tokens": [t]} for t in ("[CLS]", "[SEP]")}}
+    return {"added_tokens": added, "normalizer": sequence(*normalizers), "post_processor": template,
+            "pre_tokenizer": sequence(*pre_tokenizers, key="pretokenizers"),
+            "model": GOLDEN["model"] | {"vocab": vocabulary, "unk_id": 3},
+            "decoder": metaspace(prepend_scheme="always", split=True)}
+
+
 RUNS = replace(" ", Regex=" {2,}")
 WHITE = {"type": "WhitespaceSplit"}
 LLAMA_DECODER = sequence(replace(" ", String=META), {"type": "ByteFallback"}, {"type": "Fuse"},
@@ -90,6 +108,13 @@ VARIANTS = {
         {"type": "Lowercase"}, sequence(strip(True, False), replace("", String="e")),
         CHARSMAP | {"precompiled_charsmap": make_charsmap(ODD_RULES)}, {"type": "Prepend", "prepend": "\u00e9! "},
         replace("ab\u4e8c", Regex="o+"), {"type": "Nmt"}, replace("-", Regex="\u0301{1,}"), strip(True, True))},
+    # As transformers 4 converts them, the same with its two switches on, and as transformers 5 saves them.
+    "deberta_v3": deberta([strip(True, True), CHARSMAP, RUNS], [metaspace(prepend_scheme="always", split=True)]),
+    "deberta_v2_switches": deberta(
+        [{"type": "Lowercase"}, strip(True, True), CHARSMAP, RUNS],
+        [{"type": "Punctuation", "behavior": "Isolated"}, metaspace(prepend_scheme="always", split=True)]),
+    "deberta_new": deberta([replace(" ", Regex=r"\s{2,}|[\n\r\t]"), {"type": "NFC"}, strip(False, True)],
+                           [metaspace(prepend_scheme="always", split=True)]),
     "nothing": {"normalizer": None, "pre_tokenizer": None, "post_processor": None, "decoder": None},
     "ties": {"model": rescored(lambda i: -float(1 + i % 3))},
     "reversed": {"model": rescored(lambda i: 0.1 * (i % 7)) | {"unk_id": 40}},

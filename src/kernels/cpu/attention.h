@@ -2,6 +2,7 @@
 
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/linear.h"
+#include "kernels/cpu/relative.h"
 #include "kernels/cpu/tile.h"
 
 // Both products of attention run in the register tile of the linear layers: k is transposed and v
@@ -16,17 +17,23 @@ struct AttentionScratch {
   float* values;  // [head_size / panel][tokens][panel]
   float* scores;  // [Arch::rows][row_floats]
   std::size_t row_floats;
+  float* query_terms;  // with relative positions: [Arch::rows][reach_floats()]
+  float* key_terms;    // [tokens][reach_floats()]
 
   static std::size_t round_up(std::size_t n) { return panels_of<Arch>(n) * Arch::panel; }
-  static std::size_t floats(std::size_t tokens, std::size_t head_size) {
+  static std::size_t floats(std::size_t tokens, std::size_t head_size, std::size_t positions) {
+    const std::size_t terms =
+        positions == 0 ? 0 : (Arch::rows + tokens) * reach_floats<Arch>(tokens, positions);
     return round_up(tokens) * head_size + tokens * round_up(head_size) +
-           Arch::rows * round_up(tokens);
+           Arch::rows * round_up(tokens) + terms;
   }
   explicit AttentionScratch(const AttentionPiece& p)
       : keys(p.scratch),
         values(keys + round_up(p.tokens) * p.head_size),
         scores(values + p.tokens * round_up(p.head_size)),
-        row_floats(round_up(p.tokens)) {}
+        row_floats(round_up(p.tokens)),
+        query_terms(scores + Arch::rows * row_floats),
+        key_terms(query_terms + Arch::rows * reach_floats<Arch>(p.tokens, p.position_count)) {}
 };
 
 // Keys [begin, end) of a text, which some of the queries [first, last) see; begin is a multiple of
@@ -102,7 +109,7 @@ SHEAF_INLINE void add_bias(float* scores, std::size_t tokens, const float* bias,
 
 template <class Arch, int R>
 SHEAF_INLINE void attend(const AttentionPiece& p, const AttentionScratch<Arch>& s,
-                         std::size_t query, float scale) {
+                         const KeyTerms& of_keys, std::size_t query, float scale) {
   const KeyRange keys = visible_keys<Arch>(p, query, query + R);
   const std::size_t seen = keys.end - keys.begin;
   const std::size_t row_floats = AttentionScratch<Arch>::round_up(seen);
@@ -114,6 +121,10 @@ SHEAF_INLINE void attend(const AttentionPiece& p, const AttentionScratch<Arch>& 
       for (std::size_t v = 0; v < Arch::vectors; ++v)
         Arch::store(s.scores + r * s.row_floats + first + v * Arch::width, sums.at[r][v]);
   }
+  if (p.position_keys != nullptr)
+    add_query_terms<Arch, R>(p, query, keys.begin, seen, s.query_terms, s.scores, s.row_floats);
+  if (p.position_queries != nullptr)
+    add_key_terms<Arch, R>(p, query, keys.begin, seen, of_keys, s.scores, s.row_floats);
   float total[R];
   for (std::size_t r = 0; r < R; ++r) {
     float* scores = s.scores + r * s.row_floats;
@@ -140,8 +151,9 @@ SHEAF_INLINE void attend(const AttentionPiece& p, const AttentionScratch<Arch>& 
 }
 
 template <class Arch>
-std::size_t attention_scratch(std::size_t tokens, std::size_t head_size) {
-  return AttentionScratch<Arch>::floats(tokens, head_size);
+std::size_t attention_scratch(std::size_t tokens, std::size_t head_size,
+                              std::size_t position_count) {
+  return AttentionScratch<Arch>::floats(tokens, head_size, position_count);
 }
 
 template <class Arch>
@@ -150,9 +162,14 @@ void attention(const AttentionPiece& p) {
   const KeyRange keys = visible_keys<Arch>(p, p.first_query, p.last_query);
   pack_keys<Arch>(p, keys, scratch.keys);
   pack_values<Arch>(p, keys, scratch.values);
-  const float scale = 1 / __builtin_sqrtf(static_cast<float>(p.head_size));
+  const std::size_t terms =
+      1 + (p.position_keys != nullptr ? 1 : 0) + (p.position_queries != nullptr ? 1 : 0);
+  const float scale = 1 / __builtin_sqrtf(static_cast<float>(p.head_size * terms));
+  KeyTerms of_keys = {};
+  if (p.position_queries != nullptr)
+    of_keys = key_terms<Arch>(p, keys.begin, keys.end, scratch.key_terms);
   for_row_groups<Arch>(p.last_query - p.first_query, [&]<int R>(std::size_t query) {
-    attend<Arch, R>(p, scratch, p.first_query + query, scale);
+    attend<Arch, R>(p, scratch, of_keys, p.first_query + query, scale);
   });
 }
 

@@ -40,7 +40,8 @@ class Cpu final : public Backend {
   }
 
   std::size_t attention_floats(const AttentionShape& shape, std::size_t longest) const override {
-    return scratch_.size() * kernels_.attention_scratch(longest, shape.head_size);
+    return scratch_.size() *
+           kernels_.attention_scratch(longest, shape.head_size, shape.relative.count);
   }
 
   void embed(const Embedding& table, const Texts& texts, MatrixSpan out) override {
@@ -85,6 +86,11 @@ class Cpu final : public Backend {
                  const AttentionShape& shape, MatrixSpan out) override {
     const std::size_t size = shape.head_size;
     const std::size_t sharers = shape.heads / shape.kv_heads;
+    const RelativePositions& relative = shape.relative;
+    const std::size_t table_floats = packed_floats(size, relative.count);
+    const auto of_head = [=](const float* table, std::size_t head) {
+      return table == nullptr ? nullptr : table + head * table_floats;
+    };
     for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text) {
       const std::size_t first = cu_seqlens[text];
       const std::size_t tokens = cu_seqlens[text + 1] - first;
@@ -105,10 +111,14 @@ class Cpu final : public Backend {
                             .before = shape.before,
                             .after = shape.after,
                             .bias = shape.bias.of_head(head),
+                            .position_rows = relative.by_distance(),
+                            .position_count = relative.count,
+                            .position_keys = of_head(relative.keys, head),
+                            .position_queries = of_head(relative.queries, head),
                             .out = out.row(first) + head * size,
                             .out_stride = out.stride,
                             .scratch = scratch_[static_cast<std::size_t>(thread)].reserve(
-                                kernels_.attention_scratch(tokens, size))});
+                                kernels_.attention_scratch(tokens, size, relative.count))});
       });
     }
   }

@@ -42,9 +42,14 @@ struct AttentionPiece {
   std::size_t before;  // keys before and after its own that a query sees
   std::size_t after;
   const float* bias;  // of the head: [key - query] is added to the scaled score; or null
+  // Relative positions; without them null.
+  const std::int32_t* position_rows;  // at [query - key] the row of the tables
+  std::size_t position_count;         // rows of the tables
+  const float* position_keys;         // of the head, packed [position_count, head_size]; or null
+  const float* position_queries;      // likewise
   float* out;
   std::size_t out_stride;
-  float* scratch;  // attention_scratch(tokens, head_size) floats, 64-byte aligned
+  float* scratch;  // attention_scratch(tokens, head_size, position_count) floats, 64-byte aligned
 };
 
 struct Kernels {
@@ -55,7 +60,8 @@ struct Kernels {
   void (*pack)(const float* weight, std::size_t stride, std::size_t inputs, std::size_t outputs,
                float* packed);
   void (*linear)(const LinearPiece& piece);
-  std::size_t (*attention_scratch)(std::size_t tokens, std::size_t head_size);
+  std::size_t (*attention_scratch)(std::size_t tokens, std::size_t head_size,
+                                   std::size_t position_count);
   void (*attention)(const AttentionPiece& piece);
   // out[i] = norm(a[i] + b[i] + c[i]); b and c may be null, norm.scale too: no norm. One row.
   void (*norm_row)(const float* a, const float* b, const float* c, const Norm& norm,

@@ -131,8 +131,7 @@ class Reference final : public Backend {
       for (std::size_t head = 0; head < shape.heads; ++head) {
         const std::size_t key = shape.heads + head / (shape.heads / shape.kv_heads);
         attend(rows.slice_columns(head * size, size), rows.slice_columns(key * size, size),
-               rows.slice_columns((key + shape.kv_heads) * size, size), shape,
-               shape.bias.of_head(head),
+               rows.slice_columns((key + shape.kv_heads) * size, size), shape, head,
                out.slice_rows(first, rows.rows).slice_columns(head * size, size));
       }
     }
@@ -229,21 +228,38 @@ class Reference final : public Backend {
     }
   }
 
+  static double dot(const float* a, const float* b, std::size_t count) {
+    double sum = 0;
+    for (std::size_t i = 0; i < count; ++i) sum += double{a[i]} * b[i];
+    return sum;
+  }
+
+  static std::size_t row_of(const RelativePositions& relative, std::ptrdiff_t distance) {
+    return static_cast<std::size_t>(relative.by_distance()[distance]);
+  }
+
   // One head of one text; all [tokens, head_size].
   void attend(MatrixView q, MatrixView k, MatrixView v, const AttentionShape& shape,
-              const float* bias, MatrixSpan out) {
-    const double scale = 1 / std::sqrt(static_cast<double>(q.columns));
+              std::size_t head, MatrixSpan out) {
+    const float* bias = shape.bias.of_head(head);
+    const RelativePositions& relative = shape.relative;
+    const std::size_t head_floats = packed_floats(q.columns, relative.count);
+    const double scale = 1 / std::sqrt(static_cast<double>(q.columns * (1 + relative.tables())));
     std::vector<double> weights(k.rows);
     for (std::size_t t = 0; t < q.rows; ++t) {
       const std::size_t begin = t - std::min(t, shape.before);
       const std::size_t end = std::min(k.rows, t + shape.after + 1);
       double largest = -std::numeric_limits<double>::infinity();
       for (std::size_t s = begin; s < end; ++s) {
-        double score = 0;
-        for (std::size_t i = 0; i < q.columns; ++i) score += double{q.row(t)[i]} * k.row(s)[i];
+        const auto distance = static_cast<std::ptrdiff_t>(t) - static_cast<std::ptrdiff_t>(s);
+        double score = dot(q.row(t), k.row(s), q.columns);
+        if (relative.tables() > 0) {
+          const std::size_t at = head * head_floats + row_of(relative, distance) * q.columns;
+          if (relative.keys != nullptr) score += dot(q.row(t), relative.keys + at, q.columns);
+          if (relative.queries != nullptr) score += dot(k.row(s), relative.queries + at, q.columns);
+        }
         weights[s] = score * scale;
-        if (bias != nullptr)
-          weights[s] += bias[static_cast<std::ptrdiff_t>(s) - static_cast<std::ptrdiff_t>(t)];
+        if (bias != nullptr) weights[s] += bias[-distance];
         largest = std::max(largest, weights[s]);
       }
       double sum = 0;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
+#include <utility>
 
 #include "model/spec/config_parts.h"
 #include "model/spec/limits.h"
@@ -25,10 +27,12 @@ struct Head {
   std::string_view norm;
   std::string_view labels;
 };
-constexpr std::array<Head, 11> kHeads = {{
+constexpr std::array<Head, 12> kHeads = {{
     {Architecture::bert, "camembert roberta xlm-roberta", Pooling::cls, "classifier.dense",
      DenseActivation::tanh, "", "classifier.out_proj"},
     {Architecture::bert, "", Pooling::cls, "pooler.dense", DenseActivation::tanh, "", "classifier"},
+    {Architecture::deberta, "", Pooling::cls, "pooler.dense", DenseActivation::gelu, "",
+     "classifier"},
     {Architecture::distilbert, "", Pooling::cls, "pre_classifier", DenseActivation::relu, "",
      "classifier"},
     {Architecture::mpnet, "", Pooling::cls, "classifier.dense", DenseActivation::tanh, "",
@@ -100,6 +104,24 @@ Status read_modernbert_head(const JsonObject& config, ModelSpec& spec, DenseSpec
   return {};
 }
 
+// DeBERTa's too.
+Status read_deberta_head(const JsonObject& config, const ModelSpec& spec, DenseSpec& dense) {
+  constexpr std::pair<std::string_view, DenseActivation> kActivations[] = {
+      {"gelu", DenseActivation::gelu},
+      {"relu", DenseActivation::relu},
+      {"silu", DenseActivation::silu},
+      {"tanh", DenseActivation::tanh}};
+  SHEAF_TRY(want_number(config, "pooler_hidden_size", spec.hidden_size));
+  constexpr std::string_view kField = "pooler_hidden_act";
+  SHEAF_ASSIGN(const std::string name, config.text_or(kField, "gelu"));
+  const auto* found =
+      std::ranges::find(kActivations, name, [](const auto& row) { return row.first; });
+  if (found == std::end(kActivations))
+    return config.unsupported(kField, "is '" + name + "'; built are: gelu, relu, silu, tanh");
+  dense.activation = found->second;
+  return {};
+}
+
 }  // namespace
 
 Status read_classifier(const JsonObject& config, ModelSpec& spec) {
@@ -121,6 +143,8 @@ Status read_classifier(const JsonObject& config, ModelSpec& spec) {
                     .activation = head->activation};
     if (spec.architecture == Architecture::modernbert)
       SHEAF_TRY(read_modernbert_head(config, spec, dense));
+    if (spec.architecture == Architecture::deberta)
+      SHEAF_TRY(read_deberta_head(config, spec, dense));
     spec.dense.push_back(std::move(dense));
   }
   spec.dimensions = static_cast<std::uint32_t>(spec.labels.size());

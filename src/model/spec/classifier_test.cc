@@ -70,6 +70,21 @@ TEST_F(ClassifierTest, BadLabelsAreRefusedNamingTheField) {
   EXPECT_NE(refusal().find("num_labels"), std::string::npos) << refusal();
 }
 
+TEST_F(ClassifierTest, DebertasPoolerIsConfigured) {
+  use("classifiers/deberta");
+  auto spec = read_spec(folder_);
+  ASSERT_TRUE(spec.ok()) << spec.error().message;
+  EXPECT_TRUE(spec->is_reranker());
+  EXPECT_EQ(spec->dense.front().activation, DenseActivation::gelu);
+  set("pooler_hidden_act", "silu");
+  EXPECT_EQ(read_spec(folder_)->dense.front().activation, DenseActivation::silu);
+  set("pooler_hidden_act", "mish");
+  EXPECT_NE(refusal().find("'pooler_hidden_act' is 'mish'"), std::string::npos) << refusal();
+  set("pooler_hidden_act", nullptr);
+  set("pooler_hidden_size", 48);
+  EXPECT_NE(refusal().find("'pooler_hidden_size' is 48"), std::string::npos) << refusal();
+}
+
 TEST_F(ClassifierTest, AFamilyWithoutAHeadIsRefused) {
   use("families/gemma3");
   fs::remove(folder_ / "modules.json");
@@ -98,6 +113,84 @@ TEST_F(ClassifierTest, TheTokenizerSaysWhichSideIsCut) {
   EXPECT_TRUE(read_spec(folder_)->cut_left);
   write("tokenizer_config.json", R"({"truncation_side":"both"})");
   EXPECT_NE(refusal().find("truncation_side"), std::string::npos) << refusal();
+}
+
+// Language models as rerankers, by tests/golden/rerankers/make.py.
+class LanguageRerankerTest : public ::testing::Test {
+ protected:
+  void TearDown() override { fs::remove_all(root_); }
+  void use(const std::string& model, const std::string& folder) {
+    fs::remove_all(root_);
+    folder_ = root_ / folder;
+    fs::create_directories(folder_);
+    fs::copy(SHEAF_SOURCE_DIR "/tests/golden/rerankers/" + model, folder_,
+             fs::copy_options::recursive);
+  }
+  void set(const std::string& file, const std::string& field, const json& value) {
+    json config = json::parse(std::ifstream(folder_ / file));
+    config[field] = value;
+    std::ofstream(folder_ / file) << config.dump();
+  }
+  std::string refusal() {
+    const auto spec = read_spec(folder_);
+    return spec.ok() ? "" : spec.error().message;
+  }
+  fs::path root_ =
+      fs::temp_directory_path() / ("sheaf_language_test_" + std::to_string(::getpid()));
+  fs::path folder_;
+};
+
+TEST_F(LanguageRerankerTest, QwensOwnIsKnownByItsName) {
+  use("qwen3_reranker", "Qwen3-Reranker-0.6B");
+  auto spec = read_spec(folder_);
+  ASSERT_TRUE(spec.ok()) << spec.error().message;
+  EXPECT_EQ(kind_of(*spec), "reranker");
+  EXPECT_EQ(spec->pooling, std::vector<Pooling>{Pooling::last_token});
+  ASSERT_EQ(spec->dense.size(), 1u);
+  EXPECT_EQ(spec->dense[0].name, "embed_tokens");  // tied
+  EXPECT_EQ(spec->dense[0].rows, (std::vector<std::uint32_t>{1200, 1201}));
+  EXPECT_FALSE(spec->pair_template.empty());
+  use("qwen3_reranker", "models--Qwen--Qwen3-Reranker-0.6B/snapshots/e61197ed");
+  EXPECT_TRUE(read_spec(folder_)->is_reranker());
+  use("qwen3_reranker", "rerankers/Qwen3-Embedding-0.6B");
+  EXPECT_EQ(read_spec(folder_)->task(), Task::embed);
+}
+
+TEST_F(LanguageRerankerTest, ConfigurationCanSayWhichTokensCount) {
+  use("qwen3_reranker", "model");
+  set("config.json", "classifier_from_token", {"a", "b"});
+  const auto spec = read_spec(folder_);
+  ASSERT_TRUE(spec.ok()) << spec.error().message;
+  const json vocab = json::parse(std::ifstream(folder_ / "tokenizer.json"))["model"]["vocab"];
+  EXPECT_EQ(spec->dense[0].rows, (std::vector<std::uint32_t>{vocab["b"], vocab["a"]}));
+  set("config.json", "classifier_from_token", {"a"});
+  EXPECT_NE(refusal().find("classifier_from_token"), std::string::npos) << refusal();
+  set("config.json", "classifier_from_token", {"a", "no such token"});
+  EXPECT_NE(refusal().find("no such token"), std::string::npos) << refusal();
+}
+
+TEST_F(LanguageRerankerTest, ReadsTheModuleOfSentenceTransformers) {
+  use("logit_score", "model");
+  const auto spec = read_spec(folder_);
+  ASSERT_TRUE(spec.ok()) << spec.error().message;
+  EXPECT_TRUE(spec->is_reranker());
+  EXPECT_EQ(spec->dense[0].name, "lm_head");
+  EXPECT_EQ(spec->default_prompt_name, "task");
+  set("1_LogitScore/config.json", "false_token_id", nullptr);
+  EXPECT_EQ(read_spec(folder_)->dense[0].rows.size(), 1u);
+  set("1_LogitScore/config.json", "false_token_id", 100'000);
+  EXPECT_NE(refusal().find("'vocab_size' is 1212, without the token 100000"), std::string::npos)
+      << refusal();
+  set("1_LogitScore/config.json", "false_token_id", 3);
+  set("1_LogitScore/config.json", "module_input_name", "logits");
+  EXPECT_NE(refusal().find("module_input_name"), std::string::npos) << refusal();
+  use("logit_score", "model");
+  std::ofstream(folder_ / "chat_template.jinja")
+      << R"({{ messages | selectattr("role", "eq", "query") }} {{ "document" }})";
+  EXPECT_NE(refusal().find("chat_template.jinja"), std::string::npos) << refusal();
+  use("logit_score", "model");
+  fs::remove(folder_ / "1_LogitScore/config.json");
+  EXPECT_NE(refusal().find("1_LogitScore/config.json"), std::string::npos) << refusal();
 }
 
 }  // namespace

@@ -14,9 +14,9 @@ namespace sheaf::model {
 namespace {
 
 // What the configurations of BERT and its nearer relatives share.
-Status read_encoder(const JsonObject& config, ModelSpec& spec) {
+Status read_encoder(const JsonObject& config, ModelSpec& spec, double epsilon_otherwise = 1e-12) {
   SHEAF_TRY(read_shape(config, {}, spec));
-  SHEAF_ASSIGN(const double epsilon, config.real_or("layer_norm_eps", 0, 1, 1e-12));
+  SHEAF_ASSIGN(const double epsilon, config.real_or("layer_norm_eps", 0, 1, epsilon_otherwise));
   spec.norm_epsilon = static_cast<float>(epsilon);
   return want(config, "hidden_act", "gelu", spec.activation);
 }
@@ -95,12 +95,25 @@ Status read_modernbert(const JsonObject& config, ModelSpec& spec) {
   return {};
 }
 
+// He et al., "DeBERTa" (2021), and DeBERTaV3: BERT whose attention looks at distances.
+Status read_deberta(const JsonObject& config, ModelSpec& spec) {
+  spec.architecture = Architecture::deberta;
+  SHEAF_TRY(read_encoder(config, spec, 1e-7));
+  SHEAF_ASSIGN(spec.type_vocab_size, config.number_or("type_vocab_size", 0, kMaxVocab, 0));
+  SHEAF_ASSIGN(spec.position_table, config.boolean_or("position_biased_input", true));
+  SHEAF_TRY(want_number(config, "embedding_size", spec.hidden_size));
+  SHEAF_TRY(want_number(config, "attention_head_size", spec.head_size));
+  SHEAF_TRY(want_number(config, "conv_kernel_size", 0));
+  return read_relative(config, spec);
+}
+
 struct Family {
   std::string_view model_type;
   Status (*read)(const JsonObject&, ModelSpec&);
 };
-constexpr std::array<Family, 16> kFamilies = {{{"bert", read_bert},
+constexpr std::array<Family, 17> kFamilies = {{{"bert", read_bert},
                                                {"camembert", read_roberta},
+                                               {"deberta-v2", read_deberta},
                                                {"distilbert", read_distilbert},
                                                {"gemma3_text", read_gemma3},
                                                {"gte", read_gte},

@@ -2,6 +2,12 @@
 
 #include <fmt/core.h>
 
+#include <cctype>
+#include <cmath>
+#include <map>
+#include <string>
+#include <vector>
+
 #include "model/spec/limits.h"
 
 namespace sheaf::model {
@@ -52,6 +58,56 @@ Status read_rotary_part(const JsonObject& rope, RotarySpec& rotary) {
   return type == "linear" ? Status() : read_llama3(rope, rotary);
 }
 
+// Files say -1 where there is no such number; 0 is returned then.
+Result<std::uint32_t> read_positive(const JsonObject& config, std::string_view field) {
+  SHEAF_ASSIGN(const double value, config.real_or(field, -1, kMaxPositions, -1));
+  if (value != std::floor(value))
+    return config.error(field, fmt::format("is {}, no whole number", value));
+  return value < 1 ? 0 : static_cast<std::uint32_t>(value);
+}
+
+// The words of a list, or of a text that separates them by bars, as older files do.
+Result<std::vector<std::string>> read_words(const JsonObject& config, std::string_view field) {
+  std::vector<std::string> words;
+  const nlohmann::json* value = config.find(field);
+  if (value != nullptr && value->is_array()) {
+    for (const nlohmann::json& word : *value) {
+      if (!word.is_string()) return config.error(field, "holds something that is no text");
+      words.push_back(word);
+    }
+    return words;
+  }
+  SHEAF_ASSIGN(const std::string text, config.text_or(field, ""));
+  std::string word;
+  for (const char c : text + "|") {
+    if (c == ' ') continue;
+    if (c != '|') {
+      word += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+      continue;
+    }
+    if (!word.empty()) words.push_back(word);
+    word.clear();
+  }
+  return words;
+}
+
+// Sets the switch that each word stands for.
+Status read_switches(const JsonObject& config, std::string_view field,
+                     const std::map<std::string, bool*>& switches) {
+  SHEAF_ASSIGN(const std::vector<std::string> words, read_words(config, field));
+  for (const std::string& word : words) {
+    const auto found = switches.find(word);
+    if (found == switches.end()) {
+      std::string built;
+      for (const auto& [name, unused] : switches)
+        built.append(built.empty() ? "" : ", ").append(name);
+      return config.unsupported(field, "has '" + word + "'; built are: " + built);
+    }
+    *found->second = true;
+  }
+  return {};
+}
+
 }  // namespace
 
 Status want(const JsonObject& config, std::string_view field, const std::string& built,
@@ -59,6 +115,12 @@ Status want(const JsonObject& config, std::string_view field, const std::string&
   SHEAF_ASSIGN(value, config.text_or(field, built));
   if (value == built) return {};
   return config.unsupported(field, "is '" + value + "'; built are: " + built);
+}
+
+Status want_number(const JsonObject& config, std::string_view field, std::uint32_t built) {
+  SHEAF_ASSIGN(const std::uint32_t value, config.number_or(field, 0, kMaxIntermediate, built));
+  if (value == built) return {};
+  return config.unsupported(field, fmt::format("is {}; built is: {}", value, built));
 }
 
 Status want_off(const JsonObject& config, std::string_view field) {
@@ -87,6 +149,24 @@ Status offset_positions(const JsonObject& config, std::uint32_t pad, ModelSpec& 
                                     spec.positions, pad));
   spec.positions -= spec.position_offset;
   return {};
+}
+
+Status read_relative(const JsonObject& config, ModelSpec& spec) {
+  SHEAF_ASSIGN(const bool relative, config.boolean_or("relative_attention", false));
+  if (!relative)
+    return config.unsupported("relative_attention", "is not true; built are models with");
+  RelativeSpec& r = spec.relative;
+  SHEAF_ASSIGN(r.reach, read_positive(config, "max_relative_positions"));
+  if (r.reach == 0) r.reach = spec.positions;
+  SHEAF_ASSIGN(r.buckets, read_positive(config, "position_buckets"));
+  if (r.buckets > 0 && !can_share(r))
+    return config.error(
+        "position_buckets",
+        fmt::format("is {}, by which {} distances cannot be told apart", r.buckets, r.reach));
+  SHEAF_TRY(read_switches(config, "pos_att_type", {{"c2p", &r.keys}, {"p2c", &r.queries}}));
+  SHEAF_ASSIGN(r.shared_layers, config.boolean_or("share_att_key", false));
+  bool none = false;
+  return read_switches(config, "norm_rel_ebd", {{"layer_norm", &r.normalized}, {"none", &none}});
 }
 
 Result<RotarySpec> read_rotary(const JsonObject& config, const RotaryFields& fields) {

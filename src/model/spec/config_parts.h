@@ -15,6 +15,9 @@ namespace sheaf::model {
 Status want(const JsonObject& config, std::string_view field, const std::string& built,
             std::string& value);
 
+// Refuses any number but `built`.
+Status want_number(const JsonObject& config, std::string_view field, std::uint32_t built);
+
 // Refuses a switch that is on.
 Status want_off(const JsonObject& config, std::string_view field);
 
@@ -44,6 +47,9 @@ struct RotaryFields {
   double otherwise = 10'000;
 };
 Result<RotarySpec> read_rotary(const JsonObject& config, const RotaryFields& fields);
+
+// DeBERTa's relative positions, after read_shape().
+Status read_relative(const JsonObject& config, ModelSpec& spec);
 
 // Which layers see a window, by layer_types, which must be there.
 Status read_layer_types(const JsonObject& config, ModelSpec& spec);

@@ -4,6 +4,11 @@
 
 namespace sheaf::model {
 
+bool can_share(const RelativeSpec& relative) {
+  const std::uint32_t single = relative.buckets / 2;
+  return single > 0 && relative.buckets <= kMaxPositions && relative.reach > single + 1;
+}
+
 Status check_limits(const ModelSpec& spec, const std::string& file) {
   const auto refuse = [&file](const char* field, std::uint64_t value) -> Status {
     return Error{ErrorCode::corrupt,
@@ -32,6 +37,10 @@ Status check_limits(const ModelSpec& spec, const std::string& file) {
     return refuse("max_position_embeddings", spec.positions);
   if (spec.distance_buckets != 0 && spec.distance_buckets != kDistanceBuckets)
     return refuse("relative_attention_num_buckets", spec.distance_buckets);
+  if (spec.relative.reach > kMaxPositions)
+    return refuse("max_relative_positions", spec.relative.reach);
+  if (spec.relative.buckets != 0 && !can_share(spec.relative))
+    return refuse("position_buckets", spec.relative.buckets);
   if (spec.rotary.theta != 0 && spec.head_size % 2 != 0) return refuse("head_dim", spec.head_size);
   if (!(spec.rotary.fraction > 0 && spec.rotary.fraction <= 1))
     return refuse("rotary_emb_fraction", 0);
@@ -53,6 +62,10 @@ Status check_limits(const ModelSpec& spec, const std::string& file) {
   for (const DenseSpec& dense : spec.dense) {
     if (dense.inputs != dimensions) return refuse("in_features", dense.inputs);
     if (outside(dense.outputs, kMaxIntermediate)) return refuse("out_features", dense.outputs);
+    if (dense.rows.size() > 2 || (!dense.rows.empty() && dense.outputs != 1))
+      return refuse("rows", dense.rows.size());
+    for (const std::uint32_t row : dense.rows)
+      if (row >= spec.vocab_size) return refuse("true_token_id", row);
     dimensions = dense.outputs;
   }
   if (spec.dimensions < 1 || spec.dimensions > dimensions)

@@ -172,8 +172,7 @@ Result<std::vector<Module>> list_modules(const std::string& folder) {
     SHEAF_ASSIGN(module.type, row.text("type"));
     SHEAF_ASSIGN(module.path, row.text_or("path", ""));
     module.kind = module.type.substr(module.type.rfind('.') + 1);
-    const bool has_files = module.kind == "Pooling" || module.kind == "Dense";
-    if (has_files && !is_subfolder(module.path))
+    if (module.has_config() && !is_subfolder(module.path))
       return row.error("path",
                        "'" + module.path + "' is not the name of a folder within the model's");
     modules.push_back(std::move(module));

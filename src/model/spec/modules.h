@@ -13,6 +13,8 @@ struct Module {
   std::string type;  // a class path of sentence-transformers
   std::string kind;  // its last part: "Transformer", "Pooling", ...
   std::string path;  // its folder within the model's; empty: the model's own
+
+  bool has_config() const { return kind == "Pooling" || kind == "Dense" || kind == "LogitScore"; }
 };
 
 // modules.json, checked line by line; empty if the folder has none.

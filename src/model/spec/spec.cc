@@ -10,6 +10,7 @@
 #include "model/spec/classifier.h"
 #include "model/spec/config.h"
 #include "model/spec/json_file.h"
+#include "model/spec/language_reranker.h"
 #include "model/spec/limits.h"
 #include "model/spec/modules.h"
 
@@ -53,7 +54,9 @@ class SpecReader {
     // its weights; cross-encoders saved by sentence-transformers have modules without one.
     SHEAF_ASSIGN(const std::vector<Module> modules, list_modules(folder_));
     const bool pools = std::ranges::find(modules, "Pooling", &Module::kind) != modules.end();
-    return pools ? Status() : read_classifier(config, spec_);
+    if (pools) return {};
+    SHEAF_TRY(read_classifier(config, spec_));
+    return read_language_reranker(folder_, config, modules, spec_);
   }
 
   // The model's own limit, else the tokenizer's, and never beyond the position table.
@@ -148,6 +151,8 @@ std::string_view name_of(Architecture architecture) {
   switch (architecture) {
     case Architecture::bert:
       return "bert";
+    case Architecture::deberta:
+      return "deberta";
     case Architecture::decoder:
       return "decoder";
     case Architecture::distilbert:
@@ -179,6 +184,7 @@ std::vector<ModelFile> description_files() {
                                   {"tokenizer.json", true},
                                   {"tokenizer_config.json", false},
                                   {"special_tokens_map.json", false},
+                                  {"chat_template.jinja", false},
                                   {"modules.json", false},
                                   {"config_sentence_transformers.json", false},
                                   {"model.safetensors.index.json", false}};
@@ -190,8 +196,7 @@ Result<std::vector<ModelFile>> further_files(const std::string& folder) {
   std::vector<ModelFile> files;
   SHEAF_ASSIGN(const std::vector<Module> modules, list_modules(folder));
   for (const Module& module : modules) {
-    if (module.kind == "Pooling" || module.kind == "Dense")
-      files.push_back({module.path + "/config.json", true});
+    if (module.has_config()) files.push_back({module.path + "/config.json", true});
     if (module.kind == "Dense")
       files.push_back({module.path + "/model.safetensors", true, kPickleRemedy});
   }

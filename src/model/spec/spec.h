@@ -12,6 +12,7 @@ namespace sheaf::model {
 
 enum class Architecture {  // weights' names
   bert,
+  deberta,
   decoder,
   distilbert,
   gemma3,
@@ -48,6 +49,19 @@ struct RotarySpec {
   double trained_positions = 8192;
 };
 
+// Attention by distance, as DeBERTa has it: the distance of query and key chooses one of rows()
+// vectors, which the layers of a Transformer layer turn into keys, queries or both.
+struct RelativeSpec {
+  std::uint32_t reach = 0;     // distances each way that are told apart; 0: nothing of all this
+  std::uint32_t buckets = 0;   // vectors each way, far distances sharing them; 0: each has its own
+  bool keys = false;           // that queries look for ("c2p")
+  bool queries = false;        // that keys look for ("p2c")
+  bool shared_layers = false;  // by the layers that make keys and queries of tokens
+  bool normalized = false;     // the vectors, before that
+
+  std::uint32_t rows() const { return 2 * (buckets > 0 ? buckets : reach); }
+};
+
 enum class DenseActivation { none, gelu, relu, silu, tanh };
 
 // A product that takes what pooling gives further: a Dense module of sentence-transformers, or a
@@ -60,6 +74,23 @@ struct DenseSpec {
   std::uint32_t outputs = 0;
   bool bias = true;
   DenseActivation activation = DenseActivation::tanh;
+  // Not empty: `name` is a table [vocab_size, inputs], of which these are the weight: one row, or
+  // one less another.
+  std::vector<std::uint32_t> rows;
+};
+
+// How a model that was taught by conversation is asked about a pair: texts around an instruction,
+// the query and the document, in this order. Only where a part ends may a tokenizer be relied upon
+// to separate tokens: the white space before a word often belongs to it.
+struct PairTemplate {
+  std::string before_instruction;  // all of them empty: there is no template
+  std::string instruction;         // where no other is given
+  std::string before_query;
+  std::string after_query;  // ends a part
+  std::string before_document;
+  std::string after_document;  // is a part; never cut off
+
+  bool empty() const { return after_document.empty(); }
 };
 
 // What a model is, read from its folder without touching a weight's bytes: config.json,
@@ -79,15 +110,17 @@ struct ModelSpec {
   std::uint32_t type_vocab_size = 0;   // 0: no token types
   std::uint32_t positions = 0;         // longest text, tokens
   std::uint32_t position_offset = 0;   // row of the position table that the first token gets
+  bool position_table = true;          // BERT's kin: positions are part of the embedding
   std::uint32_t distance_buckets = 0;  // of the attention bias by distance; 0: none
   bool linear_distance = false;        // such a bias that falls evenly (ALiBi)
-  bool causal = false;                 // a token sees those before it, not those after
-  RotarySpec rotary;                   // of layers that see the whole text
-  RotarySpec local_rotary;             // of layers that see a window
-  std::vector<bool> local_layers;      // which layers see a window; empty: none
-  std::uint32_t local_before = 0;      // tokens before its own that a token of such a layer sees
-  std::uint32_t local_after = 0;       // and after
-  bool query_key_value_bias = false;   // of families whose biases, gates and norms vary:
+  RelativeSpec relative;
+  bool causal = false;                // a token sees those before it, not those after
+  RotarySpec rotary;                  // of layers that see the whole text
+  RotarySpec local_rotary;            // of layers that see a window
+  std::vector<bool> local_layers;     // which layers see a window; empty: none
+  std::uint32_t local_before = 0;     // tokens before its own that a token of such a layer sees
+  std::uint32_t local_after = 0;      // and after
+  bool query_key_value_bias = false;  // of families whose biases, gates and norms vary:
   bool attention_output_bias = false;
   bool up_bias = false;
   bool down_bias = false;
@@ -110,6 +143,7 @@ struct ModelSpec {
   bool cut_left = false;  // of texts that are too long the beginning is cut off
   std::map<std::string, std::string> prompts;
   std::string default_prompt_name;
+  PairTemplate pair_template;
   std::string weights_dtype;  // "F32", as stored
   std::uint64_t parameter_count = 0;
   std::uint64_t weights_bytes_fp32 = 0;  // without the output matrix of language models

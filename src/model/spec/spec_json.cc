@@ -6,6 +6,7 @@
 namespace sheaf::model {
 
 NLOHMANN_JSON_SERIALIZE_ENUM(Architecture, {{Architecture::bert, "bert"},
+                                            {Architecture::deberta, "deberta"},
                                             {Architecture::decoder, "decoder"},
                                             {Architecture::distilbert, "distilbert"},
                                             {Architecture::gemma3, "gemma3"},
@@ -29,20 +30,25 @@ NLOHMANN_JSON_SERIALIZE_ENUM(RotaryScaling, {{RotaryScaling::none, "none"},
                                              {RotaryScaling::ntk, "ntk"}})
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RotarySpec, theta, fraction, scaling, factor, low_turns,
                                    high_turns, trained_positions)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RelativeSpec, reach, buckets, keys, queries, shared_layers,
+                                   normalized)
 NLOHMANN_JSON_SERIALIZE_ENUM(DenseActivation, {{DenseActivation::none, "none"},
                                                {DenseActivation::gelu, "gelu"},
                                                {DenseActivation::relu, "relu"},
                                                {DenseActivation::silu, "silu"},
                                                {DenseActivation::tanh, "tanh"}})
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DenseSpec, folder, name, norm, inputs, outputs, bias, activation)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DenseSpec, folder, name, norm, inputs, outputs, bias, activation,
+                                   rows)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PairTemplate, before_instruction, instruction, before_query,
+                                   after_query, before_document, after_document)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(
     ModelSpec, architecture, model_type, hidden_size, layers, heads, kv_heads, head_size,
-    intermediate_size, vocab_size, type_vocab_size, positions, position_offset, distance_buckets,
-    causal, linear_distance, rotary, local_rotary, local_layers, local_before, local_after,
-    query_key_value_bias, attention_output_bias, up_bias, down_bias, gated, experts, experts_chosen,
-    expert_every, head_norms, query_scalar, norm_epsilon, activation, pooling, dense, labels,
-    normalize, dimensions, max_length, do_lower_case, cut_left, prompts, default_prompt_name,
-    weights_dtype, parameter_count, weights_bytes_fp32)
+    intermediate_size, vocab_size, type_vocab_size, positions, position_offset, position_table,
+    distance_buckets, relative, causal, linear_distance, rotary, local_rotary, local_layers,
+    local_before, local_after, query_key_value_bias, attention_output_bias, up_bias, down_bias,
+    gated, experts, experts_chosen, expert_every, head_norms, query_scalar, norm_epsilon,
+    activation, pooling, dense, labels, normalize, dimensions, max_length, do_lower_case, cut_left,
+    prompts, default_prompt_name, pair_template, weights_dtype, parameter_count, weights_bytes_fp32)
 
 std::string to_json(const ModelSpec& spec) { return nlohmann::json(spec).dump(); }
 

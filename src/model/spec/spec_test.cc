@@ -347,6 +347,70 @@ TEST_F(SpecTest, BadBertsForLongTextsAreRefusedNamingTheField) {
   }
 }
 
+TEST_F(SpecTest, ReadsDeberta) {
+  use_family("deberta");
+  auto spec = read_spec(folder_);
+  ASSERT_TRUE(spec.ok()) << spec.error().message;
+  EXPECT_EQ(spec->architecture, Architecture::deberta);
+  EXPECT_EQ(spec->type_vocab_size, 0u);
+  EXPECT_FALSE(spec->position_table);
+  EXPECT_EQ(spec->relative.reach, 90u);  // -1 in the file: as many as there are positions
+  EXPECT_EQ(spec->relative.rows(), 32u);
+  EXPECT_TRUE(spec->relative.keys && spec->relative.queries);
+  EXPECT_TRUE(spec->relative.shared_layers && spec->relative.normalized);
+  const auto back = spec_from_json(to_json(*spec), "f");
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  EXPECT_EQ(to_json(*back), to_json(*spec));
+  EXPECT_EQ(back->architecture, Architecture::deberta);
+
+  use_family("deberta_v2");
+  spec = read_spec(folder_);
+  ASSERT_TRUE(spec.ok()) << spec.error().message;
+  EXPECT_TRUE(spec->position_table);
+  EXPECT_EQ(spec->relative.reach, 7u);
+  EXPECT_EQ(spec->relative.rows(), 14u);
+  EXPECT_FALSE(spec->relative.shared_layers || spec->relative.normalized);
+  set("config.json", "pos_att_type", "\" C2P |none\"");
+  expect_refused("config.json", "'pos_att_type' has 'none'; built are: c2p, p2c");
+  set("config.json", "pos_att_type", "\" C2P \"");
+  EXPECT_TRUE(read_spec(folder_)->relative.keys);
+  EXPECT_FALSE(read_spec(folder_)->relative.queries);
+}
+
+TEST_F(SpecTest, BadDebertasAreRefusedNamingFieldAndValue) {
+  const struct {
+    const char* field;
+    const char* value;
+    const char* complaint;
+  } cases[] = {
+      {"relative_attention", "false", "not true"},
+      {"relative_attention", "null", "not true"},
+      {"max_relative_positions", "7.5", "is 7.5"},
+      {"max_relative_positions", "\"7\"", ""},
+      {"max_relative_positions", "10000000", ""},
+      {"position_buckets", "1", "is 1, by which 90 distances"},
+      {"position_buckets", "178", "is 178, by which 90 distances"},
+      {"pos_att_type", "[\"c2p\", \"p2p\"]", "has 'p2p'"},
+      {"pos_att_type", "[7]", "no text"},
+      {"pos_att_type", "7", ""},
+      {"norm_rel_ebd", "\"batch_norm\"", "has 'batch_norm'"},
+      {"share_att_key", "\"yes\"", ""},
+      {"conv_kernel_size", "3", "is 3; built is: 0"},
+      {"embedding_size", "12", "is 12; built is: 24"},
+      {"attention_head_size", "64", "is 64; built is: 8"},
+      {"hidden_act", "\"relu\"", "is 'relu'"},
+      {"type_vocab_size", "-1", ""},
+      {"position_biased_input", "0", ""},
+  };
+  for (const auto& c : cases) {
+    SCOPED_TRACE(std::string(c.field) + ": " + c.value);
+    use_family("deberta");
+    set("config.json", c.field, c.value);
+    expect_refused("config.json", c.field);
+    expect_refused("config.json", c.complaint);
+  }
+}
+
 TEST_F(SpecTest, FurtherFilesAreThoseThatModulesAndIndexName) {
   use_family("gemma3");
   std::string names;

@@ -61,6 +61,25 @@ def mpnet():
     return transformers.MPNetForSequenceClassification(config)
 
 
+def deberta():
+    """A reranker, as mxbai-rerank: pooler, buckets."""
+    config = transformers.DebertaV2Config(
+        **SHAPE, **RANK, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
+        max_position_embeddings=48, type_vocab_size=0, relative_attention=True, position_buckets=12,
+        share_att_key=True, norm_rel_ebd="layer_norm", position_biased_input=False, pos_att_type="p2c|c2p",
+        pooler_dropout=0.1)
+    return transformers.DebertaV2ForSequenceClassification(config)
+
+
+def deberta_moods():
+    """A classifier of several labels: only the keys' term, another activation, token types."""
+    config = transformers.DebertaV2Config(
+        **SHAPE, **MOODS, hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=30,
+        max_position_embeddings=32, type_vocab_size=2, relative_attention=True, pos_att_type="p2c",
+        pooler_hidden_act="tanh", pooler_hidden_size=24)
+    return transformers.DebertaV2ForSequenceClassification(config)
+
+
 def modernbert():
     """As gte-reranker-modernbert: pools by the mean."""
     config = transformers.ModernBertConfig(
@@ -126,7 +145,7 @@ def jina_xlm_roberta():
 # Of those that transformers has not.
 OWN = {"vocab_size": SHAPE["vocab_size"], "hidden_size": 24, "num_hidden_layers": 2, "intermediate_size": 31,
        "hidden_act": "gelu", "id2label": {0: "LABEL_0"}}
-FAMILIES = {make.__name__: make for make in (bert, xlm_roberta, roberta, distilbert, mpnet, modernbert, qwen3, nomic,
+FAMILIES = {make.__name__: make for make in (bert, xlm_roberta, roberta, distilbert, mpnet, deberta, deberta_moods, modernbert, qwen3, nomic,
                                              gte, gte_new, jina_bert, jina_xlm_roberta)}
 
 

@@ -54,6 +54,39 @@ def mpnet():
     return model
 
 
+def deberta():
+    """As deberta-v3: shared projections, normalized position vectors, buckets; no other positions and no types."""
+    config = transformers.DebertaV2Config(
+        **SHAPE, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
+        max_position_embeddings=90, type_vocab_size=0, relative_attention=True, position_buckets=16,
+        max_relative_positions=-1, share_att_key=True, norm_rel_ebd="layer_norm", position_biased_input=False,
+        pos_att_type="p2c|c2p", layer_norm_eps=1e-5)
+    model = transformers.DebertaV2Model(config)
+    torch.nn.init.normal_(model.encoder.rel_embeddings.weight, std=1.5)
+    return model
+
+
+def deberta_v2():
+    """All that may be otherwise: layers of its own for positions, neither buckets nor a norm, distances cut at 7,
+    positions and types in the embedding, an uneven number of heads; saved from within a classifier."""
+    config = transformers.DebertaV2Config(
+        **SHAPE, hidden_size=35, num_hidden_layers=3, num_attention_heads=7, intermediate_size=33,
+        max_position_embeddings=40, type_vocab_size=2, relative_attention=True, max_relative_positions=7,
+        position_biased_input=True, pos_att_type=["c2p", "p2c"], layer_norm_eps=1e-3)
+    return transformers.DebertaV2ForSequenceClassification(config)
+
+
+def deberta_keys():
+    """One of the two terms; odd buckets."""
+    config = transformers.DebertaV2Config(
+        **SHAPE, hidden_size=20, num_hidden_layers=2, num_attention_heads=2, intermediate_size=30,
+        max_position_embeddings=50, type_vocab_size=0, relative_attention=True, position_buckets=9,
+        max_relative_positions=30, share_att_key=False, position_biased_input=False, pos_att_type=["c2p"])
+    model = transformers.DebertaV2Model(config)
+    torch.nn.init.normal_(model.encoder.rel_embeddings.weight, std=1.0)
+    return model
+
+
 def modernbert():
     """Saved from within a classifier; windows of 8 in three layers of five."""
     config = transformers.ModernBertConfig(
@@ -260,12 +293,15 @@ def padded(name, value):
     return torch.nn.functional.pad(value, (0, 256 - value.shape[1])) if "fc2" in name else value
 
 
-FAMILIES = {make.__name__: make for make in (xlm_roberta, roberta, distilbert, mpnet, modernbert,
+FAMILIES = {make.__name__: make for make in (xlm_roberta, roberta, distilbert, mpnet, deberta, deberta_v2, deberta_keys, modernbert,
                                              qwen3, qwen3_windows, qwen2, mistral, llama, gemma3,
                                              nomic, nomic_long, nomic_moe, gte, gte_new, jina_bert, jina_bert_reglu,
                                              jina_code, jina_v3, jina_v3_own)}
 LENGTHS_OF = {
     "mpnet": [1, 2, 9, 40, 161],  # past the distance at which the last bucket begins
+    "deberta": [1, 2, 8, 9, 10, 33, 90],  # past the single distances, to the last
+    "deberta_v2": [1, 2, 7, 8, 9, 40],
+    "deberta_keys": [1, 4, 5, 6, 29, 31, 50],
     "modernbert": [1, 3, 5, 9, 20, 47],  # past the windows
     "qwen3_windows": [1, 5, 6, 31],
     "mistral": [1, 7, 8, 40],

@@ -1,0 +1,216 @@
+#include "model/spec/language_reranker.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "model/spec/limits.h"
+
+namespace sheaf::model {
+namespace {
+
+using nlohmann::json;
+
+// The model card of Qwen3-Reranker.
+PairTemplate qwen3_template() {
+  return {
+      .before_instruction =
+          "<|im_start|>system\nJudge whether the Document meets the requirements based on the "
+          "Query and the Instruct provided. Note that the answer can only be \"yes\" or "
+          "\"no\".<|im_end|>\n<|im_start|>user\n<Instruct>: ",
+      .instruction = "Given a web search query, retrieve relevant passages that answer the query",
+      .before_query = "\n<Query>: ",
+      .after_query = "\n<Document>:",
+      .before_document = " ",
+      .after_document = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"};
+}
+
+// What a Jinja template of such a conversation has in it, whatever it does to put it together.
+constexpr std::string_view kQwen3Pieces[] = {
+    "Judge whether the Document meets the requirements based on the Query and the Instruct "
+    "provided. Note that the answer can only be \"yes\" or \"no\".<|im_end|>\n<|im_start|>user\n",
+    "<Instruct>: ", "<Query>: ", "<Document>: ",
+    "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"};
+
+enum class ChatTemplate { none, of_conversations, of_qwen3_pairs, of_other_pairs };
+
+bool has_in_order(std::string_view text, std::span<const std::string_view> pieces) {
+  for (const std::string_view piece : pieces) {
+    const std::size_t at = text.find(piece);
+    if (at == text.npos) return false;
+    text.remove_prefix(at + piece.size());
+  }
+  return true;
+}
+
+bool has_quoted(std::string_view text, std::string_view word) {
+  return text.find(fmt::format("\"{}\"", word)) != text.npos ||
+         text.find(fmt::format("'{}'", word)) != text.npos;
+}
+
+ChatTemplate kind_of_template(std::string text) {
+  for (const auto& [written, meant] : {std::pair{"\\n", "\n"}, {"\\\"", "\""}})
+    for (std::size_t at = 0; (at = text.find(written, at)) != std::string::npos; ++at)
+      text.replace(at, 2, meant);
+  if (has_in_order(text, kQwen3Pieces)) return ChatTemplate::of_qwen3_pairs;
+  return has_quoted(text, "query") && has_quoted(text, "document") ? ChatTemplate::of_other_pairs
+                                                                   : ChatTemplate::of_conversations;
+}
+
+struct FoundTemplate {
+  ChatTemplate kind = ChatTemplate::none;
+  std::string file;
+};
+
+// chat_template.jinja counts more than what tokenizer_config.json holds.
+Result<FoundTemplate> find_template(const std::string& folder) {
+  const std::string own = folder + "/chat_template.jinja";
+  if (std::ifstream stream(own, std::ios::binary); stream)
+    return FoundTemplate{kind_of_template({std::istreambuf_iterator<char>(stream), {}}), own};
+  SHEAF_ASSIGN(const std::optional<json> file, read_json_file(folder, "tokenizer_config.json"));
+  if (!file) return FoundTemplate{};
+  const std::string name = folder + "/tokenizer_config.json";
+  SHEAF_ASSIGN(const JsonObject config, JsonObject::of(*file, name));
+  const json* text = config.find("chat_template");
+  if (text == nullptr || !text->is_string()) return FoundTemplate{};
+  return FoundTemplate{kind_of_template(*text), name};
+}
+
+// The ids that tokenizer.json's vocabulary gives these tokens.
+Result<std::vector<std::uint32_t>> ids_of(const std::string& folder,
+                                          const std::vector<std::string>& tokens) {
+  const std::string name = folder + "/tokenizer.json";
+  SHEAF_ASSIGN(const std::optional<json> file, read_json_file(folder, "tokenizer.json"));
+  if (!file) return Error{ErrorCode::not_found, name + ": no such file"};
+  SHEAF_ASSIGN(const JsonObject root, JsonObject::of(*file, name));
+  SHEAF_ASSIGN(const JsonObject model, root.object("model"));
+  SHEAF_ASSIGN(const JsonObject vocab, model.object("vocab"));
+  std::vector<std::uint32_t> ids;
+  for (const std::string& token : tokens) {
+    SHEAF_ASSIGN(const std::uint32_t id, vocab.number(token, 0, kMaxVocab));
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+bool has_rerank(std::string name) {
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return name.find("rerank") != std::string::npos;
+}
+
+// The folder itself, or in the Hugging Face cache that of the repository.
+bool is_named_reranker(const std::string& folder) {
+  const std::filesystem::path path = std::filesystem::path(folder + "/").lexically_normal();
+  for (const std::filesystem::path& part : path)
+    if (part.string().starts_with("models--") && has_rerank(part.string())) return true;
+  return has_rerank(path.parent_path().filename().string());
+}
+
+bool is_language_model(const JsonObject& config) {
+  const json* names = config.find("architectures");
+  return names != nullptr && names->is_array() && !names->empty() && names->front().is_string() &&
+         names->front().get_ref<const std::string&>().ends_with("ForCausalLM");
+}
+
+// The token for a match and, if there is one, that against it.
+Result<std::vector<std::uint32_t>> read_module(const std::string& folder, const Module& module) {
+  const std::string name = module.path + "/config.json";
+  SHEAF_ASSIGN(const std::optional<json> file, read_json_file(folder, name));
+  if (!file) return Error{ErrorCode::not_found, folder + "/" + name + ": no such file"};
+  SHEAF_ASSIGN(const JsonObject config, JsonObject::of(*file, folder + "/" + name));
+  SHEAF_ASSIGN(const std::uint32_t yes, config.number("true_token_id", 0, kMaxVocab));
+  std::vector<std::uint32_t> rows = {yes};
+  if (config.has("false_token_id")) {
+    SHEAF_ASSIGN(const std::uint32_t no, config.number("false_token_id", 0, kMaxVocab));
+    rows.push_back(no);
+  }
+  SHEAF_ASSIGN(const std::string input, config.text_or("module_input_name", "causal_logits"));
+  if (input != "causal_logits")
+    return config.unsupported("module_input_name", "is '" + input + "'; built is: causal_logits");
+  return rows;
+}
+
+// ["no", "yes"] -> the ids of "yes" and "no"
+Result<std::vector<std::uint32_t>> read_tokens(const std::string& folder,
+                                               const JsonObject& config) {
+  constexpr std::string_view kField = "classifier_from_token";
+  std::vector<std::string> tokens = {"yes", "no"};
+  if (const json* given = config.find(kField)) {
+    if (!given->is_array() || given->size() != 2 || !given->front().is_string() ||
+        !given->back().is_string())
+      return config.error(kField, "is no list of two tokens, as [\"no\", \"yes\"]");
+    tokens = {given->back(), given->front()};
+  }
+  return ids_of(folder, tokens);
+}
+
+Status take_template(const FoundTemplate& found, ModelSpec& spec) {
+  if (found.kind == ChatTemplate::of_other_pairs)
+    return Error{ErrorCode::unsupported,
+                 found.file +
+                     ": field 'chat_template' joins query and document otherwise than "
+                     "Qwen3-Reranker does; built is that"};
+  spec.pair_template = qwen3_template();
+  return {};
+}
+
+Status check(const JsonObject& config, const std::vector<std::uint32_t>& rows,
+             const ModelSpec& spec) {
+  for (const std::uint32_t row : rows)
+    if (row >= spec.vocab_size)
+      return config.error("vocab_size", fmt::format("is {}, without the token {} that is scored",
+                                                    spec.vocab_size, row));
+  if (spec.architecture == Architecture::decoder && spec.causal) return {};
+  return config.unsupported("model_type",
+                            "is '" + spec.model_type + "', of which no language models are built");
+}
+
+// Which tokens are scored; none: it is no such model.
+Result<std::vector<std::uint32_t>> find_tokens(const std::string& folder, const JsonObject& config,
+                                               const std::vector<Module>& modules,
+                                               const ModelSpec& spec) {
+  const auto module = std::ranges::find(modules, "LogitScore", &Module::kind);
+  if (module != modules.end()) return read_module(folder, *module);
+  if (!is_language_model(config)) return std::vector<std::uint32_t>();
+  const bool own = modules.empty() && spec.model_type == "qwen3" && is_named_reranker(folder);
+  if (!own && !config.has("classifier_from_token")) return std::vector<std::uint32_t>();
+  return read_tokens(folder, config);
+}
+
+}  // namespace
+
+Status read_language_reranker(const std::string& folder, const JsonObject& config,
+                              const std::vector<Module>& modules, ModelSpec& spec) {
+  if (spec.task() == Task::classify) {
+    if (!spec.is_reranker() || spec.architecture != Architecture::decoder) return {};
+    SHEAF_ASSIGN(const FoundTemplate found, find_template(folder));
+    if (found.kind == ChatTemplate::of_qwen3_pairs) spec.pair_template = qwen3_template();
+    return {};
+  }
+  SHEAF_ASSIGN(std::vector<std::uint32_t> rows, find_tokens(folder, config, modules, spec));
+  if (rows.empty()) return {};
+  SHEAF_TRY(check(config, rows, spec));
+  SHEAF_ASSIGN(const bool tied, config.boolean_or("tie_word_embeddings", false));
+  spec.labels = {"LABEL_0"};
+  spec.dimensions = 1;
+  spec.pooling = {Pooling::last_token};
+  spec.dense = {{.folder = "",
+                 .name = tied ? "embed_tokens" : "lm_head",
+                 .norm = "",
+                 .inputs = spec.hidden_size,
+                 .outputs = 1,
+                 .bias = false,
+                 .activation = DenseActivation::none,
+                 .rows = std::move(rows)}};
+  SHEAF_ASSIGN(const FoundTemplate found, find_template(folder));
+  return take_template(found, spec);
+}
+
+}  // namespace sheaf::model
