@@ -36,7 +36,7 @@ class FaultyEngine final : public engine::Engine {
   std::string device() const override { return engine_->device(); }
   std::string dtype() const override { return engine_->dtype(); }
 
-  Status embed(const engine::Batch& batch, std::span<float> out) override {
+  Status embed(const engine::Batch& batch, engine::Rows& out) override {
     for (int left_us = slow_us_; left_us > 0; left_us -= kStepUs) step(std::min(left_us, kStepUs));
     if (contains(batch, crash_id_)) crash();
     if (contains(batch, exit_id_)) ::_exit(3);

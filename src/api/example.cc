@@ -13,9 +13,13 @@ struct Example {
   bool (*fits)(const model::ModelSpec&);
   std::string_view path, fields;
 };
-constexpr std::array<Example, 3> kExamples = {{
-    {[](const model::ModelSpec& spec) { return spec.task() == model::Task::embed; },
+constexpr std::array<Example, 4> kExamples = {{
+    {[](const model::ModelSpec& spec) {
+       return spec.task() == model::Task::embed && spec.gives(model::Output::vector);
+     },
      "/v1/embeddings", "\"input\": \"What is a sheaf?\""},
+    {[](const model::ModelSpec& spec) { return spec.is_splade(); }, "/embed_sparse",
+     "\"inputs\": \"What is a sheaf?\""},
     {[](const model::ModelSpec& spec) { return spec.is_reranker(); }, "/rerank",
      "\"query\": \"What is a sheaf?\", \"documents\": [\"A boat.\", \"Bound stalks.\"]"},
     {[](const model::ModelSpec& spec) {

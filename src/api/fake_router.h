@@ -77,6 +77,7 @@ class FakeRouter final : public router::Router {
     options_.max_texts = 2048;
     router::ModelInfo& model = add_model("org/model", kDimensions);
     model.spec.pooling = {model::Pooling::mean};
+    model.spec.hidden_size = kDimensions;
     model.spec.prompts = {{"query", "query: "}};
   }
 
@@ -85,6 +86,14 @@ class FakeRouter final : public router::Router {
   void serve_classifiers() {
     add_model("org/reranker", 1).spec.labels = {"LABEL_0"};
     add_model("org/classifier", 3).spec.labels = {"contradiction", "entailment", "neutral"};
+  }
+
+  // From now on there is org/splade too. Before any request.
+  void serve_splade() {
+    model::ModelSpec& spec = add_model("org/splade", 1000).spec;
+    spec.vocab_size = 1000;
+    spec.hidden_size = kDimensions;
+    spec.word_head.transform.name = "head";
   }
 
   // What value `column` of the vector of `input` is, before any option.
@@ -228,6 +237,16 @@ class FakeRouter final : public router::Router {
     return float(text ? text->size() : 0) - float(label);
   }
 
+  // Two terms, or three tokens.
+  static std::vector<float> row_of(std::uint32_t seed, model::Output output,
+                                   std::uint32_t dimensions) {
+    if (output == model::Output::sparse)
+      return {float(seed % 500), 0.25f, float(500 + seed % 500), value_of(seed, 0)};
+    std::vector<float> row;
+    for (std::uint32_t i = 0; i < 3 * dimensions; ++i) row.push_back(value_of(seed, i));
+    return row;
+  }
+
   router::ModelInfo& add_model(std::string name, std::uint32_t dimensions) {
     router::ModelInfo& model = models_.emplace_back();
     model.name = std::move(name);
@@ -252,6 +271,11 @@ class FakeRouter final : public router::Router {
     if (model.spec.task() != request.task) {
       return Error{ErrorCode::wrong_model_type,
                    "model " + model.name + " is not to " + std::string(name_of(request.task)),
+                   "model"};
+    }
+    if (!model.spec.gives(request.output)) {
+      return Error{ErrorCode::wrong_model_type,
+                   "model " + model.name + " gives no " + std::string(name_of(request.output)),
                    "model"};
     }
     if (request.dimensions && (*request.dimensions == 0 || *request.dimensions > kDimensions)) {
@@ -291,10 +315,14 @@ class FakeRouter final : public router::Router {
       reply.dimensions = std::uint32_t(held.request.dimensions.value_or(dimensions));
       for (const router::Input& input : held.request.inputs) {
         const std::uint32_t seed = hash(input);
+        reply.tokens.push_back(3);
+        if (held.request.output != model::Output::vector) {
+          reply.rows.push_back(row_of(seed, held.request.output, reply.dimensions));
+          continue;
+        }
         for (std::uint32_t i = 0; i < reply.dimensions; ++i) {
           reply.vectors.push_back(scores ? score_of(input, i) : value_of(seed, i));
         }
-        reply.tokens.push_back(3);
       }
       reply.total_tokens = 3 * held.request.inputs.size();
       reply.timings = {5'300, 100, 200, 4'900};

@@ -31,6 +31,8 @@ constexpr Route kRoutes[] = {
     {"GET",  "/v1/fleet",            key,   kOpenAi, false,        fleet},
 
     {"POST", "/embed",               key,   kTei,    true,         tei_embed},
+    {"POST", "/embed_sparse",        key,   kTei,    true,         tei_embed_sparse},
+    {"POST", "/embed_all",           key,   kTei,    true,         tei_embed_all},
     {"POST", "/",                    key,   kTei,    true,         tei_root},
     {"POST", "/predict",             key,   kTei,    true,         tei_predict},
     {"POST", "/similarity",          key,   kTei,    true,         tei_similarity},

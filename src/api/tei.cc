@@ -60,6 +60,54 @@ std::string write_vectors(const router::EmbedReply& reply) {
   return out.append("]");
 }
 
+template <model::Output output>
+std::optional<Refusal> read_rows(const Call& call, const simdjson::dom::object& fields,
+                                 router::EmbedRequest& request) {
+  auto refusal = read_embed(call, fields, request);
+  request.output = output;
+  request.dimensions.reset();  // these routes have none
+  return refusal;
+}
+
+// In the order of ids, as TEI has it.
+std::string write_sparse(const router::EmbedReply& reply) {
+  std::size_t floats = 0;
+  for (const auto& row : reply.rows) floats += row.size();
+  std::string out;
+  out.reserve(floats * 20 + reply.rows.size() * 3 + 2);
+  for (const auto& row : reply.rows) {
+    out.append(out.empty() ? "[[" : ",[");
+    for (std::size_t i = 0; i + 1 < row.size(); i += 2) {
+      out.append(i == 0 ? "{\"index\":" : ",{\"index\":");
+      append_number(out, static_cast<std::int64_t>(row[i]));
+      out.append(",\"value\":");
+      append_number(out, row[i + 1]);
+      out.push_back('}');
+    }
+    out.push_back(']');
+  }
+  return out.append("]");
+}
+
+std::string write_token_vectors(const router::EmbedReply& reply) {
+  std::size_t floats = 0;
+  for (const auto& row : reply.rows) floats += row.size();
+  std::string out;
+  out.reserve(floats * 13 + reply.total_tokens * 3 + 64);
+  for (const auto& row : reply.rows) {
+    out.append(out.empty() ? "[[" : ",[");
+    for (std::size_t i = 0; i + reply.dimensions <= row.size(); i += reply.dimensions) {
+      if (i > 0) out.push_back(',');
+      append_floats(out, {row.data() + i, reply.dimensions});
+    }
+    out.push_back(']');
+  }
+  return out.append("]");
+}
+
+constexpr auto read_sparse = read_rows<model::Output::sparse>;
+constexpr auto read_tokens = read_rows<model::Output::tokens>;
+
 struct SimilarityBody {
   std::optional<std::string> source;
   std::vector<router::Input> sentences;
@@ -145,7 +193,9 @@ void append_model_type(std::string& out, const model::ModelSpec& spec) {
     append_label_names(out, spec.labels);
   } else {
     out.append("{\"embedding\":{\"pooling\":");
-    append_json_quoted(out, spec.pooling.empty() ? "none" : name_of(spec.pooling.front()));
+    append_json_quoted(out, spec.is_splade()       ? "splade"
+                            : spec.pooling.empty() ? "none"
+                                                   : name_of(spec.pooling.front()));
   }
   out.append("}}");
 }
@@ -203,6 +253,18 @@ core::RequestId tei_embed(const Call& call, Respond respond) {
   return answer(call, fields, read_embed, write_vectors, std::move(respond));
 }
 
+core::RequestId tei_embed_sparse(const Call& call, Respond respond) {
+  simdjson::dom::object fields;
+  if (auto refusal = parse(call, fields)) return refuse(call, *refusal, respond);
+  return answer(call, fields, read_sparse, write_sparse, std::move(respond));
+}
+
+core::RequestId tei_embed_all(const Call& call, Respond respond) {
+  simdjson::dom::object fields;
+  if (auto refusal = parse(call, fields)) return refuse(call, *refusal, respond);
+  return answer(call, fields, read_tokens, write_token_vectors, std::move(respond));
+}
+
 core::RequestId tei_similarity(const Call& call, Respond respond) {
   simdjson::dom::object fields;
   if (auto refusal = parse(call, fields)) return refuse(call, *refusal, respond);
@@ -222,6 +284,8 @@ core::RequestId tei_root(const Call& call, Respond respond) {
   if (fields["model"].get(name)) name = {};
   const Result<const router::ModelInfo*> model =
       call.context.router.find_model(model_of(call, name));
+  if (model.ok() && (*model)->spec.is_splade())
+    return answer(call, fields, read_sparse, write_sparse, std::move(respond));
   if (!model.ok() || (*model)->spec.task() == model::Task::embed)
     return answer(call, fields, read_embed, write_vectors, std::move(respond));
   return (*model)->spec.is_reranker() ? rerank_at_root(call, std::move(respond))

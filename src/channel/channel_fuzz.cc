@@ -14,7 +14,7 @@ namespace {
 using namespace sheaf;
 using namespace sheaf::channel;
 
-constexpr Limits kLimits{256, 16, 8};
+constexpr Limits kLimits{256, 16, 8, 100, 6};
 
 void use(std::span<const float> values) {
   volatile float last = 0;
@@ -26,7 +26,15 @@ void attack_router(RouterEnd& router) {
   for (int i = 0; i < 64; ++i) {
     const auto news = router.receive();
     if (!news.ok() || std::holds_alternative<std::monostate>(*news)) break;
-    if (const auto* rows = std::get_if<Rows>(&*news)) use(rows->values);
+    const auto* rows = std::get_if<Rows>(&*news);
+    if (rows == nullptr) continue;
+    use(rows->values);
+    if (std::uint64_t{rows->items} * rows->stride != rows->values.size()) std::abort();
+    // What passes for terms is made integers by those behind.
+    const std::vector<float> copy(rows->values.begin(), rows->values.end());
+    if (!are_terms(kLimits, copy)) continue;
+    for (std::size_t i = 0; i < copy.size(); i += 2)
+      if (static_cast<std::uint32_t>(copy[i]) >= kLimits.sparse_terms) std::abort();
   }
   router.listen();
   const std::vector<std::int32_t> ids = {1, 2, 3};
@@ -47,6 +55,10 @@ void attack_replica(ReplicaEnd& replica) {
     }
     if (end != submission->ids.size() || submission->options.size() > kLimits.max_batch_items)
       std::abort();
+    for (std::size_t i = 0; i < submission->options.size(); ++i)
+      if (longest_row(kLimits, submission->options[i].output,
+                      submission->cu_seqlens[i + 1] - submission->cu_seqlens[i]) == 0)
+        std::abort();
   }
 }
 

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <random>
 #include <thread>
 
@@ -84,7 +85,7 @@ TEST_F(ChannelTest, CarriesABatchThereAndItsRowsBack) {
 
   std::vector<float> values(2 * kStride);
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
-  ASSERT_TRUE(replica_.send_rows(42, 0, values).ok());
+  ASSERT_TRUE(replica_.send_rows(42, 0, 2, values).ok());
   ASSERT_TRUE(replica_.send_final(42, 1234, nullptr).ok());
   EXPECT_TRUE(router_was_rung());
 
@@ -155,7 +156,8 @@ TEST_F(ChannelTest, NothingIsLostBetweenTwoThreads) {
       }
       const std::size_t items = submission->options.size();
       std::vector<float> values(items * kStride, static_cast<float>(submission->ids[0]));
-      ASSERT_TRUE(replica_.send_rows(submission->batch, 0, values).ok());
+      ASSERT_TRUE(
+          replica_.send_rows(submission->batch, 0, static_cast<std::uint32_t>(items), values).ok());
       ASSERT_TRUE(replica_.send_final(submission->batch, 1, nullptr).ok());
       ++done;
     }
@@ -187,6 +189,70 @@ TEST_F(ChannelTest, NothingIsLostBetweenTwoThreads) {
   replica.join();
 }
 
+// Rows that fill several frames, none, and many small ones of many items.
+TEST_F(ChannelTest, CarriesRowsOfAnyLength) {
+  const std::size_t lengths[] = {0, 1, 16'000, 16'376, 16'377, 70'001, 3};
+  std::thread replica([&] {
+    for (std::size_t i = 0; i < std::size(lengths); ++i) {
+      std::vector<float> row(lengths[i]);
+      for (std::size_t j = 0; j < row.size(); ++j) row[j] = static_cast<float>(i + j);
+      ASSERT_TRUE(replica_.send_rows(9, static_cast<std::uint32_t>(i), 1, row).ok());
+    }
+    ASSERT_TRUE(replica_.send_rows(9, 7, 3, std::vector<float>(3 * 9'000, 5)).ok());
+    ASSERT_TRUE(replica_.send_final(9, 1, nullptr).ok());
+  });
+  std::vector<std::vector<float>> got(10);
+  std::vector<bool> whole(10);
+  for (bool ended = false; !ended;) {
+    const auto news = router_.receive();
+    ASSERT_TRUE(news.ok()) << news.error().message;
+    if (const auto* rows = std::get_if<Rows>(&*news)) {
+      for (std::uint32_t i = 0; i < rows->items; ++i) {
+        const std::uint32_t item = rows->first_item + i;
+        ASSERT_FALSE(whole[item]);
+        const auto part = rows->values.subspan(std::size_t{i} * rows->stride, rows->stride);
+        got[item].insert(got[item].end(), part.begin(), part.end());
+        whole[item] = !rows->more;
+      }
+    } else if (std::get_if<Final>(&*news) != nullptr) {
+      ended = true;
+    } else if (router_.listen()) {
+      pollfd waiting{router_.event_fd(), POLLIN, 0};
+      ASSERT_EQ(::poll(&waiting, 1, 10'000), 1) << "a wake-up was lost";
+      router_was_rung();
+    }
+  }
+  replica.join();
+  EXPECT_EQ(std::count(whole.begin(), whole.end(), true), 10);
+  for (std::size_t i = 0; i < std::size(lengths); ++i) {
+    ASSERT_EQ(got[i].size(), lengths[i]);
+    for (std::size_t j = 0; j < lengths[i]; ++j) ASSERT_EQ(got[i][j], static_cast<float>(i + j));
+  }
+  for (std::size_t i = 7; i < 10; ++i) EXPECT_EQ(got[i], std::vector<float>(9'000, 5));
+}
+
+TEST(Layout, BoundsEachKindOfRow) {
+  const Limits limits{.row_floats = 8, .sparse_terms = 100, .token_floats = 5};
+  EXPECT_TRUE(is_row(limits, Output::vector, 3, 8));
+  EXPECT_FALSE(is_row(limits, Output::vector, 3, 7));
+  EXPECT_TRUE(is_row(limits, Output::sparse, 3, 0));
+  EXPECT_TRUE(is_row(limits, Output::sparse, 3, 200));
+  EXPECT_FALSE(is_row(limits, Output::sparse, 3, 202));
+  EXPECT_FALSE(is_row(limits, Output::sparse, 3, 3));
+  EXPECT_TRUE(is_row(limits, Output::tokens, 3, 10));
+  EXPECT_FALSE(is_row(limits, Output::tokens, 3, 20));
+  EXPECT_FALSE(is_row(limits, Output::tokens, 3, 11));
+  const auto terms = [&](std::vector<float> row) { return are_terms(limits, row); };
+  EXPECT_TRUE(terms({}));
+  EXPECT_TRUE(terms({0, 1, 99, 2}));
+  EXPECT_FALSE(terms({100, 1}));
+  EXPECT_FALSE(terms({5, 1, 5, 1}));
+  EXPECT_FALSE(terms({-1, 1}));
+  EXPECT_FALSE(terms({1.5f, 1}));
+  EXPECT_FALSE(terms({std::nanf(""), 1}));
+  EXPECT_FALSE(terms({1}));
+}
+
 // ---- hostile peers
 
 TEST_F(ChannelTest, TheFileCannotBeShrunk) {
@@ -202,6 +268,15 @@ TEST_F(ChannelTest, RouterRefusesRowsWhoseProductWraps) {
 }
 TEST_F(ChannelTest, RouterRefusesNoRows) {
   EXPECT_FALSE(router_reads(FrameType::rows, RowsBody{1, 0, 0, kStride, 0}, 64).ok());
+}
+TEST_F(ChannelTest, RouterRefusesSeveralRowsOfWhichOneGoesOn) {
+  EXPECT_FALSE(router_reads(FrameType::rows, RowsBody{1, 0, 2, 4, 1}, 64).ok());
+}
+TEST_F(ChannelTest, RouterRefusesPartsOfNothing) {
+  EXPECT_FALSE(router_reads(FrameType::rows, RowsBody{1, 0, 1, 0, 1}, 64).ok());
+}
+TEST_F(ChannelTest, RouterRefusesUnknownFlagsOfRows) {
+  EXPECT_FALSE(router_reads(FrameType::rows, RowsBody{1, 0, 1, 4, 2}, 64).ok());
 }
 TEST_F(ChannelTest, RouterRefusesUnknownFrames) {
   EXPECT_FALSE(router_reads(FrameType::submit, RowsBody{1, 0, 1, kStride, 0}, 64).ok());
@@ -239,6 +314,22 @@ TEST_F(ChannelTest, ReplicaRefusesTextsThatDoNotSumUp) {
   // The items' bytes are zero: texts without tokens.
   EXPECT_FALSE(replica_reads(FrameType::submit, SubmitBody{1, 2, 4}, 64).ok());
 }
+TEST_F(ChannelTest, ReplicaRefusesOutputsThatTheChannelDoesNotCarry) {
+  const struct {
+    SubmitBody head;
+    WireItem item;
+    std::int32_t id;
+  } sparse{{1, 1, 1}, {1, 0, 0, 0, 1}, 7};
+  EXPECT_FALSE(replica_reads(FrameType::submit, sparse, 64).ok());
+}
+TEST_F(ChannelTest, ReplicaRefusesUnknownOutputs) {
+  const struct {
+    SubmitBody head;
+    WireItem item;
+    std::int32_t id;
+  } unknown{{1, 1, 1}, {1, 0, 0, 0, 9}, 7};
+  EXPECT_FALSE(replica_reads(FrameType::submit, unknown, 64).ok());
+}
 TEST_F(ChannelTest, ReplicaRefusesResultFrames) {
   EXPECT_FALSE(replica_reads(FrameType::rows, RowsBody{1, 0, 1, kStride, 0}, 64).ok());
 }
@@ -257,7 +348,8 @@ TEST_F(ChannelTest, ReplicaRefusesHeadersThatContradictThemselves) {
   const Limits limits = header().limits;
   for (const Limits& wrong :
        {Limits{0, 100, kStride}, Limits{1'000, 0, kStride}, Limits{1'000, 100, 0},
-        Limits{1 << 22, 100, kStride}, Limits{~0u, ~0u, ~0u}}) {
+        Limits{1 << 22, 100, kStride}, Limits{~0u, ~0u, ~0u}, Limits{1'000, 100, 0, 0, ~0u},
+        Limits{1'000, 100, 0, (1 << 24) + 1, 0}}) {
     header().limits = wrong;
     EXPECT_FALSE(opens());
   }
@@ -296,7 +388,8 @@ TEST_F(ChannelTest, BothEndsSurviveRandomCorruption) {
         ASSERT_LE(submission->options.size(), limits.max_batch_items);
       }
       if (step < 10 &&
-          (!replica.send_rows(1, 0, values).ok() || !replica.send_final(1, 0, nullptr).ok()))
+          (!replica.send_rows(1, 0, static_cast<std::uint32_t>(items.size()), values).ok() ||
+           !replica.send_final(1, 0, nullptr).ok()))
         break;
       const auto news = router.receive();
       if (!news.ok()) break;

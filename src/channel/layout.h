@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/result.h"
 
@@ -21,18 +22,33 @@
 namespace sheaf::channel {
 
 inline constexpr std::uint64_t kMagic = 0x6c6e6e6863666873;  // "shfchnnl"
-inline constexpr std::uint32_t kVersion = 2;                 // of header and frames
+inline constexpr std::uint32_t kVersion = 3;                 // of header and frames
 inline constexpr std::size_t kHeaderBytes = 4096;
 inline constexpr std::size_t kFrameAlignment = 8;
-inline constexpr std::size_t kRowsFrameBytes = 64
-                                               << 10;  // soft bound: one row is always sent whole
+inline constexpr std::size_t kRowsFrameBytes = 64 << 10;  // longer rows are sent in parts
+
+// What a text is answered with: one row of floats.
+enum class Output : std::uint32_t {
+  vector = 0,  // row_floats numbers
+  sparse = 1,  // terms, each two floats: a word's id, exact below 2^24, and its weight
+  tokens = 2,  // vectors of token_floats numbers, at most one a token, end to end
+};
 
 // What a channel can carry; fixed when it is created.
 struct Limits {
   std::uint32_t max_batch_tokens = 16'384;
   std::uint32_t max_batch_items = 2'048;
-  std::uint32_t row_floats = 0;  // floats in a result row
+  std::uint32_t row_floats = 0;    // 0: no vectors
+  std::uint32_t sparse_terms = 0;  // most terms of a text, whose ids are below; 0: no sparse rows
+  std::uint32_t token_floats = 0;  // 0: no vectors of tokens
 };
+
+// Floats of the longest row that answers a text of `tokens` tokens; 0: the channel carries none.
+std::uint64_t longest_row(const Limits& limits, Output output, std::uint32_t tokens);
+// Whether a row of so many floats can be the whole answer to such a text.
+bool is_row(const Limits& limits, Output output, std::uint32_t tokens, std::uint64_t floats);
+// Whether the ids of a sparse row ascend, within the vocabulary. What passes may be made integers.
+bool are_terms(const Limits& limits, std::span<const float> row);
 
 // A flag or position on a cache line of its own, since the two ends write different ones.
 template <class T>
@@ -88,16 +104,19 @@ struct WireItem {
   std::uint32_t dimensions;  // 0 = all
   std::uint32_t normalize;   // 0 or 1
   std::uint32_t second_at;   // as Item::second_at
+  std::uint32_t output;      // an Output
 };
 struct CancelBody {
   std::uint64_t batch;
 };
+// Vectors of consecutive items, or one row of any kind, or a part of one: with `more` the row goes
+// on in the next frame of rows, which is of the same item. Items may come in any order.
 struct RowsBody {  // then float values[items * stride]
   std::uint64_t batch;
   std::uint32_t first_item;
-  std::uint32_t items;
-  std::uint32_t stride;
-  std::uint32_t reserved;
+  std::uint32_t items;   // 1 if more
+  std::uint32_t stride;  // 0: rows without floats
+  std::uint32_t more;    // 0 or 1
 };
 struct FinalBody {  // then char message[message_bytes]
   std::uint64_t batch;

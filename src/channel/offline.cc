@@ -78,14 +78,15 @@ Status write_offline_batch(int fd, std::span<const Item> items) {
   put(&head, sizeof head);
   for (const Item& item : items) {
     const WireItem wire{static_cast<std::uint32_t>(item.ids.size()), item.dimensions,
-                        item.normalize ? 1u : 0u, item.second_at};
+                        item.normalize ? 1u : 0u, item.second_at,
+                        static_cast<std::uint32_t>(item.output)};
     put(&wire, sizeof wire);
   }
   for (const Item& item : items) put(item.ids.data(), item.ids.size_bytes());
   return write_all(fd, bytes.data(), bytes.size());
 }
 
-Result<OfflineReply> read_offline_reply(int fd, const Limits& limits) {
+Result<OfflineReply> read_offline_reply(int fd, std::span<const Item> items, const Limits& limits) {
   OfflineReplyHead head;
   SHEAF_TRY(read_all(fd, &head, sizeof head));
   if (head.items == 0) {
@@ -95,11 +96,27 @@ Result<OfflineReply> read_offline_reply(int fd, const Limits& limits) {
     return Error{known ? static_cast<ErrorCode>(head.error_code) : ErrorCode::internal,
                  std::move(message)};
   }
-  if (head.items > limits.max_batch_items)
-    return Error{ErrorCode::io, "the replica answered " + std::to_string(head.items) + " rows"};
-  OfflineReply reply{head.compute_us, {}};
-  reply.values.resize(std::size_t{head.items} * limits.row_floats);
-  SHEAF_TRY(read_all(fd, reply.values.data(), reply.values.size() * sizeof(float)));
+  if (head.items != items.size())
+    return Error{ErrorCode::io, "the replica answered " + std::to_string(head.items) + " rows to " +
+                                    std::to_string(items.size()) + " texts"};
+  OfflineReply reply{head.compute_us, std::vector<std::uint32_t>(head.items), {}};
+  SHEAF_TRY(read_all(fd, reply.floats.data(), reply.floats.size() * sizeof(std::uint32_t)));
+  std::size_t sum = 0;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const auto tokens = static_cast<std::uint32_t>(items[i].ids.size());
+    if (!is_row(limits, items[i].output, tokens, reply.floats[i]))
+      return Error{ErrorCode::io, "the replica answered a text of " + std::to_string(tokens) +
+                                      " tokens with " + std::to_string(reply.floats[i]) +
+                                      " floats"};
+    sum += reply.floats[i];
+  }
+  reply.values.resize(sum);
+  SHEAF_TRY(read_all(fd, reply.values.data(), sum * sizeof(float)));
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < items.size(); at += reply.floats[i++])
+    if (items[i].output == Output::sparse &&
+        !are_terms(limits, std::span(reply.values).subspan(at, reply.floats[i])))
+      return Error{ErrorCode::io, "the replica answered with terms that are none"};
   return reply;
 }
 
@@ -127,10 +144,8 @@ Result<std::optional<Submission>> read_offline_batch(int fd, const Limits& limit
     if (item.tokens == 0 || item.tokens > head.tokens - start)
       return corrupt("a text of " + std::to_string(item.tokens) + " tokens");
     submission.cu_seqlens.push_back(start + item.tokens);
-    if (item.second_at >= item.tokens)
-      return corrupt("the second part of a text begins at " + std::to_string(item.second_at) +
-                     " of " + std::to_string(item.tokens) + " tokens");
-    submission.options.push_back({item.normalize != 0, item.dimensions, item.second_at});
+    SHEAF_ASSIGN(const ItemOptions options, options_of(item, limits));
+    submission.options.push_back(options);
   }
   if (submission.cu_seqlens.back() != head.tokens)
     return corrupt("its texts have " + std::to_string(submission.cu_seqlens.back()) +
@@ -140,10 +155,11 @@ Result<std::optional<Submission>> read_offline_batch(int fd, const Limits& limit
   return std::optional(std::move(submission));
 }
 
-Status write_offline_reply(int fd, std::uint32_t items, std::int64_t compute_us,
+Status write_offline_reply(int fd, std::int64_t compute_us, std::span<const std::uint32_t> floats,
                            std::span<const float> values) {
-  const OfflineReplyHead head{items, 0, 0, 0, compute_us};
+  const OfflineReplyHead head{static_cast<std::uint32_t>(floats.size()), 0, 0, 0, compute_us};
   SHEAF_TRY(write_all(fd, &head, sizeof head));
+  SHEAF_TRY(write_all(fd, floats.data(), floats.size_bytes()));
   return write_all(fd, values.data(), values.size_bytes());
 }
 

@@ -29,6 +29,20 @@ Status check_header(const SharedHeader& shared, std::size_t file_bytes, Limits& 
 
 }  // namespace
 
+Result<ItemOptions> options_of(const WireItem& item, const Limits& limits) {
+  if (item.dimensions > limits.row_floats)
+    return corrupt("a text of a batch asks for " + std::to_string(item.dimensions) + " dimensions");
+  if (item.second_at >= item.tokens)
+    return corrupt("the second part of a text of a batch begins at " +
+                   std::to_string(item.second_at) + " of " + std::to_string(item.tokens) +
+                   " tokens");
+  const auto output = static_cast<Output>(item.output);
+  if (item.output > static_cast<std::uint32_t>(Output::tokens) ||
+      longest_row(limits, output, item.tokens) == 0)
+    return corrupt("a text of a batch asks for output " + std::to_string(item.output));
+  return ItemOptions{item.normalize != 0, item.dimensions, item.second_at, output};
+}
+
 Result<ReplicaEnd> ReplicaEnd::open(int memory_fd, Fd event_fd) {
   SHEAF_ASSIGN(const std::size_t bytes, file_size(memory_fd));
   if (bytes < kHeaderBytes) return corrupt("its file has " + std::to_string(bytes) + " bytes");
@@ -98,15 +112,9 @@ Result<ReplicaEnd::Received> ReplicaEnd::decode(const Frame& frame) const {
     if (item.tokens == 0 || item.tokens > head.tokens - start)
       return corrupt("text " + std::to_string(i) + " of a batch has " +
                      std::to_string(item.tokens) + " tokens");
-    if (item.dimensions > limits_.row_floats)
-      return corrupt("text " + std::to_string(i) + " of a batch asks for " +
-                     std::to_string(item.dimensions) + " dimensions");
-    if (item.second_at >= item.tokens)
-      return corrupt("the second part of text " + std::to_string(i) + " of a batch begins at " +
-                     std::to_string(item.second_at) + " of " + std::to_string(item.tokens) +
-                     " tokens");
+    SHEAF_ASSIGN(const ItemOptions options, options_of(item, limits_));
     submission.cu_seqlens.push_back(start + item.tokens);
-    submission.options.push_back({item.normalize != 0, item.dimensions, item.second_at});
+    submission.options.push_back(options);
   }
   if (submission.cu_seqlens.back() != head.tokens)
     return corrupt("the texts of a batch have " + std::to_string(submission.cu_seqlens.back()) +
@@ -131,24 +139,38 @@ Result<std::span<std::byte>> ReplicaEnd::reserve(FrameType type, std::size_t bod
   }
 }
 
-Status ReplicaEnd::send_rows(std::uint64_t batch, std::uint32_t first_item,
+Status ReplicaEnd::send_frame(const RowsBody& head, const float* values, bool ring) {
+  const std::size_t bytes = std::size_t{head.items} * head.stride * sizeof(float);
+  SHEAF_ASSIGN(const auto space, reserve(FrameType::rows, sizeof head + bytes));
+  std::memcpy(space.data(), &head, sizeof head);
+  if (bytes > 0) std::memcpy(space.data() + sizeof head, values, bytes);
+  results_.publish();
+  if (ring) ring_router(header(), event_fd_.get());
+  return {};
+}
+
+Status ReplicaEnd::send_rows(std::uint64_t batch, std::uint32_t first_item, std::uint32_t items,
                              std::span<const float> values) {
-  const std::size_t stride = limits_.row_floats;
-  const std::size_t rows = values.size() / stride;
-  const std::size_t head_bytes = sizeof(FrameHead) + sizeof(RowsBody);
-  const std::size_t chunk =
-      std::max<std::size_t>(1, (kRowsFrameBytes - head_bytes) / (stride * sizeof(float)));
-  for (std::size_t row = 0; row < rows; row += chunk) {
-    const std::size_t count = std::min(chunk, rows - row);
-    const std::size_t bytes = count * stride * sizeof(float);
-    SHEAF_ASSIGN(const auto space, reserve(FrameType::rows, sizeof(RowsBody) + bytes));
-    const RowsBody head{batch, static_cast<std::uint32_t>(first_item + row),
-                        static_cast<std::uint32_t>(count), static_cast<std::uint32_t>(stride), 0};
-    std::memcpy(space.data(), &head, sizeof head);
-    std::memcpy(space.data() + sizeof head, values.data() + row * stride, bytes);
-    results_.publish();
+  constexpr std::size_t kFrameFloats =
+      (kRowsFrameBytes - sizeof(FrameHead) - sizeof(RowsBody)) / sizeof(float);
+  const std::size_t row_floats = values.size() / items;
+  const std::size_t rows_a_frame = kFrameFloats / std::max<std::size_t>(row_floats, 1);
+  const float* at = values.data();
+  const float* const end = at + values.size();
+  for (std::uint32_t item = 0; item < items;) {
+    // As many whole rows as fit, or as much of one row.
+    const auto rows =
+        static_cast<std::uint32_t>(std::clamp<std::size_t>(rows_a_frame, 1, items - item));
+    const auto left =
+        static_cast<std::size_t>(end - at) - (items - item - rows) * row_floats;  // of these rows
+    const std::size_t floats = std::min(left, kFrameFloats);
+    const bool more = floats < left;
+    const RowsBody head{batch, first_item + item, rows, static_cast<std::uint32_t>(floats / rows),
+                        more ? 1u : 0u};
+    if (!more) item += rows;
     // One wake-up less for the common small batch: the final frame follows at once.
-    if (row + count < rows) ring_router(header(), event_fd_.get());
+    SHEAF_TRY(send_frame(head, at, more || item < items));
+    at += floats;
   }
   return {};
 }

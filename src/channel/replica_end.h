@@ -16,9 +16,13 @@ namespace sheaf::channel {
 
 struct ItemOptions {
   bool normalize = true;
-  std::uint32_t dimensions = 0;  // 0 = all
-  std::uint32_t second_at = 0;   // as Item::second_at; less than the text's tokens
+  std::uint32_t dimensions = 0;    // 0 = all
+  std::uint32_t second_at = 0;     // as Item::second_at; less than the text's tokens
+  Output output = Output::vector;  // one that the channel carries
 };
+
+// Whether a router can ask for this of a text of so many tokens.
+Result<ItemOptions> options_of(const WireItem& item, const Limits& limits);
 
 // A batch, copied out of shared memory, texts laid end to end: text i is
 // ids[cu_seqlens[i] .. cu_seqlens[i + 1]). Every text has at least one id; the ids' values are not
@@ -50,9 +54,11 @@ class ReplicaEnd {
   void wait();
 
   // Queues rows first_item, first_item + 1, ... in as many frames as needed; waits while the ring
-  // is full. `values` is [n, limits().row_floats]. Wakes the router for all frames but the last,
-  // which send_final() or a following send_rows() does.
-  Status send_rows(std::uint64_t batch, std::uint32_t first_item, std::span<const float> values);
+  // is full. `values` is [items, any number of floats]; several items
+  // only if they are answered with vectors. Wakes the router for all frames but the
+  // last, which send_final() or a following send_rows() does.
+  Status send_rows(std::uint64_t batch, std::uint32_t first_item, std::uint32_t items,
+                   std::span<const float> values);
   // `failure` may be null; its message is cut to kMaxMessageBytes.
   Status send_final(std::uint64_t batch, std::int64_t compute_us, const Error* failure);
 
@@ -63,6 +69,7 @@ class ReplicaEnd {
   SharedHeader& header() { return *reinterpret_cast<SharedHeader*>(header_.data()); }
   Result<Received> decode(const Frame& frame) const;
   Result<std::span<std::byte>> reserve(FrameType type, std::size_t body_bytes);
+  Status send_frame(const RowsBody& head, const float* values, bool ring);
 
   Limits limits_;
   Fd event_fd_;

@@ -21,11 +21,18 @@ Result<Rows> decode_rows(std::span<const std::byte> body) {
   // 64-bit products of 32-bit factors times 4 cannot overflow once each factor is bounded by the
   // frame itself.
   const std::uint64_t floats = std::uint64_t{head.items} * head.stride;
-  if (floats == 0 || floats > values.size() / sizeof(float))
+  if (head.items == 0 || floats > values.size() / sizeof(float))
     return corrupt("a rows frame of " + std::to_string(values.size()) + " bytes claims " +
                    std::to_string(head.items) + " rows of " + std::to_string(head.stride));
-  return Rows{head.batch, head.first_item, head.items, head.stride,
-              std::span(reinterpret_cast<const float*>(values.data()), floats)};
+  if (head.more > 1 || (head.more == 1 && (head.items != 1 || head.stride == 0)))
+    return corrupt("a rows frame has " + std::to_string(head.items) + " rows of " +
+                   std::to_string(head.stride) + " and says that more of it follows");
+  return Rows{head.batch,
+              head.first_item,
+              head.items,
+              head.stride,
+              std::span(reinterpret_cast<const float*>(values.data()), floats),
+              head.more == 1};
 }
 
 Result<Final> decode_final(std::span<const std::byte> body) {
@@ -112,7 +119,8 @@ Result<bool> RouterEnd::submit(std::uint64_t batch, std::span<const Item> items)
   put(&head, sizeof head);
   for (const Item& item : items) {
     const WireItem wire{static_cast<std::uint32_t>(item.ids.size()), item.dimensions,
-                        item.normalize ? 1u : 0u, item.second_at};
+                        item.normalize ? 1u : 0u, item.second_at,
+                        static_cast<std::uint32_t>(item.output)};
     put(&wire, sizeof wire);
   }
   for (const Item& item : items) put(item.ids.data(), item.ids.size_bytes());

@@ -19,15 +19,18 @@ struct Item {
   bool normalize = true;
   std::uint32_t dimensions = 0;  // 0 = all
   std::uint32_t second_at = 0;   // the first id of token type 1; 0: all are of type 0
+  Output output = Output::vector;
 };
 
-// Vectors of consecutive items; the values stay in shared memory until the next receive().
+// Rows of consecutive items, or a part of a row; the values stay in shared memory until the next
+// receive().
 struct Rows {
   std::uint64_t batch = 0;
   std::uint32_t first_item = 0;
   std::uint32_t items = 0;        // at least 1
-  std::uint32_t stride = 0;       // floats a row, at least 1
+  std::uint32_t stride = 0;       // floats a row
   std::span<const float> values;  // [items, stride]; the replica may still change them
+  bool more = false;              // the row of the one item goes on in the next rows
 };
 
 // The last word on a batch.

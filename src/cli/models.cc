@@ -60,7 +60,7 @@ int list(const ModelsSettings& settings) {
 }
 
 std::string pooling_text(const model::ModelSpec& spec) {
-  std::string text;
+  std::string text = spec.is_splade() ? "splade" : "";
   for (model::Pooling pooling : spec.pooling)
     text += (text.empty() ? "" : " + ") + std::string(model::name_of(pooling));
   return text + (spec.normalize ? ", normalized" : "");

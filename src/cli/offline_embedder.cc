@@ -49,7 +49,8 @@ class OfflineEmbedder final : public Embedder {
     PreparedBatch batch = std::move(batches_.front());
     batches_.pop_front();
     while (true) {
-      SHEAF_ASSIGN(const auto reply, channel::read_offline_reply(process_.output(), limits_));
+      SHEAF_ASSIGN(const auto reply,
+                   channel::read_offline_reply(process_.output(), items_, limits_));
       done.vectors.insert(done.vectors.end(), reply.values.begin(), reply.values.end());
       if (sent_ == batch.texts.size()) break;
       SHEAF_TRY(send_part(batch));
@@ -63,15 +64,15 @@ class OfflineEmbedder final : public Embedder {
  private:
   // Sends as many of the texts not sent yet as the replica takes at once.
   Status send_part(const PreparedBatch& batch) {
-    std::vector<channel::Item> items;
+    items_.clear();
     std::size_t tokens = 0;
-    for (; sent_ < batch.texts.size() && items.size() < limits_.max_batch_items; ++sent_) {
+    for (; sent_ < batch.texts.size() && items_.size() < limits_.max_batch_items; ++sent_) {
       const auto ids = batch.inputs.ids_of(sent_);
-      if (!items.empty() && tokens + ids.size() > limits_.max_batch_tokens) break;
+      if (!items_.empty() && tokens + ids.size() > limits_.max_batch_tokens) break;
       tokens += ids.size();
-      items.push_back({.ids = ids, .normalize = true, .dimensions = 0});
+      items_.push_back({.ids = ids, .normalize = true, .dimensions = 0});
     }
-    return channel::write_offline_batch(process_.input(), items);
+    return channel::write_offline_batch(process_.input(), items_);
   }
 
   ChildProcess process_;
@@ -80,6 +81,7 @@ class OfflineEmbedder final : public Embedder {
   std::shared_ptr<const tokenizer::Tokenizer> tokenizer_;
   const router::EmbedRequest request_;  // without inputs
   std::deque<PreparedBatch> batches_;   // the first is inside the replica
+  std::vector<channel::Item> items_;    // that the replica has now, of the first batch
   std::size_t sent_ = 0;                // texts of the first batch that have been sent
 };
 

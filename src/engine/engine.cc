@@ -14,6 +14,8 @@
 #include "model/model.h"
 #include "model/packed_file.h"
 #include "model/packed_weights.h"
+#include "model/sparse_head.h"
+#include "model/token_head.h"
 
 namespace sheaf::engine {
 namespace {
@@ -50,7 +52,9 @@ class ModelEngine final : public Engine {
         ops_(std::move(ops)),
         weights_(file_, *ops_),
         model_(model::make_model(file_.spec(), weights_)),
-        head_(file_.spec(), weights_) {
+        head_(file_.spec(), weights_),
+        sparse_head_(file_.spec(), weights_),
+        token_head_(file_.spec(), weights_) {
     for (model::Pooling pooling : spec().pooling) reductions_.push_back(reduction_of(pooling));
   }
 
@@ -59,13 +63,15 @@ class ModelEngine final : public Engine {
   std::string device() const override { return ops_->name(); }
   std::string dtype() const override { return "float32"; }
 
-  Status embed(const Batch& batch, std::span<float> out) override {
-    SHEAF_TRY(check(batch, out));
+  Status embed(const Batch& batch, Rows& out) override {
+    SHEAF_TRY(check(batch));
+    out.clear();
     const std::size_t group_tokens = kBlocksPerGroup * ops_->preferred_rows();
     std::size_t first = 0;
     while (first < batch.options.size()) {
       std::size_t last = first + 1;
       while (last < batch.options.size() &&
+             batch.options[last].output == batch.options[first].output &&
              batch.cu_seqlens[last] - batch.cu_seqlens[first] < group_tokens)
         ++last;
       run_group(batch, first, last, out);
@@ -75,16 +81,13 @@ class ModelEngine final : public Engine {
   }
 
  private:
-  Status check(const Batch& batch, std::span<float> out) const {
+  Status check(const Batch& batch) const {
     const std::size_t texts = batch.options.size();
     if (batch.cu_seqlens.size() != texts + 1)
       return refuse(fmt::format("batch of {} texts has {} bounds", texts, batch.cu_seqlens.size()));
     if (batch.cu_seqlens.front() != 0 || batch.cu_seqlens.back() != batch.ids.size())
       return refuse(fmt::format("texts cover [{}, {}) of {} tokens", batch.cu_seqlens.front(),
                                 batch.cu_seqlens.back(), batch.ids.size()));
-    if (out.size() != texts * spec().dimensions)
-      return refuse(fmt::format("room for {} floats where {} texts need {}", out.size(), texts,
-                                texts * spec().dimensions));
     for (std::size_t i = 0; i < texts; ++i) SHEAF_TRY(check_text(batch, i));
     return check_ids(batch.ids);
   }
@@ -101,6 +104,9 @@ class ModelEngine final : public Engine {
     if (batch.options[i].dimensions > spec().dimensions)
       return refuse(fmt::format("text {} asks for {} dimensions, the model has {}", i,
                                 batch.options[i].dimensions, spec().dimensions));
+    if (!spec().gives(batch.options[i].output))
+      return refuse(fmt::format("text {} asks for {}, which the model does not give", i,
+                                name_of(batch.options[i].output)));
     if (batch.options[i].second_at >= end - begin)
       return refuse(fmt::format("the second part of text {} begins at {} of {} tokens", i,
                                 batch.options[i].second_at, end - begin));
@@ -115,8 +121,8 @@ class ModelEngine final : public Engine {
     return {};
   }
 
-  // Texts [first, last).
-  void run_group(const Batch& batch, std::size_t first, std::size_t last, std::span<float> out) {
+  // Texts [first, last), which are asked for the same output.
+  void run_group(const Batch& batch, std::size_t first, std::size_t last, Rows& out) {
     const std::uint32_t begin = batch.cu_seqlens[first];
     cu_seqlens_.clear();
     second_at_.clear();
@@ -129,9 +135,24 @@ class ModelEngine final : public Engine {
       // Models without a second type read both parts alike, as RoBERTa does.
       second_at_.push_back(spec().type_vocab_size > 1 ? asked.second_at : 0);
     }
-    const tensor::MatrixView states = model_->forward(
-        *ops_, {batch.ids.subspan(begin, cu_seqlens_.back()), cu_seqlens_, second_at_});
-    const tensor::MatrixSpan vectors = {out.data() + first * spec().dimensions, last - first,
+    const kernels::Texts texts = {batch.ids.subspan(begin, cu_seqlens_.back()), cu_seqlens_,
+                                  second_at_};
+    const tensor::MatrixView states = model_->forward(*ops_, texts);
+    if (batch.options[first].output == model::Output::vector) return add_vectors(states, out);
+    if (batch.options[first].output == model::Output::sparse)
+      return sparse_head_.forward(*ops_, texts, states, [&out](std::span<const float> row) {
+        std::ranges::copy(row, out.add(1, row.size()).begin());
+      });
+    token_head_.forward(*ops_, cu_seqlens_, states, [&out](tensor::MatrixView vectors) {
+      float* at = out.add(1, vectors.rows * vectors.columns).data();
+      for (std::size_t i = 0; i < vectors.rows; ++i, at += vectors.columns)
+        std::copy_n(vectors.row(i), vectors.columns, at);
+    });
+  }
+
+  void add_vectors(tensor::MatrixView states, Rows& out) {
+    const std::size_t texts = items_.size();
+    const tensor::MatrixSpan vectors = {out.add(texts, spec().dimensions).data(), texts,
                                         spec().dimensions};
     const std::size_t columns = reductions_.size() * states.columns;
     if (head_.empty() && columns == spec().dimensions)
@@ -159,6 +180,8 @@ class ModelEngine final : public Engine {
   model::PackedWeights weights_;
   std::unique_ptr<model::Model> model_;
   model::DenseHead head_;
+  model::SparseHead sparse_head_;
+  model::TokenHead token_head_;
   std::vector<kernels::Reduction> reductions_;
   std::vector<std::uint32_t> cu_seqlens_;  // of the group that runs
   std::vector<std::uint32_t> second_at_;
@@ -180,6 +203,19 @@ Result<std::unique_ptr<Engine>> open_with(Wrap wrap, Mapping packed, EngineOptio
 }
 
 }  // namespace
+
+void Rows::clear() {
+  used_ = 0;
+  floats_.clear();
+}
+
+std::span<float> Rows::add(std::size_t count, std::size_t floats) {
+  const std::size_t first = used_;
+  used_ += count * floats;
+  if (used_ > values_.size()) values_.resize(std::max(used_, first + first / 2));
+  floats_.insert(floats_.end(), count, static_cast<std::uint32_t>(floats));
+  return {values_.data() + first, count * floats};
+}
 
 Result<std::unique_ptr<Engine>> Engine::open(Mapping packed, EngineOptions options) {
   const auto as_it_is = [](std::unique_ptr<kernels::Backend> ops) { return ops; };

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/mapping.h"
 #include "base/result.h"
@@ -12,11 +13,13 @@
 
 namespace sheaf::engine {
 
-// What is asked of one text of a batch beyond the model's own pooling.
+// What is asked of one text of a batch beyond the model's own pooling. The first three mean
+// vectors; sparse rows and those of tokens are as the model's heads give them.
 struct ItemOptions {
   bool normalize = true;         // L2 norm at the very end; of a classifier's scores: never
   std::uint32_t dimensions = 0;  // cut to the first n before normalizing; 0 = all
   std::uint32_t second_at = 0;   // the first id of token type 1; 0: all are of type 0
+  model::Output output = model::Output::vector;  // one that the model gives
 };
 
 // Texts laid end to end; no padding exists. Text i is ids[cu_seqlens[i] .. cu_seqlens[i + 1]).
@@ -25,6 +28,24 @@ struct Batch {
   std::span<const std::uint32_t>
       cu_seqlens;                        // [n + 1], first 0, strictly increasing, last total_tokens
   std::span<const ItemOptions> options;  // [n]
+};
+
+// Rows of floats, one after the other, each of its own length: what a batch's texts are answered
+// with. Keeps its memory when it is cleared.
+class Rows {
+ public:
+  void clear();
+  // `count` more rows of `floats` each, [count, floats], not set yet; valid until the next call.
+  std::span<float> add(std::size_t count, std::size_t floats);
+
+  std::size_t size() const { return floats_.size(); }
+  std::span<const std::uint32_t> floats() const { return floats_; }  // of each row
+  std::span<const float> values() const { return {values_.data(), used_}; }
+
+ private:
+  std::vector<float> values_;  // used_ of them are rows
+  std::size_t used_ = 0;
+  std::vector<std::uint32_t> floats_;
 };
 
 struct EngineOptions {
@@ -51,12 +72,15 @@ class Engine {
   virtual std::string device() const = 0;  // "cpu avx2", "cpu avx512", "reference"
   virtual std::string dtype() const = 0;   // "float32"
 
-  // Runs the batch; row i of `out` ([n, spec().dimensions], row-major) is text i's vector, or its
-  // score for each label of a classifier, as the head gives it; with
-  // options[i].dimensions = d only its first d floats are meaningful. Batches that break the rules
-  // above, ids outside the vocabulary and texts longer than the position table are refused, naming
-  // the number.
-  virtual Status embed(const Batch& batch, std::span<float> out) = 0;
+  // Runs the batch; row i of `out`, which is cleared first, answers text i:
+  //   vector: spec().dimensions floats, or a classifier's score for each label, as the head gives
+  //     it; with options[i].dimensions = d only the first d are meaningful
+  //   sparse: the words of weight above 0, ids ascending, each as two floats: id, weight
+  //   tokens: [tokens, width_of(tokens)]: the last hidden states, or what the model's head for
+  //     several vectors makes of all but the first, each of length 1
+  // Batches that break the rules above, ids outside the vocabulary and texts longer than the
+  // position table are refused, naming the number.
+  virtual Status embed(const Batch& batch, Rows& out) = 0;
 };
 
 }  // namespace sheaf::engine

@@ -90,13 +90,13 @@ double cpu_now() {
 // Runs the whole workload once; the answers, if asked for, are appended to `vectors`.
 Result<Times> run(Engine& engine, const std::vector<OwnedBatch>& workload,
                   std::vector<float>* vectors) {
-  std::vector<float> out;
+  Rows out;
   const TimeUs start = monotonic_us();
   const double cpu_start = cpu_now();
   for (const OwnedBatch& batch : workload) {
-    out.resize(batch.options.size() * engine.spec().dimensions);
     SHEAF_TRY(engine.embed({batch.ids, batch.cu_seqlens, batch.options}, out));
-    if (vectors != nullptr) vectors->insert(vectors->end(), out.begin(), out.end());
+    if (vectors != nullptr)
+      vectors->insert(vectors->end(), out.values().begin(), out.values().end());
   }
   return Times{.wall_seconds = static_cast<double>(monotonic_us() - start) * 1e-6,
                .cpu_seconds = cpu_now() - cpu_start};

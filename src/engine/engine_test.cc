@@ -52,13 +52,15 @@ Result<Vectors> embed(Engine& engine, const Texts& texts,
     bounds.push_back(static_cast<std::uint32_t>(ids.size()));
   }
   const std::vector<ItemOptions> all(texts.size(), options);
-  const std::size_t size = engine.spec().dimensions;
-  std::vector<float> out(texts.size() * size);
-  SHEAF_TRY(engine.embed({ids, bounds, all}, out));
+  Rows rows;
+  SHEAF_TRY(engine.embed({ids, bounds, all}, rows));
+  EXPECT_EQ(rows.size(), texts.size());
   Vectors vectors;
-  for (std::size_t i = 0; i < texts.size(); ++i)
-    vectors.emplace_back(out.begin() + static_cast<std::ptrdiff_t>(i * size),
-                         out.begin() + static_cast<std::ptrdiff_t>((i + 1) * size));
+  const float* at = rows.values().data();
+  for (const std::uint32_t floats : rows.floats()) {
+    vectors.emplace_back(at, at + floats);
+    at += floats;
+  }
   return vectors;
 }
 
@@ -319,34 +321,32 @@ TEST_F(TinyModel, BadBatchesAreRefusedNamingTheNumber) {
   auto engine = open();
   ASSERT_TRUE(engine.ok());
   const std::vector<ItemOptions> one(1);
-  std::vector<float> out(36);
+  Rows out;
   const auto message = [&](std::vector<std::int32_t> ids, std::vector<std::uint32_t> bounds,
-                           std::vector<ItemOptions> options, std::size_t floats) -> std::string {
-    out.resize(floats);
+                           std::vector<ItemOptions> options) -> std::string {
     const Status status = (*engine)->embed({ids, bounds, options}, out);
     if (status.ok()) return "accepted";
     EXPECT_EQ(status.error().code, ErrorCode::invalid_argument);
     return status.error().message;
   };
-  EXPECT_EQ(message({1, 2}, {0, 2}, one, 36), "accepted");
-  EXPECT_EQ(message({}, {0}, {}, 0), "accepted");
-  EXPECT_NE(message({1, 61}, {0, 2}, one, 36).find("61"), std::string::npos);
-  EXPECT_NE(message({-1}, {0, 1}, one, 36).find("-1"), std::string::npos);
-  EXPECT_NE(message({1}, {0, 1}, one, 35).find("35"), std::string::npos);
-  EXPECT_NE(message({1}, {0, 1}, std::vector<ItemOptions>(2), 72).find("2 texts"),
+  EXPECT_EQ(message({1, 2}, {0, 2}, one), "accepted");
+  EXPECT_EQ(message({}, {0}, {}), "accepted");
+  EXPECT_NE(message({1, 61}, {0, 2}, one).find("61"), std::string::npos);
+  EXPECT_NE(message({-1}, {0, 1}, one).find("-1"), std::string::npos);
+  EXPECT_NE(message({1}, {0, 1}, {{.output = model::Output::sparse}}).find("sparse"),
             std::string::npos);
-  EXPECT_NE(message({1}, {}, one, 36).find("0 bounds"), std::string::npos);
-  EXPECT_NE(message({1}, {1, 1}, one, 36).find("[1, 1)"), std::string::npos);
-  EXPECT_NE(message({1}, {0, 2}, one, 36).find("[0, 2)"), std::string::npos);
-  EXPECT_NE(message({1, 2}, {0, 0, 2}, std::vector<ItemOptions>(2), 72).find("text 0"),
+  EXPECT_NE(message({1}, {0, 1}, std::vector<ItemOptions>(2)).find("2 texts"), std::string::npos);
+  EXPECT_NE(message({1}, {}, one).find("0 bounds"), std::string::npos);
+  EXPECT_NE(message({1}, {1, 1}, one).find("[1, 1)"), std::string::npos);
+  EXPECT_NE(message({1}, {0, 2}, one).find("[0, 2)"), std::string::npos);
+  EXPECT_NE(message({1, 2}, {0, 0, 2}, std::vector<ItemOptions>(2)).find("text 0"),
             std::string::npos);
-  EXPECT_NE(
-      message({1, 2}, {0, 4000000000u, 2}, std::vector<ItemOptions>(2), 72).find("4000000000"),
-      std::string::npos);
-  EXPECT_NE(message(std::vector<std::int32_t>(34, 1), {0, 34}, one, 36).find("34 tokens"),
+  EXPECT_NE(message({1, 2}, {0, 4000000000u, 2}, std::vector<ItemOptions>(2)).find("4000000000"),
             std::string::npos);
-  EXPECT_NE(message({1}, {0, 1}, {{.dimensions = 37}}, 36).find("37"), std::string::npos);
-  EXPECT_NE(message({1, 2}, {0, 2}, {{.second_at = 2}}, 36).find("begins at 2 of 2"),
+  EXPECT_NE(message(std::vector<std::int32_t>(34, 1), {0, 34}, one).find("34 tokens"),
+            std::string::npos);
+  EXPECT_NE(message({1}, {0, 1}, {{.dimensions = 37}}).find("37"), std::string::npos);
+  EXPECT_NE(message({1, 2}, {0, 2}, {{.second_at = 2}}).find("begins at 2 of 2"),
             std::string::npos);
   EXPECT_FALSE(open({.threads = 0}).ok());
 }
@@ -465,10 +465,10 @@ TEST_P(Classifiers, EqualTransformers) {
     ASSERT_TRUE(engine.ok()) << engine.error().message;
     EXPECT_EQ((*engine)->spec().task(), model::Task::classify);
     EXPECT_EQ((*engine)->spec().labels.size(), golden[0].size());
-    std::vector<float> got(want.size());
+    Rows got;
     const Status status = (*engine)->embed({ids, bounds, options}, got);
     ASSERT_TRUE(status.ok()) << status.error().message;
-    expect_near(got, want, 1e-5);
+    expect_near({got.values().begin(), got.values().end()}, want, 1e-5);
   }
 }
 

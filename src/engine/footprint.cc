@@ -17,18 +17,18 @@ std::uint64_t allocated_bytes() {
   return info.uordblks + info.hblkhd;
 }
 
-// Texts of max_length tokens, as many as make up `tokens`, and what they are answered with.
+// Texts of max_length tokens, as many as make up `tokens`, and what they are answered with where
+// nothing else is said: vectors of all tokens come on top of it.
 struct LargestBatch {
   std::vector<std::int32_t> ids;
   std::vector<std::uint32_t> cu_seqlens = {0};
   std::vector<ItemOptions> options;
-  std::vector<float> out;
+  Rows out;
 
   LargestBatch(const model::ModelSpec& spec, std::uint32_t tokens) : ids(tokens) {
     while (cu_seqlens.back() < tokens)
       cu_seqlens.push_back(std::min(cu_seqlens.back() + spec.max_length, tokens));
-    options.resize(cu_seqlens.size() - 1);
-    out.resize(options.size() * spec.dimensions);
+    options.resize(cu_seqlens.size() - 1, {.output = spec.main_output()});
   }
 };
 

@@ -5,7 +5,9 @@
 #include "model/dense_head.h"
 #include "model/model.h"
 #include "model/packed_file.h"
+#include "model/sparse_head.h"
 #include "model/stored_weights.h"
+#include "model/token_head.h"
 
 namespace sheaf::engine {
 
@@ -21,6 +23,8 @@ Status pack_with(Write write, const std::string& backend_name, const std::string
   weights.pack_for(*backend);
   model::make_model(spec, weights);  // these bind all
   model::DenseHead(spec, weights);
+  model::SparseHead(spec, weights);
+  model::TokenHead(spec, weights);
   SHEAF_TRY(weights.status());
   return write(fd, spec, backend_name, weights.take_tensors());
 }

@@ -31,7 +31,9 @@ constexpr TimeUs kOomPeriodUs = 1'000'000;
 channel::Limits limits_for(const model::ModelSpec& spec) {
   channel::Limits limits;
   limits.max_batch_tokens = std::max({limits.max_batch_tokens, spec.max_length, spec.positions});
-  limits.row_floats = spec.dimensions;
+  limits.row_floats = spec.width_of(model::Output::vector);
+  limits.sparse_terms = spec.width_of(model::Output::sparse);
+  limits.token_floats = spec.width_of(model::Output::tokens);
   return limits;
 }
 

@@ -22,8 +22,9 @@ using core::Incarnation;
 using core::ReplicaId;
 
 using BatchItem = channel::Item;
-// Valid during the call only. Already checked: the batch is open in this incarnation, the rows lie
-// inside it and were not reported before.
+// Valid during the call only. Already checked: the batch is open in this incarnation, the rows are
+// whole, lie inside it, were not reported before, and are as long as what was asked may be; sparse
+// ones are terms.
 using ResultRows = channel::Rows;
 
 struct BatchEnd {

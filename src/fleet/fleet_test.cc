@@ -31,17 +31,26 @@
 namespace sheaf::fleet {
 namespace {
 
+using channel::Output;
+
 constexpr std::uint32_t kDimensions = 8;
+// Of the made-up model's other rows (replica/fake_engine.h).
+constexpr std::uint32_t kVocabulary = 30'000, kTokenFloats = 5'000;
 constexpr std::int32_t kCrashId = 101, kHangId = 102, kExitId = 103;
 
-std::vector<float> expected_vector(const std::vector<std::int32_t>& ids) {
+std::vector<float> expected_vector(const std::vector<std::int32_t>& ids,
+                                   std::uint32_t floats = kDimensions) {
   std::vector<float> vector;
-  for (std::uint32_t j = 0; j < kDimensions; ++j) {
+  for (std::uint32_t j = 0; j < floats; ++j) {
     std::uint32_t sum = j;
     for (const std::int32_t id : ids) sum = sum * 31 + static_cast<std::uint32_t>(id);
     vector.push_back(static_cast<float>(sum % 65'521));
   }
   return vector;
+}
+
+void write_shape(const std::string& folder, std::uint32_t dimensions) {
+  std::ofstream(folder + "/dimensions") << dimensions << " " << kVocabulary << " " << kTokenFloats;
 }
 
 struct BatchRecord {
@@ -99,7 +108,7 @@ class FleetTest : public ::testing::Test {
   FleetTest() : work_(boost::asio::make_work_guard(io_)) {
     char path[] = "/tmp/sheaf-fleet-XXXXXX";
     folder_ = ::mkdtemp(path);
-    std::ofstream(folder_ + "/dimensions") << kDimensions;
+    write_shape(folder_, kDimensions);
   }
   ~FleetTest() override {
     fleet_.reset();
@@ -111,6 +120,9 @@ class FleetTest : public ::testing::Test {
   void create(std::uint32_t replicas, const std::string& folder = "") {
     FleetModel model{"fake", folder.empty() ? folder_ : folder, {}, replicas};
     model.spec.dimensions = kDimensions;
+    model.spec.vocab_size = kVocabulary;
+    model.spec.hidden_size = kTokenFloats;
+    model.spec.token_weight.name = "made up";
     FleetOptions options;
     options.replica_program = program_;
     options.models = {model};
@@ -135,9 +147,9 @@ class FleetTest : public ::testing::Test {
   }
 
   bool submit(ReplicaId id, BatchId batch, const std::vector<std::vector<std::int32_t>>& texts,
-              Incarnation incarnation = 1) {
+              Incarnation incarnation = 1, Output output = Output::vector) {
     std::vector<BatchItem> items;
-    for (const auto& ids : texts) items.push_back({ids, true, 0});
+    for (const auto& ids : texts) items.push_back({.ids = ids, .output = output});
     const std::lock_guard lock(mutex_);
     return fleet_->submit(id, incarnation, batch, items);
   }
@@ -183,6 +195,34 @@ TEST_F(FleetTest, AnswersBatchesOfAllReplicas) {
     EXPECT_EQ(rows[1], expected_vector({2000 + id, 7}));
     EXPECT_EQ(rows[2], expected_vector({3000 + id, 8, 9}));
   }
+}
+
+TEST_F(FleetTest, CarriesRowsThatTakeManyFrames) {
+  create(1);
+  ASSERT_TRUE(wait_ready(0));
+  const std::vector<std::vector<std::int32_t>> texts = {
+      {7, 5, 7}, std::vector<std::int32_t>(300, 9), {8}, std::vector<std::int32_t>(13, 4)};
+  for (const Output output : {Output::tokens, Output::sparse, Output::vector}) {
+    const auto batch = static_cast<BatchId>(output) + 1;
+    ASSERT_TRUE(submit(0, batch, texts, 1, output));
+    ASSERT_TRUE(wait_until([&] { return replica(0).batches[batch].ended; }));
+    const std::lock_guard lock(mutex_);
+    auto& rows = replica(0).batches[batch].rows;
+    ASSERT_EQ(rows.size(), texts.size());
+    if (output == Output::sparse) {
+      EXPECT_EQ(rows[0].size(), 4u);
+      EXPECT_EQ(rows[0][0], 5);
+      EXPECT_EQ(rows[0][1], expected_vector(texts[0])[0]);
+      EXPECT_EQ(rows[0][2], 7);
+      continue;
+    }
+    for (std::uint32_t i = 0; i < texts.size(); ++i) {
+      const auto tokens = static_cast<std::uint32_t>(texts[i].size());
+      EXPECT_EQ(rows[i], expected_vector(texts[i], output == Output::tokens ? tokens * kTokenFloats
+                                                                            : kDimensions));
+    }
+  }
+  EXPECT_TRUE(replica(0).exits.empty());
 }
 
 TEST_F(FleetTest, CarriesTheLargestBatchSeveralTimes) {
@@ -370,7 +410,7 @@ TEST_F(FleetTest, PackFailureReachesEveryReplicaByName) {
   }
   // The folder appears; the next start packs again.
   std::filesystem::create_directory(folder_ + "/nowhere");
-  std::ofstream(folder_ + "/nowhere/dimensions") << kDimensions;
+  write_shape(folder_ + "/nowhere", kDimensions);
   {
     const std::lock_guard lock(mutex_);
     fleet_->start(0, 2);
@@ -379,7 +419,7 @@ TEST_F(FleetTest, PackFailureReachesEveryReplicaByName) {
 }
 
 TEST_F(FleetTest, AnEngineThatDoesNotFitIsAnExitWithItsReason) {
-  std::ofstream(folder_ + "/dimensions") << kDimensions + 1;
+  write_shape(folder_, kDimensions + 1);
   create(1);
   ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }));
   EXPECT_EQ(replica(0).exits[0].kind, core::ExitReport::Kind::exit_code);
@@ -423,13 +463,22 @@ class HostileReplicaTest : public FleetTest {
   }
   // Writes a rows frame in front of all that the replica will say, and has it say something.
   void forge_rows(BatchId batch, std::uint32_t first, std::uint32_t items, std::uint32_t stride) {
+    forge({{batch, first, items, stride, 0}});
+  }
+  // Of frames with 160 floats each, of which the first are `values`.
+  void forge(const std::vector<channel::RowsBody>& frames, const std::vector<float>& values = {}) {
     auto& header = open_channel();
-    const std::size_t bytes = sizeof(channel::FrameHead) + sizeof(channel::RowsBody) + 640;
-    const channel::FrameHead head{bytes, static_cast<std::uint32_t>(channel::FrameType::rows)};
-    const channel::RowsBody body{batch, first, items, stride, 0};
-    std::memcpy(result_ring_, &head, sizeof head);
-    std::memcpy(result_ring_ + sizeof head, &body, sizeof body);
-    header.result_head.value = bytes;
+    constexpr std::size_t kBytes = sizeof(channel::FrameHead) + sizeof(channel::RowsBody) + 640;
+    const channel::FrameHead head{kBytes, static_cast<std::uint32_t>(channel::FrameType::rows)};
+    std::byte* at = result_ring_;
+    for (const channel::RowsBody& body : frames) {
+      std::memcpy(at, &head, sizeof head);
+      std::memcpy(at + sizeof head, &body, sizeof body);
+      std::copy(values.begin(), values.end(),
+                reinterpret_cast<float*>(at + sizeof head + sizeof body));
+      at += kBytes;
+    }
+    header.result_head.value = static_cast<std::uint64_t>(at - result_ring_);
     ring();
   }
   void ring() {
@@ -447,12 +496,12 @@ class HostileReplicaTest : public FleetTest {
     ASSERT_TRUE(submit(1, 50, {{5}})) << "the others go on";
     ASSERT_TRUE(wait_until([&] { return replica(1).batches[50].ended; }));
   }
-  void begin() {
+  void begin(Output output = Output::vector) {
     environment_.push_back("SHEAF_FAULT_SLOW_US=300000");
     create(2);
     ASSERT_TRUE(wait_ready(0));
     ASSERT_TRUE(wait_ready(1));
-    ASSERT_TRUE(submit(0, 1, {{5}, {6}, {7}}));
+    ASSERT_TRUE(submit(0, 1, {{5}, {6}, {7}}, 1, output));
   }
 
   Mapping memory_;
@@ -484,6 +533,37 @@ TEST_F(HostileReplicaTest, RowsOfAnotherWidth) {
   begin();
   forge_rows(1, 0, 1, kDimensions + 1);
   expect_protocol_error("9 floats");
+}
+
+TEST_F(HostileReplicaTest, ARowThatNeverEnds) {
+  begin();
+  forge({{1, 0, 1, 6, 1}, {1, 0, 1, 6, 1}});
+  expect_protocol_error("more than 8 floats");
+}
+TEST_F(HostileReplicaTest, ARowWithinAnother) {
+  begin(Output::tokens);
+  forge({{1, 0, 1, 100, 1}, {1, 1, 1, 100, 1}});
+  expect_protocol_error("row 0 is not complete");
+}
+TEST_F(HostileReplicaTest, ARowOfPartsOfAToken) {
+  begin(Output::tokens);
+  forge({{1, 0, 1, 100, 1}, {1, 0, 1, 100, 0}});
+  expect_protocol_error("200 floats");
+}
+TEST_F(HostileReplicaTest, TermsOutsideTheVocabulary) {
+  begin(Output::sparse);
+  forge({{1, 0, 1, 4, 0}}, {5, 1, kVocabulary, 1});
+  expect_protocol_error("vocabulary");
+}
+TEST_F(HostileReplicaTest, TermsOutOfOrderAcrossParts) {
+  begin(Output::sparse);
+  forge({{1, 0, 1, 2, 1}, {1, 0, 1, 2, 0}}, {5, 1});
+  expect_protocol_error("vocabulary");
+}
+TEST_F(HostileReplicaTest, SeveralSparseRowsAtOnce) {
+  begin(Output::sparse);
+  forge({{1, 0, 3, 0, 0}});
+  expect_protocol_error("varying length");
 }
 
 TEST_F(FleetTest, AHostileReplicaMayNotFloodItsControlSocket) {

@@ -116,8 +116,11 @@ bool Session::submit(BatchId batch, std::span<const BatchItem> items) {
     violate(taken.ok() ? "its submit ring is full" : taken.error().message);
     return false;
   }
-  const auto count = static_cast<std::uint32_t>(items.size());
-  open_.emplace(batch, OpenBatch{count, false, std::vector<bool>(count, false)});
+  OpenBatch open{static_cast<std::uint32_t>(items.size()), false, {}};
+  open.items.reserve(items.size());
+  for (const BatchItem& item : items)
+    open.items.push_back({static_cast<std::uint32_t>(item.ids.size()), item.output});
+  open_.emplace(batch, std::move(open));
   return true;
 }
 
@@ -200,15 +203,49 @@ Status Session::take_rows(const channel::Rows& rows) {
   if (found == open_.end()) return broken(fmt::format("rows of batch {}, not open", rows.batch));
   OpenBatch& batch = found->second;
   const std::uint64_t end = std::uint64_t{rows.first_item} + rows.items;
-  if (end > batch.reported.size())
+  if (end > batch.items.size())
     return broken(
-        fmt::format("rows {} to {} of a batch of {}", rows.first_item, end, batch.reported.size()));
-  if (rows.stride != options_.limits.row_floats)
-    return broken(fmt::format("rows of {} floats, the model answers {}", rows.stride,
-                              options_.limits.row_floats));
-  for (std::uint64_t item = rows.first_item; item < end; ++item) {
-    if (batch.reported[item]) return broken(fmt::format("row {} of a batch twice", item));
-    batch.reported[item] = true;
+        fmt::format("rows {} to {} of a batch of {}", rows.first_item, end, batch.items.size()));
+  if (row_open_ && (rows.batch != row_batch_ || rows.first_item != row_item_ || rows.items != 1))
+    return broken(
+        fmt::format("rows {} to {} while row {} is not complete", rows.first_item, end, row_item_));
+  const OpenItem& first = batch.items[rows.first_item];
+  // Only vectors are passed on from where the replica might still change them.
+  if (!row_open_ && !rows.more && first.output == channel::Output::vector)
+    return take_whole_rows(batch, rows);
+  if (rows.items != 1) return broken(fmt::format("{} rows of varying length at once", rows.items));
+  SHEAF_TRY(take_part(first, rows));
+  if (row_open_) return {};
+  channel::Rows whole = rows;
+  whole.stride = static_cast<std::uint32_t>(row_.size());
+  whole.values = row_;
+  if (first.output == channel::Output::sparse && !channel::are_terms(options_.limits, row_))
+    return broken(fmt::format("row {} holds terms outside the vocabulary", rows.first_item));
+  return take_whole_rows(batch, whole);
+}
+
+Status Session::take_part(const OpenItem& item, const channel::Rows& rows) {
+  if (!row_open_) row_.clear();
+  const std::uint64_t most = channel::longest_row(options_.limits, item.output, item.tokens);
+  if (row_.size() + rows.values.size() > most)
+    return broken(fmt::format("row {} has more than {} floats", rows.first_item, most));
+  row_.insert(row_.end(), rows.values.begin(), rows.values.end());
+  row_open_ = rows.more;
+  row_batch_ = rows.batch;
+  row_item_ = rows.first_item;
+  return {};
+}
+
+Status Session::take_whole_rows(OpenBatch& batch, const channel::Rows& rows) {
+  for (std::uint32_t i = rows.first_item; i < rows.first_item + rows.items; ++i) {
+    OpenItem& item = batch.items[i];
+    if (item.reported) return broken(fmt::format("row {} of a batch twice", i));
+    if (rows.items > 1 && item.output != channel::Output::vector)
+      return broken(fmt::format("row {}, no vector, among others", i));
+    if (!channel::is_row(options_.limits, item.output, item.tokens, rows.stride))
+      return broken(fmt::format("row {} of {} floats answers no text of {} tokens", i, rows.stride,
+                                item.tokens));
+    item.reported = true;
   }
   batch.unreported -= rows.items;
   owner_.listener.replica_rows(replica(), incarnation(), rows);
@@ -219,6 +256,7 @@ Status Session::take_final(const channel::Final& final) {
   const auto found = open_.find(final.batch);
   if (found == open_.end()) return broken(fmt::format("end of batch {}, not open", final.batch));
   const OpenBatch& batch = found->second;
+  if (row_open_) return broken(fmt::format("end of a batch within its row {}", row_item_));
   if (batch.unreported > 0 && !batch.cancelled && !final.failure)
     return broken(fmt::format("end of a batch with {} rows missing", batch.unreported));
   open_.erase(found);

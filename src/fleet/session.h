@@ -62,10 +62,15 @@ class Session : public std::enable_shared_from_this<Session> {
   void abandon();
 
  private:
+  struct OpenItem {
+    std::uint32_t tokens = 0;
+    channel::Output output = channel::Output::vector;
+    bool reported = false;
+  };
   struct OpenBatch {
     std::uint32_t unreported = 0;
     bool cancelled = false;
-    std::vector<bool> reported;
+    std::vector<OpenItem> items;
   };
 
   void wait_for_news();
@@ -74,6 +79,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   void take_news();
   Status take_rows(const channel::Rows& rows);
+  Status take_whole_rows(OpenBatch& batch, const channel::Rows& rows);
+  Status take_part(const OpenItem& item, const channel::Rows& rows);
   Status take_final(const channel::Final& final);
   void take_control(std::size_t bytes);
   Status take_hello(const std::string& line);
@@ -92,6 +99,10 @@ class Session : public std::enable_shared_from_this<Session> {
   std::string control_lines_;
   std::string said_;  // the error that it reported
   std::unordered_map<BatchId, OpenBatch> open_;
+  std::vector<float> row_;  // of the rows that come in parts or are looked at, a copy of ours
+  bool row_open_ = false;   // whether the next rows must continue it
+  BatchId row_batch_ = 0;
+  std::uint32_t row_item_ = 0;
   bool ready_ = false;
   bool killed_ = false;  // by us
   bool ended_ = false;

@@ -41,6 +41,11 @@ class DryRun final : public Backend {
   }
   void pool(MatrixView, std::span<const std::uint32_t>, std::span<const Reduction>,
             std::span<const PoolItem>, MatrixSpan) override {}
+  // No word weighs anything, or the rows made of it would have any length.
+  void weigh_words(MatrixView, std::span<const std::uint32_t>, const Linear&, WordWeights,
+                   MatrixSpan out) override {
+    for (std::size_t i = 0; i < out.rows; ++i) std::fill_n(out.row(i), out.columns, 0.0f);
+  }
 
  private:
   std::unique_ptr<Backend> real_;

@@ -46,7 +46,8 @@ struct Norm {
 };
 
 struct Embedding {
-  MatrixView words;      // [vocab, hidden]
+  MatrixView words;      // [vocab, hidden]; without data: the weights of packed_words
+  Linear packed_words;   // of a model that also multiplies by its words
   MatrixView positions;  // [positions, hidden]; without data: none
   MatrixView types;      // [token types, hidden]; without data: none
   Norm norm;             // without scale: none
@@ -142,6 +143,12 @@ struct PoolItem {
   bool normalize = true;         // divide by the L2 norm (at least 1e-12) of what is left
 };
 
+// How a text's weight of a word comes from its tokens' logits.
+struct WordWeights {
+  bool sum = false;        // over the tokens, else the largest
+  std::uint32_t logs = 1;  // times that log(1 + x) is taken of max(0, logit)
+};
+
 struct BackendOptions {
   int threads = 1;                                 // the calling thread included
   std::atomic<std::uint64_t>* progress = nullptr;  // raised after every piece of work
@@ -207,6 +214,12 @@ class Backend {
   virtual void pool(MatrixView x, std::span<const std::uint32_t> cu_seqlens,
                     std::span<const Reduction> reductions, std::span<const PoolItem> items,
                     MatrixSpan out) = 0;
+
+  // out[i][w] = the weight of word w in text i by the logits x W^T + b of its rows, never all of
+  // which exist at once. x [tokens, inputs], out [texts, outputs]. What is no number in a logit is
+  // none in the weight.
+  virtual void weigh_words(MatrixView x, std::span<const std::uint32_t> cu_seqlens,
+                           const Linear& words, WordWeights how, MatrixSpan out) = 0;
 };
 
 // Every backend of this build that this processor can run, fastest first: "cpu avx512", "cpu avx2",

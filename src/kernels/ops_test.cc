@@ -481,6 +481,61 @@ TEST_P(Ops, Pool) {
   }
 }
 
+TEST_P(Ops, EmbedReadsWordsThatArePacked) {
+  for (const std::size_t hidden : {7, 36, 385}) {
+    SCOPED_TRACE(hidden);
+    const Random words(77, hidden, 1, 8);
+    Buffer memory;
+    const Linear packed_words = packed(*backend_, words, words, memory);
+    std::vector<std::int32_t> ids(77);
+    std::iota(ids.begin(), ids.end(), 0);
+    const std::vector<std::uint32_t> bounds = {0, 40, 77};
+    Output got(77, hidden);
+    backend_->embed({.packed_words = packed_words}, {ids, bounds, {}}, got.span());
+    ASSERT_TRUE(got.guards_hold());
+    for (std::size_t i = 0; i < 77; ++i)
+      for (std::size_t j = 0; j < hidden; ++j)
+        ASSERT_EQ(got.span().row(i)[j], words.view().row(i)[j]) << i << " " << j;
+  }
+}
+
+TEST_P(Ops, WeighWords) {
+  const std::pair<std::size_t, std::size_t> shapes[] = {{5, 3}, {36, 61}, {385, 130}};
+  for (const auto& lengths : kBatches)
+    for (const auto& [inputs, outputs] : shapes)
+      for (const WordWeights how : {WordWeights{}, WordWeights{false, 2}, WordWeights{true, 1}}) {
+        SCOPED_TRACE(testing::Message() << lengths.size() << " texts, first " << lengths[0] << ", "
+                                        << inputs << " -> " << outputs);
+        const auto bounds = bounds_of(lengths);
+        const Random x(bounds.back(), inputs, 1, 1);
+        const Random weight(outputs, inputs, 1 / std::sqrt(static_cast<float>(inputs)), 2);
+        const Random bias(1, outputs, 1, 3);
+        Buffer memory, reference_memory;
+        Output got(lengths.size(), outputs), want(lengths.size(), outputs);
+        backend_->weigh_words(x.view(), bounds, packed(*backend_, weight, bias, memory), how,
+                              got.span());
+        reference_->weigh_words(x.view(), bounds,
+                                packed(*reference_, weight, bias, reference_memory), how,
+                                want.span());
+        expect_near(got, want, 1e-5);
+      }
+}
+
+TEST_P(Ops, AWeightIsNoNumberWhereALogitIsNone) {
+  const float one = 1;
+  Buffer memory;
+  backend_->pack_linear({&one, 1, 1}, memory.reserve(backend_->packed_floats(1, 1)));
+  const std::vector<float> x = {1, 2, std::nanf(""), 3, 1, 2};
+  const std::vector<std::uint32_t> bounds = {0, 4, 6};
+  for (const bool sum : {false, true}) {
+    float out[2] = {};
+    backend_->weigh_words({x.data(), 6, 1}, bounds, {memory.reserve(0), nullptr, 1, 1}, {sum},
+                          {out, 2, 1});
+    EXPECT_TRUE(std::isnan(out[0])) << out[0];
+    EXPECT_FALSE(std::isnan(out[1]));
+  }
+}
+
 TEST_P(Ops, ProgressIsRaisedOftenWithinOneOperation) {
   const Random x(200, 512, 1, 14);
   const Random weight(4096, 512, 0.05f, 15);

@@ -6,6 +6,7 @@
 
 #include "model/distance.h"
 #include "model/row_blocks.h"
+#include "model/words.h"
 
 namespace sheaf::model {
 
@@ -87,7 +88,7 @@ Bert::Bert(const ModelSpec& spec, WeightSource& weights)
 
 kernels::Embedding Bert::bind_embedding(const ModelSpec& spec, WeightSource& weights) const {
   kernels::Embedding table;
-  table.words = weights.table("embeddings.word_embeddings", spec.vocab_size, hidden_);
+  bind_words(spec, weights, table);
   if (spec.position_table)
     table.positions = weights.table("embeddings.position_embeddings",
                                     spec.positions + spec.position_offset, hidden_);

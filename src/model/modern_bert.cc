@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include "model/row_blocks.h"
+#include "model/words.h"
 
 namespace sheaf::model {
 
@@ -19,7 +20,7 @@ ModernBert::ModernBert(const ModelSpec& spec, WeightSource& weights)
       local_rotary_(spec.local_rotary, spec.head_size) {
   local_.before = spec.local_before;
   local_.after = spec.local_after;
-  embedding_.words = weights.table("embeddings.tok_embeddings", spec.vocab_size, hidden_);
+  bind_words(spec, weights, embedding_);
   embedding_.norm =
       weights.norm("embeddings.norm", hidden_, spec.norm_epsilon, NormKind::layer_without_shift);
   for (std::uint32_t i = 0; i < spec.layers && weights.status().ok(); ++i)

@@ -105,10 +105,7 @@ StoredWeights::StoredWeights(Checkpoint checkpoint, std::string folder)
     : checkpoint_(std::move(checkpoint)), folder_(std::move(folder)) {}
 
 Result<StoredWeights> StoredWeights::open(const std::string& folder, const ModelSpec& spec) {
-  std::vector<std::string> modules;
-  for (const DenseSpec& dense : spec.dense)
-    if (!dense.folder.empty()) modules.push_back(dense.folder);
-  SHEAF_ASSIGN(Checkpoint checkpoint, Checkpoint::open(folder, modules));
+  SHEAF_ASSIGN(Checkpoint checkpoint, Checkpoint::open(folder, files_of_parts(spec)));
   return StoredWeights(std::move(checkpoint), folder);
 }
 
@@ -173,6 +170,11 @@ kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std:
   }
   if (!status().ok()) return {};
   const std::string name = packed_name(parts);
+  // What is bound twice, as words that are looked up and multiplied by, is packed once.
+  if (std::ranges::any_of(tensors_, [&](const PackedTensorSource& source) {
+        return source.tensor.name == name + ".weight";
+      }))
+    return {};
   tensors_.push_back({{.name = name + ".weight",
                        .rows = outputs,
                        .columns = inputs,

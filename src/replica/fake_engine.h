@@ -7,15 +7,17 @@
 #include <cstring>
 #include <fstream>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "replica/program.h"
 
 // A model without arithmetic, for tests of processes and channels: a text's vector is a function
 // of its ids alone, so a lost, crossed or torn answer shows. Its folder holds one file `dimensions`
-// with a number.
+// with the numbers of a FakeShape, of which the first is needed.
 namespace sheaf::replica {
 
 inline constexpr std::int32_t kFakeVocabulary = 30'000;
@@ -27,18 +29,38 @@ inline float fake_value(std::span<const std::int32_t> ids, std::size_t j) {
   return static_cast<float>(sum % 65'521);
 }
 
+// Its sparse row: every id once, weighing what the text's vector has at its place. The vectors of
+// its tokens, end to end, go on like its vector.
+inline std::vector<float> fake_terms(std::span<const std::int32_t> ids) {
+  std::vector<float> row;
+  for (const std::int32_t id : std::set<std::int32_t>(ids.begin(), ids.end())) {
+    const float weight = fake_value(ids, row.size());
+    row.insert(row.end(), {static_cast<float>(id), weight});
+  }
+  return row;
+}
+
+struct FakeShape {
+  std::uint32_t dimensions = 0;
+  std::uint32_t vocabulary = 0;    // 0: no sparse rows
+  std::uint32_t token_floats = 0;  // as many as dimensions if not said
+};
+
 class FakeEngine final : public engine::Engine {
  public:
-  FakeEngine(std::uint32_t dimensions, engine::EngineOptions options) : options_(options) {
-    spec_.dimensions = dimensions;
-    spec_.vocab_size = kFakeVocabulary;
+  FakeEngine(FakeShape shape, engine::EngineOptions options) : options_(options) {
+    spec_.dimensions = shape.dimensions;
+    spec_.vocab_size = shape.vocabulary == 0 ? kFakeVocabulary : shape.vocabulary;
+    spec_.hidden_size = shape.token_floats;
+    if (shape.vocabulary > 0) spec_.token_weight.name = "made up";
   }
 
   const model::ModelSpec& spec() const override { return spec_; }
   std::string device() const override { return "fake"; }
   std::string dtype() const override { return "float32"; }
 
-  Status embed(const engine::Batch& batch, std::span<float> out) override {
+  Status embed(const engine::Batch& batch, engine::Rows& out) override {
+    out.clear();
     if (options_.progress != nullptr) options_.progress->fetch_add(1, std::memory_order_relaxed);
     for (std::size_t i = 0; i + 1 < batch.cu_seqlens.size(); ++i) {
       const auto ids =
@@ -47,22 +69,36 @@ class FakeEngine final : public engine::Engine {
         if (id < 0 || id >= kFakeVocabulary)
           return Error{ErrorCode::invalid_argument,
                        "token id " + std::to_string(id) + " is outside the vocabulary"};
-      for (std::size_t j = 0; j < spec_.dimensions; ++j)
-        out[i * spec_.dimensions + j] = fake_value(ids, j);
+      add_row(ids, batch.options[i].output, out);
     }
     return {};
   }
 
  private:
+  void add_row(std::span<const std::int32_t> ids, model::Output output, engine::Rows& out) const {
+    if (output == model::Output::sparse) {
+      const auto terms = fake_terms(ids);
+      std::copy(terms.begin(), terms.end(), out.add(1, terms.size()).begin());
+      return;
+    }
+    const std::size_t floats =
+        output == model::Output::tokens ? ids.size() * spec_.hidden_size : spec_.dimensions;
+    const auto row = out.add(1, floats);
+    for (std::size_t j = 0; j < row.size(); ++j) row[j] = fake_value(ids, j);
+  }
+
   model::ModelSpec spec_;
   engine::EngineOptions options_;
 };
 
 inline Status fake_pack(const std::string& folder, int fd) {
-  std::uint32_t dimensions = 0;
-  if (!(std::ifstream(folder + "/dimensions") >> dimensions))
+  FakeShape shape;
+  std::ifstream file(folder + "/dimensions");
+  if (!(file >> shape.dimensions))
     return Error{ErrorCode::not_found, folder + "/dimensions: no number there"};
-  if (::write(fd, &dimensions, sizeof dimensions) != sizeof dimensions)
+  shape.token_floats = shape.dimensions;
+  file >> shape.vocabulary >> shape.token_floats;
+  if (::write(fd, &shape, sizeof shape) != sizeof shape)
     return errno_error("writing the weights", errno);
   return {};
 }
@@ -74,12 +110,12 @@ inline Result<engine::Footprint> fake_footprint(const std::string& /*folder*/, s
 
 inline Result<std::unique_ptr<engine::Engine>> fake_open(Mapping packed,
                                                          engine::EngineOptions options) {
-  std::uint32_t dimensions = 0;
-  if (packed.size() != sizeof dimensions)
+  FakeShape shape;
+  if (packed.size() != sizeof shape)
     return Error{ErrorCode::corrupt,
                  "the weights have " + std::to_string(packed.size()) + " bytes"};
-  std::memcpy(&dimensions, packed.data(), sizeof dimensions);
-  return std::unique_ptr<engine::Engine>(std::make_unique<FakeEngine>(dimensions, options));
+  std::memcpy(&shape, packed.data(), sizeof shape);
+  return std::unique_ptr<engine::Engine>(std::make_unique<FakeEngine>(shape, options));
 }
 
 }  // namespace sheaf::replica

@@ -58,8 +58,25 @@ class Loop {
     if (order.cancelled) return channel_.send_final(batch, 0, nullptr);
     const auto output = runner_.run(order.submission);
     if (!output.ok()) return channel_.send_final(batch, 0, &output.error());
-    SHEAF_TRY(channel_.send_rows(batch, 0, output->values));
+    SHEAF_TRY(send_rows(order.submission, output->rows));
     return channel_.send_final(batch, output->compute_us, nullptr);
+  }
+
+  // Vectors that stand side by side together, all else row by row.
+  Status send_rows(const Submission& submission, const engine::Rows& rows) {
+    const auto is_vector = [&](std::size_t i) {
+      return i < rows.size() && submission.options[i].output == channel::Output::vector;
+    };
+    std::span<const float> values = rows.values();
+    for (std::size_t first = 0, last = 0; first < rows.size(); first = last) {
+      std::size_t floats = 0;
+      do floats += rows.floats()[last++];
+      while (is_vector(first) && is_vector(last));
+      SHEAF_TRY(channel_.send_rows(submission.batch, static_cast<std::uint32_t>(first),
+                                   static_cast<std::uint32_t>(last - first), values.first(floats)));
+      values = values.subspan(floats);
+    }
+    return {};
   }
 
   channel::ReplicaEnd& channel_;

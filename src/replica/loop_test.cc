@@ -20,6 +20,7 @@ using channel::Item;
 using channel::Rows;
 
 constexpr std::uint32_t kDimensions = 6;
+constexpr std::uint32_t kVocabulary = 100, kTokenFloats = 5'000;  // 4 tokens take several frames
 using Ids = std::vector<std::int32_t>;
 
 // Holds each batch until the test lets it through.
@@ -31,7 +32,7 @@ class GatedEngine final : public engine::Engine {
   const model::ModelSpec& spec() const override { return inner_.spec(); }
   std::string device() const override { return inner_.device(); }
   std::string dtype() const override { return inner_.dtype(); }
-  Status embed(const engine::Batch& batch, std::span<float> out) override {
+  Status embed(const engine::Batch& batch, engine::Rows& out) override {
     started_.release();
     allowed_.acquire();
     return inner_.embed(batch, out);
@@ -46,10 +47,11 @@ class GatedEngine final : public engine::Engine {
 class LoopTest : public ::testing::Test {
  protected:
   LoopTest()
-      : router_(std::move(*channel::RouterEnd::create({500, 50, kDimensions}))),
+      : router_(std::move(
+            *channel::RouterEnd::create({500, 50, kDimensions, kVocabulary, kTokenFloats}))),
         replica_(std::move(
             *channel::ReplicaEnd::open(router_.memory_fd(), Fd(::dup(router_.event_fd()))))),
-        inner_(kDimensions, {1, &replica_.progress()}),
+        inner_({kDimensions, kVocabulary, kTokenFloats}, {1, &replica_.progress()}),
         engine_(inner_, started_, allowed_),
         thread_([this] { status_ = serve(replica_, engine_); }) {}
 
@@ -70,9 +72,11 @@ class LoopTest : public ::testing::Test {
     EXPECT_FALSE(status_.ok());
   }
 
-  bool submit(std::uint64_t batch, const std::vector<Ids>& texts) {
+  bool submit(std::uint64_t batch, const std::vector<Ids>& texts,
+              const std::vector<channel::Output>& outputs = {channel::Output::vector}) {
     std::vector<Item> items;
-    for (const Ids& ids : texts) items.push_back({ids});
+    for (std::size_t i = 0; i < texts.size(); ++i)
+      items.push_back({.ids = texts[i], .output = outputs[i % outputs.size()]});
     const auto taken = router_.submit(batch, items);
     return taken.ok() && *taken;
   }
@@ -120,6 +124,25 @@ TEST_F(LoopTest, AnswersInOrderWithTheModelsVectors) {
     }
   }
   EXPECT_EQ(router_.progress(), 3u);
+}
+
+TEST_F(LoopTest, RowsOfAllKindsComeInTheirOrder) {
+  using enum channel::Output;
+  allowed_.release(1);
+  const std::vector<Ids> texts = {{1}, {2, 3}, {7, 5, 7}, {4, 4, 4, 4}, {9}};
+  ASSERT_TRUE(submit(1, texts, {vector, vector, sparse, tokens, vector}));
+  EXPECT_FALSE(next_final().failure);
+  std::vector<float> want;
+  const auto add = [&](const Ids& ids, std::size_t floats) {
+    for (std::size_t j = 0; j < floats; ++j) want.push_back(fake_value(ids, j));
+  };
+  add(texts[0], kDimensions);
+  add(texts[1], kDimensions);
+  const auto terms = fake_terms(texts[2]);
+  want.insert(want.end(), terms.begin(), terms.end());
+  add(texts[3], 4 * kTokenFloats);
+  add(texts[4], kDimensions);
+  EXPECT_EQ(rows_, want);
 }
 
 TEST_F(LoopTest, ABatchCancelledBeforeItsTurnIsNotRun) {

@@ -127,10 +127,15 @@ Status run_on(const Flags& flags, int control, const Backend& backend) {
   SHEAF_ASSIGN(auto channel, channel::ReplicaEnd::open(channel_fd, Fd(event_fd)));
   SHEAF_ASSIGN(const auto engine,
                open_engine(backend, weights_fd, {where.threads, &channel.progress()}));
-  if (engine->spec().dimensions != channel.limits().row_floats)
-    return Error{ErrorCode::invalid_argument,
-                 fmt::format("the channel carries {} floats a vector, the model answers {}",
-                             channel.limits().row_floats, engine->spec().dimensions)};
+  const channel::Limits carries = channel.limits(), gives = limits_of(engine->spec());
+  if (gives.row_floats != carries.row_floats || gives.sparse_terms != carries.sparse_terms ||
+      gives.token_floats != carries.token_floats)
+    return Error{
+        ErrorCode::invalid_argument,
+        fmt::format("the channel carries vectors of {}, {} terms, vectors of tokens of {}; "
+                    "the model gives {}, {}, {}",
+                    carries.row_floats, carries.sparse_terms, carries.token_floats,
+                    gives.row_floats, gives.sparse_terms, gives.token_floats)};
   say(control, ready_line(*engine, channel.limits()));
   return serve(channel, *engine);
 }
@@ -167,17 +172,16 @@ Status embed(const Flags& flags, const Backend& backend) {
   SHEAF_TRY(pin_to(where.cores));
   SHEAF_ASSIGN(const auto engine, open_folder(backend, folder, {where.threads, nullptr}));
   Runner runner(*engine);
-  channel::Limits limits;
-  limits.row_floats = engine->spec().dimensions;
+  const channel::Limits limits = limits_of(engine->spec());
   SHEAF_TRY(channel::write_offline_hello(STDOUT_FILENO, limits));
   for (;;) {
     SHEAF_ASSIGN(const auto batch, channel::read_offline_batch(STDIN_FILENO, limits));
     if (!batch) return {};
     const auto output = runner.run(*batch);
-    const auto items = static_cast<std::uint32_t>(batch->options.size());
-    SHEAF_TRY(output.ok() ? channel::write_offline_reply(STDOUT_FILENO, items, output->compute_us,
-                                                         output->values)
-                          : channel::write_offline_failure(STDOUT_FILENO, output.error()));
+    SHEAF_TRY(output.ok()
+                  ? channel::write_offline_reply(STDOUT_FILENO, output->compute_us,
+                                                 output->rows.floats(), output->rows.values())
+                  : channel::write_offline_failure(STDOUT_FILENO, output.error()));
   }
 }
 

@@ -11,23 +11,26 @@
 
 namespace sheaf::replica {
 
+// What a channel of this model carries beside its tokens and items.
+channel::Limits limits_of(const model::ModelSpec& spec);
+
 // Runs submissions on an engine; keeps the output buffer between them. One thread at a time.
 class Runner {
  public:
   explicit Runner(engine::Engine& engine) : engine_(engine) {}
 
   struct Output {
-    std::span<const float> values;  // [texts, spec().dimensions], valid until the next run
-    TimeUs compute_us = 0;          // around the model alone
+    const engine::Rows& rows;  // valid until the next run
+    TimeUs compute_us = 0;     // around the model alone
   };
   Result<Output> run(const channel::Submission& submission);
 
  private:
-  Status check_finite(std::size_t texts) const;
+  Status check_finite() const;
 
   engine::Engine& engine_;
   std::vector<engine::ItemOptions> options_;
-  std::vector<float> values_;
+  engine::Rows rows_;
 };
 
 }  // namespace sheaf::replica

@@ -23,18 +23,36 @@ struct OpenRequest : std::enable_shared_from_this<OpenRequest> {
   std::uint64_t characters = 0;
   std::uint32_t dimensions = 0;
 
-  PreparedInputs inputs;       // set once, before the core hears of the request
-  std::vector<float> vectors;  // [inputs, dimensions], filled row by row
+  PreparedInputs inputs;                 // set once, before the core hears of the request
+  std::vector<float> vectors;            // [inputs, dimensions], filled row by row
+  std::vector<std::vector<float>> rows;  // in their place for outputs of varying size
+  std::uint64_t answer_floats = 0;       // of these, counted before they come or as they do
 
   std::string name() const { return request.id.empty() ? std::to_string(id) : request.id; }
   fleet::BatchItem batch_item(std::uint32_t index) const {
     return {.ids = inputs.ids_of(index),
             .normalize = request.normalize,
             .dimensions = request.dimensions ? dimensions : 0,
-            .second_at = inputs.second_at[index]};
+            .second_at = inputs.second_at[index],
+            .output = wire_output(request.output)};
   }
-  void store_row(std::uint32_t index, const float* row) {
-    std::copy_n(row, dimensions, vectors.data() + std::size_t{index} * dimensions);
+  void store_row(std::uint32_t index, std::span<const float> row) {
+    if (request.output == model::Output::vector)
+      std::copy_n(row.data(), dimensions, vectors.data() + std::size_t{index} * dimensions);
+    else
+      rows[index].assign(row.begin(), row.end());
+  }
+
+  static channel::Output wire_output(model::Output output) {
+    switch (output) {
+      case model::Output::sparse:
+        return channel::Output::sparse;
+      case model::Output::tokens:
+        return channel::Output::tokens;
+      case model::Output::vector:
+        break;
+    }
+    return channel::Output::vector;
   }
 };
 

@@ -154,11 +154,35 @@ class Preparation {
   std::vector<std::int32_t> last_ids_;  // of the template's end
 };
 
+Error wrong_output(const EmbedRequest& request, const ModelInfo& model) {
+  std::string why;
+  if (model.spec.is_splade()) {
+    why = "it weighs words (/embed_sparse)";
+  } else if (!model.spec.unread_heads.empty()) {
+    why = fmt::format(
+        "its heads {} are pickles, which are not read, since a pickle can run code; "
+        "safetensors of the same names beside them are, with the tensors weight and "
+        "bias",
+        model.spec.unread_heads);
+  } else {
+    why = "it embeds texts (/v1/embeddings, /embed)";
+  }
+  return {ErrorCode::wrong_model_type,
+          fmt::format("model {} gives no {}: {}", model.name,
+                      request.output == model::Output::vector ? "single vector of a text"
+                                                              : "sparse vectors",
+                      why),
+          "model"};
+}
+
 Status check_task(const EmbedRequest& request, const ModelInfo& model) {
-  if (request.task == model.spec.task()) return {};
-  const std::string_view routes = model.spec.task() == model::Task::embed ? "/v1/embeddings, /embed"
-                                  : model.spec.is_reranker()              ? "/rerank, /score"
-                                                                          : "/predict, /classify";
+  if (request.task == model.spec.task())
+    return model.spec.gives(request.output) ? Status() : Status(wrong_output(request, model));
+  const std::string_view routes = model.spec.is_splade() ? "/embed_sparse"
+                                  : model.spec.task() == model::Task::embed
+                                      ? "/v1/embeddings, /embed"
+                                  : model.spec.is_reranker() ? "/rerank, /score"
+                                                             : "/predict, /classify";
   return Error{ErrorCode::wrong_model_type,
                fmt::format("model {} is a {} ({}): it does not {}", model.name,
                            model::kind_of(model.spec), routes, name_of(request.task)),

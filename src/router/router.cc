@@ -94,6 +94,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     const auto found = open_.find(request);
     if (found == open_.end()) return;
     metrics_.request_failed("dropped");
+    answer_floats_ -= found->second->answer_floats;
     open_.erase(found);
     tell_core([&](TimeUs now) { core_->on_cancel(now, request); });
   }
@@ -219,11 +220,15 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   }
 
   Result<std::size_t> model_index(std::string_view name,
-                                  std::optional<model::Task> task = std::nullopt) const {
+                                  std::optional<model::Task> task = std::nullopt,
+                                  std::optional<model::Output> output = std::nullopt) const {
     for (std::size_t i = 0; i < models_.size(); ++i) {
       const ModelInfo& info = models_[i]->info();
-      if (name.empty() ? !task || info.spec.task() == *task : info.name == name) return i;
+      const bool fits =
+          (!task || info.spec.task() == *task) && (!output || info.spec.gives(*output));
+      if (name.empty() ? fits : info.name == name) return i;
     }
+    if (name.empty() && output) return model_index(name, task);
     if (name.empty()) return std::size_t{0};
     std::string served;
     for (const auto& model : models_) served += (served.empty() ? "" : ", ") + model->info().name;
@@ -234,11 +239,13 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 
   // Everything that can be refused before the texts are tokenized.
   Status admit_request(OpenRequest& open) {
-    SHEAF_ASSIGN(open.model, model_index(open.request.model, open.request.task));
+    SHEAF_ASSIGN(open.model,
+                 model_index(open.request.model, open.request.task, open.request.output));
     const ServedModel& model = *models_[open.model];
     SHEAF_TRY(check_request(open.request, model.info(), options_.max_texts));
+    if (open.request.output != model::Output::vector) open.request.dimensions.reset();
     open.dimensions = open.request.dimensions ? static_cast<std::uint32_t>(*open.request.dimensions)
-                                              : model.info().spec.dimensions;
+                                              : model.info().spec.width_of(open.request.output);
     if (open.request.deadline_us == 0)
       open.request.deadline_us = open.arrived_us + options_.request_timeout_us;
     for (const Input& input : open.request.inputs) open.characters += bytes_of(input);
@@ -262,13 +269,20 @@ class RouterImpl final : public Router, private fleet::FleetListener {
       refusal = std::move(inputs).error();
     } else {  // still this thread's own: the core does not know of it
       open->inputs = std::move(inputs).value();
-      open->vectors.resize(open->inputs.size() * open->dimensions);
+      if (open->request.output == model::Output::vector)
+        open->vectors.resize(open->inputs.size() * open->dimensions);
+      else
+        open->rows.resize(open->inputs.size());
       models_[open->model]->learn(open->request, open->inputs);
     }
     std::unique_lock lock(mutex_);
     --tokenizing_;
     const auto found = open_.find(open->id);
     if (found == open_.end()) return run_actions();  // cancelled meanwhile
+    if (!refusal && open->request.output == model::Output::tokens) {
+      const Status room = take_room(*open, open->inputs.ids.size() * open->dimensions);
+      if (!room.ok()) refusal = room.error();
+    }
     if (refusal) {
       open_.erase(found);
       run_actions();
@@ -277,6 +291,28 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     }
     open->tokenize_us = now_us() - open->arrived_us;
     tell_core([&](TimeUs at) { core_->on_request(at, spec_of(*open)); });
+  }
+
+  // Counts floats that the answer has or will have; refused if it gets too large.
+  Status take_room(OpenRequest& open, std::uint64_t floats) {
+    const auto mib = [](std::uint64_t count) { return (count * sizeof(float) + 524'288) >> 20; };
+    if (open.answer_floats + floats > options_.answer_floats_max)
+      return Error{
+          ErrorCode::too_large,
+          fmt::format("{} texts of {} tokens need {} MiB of numbers or more for an answer; "
+                      "a request may be answered with {} MiB: send fewer or shorter texts "
+                      "at a time",
+                      open.inputs.size(), open.inputs.ids.size(), mib(open.answer_floats + floats),
+                      mib(options_.answer_floats_max)),
+          "input"};
+    if (answer_floats_ + floats > options_.open_answer_floats_max)
+      return Error{ErrorCode::overloaded,
+                   fmt::format("answers of {} MiB are being made already; {} MiB is the limit",
+                               mib(answer_floats_), mib(options_.open_answer_floats_max)),
+                   "", 1};
+    open.answer_floats += floats;
+    answer_floats_ += floats;
+    return {};
   }
 
   core::RequestSpec spec_of(const OpenRequest& open) const {
@@ -298,6 +334,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     reply.model = models_[open.model]->info().name;
     reply.dimensions = open.dimensions;
     reply.vectors = std::move(open.vectors);
+    reply.rows = std::move(open.rows);
     reply.tokens.reserve(open.inputs.size());
     for (std::size_t i = 0; i < open.inputs.size(); ++i)
       reply.tokens.push_back(static_cast<std::uint32_t>(open.inputs.ids_of(i).size()));
@@ -361,17 +398,22 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   void perform(const core::SendBatch& send) {
     std::vector<fleet::BatchItem> items;
     items.reserve(send.items.size());
-    static constexpr std::int32_t kNobody[] = {0};
-    if (send.items.empty()) items.push_back({.ids = kNobody});
+    if (send.items.empty()) items.push_back(nobody(send.replica));
     for (const core::ItemRef& ref : send.items) {
       const auto found = open_.find(ref.request);
-      items.push_back(found == open_.end() ? fleet::BatchItem{.ids = kNobody}
+      items.push_back(found == open_.end() ? nobody(send.replica)
                                            : found->second->batch_item(ref.index));
     }
     metrics_.batch_sent(static_cast<std::uint32_t>(items.size()), send.tokens);
     batches_[send.batch] = {send.replica, send.incarnation, send.items};
     if (!fleet_->submit(send.replica, send.incarnation, send.batch, items))
       fleet_->kill(send.replica, send.incarnation);  // its exit gives the items back
+  }
+  // A token whose answer no request waits for.
+  fleet::BatchItem nobody(ReplicaId replica) const {
+    static constexpr std::int32_t kToken[] = {0};
+    const model::ModelSpec& spec = models_[core_->replica_status(replica).model]->info().spec;
+    return {.ids = kToken, .output = OpenRequest::wire_output(spec.main_output())};
   }
   void perform(const core::CancelBatch& a) { fleet_->cancel(a.replica, a.incarnation, a.batch); }
   void perform(const core::StartReplica& a) { fleet_->start(a.replica, a.incarnation); }
@@ -405,6 +447,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
       finish(*open, std::move(result));
       std::lock_guard lock(mutex_);
       --finishing_;
+      answer_floats_ -= open->answer_floats;
       watch_drain();
     });
   }
@@ -436,6 +479,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     if (batch == batches_.end()) return;
     store_rows(batch->second, rows);
     tell_core([&](TimeUs now) {
+      end_too_large();
       core_->on_items_done(now, id, incarnation, rows.batch, rows.first_item, rows.items);
     });
   }
@@ -446,9 +490,26 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     for (std::uint32_t i = 0; i < rows.items; ++i) {
       const core::ItemRef& ref = batch.items[rows.first_item + i];
       const auto open = open_.find(ref.request);
-      if (open != open_.end())
-        open->second->store_row(ref.index, rows.values.data() + std::size_t{i} * rows.stride);
+      if (open == open_.end()) continue;
+      const auto row = rows.values.subspan(std::size_t{i} * rows.stride, rows.stride);
+      Status room;
+      // How many terms a text has is known only now.
+      if (open->second->request.output == model::Output::sparse)
+        room = take_room(*open->second, row.size());
+      if (room.ok())
+        open->second->store_row(ref.index, row);
+      else
+        too_large_.emplace_back(ref.request, room.error());
     }
+  }
+
+  // Ends the requests whose answers turned out too large.
+  void end_too_large() {
+    for (auto& [id, error] : std::exchange(too_large_, {}))
+      if (auto open = take_open(id)) {
+        core_->on_cancel(now_us(), id);
+        post_finish(std::move(open), std::move(error));
+      }
   }
 
   void replica_batch_end(ReplicaId id, Incarnation incarnation,
@@ -517,6 +578,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
       request.model = info.name;
       request.inputs.emplace_back(std::vector<std::int32_t>{0});
       request.task = info.spec.task();
+      request.output = info.spec.main_output();
       request.probe = true;
       request.deadline_us = monotonic_us() + kProbeTimeoutUs;
       embed(std::move(request), [this, number, open, failure](const Result<EmbedReply>& reply) {
@@ -619,6 +681,8 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   std::unique_ptr<core::Core> core_;
   std::unordered_map<RequestId, std::shared_ptr<OpenRequest>> open_;
   std::unordered_map<BatchId, SentBatch> batches_;
+  std::uint64_t answer_floats_ = 0;  // of open requests and those whose callback runs
+  std::vector<std::pair<RequestId, Error>> too_large_;
   std::vector<std::function<void(Status)>> health_waiters_;
   asio::steady_timer tick_timer_;
   TimeUs armed_us_ = kNever;

@@ -36,6 +36,9 @@ struct EmbedRequest {
   // What the model must be for (else wrong_model_type). A classifier's vectors are its labels'
   // scores as the head gives them, no sigmoid or softmax yet; pairs are for classifiers only.
   model::Task task = model::Task::embed;
+  // What each input is answered with, one that the model gives (else wrong_model_type). The options
+  // normalize and dimensions are of vectors alone.
+  model::Output output = model::Output::vector;
   bool truncate = true;  // false: a text over the limit is refused, naming both lengths
   std::optional<tokenizer::Side> truncation_side;  // that is cut off; unset: the model's own
   // Limits of tokens below the model's own; 0: none. Of an input, special tokens included,
@@ -60,9 +63,12 @@ struct Timings {
 };
 
 struct EmbedReply {
-  std::string model;  // served name
-  std::uint32_t dimensions = 0;
-  std::vector<float> vectors;         // [inputs, dimensions], row-major, in input order
+  std::string model;             // served name
+  std::uint32_t dimensions = 0;  // of a vector
+  std::vector<float> vectors;    // [inputs, dimensions], row-major, in input order
+  // Other outputs, one row an input: of sparse ones [terms, 2], ids ascending within the
+  // vocabulary, each with its weight; of tokens [vectors, dimensions].
+  std::vector<std::vector<float>> rows;
   std::vector<std::uint32_t> tokens;  // really run, one an input
   std::uint64_t total_tokens = 0;
   std::uint64_t characters = 0;  // bytes of text given
@@ -115,6 +121,10 @@ struct RouterOptions {
   std::uint64_t queue_tokens_max = 0;   // 0: the core's default
   std::uint32_t tokenizer_threads = 0;  // 0: one per core, at most 8
   std::uint64_t seed = 0;               // 0: from the clock
+  // Floats of sparse rows and vectors of tokens that a request may be answered with, and all that
+  // are open at a time; in JSON a float takes some 13 bytes more.
+  std::uint64_t answer_floats_max = std::uint64_t{16} << 20;
+  std::uint64_t open_answer_floats_max = std::uint64_t{64} << 20;
 };
 
 // Thread-safe.

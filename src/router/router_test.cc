@@ -85,13 +85,16 @@ class RouterTest : public ::testing::Test {
     options.replica_environment = {"SHEAF_FAULT_CRASH_ID=" + std::to_string(id_of(kCrashes)),
                                    "SHEAF_FAULT_HANG_ID=" + std::to_string(id_of(kHangs)), fault};
     options.seed = 1;
+    options.answer_floats_max = answer_floats_max_;
     SHEAF_ASSIGN(router_, Router::create(io_, options, metrics_));
     for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { io_.run(); });
     return {};
   }
 
-  Result<EmbedReply> embed(const std::vector<std::string>& texts) {
+  Result<EmbedReply> embed(const std::vector<std::string>& texts,
+                           model::Output output = model::Output::vector) {
     EmbedRequest request;
+    request.output = output;
     for (const std::string& text : texts) request.inputs.emplace_back(text);
     auto promise = std::make_shared<std::promise<Result<EmbedReply>>>();
     auto answer = promise->get_future();
@@ -100,6 +103,15 @@ class RouterTest : public ::testing::Test {
     if (answer.wait_for(std::chrono::seconds(60)) != std::future_status::ready)
       return Error{ErrorCode::internal, "no answer within 60 s"};
     return answer.get();
+  }
+
+  // From now on the model also gives sparse rows, and vectors of tokens of another width.
+  void use_heads() {
+    std::filesystem::remove_all(folder_);
+    std::filesystem::copy(SHEAF_SOURCE_DIR "/tests/golden/sparse/bge_m3/model", folder_,
+                          std::filesystem::copy_options::recursive);
+    std::ofstream(folder_ + "/tokenizer.json") << tokenizer_json();
+    std::ofstream(folder_ + "/dimensions") << "30 59 13";
   }
 
   // Clients on threads of their own that ask until `stop`; counts answers and what went wrong.
@@ -133,6 +145,7 @@ class RouterTest : public ::testing::Test {
   }
 
   std::string folder_;
+  std::uint64_t answer_floats_max_ = RouterOptions().answer_floats_max;
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   telemetry::Metrics metrics_;
@@ -165,6 +178,58 @@ TEST_F(RouterTest, CutsVectorsAndCountsTokens) {
   EXPECT_EQ(reply->tokens, (std::vector<std::uint32_t>{5, 1}));
   EXPECT_EQ(reply->total_tokens, 6u);
   EXPECT_EQ(reply->model, "tiny");
+}
+
+TEST_F(RouterTest, AnswersWithRowsOfEachKind) {
+  use_heads();
+  ASSERT_TRUE(create(2).ok());
+  const auto tokens = embed({"a b", "c"}, model::Output::tokens);
+  ASSERT_TRUE(tokens.ok()) << tokens.error().message;
+  EXPECT_EQ(tokens->dimensions, 13u);
+  EXPECT_TRUE(tokens->vectors.empty());
+  ASSERT_EQ(tokens->rows.size(), 2u);
+  ASSERT_EQ(tokens->rows[0].size(), 4 * 13u);  // [CLS] and [SEP] are tokens too
+  ASSERT_EQ(tokens->rows[1].size(), 3 * 13u);
+  EXPECT_EQ(tokens->rows[0][50], expected_value("ab", 50));
+  EXPECT_EQ(tokens->rows[1][38], expected_value("c", 38));
+
+  const auto sparse = embed({"b a b"}, model::Output::sparse);
+  ASSERT_TRUE(sparse.ok()) << sparse.error().message;
+  const std::vector<float> terms = {2, expected_value("bab", 0), 3, expected_value("bab", 2),
+                                    4, expected_value("bab", 4), 5, expected_value("bab", 6)};
+  EXPECT_EQ(sparse->rows, std::vector<std::vector<float>>{terms});
+
+  const auto vector = embed({"b"});
+  ASSERT_TRUE(vector.ok()) << vector.error().message;
+  EXPECT_EQ(vector->vectors.size(), 30u);
+}
+
+TEST_F(RouterTest, RefusesAnswersThatAreTooLargeAndGoesOn) {
+  use_heads();
+  answer_floats_max_ = 60;
+  ASSERT_TRUE(create(1).ok());
+  for (int round = 0; round < 3; ++round) {
+    const auto tokens = embed({"a b", "c"}, model::Output::tokens);  // 7 tokens: known beforehand
+    ASSERT_FALSE(tokens.ok());
+    EXPECT_EQ(tokens.error().code, ErrorCode::too_large);
+    EXPECT_NE(tokens.error().message.find("2 texts of 7 tokens"), std::string::npos);
+    // Three terms each: known only when they come.
+    const auto sparse = embed(std::vector<std::string>(11, "a"), model::Output::sparse);
+    ASSERT_FALSE(sparse.ok());
+    EXPECT_EQ(sparse.error().code, ErrorCode::too_large);
+    EXPECT_TRUE(embed(std::vector<std::string>(10, "a"), model::Output::sparse).ok());
+    EXPECT_TRUE(embed({"a b"}, model::Output::tokens).ok());
+    EXPECT_TRUE(embed(std::vector<std::string>(50, "a")).ok()) << "vectors are not counted";
+  }
+  EXPECT_EQ(router_->open_requests(), 0u);
+}
+
+TEST_F(RouterTest, RefusesWhatTheModelDoesNotGive) {
+  ASSERT_TRUE(create(1).ok());
+  const auto sparse = embed({"a"}, model::Output::sparse);
+  ASSERT_FALSE(sparse.ok());
+  EXPECT_EQ(sparse.error().code, ErrorCode::wrong_model_type);
+  EXPECT_NE(sparse.error().message.find("tiny"), std::string::npos);
 }
 
 TEST_F(RouterTest, LosesNothingWhenReplicasAreKilled) {

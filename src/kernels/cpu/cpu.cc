@@ -13,6 +13,7 @@ namespace {
 // A piece of work stays far below the 20 ms at which progress must show, even at 5 GFLOP/s.
 constexpr std::size_t kFlopsPerPiece = 32'000'000;
 constexpr std::size_t kRowsPerPiece = 32;
+constexpr std::size_t kRowsPerStrip = 768;
 constexpr std::size_t kQueriesPerPiece = 240;
 
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
@@ -45,11 +46,11 @@ class Cpu final : public Backend {
   }
 
   void embed(const Embedding& table, const Texts& texts, MatrixSpan out) override {
-    pool_.run(texts.cu_seqlens.size() - 1, [&](std::size_t text, int) {
+    pool_.run(texts.cu_seqlens.size() - 1, [&](std::size_t text, int thread) {
       const std::size_t first = texts.cu_seqlens[text];
       for (std::size_t t = first; t < texts.cu_seqlens[text + 1]; ++t)
         kernels_.norm_row(
-            table.words.row(static_cast<std::size_t>(texts.ids[t])),
+            word(table, static_cast<std::size_t>(texts.ids[t]), thread),
             table.positions.data == nullptr ? nullptr : table.positions.row(t - first),
             table.types.data == nullptr ? nullptr : table.types.row(texts.type_of(text, t - first)),
             table.norm, out.columns, out.row(t));
@@ -65,6 +66,7 @@ class Cpu final : public Backend {
       const std::size_t block = piece / groups;
       const std::size_t group = piece % groups;
       const std::size_t first = x.rows * block / blocks;
+      const std::size_t first_panel = panels * group / groups;
       kernels_.linear({.x = x.row(first),
                        .x_stride = x.stride,
                        .rows = x.rows * (block + 1) / blocks - first,
@@ -72,12 +74,12 @@ class Cpu final : public Backend {
                        .bias = weight.bias,
                        .inputs = weight.inputs,
                        .outputs = weight.outputs,
-                       .first_panel = panels * group / groups,
+                       .first_panel = first_panel,
                        .last_panel = panels * (group + 1) / groups,
                        .activation = activation,
                        .residual = residual.data == nullptr ? nullptr : residual.row(first),
                        .residual_stride = residual.stride,
-                       .out = out.row(first),
+                       .out = out.row(first) + first_panel * kernels_.panel_width,
                        .out_stride = out.stride});
     });
   }
@@ -191,7 +193,71 @@ class Cpu final : public Backend {
     });
   }
 
+  // Strips of rows one after the other, each cut by words; a piece runs its rows block by block, so
+  // that a block's logits stay in the nearest cache.
+  void weigh_words(MatrixView x, std::span<const std::uint32_t> cu_seqlens, const Linear& words,
+                   WordWeights how, MatrixSpan out) override {
+    const std::size_t panels = ceil_div(words.outputs, kernels_.panel_width);
+    for (std::size_t begin = 0; begin < x.rows; begin += kRowsPerStrip) {
+      const std::size_t rows = std::min(kRowsPerStrip, x.rows - begin);
+      const std::size_t flops = 2 * rows * words.inputs * words.outputs;
+      const std::size_t groups = std::min(
+          panels,
+          std::max(ceil_div(flops, kFlopsPerPiece), 3 * static_cast<std::size_t>(pool_.threads())));
+      pool_.run(groups, [&](std::size_t group, int thread) {
+        const std::size_t end = begin + rows;
+        for (std::size_t t = begin; t < end; t += kernels_.row_block)
+          weigh_block({.x = x.row(t),
+                       .x_stride = x.stride,
+                       .rows = std::min(kernels_.row_block, end - t),
+                       .packed = words.weight,
+                       .bias = words.bias,
+                       .inputs = words.inputs,
+                       .outputs = words.outputs,
+                       .first_panel = panels * group / groups,
+                       .last_panel = panels * (group + 1) / groups,
+                       .activation = Activation::none,
+                       .residual = nullptr,
+                       .residual_stride = 0,
+                       .out = nullptr,
+                       .out_stride = 0},
+                      t, cu_seqlens, how, thread, out);
+      });
+    }
+  }
+
  private:
+  // The piece's rows are x's from `begin` on.
+  void weigh_block(cpu::LinearPiece piece, std::size_t begin,
+                   std::span<const std::uint32_t> cu_seqlens, WordWeights how, int thread,
+                   MatrixSpan out) {
+    const std::size_t first_word = piece.first_panel * kernels_.panel_width;
+    const std::size_t words =
+        std::min(piece.last_panel * kernels_.panel_width, piece.outputs) - first_word;
+    const MatrixSpan logits = scratch_[static_cast<std::size_t>(thread)].matrix(piece.rows, words);
+    piece.out = logits.data;
+    piece.out_stride = logits.stride;
+    kernels_.linear(piece);
+    const std::size_t end = begin + piece.rows;
+    const auto* next =
+        std::upper_bound(cu_seqlens.data(), cu_seqlens.data() + cu_seqlens.size(), begin);
+    for (std::size_t t = begin; t < end; ++next) {  // text by text
+      const std::size_t last = std::min<std::size_t>(*next, end);
+      kernels_.weigh_words(
+          logits.row(t - begin), logits.stride, last - t, words, how, t == next[-1], last == *next,
+          out.row(static_cast<std::size_t>(next - cu_seqlens.data()) - 1) + first_word);
+      t = last;
+    }
+  }
+
+  const float* word(const Embedding& table, std::size_t id, int thread) {
+    if (table.words.data != nullptr) return table.words.row(id);
+    const Linear& words = table.packed_words;
+    float* row = scratch_[static_cast<std::size_t>(thread)].reserve(words.inputs);
+    kernels_.unpack_row(words.weight, words.inputs, words.outputs, id, row);
+    return row;
+  }
+
   template <class Body>
   void for_rows(std::size_t rows, Body body) {
     const std::size_t pieces = ceil_div(rows, kRowsPerPiece);

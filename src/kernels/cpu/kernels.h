@@ -25,7 +25,7 @@ struct LinearPiece {
   Activation activation;
   const float* residual;  // or null
   std::size_t residual_stride;
-  float* out;
+  float* out;  // [rows, outputs of these panels]
   std::size_t out_stride;
 };
 
@@ -60,6 +60,13 @@ struct Kernels {
   void (*pack)(const float* weight, std::size_t stride, std::size_t inputs, std::size_t outputs,
                float* packed);
   void (*linear)(const LinearPiece& piece);
+  // out [inputs] = the weights of one output
+  void (*unpack_row)(const float* packed, std::size_t inputs, std::size_t outputs, std::size_t row,
+                     float* out);
+  // Takes logits [rows, columns] of one text into its weights out [columns]; whether they are its
+  // first and its last.
+  void (*weigh_words)(const float* logits, std::size_t stride, std::size_t rows,
+                      std::size_t columns, WordWeights how, bool first, bool last, float* out);
   std::size_t (*attention_scratch)(std::size_t tokens, std::size_t head_size,
                                    std::size_t position_count);
   void (*attention)(const AttentionPiece& piece);

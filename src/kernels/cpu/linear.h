@@ -34,6 +34,18 @@ void pack_linear(const float* weight, std::size_t stride, std::size_t inputs, st
 }
 
 template <class Arch>
+void unpack_row(const float* packed, std::size_t inputs, std::size_t outputs, std::size_t row,
+                float* out) {
+  const std::size_t panels = panels_of<Arch>(outputs);
+  for (std::size_t k0 = 0; k0 < inputs; k0 += kDepth) {
+    const std::size_t depth = smaller(kDepth, inputs - k0);
+    const float* at = packed + k0 * panels * Arch::panel + row / Arch::panel * depth * Arch::panel +
+                      row % Arch::panel;
+    for (std::size_t k = 0; k < depth; ++k) out[k0 + k] = at[k * Arch::panel];
+  }
+}
+
+template <class Arch>
 SHEAF_INLINE typename Arch::Floats activate(Activation activation, typename Arch::Floats x) {
   if (activation == Activation::none) return x;
   if (activation == Activation::gelu) return Arch::gelu(x);
@@ -68,7 +80,7 @@ SHEAF_INLINE void linear_tile(const LinearPiece& p, std::size_t row, std::size_t
         return Whole ? Arch::load(at) : Arch::load_first(at, left);
       };
       const std::size_t y = row + static_cast<std::size_t>(r);
-      float* out = p.out + y * p.out_stride + column;
+      float* out = p.out + y * p.out_stride + column - p.first_panel * Arch::panel;
       Floats value = sums.at[r][v];
       if (k0 > 0) value += load(out);
       if (last) {

@@ -124,4 +124,30 @@ void reduce(Reduction reduction, const float* x, std::size_t stride, std::size_t
   }
 }
 
+SHEAF_INLINE float word_weight(float logit, std::uint32_t logs) {
+  if (logit <= 0) return 0;
+  for (std::uint32_t i = 0; i < logs; ++i) logit = __builtin_log1pf(logit);
+  return logit;
+}
+
+template <class Arch>
+void weigh_words(const float* logits, std::size_t stride, std::size_t rows, std::size_t columns,
+                 WordWeights how, bool first, bool last, float* out) {
+  if (how.sum) {
+    for (std::size_t i = 0; first && i < columns; ++i) out[i] = 0;
+    for (std::size_t t = 0; t < rows; ++t)
+      for (std::size_t i = 0; i < columns; ++i)
+        out[i] += word_weight(logits[t * stride + i], how.logs);
+    return;
+  }
+  // The weight grows with the logit: it is enough to take it of the largest.
+  for (std::size_t i = 0; first && i < columns; ++i) out[i] = logits[i];
+  for (std::size_t t = first ? 1 : 0; t < rows; ++t)
+    for (std::size_t i = 0; i < columns; ++i) {
+      const float value = logits[t * stride + i];
+      out[i] = value > out[i] || value != value ? value : out[i];
+    }
+  for (std::size_t i = 0; last && i < columns; ++i) out[i] = word_weight(out[i], how.logs);
+}
+
 }  // namespace sheaf::kernels::cpu

@@ -14,6 +14,8 @@ constexpr Kernels make_kernels(const char* name, std::size_t row_block) {
           .row_block = row_block,
           .pack = pack_linear<Arch>,
           .linear = linear<Arch>,
+          .unpack_row = unpack_row<Arch>,
+          .weigh_words = weigh_words<Arch>,
           .attention_scratch = attention_scratch<Arch>,
           .attention = attention<Arch>,
           .norm_row = norm_row<Arch>,

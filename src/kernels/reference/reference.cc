@@ -94,7 +94,10 @@ class Reference final : public Backend {
     for (std::size_t text = 0; text + 1 < texts.cu_seqlens.size(); ++text) {
       const std::size_t first = texts.cu_seqlens[text];
       for (std::size_t t = first; t < texts.cu_seqlens[text + 1]; ++t) {
-        const float* word = table.words.row(static_cast<std::size_t>(texts.ids[t]));
+        const auto id = static_cast<std::size_t>(texts.ids[t]);
+        const float* word = table.words.data != nullptr
+                                ? table.words.row(id)
+                                : table.packed_words.weight + id * out.columns;
         row.assign(word, word + out.columns);
         if (table.positions.data != nullptr) add(row, table.positions.row(t - first));
         if (table.types.data != nullptr) add(row, table.types.row(texts.type_of(text, t - first)));
@@ -210,6 +213,27 @@ class Reference final : public Backend {
         out.row(text)[i] = static_cast<float>(vector[i] / norm);
       advance();
     }
+  }
+
+  void weigh_words(MatrixView x, std::span<const std::uint32_t> cu_seqlens, const Linear& words,
+                   WordWeights how, MatrixSpan out) override {
+    for (std::size_t text = 0; text < out.rows; ++text)
+      for (std::size_t w = 0; w < words.outputs; ++w) {
+        double weight = 0;
+        for (std::size_t t = cu_seqlens[text]; t < cu_seqlens[text + 1]; ++t) {
+          double logit = words.bias != nullptr ? words.bias[w] : 0;
+          for (std::size_t k = 0; k < words.inputs; ++k)
+            logit += double{x.row(t)[k]} * words.weight[w * words.inputs + k];
+          double of_token = logit <= 0 ? 0 : logit;
+          for (std::uint32_t i = 0; i < how.logs; ++i) of_token = std::log1p(of_token);
+          if (how.sum)
+            weight += of_token;
+          else if (of_token > weight || std::isnan(of_token))
+            weight = of_token;
+        }
+        out.row(text)[w] = static_cast<float>(weight);
+        advance();
+      }
   }
 
  private:

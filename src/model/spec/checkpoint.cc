@@ -47,9 +47,10 @@ Result<std::map<std::string, std::string>> read_index(const std::string& folder)
   return parse_shard_index({reinterpret_cast<const char*>(file.data()), file.size()}, path);
 }
 
-// "<folder>/model.safetensors" is about to be opened.
-Status refuse_pickle(const std::string& folder) {
-  if (exists(folder + kWhole)) return {};
+// The file is about to be opened.
+Status refuse_pickle(const std::string& path) {
+  if (exists(path)) return {};
+  const std::string folder = path.substr(0, path.rfind('/'));
   for (const char* name : {"pytorch_model.bin", "pytorch_model.bin.index.json"})
     if (exists(folder + "/" + name))
       return Error{
@@ -60,14 +61,22 @@ Status refuse_pickle(const std::string& folder) {
 
 }  // namespace
 
-Result<Checkpoint> Checkpoint::open(const std::string& folder,
-                                    const std::vector<std::string>& modules) {
+std::vector<PartFile> files_of_parts(const ModelSpec& spec) {
+  std::vector<PartFile> files;
+  for (const DenseSpec& dense : spec.dense)
+    if (!dense.folder.empty()) files.push_back({dense.folder + kWhole, dense.folder + "/"});
+  for (const DenseSpec* head : {&spec.token_weight, &spec.token_vectors})
+    if (!head->name.empty()) files.push_back({head->name + ".safetensors", head->name + "."});
+  return files;
+}
+
+Result<Checkpoint> Checkpoint::open(const std::string& folder, const std::vector<PartFile>& parts) {
   Checkpoint checkpoint;
   SHEAF_ASSIGN(const auto shard_of, read_index(folder));
-  SHEAF_TRY(shard_of.empty() ? checkpoint.add_whole(folder, "")
+  SHEAF_TRY(shard_of.empty() ? checkpoint.add_whole(folder + kWhole, "")
                              : checkpoint.add_shards(folder, shard_of));
-  for (const std::string& module : modules)
-    SHEAF_TRY(checkpoint.add_whole(folder + "/" + module, module + "/"));
+  for (const PartFile& part : parts)
+    SHEAF_TRY(checkpoint.add_whole(folder + "/" + part.path, part.prefix));
   std::ranges::sort(checkpoint.tensors_, {}, &StoredTensor::name);
   return checkpoint;
 }
@@ -84,10 +93,10 @@ void Checkpoint::add(const std::string& prefix, const std::string& path, const T
   tensors_.push_back({prefix + plain_name(entry.name), path, entry, data});
 }
 
-Status Checkpoint::add_whole(const std::string& folder, const std::string& prefix) {
-  SHEAF_TRY(refuse_pickle(folder));
-  SHEAF_ASSIGN(const TensorTable table, map(folder + kWhole));
-  for (const TensorEntry& entry : table.entries()) add(prefix, folder + kWhole, entry);
+Status Checkpoint::add_whole(const std::string& path, const std::string& prefix) {
+  SHEAF_TRY(refuse_pickle(path));
+  SHEAF_ASSIGN(const TensorTable table, map(path));
+  for (const TensorEntry& entry : table.entries()) add(prefix, path, entry);
   return {};
 }
 

@@ -9,11 +9,20 @@
 #include "base/mapping.h"
 #include "base/result.h"
 #include "model/spec/safetensors.h"
+#include "model/spec/spec.h"
 
 namespace sheaf::model {
 
-// A tensor of a model's folder. Those of a module behind the transformer bear its folder:
-// "2_Dense/linear.weight". Those that PyTorch stores as parametrized bear the name of the weight.
+// A file of weights beside the transformer's own: of a module or a head.
+struct PartFile {
+  std::string path;    // within the model's folder
+  std::string prefix;  // that its tensors' names get
+};
+std::vector<PartFile> files_of_parts(const ModelSpec& spec);
+
+// A tensor of a model's folder. Those of a part behind the transformer bear its prefix:
+// "2_Dense/linear.weight", "sparse_linear.weight". Those that PyTorch stores as parametrized bear
+// the name of the weight.
 struct StoredTensor {
   std::string name;
   std::string file;  // the path of its file
@@ -22,14 +31,13 @@ struct StoredTensor {
 };
 
 // All tensors of a model's folder: model.safetensors, or the shards that
-// model.safetensors.index.json names, and model.safetensors of modules. Files are mapped, and only
+// model.safetensors.index.json names, and the files of parts. Files are mapped, and only
 // their headers read. Weights of PyTorch are refused: reading a pickle can run code.
 class Checkpoint {
  public:
   // Errors name the file. Every tensor of an index is in the shard that it names and in no other;
   // tensors of shards that the index leaves out are left out.
-  static Result<Checkpoint> open(const std::string& folder,
-                                 const std::vector<std::string>& modules);
+  static Result<Checkpoint> open(const std::string& folder, const std::vector<PartFile>& parts);
 
   const StoredTensor* find(std::string_view name) const;                 // null if absent
   const std::vector<StoredTensor>& tensors() const { return tensors_; }  // by name
@@ -37,7 +45,7 @@ class Checkpoint {
  private:
   // Maps a file and reads its table; the mapping is kept.
   Result<TensorTable> map(const std::string& path);
-  Status add_whole(const std::string& folder, const std::string& prefix);
+  Status add_whole(const std::string& path, const std::string& prefix);
   Status add_shards(const std::string& folder, const std::map<std::string, std::string>& shard_of);
   // A tensor of the file mapped last.
   void add(const std::string& prefix, const std::string& path, const TensorEntry& entry);

@@ -100,7 +100,7 @@ TEST_F(CheckpointTest, WeightsOfPyTorchAreRefusedWithARemedy) {
   SetUp();
   fs::create_directory(folder_ / "2_Dense");
   std::ofstream(folder_ / "2_Dense/pytorch_model.bin") << "\x80\x02";
-  const auto checkpoint = Checkpoint::open(folder_, {"2_Dense"});
+  const auto checkpoint = Checkpoint::open(folder_, {{"2_Dense/model.safetensors", "2_Dense/"}});
   ASSERT_FALSE(checkpoint.ok());
   EXPECT_NE(checkpoint.error().message.find("2_Dense: there is pytorch_model.bin"),
             std::string::npos)

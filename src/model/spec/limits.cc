@@ -57,6 +57,17 @@ Status check_limits(const ModelSpec& spec, const std::string& file) {
     return refuse("layer_types", spec.local_layers.size());
   if (spec.position_offset > kMaxPositions) return refuse("pad_token_id", spec.position_offset);
   if (outside(spec.max_length, spec.positions)) return refuse("max_seq_length", spec.max_length);
+  const DenseSpec& transform = spec.word_head.transform;
+  if (spec.is_splade() && (transform.inputs != spec.hidden_size ||
+                           transform.outputs != spec.hidden_size || spec.word_head.logs > 2))
+    return refuse("word_head", transform.outputs);
+  if (!spec.token_weight.name.empty() && spec.token_weight.outputs != 1)
+    return refuse("token_weight", spec.token_weight.outputs);
+  if (!spec.token_vectors.name.empty() && (spec.token_vectors.inputs != spec.hidden_size ||
+                                           outside(spec.token_vectors.outputs, kMaxIntermediate)))
+    return refuse("token_vectors", spec.token_vectors.outputs);
+  if (spec.is_splade())
+    return spec.dimensions == spec.vocab_size ? Status() : refuse("dimensions", spec.dimensions);
   if (spec.pooling.empty()) return refuse("pooling_mode", 0);
   std::uint64_t dimensions = std::uint64_t{spec.hidden_size} * spec.pooling.size();
   for (const DenseSpec& dense : spec.dense) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "model/spec/heads.h"
 #include "model/spec/json_file.h"
 #include "model/spec/limits.h"
 
@@ -131,13 +132,14 @@ Status read_part(const std::string& folder, const std::string& path, Read read) 
 Error misplaced(const std::string& folder, std::size_t index, const Module& module) {
   return {ErrorCode::unsupported,
           fmt::format("{}/{}: field '{}.type' is '{}'; built are: Transformer, Pooling, any number "
-                      "of Dense, Normalize in this order",
+                      "of Dense, Normalize in this order, or Transformer, SpladePooling",
                       folder, kModules, index, module.type)};
 }
 
 Status read_module(const std::string& folder, std::size_t index, const Module& module,
                    ModelSpec& spec) {
-  if (module.kind == "Transformer" && index == 0) {
+  // MLMTransformer is the older name where SpladePooling follows.
+  if ((module.kind == "Transformer" || module.kind == "MLMTransformer") && index == 0) {
     if (module.path.empty()) return {};
     return Error{ErrorCode::unsupported,
                  fmt::format("{}/{}: field '0.path' is '{}'; the transformer must lie in the "
@@ -147,7 +149,12 @@ Status read_module(const std::string& folder, std::size_t index, const Module& m
   if (module.kind == "Pooling" && index == 1)
     return read_part(folder, module.path,
                      [&](const JsonObject& config) { return read_pooling(config, spec); });
-  if (index < 2 || spec.normalize) return misplaced(folder, index, module);
+  if (module.kind == "SpladePooling" && index == 1) {
+    spec.dimensions = spec.vocab_size;
+    return read_part(folder, module.path,
+                     [&](const JsonObject& config) { return read_splade_pooling(config, spec); });
+  }
+  if (index < 2 || spec.normalize || spec.is_splade()) return misplaced(folder, index, module);
   if (module.kind == "Dense")
     return read_part(folder, module.path, [&](const JsonObject& config) {
       return read_dense(config, module.path, spec);
@@ -185,7 +192,7 @@ Status read_modules(const std::string& folder, ModelSpec& spec) {
   SHEAF_ASSIGN(const std::vector<Module> modules, list_modules(folder));
   for (std::size_t i = 0; i < modules.size(); ++i)
     SHEAF_TRY(read_module(folder, i, modules[i], spec));
-  if (!modules.empty() && spec.pooling.empty())
+  if (!modules.empty() && spec.pooling.empty() && !spec.is_splade())
     return Error{ErrorCode::unsupported,
                  folder + "/" + kModules + ": field 'type': no Pooling module"};
   if (!modules.empty()) return {};

@@ -14,7 +14,9 @@ struct Module {
   std::string kind;  // its last part: "Transformer", "Pooling", ...
   std::string path;  // its folder within the model's; empty: the model's own
 
-  bool has_config() const { return kind == "Pooling" || kind == "Dense" || kind == "LogitScore"; }
+  bool has_config() const {
+    return kind == "Pooling" || kind == "SpladePooling" || kind == "Dense" || kind == "LogitScore";
+  }
 };
 
 // modules.json, checked line by line; empty if the folder has none.

@@ -9,6 +9,7 @@
 #include "model/spec/checkpoint.h"
 #include "model/spec/classifier.h"
 #include "model/spec/config.h"
+#include "model/spec/heads.h"
 #include "model/spec/json_file.h"
 #include "model/spec/language_reranker.h"
 #include "model/spec/limits.h"
@@ -35,6 +36,8 @@ class SpecReader {
   Result<ModelSpec> read() {
     SHEAF_TRY(read_config());
     if (spec_.task() == Task::embed) SHEAF_TRY(read_modules(folder_, spec_));
+    if (spec_.task() == Task::embed && !spec_.is_splade())
+      SHEAF_TRY(read_token_heads(folder_, spec_));
     SHEAF_TRY(read_length());
     SHEAF_TRY(read_defaults());
     SHEAF_TRY(read_weights());
@@ -53,8 +56,11 @@ class SpecReader {
     // With a Pooling module it is an embedder, whatever transformers called the class that saved
     // its weights; cross-encoders saved by sentence-transformers have modules without one.
     SHEAF_ASSIGN(const std::vector<Module> modules, list_modules(folder_));
-    const bool pools = std::ranges::find(modules, "Pooling", &Module::kind) != modules.end();
-    if (pools) return {};
+    const auto has = [&modules](std::string_view kind) {
+      return std::ranges::find(modules, kind, &Module::kind) != modules.end();
+    };
+    if (has("SpladePooling")) return read_word_head(config, spec_);
+    if (has("Pooling")) return {};
     SHEAF_TRY(read_classifier(config, spec_));
     return read_language_reranker(folder_, config, modules, spec_);
   }
@@ -114,10 +120,7 @@ class SpecReader {
   }
 
   Status read_weights() {
-    std::vector<std::string> modules;
-    for (const DenseSpec& dense : spec_.dense)
-      if (!dense.folder.empty()) modules.push_back(dense.folder);
-    SHEAF_ASSIGN(const Checkpoint checkpoint, Checkpoint::open(folder_, modules));
+    SHEAF_ASSIGN(const Checkpoint checkpoint, Checkpoint::open(folder_, files_of_parts(spec_)));
     std::uint64_t largest = 0;
     for (const StoredTensor& tensor : checkpoint.tensors()) {
       const std::string& dtype = tensor.entry.dtype;
@@ -140,12 +143,31 @@ class SpecReader {
 
 }  // namespace
 
+bool ModelSpec::gives(Output output) const {
+  if (output == Output::vector) return !is_splade();
+  if (task() != Task::embed) return false;
+  return output == Output::tokens || is_splade() || !token_weight.name.empty();
+}
+
+std::uint32_t ModelSpec::width_of(Output output) const {
+  if (!gives(output)) return 0;
+  if (output == Output::vector) return dimensions;
+  if (output == Output::sparse) return vocab_size;
+  return token_vectors.name.empty() ? hidden_size : token_vectors.outputs;
+}
+
 std::string_view kind_of(const ModelSpec& spec) {
+  if (spec.is_splade()) return "sparse embedder";
   if (spec.task() == Task::embed) return "embedder";
   return spec.is_reranker() ? "reranker" : "classifier";
 }
 
 std::string_view name_of(Task task) { return task == Task::embed ? "embed" : "classify"; }
+
+std::string_view name_of(Output output) {
+  if (output == Output::vector) return "vector";
+  return output == Output::sparse ? "sparse" : "tokens";
+}
 
 std::string_view name_of(Architecture architecture) {
   switch (architecture) {
@@ -200,6 +222,7 @@ Result<std::vector<ModelFile>> further_files(const std::string& folder) {
     if (module.kind == "Dense")
       files.push_back({module.path + "/model.safetensors", true, kPickleRemedy});
   }
+  for (const char* head : kTokenHeadFiles) files.push_back({head, false});
   SHEAF_ASSIGN(const std::vector<std::string> weights, weight_files(folder));
   for (const std::string& file : weights) files.push_back({file, true, kPickleRemedy});
   return files;

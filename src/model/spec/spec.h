@@ -25,10 +25,14 @@ enum class Architecture {  // weights' names
   nomic,
 };
 enum class Task { embed, classify };
+// What a text is answered with: one vector (of a classifier: a score a label), weights of some
+// words of the vocabulary, or a vector for each token.
+enum class Output { vector, sparse, tokens };
 enum class Pooling { cls, mean, max, mean_sqrt_len, weighted_mean, last_token };
 
 std::string_view name_of(Architecture architecture);  // "bert"
 std::string_view name_of(Task task);                  // "embed"
+std::string_view name_of(Output output);              // "vector", "sparse", "tokens"
 std::string_view name_of(Pooling pooling);  // TEI's words: "cls", "mean", "last_token", ...
 
 // How the angles of rotary positions are stretched for texts longer than the model was trained on.
@@ -93,6 +97,18 @@ struct PairTemplate {
   bool empty() const { return after_document.empty(); }
 };
 
+// The head of a masked language model, which says of each token how well every word would stand in
+// its place, as Formal et al., "SPLADE" (2021), make a sparse vector of it: a text's weight of a
+// word is the largest (or the sum) over its tokens of log(1 + max(0, logit)).
+struct WordHeadSpec {
+  DenseSpec transform;     // before the product with the words; without name: there is no such head
+  bool norm_shift = true;  // whether the transform's norm has one
+  std::string decoder;     // the product's own weights; empty: the word embeddings
+  std::string bias;        // its tensor's whole name
+  bool sum = false;
+  std::uint32_t logs = 1;  // times log(1 + x) is taken
+};
+
 // What a model is, read from its folder without touching a weight's bytes: config.json,
 // modules.json and the modules' own, sentence_bert_config.json, config_sentence_transformers.json,
 // and the headers of the weights. Plain value.
@@ -133,8 +149,14 @@ struct ModelSpec {
   float norm_epsilon = 1e-12f;
   std::string activation;  // "gelu", ...
 
-  std::vector<Pooling> pooling;     // several are concatenated
-  std::vector<DenseSpec> dense;     // after pooling, one after the other
+  std::vector<Pooling> pooling;  // several are concatenated
+  std::vector<DenseSpec> dense;  // after pooling, one after the other
+  WordHeadSpec word_head;        // in place of pooling
+  DenseSpec token_weight;        // bge-m3's sparse head: a word weighs what its best token does
+  DenseSpec token_vectors;  // its multi-vector head, for all tokens but the first; both without
+                            // name: none
+  std::vector<std::uint32_t> special_ids;  // that token_weight leaves out, ascending
+  std::string unread_heads;                // heads stored in files that are not read
   std::vector<std::string> labels;  // what a classifier's outputs mean; empty: the model embeds
   bool normalize = false;           // the model's own last module is Normalize
   std::uint32_t dimensions = 0;     // of what it answers: truncate_dim included; labels
@@ -149,6 +171,12 @@ struct ModelSpec {
   std::uint64_t weights_bytes_fp32 = 0;  // without the output matrix of language models
 
   Task task() const { return labels.empty() ? Task::embed : Task::classify; }
+  bool is_splade() const { return !word_head.transform.name.empty(); }
+  bool gives(Output output) const;
+  // What it is asked for where nothing else is said.
+  Output main_output() const { return is_splade() ? Output::sparse : Output::vector; }
+  // Numbers of a row: of a vector, of a token's vector, or of a sparse row the words there are.
+  std::uint32_t width_of(Output output) const;
   // Of one label: its score orders documents for a query.
   bool is_reranker() const { return labels.size() == 1; }
   bool has_experts(std::uint32_t layer) const { return experts > 0 && layer % expert_every == 1; }

@@ -39,6 +39,7 @@ NLOHMANN_JSON_SERIALIZE_ENUM(DenseActivation, {{DenseActivation::none, "none"},
                                                {DenseActivation::tanh, "tanh"}})
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DenseSpec, folder, name, norm, inputs, outputs, bias, activation,
                                    rows)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WordHeadSpec, transform, norm_shift, decoder, bias, sum, logs)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PairTemplate, before_instruction, instruction, before_query,
                                    after_query, before_document, after_document)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(
@@ -47,8 +48,9 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(
     distance_buckets, relative, causal, linear_distance, rotary, local_rotary, local_layers,
     local_before, local_after, query_key_value_bias, attention_output_bias, up_bias, down_bias,
     gated, experts, experts_chosen, expert_every, head_norms, query_scalar, norm_epsilon,
-    activation, pooling, dense, labels, normalize, dimensions, max_length, do_lower_case, cut_left,
-    prompts, default_prompt_name, pair_template, weights_dtype, parameter_count, weights_bytes_fp32)
+    activation, pooling, dense, word_head, token_weight, token_vectors, special_ids, unread_heads,
+    labels, normalize, dimensions, max_length, do_lower_case, cut_left, prompts,
+    default_prompt_name, pair_template, weights_dtype, parameter_count, weights_bytes_fp32)
 
 std::string to_json(const ModelSpec& spec) { return nlohmann::json(spec).dump(); }
 

@@ -418,12 +418,14 @@ TEST_F(SpecTest, FurtherFilesAreThoseThatModulesAndIndexName) {
   for (const ModelFile& file : of_gemma) names += file.path + " ";
   EXPECT_EQ(names,
             "1_Pooling/config.json 2_Dense/config.json 2_Dense/model.safetensors "
-            "3_Dense/config.json 3_Dense/model.safetensors model.safetensors ");
+            "3_Dense/config.json 3_Dense/model.safetensors sparse_linear.safetensors "
+            "colbert_linear.safetensors model.safetensors ");
   use_family("qwen3_windows");
   const std::vector<ModelFile> files = *further_files(folder_);
-  ASSERT_EQ(files.size(), 7u);
-  EXPECT_EQ(files[1].path, "model-00001-of-00006.safetensors");
-  EXPECT_EQ(files[6].path, "model-00006-of-00006.safetensors");
+  ASSERT_EQ(files.size(), 9u);
+  EXPECT_FALSE(files[1].required) << files[1].path;
+  EXPECT_EQ(files[3].path, "model-00001-of-00006.safetensors");
+  EXPECT_EQ(files[8].path, "model-00006-of-00006.safetensors");
   fs::remove(folder_ / "model.safetensors.index.json");
   EXPECT_EQ(further_files(folder_)->back().path, "model.safetensors");
 }
