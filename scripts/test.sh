@@ -15,11 +15,12 @@ ctest --test-dir build/release --output-on-failure --parallel "$(nproc)"
 # Comparisons with other programs run beside the servers' tests, at a priority at which they take nothing from them.
 others=build/release/comparisons.log
 nice -n 19 .venv/bin/python -m pytest -q -n "$(nproc)" tests --ignore=tests/e2e >"$others" 2>&1 &
-trap "kill $!" EXIT
+comparisons=$!
+trap 'kill "$comparisons"' EXIT
 result=0
 .venv/bin/python -m pytest -q tests/e2e || result=$?
 .venv-clients/bin/python -m pytest -q tests/clients || result=$?
-wait $! || result=$?
+wait "$comparisons" || result=$?
 trap - EXIT
 cat "$others"
 exit "$result"

@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <array>
 #include <iterator>
 #include <utility>
 
@@ -19,48 +18,45 @@ constexpr std::uint32_t kMaxLabels = 10'000;
 
 // A head: perhaps a dense layer as wide as the model, then one output a label.
 struct Head {
-  Architecture architecture;
-  std::string_view model_types;  // space-separated; empty: all others of the architecture
-  Pooling pooling;
+  Pooling pooling = Pooling::cls;
   std::string_view dense;  // empty: none
-  DenseActivation activation;
+  DenseActivation activation = DenseActivation::tanh;
   std::string_view norm;
-  std::string_view labels;
+  std::string_view labels = "classifier";
 };
-constexpr std::array<Head, 12> kHeads = {{
-    {Architecture::bert, "camembert roberta xlm-roberta", Pooling::cls, "classifier.dense",
-     DenseActivation::tanh, "", "classifier.out_proj"},
-    {Architecture::bert, "", Pooling::cls, "pooler.dense", DenseActivation::tanh, "", "classifier"},
-    {Architecture::deberta, "", Pooling::cls, "pooler.dense", DenseActivation::gelu, "",
-     "classifier"},
-    {Architecture::distilbert, "", Pooling::cls, "pre_classifier", DenseActivation::relu, "",
-     "classifier"},
-    {Architecture::mpnet, "", Pooling::cls, "classifier.dense", DenseActivation::tanh, "",
-     "classifier.out_proj"},
-    {Architecture::modernbert, "", Pooling::cls, "head.dense", DenseActivation::gelu, "head.norm",
-     "classifier"},
-    {Architecture::gte, "", Pooling::cls, "pooler.dense", DenseActivation::tanh, "", "classifier"},
-    {Architecture::jina_bert, "", Pooling::cls, "pooler.dense", DenseActivation::tanh, "",
-     "classifier"},
-    {Architecture::jina_code, "", Pooling::cls, "pooler.dense", DenseActivation::tanh, "",
-     "classifier"},
-    {Architecture::jina_flash, "", Pooling::cls, "classifier.dense", DenseActivation::tanh, "",
-     "classifier.out_proj"},
-    {Architecture::nomic, "", Pooling::cls, "pooler.dense", DenseActivation::tanh, "",
-     "classifier"},
-    {Architecture::decoder, "", Pooling::last_token, "", DenseActivation::none, "", "score"},
-}};
+constexpr Head kBehindPooler = {.dense = "pooler.dense"};
+constexpr Head kOwnDense = {.dense = "classifier.dense", .labels = "classifier.out_proj"};
+constexpr Head kDeberta = {.dense = "pooler.dense", .activation = DenseActivation::gelu};
+constexpr Head kDistilBert = {.dense = "pre_classifier", .activation = DenseActivation::relu};
+constexpr Head kModernBert = {
+    .dense = "head.dense", .activation = DenseActivation::gelu, .norm = "head.norm"};
+constexpr Head kDecoder = {.pooling = Pooling::last_token, .labels = "score"};
 
-bool has_word(std::string_view words, std::string_view word) {
-  return fmt::format(" {} ", words).find(fmt::format(" {} ", word)) != std::string::npos;
-}
-
+// Null if the architecture has none.
 const Head* head_of(const ModelSpec& spec) {
-  const auto* head = std::ranges::find_if(kHeads, [&](const Head& row) {
-    return row.architecture == spec.architecture &&
-           (row.model_types.empty() || has_word(row.model_types, spec.model_type));
-  });
-  return head == kHeads.end() ? nullptr : head;
+  switch (spec.architecture) {
+    case Architecture::bert:  // and RoBERTa's kin
+      return spec.model_type == "bert" ? &kBehindPooler : &kOwnDense;
+    case Architecture::gte:
+    case Architecture::jina_bert:
+    case Architecture::jina_code:
+    case Architecture::nomic:
+      return &kBehindPooler;
+    case Architecture::jina_flash:
+    case Architecture::mpnet:
+      return &kOwnDense;
+    case Architecture::deberta:
+      return &kDeberta;
+    case Architecture::distilbert:
+      return &kDistilBert;
+    case Architecture::modernbert:
+      return &kModernBert;
+    case Architecture::decoder:
+      return &kDecoder;
+    case Architecture::gemma3:
+      break;
+  }
+  return nullptr;
 }
 
 Result<bool> is_classifier(const JsonObject& config) {

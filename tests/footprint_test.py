@@ -6,11 +6,14 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 import requests
 
-from sheaf_server import BIN, MODEL_FOLDER, REPOSITORY, Server
+sys.path.append(str(pathlib.Path(__file__).parent / "e2e"))
+
+from sheaf_server import BIN, MODEL_FOLDER, REPOSITORY, SHEAF, Server  # noqa: E402
 
 FAMILIES = REPOSITORY / "tests/golden/families"
 MAX_BATCH_TOKENS = 2048
@@ -18,6 +21,10 @@ TOKENIZER = {"version": "1.0", "added_tokens": [], "normalizer": None, "pre_toke
              "post_processor": None, "decoder": None,
              "model": {"type": "WordPiece", "vocab": {"a": 0, "b": 1}, "unk_token": "a",
                        "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}}
+
+
+pytestmark = pytest.mark.skipif(not SHEAF.exists() or not MODEL_FOLDER,
+                                reason="sheaf is not built, or SHEAF_TEST_MODEL is not set")
 
 
 def estimate(folder):
