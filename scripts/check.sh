@@ -13,10 +13,19 @@ check_format() {
 
 check_scripts() { shellcheck scripts/*.sh .ci/run; }
 
-# Every header compiles by itself, so that it can be included first.
+# Every header compiles by itself, so that it can be included first. Where its own source does that, every build shows it;
+# the others are tried here.
+lone_headers() {
+  local header source
+  scripts/sources.sh | grep '\.h$' | while read -r header; do
+    source=${header%.h}.cc
+    if [ -f "$source" ] && [ "$(grep -m1 '^#include' "$source")" = "#include \"${header#src/}\"" ]; then continue; fi
+    echo "$header"
+  done
+}
 check_headers() {
   scripts/build.sh asan sheaf_proto
-  scripts/sources.sh | grep '\.h$' | xargs -P "$(nproc)" -I{} bash -c '
+  lone_headers | xargs -P "$(nproc)" -I{} bash -c '
     echo "#include \"{}\"" | g++ -std=c++20 -fsyntax-only -Wall -Wextra -Werror -Wno-missing-field-initializers -I. -Isrc -isystem build/asan/proto -x c++ - ||
       { echo "{} does not compile by itself"; exit 1; }'
 }
