@@ -12,15 +12,23 @@ export SHEAF_TEST_MODEL=${model#*=}
 export SHEAF_BIN_DIR=$PWD/build/release/bin
 ctest --test-dir build/release --output-on-failure --parallel "$(nproc)"
 [ "$#" -eq 0 ] || exec .venv/bin/python -m pytest -q tests "$@"
-# Comparisons with other programs run beside the servers' tests, at a priority at which they take nothing from them.
-others=build/release/comparisons.log
-nice -n 19 .venv/bin/python -m pytest -q -n "$(nproc)" tests --ignore=tests/e2e >"$others" 2>&1 &
-comparisons=$!
-trap 'kill "$comparisons"' EXIT
+# Clients of other packages and comparisons with other programs run beside the servers' tests, at a priority at which
+# they take nothing from them.
+beside() {
+  local result=0
+  .venv-clients/bin/python -m pytest -q tests/clients || result=$?
+  .venv/bin/python -m pytest -q -n "$(nproc)" tests --ignore=tests/e2e || result=$?
+  return "$result"
+}
+log=build/release/beside.log
+set -m  # a process group of its own, so that all of it can be ended
+(renice -n 19 "$BASHPID" >/dev/null && beside) >"$log" 2>&1 &
+beside=$!
+set +m
+trap 'kill -- -"$beside"' EXIT
 result=0
 .venv/bin/python -m pytest -q tests/e2e || result=$?
-.venv-clients/bin/python -m pytest -q tests/clients || result=$?
-wait "$comparisons" || result=$?
+wait "$beside" || result=$?
 trap - EXIT
-cat "$others"
+cat "$log"
 exit "$result"

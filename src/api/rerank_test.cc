@@ -1,35 +1,13 @@
 // What the routes of rerankers and classifiers ask of the router; what they answer is in
 // src/server/transcripts.
-#include <gtest/gtest.h>
-
-#include "api/api.h"
-#include "api/fake_router.h"
+#include "api/api_fixture.h"
 
 namespace sheaf::api {
 namespace {
 
-class RerankTest : public testing::Test {
+class RerankTest : public ApiTest {
  protected:
   RerankTest() { router.serve_classifiers(); }
-
-  HttpResponse ask(std::string_view target, std::string body) {
-    body.reserve(body.size() + kBodyPadding);
-    HttpRequest request;
-    request.method = "POST";
-    request.target = target;
-    request.body = body;
-    const auto begun = api.begin(request, body.size());
-    HttpResponse answer;
-    api.run(begun.ticket, request, [&](HttpResponse response) { answer = std::move(response); });
-    io.restart();
-    io.poll();
-    return answer;
-  }
-
-  boost::asio::io_context io;
-  FakeRouter router{io};
-  telemetry::Metrics metrics;
-  Api api{router, metrics, {}};
 };
 
 TEST_F(RerankTest, OptionsReachTheRouter) {

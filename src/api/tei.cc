@@ -245,30 +245,28 @@ core::RequestId answer(const Call& call, const simdjson::dom::object& fields, Re
   return run_embed(call, std::move(request), Dialect::tei, std::move(write), std::move(respond));
 }
 
+core::RequestId parse_and_answer(const Call& call, Read read, WriteReply write, Respond respond) {
+  simdjson::dom::object fields;
+  if (auto refusal = parse(call, fields)) return refuse(call, *refusal, respond);
+  return answer(call, fields, read, std::move(write), std::move(respond));
+}
+
 }  // namespace
 
 core::RequestId tei_embed(const Call& call, Respond respond) {
-  simdjson::dom::object fields;
-  if (auto refusal = parse(call, fields)) return refuse(call, *refusal, respond);
-  return answer(call, fields, read_embed, write_vectors, std::move(respond));
+  return parse_and_answer(call, read_embed, write_vectors, std::move(respond));
 }
 
 core::RequestId tei_embed_sparse(const Call& call, Respond respond) {
-  simdjson::dom::object fields;
-  if (auto refusal = parse(call, fields)) return refuse(call, *refusal, respond);
-  return answer(call, fields, read_sparse, write_sparse, std::move(respond));
+  return parse_and_answer(call, read_sparse, write_sparse, std::move(respond));
 }
 
 core::RequestId tei_embed_all(const Call& call, Respond respond) {
-  simdjson::dom::object fields;
-  if (auto refusal = parse(call, fields)) return refuse(call, *refusal, respond);
-  return answer(call, fields, read_tokens, write_token_vectors, std::move(respond));
+  return parse_and_answer(call, read_tokens, write_token_vectors, std::move(respond));
 }
 
 core::RequestId tei_similarity(const Call& call, Respond respond) {
-  simdjson::dom::object fields;
-  if (auto refusal = parse(call, fields)) return refuse(call, *refusal, respond);
-  return answer(call, fields, read_similarity, write_similarities, std::move(respond));
+  return parse_and_answer(call, read_similarity, write_similarities, std::move(respond));
 }
 
 // What the body asks for shows in its fields, else in the kind of the model that it names.

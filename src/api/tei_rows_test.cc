@@ -1,38 +1,16 @@
 // Routes whose answers have rows of varying length, over a router that is made up.
-#include <gtest/gtest.h>
-
 #include <nlohmann/json.hpp>
 
-#include "api/api.h"
-#include "api/fake_router.h"
+#include "api/api_fixture.h"
 
 namespace sheaf::api {
 namespace {
 
 using nlohmann::json;
 
-class TeiRowsTest : public testing::Test {
+class TeiRowsTest : public ApiTest {
  protected:
   TeiRowsTest() { router.serve_splade(); }
-
-  HttpResponse ask(std::string_view target, std::string body) {
-    body.reserve(body.size() + kBodyPadding);
-    HttpRequest request;
-    request.method = "POST";
-    request.target = target;
-    request.body = body;
-    const auto begun = api.begin(request, body.size());
-    HttpResponse answer;
-    api.run(begun.ticket, request, [&](HttpResponse response) { answer = std::move(response); });
-    io.restart();
-    io.poll();
-    return answer;
-  }
-
-  boost::asio::io_context io;
-  FakeRouter router{io};
-  telemetry::Metrics metrics;
-  Api api{router, metrics, {}};
 };
 
 TEST_F(TeiRowsTest, SparseRowsAreListsOfIndexAndValue) {

@@ -5,19 +5,20 @@
 
 namespace sheaf::kernels {
 
-std::vector<ExpertShare> largest_shares(std::span<const float> logits, std::size_t chosen) {
+void largest_shares(std::span<const float> logits, std::span<ExpertShare> chosen) {
   const float largest = *std::ranges::max_element(logits);
-  std::vector<ExpertShare> shares;
   float sum = 0;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    shares.push_back({i, std::exp(logits[i] - largest)});
-    sum += shares.back().share;
+  std::size_t held = 0;
+  for (std::size_t expert = 0; expert < logits.size(); ++expert) {
+    const float share = std::exp(logits[expert] - largest);
+    sum += share;
+    if (held == chosen.size() && chosen[held - 1].share >= share) continue;
+    std::size_t at = held < chosen.size() ? held++ : held - 1;
+    for (; at > 0 && chosen[at - 1].share < share; --at) chosen[at] = chosen[at - 1];
+    chosen[at] = {expert, share};
   }
-  std::ranges::stable_sort(shares, std::ranges::greater(), &ExpertShare::share);
-  shares.resize(chosen);
-  std::ranges::sort(shares, {}, &ExpertShare::expert);
-  for (ExpertShare& share : shares) share.share /= sum;
-  return shares;
+  std::ranges::sort(chosen, {}, &ExpertShare::expert);
+  for (ExpertShare& share : chosen) share.share /= sum;
 }
 
 }  // namespace sheaf::kernels

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <span>
-#include <vector>
 
 namespace sheaf::kernels {
 
@@ -11,8 +10,9 @@ struct ExpertShare {
   float share = 0;
 };
 
-// The `chosen` largest shares of softmax(logits), by expert. What all backends on this processor
-// choose alike, so that a near tie does not fall differently.
-std::vector<ExpertShare> largest_shares(std::span<const float> logits, std::size_t chosen);
+// Fills `chosen` with the largest shares of softmax(logits), by expert; of equal ones with the
+// first. What all backends on this processor choose alike, so that a near tie does not fall
+// differently. At most as many as there are logits.
+void largest_shares(std::span<const float> logits, std::span<ExpertShare> chosen);
 
 }  // namespace sheaf::kernels

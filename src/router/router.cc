@@ -18,6 +18,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "fleet/fleet.h"
+#include "router/answer_room.h"
+#include "router/health_probe.h"
 #include "router/open_request.h"
 #include "router/request_log.h"
 #include "router/served_model.h"
@@ -34,7 +36,6 @@ using core::RequestId;
 
 constexpr TimeUs kNever = std::numeric_limits<TimeUs>::max();
 constexpr TimeUs kHealthyAfterBatchUs = 5'000'000;
-constexpr TimeUs kProbeTimeoutUs = 1'000'000;
 constexpr TimeUs kReplicaExitGraceUs = 2'000'000;
 
 struct SentBatch {
@@ -51,9 +52,13 @@ class RouterImpl final : public Router, private fleet::FleetListener {
         options_(std::move(options)),
         metrics_(metrics),
         models_(std::move(models)),
+        room_(options_.answer_floats_max, options_.open_answer_floats_max),
         tick_timer_(io),
         drain_timer_(io),
-        probe_timer_(io),
+        health_(io,
+                [this](std::size_t model, TimeUs deadline_us, HealthProbe::Heard heard) {
+                  probe(model, deadline_us, std::move(heard));
+                }),
         tokenizers_(options_.tokenizer_threads, metrics) {}
 
   ~RouterImpl() override { metrics_.set_reader(nullptr); }
@@ -94,7 +99,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     const auto found = open_.find(request);
     if (found == open_.end()) return;
     metrics_.request_failed("dropped");
-    answer_floats_ -= found->second->answer_floats;
+    room_.give_back(*found->second);
     open_.erase(found);
     tell_core([&](TimeUs now) { core_->on_cancel(now, request); });
   }
@@ -134,22 +139,15 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 
   void check_health(std::function<void(Status)> callback) override {
     std::vector<std::size_t> idle;
-    std::uint64_t number = 0;
+    Status status;
     {
       std::lock_guard lock(mutex_);
       idle = idle_models();
-      if (Status status = quick_health(); !status.ok() || idle.empty()) {
-        asio::post(io_, [callback = std::move(callback), status = std::move(status)] {
-          callback(status);
-        });
-        return;
-      }
-      health_waiters_.push_back(std::move(callback));
-      if (health_waiters_.size() > 1) return;  // a probe runs
-      number = ++probe_number_;
-      limit_probe(number);
+      status = quick_health();
     }
-    probe(number, idle);
+    if (status.ok() && !idle.empty()) return health_.ask(idle, std::move(callback));
+    asio::post(io_,
+               [callback = std::move(callback), status = std::move(status)] { callback(status); });
   }
 
   bool ready() const override {
@@ -280,7 +278,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     const auto found = open_.find(open->id);
     if (found == open_.end()) return run_actions();  // cancelled meanwhile
     if (!refusal && open->request.output == model::Output::tokens) {
-      const Status room = take_room(*open, open->inputs.ids.size() * open->dimensions);
+      const Status room = room_.take(*open, open->inputs.ids.size() * open->dimensions);
       if (!room.ok()) refusal = room.error();
     }
     if (refusal) {
@@ -291,28 +289,6 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     }
     open->tokenize_us = now_us() - open->arrived_us;
     tell_core([&](TimeUs at) { core_->on_request(at, spec_of(*open)); });
-  }
-
-  // Counts floats that the answer has or will have; refused if it gets too large.
-  Status take_room(OpenRequest& open, std::uint64_t floats) {
-    const auto mib = [](std::uint64_t count) { return (count * sizeof(float) + 524'288) >> 20; };
-    if (open.answer_floats + floats > options_.answer_floats_max)
-      return Error{
-          ErrorCode::too_large,
-          fmt::format("{} texts of {} tokens need {} MiB of numbers or more for an answer; "
-                      "a request may be answered with {} MiB: send fewer or shorter texts "
-                      "at a time",
-                      open.inputs.size(), open.inputs.ids.size(), mib(open.answer_floats + floats),
-                      mib(options_.answer_floats_max)),
-          "input"};
-    if (answer_floats_ + floats > options_.open_answer_floats_max)
-      return Error{ErrorCode::overloaded,
-                   fmt::format("answers of {} MiB are being made already; {} MiB is the limit",
-                               mib(answer_floats_), mib(options_.open_answer_floats_max)),
-                   "", 1};
-    open.answer_floats += floats;
-    answer_floats_ += floats;
-    return {};
   }
 
   core::RequestSpec spec_of(const OpenRequest& open) const {
@@ -447,7 +423,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
       finish(*open, std::move(result));
       std::lock_guard lock(mutex_);
       --finishing_;
-      answer_floats_ -= open->answer_floats;
+      room_.give_back(*open);
       watch_drain();
     });
   }
@@ -479,7 +455,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     if (batch == batches_.end()) return;
     store_rows(batch->second, rows);
     tell_core([&](TimeUs now) {
-      end_too_large();
+      end_too_large(now);
       core_->on_items_done(now, id, incarnation, rows.batch, rows.first_item, rows.items);
     });
   }
@@ -495,7 +471,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
       Status room;
       // How many terms a text has is known only now.
       if (open->second->request.output == model::Output::sparse)
-        room = take_room(*open->second, row.size());
+        room = room_.take(*open->second, row.size());
       if (room.ok())
         open->second->store_row(ref.index, row);
       else
@@ -504,10 +480,10 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   }
 
   // Ends the requests whose answers turned out too large.
-  void end_too_large() {
+  void end_too_large(TimeUs now) {
     for (auto& [id, error] : std::exchange(too_large_, {}))
       if (auto open = take_open(id)) {
-        core_->on_cancel(now_us(), id);
+        core_->on_cancel(now, id);
         post_finish(std::move(open), std::move(error));
       }
   }
@@ -567,54 +543,19 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     return idle;
   }
 
-  // One token through each of these models; the waiters hear of it when all are back, or when the
-  // time is over. Without the mutex.
-  void probe(std::uint64_t number, const std::vector<std::size_t>& models) {
-    auto open = std::make_shared<std::atomic<std::size_t>>(models.size());
-    auto failure = std::make_shared<std::atomic<bool>>(false);
-    for (const std::size_t index : models) {
-      const ModelInfo& info = models_[index]->info();
-      EmbedRequest request;
-      request.model = info.name;
-      request.inputs.emplace_back(std::vector<std::int32_t>{0});
-      request.task = info.spec.task();
-      request.output = info.spec.main_output();
-      request.probe = true;
-      request.deadline_us = monotonic_us() + kProbeTimeoutUs;
-      embed(std::move(request), [this, number, open, failure](const Result<EmbedReply>& reply) {
-        // A full queue is overload, not ill health.
-        if (!reply.ok() && reply.error().code != ErrorCode::overloaded) failure->store(true);
-        if (open->fetch_sub(1) == 1) answer_health_waiters(number, !failure->load());
-      });
-    }
-  }
-
-  // A deadline alone is kept no sooner than the router's threads come to it.
-  void limit_probe(std::uint64_t number) {
-    probe_timer_.expires_after(std::chrono::microseconds(kProbeTimeoutUs));
-    probe_timer_.async_wait([this, number](boost::system::error_code error) {
-      if (!error) answer_health_waiters(number, false);
+  void probe(std::size_t index, TimeUs deadline_us, HealthProbe::Heard heard) {
+    const ModelInfo& info = models_[index]->info();
+    EmbedRequest request;
+    request.model = info.name;
+    request.inputs.emplace_back(std::vector<std::int32_t>{0});
+    request.task = info.spec.task();
+    request.output = info.spec.main_output();
+    request.probe = true;
+    request.deadline_us = deadline_us;
+    embed(std::move(request), [heard = std::move(heard)](const Result<EmbedReply>& reply) {
+      // A full queue is overload, not ill health.
+      heard(reply.ok() || reply.error().code == ErrorCode::overloaded);
     });
-  }
-
-  // `number` says which probe has ended: the last reply of one whose time was over, and a timer
-  // that rang while it was being cancelled, say nothing of the next.
-  void answer_health_waiters(std::uint64_t number, bool healthy) {
-    std::vector<std::function<void(Status)>> waiters;
-    {
-      std::lock_guard lock(mutex_);
-      if (number != probe_number_) return;
-      waiters.swap(health_waiters_);
-      probe_timer_.cancel();
-    }
-    for (auto& waiter : waiters) {
-      if (healthy) {
-        waiter({});
-      } else {
-        waiter(
-            Error{ErrorCode::unavailable, "a one-token probe was not answered within 1 s", "", 1});
-      }
-    }
   }
 
   telemetry::Readings readings() const {
@@ -681,9 +622,8 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   std::unique_ptr<core::Core> core_;
   std::unordered_map<RequestId, std::shared_ptr<OpenRequest>> open_;
   std::unordered_map<BatchId, SentBatch> batches_;
-  std::uint64_t answer_floats_ = 0;  // of open requests and those whose callback runs
+  AnswerRoom room_;  // of open requests and those whose callback runs
   std::vector<std::pair<RequestId, Error>> too_large_;
-  std::vector<std::function<void(Status)>> health_waiters_;
   asio::steady_timer tick_timer_;
   TimeUs armed_us_ = kNever;
   std::size_t tokenizing_ = 0;  // admitted, not yet known to the core
@@ -693,9 +633,8 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   bool drain_waits_ = false;
   std::function<void()> drain_done_;
   asio::steady_timer drain_timer_;
-  asio::steady_timer probe_timer_;
-  std::uint64_t probe_number_ = 0;
   std::unique_ptr<fleet::Fleet> fleet_;
+  HealthProbe health_;        // has a mutex of its own
   TokenizerPool tokenizers_;  // last: joined first, while all it calls back into is alive
 };
 

@@ -157,7 +157,7 @@ def test_embed_files_to_npy(where, server, expected, tmp_path):
 
 
 def test_embed_many_lines_keeps_their_order(server, tmp_path):
-    texts = [f"line {i} " + "word " * (i % 60) for i in range(1000)]
+    texts = [f"line {i} " + "word " * (i % 10) for i in range(1000)]
     here = sheaf("embed", "--model", MODEL_FOLDER, stdin="\n".join(texts))
     there = sheaf("embed", "--server", server.http, stdin="\n".join(texts))
     assert here.returncode == there.returncode == 0, here.stderr + there.stderr
@@ -301,9 +301,12 @@ def test_bench_counts_what_the_server_counts(server):
 
 
 def test_bench_says_that_texts_are_cut(server):
-    result = bench(server, "--prompt-length", "1000", "--batch-sizes", "1")
-    assert "--prompt-length 1000: the model cuts such texts to 256 tokens" in result.stderr
-    assert "cuts" not in bench(server, "--prompt-length", "200", "--batch-sizes", "1").stderr
+    def said_of(length):
+        return sheaf("bench", "--server", server.http, "--requests", "2", "--concurrency", "1", "--warmup", "0",
+                     "--batch-sizes", "1", "--prompt-length", length).stderr
+
+    assert "--prompt-length 1000: the model cuts such texts to 256 tokens" in said_of("1000")
+    assert "cuts" not in said_of("200")
 
 
 def test_bench_table(server):
@@ -326,11 +329,11 @@ def test_bench_open_loop_and_texts_of_a_file(server, tmp_path):
 
 
 def test_bench_above_capacity_says_so_and_measures_what_was_answered(server):
-    result = bench(server, "--rate", "50000", "--batch-sizes", "4", "--json")
+    result = bench(server, "--rate", "50000", "--batch-sizes", "1", "--json")
     step = json.loads(result.stdout)["steps"][0]
     assert step["errors"] == 0 and step["unsent"] > 0
     assert 0 < step["latency_ms"]["p50"] <= step["latency_ms"]["p99.9"]
-    table = bench(server, "--rate", "50000", "--batch-sizes", "4")
+    table = bench(server, "--rate", "50000", "--batch-sizes", "1")
     assert "cannot be kept" in table.stdout
     fits_a_screen(table.stdout)
 

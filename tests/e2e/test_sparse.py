@@ -117,7 +117,7 @@ def test_an_answer_too_large_is_refused_with_numbers_and_before_any_work(server)
 
 
 def test_kill_9_under_load_of_rows_that_take_many_frames():
-    texts = ["word " * (20 + 40 * i) for i in range(6)]
+    texts = ["word " * (20 + 40 * i) for i in range(4)]
     with Server("--log-level", "error", replicas=2) as server:
         want = np.concatenate(ask(server, "/embed_all", texts).json())
         answers, stop = [], threading.Event()

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "kernels/cpu/pool.h"
 #include "kernels/expert_shares.h"
@@ -162,18 +163,16 @@ class Cpu final : public Backend {
   // Expert by expert, so that each one's weights are read once for all of its rows.
   void mix_experts(MatrixView x, MatrixView logits, const Experts& experts, MatrixView residual,
                    MatrixSpan out) override {
-    std::vector<std::vector<RowShare>> rows_of(experts.up.size());
-    for (std::size_t t = 0; t < x.rows; ++t)
-      for (const auto& [expert, share] :
-           largest_shares({logits.row(t), logits.columns}, experts.chosen))
-        rows_of[expert].push_back({t, share});
+    route_rows(logits, experts.chosen);
     for_rows(x.rows, [&](std::size_t t) {
       for (std::size_t i = 0; i < x.columns; ++i)
         out.row(t)[i] = (experts.bias == nullptr ? 0 : experts.bias[i]) +
                         (residual.data == nullptr ? 0 : residual.row(t)[i]);
     });
-    for (std::size_t expert = 0; expert < rows_of.size(); ++expert) {
-      std::span<const RowShare> rows = rows_of[expert];
+    for (std::size_t expert = 0; expert < experts.up.size(); ++expert) {
+      auto rows =
+          std::span<const RowShare>(expert_rows_)
+              .subspan(expert_begins_[expert], expert_begins_[expert + 1] - expert_begins_[expert]);
       for (; !rows.empty(); rows = rows.subspan(std::min(rows.size(), preferred_rows())))
         add_expert(x, rows.first(std::min(rows.size(), preferred_rows())), experts.up[expert],
                    experts.down[expert], experts.activation, out);
@@ -271,19 +270,35 @@ class Cpu final : public Backend {
     float share = 0;
   };
 
+  // Into expert_rows_ which rows each expert gets, in their order, from expert_begins_[expert] on.
+  void route_rows(MatrixView logits, std::size_t chosen) {
+    shares_.resize(logits.rows * chosen);
+    for_rows(logits.rows, [&](std::size_t t) {
+      largest_shares({logits.row(t), logits.columns}, {shares_.data() + t * chosen, chosen});
+    });
+    expert_begins_.assign(logits.columns + 1, 0);
+    for (const ExpertShare& share : shares_) ++expert_begins_[share.expert + 1];
+    std::partial_sum(expert_begins_.begin(), expert_begins_.end(), expert_begins_.begin());
+    expert_rows_.resize(shares_.size());
+    std::vector<std::size_t> next(expert_begins_);
+    for (std::size_t i = 0; i < shares_.size(); ++i)
+      expert_rows_[next[shares_[i].expert]++] = {i / chosen, shares_[i].share};
+  }
+
   // out[row] += share * down(activation(up(x[row])))
   void add_expert(MatrixView x, std::span<const RowShare> rows, const Linear& up,
                   const Linear& down, Activation activation, MatrixSpan out) {
     const MatrixSpan inputs = expert_inputs_.matrix(rows.size(), x.columns);
     const MatrixSpan wide = expert_wide_.matrix(rows.size(), up.outputs);
     const MatrixSpan outputs = expert_outputs_.matrix(rows.size(), x.columns);
-    for (std::size_t i = 0; i < rows.size(); ++i)
-      std::copy_n(x.row(rows[i].row), x.columns, inputs.row(i));
+    for_rows(rows.size(),
+             [&](std::size_t i) { std::copy_n(x.row(rows[i].row), x.columns, inputs.row(i)); });
     linear(inputs, up, activation, {}, wide);
     linear(wide, down, Activation::none, {}, outputs);
-    for (std::size_t i = 0; i < rows.size(); ++i)
+    for_rows(rows.size(), [&](std::size_t i) {
       for (std::size_t j = 0; j < x.columns; ++j)
         out.row(rows[i].row)[j] += rows[i].share * outputs.row(i)[j];
+    });
   }
 
   // Into how many groups of panels a linear layer of `blocks` blocks of rows is cut: so many that
@@ -306,6 +321,9 @@ class Cpu final : public Backend {
   const cpu::Kernels& kernels_;
   cpu::Pool pool_;
   std::vector<tensor::Buffer> scratch_;  // one a thread
+  std::vector<ExpertShare> shares_;      // [rows, chosen]
+  std::vector<RowShare> expert_rows_;
+  std::vector<std::size_t> expert_begins_;
   tensor::Buffer expert_inputs_, expert_wide_, expert_outputs_;
 };
 

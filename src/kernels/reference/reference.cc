@@ -183,8 +183,9 @@ class Reference final : public Backend {
       std::vector<double> sum(out.columns);
       if (experts.bias != nullptr) add(sum, experts.bias);
       if (residual.data != nullptr) add(sum, residual.row(t));
-      for (const auto& [expert, share] :
-           largest_shares({logits.row(t), logits.columns}, experts.chosen)) {
+      std::vector<ExpertShare> chosen(experts.chosen);
+      largest_shares({logits.row(t), logits.columns}, chosen);
+      for (const auto& [expert, share] : chosen) {
         std::vector<float> wide(experts.up[expert].outputs);
         std::vector<float> part(out.columns);
         const MatrixSpan wide_row{wide.data(), 1, wide.size()};

@@ -1,12 +1,8 @@
 #include "model/spec/checkpoint.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
-
+#include "model/spec/model_folder_fixture.h"
 #include "model/spec/shard_index.h"
 
 namespace sheaf::model {
@@ -18,18 +14,14 @@ using nlohmann::json;
 constexpr const char* kShard = "model-00002-of-00006.safetensors";
 
 // A copy of a checkpoint in six shards, for a test to spoil.
-class CheckpointTest : public ::testing::Test {
+class CheckpointTest : public ModelFolderTest {
  protected:
-  void SetUp() override {
-    folder_ = fs::temp_directory_path() / ("sheaf_checkpoint_test_" + std::to_string(::getpid()));
-    fs::remove_all(folder_);
-    fs::copy(SHEAF_SOURCE_DIR "/tests/golden/families/qwen3_windows/model", folder_,
-             fs::copy_options::recursive);
-    index_ = json::parse(std::ifstream(folder_ / "model.safetensors.index.json"));
+  CheckpointTest() {
+    use("families/qwen3_windows");
+    index_ = read("model.safetensors.index.json");
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
-  void write_index() { std::ofstream(folder_ / "model.safetensors.index.json") << index_.dump(); }
+  void write_index() { write("model.safetensors.index.json", index_.dump()); }
   void expect_refused(ErrorCode code, const std::vector<std::string>& words) {
     const auto checkpoint = Checkpoint::open(folder_, {});
     ASSERT_FALSE(checkpoint.ok());
@@ -39,7 +31,6 @@ class CheckpointTest : public ::testing::Test {
           << checkpoint.error().message;
   }
 
-  fs::path folder_;
   json index_;
 };
 
@@ -95,11 +86,11 @@ TEST_F(CheckpointTest, OneFileIsPreferredToAnIndex) {
 
 TEST_F(CheckpointTest, WeightsOfPyTorchAreRefusedWithARemedy) {
   fs::remove(folder_ / "model.safetensors.index.json");
-  std::ofstream(folder_ / "pytorch_model.bin") << "\x80\x02";
+  write("pytorch_model.bin", "\x80\x02");
   expect_refused(ErrorCode::unsupported, {"pytorch_model.bin", "pickle", "save_pretrained()"});
-  SetUp();
+  use("families/qwen3_windows");
   fs::create_directory(folder_ / "2_Dense");
-  std::ofstream(folder_ / "2_Dense/pytorch_model.bin") << "\x80\x02";
+  write("2_Dense/pytorch_model.bin", "\x80\x02");
   const auto checkpoint = Checkpoint::open(folder_, {{"2_Dense/model.safetensors", "2_Dense/"}});
   ASSERT_FALSE(checkpoint.ok());
   EXPECT_NE(checkpoint.error().message.find("2_Dense: there is pytorch_model.bin"),

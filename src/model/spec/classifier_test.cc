@@ -2,9 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
+#include "model/spec/model_folder_fixture.h"
 
 namespace sheaf::model {
 namespace {
@@ -12,32 +10,9 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-// A copy of a model of tests/golden, for a test to change its config.json.
-class ClassifierTest : public ::testing::Test {
+class ClassifierTest : public ModelFolderTest {
  protected:
-  void SetUp() override { use("classifiers/bert"); }
-  void TearDown() override { fs::remove_all(folder_); }
-  void use(const std::string& model) {
-    folder_ = fs::temp_directory_path() / ("sheaf_classifier_test_" + std::to_string(::getpid()));
-    fs::remove_all(folder_);
-    fs::copy(SHEAF_SOURCE_DIR "/tests/golden/" + model + "/model", folder_,
-             fs::copy_options::recursive);
-  }
-  // null removes the field.
-  void set(const std::string& field, const json& value) {
-    json config = json::parse(std::ifstream(folder_ / "config.json"));
-    config[field] = value;
-    if (value.is_null()) config.erase(field);
-    std::ofstream(folder_ / "config.json") << config.dump();
-  }
-  void write(const std::string& file, const std::string& content) {
-    std::ofstream(folder_ / file) << content;
-  }
-  std::string refusal() {
-    const auto spec = read_spec(folder_);
-    return spec.ok() ? "" : spec.error().message;
-  }
-  fs::path folder_;
+  ClassifierTest() { use("classifiers/bert"); }
 };
 
 TEST_F(ClassifierTest, OneLabelIsAReranker) {
@@ -51,22 +26,22 @@ TEST_F(ClassifierTest, OneLabelIsAReranker) {
 }
 
 TEST_F(ClassifierTest, LabelsHaveTheirNamesOrThoseThatTransformersMakes) {
-  set("id2label", {{"0", "no"}, {"2", "maybe"}, {"1", "yes"}});
+  set("config.json", "id2label", {{"0", "no"}, {"2", "maybe"}, {"1", "yes"}});
   EXPECT_EQ(read_spec(folder_)->labels, (std::vector<std::string>{"no", "yes", "maybe"}));
-  set("id2label", nullptr);
+  remove("config.json", "id2label");
   EXPECT_EQ(read_spec(folder_)->labels, (std::vector<std::string>{"LABEL_0", "LABEL_1"}));
 }
 
 TEST_F(ClassifierTest, BadLabelsAreRefusedNamingTheField) {
-  set("id2label", {{"0", "no"}, {"2", "maybe"}});
+  set("config.json", "id2label", {{"0", "no"}, {"2", "maybe"}});
   EXPECT_NE(refusal().find("'id2label' has 2 entries, but no name for 1"), std::string::npos)
       << refusal();
-  set("id2label", {{"0", 5}});
+  set("config.json", "id2label", {{"0", 5}});
   EXPECT_NE(refusal().find("id2label"), std::string::npos) << refusal();
-  set("id2label", {"a", "b"});
+  set("config.json", "id2label", {"a", "b"});
   EXPECT_NE(refusal().find("id2label"), std::string::npos) << refusal();
-  set("id2label", nullptr);
-  set("num_labels", 0);
+  remove("config.json", "id2label");
+  set("config.json", "num_labels", 0);
   EXPECT_NE(refusal().find("num_labels"), std::string::npos) << refusal();
 }
 
@@ -76,19 +51,19 @@ TEST_F(ClassifierTest, DebertasPoolerIsConfigured) {
   ASSERT_TRUE(spec.ok()) << spec.error().message;
   EXPECT_TRUE(spec->is_reranker());
   EXPECT_EQ(spec->dense.front().activation, DenseActivation::gelu);
-  set("pooler_hidden_act", "silu");
+  set("config.json", "pooler_hidden_act", "silu");
   EXPECT_EQ(read_spec(folder_)->dense.front().activation, DenseActivation::silu);
-  set("pooler_hidden_act", "mish");
+  set("config.json", "pooler_hidden_act", "mish");
   EXPECT_NE(refusal().find("'pooler_hidden_act' is 'mish'"), std::string::npos) << refusal();
-  set("pooler_hidden_act", nullptr);
-  set("pooler_hidden_size", 48);
+  remove("config.json", "pooler_hidden_act");
+  set("config.json", "pooler_hidden_size", 48);
   EXPECT_NE(refusal().find("'pooler_hidden_size' is 48"), std::string::npos) << refusal();
 }
 
 TEST_F(ClassifierTest, AFamilyWithoutAHeadIsRefused) {
   use("families/gemma3");
   fs::remove(folder_ / "modules.json");
-  set("architectures", {"Gemma3TextForSequenceClassification"});
+  set("config.json", "architectures", {"Gemma3TextForSequenceClassification"});
   EXPECT_NE(refusal().find("architectures"), std::string::npos) << refusal();
 }
 
@@ -116,28 +91,9 @@ TEST_F(ClassifierTest, TheTokenizerSaysWhichSideIsCut) {
 }
 
 // Language models as rerankers, by tests/golden/rerankers/make.py.
-class LanguageRerankerTest : public ::testing::Test {
+class LanguageRerankerTest : public ModelFolderTest {
  protected:
-  void TearDown() override { fs::remove_all(root_); }
-  void use(const std::string& model, const std::string& folder) {
-    fs::remove_all(root_);
-    folder_ = root_ / folder;
-    fs::create_directories(folder_);
-    fs::copy(SHEAF_SOURCE_DIR "/tests/golden/rerankers/" + model, folder_,
-             fs::copy_options::recursive);
-  }
-  void set(const std::string& file, const std::string& field, const json& value) {
-    json config = json::parse(std::ifstream(folder_ / file));
-    config[field] = value;
-    std::ofstream(folder_ / file) << config.dump();
-  }
-  std::string refusal() {
-    const auto spec = read_spec(folder_);
-    return spec.ok() ? "" : spec.error().message;
-  }
-  fs::path root_ =
-      fs::temp_directory_path() / ("sheaf_language_test_" + std::to_string(::getpid()));
-  fs::path folder_;
+  void use(const std::string& model, const std::string& name) { copy("rerankers/" + model, name); }
 };
 
 TEST_F(LanguageRerankerTest, QwensOwnIsKnownByItsName) {
@@ -161,7 +117,7 @@ TEST_F(LanguageRerankerTest, ConfigurationCanSayWhichTokensCount) {
   set("config.json", "classifier_from_token", {"a", "b"});
   const auto spec = read_spec(folder_);
   ASSERT_TRUE(spec.ok()) << spec.error().message;
-  const json vocab = json::parse(std::ifstream(folder_ / "tokenizer.json"))["model"]["vocab"];
+  const json vocab = read("tokenizer.json")["model"]["vocab"];
   EXPECT_EQ(spec->dense[0].rows, (std::vector<std::uint32_t>{vocab["b"], vocab["a"]}));
   set("config.json", "classifier_from_token", {"a"});
   EXPECT_NE(refusal().find("classifier_from_token"), std::string::npos) << refusal();
@@ -185,8 +141,8 @@ TEST_F(LanguageRerankerTest, ReadsTheModuleOfSentenceTransformers) {
   set("1_LogitScore/config.json", "module_input_name", "logits");
   EXPECT_NE(refusal().find("module_input_name"), std::string::npos) << refusal();
   use("logit_score", "model");
-  std::ofstream(folder_ / "chat_template.jinja")
-      << R"({{ messages | selectattr("role", "eq", "query") }} {{ "document" }})";
+  write("chat_template.jinja",
+        R"({{ messages | selectattr("role", "eq", "query") }} {{ "document" }})");
   EXPECT_NE(refusal().find("chat_template.jinja"), std::string::npos) << refusal();
   use("logit_score", "model");
   fs::remove(folder_ / "1_LogitScore/config.json");

@@ -2,9 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
+#include "model/spec/model_folder_fixture.h"
 
 namespace sheaf::model {
 namespace {
@@ -12,26 +10,9 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-// A copy of a model of tests/golden/sparse to change.
-class HeadsTest : public ::testing::Test {
+class HeadsTest : public ModelFolderTest {
  protected:
-  void TearDown() override { fs::remove_all(folder_); }
-  void use(const std::string& model) {
-    folder_ = fs::temp_directory_path() / ("sheaf_heads_test_" + std::to_string(::getpid()));
-    fs::remove_all(folder_);
-    fs::copy(SHEAF_SOURCE_DIR "/tests/golden/sparse/" + model + "/model", folder_,
-             fs::copy_options::recursive);
-  }
-  void set(const std::string& file, const std::string& field, const json& value) {
-    json config = json::parse(std::ifstream(folder_ / file));
-    config[field] = value;
-    std::ofstream(folder_ / file) << config.dump();
-  }
-  std::string refusal() {
-    const auto spec = read_spec(folder_);
-    return spec.ok() ? "" : spec.error().message;
-  }
-  fs::path folder_;
+  void use(const std::string& model) { ModelFolderTest::use("sparse/" + model); }
 };
 
 TEST_F(HeadsTest, SpladeGivesWordsAndTokensButNoVector) {
@@ -66,9 +47,9 @@ TEST_F(HeadsTest, PoolingIsReadAndWhatIsUnknownRefusedByName) {
 
 TEST_F(HeadsTest, ModulesBehindSpladePoolingAreRefused) {
   use("bert");
-  json modules = json::parse(std::ifstream(folder_ / "modules.json"));
+  json modules = read("modules.json");
   modules.push_back({{"idx", 2}, {"path", ""}, {"type", "sentence_transformers.models.Normalize"}});
-  std::ofstream(folder_ / "modules.json") << modules.dump();
+  write("modules.json", modules.dump());
   EXPECT_NE(refusal().find("2.type"), std::string::npos) << refusal();
 }
 
@@ -91,7 +72,7 @@ TEST_F(HeadsTest, TokenHeadsOfWrongShapeAreRefusedNamingTheFile) {
   EXPECT_NE(refusal().find("sparse_linear.safetensors: tensor 'weight' has 13 rows"),
             std::string::npos)
       << refusal();
-  std::ofstream(folder_ / "sparse_linear.safetensors") << "no tensors";
+  write("sparse_linear.safetensors", "no tensors");
   EXPECT_NE(refusal().find("sparse_linear.safetensors"), std::string::npos) << refusal();
 }
 

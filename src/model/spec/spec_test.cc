@@ -2,10 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
-
+#include "model/spec/model_folder_fixture.h"
 #include "model/spec/spec_json.h"
 
 namespace sheaf::model {
@@ -14,33 +11,16 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-// A copy of the tiny model's folder, for a test to spoil.
-class SpecTest : public ::testing::Test {
+class SpecTest : public ModelFolderTest {
  protected:
-  void SetUp() override {
-    folder_ = fs::temp_directory_path() / ("sheaf_spec_test_" + std::to_string(::getpid()));
-    fs::remove_all(folder_);
-    fs::copy(SHEAF_SOURCE_DIR "/tests/golden/tiny_bert/model", folder_,
-             fs::copy_options::recursive);
-  }
-  void use_family(const std::string& name) {
-    fs::remove_all(folder_);
-    fs::copy(SHEAF_SOURCE_DIR "/tests/golden/families/" + name + "/model", folder_,
-             fs::copy_options::recursive);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  void write(const std::string& file, const std::string& content) {
-    std::ofstream(folder_ / file, std::ios::binary) << content;
-  }
+  SpecTest() { use("tiny_bert"); }
+  void use_family(const std::string& name) { use("families/" + name); }
   // Sets one field of one file to a JSON text; "" removes it.
   void set(const std::string& file, const std::string& field, const std::string& value) {
-    json root = json::parse(std::ifstream(folder_ / file));
     if (value.empty())
-      root.erase(field);
+      remove(file, field);
     else
-      root[field] = json::parse(value);
-    write(file, root.dump());
+      ModelFolderTest::set(file, field, json::parse(value));
   }
   void expect_refused(const std::string& file, const std::string& complaint) {
     const auto spec = read_spec(folder_);
@@ -48,8 +28,6 @@ class SpecTest : public ::testing::Test {
     EXPECT_NE(spec.error().message.find(file), std::string::npos) << spec.error().message;
     EXPECT_NE(spec.error().message.find(complaint), std::string::npos) << spec.error().message;
   }
-
-  fs::path folder_;
 };
 
 TEST_F(SpecTest, ReadsTheTinyModel) {
@@ -125,7 +103,7 @@ TEST_F(SpecTest, BadFieldsAreRefusedNamingFileAndField) {
       {"sentence_bert_config.json", "do_lower_case", "0"},
   };
   for (const auto& c : cases) {
-    SetUp();
+    use("tiny_bert");
     set(c.file, c.field, c.value);
     expect_refused(c.file, c.field);
   }
@@ -467,7 +445,7 @@ TEST_F(SpecTest, HostileJsonIsRefused) {
   for (const char* file :
        {"config.json", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json",
         "config_sentence_transformers.json", "tokenizer_config.json"}) {
-    SetUp();
+    use("tiny_bert");
     if (std::string(file) == "tokenizer_config.json")
       fs::remove(folder_ / "sentence_bert_config.json");
     for (const std::string& text :
