@@ -267,8 +267,8 @@ TEST_F(TinyModel, EveryHeaderByteChangedIsRefusedOrWithoutEffect) {
   int refused = 0;
   for (std::size_t at = 0; at < 8 + length; ++at) {
     const auto flip = static_cast<char>(1 + at * 37 % 255);
-    for (const char byte :
-         {static_cast<char>(original[at] ^ 1), static_cast<char>(original[at] ^ flip), ' ', '0'}) {
+    const char likely[] = {static_cast<char>(original[at] ^ 1), ' ', '0'};
+    for (const char byte : {static_cast<char>(original[at] ^ flip), likely[at % 3]}) {
       if (byte == original[at]) continue;
       put(at, byte);
       auto engine = open();

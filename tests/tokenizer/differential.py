@@ -80,20 +80,22 @@ def decode_text(data):
 
 
 class Reference:
-    """Hugging Face's tokenizer, one for each truncation setting."""
+    """Hugging Face's tokenizer; one that cuts beside the whole one, so that no text sets both."""
 
     def __init__(self, path):
-        self.path, self.tokenizers = path, {}
-
-    def get(self, limit, side):
-        if (limit, side) not in self.tokenizers:
-            tokenizer = Tokenizer.from_file(self.path)
+        self.whole, self.cut = Tokenizer.from_file(path), Tokenizer.from_file(path)
+        for tokenizer in (self.whole, self.cut):
             tokenizer.no_truncation()
             tokenizer.no_padding()
-            if limit:
-                tokenizer.enable_truncation(limit, direction=side)
-            self.tokenizers[limit, side] = tokenizer
-        return self.tokenizers[limit, side]
+        self.cut_at = None
+
+    def get(self, limit, side):
+        if not limit:
+            return self.whole
+        if self.cut_at != (limit, side):
+            self.cut.enable_truncation(limit, direction=side)
+            self.cut_at = limit, side
+        return self.cut
 
     def encode(self, record, text):
         _, limit, flags, _ = record
