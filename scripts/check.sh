@@ -26,7 +26,8 @@ lone_headers() {
 check_headers() {
   scripts/build.sh asan sheaf_proto
   lone_headers | xargs -P "$(nproc)" -I{} bash -c '
-    echo "#include \"{}\"" | g++ -std=c++20 -fsyntax-only -Wall -Wextra -Werror -Wno-missing-field-initializers -I. -Isrc -isystem build/asan/proto -x c++ - ||
+    echo "#include \"{}\"" | g++ -std=c++20 -fsyntax-only -Wall -Wextra -Werror -Wno-missing-field-initializers -DSHEAF_SOURCE_DIR=\"\" \
+      -I. -Isrc -isystem build/asan/proto -x c++ - ||
       { echo "{} does not compile by itself"; exit 1; }'
 }
 
