@@ -5,14 +5,13 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <cstring>
 #include <mutex>
 #include <unordered_map>
 
 #include "api/embed.h"
 #include "api/errors.h"
-#include "api/keys.h"
+#include "api/grpc_call.h"
 #include "arctic.grpc.pb.h"
 
 namespace sheaf::api {
@@ -21,15 +20,6 @@ namespace {
 namespace pb = arctic_inference;
 using grpc::CallbackServerContext;
 using grpc::ServerUnaryReactor;
-
-// Absolute on our clock; 0 if the client set none.
-TimeUs deadline_of(const CallbackServerContext& context) {
-  const auto deadline = context.deadline();
-  if (deadline == std::chrono::system_clock::time_point::max()) return 0;
-  const auto left = std::chrono::duration_cast<std::chrono::microseconds>(
-      deadline - std::chrono::system_clock::now());
-  return std::max<TimeUs>(1, monotonic_us() + left.count());
-}
 
 Result<router::Input> ids_of(const std::string& bytes, int index) {
   if (bytes.empty() || bytes.size() % sizeof(std::int32_t) != 0) {
@@ -88,11 +78,9 @@ void write_reply(const router::EmbedReply& reply, pb::EncodeResponse& out) {
   }
 }
 
-void add_trailers(CallbackServerContext& context, const router::EmbedReply& reply) {
+void add_reply_trailers(CallbackServerContext& context, const router::EmbedReply& reply) {
   const router::Timings& t = reply.timings;
-  context.AddTrailingMetadata("x-sheaf-model", reply.model);
-  context.AddTrailingMetadata("x-sheaf-replica", reply.replica);
-  context.AddTrailingMetadata("x-sheaf-slice", reply.slice);
+  add_trailers(context, reply.model, reply.replica, reply.slice);
   context.AddTrailingMetadata("x-sheaf-tokens", std::to_string(reply.total_tokens));
   context.AddTrailingMetadata("x-sheaf-tokenize-us", std::to_string(t.tokenize_us));
   context.AddTrailingMetadata("x-sheaf-queue-us", std::to_string(t.queue_us));
@@ -112,19 +100,14 @@ grpc::Status report(const Error& error, pb::EncodeResponse& out) {
 class EncodeCall : public std::enable_shared_from_this<EncodeCall> {
  public:
   EncodeCall(const Context& context, CallbackServerContext& rpc, pb::EncodeResponse& out)
-      : context_(context), rpc_(rpc), out_(out) {}
+      : context_(context), rpc_(rpc), out_(out), work_(context.router) {}
 
   void set_reactor(ServerUnaryReactor& reactor) { reactor_ = &reactor; }  // before all below
 
   void start(router::EmbedRequest request) {
-    const core::RequestId handle = context_.router.embed(
+    work_.began(context_.router.embed(
         std::move(request),
-        [self = shared_from_this()](Result<router::EmbedReply> r) { self->answer(std::move(r)); });
-    std::unique_lock lock(mutex_);
-    request_ = handle;
-    const bool abandoned = abandoned_;
-    lock.unlock();
-    if (abandoned) context_.router.cancel(handle);
+        [self = shared_from_this()](Result<router::EmbedReply> r) { self->answer(std::move(r)); }));
   }
 
   void refuse(const Error& error) {
@@ -133,12 +116,12 @@ class EncodeCall : public std::enable_shared_from_this<EncodeCall> {
   }
 
   void cancel() {
-    abandon();
+    work_.cancel();
     if (take()) reactor_->Finish({grpc::StatusCode::CANCELLED, "the client cancelled the request"});
   }
 
   bool abort() {
-    abandon();
+    work_.cancel();
     if (!take()) return false;
     out_.set_error("the request was aborted");
     reactor_->Finish(grpc::Status::OK);
@@ -155,17 +138,8 @@ class EncodeCall : public std::enable_shared_from_this<EncodeCall> {
       const telemetry::StageTimer timer(context_.metrics, telemetry::Stage::encode);
       write_reply(*reply, out_);
     }
-    add_trailers(rpc_, *reply);
+    add_reply_trailers(rpc_, *reply);
     reactor_->Finish(grpc::Status::OK);
-  }
-
-  // The router's handle may not be known yet; start() sees the mark then.
-  void abandon() {
-    std::unique_lock lock(mutex_);
-    abandoned_ = true;
-    const core::RequestId request = request_;
-    lock.unlock();
-    if (request != 0) context_.router.cancel(request);
   }
 
   const Context& context_;
@@ -173,26 +147,21 @@ class EncodeCall : public std::enable_shared_from_this<EncodeCall> {
   pb::EncodeResponse& out_;
   ServerUnaryReactor* reactor_ = nullptr;
   std::atomic<bool> taken_ = false;
-  std::mutex mutex_;  // guards what follows
-  core::RequestId request_ = 0;
-  bool abandoned_ = false;
+  WorkHandle work_;
 };
 
-// The calls at hand: found by id to be aborted, waited for when the server drains. Ids are the
-// clients', so several calls may share one.
+// The calls at hand, found by id to be aborted. Ids are the clients', so several may share one.
 class OpenCalls {
  public:
-  bool enter(const std::string& id, std::shared_ptr<EncodeCall> call) {
+  void add(const std::string& id, std::shared_ptr<EncodeCall> call) {
     std::lock_guard lock(mutex_);
-    if (!closed_) calls_.emplace(id, std::move(call));
-    return !closed_;
+    calls_.emplace(id, std::move(call));
   }
-  void leave(const std::string& id, const std::shared_ptr<EncodeCall>& call) {
+  void remove(const std::string& id, const std::shared_ptr<EncodeCall>& call) {
     std::lock_guard lock(mutex_);
     const auto [first, last] = calls_.equal_range(id);
     const auto found = std::find_if(first, last, [&](auto& entry) { return entry.second == call; });
     if (found != last) calls_.erase(found);
-    if (calls_.empty()) empty_.notify_all();
   }
   std::vector<std::shared_ptr<EncodeCall>> find(const std::string& id) const {
     std::lock_guard lock(mutex_);
@@ -201,31 +170,26 @@ class OpenCalls {
     for (auto it = first; it != last; ++it) found.push_back(it->second);
     return found;
   }
-  bool close_and_wait(std::chrono::milliseconds timeout) {
-    std::unique_lock lock(mutex_);
-    closed_ = true;
-    return empty_.wait_for(lock, timeout, [&] { return calls_.empty(); });
-  }
 
  private:
   mutable std::mutex mutex_;
-  std::condition_variable empty_;
   std::unordered_multimap<std::string, std::shared_ptr<EncodeCall>> calls_;
-  bool closed_ = false;
 };
 
 // gRPC calls back on it; it deletes itself in OnDone, as the callback API asks.
-class EncodeReactor final : public ServerUnaryReactor {
+class EncodeReactor final : public ServerUnaryReactor, public GatedCall {
  public:
-  EncodeReactor(OpenCalls& open, std::string id, std::shared_ptr<EncodeCall> call)
-      : open_(open), id_(std::move(id)), call_(std::move(call)) {}
+  EncodeReactor(CallGate& gate, OpenCalls& open, std::string id, std::shared_ptr<EncodeCall> call)
+      : gate_(gate), open_(open), id_(std::move(id)), call_(std::move(call)) {}
   void OnCancel() override { call_->cancel(); }
   void OnDone() override {
-    open_.leave(id_, call_);
+    open_.remove(id_, call_);
+    gate_.leave(*this);
     delete this;
   }
 
  private:
+  CallGate& gate_;
   OpenCalls& open_;
   const std::string id_;
   const std::shared_ptr<EncodeCall> call_;
@@ -254,26 +218,26 @@ std::string new_request_id() {
 
 class Service final : public ArcticService, public pb::InferenceService::CallbackService {
  public:
-  explicit Service(const Context& context) : context_(context) {}
+  Service(const Context& context, CallGate& gate) : context_(context), gate_(gate) {}
 
   grpc::Service& service() override { return *this; }
-  bool drain(std::chrono::milliseconds timeout) override { return open_.close_and_wait(timeout); }
 
   ServerUnaryReactor* Encode(CallbackServerContext* rpc, const pb::EncodeRequest* in,
                              pb::EncodeResponse* out) override {
-    const auto who = tenant(*rpc);
-    if (!who) return refuse(*rpc, no_key());
+    const Result<GrpcCaller> caller = read_caller(context_, *rpc);
+    if (!caller.ok()) return refuse(caller.error());
     out->set_request_id(in->request_id().empty() ? new_request_id() : in->request_id());
     const std::string id = out->request_id();
     auto call = std::make_shared<EncodeCall>(context_, *rpc, *out);
-    auto* reactor = new EncodeReactor(open_, id, call);
+    auto* reactor = new EncodeReactor(gate_, open_, id, call);
     call->set_reactor(*reactor);
-    if (!open_.enter(id, call)) {
-      call->refuse({ErrorCode::unavailable, "the server is shutting down"});
+    if (!gate_.enter(*reactor)) {
+      call->refuse(closed_gate());
     } else if (auto request = read_request(context_, *in); request.ok()) {
-      request->deadline_us = deadline_of(*rpc);
+      open_.add(id, call);
+      request->deadline_us = caller->deadline_us;
       request->id = id;
-      request->tenant = *who;
+      request->tenant = caller->tenant;
       call->start(std::move(*request));
     } else {
       call->refuse(request.error());
@@ -283,7 +247,8 @@ class Service final : public ArcticService, public pb::InferenceService::Callbac
 
   ServerUnaryReactor* Abort(CallbackServerContext* rpc, const pb::AbortRequest* in,
                             pb::AbortResponse* out) override {
-    if (!tenant(*rpc)) return refuse(*rpc, no_key());
+    if (const auto caller = read_caller(context_, *rpc); !caller.ok())
+      return refuse(caller.error());
     int aborted = 0;
     for (const auto& call : open_.find(in->request_id())) aborted += call->abort();
     out->set_success(aborted > 0);
@@ -293,7 +258,8 @@ class Service final : public ArcticService, public pb::InferenceService::Callbac
 
   ServerUnaryReactor* GetReplicaInfo(CallbackServerContext* rpc, const pb::ReplicaInfoRequest*,
                                      pb::ReplicaInfoResponse* out) override {
-    if (!tenant(*rpc)) return refuse(*rpc, no_key());
+    if (const auto caller = read_caller(context_, *rpc); !caller.ok())
+      return refuse(caller.error());
     write_replicas(*out);
     return finish(*rpc, grpc::Status::OK);
   }
@@ -312,28 +278,13 @@ class Service final : public ArcticService, public pb::InferenceService::Callbac
   }
 
  private:
-  static Error no_key() {
-    return {ErrorCode::unauthenticated,
-            "an API key is needed: metadata \"authorization: Bearer KEY\""};
-  }
-
-  std::optional<core::TenantId> tenant(const CallbackServerContext& rpc) const {
-    const auto& metadata = rpc.client_metadata();
-    const auto found = metadata.find("authorization");
-    return tenant_of(context_.options.api_keys,
-                     found == metadata.end()
-                         ? std::string_view()
-                         : std::string_view(found->second.data(), found->second.size()));
-  }
-
   static ServerUnaryReactor* finish(CallbackServerContext& rpc, const grpc::Status& status) {
     ServerUnaryReactor* reactor = rpc.DefaultReactor();
     reactor->Finish(status);
     return reactor;
   }
-  ServerUnaryReactor* refuse(CallbackServerContext& rpc, const Error& error) const {
-    note_refusal(context_, "of gRPC", error);
-    return finish(rpc, grpc_status(error));
+  ServerUnaryReactor* refuse(const Error& error) const {
+    return refused<ServerUnaryReactor>(refusal_status(context_, error));
   }
 
   void write_replicas(pb::ReplicaInfoResponse& out) const {
@@ -355,13 +306,14 @@ class Service final : public ArcticService, public pb::InferenceService::Callbac
   }
 
   const Context& context_;
+  CallGate& gate_;
   OpenCalls open_;
 };
 
 }  // namespace
 
-std::unique_ptr<ArcticService> ArcticService::create(const Context& context) {
-  return std::make_unique<Service>(context);
+std::unique_ptr<ArcticService> ArcticService::create(const Context& context, CallGate& gate) {
+  return std::make_unique<Service>(context, gate);
 }
 
 }  // namespace sheaf::api

@@ -2,9 +2,9 @@
 
 #include <grpcpp/impl/codegen/service_type.h>
 
-#include <chrono>
 #include <memory>
 
+#include "api/call_gate.h"
 #include "api/context.h"
 
 namespace sheaf::api {
@@ -15,13 +15,11 @@ namespace sheaf::api {
 // -queue-us, -compute-us.
 class ArcticService {
  public:
-  // `context` outlives the gRPC server.
-  static std::unique_ptr<ArcticService> create(const Context& context);
+  // `context` and `gate`, where Encode enters, outlive the gRPC server.
+  static std::unique_ptr<ArcticService> create(const Context& context, CallGate& gate);
   virtual ~ArcticService() = default;
 
   virtual grpc::Service& service() = 0;
-  // Refuses new calls and waits for those at hand. False if some are left when the time is over.
-  virtual bool drain(std::chrono::milliseconds timeout) = 0;
 };
 
 }  // namespace sheaf::api

@@ -27,13 +27,7 @@ Result<router::Input> read_sequence(const Context& context, std::string_view fie
     return pair_of(std::move(first), std::move(second));
   }
   SHEAF_ASSIGN(std::vector<std::string> texts, read_passages(context, field, value));
-  if (texts.size() == 1) return router::Input(std::move(texts[0]));
-  if (texts.size() == 2) return pair_of(std::move(texts[0]), std::move(texts[1]));
-  return Error{ErrorCode::invalid_argument,
-               fmt::format("{} is a list of {} texts; a text, a pair [\"a\",\"b\"] or a batch "
-                           "[[\"a\"],[\"b\"]] is expected",
-                           field, texts.size()),
-               std::string(field)};
+  return sequence_of(field, std::move(texts));
 }
 
 bool is_batch(const simdjson::dom::array& list) {
@@ -93,6 +87,16 @@ std::string write_predictions(const std::vector<std::string>& labels, bool batch
 }
 
 }  // namespace
+
+Result<router::Input> sequence_of(std::string_view field, std::vector<std::string> texts) {
+  if (texts.size() == 1) return router::Input(std::move(texts[0]));
+  if (texts.size() == 2) return pair_of(std::move(texts[0]), std::move(texts[1]));
+  return Error{ErrorCode::invalid_argument,
+               fmt::format("{} is a list of {} texts; a text, a pair [\"a\",\"b\"] or a batch "
+                           "[[\"a\"],[\"b\"]] is expected",
+                           field, texts.size()),
+               std::string(field)};
+}
 
 core::RequestId tei_predict(const Call& call, Respond respond) {
   PredictBody body;

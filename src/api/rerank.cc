@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <optional>
 #include <span>
 #include <utility>
@@ -126,17 +125,15 @@ Answer answer_to(const Call& call, Form form, const Path& path, RerankBody& body
   return answer;
 }
 
-using Ranking = std::span<const std::uint32_t>;
-
-std::string write_tei(const Answer& answer, std::span<const float> scores, Ranking ranked) {
+std::string write_tei(const Answer& answer, std::span<const Ranked> ranked) {
   std::string out;
-  for (const std::uint32_t i : ranked) {
+  for (const auto& [index, score] : ranked) {
     fmt::format_to(std::back_inserter(out), "{}{{\"index\":{},\"score\":", out.empty() ? '[' : ',',
-                   i);
-    append_number(out, scores[i]);
+                   index);
+    append_number(out, score);
     if (!answer.documents.empty()) {
       out.append(",\"text\":");
-      append_json_quoted(out, answer.documents[i]);
+      append_json_quoted(out, answer.documents[index]);
     }
     out.push_back('}');
   }
@@ -158,12 +155,12 @@ std::string write_weaviate(const Answer& answer, std::span<const float> scores) 
   return out.append("]}");
 }
 
-void append_result(std::string& out, const Answer& answer, std::uint32_t index, float score) {
-  fmt::format_to(std::back_inserter(out), "{{\"index\":{},\"relevance_score\":", index);
-  append_number(out, score);
+void append_result(std::string& out, const Answer& answer, const Ranked& ranked) {
+  fmt::format_to(std::back_inserter(out), "{{\"index\":{},\"relevance_score\":", ranked.index);
+  append_number(out, ranked.score);
   if (!answer.documents.empty()) {
     out.append(",\"document\":{\"text\":");
-    append_json_quoted(out, answer.documents[index]);
+    append_json_quoted(out, answer.documents[ranked.index]);
     out.push_back('}');
   }
   out.push_back('}');
@@ -182,7 +179,7 @@ void append_counts(std::string& out, int version, const router::EmbedReply& repl
                  reply.total_tokens, version, units);
 }
 
-std::string write_other(const Answer& answer, std::span<const float> scores, Ranking ranked,
+std::string write_other(const Answer& answer, std::span<const Ranked> ranked,
                         const router::EmbedReply& reply) {
   std::string out = "{\"id\":";
   append_json_quoted(out, answer.id);
@@ -191,9 +188,9 @@ std::string write_other(const Answer& answer, std::span<const float> scores, Ran
   append_json_quoted(out, reply.model);
   out.append(",\"results\":");
   const char* comma = "[";
-  for (const std::uint32_t i : ranked) {
+  for (const Ranked& document : ranked) {
     out.append(std::exchange(comma, ","));
-    append_result(out, answer, i, scores[i]);
+    append_result(out, answer, document);
   }
   out.append("],");
   append_counts(out, answer.version, reply);
@@ -201,19 +198,11 @@ std::string write_other(const Answer& answer, std::span<const float> scores, Ran
 }
 
 std::string write_answer(const Answer& answer, const router::EmbedReply& reply) {
-  std::vector<std::uint32_t> ranked = ranking(reply.vectors);
+  if (answer.form == Form::weaviate)
+    return write_weaviate(answer, document_scores(reply.vectors, answer.raw));
+  std::vector<Ranked> ranked = rank_documents(reply.vectors, answer.raw);
   if (answer.top_n != 0 && answer.top_n < ranked.size()) ranked.resize(answer.top_n);
-  std::vector<float> scores = reply.vectors;
-  if (!answer.raw) std::transform(scores.begin(), scores.end(), scores.begin(), sigmoid);
-  switch (answer.form) {
-    case Form::tei:
-      return write_tei(answer, scores, ranked);
-    case Form::weaviate:
-      return write_weaviate(answer, scores);
-    case Form::other:
-      break;
-  }
-  return write_other(answer, scores, ranked, reply);
+  return answer.form == Form::tei ? write_tei(answer, ranked) : write_other(answer, ranked, reply);
 }
 
 core::RequestId refuse_empty(const Call& call, Form form, const Path& path,

@@ -32,14 +32,11 @@ Error wrong_model(const router::ModelInfo& model, ScoreKind kind) {
           "model"};
 }
 
-Result<const router::ModelInfo*> find_scorer(const Call& call, std::string_view name,
-                                             ScoreKind kind) {
-  if (name.empty())
-    for (const router::ModelInfo* model : call.context.router.models())
-      if (fits(model->spec, kind)) return model;
-  SHEAF_ASSIGN(const router::ModelInfo* model, call.context.router.find_model(name));
-  if (!fits(model->spec, kind)) return wrong_model(*model, kind);
-  return model;
+std::vector<Ranked> rank(std::span<const float> raw_scores, std::span<const float> scores) {
+  std::vector<Ranked> ranked;
+  ranked.reserve(scores.size());
+  for (const std::uint32_t i : ranking(raw_scores)) ranked.push_back({i, scores[i]});
+  return ranked;
 }
 
 }  // namespace
@@ -92,11 +89,7 @@ Result<std::vector<std::string>> read_passages(const Context& context, std::stri
     SHEAF_ASSIGN(passages.emplace_back(), read_passage(field, value));
     return passages;
   }
-  const std::size_t most = context.router.options().max_texts;
-  if (list.size() > most)
-    return Error{ErrorCode::too_large,
-                 fmt::format("{} holds {} texts; a request may hold {}", field, list.size(), most),
-                 std::string(field)};
+  SHEAF_TRY(check_text_count(context, field, list.size()));
   passages.reserve(list.size());
   for (const JsonValue item : list) {
     SHEAF_ASSIGN(std::string passage,
@@ -104,6 +97,14 @@ Result<std::vector<std::string>> read_passages(const Context& context, std::stri
     passages.push_back(std::move(passage));
   }
   return passages;
+}
+
+Status check_text_count(const Context& context, std::string_view field, std::size_t count) {
+  const std::size_t most = context.router.options().max_texts;
+  if (count <= most) return {};
+  return Error{ErrorCode::too_large,
+               fmt::format("{} holds {} texts; a request may hold {}", field, count, most),
+               std::string(field)};
 }
 
 void append_pairs(std::vector<std::string> firsts, std::vector<std::string> seconds,
@@ -117,8 +118,19 @@ void append_pairs(std::vector<std::string> firsts, std::vector<std::string> seco
   }
 }
 
+Result<const router::ModelInfo*> find_scorer(const Context& context, std::string_view name,
+                                             ScoreKind kind) {
+  if (name.empty())
+    for (const router::ModelInfo* model : context.router.models())
+      if (fits(model->spec, kind)) return model;
+  SHEAF_ASSIGN(const router::ModelInfo* model, context.router.find_model(name));
+  if (!fits(model->spec, kind)) return wrong_model(*model, kind);
+  return model;
+}
+
 Result<const router::ModelInfo*> choose_model(const Call& call, ScoreKind kind, ScoreBody& body) {
-  SHEAF_ASSIGN(const router::ModelInfo* model, find_scorer(call, model_of(call, body.model), kind));
+  SHEAF_ASSIGN(const router::ModelInfo* model,
+               find_scorer(call.context, model_of(call, body.model), kind));
   body.request.model = model->name;
   return model;
 }
@@ -134,6 +146,12 @@ void to_probabilities(std::span<float> scores) {
   for (float& score : scores) score = float(std::exp(score - highest) / sum);
 }
 
+std::vector<float> document_scores(std::span<const float> raw_scores, bool raw) {
+  std::vector<float> scores(raw_scores.begin(), raw_scores.end());
+  if (!raw) std::transform(scores.begin(), scores.end(), scores.begin(), sigmoid);
+  return scores;
+}
+
 std::vector<std::uint32_t> ranking(std::span<const float> scores) {
   std::vector<std::uint32_t> order(scores.size());
   std::iota(order.begin(), order.end(), 0u);
@@ -144,17 +162,25 @@ std::vector<std::uint32_t> ranking(std::span<const float> scores) {
   return order;
 }
 
-void append_label_scores(std::string& out, const std::vector<std::string>& labels,
-                         std::span<const float> raw_scores, bool raw) {
+std::vector<Ranked> rank_documents(std::span<const float> raw_scores, bool raw) {
+  return rank(raw_scores, document_scores(raw_scores, raw));
+}
+
+std::vector<Ranked> rank_labels(std::span<const float> raw_scores, bool raw) {
   std::vector<float> scores(raw_scores.begin(), raw_scores.end());
   if (!raw) to_probabilities(scores);
+  return rank(raw_scores, scores);
+}
+
+void append_label_scores(std::string& out, const std::vector<std::string>& labels,
+                         std::span<const float> raw_scores, bool raw) {
   out.push_back('[');
   const char* comma = "";
-  for (const std::uint32_t i : ranking(raw_scores)) {
+  for (const Ranked& label : rank_labels(raw_scores, raw)) {
     out.append(std::exchange(comma, ",")).append("{\"score\":");
-    append_number(out, scores[i]);
+    append_number(out, label.score);
     out.append(",\"label\":");
-    append_json_quoted(out, labels[i]);
+    append_json_quoted(out, labels[label.index]);
     out.push_back('}');
   }
   out.push_back(']');

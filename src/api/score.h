@@ -31,6 +31,9 @@ Result<std::string> read_passage(std::string_view field, JsonValue value);
 Result<std::vector<std::string>> read_passages(const Context& context, std::string_view field,
                                                JsonValue value);
 
+// That a field holds no more texts than the router takes.
+Status check_text_count(const Context& context, std::string_view field, std::size_t count);
+
 // One first text with each second, or each first with its second: a pair for each second text.
 void append_pairs(std::vector<std::string> firsts, std::vector<std::string> seconds,
                   std::vector<router::Input>& pairs);
@@ -39,9 +42,12 @@ void append_pairs(std::vector<std::string> firsts, std::vector<std::string> seco
 
 enum class ScoreKind { reranker, classifier };  // a reranker is a classifier with one label
 
-// Sets the request's model: the one that is named, else the first served one of this kind.
-// Refused with wrong_model_type, saying what the model is and which routes serve it. The model
-// lives as long as the router.
+// The model that is named, or with "" the first served one of this kind. Refused with
+// wrong_model_type, saying what the model is and which routes serve it. The model lives as long as
+// the router.
+Result<const router::ModelInfo*> find_scorer(const Context& context, std::string_view name,
+                                             ScoreKind kind);
+// Sets the request's model by it.
 Result<const router::ModelInfo*> choose_model(const Call& call, ScoreKind kind, ScoreBody& body);
 
 // ---- scores
@@ -49,9 +55,20 @@ Result<const router::ModelInfo*> choose_model(const Call& call, ScoreKind kind, 
 float sigmoid(float score);
 // Of one text's labels, in place: sigmoid of a single one, softmax of several.
 void to_probabilities(std::span<float> scores);
+// Of documents, in the order given: the sigmoid of each, or each as the head gives it.
+std::vector<float> document_scores(std::span<const float> raw_scores, bool raw);
+
 // Indexes of the scores, the highest first; equal ones in the order given, not-a-number last.
 // To be asked of raw scores: float sigmoids of different high ones are equal.
 std::vector<std::uint32_t> ranking(std::span<const float> scores);
+
+struct Ranked {
+  std::uint32_t index = 0;  // of the document in the request, of the label in the model
+  float score = 0;
+};
+// Both in one: of documents for a query, and of one text's labels.
+std::vector<Ranked> rank_documents(std::span<const float> raw_scores, bool raw);
+std::vector<Ranked> rank_labels(std::span<const float> raw_scores, bool raw);
 
 // [{"score":0.9,"label":"joy"},...], the highest first, as TEI and Infinity have it.
 void append_label_scores(std::string& out, const std::vector<std::string>& labels,

@@ -3,33 +3,26 @@
 #include "api/json_out.h"
 #include "api/tei.h"
 #include "api/tei_body.h"
+#include "api/tokens.h"
 #include "base/text.h"
 
 // The routes that answer from a tokenizer alone.
 namespace sheaf::api {
 namespace {
 
-// These routes run on the event loop and answer with 50 times the bytes they are given: 32 MiB
-// would be gigabytes, and silence for everyone else meanwhile.
-constexpr std::size_t kInspectedBytesMax = 1u << 20;
-
 std::optional<Refusal> refuse_large(const Call& call) {
-  const std::size_t bytes = call.request.body.size();
-  if (bytes <= kInspectedBytesMax) return std::nullopt;
-  return Refusal{{ErrorCode::too_large, fmt::format("the body has {} bytes; this route takes {}",
-                                                    bytes, kInspectedBytesMax)}};
+  const Status size = check_inspected_bytes("the body", call.request.body.size());
+  if (size.ok()) return std::nullopt;
+  return Refusal{size.error()};
 }
 
-void append_token(std::string& out, const tokenizer::Token& token, std::string_view text) {
+void append_token(std::string& out, const tokenizer::Token& token) {
   out.append("{\"id\":");
   append_number(out, std::int64_t(token.id));
-  const bool from_text = token.start >= 0 && std::size_t(token.stop) <= text.size();
   out.append(",\"text\":");
-  // As TEI: what the text says there, not the vocabulary's spelling of it.
-  append_json_quoted(out, from_text ? text.substr(token.start, token.stop - token.start)
-                                    : std::string_view(token.text));
+  append_json_quoted(out, token.text);
   out.append(token.special ? ",\"special\":true" : ",\"special\":false");
-  if (from_text) {
+  if (token.start >= 0) {
     fmt::format_to(std::back_inserter(out), ",\"start\":{},\"stop\":{}}}", token.start, token.stop);
   } else {
     out.append(",\"start\":null,\"stop\":null}");
@@ -69,32 +62,18 @@ std::optional<Refusal> read_tokenize(const Call& call, TokenizeBody& body) {
   return std::nullopt;
 }
 
-Result<std::string> prompt_of(const router::ModelInfo& model, const std::string& name) {
-  if (name.empty()) return std::string();
-  const auto prompt = model.spec.prompts.find(name);
-  if (prompt == model.spec.prompts.end()) {
-    return Error{ErrorCode::invalid_argument,
-                 fmt::format("model {} has no prompt named \"{}\"", model.name, excerpt(name)),
-                 "prompt_name"};
-  }
-  return prompt->second;
-}
-
 Result<std::string> tokenize(const Context& context, const router::ModelInfo& model,
                              const TokenizeBody& body) {
-  SHEAF_ASSIGN(const std::string prompt, prompt_of(model, body.prompt_name));
-  const auto tokenizer = context.router.tokenizer_of(model);
   std::string out = "[";
   for (const router::Input& input : body.inputs) {
-    const std::string text = prompt + std::get<std::string>(input);
+    SHEAF_ASSIGN(const std::vector<tokenizer::Token> tokens,
+                 shown_tokens(context, model, std::get<std::string>(input), body.add_special_tokens,
+                              body.prompt_name));
     out.append(out.size() == 1 ? "[" : ",[");
     const char* comma = "";
-    const tokenizer::EncodeOptions options{.add_special_tokens = body.add_special_tokens};
-    SHEAF_ASSIGN(const std::vector<tokenizer::Token> tokens,
-                 tokenizer->encode_tokens(text, options));
     for (const tokenizer::Token& token : tokens) {
       out.append(std::exchange(comma, ","));
-      append_token(out, token, text);
+      append_token(out, token);
     }
     out.push_back(']');
   }
@@ -137,10 +116,9 @@ std::optional<Refusal> read_decode(const Call& call, DecodeBody& body) {
 
 Result<std::string> decode(const Context& context, const router::ModelInfo& model,
                            const DecodeBody& body) {
-  const auto tokenizer = context.router.tokenizer_of(model);
   std::string out = "[";
   for (const std::vector<std::int32_t>& ids : body.ids) {
-    SHEAF_ASSIGN(const std::string text, tokenizer->decode(ids, body.skip_special_tokens));
+    SHEAF_ASSIGN(const std::string text, shown_text(context, model, ids, body.skip_special_tokens));
     if (out.size() > 1) out.push_back(',');
     append_json_quoted(out, text);
   }

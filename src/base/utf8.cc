@@ -1,5 +1,6 @@
 #include "base/utf8.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -45,6 +46,22 @@ std::size_t find_invalid_utf8(std::string_view text) {
     i += length;
   }
   return std::string_view::npos;
+}
+
+std::string to_valid_utf8(std::string text) {
+  std::size_t at = find_invalid_utf8(text);
+  while (at < text.size()) {
+    text.replace(at, 1, "\xEF\xBF\xBD");
+    const std::size_t next = find_invalid_utf8(std::string_view(text).substr(at));
+    if (next == std::string_view::npos) break;
+    at += next;
+  }
+  return text;
+}
+
+std::size_t count_characters(std::string_view text) {
+  const auto begins_one = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; };
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), begins_one));
 }
 
 }  // namespace sheaf

@@ -49,5 +49,18 @@ TEST(Utf8, FindsTheFirstBadByteWhereverItLies) {
             11u);
 }
 
+TEST(Utf8, BytesThatAreNoneAreReplacedOneByOne) {
+  EXPECT_EQ(to_valid_utf8("plain, größer, 🚀"), "plain, größer, 🚀");
+  EXPECT_EQ(to_valid_utf8("a\xFF\xF0\x9F"
+                          "b\xC3"),
+            "a\uFFFD\uFFFD\uFFFDb\uFFFD");
+  EXPECT_EQ(to_valid_utf8(""), "");
+}
+
+TEST(Utf8, CountsCodePoints) {
+  EXPECT_EQ(count_characters(""), 0u);
+  EXPECT_EQ(count_characters("Größe 東京 🚀"), 10u);
+}
+
 }  // namespace
 }  // namespace sheaf

@@ -206,6 +206,13 @@ std::uint64_t bytes_of(const Input& input) {
   return std::get<std::vector<std::int32_t>>(input).size() * sizeof(std::int32_t);
 }
 
+std::uint64_t characters_of(const Input& input) {
+  if (const auto* text = std::get_if<std::string>(&input)) return count_characters(*text);
+  if (const auto* pair = std::get_if<TextPair>(&input))
+    return count_characters(*pair->first) + count_characters(pair->second);
+  return std::get<std::vector<std::int32_t>>(input).size();
+}
+
 Status check_prompt(const std::string& name, const model::ModelSpec& spec, const std::string& model,
                     std::string_view field) {
   if (name.empty() || spec.prompts.contains(name)) return {};

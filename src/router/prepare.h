@@ -43,5 +43,6 @@ Status prepare_inputs(const EmbedRequest& request, const ModelInfo& model,
                       PreparedInputs& out);
 
 std::uint64_t bytes_of(const Input& input);
+std::uint64_t characters_of(const Input& input);  // ids count as one each
 
 }  // namespace sheaf::router

@@ -246,7 +246,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
                                               : model.info().spec.width_of(open.request.output);
     if (open.request.deadline_us == 0)
       open.request.deadline_us = open.arrived_us + options_.request_timeout_us;
-    for (const Input& input : open.request.inputs) open.characters += bytes_of(input);
+    for (const Input& input : open.request.inputs) open.characters += characters_of(input);
     const std::uint64_t tokens = model.estimate_tokens(open.request);
     std::lock_guard lock(mutex_);
     SHEAF_TRY(admit_tokens(open.model, tokens));

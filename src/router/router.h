@@ -71,7 +71,7 @@ struct EmbedReply {
   std::vector<std::vector<float>> rows;
   std::vector<std::uint32_t> tokens;  // really run, one an input
   std::uint64_t total_tokens = 0;
-  std::uint64_t characters = 0;  // bytes of text given
+  std::uint64_t characters = 0;  // of the texts given, a pair's first with each second
   Timings timings;
   std::string replica;  // that did the last of it
   std::string slice;

@@ -1,16 +1,20 @@
 #include "server/grpc_server.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 
 #include <boost/asio/post.hpp>
 #include <chrono>
+#include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "api/arctic.h"
+#include "api/tei_grpc.h"
 #include "base/log.h"
 #include "server/asio_types.h"
 #include "server/health_poll.h"
@@ -34,11 +38,23 @@ void set_up_library() {
   static const bool once = [] {
     gpr_set_log_function(
         [](gpr_log_func_args* args) { log(LogLevel::debug, "grpc: {}", args->message); });
+    google::protobuf::SetLogHandler(
+        [](google::protobuf::LogLevel, const char*, int, const std::string& message) {
+          log(LogLevel::debug, "protobuf: {}", message);
+        });
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     return true;
   }();
   (void)once;
+}
+
+// All that reflection lists.
+std::vector<std::string> service_names() {
+  std::vector<std::string> names = api::TeiServices::names();
+  for (const char* name : {kArctic, kHealth, kReflection, kReflectionAlpha})
+    names.emplace_back(name);
+  return names;
 }
 
 std::string address_of(const std::string& host, std::uint16_t port) {
@@ -51,8 +67,9 @@ class GrpcServerImpl final : public GrpcServer {
   GrpcServerImpl(asio::io_context& io, const api::Context& context, const ServerOptions& options)
       : io_(io),
         drain_timeout_(options.drain_timeout_ms),
-        arctic_(api::ArcticService::create(context)),
-        reflection_(make_reflection_v1({kArctic, kHealth, kReflection, kReflectionAlpha})) {}
+        arctic_(api::ArcticService::create(context, gate_)),
+        tei_(api::TeiServices::create(context, gate_)),
+        reflection_(make_reflection_v1(service_names())) {}
 
   ~GrpcServerImpl() override {
     if (poll_) poll_->stop();
@@ -72,6 +89,7 @@ class GrpcServerImpl final : public GrpcServer {
     builder.SetMaxSendMessageSize(-1);
     builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
     builder.RegisterService(&arctic_->service());
+    for (grpc::Service* service : tei_->all()) builder.RegisterService(service);
     builder.RegisterService(reflection_.get());
     server_ = builder.BuildAndStart();
     if (!server_ || port_ == 0) {
@@ -91,7 +109,7 @@ class GrpcServerImpl final : public GrpcServer {
     poll_->stop();
     server_->GetHealthCheckService()->SetServingStatus(false);
     drainer_ = std::thread([this, done = std::move(done)]() mutable {
-      arctic_->drain(drain_timeout_);
+      gate_.close_and_wait(drain_timeout_);
       server_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
       asio::post(io_, std::move(done));
     });
@@ -100,17 +118,22 @@ class GrpcServerImpl final : public GrpcServer {
  private:
   void watch_health(const api::Context& context) {
     grpc::HealthCheckServiceInterface& health = *server_->GetHealthCheckService();
-    for (const char* name : {kHealth, kReflection, kReflectionAlpha}) {
+    for (const std::string& name : service_names()) health.SetServingStatus(name, false);
+    for (const char* name : {kHealth, kReflection, kReflectionAlpha})
       health.SetServingStatus(name, true);
-    }
-    poll_ = std::make_shared<HealthPoll>(io_, context.router, health,
-                                         std::vector<std::string>{"", kArctic});
+    for (const std::string& name : api::TeiServices::modelless())
+      health.SetServingStatus(name, true);
+    std::vector<std::string> follow_router = api::TeiServices::answered_by(context.router);
+    follow_router.insert(follow_router.end(), {"", kArctic});
+    poll_ = std::make_shared<HealthPoll>(io_, context.router, health, std::move(follow_router));
     poll_->start();
   }
 
   asio::io_context& io_;
   const std::chrono::milliseconds drain_timeout_;
+  api::CallGate gate_;
   const std::unique_ptr<api::ArcticService> arctic_;
+  const std::unique_ptr<api::TeiServices> tei_;
   const std::unique_ptr<grpc::Service> reflection_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;

@@ -10,7 +10,8 @@
 
 namespace sheaf::server {
 
-// The gRPC listener: Arctic's service, health, and both reflections. Runs on gRPC's own threads.
+// The gRPC listener: Arctic's service, TEI's, health, and both reflections. Runs on gRPC's own
+// threads.
 class GrpcServer {
  public:
   // `api_context` lives longer.

@@ -1,4 +1,3 @@
-#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -6,22 +5,13 @@
 #include "arctic.grpc.pb.h"
 #include "health.grpc.pb.h"
 #include "reflection_v1.grpc.pb.h"
-#include "server/server_test.h"
+#include "server/grpc_channel_fixture.h"
 
 namespace sheaf::server {
 namespace {
 
 namespace arctic = arctic_inference;
 namespace health = grpc::health::v1;
-
-// A channel of its own for every test, so that none inherits another's connection.
-std::shared_ptr<grpc::Channel> channel_to(const TestServer& server) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetMaxReceiveMessageSize(100 << 20);
-  return grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(server.server->grpc_port()),
-                                   grpc::InsecureChannelCredentials(), arguments);
-}
 
 struct ArcticClient {
   explicit ArcticClient(const TestServer& server)
@@ -355,7 +345,7 @@ TEST(GrpcServerTest, ReflectionV1KnowsServicesAndTheirFiles) {
   const auto ask = [&] { return stream->Write(request) && stream->Read(&response); };
   request.set_list_services("");
   ASSERT_TRUE(ask());
-  EXPECT_EQ(response.list_services_response().service_size(), 4);
+  EXPECT_EQ(response.list_services_response().service_size(), 9);
   request.set_file_containing_symbol("arctic_inference.InferenceService.Encode");
   ASSERT_TRUE(ask());
   EXPECT_EQ(response.file_descriptor_response().file_descriptor_proto_size(), 1);

@@ -40,7 +40,7 @@ def faulty_replica():
 def stubs(tmp_path_factory):
     """Python modules made at test time: {"arctic_pb2": module, "reflection_v1_pb2_grpc": …}."""
     out = tmp_path_factory.mktemp("stubs")
-    protos = [REPOSITORY / "proto" / name for name in ("arctic.proto", "reflection_v1.proto")]
+    protos = [REPOSITORY / "proto" / f"{name}.proto" for name in ("arctic", "reflection_v1", "tei")]
     arguments = ["protoc", f"-I{REPOSITORY / 'proto'}", f"--python_out={out}",
                  f"--grpc_python_out={out}", *map(str, protos)]
     assert protoc.main(arguments) == 0
