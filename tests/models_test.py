@@ -25,12 +25,14 @@ FAMILIES = [
     ("Qwen2", "gte-Qwen2-*-instruct"),
     ("Mistral", "e5-mistral-7b-instruct and kin"),
     ("Llama", "embedders made of Llama 2 and 3"),
+    ("Phi-3", "embedders made of Phi-3 and Phi-4-mini"),
     ("Gemma 3 (text)", "embeddinggemma-300m"),
 ]
 BY_TYPE = {"bert": "BERT", "distilbert": "DistilBERT", "roberta": "RoBERTa, CamemBERT", "xlm-roberta": "XLM-RoBERTa",
            "mpnet": "MPNet", "deberta-v2": "DeBERTa v2, v3", "modernbert": "ModernBERT", "nomic_bert": "NomicBERT",
            "gte": "GTE", "new": "GTE", "jina_embeddings_v3": "Jina's XLM-RoBERTa", "qwen3": "Qwen3", "qwen2": "Qwen2",
-           "mistral": "Mistral", "llama": "Llama", "gemma3_text": "Gemma 3 (text)"}
+           "mistral": "Mistral", "llama": "Llama", "gemma3_text": "Gemma 3 (text)",
+           "phi3": "Phi-3"}
 COLUMNS = ["vectors", "ranks, classifies", "sparse", "several vectors"]
 
 HEAD = """# Models
@@ -40,6 +42,14 @@ every backend of the machine against transformers, sentence-transformers or, whe
 definition (cosine at least 0.99999, errors at most 1e-4 of the largest value, in float32). A number says how many such models
 stand behind a mark. Of real checkpoints only all-MiniLM-L6-v2 is run by the tests; the others named are of these forms.
 
+"""
+
+
+TAIL = """
+Rotary positions may be scaled as transformers scales them, in its `rope_parameters` or the older `rope_scaling`: `linear`, `llama3`,
+`yarn`, `longrope`, `dynamic` (which changes nothing up to max_position_embeddings). Which of longrope's two lists holds goes by a
+text's own length; transformers goes by the longest of a batch. `partial_rotary_factor` is obeyed of Phi-3, NomicBERT has its own
+`rotary_emb_fraction`; of the other families transformers turns whole heads whatever it says, and it is refused.
 """
 
 
@@ -76,7 +86,7 @@ def render():
     for family, checkpoints in FAMILIES:
         marks = [f"yes ({n})" if n else "" for n in counts[family].values()]
         lines.append(f"| {family} | {' | '.join(marks)} | {checkpoints} |")
-    return HEAD + "\n".join(lines) + "\n"
+    return HEAD + "\n".join(lines) + "\n" + TAIL
 
 
 def test_the_page_is_what_the_golden_models_say():

@@ -8,14 +8,11 @@
 #include "api/embed.h"
 #include "api/json_in.h"
 #include "api/json_out.h"
-#include "api/quantize.h"
+#include "api/vector_form.h"
 #include "base/text.h"
 
 namespace sheaf::api {
 namespace {
-
-constexpr std::string_view kEmbeddingTypes[] = {"float",  "int8",    "uint8",
-                                                "binary", "ubinary", "base64"};
 
 enum class Version { v1, v2 };
 
@@ -34,28 +31,10 @@ Result<std::vector<std::string_view>> read_types(JsonValue value) {
   if (value.get(list)) return wrong("embedding_types", "embedding_types is not a list");
   std::vector<std::string_view> types;
   for (const JsonValue item : list) {
-    SHEAF_ASSIGN(const std::string_view name, read_text("embedding_types", item));
-    const auto known = std::find(std::begin(kEmbeddingTypes), std::end(kEmbeddingTypes), name);
-    if (known == std::end(kEmbeddingTypes))
-      return wrong("embedding_types",
-                   fmt::format("embedding_types holds {}; {} are known", json_quote(excerpt(name)),
-                               fmt::join(kEmbeddingTypes, ", ")));
-    if (std::find(types.begin(), types.end(), name) == types.end()) types.push_back(*known);
+    SHEAF_ASSIGN(const std::string_view name, read_vector_form("embedding_types", item, "holds"));
+    if (std::find(types.begin(), types.end(), name) == types.end()) types.push_back(name);
   }
   return types;
-}
-
-// NONE refuses what is too long, START and END cut there.
-Status read_truncate(JsonValue value, router::EmbedRequest& request) {
-  SHEAF_ASSIGN(const std::string_view word, read_text("truncate", value));
-  const bool start = equal_ignoring_case(word, "START");
-  if (!start && !equal_ignoring_case(word, "END") && !equal_ignoring_case(word, "NONE"))
-    return wrong("truncate",
-                 fmt::format("truncate is {}; \"NONE\", \"START\" and \"END\" are known",
-                             json_quote(excerpt(word))));
-  request.truncate = !equal_ignoring_case(word, "NONE");
-  request.truncation_side = start ? tokenizer::Side::left : tokenizer::Side::right;
-  return {};
 }
 
 // [{"content": [{"type": "text", "text": ...}, ...]}, ...]: the parts of one input are one text.
@@ -109,7 +88,7 @@ Status read_field(const Context& context, std::string_view key, JsonValue value,
   } else if (key == "max_tokens") {
     SHEAF_ASSIGN(body.request.max_tokens, read_token_limit(key, value));
   } else if (key == "truncate") {
-    SHEAF_TRY(read_truncate(value, body.request));
+    SHEAF_TRY(read_cut(key, value, body.request));
   }
   return {};
 }
@@ -123,30 +102,15 @@ Result<CohereBody> read_body(const Call& call) {
     if (!value.is_null()) SHEAF_TRY(read_field(call.context, key, value, body));
   if (body.request.inputs.empty()) return wrong("texts", "texts is missing or empty");
   body.request.model = model_of(call, body.model);
-  SHEAF_TRY(choose_prompt(call.context, body.input_type, body.request));
+  SHEAF_TRY(choose_prompt(call.context, "input_type", body.input_type, body.request));
   return body;
-}
-
-void append_integers(std::string& out, const std::vector<std::int32_t>& values) {
-  fmt::format_to(std::back_inserter(out), "[{}]", fmt::join(values, ","));
-}
-
-void append_row(std::string& out, std::string_view type, std::span<const float> row) {
-  if (type == "float") return append_floats(out, row);
-  if (type == "int8") return append_integers(out, to_int8(row));
-  if (type == "uint8") return append_integers(out, to_uint8(row));
-  if (type == "binary") return append_integers(out, to_binary(row));
-  if (type == "ubinary") return append_integers(out, to_ubinary(row));
-  out.push_back('"');
-  append_base64(out, row);
-  out.push_back('"');
 }
 
 void append_rows(std::string& out, std::string_view type, const router::EmbedReply& reply) {
   out.push_back('[');
   for (std::size_t i = 0; i < reply.tokens.size(); ++i) {
     if (i > 0) out.push_back(',');
-    append_row(out, type, {reply.vectors.data() + i * reply.dimensions, reply.dimensions});
+    append_vector(out, type, {reply.vectors.data() + i * reply.dimensions, reply.dimensions});
   }
   out.push_back(']');
 }

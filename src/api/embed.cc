@@ -36,35 +36,67 @@ Result<TimeUs> deadline_of(const HttpRequest& request) {
 }
 
 // What clients call a kind of text, and the names that models give its prompt, the best first.
-struct InputType {
-  std::vector<std::string_view> names, prompts;
+struct Purpose {
+  std::vector<std::string_view> words, prompts;
+  bool bare = false;  // where a model with other prompts has none of these
 };
-const std::vector<InputType>& input_types() {
-  static const std::vector<InputType> types = {
-      {{"query", "search_query"}, {"query", "search_query", "web_search_query"}},
-      {{"document", "search_document", "passage"},
-       {"document", "passage", "search_document", "corpus"}},
+const std::vector<Purpose>& purposes() {
+  static const std::vector<Purpose> rows = {
+      {{"query", "search_query", "retrieval.query"},
+       {"query", "search_query", "retrieval.query", "web_search_query", "s2p_query"}},
+      {{"document", "search_document", "passage", "retrieval.passage"},
+       {"document", "passage", "search_document", "retrieval.passage", "corpus"},
+       /*bare=*/true},
       {{"classification"}, {"classification", "Classification"}},
-      {{"clustering"}, {"clustering", "Clustering"}},
+      {{"clustering", "separation"}, {"clustering", "Clustering", "separation"}},
+      {{"text-matching"}, {"text-matching", "STS", "s2s_query"}},
+      {{"code.query"}, {"code.query", "nl2code_query"}},
+      {{"code.passage"}, {"code.passage", "nl2code_document"}},
   };
-  return types;
+  return rows;
 }
 
-Result<std::string> prompt_for(const router::ModelInfo& model, std::string_view input_type) {
+Error wrong_word(std::string_view field, std::string_view word, std::string_view why) {
+  return {ErrorCode::invalid_argument,
+          fmt::format("{} is {}{}", field, json_quote(excerpt(word)), why), std::string(field)};
+}
+
+// The names of its prompts, if any of them puts something before a text.
+std::string prompts_of(const model::ModelSpec& spec) {
+  std::string names;
+  bool any = false;
+  for (const auto& [name, text] : spec.prompts) {
+    names.append(names.empty() ? "" : ", ").append(name);
+    any = any || !text.empty();
+  }
+  return any ? names : "";
+}
+
+std::string known_words() {
+  std::string words;
+  for (const Purpose& purpose : purposes())
+    words.append(words.empty() ? "" : ", ").append(purpose.words.front());
+  return words;
+}
+
+// "": none.
+Result<std::string> prompt_for(const router::ModelInfo& model, std::string_view field,
+                               std::string_view word) {
   const auto& prompts = model.spec.prompts;
-  std::string known;
-  for (const auto& [names, candidates] : input_types()) {
-    known.append(known.empty() ? "" : ", ").append(names.front());
-    if (std::find(names.begin(), names.end(), input_type) == names.end()) continue;
+  if (prompts.contains(std::string(word))) return std::string(word);
+  for (const auto& [words, candidates, bare] : purposes()) {
+    if (std::find(words.begin(), words.end(), word) == words.end()) continue;
     for (const std::string_view prompt : candidates)
       if (prompts.contains(std::string(prompt))) return std::string(prompt);
-    return std::string();
+    const std::string others = prompts_of(model.spec);
+    if (others.empty() || bare) return std::string();
+    return wrong_word(field, word,
+                      fmt::format(", and none of the prompts of {} is for that; the field may name "
+                                  "one of them: {}",
+                                  model.name, others));
   }
-  if (prompts.contains(std::string(input_type))) return std::string(input_type);
-  return Error{ErrorCode::invalid_argument,
-               fmt::format("input_type is {}; {} and the model's prompts are known",
-                           json_quote(excerpt(input_type)), known),
-               "input_type"};
+  return wrong_word(field, word,
+                    fmt::format("; {} and the model's prompts are known", known_words()));
 }
 
 }  // namespace
@@ -83,12 +115,33 @@ Result<router::EmbedRequest> begin_embed(const Call& call) {
   return request;
 }
 
-Status choose_prompt(const Context& context, std::string_view input_type,
+Status read_cut(std::string_view field, JsonValue value, router::EmbedRequest& request) {
+  SHEAF_ASSIGN(const std::string_view word, read_text(field, value));
+  const bool start = equal_ignoring_case(word, "START");
+  const bool none = equal_ignoring_case(word, "NONE");
+  if (!start && !none && !equal_ignoring_case(word, "END"))
+    return wrong_word(field, word, "; \"NONE\", \"START\" and \"END\" are known");
+  request.truncate = !none;
+  request.truncation_side = start ? tokenizer::Side::left : tokenizer::Side::right;
+  return {};
+}
+
+Status choose_prompt(const Context& context, std::string_view field, std::string_view word,
                      router::EmbedRequest& request) {
-  if (input_type.empty()) return {};
+  if (word.empty()) return {};
   SHEAF_ASSIGN(const router::ModelInfo* model,
                context.router.find_model(request.model, request.task));
-  SHEAF_ASSIGN(request.prompt_name, prompt_for(*model, input_type));
+  if (model->spec.adapters)
+    return wrong_word(field, word,
+                      fmt::format(", for which {} has an adapter; adapters are not built, and "
+                                  "without the field it answers as it does without them",
+                                  model->name));
+  SHEAF_ASSIGN(std::string prompt, prompt_for(*model, field, word));
+  if (request.prompt_name && *request.prompt_name != prompt)
+    return wrong_word(field, word,
+                      fmt::format(", which asks for prompt {}, and prompt {} is asked for too",
+                                  json_quote(prompt), json_quote(excerpt(*request.prompt_name))));
+  request.prompt_name = std::move(prompt);
   return {};
 }
 

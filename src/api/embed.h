@@ -7,6 +7,7 @@
 
 #include "api/context.h"
 #include "api/errors.h"
+#include "api/json_in.h"
 
 // What all dialects do with an embedding request once they have read it.
 namespace sheaf::api {
@@ -17,11 +18,17 @@ std::string model_of(const Call& call, std::string_view body_model);
 // A request as every dialect begins it: who asks, until when, cut or refused when too long.
 Result<router::EmbedRequest> begin_embed(const Call& call);
 
-// Sets the request's prompt by what a client says its texts are: "query", "search_query",
-// "document", "search_document", "passage", "classification", "clustering", or a prompt's own name;
-// "" leaves it as it is. A model without such a prompt takes the texts bare. Anything else is
-// refused. The request names its model already.
-Status choose_prompt(const Context& context, std::string_view input_type,
+// NONE refuses what is too long, START and END cut there: Cohere's words, and NVIDIA's.
+Status read_cut(std::string_view field, JsonValue value, router::EmbedRequest& request);
+
+// Sets the request's prompt by what a client says its texts are: one of the words of Cohere,
+// Voyage, NVIDIA (`input_type`) and Jina (`task`), or a prompt's own name; "" leaves it as it is.
+// Documents without a prompt of theirs are taken bare, as sentence-transformers does it, and so are
+// all texts of a model without prompts: it knows but one way to read them. Refused, naming `field`,
+// is a word of no kind, one for which a model with prompts has none, one for which it has an
+// adapter that is not built, and one that another field contradicts. The request names its model
+// already.
+Status choose_prompt(const Context& context, std::string_view field, std::string_view word,
                      router::EmbedRequest& request);
 
 // Runs the request and answers with `write`'s body and the headers of its reply, or with the error

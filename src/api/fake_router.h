@@ -96,6 +96,9 @@ class FakeRouter final : public router::Router {
     spec.word_head.transform.name = "head";
   }
 
+  // From now on there is such an embedder too, for the test to furnish. Before any request.
+  model::ModelSpec& serve(std::string name) { return add_model(std::move(name), kDimensions).spec; }
+
   // What value `column` of the vector of `input` is, before any option.
   static float value(const router::Input& input, std::uint32_t column) {
     return value_of(hash(input), column);

@@ -65,6 +65,10 @@ Status read_score_option(std::string_view key, JsonValue value, ScoreBody& body)
     body.request.truncate = true;
   } else if (key == "max_tokens_per_doc") {
     SHEAF_ASSIGN(body.request.max_second_tokens, read_token_limit(key, value));
+  } else if (key == "instruction" || key == "instruct") {
+    SHEAF_ASSIGN(body.request.instruction, read_text(key, value));
+  } else if (key == "prompt_name") {
+    SHEAF_ASSIGN(body.request.prompt_name, read_text(key, value));
   }
   return {};  // unknown fields are ignored: clients send many
 }

@@ -18,7 +18,7 @@ struct Item {
   std::span<const std::int32_t> ids;
   bool normalize = true;
   std::uint32_t dimensions = 0;  // 0 = all
-  std::uint32_t second_at = 0;   // the first id of token type 1; 0: all are of type 0
+  std::uint32_t second_at = 0;   // as engine::ItemOptions::second_at, for the replica to read
   Output output = Output::vector;
 };
 

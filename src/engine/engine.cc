@@ -126,6 +126,7 @@ class ModelEngine final : public Engine {
     const std::uint32_t begin = batch.cu_seqlens[first];
     cu_seqlens_.clear();
     second_at_.clear();
+    text_at_.clear();
     items_.clear();
     for (std::size_t i = first; i <= last; ++i) cu_seqlens_.push_back(batch.cu_seqlens[i] - begin);
     for (std::size_t i = first; i < last; ++i) {
@@ -133,7 +134,8 @@ class ModelEngine final : public Engine {
       items_.push_back({.dimensions = asked.dimensions == 0 ? spec().dimensions : asked.dimensions,
                         .normalize = asked.normalize && spec().task() == model::Task::embed});
       // Models without a second type read both parts alike, as RoBERTa does.
-      second_at_.push_back(spec().type_vocab_size > 1 ? asked.second_at : 0);
+      second_at_.push_back(spec().type_vocab_size > 1 && spec().pools_prompt ? asked.second_at : 0);
+      text_at_.push_back(spec().pools_prompt ? 0 : asked.second_at);
     }
     const kernels::Texts texts = {batch.ids.subspan(begin, cu_seqlens_.back()), cu_seqlens_,
                                   second_at_};
@@ -156,9 +158,19 @@ class ModelEngine final : public Engine {
                                         spec().dimensions};
     const std::size_t columns = reductions_.size() * states.columns;
     if (head_.empty() && columns == spec().dimensions)
-      ops_->pool(states, cu_seqlens_, reductions_, items_, vectors);
+      pool(states, items_, vectors);
     else
       pool_through_head(states, columns, vectors);
+  }
+
+  // Where pooling leaves prompts out, each text is pooled by itself from where its prompt ends.
+  void pool(tensor::MatrixView states, std::span<const kernels::PoolItem> items,
+            tensor::MatrixSpan out) {
+    if (spec().pools_prompt) return ops_->pool(states, cu_seqlens_, reductions_, items, out);
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      const std::uint32_t bounds[] = {cu_seqlens_[i] + text_at_[i], cu_seqlens_[i + 1]};
+      ops_->pool(states, bounds, reductions_, items.subspan(i, 1), out.slice_rows(i, 1));
+    }
   }
 
   // What Dense modules give, of which the model may answer only the first columns, is cut and
@@ -168,7 +180,7 @@ class ModelEngine final : public Engine {
     const tensor::MatrixSpan pooled = pooled_.matrix(vectors.rows, columns);
     const std::vector<kernels::PoolItem> whole(
         vectors.rows, {.dimensions = static_cast<std::uint32_t>(columns), .normalize = false});
-    ops_->pool(states, cu_seqlens_, reductions_, whole, pooled);
+    pool(states, whole, pooled);
     std::iota(cu_seqlens_.begin(), cu_seqlens_.end(), 0u);
     const kernels::Reduction first[] = {kernels::Reduction::cls};
     ops_->pool(head_.forward(*ops_, pooled).slice_columns(0, vectors.columns), cu_seqlens_, first,
@@ -184,7 +196,8 @@ class ModelEngine final : public Engine {
   model::TokenHead token_head_;
   std::vector<kernels::Reduction> reductions_;
   std::vector<std::uint32_t> cu_seqlens_;  // of the group that runs
-  std::vector<std::uint32_t> second_at_;
+  std::vector<std::uint32_t> second_at_;   // of its texts, the first id of token type 1
+  std::vector<std::uint32_t> text_at_;     // of its texts, the first id behind the prompt
   std::vector<kernels::PoolItem> items_;
   tensor::Buffer pooled_;  // [texts, reductions * hidden]
 };

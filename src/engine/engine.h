@@ -18,7 +18,9 @@ namespace sheaf::engine {
 struct ItemOptions {
   bool normalize = true;         // L2 norm at the very end; of a classifier's scores: never
   std::uint32_t dimensions = 0;  // cut to the first n before normalizing; 0 = all
-  std::uint32_t second_at = 0;   // the first id of token type 1; 0: all are of type 0
+  // The first id of token type 1, or, of a model whose pooling leaves prompts out, behind the
+  // prompt; 0: all are of type 0, or there is no prompt.
+  std::uint32_t second_at = 0;
   model::Output output = model::Output::vector;  // one that the model gives
 };
 

@@ -434,12 +434,56 @@ TEST(TruncateDim, CutsBeforeNormalizing) {
 
 INSTANTIATE_TEST_SUITE_P(, Families,
                          ::testing::Values("deberta", "deberta_v2", "deberta_keys", "distilbert",
-                                           "gemma3", "gte", "gte_new", "jina_bert",
+                                           "gemma3", "gte", "gte_longrope", "gte_new", "jina_bert",
                                            "jina_bert_reglu", "jina_code", "jina_v3", "jina_v3_own",
-                                           "llama", "modernbert", "mpnet", "nomic", "nomic_long",
-                                           "nomic_moe", "qwen2", "mistral", "qwen3",
-                                           "qwen3_windows", "roberta", "xlm_roberta"),
+                                           "llama", "mistral", "mistral_longrope", "modernbert",
+                                           "modernbert_yarn", "mpnet", "nomic", "nomic_long",
+                                           "nomic_moe", "phi3", "phi3_windows", "qwen2",
+                                           "qwen2_yarn", "qwen3", "qwen3_windows", "qwen3_yarn",
+                                           "roberta", "xlm_roberta"),
                          [](const auto& info) { return info.param; });
+
+// By tests/golden/prompts/make.py: pooling that leaves out as many tokens as the prompt has, here
+// of a model that would tell token types apart.
+TEST(PromptsLeftOut, EqualSentenceTransformers) {
+  const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/prompts";
+  const json golden = json::parse(read_file(folder + "/vectors.json"));
+  const json cases = json::parse(read_file(folder + "/cases.json"));
+  const fs::path copy = fs::temp_directory_path() / ("sheaf_prompts_" + std::to_string(::getpid()));
+  for (const auto& [name, vectors] : golden.items()) {
+    fs::remove_all(copy);
+    fs::copy(folder + "/model", copy, fs::copy_options::recursive);
+    const json mode = name == "cls+mean" ? json{"cls", "mean"} : json(name);
+    std::ofstream(copy / "1_Pooling/config.json")
+        << json{{"pooling_mode", mode}, {"include_prompt", false}}.dump();
+    std::vector<std::int32_t> ids;
+    std::vector<std::uint32_t> bounds = {0};
+    std::vector<ItemOptions> options;
+    Vectors want;
+    for (const auto& [prompt, texts] : cases.items())  // all of them in one batch
+      for (std::size_t i = 0; i < texts.size(); ++i) {
+        const auto text = texts[i]["ids"].get<std::vector<std::int32_t>>();
+        ids.insert(ids.end(), text.begin(), text.end());
+        bounds.push_back(static_cast<std::uint32_t>(ids.size()));
+        options.push_back({.normalize = false, .second_at = texts[i]["prompt_tokens"]});
+        want.push_back(vectors[prompt][i].get<std::vector<float>>());
+      }
+    for (const std::string& backend : kernels::backend_names()) {
+      SCOPED_TRACE(name + " on " + backend);
+      auto engine = open_model(copy, backend);
+      ASSERT_TRUE(engine.ok()) << engine.error().message;
+      Rows rows;
+      ASSERT_TRUE((*engine)->embed({ids, bounds, options}, rows).ok());
+      ASSERT_EQ(rows.size(), want.size());
+      const float* at = rows.values().data();
+      for (const auto& vector : want) {
+        expect_equal({at, at + vector.size()}, vector);
+        at += vector.size();
+      }
+    }
+  }
+  fs::remove_all(copy);
+}
 
 // By tests/golden/classifiers/make.py: texts of one or two token types, and a score a label.
 class Classifiers : public ::testing::TestWithParam<std::string> {};

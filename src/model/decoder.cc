@@ -48,10 +48,15 @@ Decoder::Layer Decoder::bind_layer(const ModelSpec& spec, WeightSource& weights,
   const std::size_t key_columns = global_.kv_heads * size;
   Layer bound;
   bound.attention_norm = norm("input_layernorm");
-  bound.query_key_value = weights.linear({{layer + "self_attn.q_proj", query_columns},
-                                          {layer + "self_attn.k_proj", key_columns},
-                                          {layer + "self_attn.v_proj", key_columns}},
-                                         hidden_, bias(spec.query_key_value_bias));
+  // Phi-3 stores as one what the others store apart.
+  const bool stacked = spec.model_type == "phi3";
+  const std::vector<LinearPart> whole = {
+      {layer + "self_attn.qkv_proj", query_columns + 2 * key_columns}};
+  const std::vector<LinearPart> apart = {{layer + "self_attn.q_proj", query_columns},
+                                         {layer + "self_attn.k_proj", key_columns},
+                                         {layer + "self_attn.v_proj", key_columns}};
+  bound.query_key_value =
+      weights.linear(stacked ? whole : apart, hidden_, bias(spec.query_key_value_bias));
   if (spec.head_norms) {
     // Attention divides by the root of the head's size, whatever the model wants.
     const double divided_by = spec.query_scalar > 0 ? spec.query_scalar : static_cast<double>(size);
@@ -64,9 +69,10 @@ Decoder::Layer Decoder::bind_layer(const ModelSpec& spec, WeightSource& weights,
                                           bias(spec.attention_output_bias));
   if (gemma_) bound.after_attention = norm("post_attention_layernorm");
   bound.middle_norm = norm(gemma_ ? "pre_feedforward_layernorm" : "post_attention_layernorm");
-  bound.gate_up = weights.linear(
-      {{layer + "mlp.gate_proj", intermediate_}, {layer + "mlp.up_proj", intermediate_}}, hidden_,
-      bias(spec.up_bias));
+  const std::vector<LinearPart> gate_up = {{layer + "mlp.gate_up_proj", 2 * intermediate_}};
+  const std::vector<LinearPart> gate_and_up = {{layer + "mlp.gate_proj", intermediate_},
+                                               {layer + "mlp.up_proj", intermediate_}};
+  bound.gate_up = weights.linear(stacked ? gate_up : gate_and_up, hidden_, bias(spec.up_bias));
   bound.down =
       weights.linear({{layer + "mlp.down_proj", hidden_}}, intermediate_, bias(spec.down_bias));
   if (gemma_) bound.after_middle = norm("post_feedforward_layernorm");

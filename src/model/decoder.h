@@ -12,9 +12,9 @@
 namespace sheaf::model {
 
 // Language models that embed: Touvron et al., "LLaMA" (2023), and those built like it, Mistral,
-// Qwen2, Qwen3. RMS norms before the sub-layers, rotary positions, fewer heads of keys and values
-// than of queries, gated up projections. Without the output matrix, so that it does not matter
-// whether that is tied to the embeddings. Gemma 3 (Gemma Team, 2025) has norms behind the
+// Phi-3, Qwen2, Qwen3. RMS norms before the sub-layers, rotary positions, fewer heads of keys and
+// values than of queries, gated up projections. Without the output matrix, so that it does not
+// matter whether that is tied to the embeddings. Gemma 3 (Gemma Team, 2025) has norms behind the
 // sub-layers too, layers that see a window in between, and numbers stored otherwise than computed
 // with.
 class Decoder final : public Model {

@@ -7,6 +7,27 @@
 namespace sheaf::model {
 namespace {
 
+// Peng et al., "YaRN" (2023): how much of pair `index` is scaled, by a ramp from the pair that
+// turns high_turns times within trained_positions to the one that turns low_turns times. Where
+// these lie outside the head, transformers' ramp is taken as it comes out, even if it falls.
+double share_scaled(const RotarySpec& spec, double index, std::size_t pairs) {
+  const auto count = static_cast<double>(pairs);
+  const auto pair_that_turns = [&](double times) {
+    const double radians = times * 2 * std::numbers::pi;
+    return count * std::log(spec.trained_positions / radians) / std::log(spec.theta);
+  };
+  double from = pair_that_turns(spec.high_turns);
+  double to = pair_that_turns(spec.low_turns);
+  if (spec.whole_pairs) {
+    from = std::floor(from);
+    to = std::ceil(to);
+  }
+  from = std::max(from, 0.0);
+  to = std::min(to, 2 * count - 1);
+  const double width = to == from ? 0.001 : to - from;
+  return std::clamp((index - from) / width, 0.0, 1.0);
+}
+
 // Radians that pair `index` of `pairs` turns from a token to the next.
 double speed_of(const RotarySpec& spec, std::size_t index, std::size_t pairs) {
   const double share = static_cast<double>(index) / static_cast<double>(pairs);
@@ -22,6 +43,12 @@ double speed_of(const RotarySpec& spec, std::size_t index, std::size_t pairs) {
       const double kept =
           std::clamp((turns - spec.low_turns) / (spec.high_turns - spec.low_turns), 0.0, 1.0);
       return speed * (kept + (1 - kept) / spec.factor);
+    }
+    case RotaryScaling::longrope:
+      return speed / spec.short_factors[index];
+    case RotaryScaling::yarn: {
+      const double scaled = share_scaled(spec, static_cast<double>(index), pairs);
+      return speed * (1 - scaled + scaled / spec.factor);
     }
     case RotaryScaling::ntk:
       // Su, "Transformer upgrades 16" (2023): theta times the factor, and all pairs more slowly so
@@ -46,16 +73,24 @@ std::vector<double> speeds_of(const RotarySpec& spec, std::size_t pairs) {
   return speeds;
 }
 
+// Ding et al., "LongRoPE" (2024): in long texts each pair is scaled by a factor of its own.
+RotarySpec of_long_texts(RotarySpec spec) {
+  spec.short_factors = spec.long_factors;
+  return spec;
+}
+
 }  // namespace
 
-RotaryTable::RotaryTable(const RotarySpec& spec, std::size_t head_size)
+RotaryTable::RotaryTable(const RotarySpec& spec, std::uint32_t head_size)
     : spec_(spec),
-      pairs_(static_cast<std::size_t>(static_cast<double>(head_size) * spec.fraction) / 2),
-      usual_(speeds_of(spec, pairs_)) {}
+      pairs_(spec.pairs(head_size)),
+      usual_(speeds_of(spec, pairs_), spec.amplitude),
+      stretched_(speeds_of(of_long_texts(spec), pairs_), spec.amplitude) {}
 
 void RotaryTable::turn(kernels::Backend& ops, tensor::MatrixSpan x,
                        std::span<const std::uint32_t> cu_seqlens, std::size_t heads) {
-  if (spec_.scaling != RotaryScaling::dynamic) return turn_usual(ops, x, cu_seqlens, heads);
+  if (spec_.scaling != RotaryScaling::dynamic && spec_.scaling != RotaryScaling::longrope)
+    return turn_usual(ops, x, cu_seqlens, heads);
   std::size_t first = 0;  // of the texts before this one that are not turned yet
   for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text) {
     const std::size_t length = cu_seqlens[text + 1] - cu_seqlens[text];
@@ -76,16 +111,17 @@ void RotaryTable::turn_usual(kernels::Backend& ops, tensor::MatrixSpan x,
 }
 
 kernels::Rotary RotaryTable::stretched(std::size_t length) {
-  if (length != stretched_length_) {
+  if (spec_.scaling == RotaryScaling::dynamic && length != stretched_length_) {
     RotarySpec spec = spec_;
     spec.theta = stretched_theta(spec_, length, pairs_);
-    stretched_ = Angles(speeds_of(spec, pairs_));
+    stretched_ = Angles(speeds_of(spec, pairs_), spec.amplitude);
     stretched_length_ = length;
   }
   return stretched_.up_to(length);
 }
 
-RotaryTable::Angles::Angles(const std::vector<double>& speeds) : next_(speeds.size(), 1.0) {
+RotaryTable::Angles::Angles(const std::vector<double>& speeds, double amplitude)
+    : next_(speeds.size(), amplitude) {
   for (const double speed : speeds) turns_.push_back(std::polar(1.0, speed));
 }
 

@@ -16,9 +16,10 @@ namespace sheaf::model {
 class RotaryTable {
  public:
   RotaryTable() = default;
-  RotaryTable(const RotarySpec& spec, std::size_t head_size);
+  RotaryTable(const RotarySpec& spec, std::uint32_t head_size);
 
-  // Turns each head of each row in place. x [tokens, heads * head_size]
+  // Turns each head of each row in place, each text as it would be turned alone. x [tokens, heads *
+  // head_size]
   void turn(kernels::Backend& ops, tensor::MatrixSpan x, std::span<const std::uint32_t> cu_seqlens,
             std::size_t heads);
 
@@ -27,8 +28,9 @@ class RotaryTable {
   class Angles {
    public:
     Angles() = default;
-    explicit Angles(const std::vector<double>& speeds);  // radians from a position to the next
-    kernels::Rotary up_to(std::size_t positions);        // valid until the next call
+    // Radians from a position to the next; cosines and sines are `amplitude` times theirs.
+    Angles(const std::vector<double>& speeds, double amplitude);
+    kernels::Rotary up_to(std::size_t positions);  // valid until the next call
 
    private:
     std::vector<std::complex<double>> turns_;  // [pairs], from a position to the next
@@ -45,7 +47,9 @@ class RotaryTable {
   RotarySpec spec_;
   std::size_t pairs_ = 0;
   Angles usual_;
-  Angles stretched_;  // of the last text that was too long, since all layers ask for it
+  // Of texts longer than the model was trained on: of all of them (longrope), or (dynamic) of the
+  // last such length, since all layers ask for it.
+  Angles stretched_;
   std::size_t stretched_length_ = 0;
 };
 

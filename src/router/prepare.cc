@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 
 #include "base/text.h"
@@ -32,10 +33,11 @@ class Preparation {
     const Input& input = request_.inputs[index];
     if (const auto* pair = std::get_if<TextPair>(&input)) return append_pair(*pair, index, ids);
     if (const auto* text = std::get_if<std::string>(&input)) {
+      const std::size_t before = ids.size();
       SHEAF_TRY(append_text(*text, index, ids));
-    } else {
-      SHEAF_TRY(append_ids(std::get<std::vector<std::int32_t>>(input), index, ids));
+      return end_of_prompt(index, ids.size() - before);
     }
+    SHEAF_TRY(append_ids(std::get<std::vector<std::int32_t>>(input), index, ids));
     return 0;
   }
 
@@ -69,6 +71,25 @@ class Preparation {
     return {};
   }
 
+  // Where the text begins behind its prompt; 0 where pooling does not ask, or there is no prompt.
+  Result<std::uint32_t> end_of_prompt(std::size_t index, std::size_t tokens) {
+    if (model_.spec.pools_prompt || prompt_.empty()) return 0;
+    if (!prompt_tokens_) {
+      SHEAF_ASSIGN(prompt_tokens_, count_prompt());
+    }
+    if (*prompt_tokens_ < tokens) return *prompt_tokens_;
+    return input_error(index, fmt::format("its prompt takes all {} tokens that the text may have, "
+                                          "and the model pools those of the text alone",
+                                          tokens));
+  }
+
+  // As sentence-transformers counts them: of the prompt alone, without a special token at its end.
+  Result<std::uint32_t> count_prompt() const {
+    SHEAF_ASSIGN(const std::vector<tokenizer::Token> tokens, tokenizer_.encode_tokens(prompt_, {}));
+    const bool closed = !tokens.empty() && tokens.back().special;
+    return static_cast<std::uint32_t>(tokens.size() - (closed ? 1 : 0));
+  }
+
   Result<std::uint32_t> append_pair(const TextPair& pair, std::size_t index,
                                     std::vector<std::int32_t>& ids) {
     const std::size_t before = ids.size();
@@ -100,7 +121,8 @@ class Preparation {
   // All of a template that stands before the document.
   std::string question_of(const std::string& query) const {
     const model::PairTemplate& asked = model_.spec.pair_template;
-    const std::string_view instruction = prompt_.empty() ? asked.instruction : prompt_;
+    std::string_view instruction = prompt_.empty() ? asked.instruction : prompt_;
+    if (!request_.instruction.empty()) instruction = request_.instruction;
     return fmt::format("{}{}{}{}{}", asked.before_instruction, instruction, asked.before_query,
                        query, asked.after_query);
   }
@@ -148,6 +170,7 @@ class Preparation {
   const ModelInfo& model_;
   const tokenizer::Tokenizer& tokenizer_;
   std::string_view prompt_;
+  std::optional<std::uint32_t> prompt_tokens_;  // once they are counted
   tokenizer::EncodeOptions options_;
   std::shared_ptr<const std::string> first_;  // of the pair before, which is often this one's too
   std::vector<std::int32_t> first_ids_, second_ids_;
@@ -187,6 +210,33 @@ Status check_task(const EmbedRequest& request, const ModelInfo& model) {
                fmt::format("model {} is a {} ({}): it does not {}", model.name,
                            model::kind_of(model.spec), routes, name_of(request.task)),
                "model"};
+}
+
+// Each query of a request is tokenized with it.
+constexpr std::size_t kInstructionBytesMax = 8192;
+
+Status check_instruction(const EmbedRequest& request, const ModelInfo& model) {
+  const bool named = !request.prompt_name.value_or("").empty();
+  const bool given = !request.instruction.empty();
+  const auto is_pair = [](const Input& input) { return std::holds_alternative<TextPair>(input); };
+  const auto refuse = [](std::string message, const char* field) -> Status {
+    return Error{ErrorCode::invalid_argument, std::move(message), field};
+  };
+  if (given && named)
+    return refuse("instruction and prompt_name both name an instruction", "instruction");
+  if (request.instruction.size() > kInstructionBytesMax)
+    return refuse(fmt::format("instruction has {} bytes; at most {} are taken",
+                              request.instruction.size(), kInstructionBytesMax),
+                  "instruction");
+  if (given && !std::ranges::all_of(request.inputs, is_pair))
+    return refuse("instruction is for pairs of texts, and an input is none", "instruction");
+  const bool pairs = (given || named) && std::ranges::any_of(request.inputs, is_pair);
+  if (!pairs || !model.spec.pair_template.empty()) return {};
+  const char* field = given ? "instruction" : "prompt_name";
+  return refuse(fmt::format("{} is set, but {} reads pairs as they are; rerankers with a template "
+                            "(Qwen3-Reranker) have an instruction",
+                            field, model.name),
+                field);
 }
 
 }  // namespace
@@ -240,8 +290,8 @@ Status check_request(const EmbedRequest& request, const ModelInfo& model, std::u
                              model.spec.dimensions, model.name),
                  "dimensions"};
   if (request.prompt_name)
-    return check_prompt(*request.prompt_name, model.spec, model.name, "prompt_name");
-  return {};
+    SHEAF_TRY(check_prompt(*request.prompt_name, model.spec, model.name, "prompt_name"));
+  return check_instruction(request, model);
 }
 
 std::string_view prompt_of(const EmbedRequest& request, const ModelInfo& model) {

@@ -15,7 +15,7 @@ namespace sheaf::router {
 struct PreparedInputs {
   std::vector<std::int32_t> ids;
   std::vector<std::uint32_t> cu_seqlens{0};
-  std::vector<std::uint32_t> second_at;  // as channel::Item::second_at, one an input
+  std::vector<std::uint32_t> second_at;  // as engine::ItemOptions::second_at, one an input
 
   std::size_t size() const { return cu_seqlens.size() - 1; }
   std::span<const std::int32_t> ids_of(std::size_t input) const {
@@ -24,7 +24,7 @@ struct PreparedInputs {
   void append(const PreparedInputs& other);
 };
 
-// What does not need the texts themselves: number of inputs, dimensions, prompt name.
+// What does not need the texts themselves: number of inputs, dimensions, prompt, instruction.
 Status check_request(const EmbedRequest& request, const ModelInfo& model, std::uint32_t max_texts);
 
 // That `name` is one of the prompts of `spec`, or "" for none; `field` is what asks for it.

@@ -45,8 +45,11 @@ class ByteTokenizer final : public tokenizer::Tokenizer {
     return tokenizer::EncodedPair{all, first.size() + 2};
   }
   Result<std::vector<tokenizer::Token>> encode_tokens(
-      std::string_view, const tokenizer::EncodeOptions&) const override {
-    return std::vector<tokenizer::Token>{};
+      std::string_view text, const tokenizer::EncodeOptions&) const override {
+    std::vector<tokenizer::Token> tokens = {{.id = 1, .text = "", .special = true}};
+    for (unsigned char c : text) tokens.push_back({.id = c, .text = std::string(1, char(c))});
+    tokens.push_back({.id = 2, .text = "", .special = true});
+    return tokens;
   }
   Result<std::string> decode(const std::vector<std::int32_t>&, bool) const override {
     return std::string();
@@ -178,6 +181,51 @@ TEST(PrepareInputs, KeepsTheRequestsOwnLimits) {
   EXPECT_NE(prepare(request).error().message.find("the model's limit of 8"), std::string::npos);
 }
 
+// The model is told where the text begins, if its pooling is to leave the prompt out.
+TEST(PrepareInputs, CountsThePromptWherePoolingLeavesItOut) {
+  ModelInfo model = small_model();
+  using Begins = std::vector<std::uint32_t>;
+  EmbedRequest request{.inputs = {"abc", "", std::vector<std::int32_t>{5, 6}},
+                       .prompt_name = "query"};
+  EXPECT_EQ(prepare(request, model)->second_at, (Begins{0, 0, 0}));
+  model.spec.pools_prompt = false;
+  EXPECT_EQ(prepare(request, model)->second_at, (Begins{4, 4, 0}));  // 1, "q: "
+  request.prompt_name = "none";
+  EXPECT_EQ(prepare(request, model)->second_at, (Begins{0, 0, 0}));
+  request.prompt_name = "query";
+  request.max_tokens = 4;
+  EXPECT_EQ(prepare(request, model).error().message,
+            "input 0: its prompt takes all 4 tokens that the text may have, and the model pools "
+            "those of the text alone");
+}
+
+TEST(CheckRequest, AnInstructionNeedsATemplateForPairs) {
+  ModelInfo model = small_model();
+  model.spec.labels = {"LABEL_0"};
+  const auto refusal = [&](EmbedRequest request) {
+    request.task = model::Task::classify;
+    const Status status = check_request(request, model, 2);
+    return status.ok() ? "" : status.error().message;
+  };
+  const TextPair pair{std::make_shared<std::string>("a"), "b"};
+  EXPECT_NE(refusal({.inputs = {pair}, .instruction = "i"}).find("instruction is set, but m reads"),
+            std::string::npos);
+  EXPECT_NE(refusal({.inputs = {pair}, .prompt_name = "query"}).find("prompt_name is set"),
+            std::string::npos);
+  EXPECT_EQ(refusal({.inputs = {pair}, .prompt_name = "none"}).find("prompt_name is set"), 0u);
+  EXPECT_EQ(refusal({.inputs = {pair}, .prompt_name = ""}), "");
+  EXPECT_EQ(refusal({.inputs = {"a"}, .prompt_name = "query"}), "") << "put before single texts";
+  model.spec.pair_template.after_document = "!";
+  EXPECT_EQ(refusal({.inputs = {pair}, .instruction = "i"}), "");
+  EXPECT_EQ(refusal({.inputs = {pair}, .prompt_name = "query"}), "");
+  EXPECT_NE(refusal({.inputs = {pair, "a"}, .instruction = "i"}).find("an input is none"),
+            std::string::npos);
+  EXPECT_NE(refusal({.inputs = {pair}, .prompt_name = "query", .instruction = "i"}).find("both"),
+            std::string::npos);
+  EXPECT_NE(refusal({.inputs = {pair}, .instruction = std::string(9000, 'i')}).find("9000 bytes"),
+            std::string::npos);
+}
+
 TEST(CheckRequest, NamesTheNumberAtFault) {
   const ModelInfo model = small_model();
   EXPECT_TRUE(check_request({.inputs = {"a"}, .dimensions = 4}, model, 2).ok());
@@ -248,6 +296,9 @@ TEST(PrepareInputs, AsksAboutAPairInTheModelsTemplate) {
 
   request.prompt_name = "query";
   EXPECT_EQ(all_of(prepare(request, model)->ids_of(0)), "<q: >q=ab;d=_cd!?");
+  request.instruction = "jokes";
+  EXPECT_EQ(all_of(prepare(request, model)->ids_of(0)), "<jokes>q=ab;d=_cd!?");
+  request.instruction.clear();
 
   request.truncate = false;
   prepared = prepare(request, model);

@@ -49,6 +49,9 @@ struct EmbedRequest {
   std::optional<std::uint64_t> dimensions;  // 0 or above the model's: refused
   // One of the model's prompts, "" for none; unset: the model's default prompt.
   std::optional<std::string> prompt_name;
+  // In place of the instruction in a model's template for pairs; "": that stays. Refused where an
+  // input is no pair or the model has no template.
+  std::string instruction;
   TimeUs deadline_us = 0;  // absolute, monotonic; 0: the default timeout
   core::TenantId tenant = 0;
   std::string id;      // the client's or the dialect's name for it, for the log; empty: a number

@@ -172,6 +172,33 @@ def test_scores_are_those_of_sentence_transformers(name, tmp_path):
     assert [row["score"] for row in data] == pytest.approx([row["score"] for row in rows], abs=1e-5)
 
 
+def test_an_instruction_takes_the_place_of_the_templates_own():
+    golden = REPOSITORY / "tests/golden/rerankers/logit_score"
+    want = json.loads((golden / "instructed.json").read_text())
+    pairs = [row["pair"] for row in want["rows"]]
+    body = {"text_1": [pair[0] for pair in pairs], "text_2": [pair[1] for pair in pairs]}
+    with Server("--log-level", "warn", model=golden, replicas=1) as server:
+        def scores(**fields):
+            data = requests.post(server.http + "/v1/score", json=body | fields, timeout=30).json()["data"]
+            return [row["score"] for row in data]
+        expected = pytest.approx([row["score"] for row in want["rows"]], abs=1e-5)
+        assert scores(instruction=want["instruction"]) == expected
+        usual = [row["score"] for row in json.loads((golden / "scores.json").read_text())][:len(pairs)]
+        assert scores(instruction=None, prompt_name="task") == pytest.approx(usual, abs=1e-5)
+        for wrong in ({"prompt_name": "other"}, {"prompt_name": "task", "instruction": "Find it"}):
+            answer = requests.post(server.http + "/rerank", json={"query": "q", "documents": ["d"]} | wrong, timeout=30)
+            assert answer.status_code == 400, answer.text
+
+
+def test_other_rerankers_refuse_an_instruction(reranker):
+    if os.environ.get("SHEAF_TEST_RERANKER"):
+        pytest.skip("the reranker given may have a template")
+    for route in ("/rerank", "/v1/rerank", "/v2/rerank"):
+        body = {"query": "q", "documents": ["d"], "instruction": "Find it"}
+        answer = requests.post(reranker.http + route, json=body, timeout=30)
+        assert answer.status_code == 400 and "reads pairs as they are" in answer.text
+
+
 def test_models_of_both_kinds_serve_clients_that_name_none():
     """The reranker first, so that neither route gets its model by mere order."""
     if not MODEL_FOLDER:

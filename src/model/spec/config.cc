@@ -9,6 +9,7 @@
 #include "model/spec/decoder_config.h"
 #include "model/spec/limits.h"
 #include "model/spec/long_bert_config.h"
+#include "model/spec/rotary_config.h"
 
 namespace sheaf::model {
 namespace {
@@ -88,10 +89,12 @@ Status read_modernbert(const JsonObject& config, ModelSpec& spec) {
                config.number_or("global_attn_every_n_layers", 1, kMaxLayers, 3));
   SHEAF_TRY(read_local_layers(
       config, [=](std::uint32_t i) { return i % global_every != 0; }, spec));
-  SHEAF_ASSIGN(spec.rotary,
-               read_rotary(config, {.theta = "global_rope_theta", .otherwise = 160'000}));
-  SHEAF_ASSIGN(spec.local_rotary,
-               read_rotary(config, {.kind = "sliding_attention", .theta = "local_rope_theta"}));
+  const RotaryFields fields = {
+      .theta = "global_rope_theta", .scaling = "rope_scaling", .otherwise = 160'000};
+  const RotaryFields local_fields = {
+      .kind = "sliding_attention", .theta = "local_rope_theta", .scaling = "rope_scaling"};
+  SHEAF_ASSIGN(spec.rotary, read_rotary(config, fields, spec));
+  SHEAF_ASSIGN(spec.local_rotary, read_rotary(config, local_fields, spec));
   return {};
 }
 
@@ -111,7 +114,7 @@ struct Family {
   std::string_view model_type;
   Status (*read)(const JsonObject&, ModelSpec&);
 };
-constexpr std::array<Family, 17> kFamilies = {{{"bert", read_bert},
+constexpr std::array<Family, 18> kFamilies = {{{"bert", read_bert},
                                                {"camembert", read_roberta},
                                                {"deberta-v2", read_deberta},
                                                {"distilbert", read_distilbert},
@@ -124,6 +127,7 @@ constexpr std::array<Family, 17> kFamilies = {{{"bert", read_bert},
                                                {"mpnet", read_mpnet},
                                                {"new", read_gte},
                                                {"nomic_bert", read_nomic},
+                                               {"phi3", read_phi3},
                                                {"qwen2", read_qwen2},
                                                {"qwen3", read_qwen3},
                                                {"roberta", read_roberta},

@@ -13,8 +13,6 @@
 namespace sheaf::model {
 namespace {
 
-constexpr double kMaxTheta = 1e12;
-
 Status read_head_size(const JsonObject& config, const ShapeFields& fields, ModelSpec& spec) {
   if (!fields.head_size.empty() && config.has(fields.head_size)) {
     SHEAF_ASSIGN(spec.head_size, config.number(fields.head_size, 1, kMaxHeadSize));
@@ -27,35 +25,6 @@ Status read_head_size(const JsonObject& config, const ShapeFields& fields, Model
                                                   spec.heads, spec.hidden_size));
   spec.head_size = spec.hidden_size / spec.heads;
   return {};
-}
-
-Status read_llama3(const JsonObject& rope, RotarySpec& rotary) {
-  rotary.scaling = RotaryScaling::llama3;
-  SHEAF_ASSIGN(rotary.low_turns, rope.real("low_freq_factor", 0, 1e6));
-  SHEAF_ASSIGN(rotary.high_turns, rope.real("high_freq_factor", 0, 1e6));
-  if (rotary.high_turns <= rotary.low_turns)
-    return rope.error("high_freq_factor", fmt::format("is {}, not above low_freq_factor {}",
-                                                      rotary.high_turns, rotary.low_turns));
-  SHEAF_ASSIGN(rotary.trained_positions,
-               rope.real("original_max_position_embeddings", 1, kMaxPositions));
-  return {};
-}
-
-Status read_rotary_part(const JsonObject& rope, RotarySpec& rotary) {
-  SHEAF_ASSIGN(rotary.theta, rope.real_or("rope_theta", 1, kMaxTheta, rotary.theta));
-  SHEAF_ASSIGN(const double turned, rope.real_or("partial_rotary_factor", 0, 1, 1));
-  if (turned != 1)
-    return rope.unsupported("partial_rotary_factor", fmt::format("is {}; built is: 1", turned));
-  SHEAF_ASSIGN(const std::string old_type, rope.text_or("type", "default"));
-  SHEAF_ASSIGN(const std::string type, rope.text_or("rope_type", old_type));
-  // "dynamic" stretches only texts beyond max_position_embeddings, and there are none.
-  if (type == "default" || type == "dynamic") return {};
-  if (type != "linear" && type != "llama3")
-    return rope.unsupported("rope_type",
-                            "is '" + type + "'; built are: default, dynamic, linear, llama3");
-  rotary.scaling = RotaryScaling::linear;
-  SHEAF_ASSIGN(rotary.factor, rope.real("factor", 1, 1e6));
-  return type == "linear" ? Status() : read_llama3(rope, rotary);
 }
 
 // Files say -1 where there is no such number; 0 is returned then.
@@ -167,24 +136,6 @@ Status read_relative(const JsonObject& config, ModelSpec& spec) {
   SHEAF_ASSIGN(r.shared_layers, config.boolean_or("share_att_key", false));
   bool none = false;
   return read_switches(config, "norm_rel_ebd", {{"layer_norm", &r.normalized}, {"none", &none}});
-}
-
-Result<RotarySpec> read_rotary(const JsonObject& config, const RotaryFields& fields) {
-  RotarySpec rotary;
-  SHEAF_ASSIGN(rotary.theta, config.real_or(fields.theta, 1, kMaxTheta, fields.otherwise));
-  if (config.has("rope_parameters")) {
-    SHEAF_ASSIGN(const JsonObject whole, config.object("rope_parameters"));
-    if (!whole.has(fields.kind)) {
-      SHEAF_TRY(read_rotary_part(whole, rotary));
-    } else {
-      SHEAF_ASSIGN(const JsonObject part, whole.object(fields.kind));
-      SHEAF_TRY(read_rotary_part(part, rotary));
-    }
-  } else if (config.has(fields.scaling)) {
-    SHEAF_ASSIGN(const JsonObject scaling, config.object(fields.scaling));
-    SHEAF_TRY(read_rotary_part(scaling, rotary));
-  }
-  return rotary;
 }
 
 Status read_layer_types(const JsonObject& config, ModelSpec& spec) {

@@ -38,16 +38,6 @@ Status read_shape(const JsonObject& config, const ShapeFields& fields, ModelSpec
 // Makes positions count from behind the padding token's id, as RoBERTa's do.
 Status offset_positions(const JsonObject& config, std::uint32_t pad, ModelSpec& spec);
 
-// Rotary positions of one kind of layer: of its own part of rope_parameters, of rope_parameters as
-// a whole, or in older files a field for theta and another for the scaling.
-struct RotaryFields {
-  const char* kind = "full_attention";
-  const char* theta = "rope_theta";
-  const char* scaling = "";  // "": never scaled
-  double otherwise = 10'000;
-};
-Result<RotarySpec> read_rotary(const JsonObject& config, const RotaryFields& fields);
-
 // DeBERTa's relative positions, after read_shape().
 Status read_relative(const JsonObject& config, ModelSpec& spec);
 

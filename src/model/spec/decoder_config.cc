@@ -4,6 +4,7 @@
 
 #include "model/spec/config_parts.h"
 #include "model/spec/limits.h"
+#include "model/spec/rotary_config.h"
 
 // What is absent from a file has the value that transformers would give it.
 namespace sheaf::model {
@@ -15,6 +16,7 @@ constexpr std::uint32_t kDefaultWindow = 4096;
 struct Defaults {
   std::uint32_t head_size = 0;  // 0: hidden / heads
   std::uint32_t kv_heads = 0;   // 0: as many as heads
+  double epsilon = 1e-6;
 };
 
 Status read_heads(const JsonObject& config, std::uint32_t otherwise, ModelSpec& spec) {
@@ -35,7 +37,7 @@ Status read_decoder(const JsonObject& config, ModelSpec& spec, const Defaults& d
   SHEAF_TRY(read_shape(config, {.head_size = "head_dim", .head_size_otherwise = defaults.head_size},
                        spec));
   SHEAF_TRY(read_heads(config, defaults.kv_heads > 0 ? defaults.kv_heads : spec.heads, spec));
-  SHEAF_ASSIGN(const double epsilon, config.real_or("rms_norm_eps", 0, 1, 1e-6));
+  SHEAF_ASSIGN(const double epsilon, config.real_or("rms_norm_eps", 0, 1, defaults.epsilon));
   spec.norm_epsilon = static_cast<float>(epsilon);
   return {};
 }
@@ -45,7 +47,8 @@ Status read_causal_decoder(const JsonObject& config, ModelSpec& spec,
                            const Defaults& defaults = {}) {
   SHEAF_TRY(read_decoder(config, spec, defaults));
   SHEAF_ASSIGN(spec.causal, config.boolean_or("is_causal", true));
-  SHEAF_ASSIGN(spec.rotary, read_rotary(config, {.scaling = "rope_scaling"}));
+  const bool phi3 = spec.model_type == "phi3";
+  SHEAF_ASSIGN(spec.rotary, read_rotary(config, {.scaling = "rope_scaling", .phi3 = phi3}, spec));
   spec.local_rotary = spec.rotary;
   return want(config, "hidden_act", "silu", spec.activation);
 }
@@ -98,10 +101,10 @@ Status read_gemma3(const JsonObject& config, ModelSpec& spec) {
                config.number_or("sliding_window_pattern", 1, kMaxLayers, 6));
   SHEAF_TRY(read_local_layers(
       config, [=](std::uint32_t i) { return (i + 1) % every != 0; }, spec));
-  SHEAF_ASSIGN(spec.rotary,
-               read_rotary(config, {.scaling = "rope_scaling", .otherwise = 1'000'000}));
-  SHEAF_ASSIGN(spec.local_rotary,
-               read_rotary(config, {.kind = "sliding_attention", .theta = "rope_local_base_freq"}));
+  const RotaryFields fields = {.scaling = "rope_scaling", .otherwise = 1'000'000};
+  const RotaryFields local_fields = {.kind = "sliding_attention", .theta = "rope_local_base_freq"};
+  SHEAF_ASSIGN(spec.rotary, read_rotary(config, fields, spec));
+  SHEAF_ASSIGN(spec.local_rotary, read_rotary(config, local_fields, spec));
   return {};
 }
 
@@ -118,6 +121,14 @@ Status read_llama(const JsonObject& config, ModelSpec& spec) {
 Status read_mistral(const JsonObject& config, ModelSpec& spec) {
   SHEAF_TRY(read_causal_decoder(config, spec));
   if (config.is_null("sliding_window")) return {};
+  spec.local_layers.assign(spec.layers, true);
+  return read_window(config, spec);
+}
+
+// Abdin et al., "Phi-3 Technical Report" (2024): every layer sees a window if there is one.
+Status read_phi3(const JsonObject& config, ModelSpec& spec) {
+  SHEAF_TRY(read_causal_decoder(config, spec, {.epsilon = 1e-5}));
+  if (!config.has("sliding_window")) return {};
   spec.local_layers.assign(spec.layers, true);
   return read_window(config, spec);
 }

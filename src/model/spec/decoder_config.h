@@ -11,6 +11,7 @@ namespace sheaf::model {
 Status read_gemma3(const JsonObject& config, ModelSpec& spec);
 Status read_llama(const JsonObject& config, ModelSpec& spec);
 Status read_mistral(const JsonObject& config, ModelSpec& spec);
+Status read_phi3(const JsonObject& config, ModelSpec& spec);
 Status read_qwen2(const JsonObject& config, ModelSpec& spec);
 Status read_qwen3(const JsonObject& config, ModelSpec& spec);
 

@@ -3,6 +3,24 @@
 #include <fmt/core.h>
 
 namespace sheaf::model {
+namespace {
+
+// What is wrong with rotary positions, as the field that says it; "" if nothing is.
+std::string_view unsound_field(const RotarySpec& rotary, std::uint32_t head_size) {
+  if (!(rotary.fraction > 0 && rotary.fraction <= 1)) return "partial_rotary_factor";
+  if (rotary.theta == 0) return "";
+  if (head_size % 2 != 0) return "head_dim";
+  const std::size_t pairs = rotary.pairs(head_size);
+  if (rotary.scaling == RotaryScaling::dynamic &&
+      !(rotary.factor >= 1 && rotary.trained_positions >= 1 && pairs >= 2))
+    return "rotary_scaling_factor";
+  if (rotary.scaling == RotaryScaling::longrope &&
+      (rotary.short_factors.size() != pairs || rotary.long_factors.size() != pairs))
+    return "short_factor";
+  return "";
+}
+
+}  // namespace
 
 bool can_share(const RelativeSpec& relative) {
   const std::uint32_t single = relative.buckets / 2;
@@ -41,13 +59,10 @@ Status check_limits(const ModelSpec& spec, const std::string& file) {
     return refuse("max_relative_positions", spec.relative.reach);
   if (spec.relative.buckets != 0 && !can_share(spec.relative))
     return refuse("position_buckets", spec.relative.buckets);
-  if (spec.rotary.theta != 0 && spec.head_size % 2 != 0) return refuse("head_dim", spec.head_size);
-  if (!(spec.rotary.fraction > 0 && spec.rotary.fraction <= 1))
-    return refuse("rotary_emb_fraction", 0);
-  if (spec.rotary.scaling == RotaryScaling::dynamic &&
-      !(spec.rotary.factor >= 1 && spec.rotary.trained_positions >= 1 &&
-        spec.head_size * spec.rotary.fraction >= 4))
-    return refuse("rotary_scaling_factor", 0);
+  for (const RotarySpec* rotary : {&spec.rotary, &spec.local_rotary})
+    if (const std::string_view field = unsound_field(*rotary, spec.head_size); !field.empty())
+      return Error{ErrorCode::corrupt,
+                   fmt::format("{}: field '{}' does not fit the others", file, field)};
   if (spec.experts > kMaxExperts) return refuse("num_experts", spec.experts);
   if (spec.experts > 0 && outside(spec.experts_chosen, spec.experts))
     return refuse("moe_top_k", spec.experts_chosen);

@@ -4,6 +4,7 @@
 
 #include "model/spec/config_parts.h"
 #include "model/spec/limits.h"
+#include "model/spec/rotary_config.h"
 
 // What is absent from a file has the value that the family's own code would give it.
 namespace sheaf::model {
@@ -34,7 +35,8 @@ Status read_encoder(const JsonObject& config, double epsilon, ModelSpec& spec) {
 
 Status read_turned(const JsonObject& config, double theta, ModelSpec& spec) {
   SHEAF_TRY(check_turned_heads(config, "num_attention_heads", spec));
-  SHEAF_ASSIGN(spec.rotary, read_rotary(config, {.scaling = "rope_scaling", .otherwise = theta}));
+  SHEAF_ASSIGN(spec.rotary,
+               read_rotary(config, {.scaling = "rope_scaling", .otherwise = theta}, spec));
   return {};
 }
 
@@ -204,12 +206,15 @@ Status read_jina_bert(const JsonObject& config, ModelSpec& spec) {
 // Sturua et al., "jina-embeddings-v3" (2024), as transformers has it.
 Status read_jina_v3(const JsonObject& config, ModelSpec& spec) {
   SHEAF_TRY(read_jina_layers(config, spec));
+  spec.adapters = true;  // in files of their own
   return read_turned(config, 20'000, spec);
 }
 
 // Jina's own XLM-R: of jina-embeddings-v3, and with XLM-R's own positions of jina-reranker-v2.
 Status read_jina_flash(const JsonObject& config, ModelSpec& spec) {
   SHEAF_TRY(read_jina_layers(config, spec));
+  const nlohmann::json* tasks = config.find("lora_adaptations");
+  spec.adapters = tasks != nullptr && !tasks->empty();
   constexpr std::string_view kPositions = "position_embedding_type";
   SHEAF_ASSIGN(const std::string positions, config.text_or(kPositions, "absolute"));
   if (positions == "absolute") {

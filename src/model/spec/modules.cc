@@ -84,11 +84,13 @@ Status read_pooling(const JsonObject& config, ModelSpec& spec) {
       return config.error(field,
                           fmt::format("is {}, but hidden_size is {}", size, spec.hidden_size));
   }
-  SHEAF_ASSIGN(const bool include_prompt, config.boolean_or("include_prompt", true));
-  if (!include_prompt) return config.unsupported("include_prompt", "is false");
+  SHEAF_ASSIGN(spec.pools_prompt, config.boolean_or("include_prompt", true));
   const json* modes = config.find("pooling_mode");
   SHEAF_TRY(modes != nullptr ? read_pooling_modes(config, *modes, spec)
                              : read_pooling_flags(config, spec));
+  // Its weights go by places in the whole text, prompt included.
+  if (!spec.pools_prompt && std::ranges::count(spec.pooling, Pooling::weighted_mean) > 0)
+    return config.unsupported("include_prompt", "is false, which is not built for weightedmean");
   spec.dimensions = spec.hidden_size * static_cast<std::uint32_t>(spec.pooling.size());
   return {};
 }

@@ -36,7 +36,7 @@ std::string_view name_of(Output output);              // "vector", "sparse", "to
 std::string_view name_of(Pooling pooling);  // TEI's words: "cls", "mean", "last_token", ...
 
 // How the angles of rotary positions are stretched for texts longer than the model was trained on.
-enum class RotaryScaling { none, dynamic, linear, llama3, ntk };
+enum class RotaryScaling { none, dynamic, linear, llama3, longrope, ntk, yarn };
 
 // Rotary positions: pair i of a head of 2 * pairs turns by theta^(-i / pairs) from a token to the
 // next, less if scaled.
@@ -45,12 +45,25 @@ struct RotarySpec {
   double fraction = 1;  // of a head's values that turn, the first ones
   RotaryScaling scaling = RotaryScaling::none;
   double factor = 1;  // by which a scaled pair turns more slowly
-  // llama3 scales pairs that turn at most low_turns times within trained_positions, leaves those
-  // that turn at least high_turns times, and the others in between. dynamic scales texts that are
-  // longer than trained_positions, each by its own length.
+  // llama3 and yarn scale pairs that turn at most low_turns times within trained_positions, leave
+  // those that turn at least high_turns times, and the others in between: llama3 by their turns,
+  // yarn by their numbers, with whole_pairs from a whole number to a whole number.
   double low_turns = 1;
   double high_turns = 4;
+  bool whole_pairs = true;
+  // dynamic scales texts that are longer than this, each by its own length; longrope has factors
+  // for them. A text counts alone: transformers goes by the longest of a batch, which would make a
+  // vector depend on its neighbours.
   double trained_positions = 8192;
+  // longrope: by which each pair turns more slowly, in texts of trained_positions and in longer
+  // ones.
+  std::vector<double> short_factors, long_factors;
+  double amplitude = 1;  // of turned values (yarn, longrope)
+
+  // Pairs that turn of a head of `head_size` values.
+  std::size_t pairs(std::uint32_t head_size) const {
+    return static_cast<std::size_t>(head_size * fraction) / 2;
+  }
 };
 
 // Attention by distance, as DeBERTa has it: the distance of query and key chooses one of rows()
@@ -150,6 +163,7 @@ struct ModelSpec {
   std::string activation;  // "gelu", ...
 
   std::vector<Pooling> pooling;  // several are concatenated
+  bool pools_prompt = true;      // false: pooling leaves a prompt's tokens out
   std::vector<DenseSpec> dense;  // after pooling, one after the other
   WordHeadSpec word_head;        // in place of pooling
   DenseSpec token_weight;        // bge-m3's sparse head: a word weighs what its best token does
@@ -157,6 +171,7 @@ struct ModelSpec {
                             // name: none
   std::vector<std::uint32_t> special_ids;  // that token_weight leaves out, ascending
   std::string unread_heads;                // heads stored in files that are not read
+  bool adapters = false;  // there are some, one for each task; not built, the model is without them
   std::vector<std::string> labels;  // what a classifier's outputs mean; empty: the model embeds
   bool normalize = false;           // the model's own last module is Normalize
   std::uint32_t dimensions = 0;     // of what it answers: truncate_dim included; labels

@@ -27,9 +27,12 @@ NLOHMANN_JSON_SERIALIZE_ENUM(RotaryScaling, {{RotaryScaling::none, "none"},
                                              {RotaryScaling::dynamic, "dynamic"},
                                              {RotaryScaling::linear, "linear"},
                                              {RotaryScaling::llama3, "llama3"},
-                                             {RotaryScaling::ntk, "ntk"}})
+                                             {RotaryScaling::longrope, "longrope"},
+                                             {RotaryScaling::ntk, "ntk"},
+                                             {RotaryScaling::yarn, "yarn"}})
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RotarySpec, theta, fraction, scaling, factor, low_turns,
-                                   high_turns, trained_positions)
+                                   high_turns, whole_pairs, trained_positions, short_factors,
+                                   long_factors, amplitude)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RelativeSpec, reach, buckets, keys, queries, shared_layers,
                                    normalized)
 NLOHMANN_JSON_SERIALIZE_ENUM(DenseActivation, {{DenseActivation::none, "none"},
@@ -48,9 +51,9 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(
     distance_buckets, relative, causal, linear_distance, rotary, local_rotary, local_layers,
     local_before, local_after, query_key_value_bias, attention_output_bias, up_bias, down_bias,
     gated, experts, experts_chosen, expert_every, head_norms, query_scalar, norm_epsilon,
-    activation, pooling, dense, word_head, token_weight, token_vectors, special_ids, unread_heads,
-    labels, normalize, dimensions, max_length, do_lower_case, cut_left, prompts,
-    default_prompt_name, pair_template, weights_dtype, parameter_count, weights_bytes_fp32)
+    activation, pooling, pools_prompt, dense, word_head, token_weight, token_vectors, special_ids,
+    unread_heads, adapters, labels, normalize, dimensions, max_length, do_lower_case, cut_left,
+    prompts, default_prompt_name, pair_template, weights_dtype, parameter_count, weights_bytes_fp32)
 
 std::string to_json(const ModelSpec& spec) { return nlohmann::json(spec).dump(); }
 

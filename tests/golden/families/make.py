@@ -143,6 +143,81 @@ def llama():
     return transformers.LlamaForCausalLM(config)
 
 
+def qwen3_yarn():
+    """The ramp from the first pair to the sixth of eight."""
+    scaling = {"rope_type": "yarn", "rope_theta": 20.0, "factor": 2.0, "original_max_position_embeddings": 32}
+    config = transformers.Qwen3Config(
+        **SHAPE, hidden_size=20, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=16,
+        intermediate_size=30, max_position_embeddings=64, rope_parameters=scaling, attn_implementation="eager")
+    return transformers.Qwen3Model(config)
+
+
+def qwen2_yarn():
+    """All that may be otherwise, in the form of older files; sees the whole text."""
+    scaling = {"type": "yarn", "factor": 5.0, "original_max_position_embeddings": 16, "beta_fast": 4,
+               "beta_slow": 0.5, "mscale": 0.7, "mscale_all_dim": 2.1, "truncate": False}
+    config = transformers.Qwen2Config(
+        **SHAPE, hidden_size=24, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
+        intermediate_size=30, max_position_embeddings=40, is_causal=False, rope_theta=50.0, rope_scaling=scaling,
+        attn_implementation="eager")
+    return transformers.Qwen2Model(config)
+
+
+def modernbert_yarn():
+    """A scaling for either kind of layer."""
+    scaling = {"full_attention": {"rope_type": "yarn", "rope_theta": 30.0, "factor": 2.0, "attention_factor": 1.4,
+                                  "original_max_position_embeddings": 20},
+               "sliding_attention": {"rope_type": "longrope", "rope_theta": 20.0, "short_factor": [1.0, 1.1, 1.5, 2.0],
+                                     "long_factor": [1.2, 2.0, 3.0, 5.0], "factor": 2.0,
+                                     "original_max_position_embeddings": 20}}
+    config = transformers.ModernBertConfig(
+        **SHAPE, hidden_size=24, num_hidden_layers=3, num_attention_heads=3, intermediate_size=18,
+        max_position_embeddings=40, local_attention=8, global_attn_every_n_layers=2, rope_parameters=scaling,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2, attn_implementation="eager")
+    return transformers.ModernBertModel(config)
+
+
+def mistral_longrope():
+    """With windows."""
+    scaling = {"rope_type": "longrope", "rope_theta": 100.0, "short_factor": [1.0, 1.25, 2.0],
+               "long_factor": [1.5, 3, 6.5], "factor": 4.0, "original_max_position_embeddings": 16}
+    config = transformers.MistralConfig(
+        **SHAPE, hidden_size=18, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1, head_dim=6,
+        intermediate_size=33, max_position_embeddings=40, sliding_window=20, rope_parameters=scaling,
+        attn_implementation="eager")
+    return transformers.MistralModel(config)
+
+
+def gte_longrope():
+    scaling = {"rope_type": "longrope", "rope_theta": 50.0, "short_factor": [1.0, 1.5], "long_factor": [2.5, 4.0],
+               "attention_factor": 0.8, "original_max_position_embeddings": 16}
+    config = transformers.GteConfig(
+        **SHAPE, hidden_size=20, num_hidden_layers=2, num_attention_heads=5, intermediate_size=33,
+        max_position_embeddings=40, type_vocab_size=1, rope_parameters=scaling, attn_implementation="eager")
+    return transformers.GteModel(config)
+
+
+def phi3():
+    """As Phi-4-mini: longrope in the part of a head that turns."""
+    scaling = {"type": "longrope", "short_factor": [1.0, 1.3, 1.7], "long_factor": [1.5, 2.5, 4.5]}
+    config = transformers.Phi3Config(
+        **SHAPE, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1,
+        intermediate_size=33, max_position_embeddings=40, original_max_position_embeddings=16, rope_theta=100.0,
+        partial_rotary_factor=0.75, rope_scaling=scaling, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        attn_implementation="eager")
+    return transformers.Phi3ForCausalLM(config)
+
+
+def phi3_windows():
+    """As Phi-3-mini-4k: no scaling; a window. Half of a head turns."""
+    config = transformers.Phi3Config(
+        **SHAPE, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=3,
+        intermediate_size=33, max_position_embeddings=29, sliding_window=6, pad_token_id=0, bos_token_id=1,
+        eos_token_id=2, rope_parameters={"rope_type": "default", "rope_theta": 200.0, "partial_rotary_factor": 0.5},
+        attn_implementation="eager")
+    return transformers.Phi3Model(config)
+
+
 def gemma3():
     """As EmbeddingGemma: sees the whole text, windows in two layers of three, two Dense modules."""
     config = transformers.Gemma3TextConfig(
@@ -294,7 +369,8 @@ def padded(name, value):
 
 
 FAMILIES = {make.__name__: make for make in (xlm_roberta, roberta, distilbert, mpnet, deberta, deberta_v2, deberta_keys, modernbert,
-                                             qwen3, qwen3_windows, qwen2, mistral, llama, gemma3,
+                                             modernbert_yarn, qwen3, qwen3_windows, qwen3_yarn, qwen2, qwen2_yarn,
+                                             mistral, mistral_longrope, llama, phi3, phi3_windows, gemma3, gte_longrope,
                                              nomic, nomic_long, nomic_moe, gte, gte_new, jina_bert, jina_bert_reglu,
                                              jina_code, jina_v3, jina_v3_own)}
 LENGTHS_OF = {
@@ -306,6 +382,13 @@ LENGTHS_OF = {
     "qwen3_windows": [1, 5, 6, 31],
     "mistral": [1, 7, 8, 40],
     "llama": [1, 2, 19, 50],
+    # Up to the length it was trained on, and past it.
+    "qwen3_yarn": [1, 5, 32, 33, 64],
+    "qwen2_yarn": [1, 5, 16, 17, 40],
+    "modernbert_yarn": [1, 5, 20, 21, 40],
+    "mistral_longrope": [1, 5, 16, 17, 40],
+    "gte_longrope": [1, 5, 16, 17, 40],
+    "phi3": [1, 5, 16, 17, 40],
     "gemma3": [1, 4, 5, 9, 30],
     "nomic": [1, 2, 7, 40],
     "nomic_long": [1, 15, 16, 17, 40],  # past the length it was trained on

@@ -2,8 +2,8 @@
 
     python make.py [NAME...]      (needs torch, transformers, sentence-transformers)
 
-Writes NAME/ (a model folder as the hub has them) and NAME/scores.json (a pair's score, after the sigmoid). The
-tokenizer of deberta is too large to be stored here: test_rerank.py makes it from tests/tokenizer/unigram_variants.py.
+Writes NAME/ (a model folder as the hub has them) and NAME/scores.json (a pair's score, after the sigmoid), of logit_score
+instructed.json too (the same with a client's instruction). The tokenizer of deberta is too large to be stored here: test_rerank.py makes it from tests/tokenizer/unigram_variants.py.
 """
 
 import json
@@ -33,6 +33,7 @@ PREFIX = ('<|im_start|>system\nJudge whether the Document meets the requirements
 MIDDLE = "<Instruct>: {}\n<Query>: {}\n<Document>: {}"
 SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 TASK = "Given a web search query, retrieve relevant passages that answer the query"
+INSTRUCTION = "Find what contradicts the text"
 ROLE = '(messages | selectattr("role", "eq", "%s") | map(attribute="content") | list)'
 
 
@@ -120,6 +121,8 @@ def logit_score(folder):
     for file in made.iterdir():
         file.unlink()
     made.rmdir()
+    write(folder / "instructed.json", {"instruction": INSTRUCTION,
+                                       "rows": predicted(folder, pairs(), QWEN_LENGTH, prompt=INSTRUCTION)})
     return predicted(folder, pairs() + odd_pairs(), QWEN_LENGTH)
 
 
@@ -151,10 +154,10 @@ def save(folder, model, tokenizer, length, **tokens):
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"][:: 1 if "cls_token" in tokens else 2]})
 
 
-def predicted(folder, rows, length):
+def predicted(folder, rows, length, **how):
     encoder = CrossEncoder(str(folder), device="cpu", max_length=length)
     encoder.model.double()
-    return [{"pair": pair, "score": round(float(encoder.predict([pair])[0]), 8)} for pair in rows]
+    return [{"pair": pair, "score": round(float(encoder.predict([pair], **how)[0]), 8)} for pair in rows]
 
 
 def write(path, value):

@@ -1,0 +1,68 @@
+"""What clients say their texts are for, through the whole server: tests/golden/prompts has a model with two prompts that
+its pooling leaves out, and what sentence-transformers answers."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sheaf_server import REPOSITORY, Server
+
+GOLDEN = REPOSITORY / "tests/golden/prompts"
+TEXTS = json.loads((GOLDEN / "texts.json").read_text())
+VECTORS = json.loads((GOLDEN / "vectors.json").read_text())["mean"]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server("--log-level", "warn", model=GOLDEN / "model", replicas=1) as server:
+        yield server
+
+
+def vectors(server, **fields):
+    answer = server.session.post(server.http + "/v1/embeddings", timeout=30,
+                                 json={"input": TEXTS, "normalize": False, **fields})
+    assert answer.status_code == 200, answer.text
+    return np.asarray([row["embedding"] for row in answer.json()["data"]])
+
+
+@pytest.mark.parametrize("fields, prompt", [
+    ({}, ""), ({"prompt_name": ""}, ""), ({"task": None, "input_type": ""}, ""),
+    ({"prompt_name": "query"}, "query"), ({"input_type": "search_query"}, "query"), ({"task": "retrieval.query"}, "query"),
+    ({"input_type": "passage"}, "passage"), ({"input_type": "document"}, "passage"), ({"task": "retrieval.passage"}, "passage")])
+def test_pooling_leaves_the_prompt_out_whoever_asks_for_it(server, fields, prompt):
+    got, want = vectors(server, **fields), np.asarray(VECTORS[prompt])
+    assert np.abs(got - want).max() <= 1e-4 * np.abs(want).max()
+
+
+def test_ids_have_no_prompt_that_could_be_left_out(server):
+    cases = json.loads((GOLDEN / "cases.json").read_text())[""]
+    answer = server.session.post(server.http + "/embed", timeout=30, json={
+        "inputs": [case["ids"] for case in cases], "normalize": False, "prompt_name": "query"})
+    assert np.abs(np.asarray(answer.json()) - VECTORS[""]).max() <= 1e-4
+
+
+def test_a_prompt_that_leaves_no_room_is_refused(server):
+    answer = server.session.post(server.http + "/v1/embeddings", timeout=30, json={
+        "input": TEXTS, "prompt_name": "query", "truncate_prompt_tokens": 11})
+    assert answer.status_code == 400 and "its prompt takes all 11 tokens" in answer.text
+
+
+def test_a_task_without_prompt_is_refused_with_those_there_are(server):
+    answer = server.session.post(server.http + "/v1/embeddings", timeout=30, json={"input": "a", "task": "classification"})
+    assert answer.status_code == 400 and "passage, query" in answer.json()["error"]["message"]
+
+
+def test_the_adapters_of_jina_are_not_left_out_silently(tmp_path):
+    import shutil
+    folder = tmp_path / "jina"
+    shutil.copytree(REPOSITORY / "tests/golden/families/jina_v3_own/model", folder)
+    shutil.copy(GOLDEN / "model/tokenizer.json", folder)
+    vocab = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    text = min(vocab, key=vocab.get)  # of an id that the tiny model has
+    with Server("--log-level", "warn", model=folder, replicas=1) as server:
+        def ask(**fields):
+            return server.session.post(server.http + "/v1/embeddings", timeout=30, json={"input": text, **fields})
+        refused = ask(task="retrieval.query")
+        assert refused.status_code == 400 and "adapters are not built" in refused.json()["error"]["message"]
+        assert "jina" in refused.json()["error"]["message"]
