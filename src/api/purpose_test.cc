@@ -102,7 +102,7 @@ TEST_F(PurposeTest, VectorsComeInTheFormAskedFor) {
   EXPECT_EQ(vector_of({{"embedding_type", "binary"}}), to_binary(floats));
   EXPECT_EQ(vector_of({{"embedding_type", {"ubinary"}}}), to_ubinary(floats));
   EXPECT_EQ(vector_of({{"output_dtype", "int8"}, {"encoding_format", "float"}}), to_int8(floats));
-  EXPECT_EQ(vector_of({{"embedding_type", ""}}), floats);
+  EXPECT_EQ(vector_of({{"embedding_type", ""}}).get<std::vector<float>>(), floats);
   const json base64 = vector_of({{"encoding_format", "base64"}});
   EXPECT_TRUE(base64.is_string());
   EXPECT_EQ(vector_of({{"embedding_type", "base64"}}), base64);

@@ -44,6 +44,8 @@ TEST_F(RotaryConfigTest, SurvivesThePackedFile) {
 
 TEST_F(RotaryConfigTest, YarnHasTheUsualNumbersWhereNothingIsSaid) {
   use("qwen3_yarn");
+  EXPECT_EQ(rotary().high_turns, 2);
+  set_rope("beta_fast", kAbsent);
   const RotarySpec usual = rotary();
   EXPECT_EQ(usual.scaling, RotaryScaling::yarn);
   EXPECT_EQ(usual.high_turns, 32);

@@ -144,8 +144,9 @@ def llama():
 
 
 def qwen3_yarn():
-    """The ramp from the first pair to the sixth of eight."""
-    scaling = {"rope_type": "yarn", "rope_theta": 20.0, "factor": 2.0, "original_max_position_embeddings": 32}
+    """The ramp from the third pair to the sixth of eight."""
+    scaling = {"rope_type": "yarn", "rope_theta": 20.0, "factor": 2.0, "beta_fast": 2,
+               "original_max_position_embeddings": 32}
     config = transformers.Qwen3Config(
         **SHAPE, hidden_size=20, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=16,
         intermediate_size=30, max_position_embeddings=64, rope_parameters=scaling, attn_implementation="eager")
@@ -154,8 +155,8 @@ def qwen3_yarn():
 
 def qwen2_yarn():
     """All that may be otherwise, in the form of older files; sees the whole text."""
-    scaling = {"type": "yarn", "factor": 5.0, "original_max_position_embeddings": 16, "beta_fast": 4,
-               "beta_slow": 0.5, "mscale": 0.7, "mscale_all_dim": 2.1, "truncate": False}
+    scaling = {"type": "yarn", "factor": 5.0, "original_max_position_embeddings": 16, "beta_fast": 1.2,
+               "beta_slow": 0.2, "mscale": 0.7, "mscale_all_dim": 2.1, "truncate": False}
     config = transformers.Qwen2Config(
         **SHAPE, hidden_size=24, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
         intermediate_size=30, max_position_embeddings=40, is_causal=False, rope_theta=50.0, rope_scaling=scaling,
