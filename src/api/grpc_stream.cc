@@ -6,6 +6,7 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -128,14 +129,16 @@ class Stream final : public StreamReactor,
   void wait_for_room(Number number) {
     waiting_.insert(number);
     if (std::exchange(alarm_set_, true)) return;
-    // Weak, since an alarm keeps what it has called.
-    alarm_.Set(std::chrono::system_clock::now() + kRetryAfter, [weak = weak_from_this()](bool) {
-      const auto self = weak.lock();
-      if (self == nullptr) return;
-      std::unique_lock lock(self->mutex_);
-      self->alarm_set_ = false;
-      self->try_again(lock);
-    });
+    // Weak, since an alarm keeps what it has called; a new one, since this may be called by the
+    // old.
+    alarm_.emplace().Set(std::chrono::system_clock::now() + kRetryAfter,
+                         [weak = weak_from_this()](bool) {
+                           const auto self = weak.lock();
+                           if (self == nullptr) return;
+                           std::unique_lock lock(self->mutex_);
+                           self->alarm_set_ = false;
+                           self->try_again(lock);
+                         });
   }
 
   // In the order in which they came, until one is refused again.
@@ -178,7 +181,7 @@ class Stream final : public StreamReactor,
     if (std::exchange(ended_, true)) return;
     for (const core::RequestId request : window_.abandon()) router_.cancel(request);
     waiting_.clear();
-    if (alarm_set_) alarm_.Cancel();
+    if (alarm_set_) alarm_->Cancel();
     Finish(status);
   }
 
@@ -189,7 +192,7 @@ class Stream final : public StreamReactor,
   std::mutex mutex_;  // guards what follows; held before the router's own
   AnswerWindow window_;
   std::set<Number> waiting_;  // refused for overload, to be tried again
-  grpc::Alarm alarm_;
+  std::optional<grpc::Alarm> alarm_;
   grpc::ByteBuffer in_;   // gRPC's while reading_
   grpc::ByteBuffer out_;  // gRPC's while writing_
   bool alarm_set_ = false;

@@ -74,6 +74,23 @@ TEST(ScoreTest, LabelsAreRankedByRawScores) {
   EXPECT_EQ(out, R"([{"score":0.5,"label":"a"},{"score":0.5,"label":"b"}])");
 }
 
+TEST(ScoreTest, DocumentsAreScaledOneByOneAndLabelsTogether) {
+  const std::vector<float> raw_scores = {0, 40, 41};  // float sigmoids of the last two are 1
+  const std::vector<Ranked> documents = rank_documents(raw_scores, /*raw=*/false);
+  ASSERT_EQ(documents.size(), 3u);
+  EXPECT_EQ(documents[0].index, 2u);
+  EXPECT_EQ(documents[1].index, 1u);
+  EXPECT_EQ(documents[1].score, 1);
+  EXPECT_EQ(documents[2].score, 0.5f);
+  EXPECT_EQ(rank_documents(raw_scores, /*raw=*/true)[0].score, 41);
+
+  const std::vector<Ranked> labels = rank_labels(raw_scores, /*raw=*/false);
+  EXPECT_EQ(labels[0].index, 2u);
+  EXPECT_NEAR(labels[0].score, 0.7310585786, 1e-6);
+  EXPECT_NEAR(labels[1].score, 0.2689414214, 1e-6);
+  EXPECT_EQ(rank_labels(raw_scores, /*raw=*/true)[0].score, 41);
+}
+
 TEST(ScoreTest, PairsOneWithEachOrEachWithItsOwn) {
   std::vector<router::Input> pairs;
   append_pairs({"q"}, {"a", "b"}, pairs);

@@ -271,6 +271,12 @@ TEST(TokenizerPool, ReportsTheFirstFailureByIndex) {
   EXPECT_EQ(got.error().message.rfind("input 333:", 0), 0u) << got.error().message;
 }
 
+TEST(PrepareInputs, CharactersAreCodePointsNotBytes) {
+  EXPECT_EQ(characters_of(std::string("Größe 🚀")), 7u);
+  EXPECT_EQ(characters_of(TextPair{std::make_shared<const std::string>("ä"), "öü"}), 3u);
+  EXPECT_EQ(characters_of(std::vector<std::int32_t>{1, 2, 3}), 3u);
+}
+
 TEST(PrepareInputs, AsksAboutAPairInTheModelsTemplate) {
   ModelInfo model = small_model();
   model.max_length = 20;
