@@ -20,18 +20,6 @@ bool fits(const model::ModelSpec& spec, ScoreKind kind) {
   return kind == ScoreKind::reranker ? spec.is_reranker() : spec.task() == model::Task::classify;
 }
 
-Error wrong_model(const router::ModelInfo& model, ScoreKind kind) {
-  std::string is = "embeds texts (/v1/embeddings, /embed)";
-  if (model.spec.task() == model::Task::classify)
-    is = fmt::format("is a classifier with {} labels (/predict, /classify)",
-                     model.spec.labels.size());
-  return {ErrorCode::wrong_model_type,
-          fmt::format("model {} {}; this route needs a {}", model.name, is,
-                      kind == ScoreKind::reranker ? "reranker, a classifier with 1 label"
-                                                  : "classifier or a reranker"),
-          "model"};
-}
-
 std::vector<Ranked> rank(std::span<const float> raw_scores, std::span<const float> scores) {
   std::vector<Ranked> ranked;
   ranked.reserve(scores.size());
@@ -128,8 +116,23 @@ Result<const router::ModelInfo*> find_scorer(const Context& context, std::string
     for (const router::ModelInfo* model : context.router.models())
       if (fits(model->spec, kind)) return model;
   SHEAF_ASSIGN(const router::ModelInfo* model, context.router.find_model(name));
-  if (!fits(model->spec, kind)) return wrong_model(*model, kind);
+  SHEAF_TRY(check_scorer(*model, kind));
   return model;
+}
+
+Status check_scorer(const router::ModelInfo& model, ScoreKind kind) {
+  if (fits(model.spec, kind)) return {};
+  std::string is = model.spec.is_splade() ? "weighs words (/embed_sparse)"
+                                          : "embeds texts (/v1/embeddings, /embed)";
+  if (model.spec.task() == model::Task::classify)
+    is = fmt::format("is a classifier with {} labels (/predict, /classify)",
+                     model.spec.labels.size());
+  return Error{ErrorCode::wrong_model_type,
+               fmt::format("model {} {}; {}", model.name, is,
+                           kind == ScoreKind::reranker
+                               ? "ranking needs a reranker, a classifier with 1 label"
+                               : "classifying needs a classifier or a reranker"),
+               "model"};
 }
 
 Result<const router::ModelInfo*> choose_model(const Call& call, ScoreKind kind, ScoreBody& body) {

@@ -42,9 +42,10 @@ void append_pairs(std::vector<std::string> firsts, std::vector<std::string> seco
 
 enum class ScoreKind { reranker, classifier };  // a reranker is a classifier with one label
 
-// The model that is named, or with "" the first served one of this kind. Refused with
-// wrong_model_type, saying what the model is and which routes serve it. The model lives as long as
-// the router.
+// Refuses other models with wrong_model_type, saying what the model is and which routes serve it.
+Status check_scorer(const router::ModelInfo& model, ScoreKind kind);
+// The model that is named, or with "" the first served one of this kind; refused as by
+// check_scorer(). The model lives as long as the router.
 Result<const router::ModelInfo*> find_scorer(const Context& context, std::string_view name,
                                              ScoreKind kind);
 // Sets the request's model by it.

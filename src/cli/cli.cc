@@ -23,6 +23,7 @@ struct Command {
 constexpr Command kCommands[] = {
     {"serve", "serve models over HTTP and gRPC", serve_command},
     {"embed", "vectors of the lines of files or of standard input", embed_command},
+    {"rerank", "lines of files or of standard input ranked by a query", rerank_command},
     {"bench", "measure a running server", bench_command},
     {"models", "models on this machine: list, show, pull", models_command},
 };

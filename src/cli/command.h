@@ -20,6 +20,7 @@ using Arguments = std::span<const std::string>;
 
 int serve_command(Arguments arguments);
 int embed_command(Arguments arguments);
+int rerank_command(Arguments arguments);
 int bench_command(Arguments arguments);
 int models_command(Arguments arguments);
 

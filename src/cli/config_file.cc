@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/text.h"
+#include "model/spec/spec.h"
 
 namespace sheaf::cli {
 namespace {
@@ -18,6 +19,7 @@ constexpr std::string_view kModelKeys[] = {"name",
                                            "replicas",
                                            "max_batch_tokens",
                                            "max_length",
+                                           "pooling",
                                            "default_prompt_name",
                                            "default_prompt"};
 
@@ -120,8 +122,16 @@ class Reader {
     if (key == "replicas") model.replicas = text;
     if (key == "default_prompt_name") model.default_prompt_name = text;
     if (key == "default_prompt") model.default_prompt = text;
+    if (key == "pooling") return read_pooling(value, text, model);
     if (key == "max_batch_tokens") return read_number(value, key, model.max_batch_tokens);
     if (key == "max_length") return read_number(value, key, model.max_length);
+    return {};
+  }
+
+  Status read_pooling(const YAML::Node& value, const std::string& text, ModelSetting& model) const {
+    if (const Status known = model::check_pooling(text); !known.ok())
+      return error_at(value, fmt::format("models: pooling: {}", known.error().message));
+    model.pooling = text;
     return {};
   }
 

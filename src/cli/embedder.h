@@ -2,25 +2,37 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "cli/http_client.h"
+#include "model/spec/spec.h"
 
 namespace sheaf::cli {
 
-struct EmbeddedBatch {
-  std::vector<std::string> texts;
-  std::vector<float> vectors;  // [texts, dimensions], row-major
-  std::uint32_t dimensions = 0;
+// What is asked about every text.
+struct Question {
+  std::optional<model::Output> output;  // nothing: what the model gives where it is not asked
+  std::string prompt_name;              // empty: the model's default
+  // Not null: the texts are documents, and each is answered with a reranker's score for this query,
+  // a vector of one number, as the model's head gives it.
+  std::shared_ptr<const std::string> query;
 };
 
-// What turns the texts of `sheaf embed` into vectors. Several batches may be under way, so that
-// reading, tokenizing, computing and writing go on side by side. One thread.
+struct EmbeddedBatch {
+  std::vector<std::string> texts;
+  std::vector<std::vector<float>> rows;  // one a text, as engine::Engine::embed() has them
+  std::uint32_t width = 0;               // numbers of a vector, of a text or a token
+};
+
+// What turns the texts of `sheaf embed` and `sheaf rerank` into rows. Several batches may be under
+// way, so that reading, tokenizing, computing and writing go on side by side. One thread.
 class Embedder {
  public:
   virtual ~Embedder() = default;
+  virtual model::Output output() const = 0;
   // Batches that may be submitted before the first of them is received.
   virtual std::size_t window() const = 0;
   virtual Status submit(std::vector<std::string> texts) = 0;
@@ -29,12 +41,14 @@ class Embedder {
 };
 
 // By a `sheaf-replica embed` process of its own, on the model's files in `folder`: the same
-// preparation of texts and the same vectors as a server's.
+// preparation of texts, the same rows and the same refusals as a server's.
 struct OfflineEmbedderOptions {
   std::string replica_program;
+  std::string name;  // of the model, in refusals
   std::string folder;
+  std::string pooling;           // as model::read_spec() takes it
   std::uint32_t max_length = 0;  // 0: the model's own
-  std::string prompt_name;       // empty: the model's default
+  Question question;
 };
 Result<std::unique_ptr<Embedder>> make_offline_embedder(const OfflineEmbedderOptions& options);
 
@@ -42,9 +56,10 @@ struct RemoteEmbedderOptions {
   ServerAddress address;
   std::string model;  // empty: the server's default
   std::string api_key;
-  std::string prompt_name;  // empty: the model's default
+  Question question;
 };
-// By a running server over HTTP. Refusals for the moment (429, 503) are tried again for a minute.
-std::unique_ptr<Embedder> make_remote_embedder(RemoteEmbedderOptions options);
+// By a running server over HTTP, which is asked what the model gives if `question` leaves it open.
+// Refusals for the moment (429, 503) are tried again for a minute.
+Result<std::unique_ptr<Embedder>> make_remote_embedder(RemoteEmbedderOptions options);
 
 }  // namespace sheaf::cli

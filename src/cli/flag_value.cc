@@ -123,6 +123,15 @@ FlagValue text(std::optional<std::string>& variable) {
       [](const std::optional<std::string>& value) { return value.value_or(""); });
 }
 
+FlagValue checked_text(std::string& variable, Status (*check)(std::string_view)) {
+  return {.set = [&variable, check](std::string_view text) -> Status {
+            SHEAF_TRY(check(text));
+            variable = text;
+            return {};
+          },
+          .show = [&variable] { return variable; }};
+}
+
 FlagValue text_list(std::vector<std::string>& variable) {
   return {.set = [&variable](std::string_view text) -> Status {
             for (std::string_view part : split_commas(text)) variable.emplace_back(part);

@@ -27,6 +27,8 @@ struct FlagValue {
 
 FlagValue text(std::string& variable);
 FlagValue text(std::optional<std::string>& variable);  // empty until it is set
+// A text that `check` takes.
+FlagValue checked_text(std::string& variable, Status (*check)(std::string_view));
 // Comma-separated, or given several times.
 FlagValue text_list(std::vector<std::string>& variable);
 FlagValue choice(std::string& variable, std::initializer_list<std::string_view> words);

@@ -13,6 +13,18 @@ TEST(FlagValue, BooleansInEveryUsualSpelling) {
   EXPECT_FALSE(parse_boolean("maybe").ok());
 }
 
+TEST(FlagValue, CheckedTextsAreKeptOnlyIfTheyPass) {
+  std::string variable = "default";
+  const FlagValue value = checked_text(variable, [](std::string_view word) -> Status {
+    if (word == "good") return {};
+    return Error{ErrorCode::invalid_argument, "is not good"};
+  });
+  EXPECT_EQ(value.set("bad").error().message, "is not good");
+  EXPECT_EQ(value.show(), "default");
+  ASSERT_TRUE(value.set("good").ok());
+  EXPECT_EQ(variable, "good");
+}
+
 TEST(FlagValue, WholeNumbersWithinTheirRange) {
   EXPECT_EQ(parse_whole_number("65535", 0, 65535).value(), 65535u);
   for (const char* text : {"65536", "-1", "", "1.5", "12x", " 1"})

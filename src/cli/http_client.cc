@@ -12,7 +12,6 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
-#include "base/text.h"
 #include "cli/flag_value.h"
 
 namespace sheaf::cli {
@@ -170,17 +169,15 @@ asio::awaitable<Result<HttpAnswer>> HttpConnection::exchange(std::string_view me
   co_return answer;
 }
 
-std::string embeddings_body(const std::vector<std::string>& texts, const std::string& model,
-                            const std::string& prompt_name) {
-  std::string body = "{\"encoding_format\":\"base64\",";
-  if (!model.empty()) body += "\"model\":" + json_quote(model) + ",";
-  if (!prompt_name.empty()) body += "\"prompt_name\":" + json_quote(prompt_name) + ",";
-  body += "\"input\":[";
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    if (i > 0) body += ',';
-    append_json_quoted(body, texts[i]);
+std::string percent_encode(std::string_view text) {
+  constexpr std::string_view kPlain = "-._~/";
+  std::string out;
+  for (const char c : text) {
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                       kPlain.find(c) != kPlain.npos;
+    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
   }
-  return body + "]}";
+  return out;
 }
 
 Error error_of(const HttpAnswer& answer) {

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -58,9 +57,8 @@ class HttpConnection {
   bool open_ = false;
 };
 
-// The body of POST /v1/embeddings for these texts, base64 vectors wanted; `model` may be empty.
-std::string embeddings_body(const std::vector<std::string>& texts, const std::string& model,
-                            const std::string& prompt_name = "");
+// "org/a b" → "org/a%20b": what stands in a query is taken as it is meant.
+std::string percent_encode(std::string_view text);
 
 // The error that an answer other than 200 carries: its status and the message of its body.
 Error error_of(const HttpAnswer& answer);

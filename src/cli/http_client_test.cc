@@ -115,12 +115,9 @@ TEST(ErrorOf, FindsTheMessageOfEveryDialect) {
   EXPECT_EQ(message("<html>"), "HTTP 400");
 }
 
-TEST(EmbeddingsBody, IsJson) {
-  EXPECT_EQ(embeddings_body({"a\"b", ""}, "m"),
-            R"({"encoding_format":"base64","model":"m","input":["a\"b",""]})");
-  EXPECT_EQ(embeddings_body({"x"}, "", "query"),
-            R"({"encoding_format":"base64","prompt_name":"query","input":["x"]})");
-  EXPECT_EQ(embeddings_body({"x"}, ""), R"({"encoding_format":"base64","input":["x"]})");
+TEST(PercentEncode, LeavesNamesOfModelsReadable) {
+  EXPECT_EQ(percent_encode("org/bge-m3_v1.5~a"), "org/bge-m3_v1.5~a");
+  EXPECT_EQ(percent_encode("a b&c=d+%\xC3\xB6"), "a%20b%26c%3Dd%2B%25%C3%B6");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "cli/load_target.h"
+#include "cli/remote_question.h"
 
 namespace sheaf::cli {
 namespace {
@@ -27,8 +28,9 @@ class HttpTarget final : public LoadTarget {
   explicit HttpTarget(LoadTargetOptions options) : options_(std::move(options)) {}
 
   void prepare(const std::vector<std::vector<std::string>>& requests) override {
+    const RemoteQuestion question({.output = model::Output::vector}, options_.model);
     bodies_.clear();
-    for (const auto& texts : requests) bodies_.push_back(embeddings_body(texts, options_.model));
+    for (const auto& texts : requests) bodies_.push_back(question.body(texts));
   }
   std::size_t prepared() const override { return bodies_.size(); }
   std::unique_ptr<LoadLane> open_lane(boost::asio::any_io_executor executor) override {

@@ -48,6 +48,13 @@ Result<hub::ResolvedModel> fetch_model(const std::string& source, const std::str
                             [&bars](const hub::Progress& progress) { bars.show(progress); });
 }
 
+std::string describe_pooling(const model::ModelSpec& spec) {
+  std::string text = spec.is_splade() ? "splade" : "";
+  for (model::Pooling pooling : spec.pooling)
+    text += (text.empty() ? "" : " + ") + std::string(model::name_of(pooling));
+  return text + (spec.normalize ? ", normalized" : "");
+}
+
 Result<router::ModelConfig> model_config(const ModelSetting& model, const ServeSettings& settings,
                                          const hub::ResolvedModel& found) {
   router::ModelConfig config;
@@ -56,6 +63,7 @@ Result<router::ModelConfig> model_config(const ModelSetting& model, const ServeS
   config.revision = found.revision;
   config.max_batch_tokens = model.max_batch_tokens.value_or(settings.max_batch_tokens);
   config.max_length = model.max_length.value_or(settings.max_length);
+  config.pooling = model.pooling.value_or(settings.pooling);
   const bool own_prompt = model.default_prompt_name || model.default_prompt;
   config.default_prompt_name =
       own_prompt ? model.default_prompt_name : settings.default_prompt_name;

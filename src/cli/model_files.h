@@ -14,6 +14,9 @@ namespace sheaf::cli {
 Result<hub::ResolvedModel> fetch_model(const std::string& source, const std::string& revision,
                                        const hub::HubOptions& hub);
 
+// "cls + mean, normalized", "splade"; of classifiers what their heads are put behind.
+std::string describe_pooling(const model::ModelSpec& spec);
+
 // What the router is to serve for a model whose files have been found.
 Result<router::ModelConfig> model_config(const ModelSetting& model, const ServeSettings& settings,
                                          const hub::ResolvedModel& found);

@@ -27,9 +27,11 @@ Result<std::string> read_all(int fd) {
 }  // namespace
 
 Result<ModelMemory> memory_of(const std::string& replica_program, const std::string& folder,
-                              std::uint32_t max_batch_tokens, int threads) {
-  std::vector<std::string> command = {replica_program, "estimate",  "--model",
-                                      folder,          "--threads", std::to_string(threads)};
+                              const std::string& pooling, std::uint32_t max_batch_tokens,
+                              int threads) {
+  std::vector<std::string> command = {
+      replica_program, "estimate", "--model",   folder,
+      "--pooling",     pooling,    "--threads", std::to_string(threads)};
   if (max_batch_tokens > 0) {
     command.emplace_back("--max-batch-tokens");
     command.push_back(std::to_string(max_batch_tokens));

@@ -18,6 +18,7 @@ namespace {
 struct ModelsSettings {
   std::vector<std::string> words;  // verb and name
   std::string revision;
+  std::string pooling;
   bool json = false;
 };
 
@@ -26,6 +27,8 @@ FlagSet flags_for(ModelsSettings& s) {
                 "Models on this machine. MODEL is a hub name or a folder.");
   flags.add_positional("VERB", s.words);
   flags.add({"revision", "R", "commit, branch or tag on the hub", "", "main"}, text(s.revision));
+  flags.add({"pooling", "P", "cls, mean, max, last-token or splade", "", "the model's"},
+            checked_text(s.pooling, model::check_pooling));
   flags.add({"json", "", "print JSON"}, boolean(s.json));
   flags.set_epilogue(
       "list (the default): the cache; show: what a model is; pull: fetch its files.\n"
@@ -59,26 +62,19 @@ int list(const ModelsSettings& settings) {
   return kExitOk;
 }
 
-std::string pooling_text(const model::ModelSpec& spec) {
-  std::string text = spec.is_splade() ? "splade" : "";
-  for (model::Pooling pooling : spec.pooling)
-    text += (text.empty() ? "" : " + ") + std::string(model::name_of(pooling));
-  return text + (spec.normalize ? ", normalized" : "");
-}
-
 int show(const std::string& source, const ModelsSettings& settings) {
   auto hub = hub::HubOptions::from_environment();
   hub.offline = true;  // what is here; `pull` is the verb that fetches
   hub.offline_because = "`sheaf models pull` fetches it";
   const auto found = fetch_model(source, settings.revision, hub);
   if (!found.ok()) return fail("models", found.error());
-  const auto spec = model::read_spec(found->folder);
+  const auto spec = model::read_spec(found->folder, settings.pooling);
   if (!spec.ok()) return fail("models", spec.error());
 
   const auto program = find_replica_program("");
   if (!program.ok()) return fail("models", program.error());
-  const auto memory =
-      memory_of(*program, found->folder, 0, static_cast<int>(std::thread::hardware_concurrency()));
+  const auto memory = memory_of(*program, found->folder, settings.pooling, 0,
+                                static_cast<int>(std::thread::hardware_concurrency()));
   if (!memory.ok()) return fail("models", memory.error());
 
   // One list for both forms, so that they cannot differ.
@@ -96,7 +92,7 @@ int show(const std::string& source, const ModelsSettings& settings) {
       {"dimensions", spec->dimensions},
       {"max_length_tokens", spec->max_length},
       {"positions", spec->positions},
-      {"pooling", pooling_text(*spec)},
+      {"pooling", describe_pooling(*spec)},
       {"labels", spec->labels},
       {"prompts", spec->prompts},
       {"default_prompt", spec->default_prompt_name},

@@ -1,12 +1,11 @@
-#include <fmt/core.h>
-
 #include <deque>
-#include <optional>
 
+#include "api/score.h"
 #include "channel/offline.h"
 #include "cli/child_process.h"
 #include "cli/embedder.h"
-#include "router/prepare.h"
+#include "router/open_request.h"
+#include "router/served_model.h"
 
 namespace sheaf::cli {
 namespace {
@@ -21,37 +20,41 @@ struct PreparedBatch {
 // other does the same; a second one is tokenized meanwhile and sent when the first is back.
 class OfflineEmbedder final : public Embedder {
  public:
-  OfflineEmbedder(ChildProcess process, channel::Limits limits, router::ModelInfo model,
-                  std::shared_ptr<const tokenizer::Tokenizer> tokenizer,
-                  router::EmbedRequest request)
+  OfflineEmbedder(ChildProcess process, channel::Limits limits,
+                  std::unique_ptr<router::ServedModel> model, router::EmbedRequest request,
+                  std::shared_ptr<const std::string> query)
       : process_(std::move(process)),
         limits_(limits),
         model_(std::move(model)),
-        tokenizer_(std::move(tokenizer)),
-        request_(std::move(request)) {}
+        request_(std::move(request)),
+        query_(std::move(query)) {}
 
+  model::Output output() const override { return request_.output; }
   std::size_t window() const override { return 2; }
 
   Status submit(std::vector<std::string> texts) override {
     router::EmbedRequest request = request_;
-    for (std::string& text : texts) request.inputs.emplace_back(std::move(text));
+    for (std::string& text : texts) request.inputs.push_back(to_input(std::move(text)));
     PreparedBatch batch;
-    SHEAF_TRY(router::prepare_inputs(request, model_, *tokenizer_, 0, request.inputs.size(),
-                                     batch.inputs));
-    for (router::Input& input : request.inputs)
-      batch.texts.push_back(std::get<std::string>(std::move(input)));
+    SHEAF_TRY(router::prepare_inputs(request, model_->info(), *model_->tokenizer(), 0,
+                                     request.inputs.size(), batch.inputs));
+    for (router::Input& input : request.inputs) batch.texts.push_back(to_text(std::move(input)));
     batches_.push_back(std::move(batch));
     return batches_.size() == 1 ? send_part(batches_.front()) : Status{};
   }
 
   Result<EmbeddedBatch> receive() override {
-    EmbeddedBatch done{.dimensions = limits_.row_floats};
+    EmbeddedBatch done{.width = model_->info().spec.width_of(output())};
     PreparedBatch batch = std::move(batches_.front());
     batches_.pop_front();
     while (true) {
       SHEAF_ASSIGN(const auto reply,
                    channel::read_offline_reply(process_.output(), items_, limits_));
-      done.vectors.insert(done.vectors.end(), reply.values.begin(), reply.values.end());
+      auto at = reply.values.begin();
+      for (const std::uint32_t floats : reply.floats) {
+        done.rows.emplace_back(at, at + floats);
+        at += floats;
+      }
       if (sent_ == batch.texts.size()) break;
       SHEAF_TRY(send_part(batch));
     }
@@ -62,6 +65,15 @@ class OfflineEmbedder final : public Embedder {
   }
 
  private:
+  router::Input to_input(std::string text) const {
+    if (query_ == nullptr) return text;
+    return router::TextPair{query_, std::move(text)};
+  }
+  static std::string to_text(router::Input input) {
+    if (auto* pair = std::get_if<router::TextPair>(&input)) return std::move(pair->second);
+    return std::get<std::string>(std::move(input));
+  }
+
   // Sends as many of the texts not sent yet as the replica takes at once.
   Status send_part(const PreparedBatch& batch) {
     items_.clear();
@@ -70,23 +82,39 @@ class OfflineEmbedder final : public Embedder {
       const auto ids = batch.inputs.ids_of(sent_);
       if (!items_.empty() && tokens + ids.size() > limits_.max_batch_tokens) break;
       tokens += ids.size();
-      items_.push_back({.ids = ids, .normalize = true, .dimensions = 0});
+      items_.push_back({.ids = ids,
+                        .normalize = true,
+                        .dimensions = 0,
+                        .second_at = batch.inputs.second_at[sent_],
+                        .output = router::OpenRequest::wire_output(output())});
     }
     return channel::write_offline_batch(process_.input(), items_);
   }
 
   ChildProcess process_;
   channel::Limits limits_;
-  router::ModelInfo model_;
-  std::shared_ptr<const tokenizer::Tokenizer> tokenizer_;
-  const router::EmbedRequest request_;  // without inputs
-  std::deque<PreparedBatch> batches_;   // the first is inside the replica
-  std::vector<channel::Item> items_;    // that the replica has now, of the first batch
-  std::size_t sent_ = 0;                // texts of the first batch that have been sent
+  std::unique_ptr<router::ServedModel> model_;
+  const router::EmbedRequest request_;        // without inputs
+  std::shared_ptr<const std::string> query_;  // null: texts are asked about alone
+  std::deque<PreparedBatch> batches_;         // the first is inside the replica
+  std::vector<channel::Item> items_;          // that the replica has now, of the first batch
+  std::size_t sent_ = 0;                      // texts of the first batch that have been sent
 };
 
-// What the router asks of every request: that the model embeds and knows the prompt.
-Status check(router::EmbedRequest request, const router::ModelInfo& model) {
+router::EmbedRequest request_for(const Question& question, const model::ModelSpec& spec) {
+  router::EmbedRequest request;
+  if (question.query != nullptr) request.task = model::Task::classify;
+  request.output = question.output.value_or(spec.main_output());
+  if (!question.prompt_name.empty()) request.prompt_name = question.prompt_name;
+  return request;
+}
+
+// What the server asks of every request: that the model is one for it and knows the prompt.
+Status check(const OfflineEmbedderOptions& options, const model::ModelSpec& spec) {
+  const router::ModelInfo model{.name = options.name, .folder = options.folder, .spec = spec};
+  if (options.question.query != nullptr)
+    SHEAF_TRY(api::check_scorer(model, api::ScoreKind::reranker));
+  router::EmbedRequest request = request_for(options.question, spec);
   request.inputs.emplace_back(std::string());
   return router::check_request(request, model, 1);
 }
@@ -94,25 +122,22 @@ Status check(router::EmbedRequest request, const router::ModelInfo& model) {
 }  // namespace
 
 Result<std::unique_ptr<Embedder>> make_offline_embedder(const OfflineEmbedderOptions& options) {
+  // What can be refused is refused before a process starts, which would complain of the same.
+  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(options.folder, options.pooling));
+  SHEAF_TRY(check(options, spec));
   // The process loads its weights while the tokenizer is read here.
   SHEAF_ASSIGN(ChildProcess process,
-               ChildProcess::start({options.replica_program, "embed", "--model", options.folder}));
-  router::ModelInfo model;
-  model.folder = options.folder;
-  model.name = options.folder;
-  SHEAF_ASSIGN(model.spec, model::read_spec(options.folder));
-  model.max_length = options.max_length == 0 ? model.spec.max_length : options.max_length;
-  if (model.max_length > model.spec.positions)
-    return Error{ErrorCode::invalid_argument,
-                 fmt::format("--max-length {} is above the {} positions of the model",
-                             model.max_length, model.spec.positions)};
-  router::EmbedRequest request;
-  if (!options.prompt_name.empty()) request.prompt_name = options.prompt_name;
-  SHEAF_TRY(check(request, model));
-  SHEAF_ASSIGN(auto tokenizer, tokenizer::Tokenizer::load(options.folder + "/tokenizer.json"));
+               ChildProcess::start({options.replica_program, "embed", "--model", options.folder,
+                                    "--pooling", options.pooling}));
+  SHEAF_ASSIGN(auto model, router::ServedModel::load({.name = options.name,
+                                                      .folder = options.folder,
+                                                      .revision = "",
+                                                      .max_length = options.max_length,
+                                                      .pooling = options.pooling}));
   SHEAF_ASSIGN(const channel::Limits limits, channel::read_offline_hello(process.output()));
   return std::unique_ptr<Embedder>(std::make_unique<OfflineEmbedder>(
-      std::move(process), limits, std::move(model), std::move(tokenizer), std::move(request)));
+      std::move(process), limits, std::move(model), request_for(options.question, spec),
+      options.question.query));
 }
 
 }  // namespace sheaf::cli

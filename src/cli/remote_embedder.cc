@@ -1,18 +1,15 @@
-#include <fmt/core.h>
-
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <cstring>
 #include <deque>
-#include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 
-#include "base/base64.h"
 #include "cli/embedder.h"
+#include "cli/remote_question.h"
 
 namespace sheaf::cli {
 namespace {
@@ -20,49 +17,27 @@ namespace {
 namespace asio = boost::asio;
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
-// Enough to keep a few replicas busy while answers are written out.
+// Enough to keep a few replicas busy while answers are written out. Vectors of tokens are megabytes
+// a batch.
 constexpr std::size_t kWindow = 8;
+constexpr std::size_t kWindowOfTokens = 2;
 constexpr TimeUs kRequestTimeoutUs = 600'000'000;
 constexpr TimeUs kKeepTryingUs = 60'000'000;
-
-Error strange_answer(std::string_view what) {
-  return Error{ErrorCode::corrupt, fmt::format("the server's answer {}", what)};
-}
-
-Status append_vector(const nlohmann::json& entry, EmbeddedBatch& batch) {
-  if (!entry.is_object() || !entry.contains("embedding") || !entry["embedding"].is_string())
-    return strange_answer("holds an entry without a base64 embedding");
-  const auto bytes = decode_base64(entry["embedding"].get_ref<const std::string&>());
-  if (!bytes || bytes->size() % sizeof(float) != 0) return strange_answer("holds broken base64");
-  const std::size_t dimensions = bytes->size() / sizeof(float);
-  if (batch.dimensions == 0) batch.dimensions = static_cast<std::uint32_t>(dimensions);
-  if (dimensions != batch.dimensions) return strange_answer("mixes vectors of different lengths");
-  const std::size_t before = batch.vectors.size();
-  batch.vectors.resize(before + dimensions);
-  std::memcpy(batch.vectors.data() + before, bytes->data(), bytes->size());
-  return {};
-}
-
-Status read_vectors(const std::string& body, EmbeddedBatch& batch) {
-  const auto json = nlohmann::json::parse(body, nullptr, false);
-  if (!json.is_object() || !json.contains("data") || !json["data"].is_array())
-    return strange_answer("is not an OpenAI embedding list");
-  if (json["data"].size() != batch.texts.size())
-    return strange_answer(
-        fmt::format("holds {} vectors for {} texts", json["data"].size(), batch.texts.size()));
-  for (const auto& entry : json["data"]) SHEAF_TRY(append_vector(entry, batch));
-  return {};
-}
+constexpr unsigned kTooLarge = 413;
 
 class RemoteEmbedder final : public Embedder {
  public:
-  explicit RemoteEmbedder(RemoteEmbedderOptions options) : options_(std::move(options)) {
-    for (std::size_t i = 0; i < kWindow; ++i)
-      idle_.push_back(std::make_unique<HttpConnection>(io_.get_executor(), options_.address,
-                                                       options_.api_key, kRequestTimeoutUs));
+  RemoteEmbedder(const RemoteEmbedderOptions& options, RemoteQuestion question)
+      : question_(std::move(question)) {
+    for (std::size_t i = 0; i < window(); ++i)
+      idle_.push_back(std::make_unique<HttpConnection>(io_.get_executor(), options.address,
+                                                       options.api_key, kRequestTimeoutUs));
   }
 
-  std::size_t window() const override { return kWindow; }
+  model::Output output() const override { return question_.output(); }
+  std::size_t window() const override {
+    return output() == model::Output::tokens ? kWindowOfTokens : kWindow;
+  }
 
   Status submit(std::vector<std::string> texts) override {
     auto job = std::make_shared<Job>();
@@ -93,23 +68,31 @@ class RemoteEmbedder final : public Embedder {
     // As many connections as jobs may be under way: one is idle.
     std::unique_ptr<HttpConnection> connection = std::move(idle_.back());
     idle_.pop_back();
-    const std::string body =
-        embeddings_body(job->batch.texts, options_.model, options_.prompt_name);
-    const Result<HttpAnswer> answer = co_await ask(*connection, body);
+    Status status = co_await answer(*connection, job->batch.texts, job->batch);
     idle_.push_back(std::move(connection));
-    if (!answer.ok())
-      job->status = answer.error();
-    else if (answer->status != 200)
-      job->status = error_of(*answer);
-    else
-      job->status = read_vectors(answer->body, job->batch);
+    job->status = std::move(status);
   }
 
-  asio::awaitable<Result<HttpAnswer>> ask(HttpConnection& connection, const std::string& body) {
+  // Adds the rows of `texts`, in halves if the server finds them too many for one answer.
+  asio::awaitable<Status> answer(HttpConnection& connection, std::span<const std::string> texts,
+                                 EmbeddedBatch& batch) {
+    const Result<HttpAnswer> said = co_await ask(connection, question_.body(texts));
+    if (!said.ok()) co_return said.error();
+    if (said->status == kTooLarge && texts.size() > 1) {
+      const std::size_t half = texts.size() / 2;
+      Status first = co_await answer(connection, texts.first(half), batch);
+      if (!first.ok()) co_return first;
+      co_return co_await answer(connection, texts.subspan(half), batch);
+    }
+    if (said->status != 200) co_return error_of(*said);
+    co_return question_.read(said->body, texts.size(), batch);
+  }
+
+  asio::awaitable<Result<HttpAnswer>> ask(HttpConnection& connection, std::string body) {
     const TimeUs give_up_us = monotonic_us() + kKeepTryingUs;
     asio::steady_timer pause(io_);
     while (true) {
-      Result<HttpAnswer> answer = co_await connection.post("/v1/embeddings", body);
+      Result<HttpAnswer> answer = co_await connection.post(question_.target(), body);
       const bool for_now = answer.ok() && (answer->status == 429 || answer->status == 503);
       if (!for_now || monotonic_us() > give_up_us) co_return answer;
       pause.expires_after(std::chrono::milliseconds(500));
@@ -117,16 +100,37 @@ class RemoteEmbedder final : public Embedder {
     }
   }
 
-  RemoteEmbedderOptions options_;
+  RemoteQuestion question_;
   asio::io_context io_{1};
   std::vector<std::unique_ptr<HttpConnection>> idle_;
   std::deque<std::shared_ptr<Job>> jobs_;
 };
 
+// A server that does not say, or knows no such model, is asked for vectors: it then says why not.
+Result<model::Output> ask_main_output(const RemoteEmbedderOptions& options) {
+  asio::io_context io{1};
+  HttpConnection connection(io.get_executor(), options.address, options.api_key, kRequestTimeoutUs);
+  const std::string query = options.model.empty() ? "" : "?model=" + percent_encode(options.model);
+  const std::string target = "/info" + query;
+  std::optional<Result<HttpAnswer>> said;
+  asio::co_spawn(
+      io, [&]() -> asio::awaitable<void> { said = co_await connection.get(target); },
+      asio::detached);
+  io.run();
+  if (!said->ok()) return said->error();
+  return (*said)->status == 200 ? main_output_of((*said)->body) : model::Output::vector;
+}
+
 }  // namespace
 
-std::unique_ptr<Embedder> make_remote_embedder(RemoteEmbedderOptions options) {
-  return std::make_unique<RemoteEmbedder>(std::move(options));
+Result<std::unique_ptr<Embedder>> make_remote_embedder(RemoteEmbedderOptions options) {
+  Question& question = options.question;
+  if (question.query != nullptr) question.output = model::Output::vector;
+  if (!question.output) {
+    SHEAF_ASSIGN(question.output, ask_main_output(options));
+  }
+  return std::unique_ptr<Embedder>(
+      std::make_unique<RemoteEmbedder>(options, RemoteQuestion(question, options.model)));
 }
 
 }  // namespace sheaf::cli

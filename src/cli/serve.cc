@@ -56,7 +56,8 @@ server::ServerOptions server_options(const ServeSettings& settings) {
 Result<ModelMemory> memory_for(const std::string& program, const router::ModelConfig& config) {
   const std::uint32_t cores = std::max(std::thread::hardware_concurrency(), 1u);
   const std::uint32_t threads = std::max(cores / std::max(config.replicas, 1u), 1u);
-  return memory_of(program, config.folder, config.max_batch_tokens, static_cast<int>(threads));
+  return memory_of(program, config.folder, config.pooling, config.max_batch_tokens,
+                   static_cast<int>(threads));
 }
 
 Result<router::RouterOptions> router_options(const ServeSettings& settings) {
@@ -95,7 +96,8 @@ Result<std::string> check_model(const ModelSetting& model, const ServeSettings& 
   SHEAF_ASSIGN(const std::string program, find_replica_program(settings.replica_program));
   SHEAF_ASSIGN(const ModelMemory memory, memory_for(program, config));
   const std::string gives = info.spec.task() == model::Task::embed
-                                ? fmt::format("dimensions {}", info.spec.dimensions)
+                                ? fmt::format("dimensions {}, pooling {}", info.spec.dimensions,
+                                              describe_pooling(info.spec))
                                 : fmt::format("labels {}", info.spec.labels.size());
   fmt::print("model {}: {}, replicas {}, {}, tokens a text {}, from {}\n  memory: {}\n",
              config.name, model::kind_of(info.spec), config.replicas, gives, info.max_length,

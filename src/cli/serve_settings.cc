@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cli/config_file.h"
+#include "model/spec/spec.h"
 
 namespace sheaf::cli {
 namespace {
@@ -31,6 +32,8 @@ void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>&
   flags.add({"dtype", "T", "auto or float32", "dtype"}, text(s.dtype));
   flags.add({"max-length", "N", "tokens a text is cut to", "max_length", "the model's"},
             whole_number(s.max_length, 0, 1u << 20));
+  flags.add({"pooling", "P", "cls, mean, max, last-token or splade", "pooling", "the model's"},
+            checked_text(s.pooling, model::check_pooling));
   flags.add({"default-prompt-name", "P", "one of the model's prompts", "default_prompt_name",
              "the model's"},
             text(s.default_prompt_name));
@@ -189,6 +192,7 @@ Status ServeFlags::choose_models(std::vector<ModelSetting> of_file) {
     if (flags_.origin_of("num-replicas") > Origin::file) model.replicas.reset();
     if (flags_.origin_of("max-batch-tokens") > Origin::file) model.max_batch_tokens.reset();
     if (flags_.origin_of("max-length") > Origin::file) model.max_length.reset();
+    if (flags_.origin_of("pooling") > Origin::file) model.pooling.reset();
     for (const char* prompt : {"default-prompt-name", "default-prompt"})
       if (flags_.origin_of(prompt) > Origin::file) {
         model.default_prompt_name.reset();

@@ -21,6 +21,7 @@ struct ModelSetting {
   std::optional<std::string> replicas;  // "auto" or a number
   std::optional<std::uint32_t> max_batch_tokens;
   std::optional<std::uint32_t> max_length;
+  std::optional<std::string> pooling;
   std::optional<std::string> default_prompt_name, default_prompt;
 };
 
@@ -43,6 +44,7 @@ struct ServeSettings {
   std::string load_balancing = "predictive";
   std::uint32_t max_batch_tokens = 0;  // 0: measured
   std::uint32_t max_length = 0;        // 0: the model's own
+  std::string pooling;                 // as model::read_spec() takes it
   // Nothing: the model's own.
   std::optional<std::string> default_prompt_name, default_prompt;
   std::string revision;

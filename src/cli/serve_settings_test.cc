@@ -78,6 +78,10 @@ TEST(ServeSettings, RefusalsSayWhatExists) {
   EXPECT_NE(message_of({}).find("no model given"), std::string::npos);
   EXPECT_NE(message_of({"a", "b", "--served-model-name", "x"}).find("2 are given"),
             std::string::npos);
+  EXPECT_EQ(message_of({"m", "--pooling", "median"}),
+            "--pooling: 'median' is not one of cls, max, mean, mean_sqrt_len, weighted_mean, "
+            "last_token, splade");
+  EXPECT_EQ(message_of({"m", "--pooling", "last-token"}), "ok");
   // Flags of later work are not swallowed.
   EXPECT_EQ(message_of({"m", "--tensor-parallel-size", "2"}),
             "unknown flag --tensor-parallel-size");
@@ -109,6 +113,7 @@ TEST(ServeSettings, FileGivesModelsAndSettings) {
       "    replicas: 3\n"
       "    max_length: 128\n"
       "    default_prompt: 'q: '\n"
+      "    pooling: cls\n"
       "  - org/two\n"
       "listen: {port: 9000, api_key: secret}\n"
       "limits:\n"
@@ -123,7 +128,9 @@ TEST(ServeSettings, FileGivesModelsAndSettings) {
   EXPECT_EQ(settings.models[0].max_length, 128u);
   EXPECT_EQ(settings.models[0].default_prompt, "q: ");
   EXPECT_FALSE(settings.default_prompt);
+  EXPECT_EQ(settings.models[0].pooling, "cls");
   EXPECT_EQ(settings.models[1].source, "org/two");
+  EXPECT_FALSE(settings.models[1].pooling);
   EXPECT_EQ(settings.port, 9000u);
   EXPECT_EQ(settings.max_texts, 8u) << "the flag beats the file";
   EXPECT_EQ(settings.api_keys, std::vector<std::string>{"secret"});
@@ -136,10 +143,13 @@ TEST(ServeSettings, FileGivesModelsAndSettings) {
 }
 
 TEST(ServeSettings, FlagsBeatWhatTheFileSaysOfAModel) {
-  const TemporaryFile file("models: [{source: org/one, replicas: 3}]\n");
+  const TemporaryFile file("models: [{source: org/one, replicas: 3, pooling: cls}]\n");
   ServeFlags flags;
-  ASSERT_TRUE(read(flags, {"--config", file.path(), "--num-replicas", "5"}).ok());
+  ASSERT_TRUE(
+      read(flags, {"--config", file.path(), "--num-replicas", "5", "--pooling", "mean"}).ok());
   EXPECT_FALSE(flags.settings().models[0].replicas.has_value());
+  EXPECT_FALSE(flags.settings().models[0].pooling.has_value());
+  EXPECT_EQ(flags.settings().pooling, "mean");
   EXPECT_EQ(flags.settings().num_replicas, "5");
 }
 
@@ -154,6 +164,9 @@ TEST(ServeSettings, UnknownKeysNameLineAndNearestKey) {
   EXPECT_EQ(refused("listne: {port: 1}\n"), ":1: unknown key 'listne'; did you mean 'listen'?");
   EXPECT_EQ(refused("models:\n- {sorce: x}\n"), ":2: unknown key 'sorce'; did you mean 'source'?");
   EXPECT_EQ(refused("models:\n- {name: x}\n"), ":2: a model has no 'source'");
+  EXPECT_NE(
+      refused("models:\n- {source: x, pooling: no}\n").find(":2: models: pooling: 'no' is not"),
+      std::string::npos);
   EXPECT_EQ(refused("limits: 3\n"), ":1: 'limits' is not a map");
   EXPECT_EQ(refused("listen: {port: [1]}\n"), ":1: 'listen.port' is not a single value");
   EXPECT_EQ(refused("- a\n"), ":1: the file is not a map of keys to values");

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <span>
+
+#include "base/utf8.h"
 
 namespace sheaf::cli {
 namespace {
@@ -13,6 +16,32 @@ std::size_t width_of(const std::string& text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
     return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
   }));
+}
+
+struct Range {
+  char32_t first, last;
+};
+// What moves the cursor or turns the line's direction.
+constexpr Range kControls[] = {
+    {0, 0x1F}, {0x7F, 0x9F}, {0x200E, 0x200F}, {0x2028, 0x202E}, {0x2066, 0x2069}};
+constexpr Range kMarks[] = {{0x300, 0x36F},   {0x591, 0x5BD},   {0x610, 0x61A},   {0x64B, 0x65F},
+                            {0x200B, 0x200D}, {0x20D0, 0x20FF}, {0xFE00, 0xFE0F}, {0xFE20, 0xFE2F}};
+constexpr Range kWide[] = {{0x1100, 0x115F}, {0x2E80, 0xA4CF},   {0xAC00, 0xD7A3},
+                           {0xF900, 0xFAFF}, {0xFE30, 0xFE6F},   {0xFF00, 0xFF60},
+                           {0xFFE0, 0xFFE6}, {0x1F300, 0x1FAFF}, {0x20000, 0x3FFFD}};
+
+bool is_among(std::span<const Range> ranges, char32_t c) {
+  return std::any_of(ranges.begin(), ranges.end(),
+                     [c](const Range& range) { return range.first <= c && c <= range.last; });
+}
+
+// Of one well-formed sequence.
+char32_t code_point(std::string_view sequence) {
+  const auto lead = static_cast<unsigned char>(sequence[0]);
+  char32_t c = sequence.size() == 1 ? lead : lead & (0xFFu >> (sequence.size() + 1));
+  for (const char byte : sequence.substr(1))
+    c = c << 6 | (static_cast<unsigned char>(byte) & 0x3Fu);
+  return c;
 }
 
 std::string three_digits(double value) {
@@ -46,6 +75,23 @@ std::string Table::render() const {
     }
     text.erase(text.find_last_not_of(' ') + 1);
     out += text + "\n";
+  }
+  return out;
+}
+
+std::string one_line(std::string_view text, std::size_t columns) {
+  std::string out;
+  std::size_t used = 0;
+  std::size_t kept_bytes = 0;  // of `out`, if there must be room for the sign of the cut
+  while (!text.empty()) {
+    const std::size_t bytes = valid_utf8_sequence(text);
+    const std::string_view character = bytes == 0 ? "\uFFFD" : text.substr(0, bytes);
+    text.remove_prefix(std::max<std::size_t>(bytes, 1));
+    const char32_t c = code_point(character);
+    if (!is_among(kMarks, c)) used += is_among(kWide, c) ? 2 : 1;
+    if (used > columns) return out.substr(0, kept_bytes) + "…";
+    out += is_among(kControls, c) ? " " : character;
+    if (used < columns) kept_bytes = out.size();
   }
   return out;
 }

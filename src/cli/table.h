@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace sheaf::cli {
@@ -23,6 +24,10 @@ class Table {
   std::vector<Column> columns_;
   std::vector<std::vector<std::string>> rows_;
 };
+
+// `text` for a line of at most so many columns of a terminal: no control characters, cut with "…"
+// where it is longer. East Asian wide characters and emoji take two columns, combining marks none.
+std::string one_line(std::string_view text, std::size_t columns);
 
 // "812 µs", "1.25 ms", "3.1 s": three significant digits.
 std::string human_duration(double us);

@@ -15,6 +15,22 @@ TEST(Table, AlignsByWidthOnScreen) {
             "longer  x      12 ms\n");
 }
 
+TEST(OneLine, IsCutByColumnsNotBytes) {
+  EXPECT_EQ(one_line("just fits", 9), "just fits");
+  EXPECT_EQ(one_line("just fits not", 9), "just fit…");
+  EXPECT_EQ(one_line("Größe über", 7), "Größe …");
+  EXPECT_EQ(one_line("東京都庁", 8), "東京都庁");
+  EXPECT_EQ(one_line("東京都庁", 7), "東京都…");
+  EXPECT_EQ(one_line("東京都庁", 6), "東京…") << "half a character does not fit";
+  EXPECT_EQ(one_line("e\u0301e\u0301e\u0301", 3), "e\u0301e\u0301e\u0301");
+  EXPECT_EQ(one_line("", 5), "");
+}
+
+TEST(OneLine, MovesNoCursor) {
+  EXPECT_EQ(one_line("a\tb\x1B[2Jc\u202Ed", 80), "a b [2Jc d");
+  EXPECT_EQ(one_line("a\xFFz", 80), "a\uFFFDz");
+}
+
 TEST(Table, NumbersForPeople) {
   EXPECT_EQ(human_duration(812), "812 µs");
   EXPECT_EQ(human_duration(1'250), "1.25 ms");

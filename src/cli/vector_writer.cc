@@ -74,18 +74,43 @@ class Output {
   std::FILE* file_;
 };
 
+void append_floats(std::string& out, std::span<const float> values) {
+  char digits[32];
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (i > 0) out += ", ";
+    out.append(digits, std::to_chars(digits, digits + sizeof digits, values[i]).ptr);
+  }
+}
+
+void append_terms(std::string& out, std::span<const float> row) {
+  for (std::size_t i = 0; i + 1 < row.size(); i += 2) {
+    out += fmt::format("{}{{\"index\": {}, \"value\": ", i > 0 ? ", " : "",
+                       static_cast<std::uint32_t>(row[i]));
+    append_floats(out, row.subspan(i + 1, 1));
+    out += '}';
+  }
+}
+
+void append_vectors(std::string& out, std::span<const float> row, std::uint32_t width) {
+  for (std::size_t i = 0; width > 0 && i + width <= row.size(); i += width) {
+    out += i > 0 ? ", [" : "[";
+    append_floats(out, row.subspan(i, width));
+    out += ']';
+  }
+}
+
 class JsonLinesWriter final : public VectorWriter {
  public:
-  explicit JsonLinesWriter(std::unique_ptr<Output> output) : output_(std::move(output)) {}
+  JsonLinesWriter(std::unique_ptr<Output> output, model::Output kind)
+      : output_(std::move(output)), kind_(kind) {}
 
-  Status write(std::span<const std::string> texts, std::span<const float> vectors,
-               std::uint32_t dimensions) override {
+  Status write(std::span<const std::string> texts, std::span<const std::vector<float>> rows,
+               std::uint32_t width) override {
     std::string lines;
     for (std::size_t i = 0; i < texts.size(); ++i) {
       lines += "{\"text\": ";
       append_json_quoted(lines, texts[i]);
-      lines += ", \"embedding\": [";
-      append_floats(lines, vectors.subspan(i * dimensions, dimensions));
+      append_row(lines, rows[i], width);
       lines += "]}\n";
     }
     return output_->write(lines.data(), lines.size());
@@ -93,30 +118,39 @@ class JsonLinesWriter final : public VectorWriter {
   Status finish() override { return output_->close(); }
 
  private:
-  static void append_floats(std::string& out, std::span<const float> values) {
-    char digits[32];
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      if (i > 0) out += ", ";
-      out.append(digits, std::to_chars(digits, digits + sizeof digits, values[i]).ptr);
+  void append_row(std::string& out, std::span<const float> row, std::uint32_t width) const {
+    switch (kind_) {
+      case model::Output::vector:
+        out += ", \"embedding\": [";
+        return append_floats(out, row);
+      case model::Output::sparse:
+        out += ", \"sparse\": [";
+        return append_terms(out, row);
+      case model::Output::tokens:
+        out += ", \"embeddings\": [";
+        return append_vectors(out, row, width);
     }
   }
   std::unique_ptr<Output> output_;
+  model::Output kind_;
 };
 
 class NpyWriter final : public VectorWriter {
  public:
   explicit NpyWriter(std::unique_ptr<Output> output) : output_(std::move(output)) {}
 
-  Status write(std::span<const std::string> texts, std::span<const float> vectors,
-               std::uint32_t dimensions) override {
+  Status write(std::span<const std::string> texts, std::span<const std::vector<float>> rows,
+               std::uint32_t width) override {
     if (rows_ == 0) {
-      dimensions_ = dimensions;
+      dimensions_ = width;
       // Not yet an array to anyone who finds it half written.
       const std::string room(kNpyHeaderBytes, ' ');
       SHEAF_TRY(output_->write(room.data(), room.size()));
     }
     rows_ += texts.size();
-    return output_->write(vectors.data(), vectors.size_bytes());
+    for (const std::vector<float>& row : rows)
+      SHEAF_TRY(output_->write(row.data(), row.size() * sizeof(float)));
+    return {};
   }
   Status finish() override {
     const std::string header = npy_header(rows_, dimensions_);
@@ -145,9 +179,10 @@ std::string npy_header(std::uint64_t rows, std::uint32_t dimensions) {
   return header + '\n';
 }
 
-Result<std::unique_ptr<VectorWriter>> make_json_lines_writer(const std::string& path) {
-  SHEAF_ASSIGN(auto output, Output::open(path));
-  return std::unique_ptr<VectorWriter>(std::make_unique<JsonLinesWriter>(std::move(output)));
+Result<std::unique_ptr<VectorWriter>> make_json_lines_writer(const std::string& path,
+                                                             model::Output output) {
+  SHEAF_ASSIGN(auto file, Output::open(path));
+  return std::unique_ptr<VectorWriter>(std::make_unique<JsonLinesWriter>(std::move(file), output));
 }
 
 Result<std::unique_ptr<VectorWriter>> make_npy_writer(const std::string& path) {

@@ -26,22 +26,40 @@ class VectorWriterTest : public testing::Test {
   void TearDown() override { std::remove(path_.c_str()); }
   const std::string path_ = testing::TempDir() + "sheaf_vector_writer_test";
   const std::vector<std::string> texts_ = {"a \"b\"", ""};
-  const std::vector<float> vectors_ = {0.1f, -1, 0.25f, 1e-9f};
+  const std::vector<std::vector<float>> rows_ = {{0.1f, -1}, {0.25f, 1e-9f}};
 };
 
 TEST_F(VectorWriterTest, JsonLinesInFewestDigits) {
   auto writer = make_json_lines_writer(path_).value();
-  ASSERT_TRUE(writer->write(texts_, vectors_, 2).ok());
+  ASSERT_TRUE(writer->write(texts_, rows_, 2).ok());
   ASSERT_TRUE(writer->finish().ok());
   EXPECT_EQ(content_of(path_),
             "{\"text\": \"a \\\"b\\\"\", \"embedding\": [0.1, -1]}\n"
             "{\"text\": \"\", \"embedding\": [0.25, 1e-09]}\n");
 }
 
+TEST_F(VectorWriterTest, JsonLinesOfTermsAndOfTokens) {
+  auto terms = make_json_lines_writer(path_, model::Output::sparse).value();
+  const std::vector<std::vector<float>> sparse = {{7, 0.5f, 30521, 0.1f}, {}};
+  ASSERT_TRUE(terms->write(texts_, sparse, 0).ok());
+  ASSERT_TRUE(terms->finish().ok());
+  EXPECT_EQ(content_of(path_),
+            "{\"text\": \"a \\\"b\\\"\", \"sparse\": [{\"index\": 7, \"value\": 0.5}, "
+            "{\"index\": 30521, \"value\": 0.1}]}\n"
+            "{\"text\": \"\", \"sparse\": []}\n");
+  auto tokens = make_json_lines_writer(path_, model::Output::tokens).value();
+  const std::vector<std::vector<float>> several = {{1, 2, 3, 4}, {5, 6}};
+  ASSERT_TRUE(tokens->write(texts_, several, 2).ok());
+  ASSERT_TRUE(tokens->finish().ok());
+  EXPECT_EQ(content_of(path_),
+            "{\"text\": \"a \\\"b\\\"\", \"embeddings\": [[1, 2], [3, 4]]}\n"
+            "{\"text\": \"\", \"embeddings\": [[5, 6]]}\n");
+}
+
 TEST_F(VectorWriterTest, NpyCountsItsRowsAtTheEnd) {
   auto writer = make_npy_writer(path_).value();
-  ASSERT_TRUE(writer->write(texts_, vectors_, 2).ok());
-  ASSERT_TRUE(writer->write(std::span(texts_).first(1), std::span(vectors_).first(2), 2).ok());
+  ASSERT_TRUE(writer->write(texts_, rows_, 2).ok());
+  ASSERT_TRUE(writer->write(std::span(texts_).first(1), std::span(rows_).first(1), 2).ok());
   ASSERT_TRUE(writer->finish().ok());
   const std::string content = content_of(path_);
   ASSERT_EQ(content.size(), 128 + 6 * sizeof(float));
@@ -58,7 +76,7 @@ TEST_F(VectorWriterTest, AFileStaysAsItWasUnlessAllWentWell) {
   std::filesystem::permissions(path_, std::filesystem::perms::owner_all);
   {
     auto writer = make_npy_writer(path_).value();
-    ASSERT_TRUE(writer->write(texts_, vectors_, 2).ok());
+    ASSERT_TRUE(writer->write(texts_, rows_, 2).ok());
     EXPECT_EQ(content_of(path_), "precious");
     EXPECT_TRUE(std::filesystem::exists(path_ + ".part"));
   }
@@ -78,7 +96,8 @@ TEST(VectorWriter, APipeIsWrittenToAsItIs) {
   ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
   const int reader = ::open(path.c_str(), O_RDONLY | O_NONBLOCK);
   auto writer = make_json_lines_writer(path).value();
-  ASSERT_TRUE(writer->write(std::vector<std::string>{"a"}, std::vector<float>{1}, 1).ok());
+  const std::vector<std::vector<float>> rows = {{1}};
+  ASSERT_TRUE(writer->write(std::vector<std::string>{"a"}, rows, 1).ok());
   ASSERT_TRUE(writer->finish().ok());
   char line[64];
   const ssize_t bytes = ::read(reader, line, sizeof line);

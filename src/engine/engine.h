@@ -59,8 +59,8 @@ struct EngineOptions {
 
 // Writes the model in `folder`, weights packed for this machine's instruction set, into the empty
 // file `fd` (a memfd that the caller seals afterwards). The file describes itself: spec, tensors,
-// instruction set.
-Status pack(const std::string& folder, int fd);
+// instruction set. `pooling` is as read_spec() takes it, here and below.
+Status pack(const std::string& folder, const std::string& pooling, int fd);
 
 // A loaded model on a device. One thread calls it at a time.
 class Engine {

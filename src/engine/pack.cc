@@ -16,8 +16,9 @@ namespace {
 using Write = Status(int fd, const model::ModelSpec& spec, const std::string& backend,
                      std::vector<model::PackedTensorSource> tensors);
 
-Status pack_with(Write write, const std::string& backend_name, const std::string& folder, int fd) {
-  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(folder));
+Status pack_with(Write write, const std::string& backend_name, const std::string& folder,
+                 const std::string& pooling, int fd) {
+  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(folder, pooling));
   SHEAF_ASSIGN(const auto backend, kernels::make_backend(backend_name, {}));
   SHEAF_ASSIGN(model::StoredWeights weights, model::StoredWeights::open(folder, spec));
   weights.pack_for(*backend);
@@ -31,16 +32,18 @@ Status pack_with(Write write, const std::string& backend_name, const std::string
 
 }  // namespace
 
-Status pack_for(const std::string& backend, const std::string& folder, int fd) {
-  return pack_with(model::write_packed_file, backend, folder, fd);
+Status pack_for(const std::string& backend, const std::string& folder, int fd,
+                const std::string& pooling) {
+  return pack_with(model::write_packed_file, backend, folder, pooling, fd);
 }
 
-Status pack_outline(const std::string& folder, int fd) {
-  return pack_with(model::write_packed_outline, kernels::backend_names().front(), folder, fd);
+Status pack_outline(const std::string& folder, const std::string& pooling, int fd) {
+  return pack_with(model::write_packed_outline, kernels::backend_names().front(), folder, pooling,
+                   fd);
 }
 
-Status pack(const std::string& folder, int fd) {
-  return pack_for(kernels::backend_names().front(), folder, fd);
+Status pack(const std::string& folder, const std::string& pooling, int fd) {
+  return pack_for(kernels::backend_names().front(), folder, fd, pooling);
 }
 
 }  // namespace sheaf::engine

@@ -9,11 +9,12 @@
 namespace sheaf::engine {
 
 // pack() for a named backend of kernels::backend_names(), for tests and measurements.
-Status pack_for(const std::string& backend, const std::string& folder, int fd);
+Status pack_for(const std::string& backend, const std::string& folder, int fd,
+                const std::string& pooling = "");
 
 // pack() of a file whose tensors are all zero, which takes no memory; it checks their names, shapes
 // and types and reads nothing of them.
-Status pack_outline(const std::string& folder, int fd);
+Status pack_outline(const std::string& folder, const std::string& pooling, int fd);
 
 // Engine::open() with operations that compute nothing (kernels/dry_run.h).
 Result<std::unique_ptr<Engine>> open_dry(Mapping packed, EngineOptions options);

@@ -13,6 +13,7 @@
 namespace sheaf::engine {
 namespace {
 
+namespace fs = std::filesystem;
 using nlohmann::json;
 using Row = std::vector<float>;
 using Texts = std::vector<std::vector<std::int32_t>>;
@@ -25,9 +26,9 @@ json read_json(const std::string& path) {
 }
 
 Result<std::unique_ptr<Engine>> open_model(const std::string& folder, const std::string& backend,
-                                           int threads = 1) {
+                                           int threads = 1, const std::string& pooling = "") {
   SHEAF_ASSIGN(const Fd fd, make_memfd("sparse_test", 0));
-  SHEAF_TRY(pack_for(backend, folder, fd.get()));
+  SHEAF_TRY(pack_for(backend, folder, fd.get(), pooling));
   SHEAF_ASSIGN(const std::size_t bytes, file_size(fd.get()));
   SHEAF_ASSIGN(Mapping mapping, Mapping::map(fd.get(), bytes, Mapping::Access::read_only));
   return Engine::open(std::move(mapping), {.threads = threads});
@@ -162,8 +163,25 @@ TEST(SparseHeads, WordsThatAreTiedArePackedOnce) {
   EXPECT_EQ(text.find("decoder.weight"), text.npos);
 }
 
+// As transformers saves it, without a word about SPLADE.
+TEST(SparseHeads, ABareMaskedLanguageModelIsOneIfTold) {
+  const fs::path copy = fs::temp_directory_path() / ("sheaf_splade_" + std::to_string(::getpid()));
+  fs::remove_all(copy);
+  fs::copy(kGolden + "bert/model", copy, fs::copy_options::recursive);
+  fs::remove(copy / "modules.json");
+  const auto golden = read_json(kGolden + "bert/words.json").get<std::vector<Row>>();
+  const Texts texts = read_json(kGolden + "bert/cases.json").get<Texts>();
+  auto engine = open_model(copy, kernels::backend_names().front(), 1, "splade");
+  fs::remove_all(copy);
+  ASSERT_TRUE(engine.ok()) << engine.error().message;
+  const auto got = run(**engine, texts, {model::Output::sparse});
+  ASSERT_TRUE(got.ok()) << got.error().message;
+  ASSERT_EQ(got->size(), golden.size());
+  for (std::size_t i = 0; i < golden.size(); ++i)
+    expect_equal(spread((*got)[i], golden[i].size()), golden[i], largest(golden[i]));
+}
+
 TEST(SparseHeads, PicklesAreNotReadButNoted) {
-  namespace fs = std::filesystem;
   const fs::path copy = fs::temp_directory_path() / ("sheaf_sparse_" + std::to_string(::getpid()));
   fs::remove_all(copy);
   fs::copy(kGolden + "bge_m3/model", copy, fs::copy_options::recursive);

@@ -143,8 +143,9 @@ class Driver final : public Fleet {
   void pack(std::size_t model) {
     Weights& weights = weights_[model];
     if (weights.packing || weights.fd) return;
+    const FleetModel& source = options_.models[model];
     auto packing = Packing::begin(loop_, options_.replica_program, options_.replica_environment,
-                                  options_.models[model].folder, [this, model](Result<Fd> packed) {
+                                  source.folder, source.pooling, [this, model](Result<Fd> packed) {
                                     take_weights(model, std::move(packed));
                                   });
     if (packing.ok())

@@ -91,7 +91,7 @@ class FakeEngine final : public engine::Engine {
   engine::EngineOptions options_;
 };
 
-inline Status fake_pack(const std::string& folder, int fd) {
+inline Status fake_pack(const std::string& folder, const std::string& /*pooling*/, int fd) {
   FakeShape shape;
   std::ifstream file(folder + "/dimensions");
   if (!(file >> shape.dimensions))
@@ -103,7 +103,8 @@ inline Status fake_pack(const std::string& folder, int fd) {
   return {};
 }
 
-inline Result<engine::Footprint> fake_footprint(const std::string& /*folder*/, std::uint32_t,
+inline Result<engine::Footprint> fake_footprint(const std::string& /*folder*/,
+                                                const std::string& /*pooling*/, std::uint32_t,
                                                 int /*threads*/) {
   return engine::Footprint{};
 }

@@ -43,6 +43,11 @@ Result<std::string> Flags::text(std::string_view name) const {
   return wrong("--" + std::string(name) + " is missing");
 }
 
+std::string Flags::text_or(std::string_view name, const std::string& otherwise) const {
+  const std::string* value = find(name);
+  return value == nullptr ? otherwise : *value;
+}
+
 Result<int> Flags::number(std::string_view name) const {
   SHEAF_ASSIGN(const std::string value, text(name));
   return parse_number(name, value);

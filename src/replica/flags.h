@@ -16,6 +16,7 @@ class Flags {
 
   // Errors name the flag that is missing or no number.
   Result<std::string> text(std::string_view name) const;
+  std::string text_or(std::string_view name, const std::string& otherwise) const;
   Result<int> number(std::string_view name) const;  // 0 .. 2^31 - 1
   Result<int> number_or(std::string_view name, int otherwise) const;
   // "0,2,3"; empty if not given.

@@ -30,12 +30,13 @@ constexpr std::string_view kUsage =
     "One running copy of a model. Started by `sheaf`; the modes are:\n"
     "  run       --channel FD --event FD --weights FD --control FD [--cores 0,1] [--threads N]\n"
     "            serve batches until the control socket closes\n"
-    "  pack      --model FOLDER --weights FD [--control FD]\n"
+    "  pack      --model FOLDER --weights FD [--control FD] [--pooling P]\n"
     "            write the weights, packed for this machine, into an empty file\n"
-    "  embed     --model FOLDER [--cores 0,1] [--threads N]\n"
+    "  embed     --model FOLDER [--cores 0,1] [--threads N] [--pooling P]\n"
     "            token ids on standard input to vectors on standard output, binary\n"
-    "  describe  --model FOLDER         the model's shape as JSON\n"
-    "  estimate  --model FOLDER [--max-batch-tokens N] [--threads N]\n"
+    "  describe  --model FOLDER [--pooling P]\n"
+    "            the model's shape as JSON\n"
+    "  estimate  --model FOLDER [--max-batch-tokens N] [--threads N] [--pooling P]\n"
     "            the model's memory as JSON\n";
 
 // One JSON line on the control socket. A router that is gone is noticed by the watcher.
@@ -153,16 +154,17 @@ Status pack(const Flags& flags, const Backend& backend) {
   SHEAF_ASSIGN(const int weights_fd, flags.number("weights"));
   SHEAF_ASSIGN(const int control, flags.number_or("control", -1));
   if (control >= 0) exit_when_closed(control);
-  const Status status = backend.pack(folder, weights_fd);
+  const Status status = backend.pack(folder, flags.text_or("pooling", ""), weights_fd);
   if (!status.ok() && control >= 0) say_error(control, status.error());
   return status;
 }
 
 Result<std::unique_ptr<engine::Engine>> open_folder(const Backend& backend,
                                                     const std::string& folder,
+                                                    const std::string& pooling,
                                                     engine::EngineOptions options) {
   SHEAF_ASSIGN(const Fd weights, make_memfd("sheaf-weights", 0));
-  SHEAF_TRY(backend.pack(folder, weights.get()));
+  SHEAF_TRY(backend.pack(folder, pooling, weights.get()));
   return open_engine(backend, weights.get(), options);
 }
 
@@ -170,7 +172,8 @@ Status embed(const Flags& flags, const Backend& backend) {
   SHEAF_ASSIGN(const std::string folder, flags.text("model"));
   SHEAF_ASSIGN(const EngineFlags where, engine_flags(flags));
   SHEAF_TRY(pin_to(where.cores));
-  SHEAF_ASSIGN(const auto engine, open_folder(backend, folder, {where.threads, nullptr}));
+  SHEAF_ASSIGN(const auto engine, open_folder(backend, folder, flags.text_or("pooling", ""),
+                                              {where.threads, nullptr}));
   Runner runner(*engine);
   const channel::Limits limits = limits_of(engine->spec());
   SHEAF_TRY(channel::write_offline_hello(STDOUT_FILENO, limits));
@@ -187,7 +190,7 @@ Status embed(const Flags& flags, const Backend& backend) {
 
 Status describe(const Flags& flags) {
   SHEAF_ASSIGN(const std::string folder, flags.text("model"));
-  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(folder));
+  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(folder, flags.text_or("pooling", "")));
   nlohmann::ordered_json pooling = nlohmann::ordered_json::array();
   for (const auto kind : spec.pooling) pooling.push_back(model::name_of(kind));
   const nlohmann::ordered_json out = {
@@ -227,16 +230,15 @@ constexpr std::uint64_t kMallocKeeps = 64 << 10;
 Status print_estimate(const Flags& flags, const Backend& backend) {
   const std::uint64_t process_bytes = anonymous_bytes();
   SHEAF_ASSIGN(const std::string folder, flags.text("model"));
+  const std::string pooling = flags.text_or("pooling", "");
   SHEAF_ASSIGN(const int threads, flags.number_or("threads", usable_cores()));
-  channel::Limits limits;
-  SHEAF_ASSIGN(const int tokens,
-               flags.number_or("max-batch-tokens", static_cast<int>(limits.max_batch_tokens)));
-  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(folder));
-  limits.row_floats = spec.dimensions;  // the rest as the fleet makes channels
-  limits.max_batch_tokens = std::max(limits.max_batch_tokens, spec.positions);
-  SHEAF_ASSIGN(const channel::Geometry channel, channel::geometry_of(limits));
+  SHEAF_ASSIGN(
+      const int tokens,
+      flags.number_or("max-batch-tokens", static_cast<int>(channel::Limits().max_batch_tokens)));
+  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(folder, pooling));
+  SHEAF_ASSIGN(const channel::Geometry channel, channel::geometry_of(limits_of(spec)));
   SHEAF_ASSIGN(const engine::Footprint footprint,
-               backend.footprint(folder, static_cast<std::uint32_t>(tokens), threads));
+               backend.footprint(folder, pooling, static_cast<std::uint32_t>(tokens), threads));
   fmt::print("{{\"weights_bytes\": {}, \"replica_bytes\": {}, \"max_batch_tokens\": {}}}\n",
              footprint.weights_bytes,
              process_bytes + kMallocKeeps + footprint.working_set_bytes + channel.total_bytes,
@@ -261,10 +263,10 @@ Status run_mode(std::string_view mode, const Flags& flags, const Backend& backen
 
 std::vector<std::string_view> flags_of(std::string_view mode) {
   if (mode == "run") return {"channel", "event", "weights", "control", "cores", "threads"};
-  if (mode == "pack") return {"model", "weights", "control"};
-  if (mode == "embed") return {"model", "cores", "threads"};
-  if (mode == "describe") return {"model"};
-  if (mode == "estimate") return {"model", "max-batch-tokens", "threads"};
+  if (mode == "pack") return {"model", "pooling", "weights", "control"};
+  if (mode == "embed") return {"model", "pooling", "cores", "threads"};
+  if (mode == "describe") return {"model", "pooling"};
+  if (mode == "estimate") return {"model", "pooling", "max-batch-tokens", "threads"};
   return {};
 }
 

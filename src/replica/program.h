@@ -11,12 +11,12 @@ namespace sheaf::replica {
 
 // How models are packed, opened and measured: the engine's functions, or a test's.
 struct Backend {
-  std::function<Status(const std::string& folder, int fd)> pack;
+  std::function<Status(const std::string& folder, const std::string& pooling, int fd)> pack;
   std::function<Result<std::unique_ptr<engine::Engine>>(Mapping packed,
                                                         engine::EngineOptions options)>
       open;
-  std::function<Result<engine::Footprint>(const std::string& folder, std::uint32_t max_batch_tokens,
-                                          int threads)>
+  std::function<Result<engine::Footprint>(const std::string& folder, const std::string& pooling,
+                                          std::uint32_t max_batch_tokens, int threads)>
       footprint;
 };
 

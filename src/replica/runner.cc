@@ -23,6 +23,7 @@ model::Output output_of(channel::Output output) {
 
 channel::Limits limits_of(const model::ModelSpec& spec) {
   channel::Limits limits;
+  limits.max_batch_tokens = std::max({limits.max_batch_tokens, spec.max_length, spec.positions});
   limits.row_floats = spec.width_of(model::Output::vector);
   limits.sparse_terms = spec.width_of(model::Output::sparse);
   limits.token_floats = spec.width_of(model::Output::tokens);

@@ -11,7 +11,7 @@
 
 namespace sheaf::replica {
 
-// What a channel of this model carries beside its tokens and items.
+// What a channel of this model carries.
 channel::Limits limits_of(const model::ModelSpec& spec);
 
 // Runs submissions on an engine; keeps the output buffer between them. One thread at a time.

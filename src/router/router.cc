@@ -205,7 +205,8 @@ class RouterImpl final : public Router, private fleet::FleetListener {
       fleet.models.push_back({.name = info.name,
                               .folder = info.folder,
                               .spec = info.spec,
-                              .replicas = options_.models[i].replicas});
+                              .replicas = options_.models[i].replicas,
+                              .pooling = options_.models[i].pooling});
     }
     return fleet;
   }

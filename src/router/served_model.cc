@@ -60,7 +60,7 @@ Status check_length(const ModelConfig& config, std::uint32_t positions) {
 Result<std::unique_ptr<ServedModel>> ServedModel::load(const ModelConfig& config) {
   auto model = std::make_unique<ServedModel>();
   ModelInfo& info = model->info_;
-  SHEAF_ASSIGN(info.spec, model::read_spec(config.folder));
+  SHEAF_ASSIGN(info.spec, model::read_spec(config.folder, config.pooling));
   SHEAF_ASSIGN(model->tokenizer_, tokenizer::Tokenizer::load(config.folder + "/tokenizer.json"));
   SHEAF_TRY(check_length(config, info.spec.positions));
   SHEAF_TRY(choose_default_prompt(config, info.spec));

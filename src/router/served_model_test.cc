@@ -73,6 +73,12 @@ TEST_F(ServedModelTest, TakesLengthsFromTheModelUnlessTold) {
   EXPECT_EQ(told->info().max_batch_tokens, 777u);
 }
 
+TEST_F(ServedModelTest, PoolsAsItIsTold) {
+  EXPECT_EQ(load()->info().spec.pooling, std::vector<model::Pooling>{model::Pooling::mean});
+  config_.pooling = "last-token";
+  EXPECT_EQ(load()->info().spec.pooling, std::vector<model::Pooling>{model::Pooling::last_token});
+}
+
 TEST_F(ServedModelTest, TakesAnotherDefaultPrompt) {
   std::ofstream(config_.folder + "/config_sentence_transformers.json")
       << R"({"prompts": {"query": "q: ", "passage": "p: "}, "default_prompt_name": "query"})";

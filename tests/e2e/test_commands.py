@@ -26,7 +26,7 @@ def fits_a_screen(text, lines_max=45):
     assert max(map(len, lines)) <= 80, max(lines, key=len)
 
 
-@pytest.mark.parametrize("command", ["", "serve", "embed", "bench", "models"])
+@pytest.mark.parametrize("command", ["", "serve", "embed", "rerank", "bench", "models"])
 def test_help(command):
     result = sheaf(*command.split(), "--help")
     assert result.returncode == 0 and result.stderr == ""
@@ -35,7 +35,7 @@ def test_help(command):
     assert command == "" or "[" in result.stdout, "defaults in brackets"
 
 
-@pytest.mark.parametrize("command", ["serve", "embed", "bench", "models"])
+@pytest.mark.parametrize("command", ["serve", "embed", "rerank", "bench", "models"])
 def test_help_of_a_command(command):
     assert sheaf("help", command).stdout == sheaf(command, "--help").stdout
     assert sheaf("help", "serv").returncode == 2
@@ -61,6 +61,16 @@ def test_version():
     (["embed", "--output", "x"], "say --format jsonl or npy"),
     (["embed", "--server", ":1", "--revision", "abc"], "leave it out with --server"),
     (["embed", "--server", ":1", "--max-length", "9"], "leave it out with --server"),
+    (["embed", "--server", ":1", "--pooling", "cls"], "leave it out with --server"),
+    (["embed", "--output-kind", "dense"], "not one of"),
+    (["embed", "--output-kind", "tokens", "--output", "x.npy"], "say --format jsonl"),
+    (["embed", "--pooling", "median"], "--pooling: 'median' is not one of cls, max, mean,"),
+    (["serve", "x", "--pooling", "median"], "'median' is not one of"),
+    (["models", "show", "x", "--pooling", "median"], "'median' is not one of"),
+    (["rerank"], "no query given"),
+    (["rerank", "query"], "no model given"),
+    (["rerank", "query", "--server", ":1", "--max-length", "9"], "leave it out with --server"),
+    (["rerank", "query", "--pooling", "cls"], "unknown flag --pooling"),
     (["bench", "--requests", "9", "--duration", "1s"], "leave one of them out"),
     (["serve", "x", "--auto-truncate", "maybe"], "'maybe' is not true or false"),
     (["models", "drop"], "list, show, pull"),
@@ -216,7 +226,7 @@ def test_variables_of_clients(server):
     assert lost.returncode == 1 and "127.0.0.1:1" in lost.stderr
     here = sheaf("embed", "--model", MODEL_FOLDER, environment=nobody, stdin="a\n")
     assert here.returncode == 0, "a folder is on this machine: " + here.stderr
-    for command in ("embed", "bench"):
+    for command in ("embed", "rerank", "bench"):
         assert "SHEAF_SERVER and SHEAF_API_KEY" in sheaf(command, "--help").stdout
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import requests
 
-from sheaf_server import MODEL_FOLDER, REPOSITORY, Server, wait_until
+from sheaf_server import MODEL, MODEL_FOLDER, REPOSITORY, Server, wait_until
+from test_commands import sheaf
 
 GOLDEN = REPOSITORY / "tests/golden/sparse"
 TEXTS = json.loads((GOLDEN / "served/texts.json").read_text())
@@ -52,6 +53,7 @@ def bge_m3(tmp_path_factory):
     for head in (GOLDEN / "served_bge_m3").glob("*.safetensors"):
         shutil.copy(head, folder)
     with Server("--log-level", "warn", model=folder, replicas=1) as server:
+        server.folder = folder
         yield server
 
 
@@ -80,6 +82,51 @@ def test_all_tokens_have_the_vectors_that_pooling_takes(server):
     assert [len(text) for text in tokens] == counts
     pooled = ask(server, "/embed", texts, normalize=False).json()
     assert_equal([np.mean(text, axis=0) for text in tokens], pooled)
+
+
+def embedded(*arguments, stdin):
+    result = sheaf("embed", *arguments, stdin="\n".join(stdin) + "\n")
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["text"] for row in rows] == list(stdin)
+    return rows
+
+
+def test_embed_gives_what_the_model_gives(splade):
+    for place in (["--model", GOLDEN / "served/model"], ["--server", splade.http]):
+        rows = embedded(*place, stdin=TEXTS)
+        assert_terms([row["sparse"] for row in rows], read("served/words.json"))
+        assert rows == embedded(*place, "--output-kind", "sparse", "--batch-size", "2", stdin=TEXTS)
+        refused = sheaf("embed", *place, "--output-kind", "vector", stdin="a\n")
+        assert refused.returncode == 1 and refused.stdout == ""
+        assert "model model gives no single vector of a text: it weighs words (/embed_sparse)" in refused.stderr
+
+
+def test_embed_of_several_kinds(bge_m3):
+    for place in (["--server", bge_m3.http, "--model", "bge_m3"], ["--model", bge_m3.folder]):
+        terms = embedded(*place, "--output-kind", "sparse", stdin=TEXTS)
+        assert_terms([row["sparse"] for row in terms], read("served_bge_m3/words.json"))
+        tokens = embedded(*place, "--output-kind", "tokens", stdin=TEXTS)
+        for row, want in zip(tokens, read("served_bge_m3/tokens.json"), strict=True):
+            assert_equal(row["embeddings"], want)
+        assert all(len(row["embedding"]) == 16 for row in embedded(*place, stdin=TEXTS))
+
+
+def test_embed_refuses_what_the_model_does_not_give(server, tmp_path):
+    for place in (["--model", f"{MODEL}={MODEL_FOLDER}"], ["--server", server.http]):
+        refused = sheaf("embed", *place, "--output-kind", "sparse", stdin="a\n")
+        assert refused.returncode == 1 and refused.stdout == ""
+        assert f"model {MODEL} gives no sparse vectors: it embeds texts" in refused.stderr
+    npy = sheaf("embed", "--model", GOLDEN / "served/model", "--output", tmp_path / "x.npy", stdin="a\n")
+    assert npy.returncode == 1 and "say --format jsonl" in npy.stderr and not (tmp_path / "x.npy").exists()
+
+
+def test_embed_asks_for_less_where_an_answer_would_be_too_large(server):
+    """200 texts of 256 tokens have 75 MiB of numbers, the server's limit is 64."""
+    rows = sheaf("embed", "--server", server.http, "--output-kind", "tokens", "--batch-size", "200",
+                 stdin="\n".join(["word " * 254] * 200))
+    assert rows.returncode == 0, rows.stderr
+    assert rows.stdout.count("\n") == 200
 
 
 def test_an_idle_sparse_model_is_found_healthy(splade):

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/text.h"
 #include "model/spec/heads.h"
 #include "model/spec/json_file.h"
 #include "model/spec/limits.h"
@@ -51,6 +52,11 @@ bool is_subfolder(const std::string& path) {
   return !path.empty() && path.front() != '/' && path.find("..") == std::string::npos;
 }
 
+void pool_as(const PoolingChoice& choice, ModelSpec& spec) {
+  if (choice.pooling) spec.pooling = {*choice.pooling};
+  spec.dimensions = choice.splade ? spec.vocab_size : spec.hidden_size;
+}
+
 // "mean" or ["cls", "mean"]
 Status read_pooling_modes(const JsonObject& config, const json& modes, ModelSpec& spec) {
   const json list = modes.is_array() ? modes : json::array({modes});
@@ -76,7 +82,7 @@ Status read_pooling_flags(const JsonObject& config, ModelSpec& spec) {
   return {};
 }
 
-Status read_pooling(const JsonObject& config, ModelSpec& spec) {
+Status read_pooling(const JsonObject& config, const PoolingChoice& choice, ModelSpec& spec) {
   for (const char* field : {"word_embedding_dimension", "embedding_dimension"}) {
     SHEAF_ASSIGN(const std::uint32_t size,
                  config.number_or(field, 1, kMaxHidden, spec.hidden_size));
@@ -85,13 +91,17 @@ Status read_pooling(const JsonObject& config, ModelSpec& spec) {
                           fmt::format("is {}, but hidden_size is {}", size, spec.hidden_size));
   }
   SHEAF_ASSIGN(spec.pools_prompt, config.boolean_or("include_prompt", true));
-  const json* modes = config.find("pooling_mode");
-  SHEAF_TRY(modes != nullptr ? read_pooling_modes(config, *modes, spec)
-                             : read_pooling_flags(config, spec));
+  if (choice.given()) {
+    pool_as(choice, spec);
+  } else {
+    const json* modes = config.find("pooling_mode");
+    SHEAF_TRY(modes != nullptr ? read_pooling_modes(config, *modes, spec)
+                               : read_pooling_flags(config, spec));
+    spec.dimensions = spec.hidden_size * static_cast<std::uint32_t>(spec.pooling.size());
+  }
   // Its weights go by places in the whole text, prompt included.
   if (!spec.pools_prompt && std::ranges::count(spec.pooling, Pooling::weighted_mean) > 0)
     return config.unsupported("include_prompt", "is false, which is not built for weightedmean");
-  spec.dimensions = spec.hidden_size * static_cast<std::uint32_t>(spec.pooling.size());
   return {};
 }
 
@@ -139,7 +149,7 @@ Error misplaced(const std::string& folder, std::size_t index, const Module& modu
 }
 
 Status read_module(const std::string& folder, std::size_t index, const Module& module,
-                   ModelSpec& spec) {
+                   const PoolingChoice& choice, ModelSpec& spec) {
   // MLMTransformer is the older name where SpladePooling follows.
   if ((module.kind == "Transformer" || module.kind == "MLMTransformer") && index == 0) {
     if (module.path.empty()) return {};
@@ -150,12 +160,15 @@ Status read_module(const std::string& folder, std::size_t index, const Module& m
   }
   if (module.kind == "Pooling" && index == 1)
     return read_part(folder, module.path,
-                     [&](const JsonObject& config) { return read_pooling(config, spec); });
+                     [&](const JsonObject& config) { return read_pooling(config, choice, spec); });
   if (module.kind == "SpladePooling" && index == 1) {
-    spec.dimensions = spec.vocab_size;
+    pool_as(choice.pooling ? choice : PoolingChoice{.splade = true}, spec);
+    if (choice.pooling) return {};
     return read_part(folder, module.path,
                      [&](const JsonObject& config) { return read_splade_pooling(config, spec); });
   }
+  // Of the vector that was to be; words that weigh something have no length.
+  if (choice.splade && module.kind == "Normalize" && index > 1) return {};
   if (index < 2 || spec.normalize || spec.is_splade()) return misplaced(folder, index, module);
   if (module.kind == "Dense")
     return read_part(folder, module.path, [&](const JsonObject& config) {
@@ -189,17 +202,35 @@ Result<std::vector<Module>> list_modules(const std::string& folder) {
   return modules;
 }
 
+Result<PoolingChoice> parse_pooling(std::string_view word) {
+  if (word.empty()) return PoolingChoice{};
+  if (word == "splade") return PoolingChoice{.splade = true};
+  std::string name(word);  // TEI's flag has "last-token", its answers "last_token"
+  std::ranges::replace(name, '-', '_');
+  std::string built;
+  for (const PoolingRow& row : kPoolings) {
+    if (name == row.name || name == row.mode) return PoolingChoice{.pooling = row.pooling};
+    built.append(row.name).append(", ");
+  }
+  return Error{ErrorCode::invalid_argument,
+               fmt::format("'{}' is not one of {}splade", excerpt(word), built)};
+}
+
+Status check_pooling(std::string_view pooling) {
+  const Result<PoolingChoice> choice = parse_pooling(pooling);
+  return choice.ok() ? Status() : choice.error();
+}
+
 // Without modules.json sentence-transformers pools by the mean, and so do we.
-Status read_modules(const std::string& folder, ModelSpec& spec) {
+Status read_modules(const std::string& folder, const PoolingChoice& choice, ModelSpec& spec) {
   SHEAF_ASSIGN(const std::vector<Module> modules, list_modules(folder));
   for (std::size_t i = 0; i < modules.size(); ++i)
-    SHEAF_TRY(read_module(folder, i, modules[i], spec));
+    SHEAF_TRY(read_module(folder, i, modules[i], choice, spec));
   if (!modules.empty() && spec.pooling.empty() && !spec.is_splade())
     return Error{ErrorCode::unsupported,
                  folder + "/" + kModules + ": field 'type': no Pooling module"};
-  if (!modules.empty()) return {};
-  spec.pooling = {Pooling::mean};
-  spec.dimensions = spec.hidden_size;
+  if (modules.empty())
+    pool_as(choice.given() ? choice : PoolingChoice{.pooling = Pooling::mean}, spec);
   return {};
 }
 

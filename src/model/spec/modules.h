@@ -1,6 +1,8 @@
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -22,7 +24,18 @@ struct Module {
 // modules.json, checked line by line; empty if the folder has none.
 Result<std::vector<Module>> list_modules(const std::string& folder);
 
-// The modules' part of `spec`, whose hidden_size is known. Errors name file and field.
-Status read_modules(const std::string& folder, ModelSpec& spec);
+// What pools in place of the module that the model has for it; neither of both: that module.
+struct PoolingChoice {
+  std::optional<Pooling> pooling;
+  bool splade = false;
+
+  bool given() const { return splade || pooling; }
+};
+// Of a word as read_spec() takes it.
+Result<PoolingChoice> parse_pooling(std::string_view word);
+
+// The modules' part of `spec`, whose hidden_size and, for SPLADE, word_head are known. Errors name
+// file and field.
+Status read_modules(const std::string& folder, const PoolingChoice& choice, ModelSpec& spec);
 
 }  // namespace sheaf::model

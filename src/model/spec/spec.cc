@@ -31,11 +31,11 @@ constexpr std::string_view kTransformerFiles[] = {
 // Builds the spec from one file after the other.
 class SpecReader {
  public:
-  explicit SpecReader(const std::string& folder) : folder_(folder) {}
+  SpecReader(const std::string& folder, PoolingChoice choice) : folder_(folder), choice_(choice) {}
 
   Result<ModelSpec> read() {
     SHEAF_TRY(read_config());
-    if (spec_.task() == Task::embed) SHEAF_TRY(read_modules(folder_, spec_));
+    if (spec_.task() == Task::embed) SHEAF_TRY(read_modules(folder_, choice_, spec_));
     if (spec_.task() == Task::embed && !spec_.is_splade())
       SHEAF_TRY(read_token_heads(folder_, spec_));
     SHEAF_TRY(read_length());
@@ -59,10 +59,21 @@ class SpecReader {
     const auto has = [&modules](std::string_view kind) {
       return std::ranges::find(modules, kind, &Module::kind) != modules.end();
     };
-    if (has("SpladePooling")) return read_word_head(config, spec_);
-    if (has("Pooling")) return {};
-    SHEAF_TRY(read_classifier(config, spec_));
-    return read_language_reranker(folder_, config, modules, spec_);
+    if (!has("Pooling") && !has("SpladePooling")) {
+      SHEAF_TRY(read_classifier(config, spec_));
+      SHEAF_TRY(read_language_reranker(folder_, config, modules, spec_));
+    }
+    if (spec_.task() == Task::classify) return refuse_choice();
+    const bool splade = choice_.given() ? choice_.splade : has("SpladePooling");
+    return splade ? read_word_head(config, spec_) : Status();
+  }
+
+  // What its labels are read from is part of what it has learnt.
+  Status refuse_choice() const {
+    if (!choice_.given()) return {};
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("{}: is a {}; pooling can be chosen for models that embed texts",
+                             folder_, kind_of(spec_))};
   }
 
   // The model's own limit, else the tokenizer's, and never beyond the position table.
@@ -121,6 +132,7 @@ class SpecReader {
 
   Status read_weights() {
     SHEAF_ASSIGN(const Checkpoint checkpoint, Checkpoint::open(folder_, files_of_parts(spec_)));
+    SHEAF_TRY(find_word_head(checkpoint));
     std::uint64_t largest = 0;
     for (const StoredTensor& tensor : checkpoint.tensors()) {
       const std::string& dtype = tensor.entry.dtype;
@@ -137,7 +149,20 @@ class SpecReader {
     return {};
   }
 
+  // Many checkpoints of a masked language model were saved without it.
+  Status find_word_head(const Checkpoint& checkpoint) const {
+    if (!spec_.is_splade()) return {};
+    const std::string name = spec_.word_head.transform.name + ".weight";
+    for (const StoredTensor& tensor : checkpoint.tensors())
+      if (tensor.name == name || tensor.name.ends_with("." + name)) return {};
+    return Error{ErrorCode::unsupported,
+                 fmt::format("{}: SPLADE needs the head of a masked language model, but its "
+                             "weights hold no tensor '{}'",
+                             folder_, name)};
+  }
+
   const std::string& folder_;
+  const PoolingChoice choice_;
   ModelSpec spec_;
 };
 
@@ -199,7 +224,10 @@ std::string_view name_of(Architecture architecture) {
   return "";
 }
 
-Result<ModelSpec> read_spec(const std::string& folder) { return SpecReader(folder).read(); }
+Result<ModelSpec> read_spec(const std::string& folder, const std::string& pooling) {
+  SHEAF_ASSIGN(const PoolingChoice choice, parse_pooling(pooling));
+  return SpecReader(folder, choice).read();
+}
 
 std::vector<ModelFile> description_files() {
   std::vector<ModelFile> files = {{"config.json", true},

@@ -200,8 +200,13 @@ struct ModelSpec {
 
 std::string_view kind_of(const ModelSpec& spec);  // "embedder", "reranker", "classifier"
 
-// Errors name the file and the field. `folder` holds config.json and so on.
-Result<ModelSpec> read_spec(const std::string& folder);
+// Errors name the file and the field. `folder` holds config.json and so on. `pooling`, unless
+// empty, is how a model that embeds is to pool in place of what its files say: "splade" (the head
+// of a masked language model, largest weights), or a kind of Pooling as TEI or
+// sentence-transformers spell it. Refused of classifiers, and of models without such a head.
+Result<ModelSpec> read_spec(const std::string& folder, const std::string& pooling = "");
+// That `pooling` is such a word.
+Status check_pooling(std::string_view pooling);
 
 // A file that a model's folder needs to be served.
 struct ModelFile {

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "cli/embedder.h"
+
+namespace sheaf::cli {
+
+// A Question in the words of a server's HTTP routes.
+class RemoteQuestion {
+ public:
+  // `model` empty: the server's default. `question.output` is set.
+  RemoteQuestion(Question question, std::string model)
+      : question_(std::move(question)), model_(std::move(model)) {}
+
+  model::Output output() const { return *question_.output; }
+  std::string_view target() const;  // of the POST
+  std::string body(std::span<const std::string> texts) const;
+  // Appends the rows of an answer with status 200 to a body about `texts` texts. Fails if it is not
+  // such an answer, whatever else.
+  Status read(const std::string& answer, std::size_t texts, EmbeddedBatch& batch) const;
+
+ private:
+  Question question_;
+  std::string model_;
+};
+
+// What GET /info says that the model gives where it is not asked; the vector of a text if it does
+// not say.
+model::Output main_output_of(const std::string& info);
+
+}  // namespace sheaf::cli

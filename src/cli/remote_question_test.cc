@@ -1,0 +1,94 @@
+#include "cli/remote_question.h"
+
+#include <gtest/gtest.h>
+
+namespace sheaf::cli {
+namespace {
+
+using Rows = std::vector<std::vector<float>>;
+const std::vector<std::string> kTexts = {"a\"b", ""};
+
+RemoteQuestion question_of(model::Output output) { return {{.output = output}, "m"}; }
+RemoteQuestion ranking_question() {
+  return {{.output = model::Output::vector, .query = std::make_shared<std::string>("q")}, "m"};
+}
+
+std::string refusal(const RemoteQuestion& question, const std::string& answer) {
+  EmbeddedBatch batch;
+  const Status read = question.read(answer, 2, batch);
+  return read.ok() ? "ok" : read.error().message;
+}
+
+TEST(RemoteQuestion, VectorsAreAskedInOpenaisWords) {
+  const RemoteQuestion question = question_of(model::Output::vector);
+  EXPECT_EQ(question.target(), "/v1/embeddings");
+  EXPECT_EQ(question.body(kTexts),
+            R"({"model":"m","encoding_format":"base64","input":["a\"b",""]})");
+  EXPECT_EQ(RemoteQuestion({.output = model::Output::vector, .prompt_name = "query"}, "")
+                .body(std::vector<std::string>{"x"}),
+            R"({"prompt_name":"query","encoding_format":"base64","input":["x"]})");
+}
+
+TEST(RemoteQuestion, VectorsComeAsBase64) {
+  const RemoteQuestion question = question_of(model::Output::vector);
+  EmbeddedBatch batch;
+  const std::string answer =  // 1 and 2, 0.5 and -1
+      R"({"data":[{"embedding":"AACAPwAAAEA="},{"embedding":"AAAAPwAAgL8="}]})";
+  ASSERT_TRUE(question.read(answer, 2, batch).ok());
+  ASSERT_TRUE(question.read(answer, 2, batch).ok());
+  EXPECT_EQ(batch.rows, (Rows{{1, 2}, {0.5, -1}, {1, 2}, {0.5, -1}}));
+  EXPECT_EQ(batch.width, 2u);
+  EXPECT_NE(refusal(question, R"({"data":[{"embedding":"AACAPw=="}]})").find("1 entries for 2"),
+            std::string::npos);
+  EXPECT_NE(refusal(question, R"({"data":[{"embedding":"AACAPw=="},{"embedding":"AACAPwAAAEA="}]})")
+                .find("different lengths"),
+            std::string::npos);
+  for (const char* strange :
+       {"", "[]", "{}", R"({"data":[{},{}]})", R"({"data":[{"embedding":"A"},{"embedding":"A"}]})"})
+    EXPECT_NE(refusal(question, strange).find("the server's answer"), std::string::npos) << strange;
+}
+
+TEST(RemoteQuestion, TermsAndTokensAreAskedInTeisWords) {
+  const RemoteQuestion sparse = question_of(model::Output::sparse);
+  EXPECT_EQ(sparse.target(), "/embed_sparse");
+  EXPECT_EQ(sparse.body(kTexts), R"({"model":"m","inputs":["a\"b",""]})");
+  EmbeddedBatch terms;
+  ASSERT_TRUE(
+      sparse.read(R"([[{"index":7,"value":0.5},{"index":9,"value":0.25}],[]])", 2, terms).ok());
+  EXPECT_EQ(terms.rows, (Rows{{7, 0.5, 9, 0.25}, {}}));
+  EXPECT_NE(refusal(sparse, R"([[{"index":-1,"value":1}],[]])").find("index"), std::string::npos);
+  EXPECT_NE(refusal(sparse, R"([1,2])").find("lists of terms"), std::string::npos);
+
+  const RemoteQuestion all = question_of(model::Output::tokens);
+  EXPECT_EQ(all.target(), "/embed_all");
+  EmbeddedBatch tokens;
+  ASSERT_TRUE(all.read("[[[1,2],[3,4]],[[5,6]]]", 2, tokens).ok());
+  EXPECT_EQ(tokens.rows, (Rows{{1, 2, 3, 4}, {5, 6}}));
+  EXPECT_EQ(tokens.width, 2u);
+  EXPECT_NE(refusal(all, "[[[1,2],[3]],[]]").find("different lengths"), std::string::npos);
+  EXPECT_NE(refusal(all, "[[[1,\"x\"]],[]]").find("numbers"), std::string::npos);
+}
+
+TEST(RemoteQuestion, ScoresGoBackToTheirDocuments) {
+  const RemoteQuestion question = ranking_question();
+  EXPECT_EQ(question.target(), "/rerank");
+  EXPECT_EQ(question.body(kTexts),
+            R"({"model":"m","raw_scores":true,"query":"q","texts":["a\"b",""]})");
+  EmbeddedBatch batch;
+  ASSERT_TRUE(question.read(R"([{"index":1,"score":3.5},{"index":0,"score":-1}])", 2, batch).ok());
+  EXPECT_EQ(batch.rows, (Rows{{-1}, {3.5}}));
+  for (const char* twice : {R"([{"index":1,"score":1},{"index":1,"score":1}])",
+                            R"([{"index":2,"score":1},{"index":0,"score":1}])"})
+    EXPECT_NE(refusal(question, twice).find("each document once"), std::string::npos) << twice;
+}
+
+TEST(MainOutputOf, IsSparseOnlyWhereTheServerSaysSo) {
+  EXPECT_EQ(main_output_of(R"({"model_type":{"embedding":{"pooling":"splade"}}})"),
+            model::Output::sparse);
+  for (const char* info : {R"({"model_type":{"embedding":{"pooling":"mean"}}})",
+                           R"({"model_type":{"reranker":{}}})", "{}", "[]", "<html>", ""})
+    EXPECT_EQ(main_output_of(info), model::Output::vector) << info;
+}
+
+}  // namespace
+}  // namespace sheaf::cli

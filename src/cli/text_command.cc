@@ -1,0 +1,101 @@
+#include "cli/text_command.h"
+
+#include <fmt/core.h>
+
+#include <filesystem>
+
+#include "cli/model_files.h"
+#include "cli/progress_bar.h"
+#include "cli/replica_program.h"
+
+namespace sheaf::cli {
+namespace {
+
+// A folder is on this machine: it is not sent to a server that a variable names for other commands.
+bool computes_here(const FlagSet& flags, const TextSettings& s) {
+  std::error_code unknown;
+  return s.server.empty() ||
+         (flags.origin_of("server") == Origin::environment &&
+          std::filesystem::is_directory(parse_model_argument(s.model).source, unknown));
+}
+
+Status choose_model(TextSettings& s) {
+  if (!parse_model_argument(s.model).source.empty()) return {};
+  s.model = s.default_model;
+  if (!s.model.empty()) return {};
+  return Error{ErrorCode::invalid_argument,
+               "no model given; name one with --model, or a server with --server"};
+}
+
+}  // namespace
+
+void add_model_flags(FlagSet& flags, TextSettings& s, std::string otherwise) {
+  flags.add({"model", "MODEL", "folder, hub name or name=folder", "", std::move(otherwise)},
+            text(s.model));
+  flags.add({"server", "HOST:PORT", "ask this server", "", "compute here"}, text(s.server));
+}
+
+void add_text_flags(FlagSet& flags, TextSettings& s) {
+  flags.add({"batch-size", "N", "texts a batch"}, whole_number(s.batch_size, 1, 2048));
+  flags.add({"max-length", "N", "tokens a text is cut to", "", "the model's"},
+            whole_number(s.max_length, 1, 1u << 20));
+  flags.add({"revision", "R", "commit, branch or tag on the hub", "", "main"}, text(s.revision));
+  flags.add({"api-key", "K", "key to send to the server", "", "none", true}, text(s.api_key));
+  flags.add({"replica-program", "FILE", "sheaf-replica", "", "beside sheaf"},
+            text(s.replica_program));
+}
+
+Status check_text_settings(const FlagSet& flags, TextSettings& s) {
+  if (computes_here(flags, s)) {
+    s.server.clear();
+    return choose_model(s);
+  }
+  for (const char* own : {"max-length", "pooling", "revision"})
+    if (flags.given(own))
+      return Error{
+          ErrorCode::invalid_argument,
+          fmt::format("--{} is the server's own setting; leave it out with {}", own,
+                      flags.origin_of("server") == Origin::flag ? "--server" : "SHEAF_SERVER")};
+  return {};
+}
+
+Result<std::unique_ptr<Embedder>> open_embedder(const TextSettings& s, Question question) {
+  if (!s.server.empty()) {
+    SHEAF_ASSIGN(const ServerAddress address, parse_server_address(s.server, 8080));
+    return make_remote_embedder({address, s.model, s.api_key, std::move(question)});
+  }
+  SHEAF_ASSIGN(const std::string program, find_replica_program(s.replica_program));
+  const ModelSetting named = parse_model_argument(s.model);
+  SHEAF_ASSIGN(const auto found,
+               fetch_model(named.source, s.revision, hub::HubOptions::from_environment()));
+  return make_offline_embedder({program, named.name.empty() ? found.name : named.name, found.folder,
+                                s.pooling, s.max_length, std::move(question)});
+}
+
+Status answer_lines(std::string_view command, TextSource& source, Embedder& embedder,
+                    std::uint32_t batch_size,
+                    const std::function<Status(const EmbeddedBatch&)>& take) {
+  ProgressBar bar(std::string(command), source.total_bytes(), ProgressBar::Unit::bytes);
+  std::size_t under_way = 0;
+  bool more = true;
+  while (true) {
+    while (more && under_way < embedder.window()) {
+      SHEAF_ASSIGN(std::vector<std::string> texts, source.next(batch_size));
+      more = texts.size() == batch_size;
+      if (texts.empty()) break;
+      SHEAF_TRY(embedder.submit(std::move(texts)));
+      ++under_way;
+    }
+    if (under_way == 0) break;
+    SHEAF_ASSIGN(const EmbeddedBatch batch, embedder.receive());
+    --under_way;
+    SHEAF_TRY(take(batch));
+    bar.update(source.read_bytes());
+  }
+  if (source.broken_lines() > 0)
+    fmt::print(stderr, "sheaf {}: not valid UTF-8, read with U+FFFD for broken bytes: {} {}\n",
+               command, source.broken_lines(), source.broken_lines() == 1 ? "line" : "lines");
+  return {};
+}
+
+}  // namespace sheaf::cli
