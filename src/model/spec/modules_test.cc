@@ -39,7 +39,8 @@ TEST_F(PoolingChoiceTest, StandsInPlaceOfTheModule) {
   set("1_Pooling/config.json", "pooling_mode", "median");
   EXPECT_EQ(read_as("max")->pooling, std::vector<Pooling>{Pooling::max});
   set("1_Pooling/config.json", "include_prompt", false);
-  EXPECT_NE(refusal_of("max").find("include_prompt"), std::string::npos) << refusal_of("max");
+  EXPECT_FALSE(read_as("max")->pools_prompt) << "that holds for any pooling";
+  EXPECT_NE(refusal_of("weighted-mean").find("include_prompt"), std::string::npos);
   fs::remove(folder_ / "modules.json");
   EXPECT_EQ(read_as("last-token")->pooling, std::vector<Pooling>{Pooling::last_token});
 }
