@@ -1,6 +1,7 @@
 """Answers that are no single vector, through the whole server: words that weigh something (SPLADE, bge-m3's sparse head)
 and vectors of tokens, against tests/golden/sparse."""
 
+import http.server
 import json
 import os
 import shutil
@@ -121,12 +122,34 @@ def test_embed_refuses_what_the_model_does_not_give(server, tmp_path):
     assert npy.returncode == 1 and "say --format jsonl" in npy.stderr and not (tmp_path / "x.npy").exists()
 
 
-def test_embed_asks_for_less_where_an_answer_would_be_too_large(server):
-    """200 texts of 256 tokens have 75 MiB of numbers, the server's limit is 64."""
-    rows = sheaf("embed", "--server", server.http, "--output-kind", "tokens", "--batch-size", "200",
-                 stdin="\n".join(["word " * 254] * 200))
+class FewTexts(http.server.BaseHTTPRequestHandler):
+    """A server that answers three texts at a time, each with one token's vector: its length."""
+
+    def do_POST(self):
+        texts = json.loads(self.rfile.read(int(self.headers["content-length"])))["inputs"]
+        self.server.asked.append(len(texts))
+        body = json.dumps([[[len(text)]] for text in texts] if len(texts) <= 3 else {"error": "too large"}).encode()
+        self.send_response(200 if len(texts) <= 3 else 413)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_embed_asks_for_less_where_an_answer_would_be_too_large():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), FewTexts) as few:
+        few.asked = []
+        threading.Thread(target=few.serve_forever, daemon=True).start()
+        try:
+            rows = sheaf("embed", "--server", f"127.0.0.1:{few.server_port}", "--output-kind", "tokens",
+                         "--batch-size", "20", stdin="\n".join("x" * i for i in range(1, 21)))
+        finally:
+            few.shutdown()
     assert rows.returncode == 0, rows.stderr
-    assert rows.stdout.count("\n") == 200
+    assert [json.loads(row)["embeddings"] for row in rows.stdout.splitlines()] == [[[i]] for i in range(1, 21)]
+    assert few.asked[0] == 20 and sum(n for n in few.asked if n <= 3) == 20
 
 
 def test_an_idle_sparse_model_is_found_healthy(splade):

@@ -436,8 +436,8 @@ def test_a_stream_waits_where_others_are_told_to(faulty_replica, stubs):
                 "--log-level", "error", replicas=1, environment={"SHEAF_FAULT_SLOW_US": "20000"}) as server:
         tei = Tei(server, stubs)
         request = tei.pb.EmbedRequest(inputs="word " * 254)
-        answers = list(tei.embed.EmbedStream(iter([request] * 40), timeout=60))
-        assert [len(message.embeddings) for message in answers] == [384] * 40
+        answers = list(tei.embed.EmbedStream(iter([request] * 15), timeout=60))
+        assert [len(message.embeddings) for message in answers] == [384] * 15
         metrics = requests.get(server.http + "/metrics", timeout=10).text
         refused = [line for line in metrics.splitlines() if line.startswith('te_request_failure{err="overloaded"}')]
         assert refused and float(refused[0].split()[-1]) > 0, "the queue was full, and messages refused at first"
@@ -513,16 +513,16 @@ def test_kill_9_under_streams_loses_nothing(stubs):
     texts = [f"text {i} of the load" for i in range(50)]
     with Server("--log-level", "error", replicas=2) as server:
         tei = Tei(server, stubs)
-        loads = [StreamLoad(tei, texts, tei.http("/embed", inputs=texts).json()) for _ in range(3)]
+        loads = [StreamLoad(tei, texts, tei.http("/embed", inputs=texts).json()) for _ in range(2)]
         for load in loads:
             load.start()
         for _ in range(5):
             before = [load.answered for load in loads]
             os.kill(server.wait_full(2, 20)[0], signal.SIGKILL)
-            wait_until(lambda: all(load.answered >= b + 300 for load, b in zip(loads, before)), 60, "answers")
+            wait_until(lambda: all(load.answered >= b + 100 for load, b in zip(loads, before)), 60, "answers")
         for load in loads:
             load.stop()
         for load in loads:
             load.join()
-        assert [load.wrong for load in loads] == [[], [], []]
+        assert [load.wrong for load in loads] == [[], []]
         assert sum(replica["restarts"] for replica in server.fleet()["replicas"]) >= 4, "replicas did die"
