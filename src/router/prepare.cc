@@ -112,10 +112,20 @@ class Preparation {
     second_ids_.clear();
     SHEAF_TRY(tokenizer_.encode_bare(
         asked.empty() ? pair.second : asked.before_document + pair.second, second_ids_));
-    if (const std::uint32_t limit = request_.max_second_tokens; limit != 0)
-      second_ids_.resize(std::min<std::size_t>(second_ids_.size(), limit));
+    if (request_.max_second_tokens != 0) SHEAF_TRY(cut_document());
     if (!asked.empty()) return join_by_template(asked, ids);
     return tokenizer_.join_pair(first_ids_, second_ids_, options_, ids);
+  }
+
+  // What a template puts before a document does not count.
+  Status cut_document() {
+    if (!document_at_) {
+      std::vector<std::int32_t> before;
+      SHEAF_TRY(tokenizer_.encode_bare(model_.spec.pair_template.before_document, before));
+      document_at_ = before.size();
+    }
+    second_ids_.resize(std::min(second_ids_.size(), *document_at_ + request_.max_second_tokens));
+    return {};
   }
 
   // All of a template that stands before the document.
@@ -174,7 +184,8 @@ class Preparation {
   tokenizer::EncodeOptions options_;
   std::shared_ptr<const std::string> first_;  // of the pair before, which is often this one's too
   std::vector<std::int32_t> first_ids_, second_ids_;
-  std::vector<std::int32_t> last_ids_;  // of the template's end
+  std::vector<std::int32_t> last_ids_;      // of the template's end
+  std::optional<std::size_t> document_at_;  // tokens of the template right before a document
 };
 
 Error wrong_output(const EmbedRequest& request, const ModelInfo& model) {

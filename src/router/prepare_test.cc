@@ -299,6 +299,9 @@ TEST(PrepareInputs, AsksAboutAPairInTheModelsTemplate) {
   EXPECT_EQ(all_of(prepared->ids_of(1)), "<i>q=ab;d=_cdefghi!?");  // the end stays
   EXPECT_EQ(all_of(prepared->ids_of(2)), "<i>q=xxxxxxxxxxxxx!?");
   EXPECT_EQ(prepared->second_at, (std::vector<std::uint32_t>{0, 0, 0}));
+  request.max_second_tokens = 1;  // of the document's own
+  EXPECT_EQ(all_of(prepare(request, model)->ids_of(0)), "<i>q=ab;d=_c!?");
+  request.max_second_tokens = 0;
 
   request.prompt_name = "query";
   EXPECT_EQ(all_of(prepare(request, model)->ids_of(0)), "<q: >q=ab;d=_cd!?");
