@@ -20,6 +20,7 @@ void HealthProbe::ask(std::span<const std::size_t> models, Answer answer) {
     start_limit(number);
   }
   struct Outcome {
+    explicit Outcome(std::size_t tokens) : open(tokens) {}
     std::atomic<std::size_t> open;
     std::atomic<bool> healthy = true;
   };
