@@ -10,7 +10,8 @@ cores=$(nproc)
 fitting=$(awk '/^MemAvailable/ { print int($2 / 1500000) }' /proc/meminfo)
 jobs=$((fitting < 1 ? 1 : fitting < cores ? fitting : cores))
 
-if [ ! -f "build/$preset/build.ninja" ]; then
+# Without the library of tests there are none; by now it may be there.
+if [ ! -f "build/$preset/build.ninja" ] || grep -q '^GTest_DIR.*NOTFOUND' "build/$preset/CMakeCache.txt"; then
   echo "Configuring build/$preset; the first build takes minutes" >&2
   mkdir -p "build/$preset"
   cmake --preset "$preset" >"build/$preset/configure.log" 2>&1 || { cat "build/$preset/configure.log" >&2; exit 1; }

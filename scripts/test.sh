@@ -11,7 +11,7 @@ model=$(scripts/get_model.sh --files)
 export SHEAF_TEST_MODEL=${model#*=}
 export SHEAF_BIN_DIR=$PWD/build/release/bin
 if [ "$#" -gt 0 ]; then
-  ctest --test-dir build/release --output-on-failure --parallel "$(nproc)"
+  ctest --test-dir build/release --no-tests=error --output-on-failure --parallel "$(nproc)"
   exec .venv/bin/python -m pytest -q tests "$@"
 fi
 # Clients of other packages and comparisons with other programs run beside unit and servers' tests, at a priority at which
@@ -29,7 +29,7 @@ beside=$!
 set +m
 trap 'kill -- -"$beside"' EXIT
 result=0
-ctest --test-dir build/release --output-on-failure --parallel "$(nproc)"
+ctest --test-dir build/release --no-tests=error --output-on-failure --parallel "$(nproc)"
 .venv/bin/python -m pytest -q tests/e2e || result=$?
 wait "$beside" || result=$?
 trap - EXIT

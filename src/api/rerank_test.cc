@@ -31,6 +31,13 @@ TEST_F(RerankTest, OptionsReachTheRouter) {
   }
 }
 
+TEST_F(RerankTest, WithoutANameEachRouteAsksTheModelForIt) {
+  ASSERT_EQ(ask("/predict", R"({"inputs":"a"})").status, 200);
+  EXPECT_EQ(router.last().model, "org/classifier");
+  ASSERT_EQ(ask("/rerank", R"({"query":"q","texts":["a"]})").status, 200);
+  EXPECT_EQ(router.last().model, "org/reranker");
+}
+
 TEST_F(RerankTest, AModelIsNamedByTheBodyThenTheQuery) {
   ASSERT_EQ(ask("/predict?model=org/classifier", R"({"inputs":"a"})").status, 200);
   EXPECT_EQ(router.last().model, "org/classifier");

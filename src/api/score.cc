@@ -112,9 +112,14 @@ void append_pairs(std::vector<std::string> firsts, std::vector<std::string> seco
 
 Result<const router::ModelInfo*> find_scorer(const Context& context, std::string_view name,
                                              ScoreKind kind) {
-  if (name.empty())
-    for (const router::ModelInfo* model : context.router.models())
-      if (fits(model->spec, kind)) return model;
+  if (name.empty()) {
+    const std::vector<const router::ModelInfo*> models = context.router.models();
+    for (const bool exactly : {true, false})
+      for (const router::ModelInfo* model : models)
+        if (fits(model->spec, kind) &&
+            (!exactly || model->spec.is_reranker() == (kind == ScoreKind::reranker)))
+          return model;
+  }
   SHEAF_ASSIGN(const router::ModelInfo* model, context.router.find_model(name));
   SHEAF_TRY(check_scorer(*model, kind));
   return model;

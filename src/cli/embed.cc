@@ -19,7 +19,7 @@ struct EmbedSettings {
   std::string output;
   std::string format = "auto";
   std::string output_kind = "auto";
-  std::string prompt_name;
+  std::optional<std::string> prompt_name;
 };
 
 // A token's vector is as long as a text's: batches of them are smaller unless a size is given.

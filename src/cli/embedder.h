@@ -15,7 +15,8 @@ namespace sheaf::cli {
 // What is asked about every text.
 struct Question {
   std::optional<model::Output> output;  // nothing: what the model gives where it is not asked
-  std::string prompt_name;              // empty: the model's default
+  // One of the model's prompts, "" for none; nothing: the model's default.
+  std::optional<std::string> prompt_name;
   // Not null: the texts are documents, and each is answered with a reranker's score for this query,
   // a vector of one number, as the model's head gives it.
   std::shared_ptr<const std::string> query;

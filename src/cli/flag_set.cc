@@ -103,6 +103,10 @@ std::optional<std::string> FlagSet::doubt_about_variable(std::string_view name) 
                      near.empty() ? "" : fmt::format("; did you mean {}?", near));
 }
 
+bool FlagSet::names_flag(std::string_view argument) {
+  return argument.starts_with("--") && find(argument.substr(2, argument.find('=') - 2)) != nullptr;
+}
+
 Status FlagSet::take_arguments(std::span<const std::string> arguments) {
   bool flags_over = false;  // after a bare "--"
   for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -140,6 +144,9 @@ Status FlagSet::take_arguments(std::span<const std::string> arguments) {
       text = has_word ? arguments[++i] : "true";
     } else if (i + 1 < arguments.size()) {
       text = arguments[++i];
+      if (names_flag(text))  // its value was forgotten
+        return usage_error(fmt::format("--{} needs a value: {}; write --{}={} if that is one", name,
+                                       entry->flag.value, name, text));
     } else {
       return usage_error(fmt::format("--{} needs a value: {}", name, entry->flag.value));
     }

@@ -93,6 +93,7 @@ class FlagSet {
     Given given;
   };
   Entry* find(std::string_view name);
+  bool names_flag(std::string_view argument);  // "--port", "--port=1"
   const Entry* find(std::string_view name) const;
   Error unknown_flag(std::string_view name) const;
   static void offer(Entry& entry, Origin origin, std::string where, std::string text);

@@ -87,6 +87,8 @@ TEST(FlagSet, ErrorsNameTheirPlace) {
             "unknown flag --prot; did you mean --port?");
   EXPECT_EQ(Sample().read({"--zzzzzzzz"}).error().message, "unknown flag --zzzzzzzz");
   EXPECT_EQ(Sample().read({"--port"}).error().message, "--port needs a value: N");
+  EXPECT_EQ(Sample().read({"--port", "--port=2"}).error().message,
+            "--port needs a value: N; write --port=--port=2 if that is one");
   EXPECT_EQ(Sample().read({"--port", "x"}).error().message,
             "--port: 'x' is not a whole number from 0 to 65535");
   EXPECT_EQ(Sample().read({}, {{"SHEAF_PORT", "x"}}).error().message,

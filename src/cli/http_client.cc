@@ -93,17 +93,20 @@ asio::awaitable<Result<HttpAnswer>> HttpConnection::get(std::string_view target)
 asio::awaitable<Result<HttpAnswer>> HttpConnection::run(std::string_view method,
                                                         std::string_view target,
                                                         const std::string& json) {
-  if (!open_) {
-    Status connected = co_await connect();
-    if (!connected.ok()) co_return std::move(connected).error();
+  for (bool kept = open_;; kept = false) {
+    if (!open_) {
+      Status connected = co_await connect();
+      if (!connected.ok()) co_return std::move(connected).error();
+    }
+    Result<HttpAnswer> answer = co_await exchange(method, target, json);
+    if (!answer.ok()) {
+      open_ = false;
+      stream_.close();
+      buffer_.clear();
+    }
+    // A server may close a kept connection whenever it is idle; to ask twice changes nothing there.
+    if (answer.ok() || !kept || answer.error().code != ErrorCode::io) co_return answer;
   }
-  Result<HttpAnswer> answer = co_await exchange(method, target, json);
-  if (!answer.ok()) {
-    open_ = false;
-    stream_.close();
-    buffer_.clear();
-  }
-  co_return answer;
 }
 
 asio::awaitable<Status> HttpConnection::connect() {

@@ -105,7 +105,7 @@ router::EmbedRequest request_for(const Question& question, const model::ModelSpe
   router::EmbedRequest request;
   if (question.query != nullptr) request.task = model::Task::classify;
   request.output = question.output.value_or(spec.main_output());
-  if (!question.prompt_name.empty()) request.prompt_name = question.prompt_name;
+  request.prompt_name = question.prompt_name;
   return request;
 }
 
@@ -115,7 +115,10 @@ Status check(const OfflineEmbedderOptions& options, const model::ModelSpec& spec
   if (options.question.query != nullptr)
     SHEAF_TRY(api::check_scorer(model, api::ScoreKind::reranker));
   router::EmbedRequest request = request_for(options.question, spec);
-  request.inputs.emplace_back(std::string());
+  if (options.question.query != nullptr)
+    request.inputs.emplace_back(router::TextPair{options.question.query, {}});
+  else
+    request.inputs.emplace_back(std::string());
   return router::check_request(request, model, 1);
 }
 

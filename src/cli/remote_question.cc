@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <cstring>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/base64.h"
@@ -12,6 +13,8 @@ namespace sheaf::cli {
 namespace {
 
 using nlohmann::json;
+
+constexpr float kNoNumber = std::numeric_limits<float>::quiet_NaN();  // JSON has null for it
 
 Error strange_answer(std::string_view what) {
   return Error{ErrorCode::corrupt, fmt::format("the server's answer {}", what)};
@@ -84,12 +87,13 @@ Status append_scores(const json& list, EmbeddedBatch& batch) {
   batch.rows.resize(first + list.size());
   for (const json& entry : list) {
     if (!entry.is_object() || !entry.contains("index") || !entry["index"].is_number_unsigned() ||
-        !entry.contains("score") || !entry["score"].is_number())
+        !entry.contains("score") || !(entry["score"].is_number() || entry["score"].is_null()))
       return strange_answer("holds a document without index and score");
     const auto index = entry["index"].get<std::uint64_t>();
     if (index >= list.size() || !batch.rows[first + index].empty())
       return strange_answer("does not rank each document once");
-    batch.rows[first + index] = {entry["score"].get<float>()};
+    batch.rows[first + index] = {entry["score"].is_null() ? kNoNumber
+                                                          : entry["score"].get<float>()};
   }
   return keep_width(1, batch);
 }
@@ -105,13 +109,12 @@ std::string_view RemoteQuestion::target() const {
 std::string RemoteQuestion::body(std::span<const std::string> texts) const {
   std::string out = "{";
   const auto add = [&out](std::string_view key, std::string_view text) {
-    if (text.empty()) return;
     out.append("\"").append(key).append("\":");
     append_json_quoted(out, text);
     out += ',';
   };
-  add("model", model_);
-  add("prompt_name", question_.prompt_name);
+  if (!model_.empty()) add("model", model_);
+  if (question_.prompt_name) add("prompt_name", *question_.prompt_name);
   std::string_view field = "inputs";
   if (question_.query != nullptr) {
     field = "texts";

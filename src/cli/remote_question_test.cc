@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 namespace sheaf::cli {
 namespace {
 
@@ -27,6 +29,20 @@ TEST(RemoteQuestion, VectorsAreAskedInOpenaisWords) {
   EXPECT_EQ(RemoteQuestion({.output = model::Output::vector, .prompt_name = "query"}, "")
                 .body(std::vector<std::string>{"x"}),
             R"({"prompt_name":"query","encoding_format":"base64","input":["x"]})");
+}
+
+TEST(RemoteQuestion, AnEmptyPromptIsSaidToBeNone) {
+  EXPECT_EQ(RemoteQuestion({.output = model::Output::vector, .prompt_name = ""}, "")
+                .body(std::vector<std::string>{"x"}),
+            R"({"prompt_name":"","encoding_format":"base64","input":["x"]})");
+}
+
+TEST(RemoteQuestion, AScoreThatIsNoNumberIsNull) {
+  EmbeddedBatch batch;
+  const std::string answer = R"([{"index":1,"score":0.5},{"index":0,"score":null}])";
+  ASSERT_TRUE(ranking_question().read(answer, 2, batch).ok());
+  EXPECT_TRUE(std::isnan(batch.rows[0][0]));
+  EXPECT_EQ(batch.rows[1][0], 0.5f);
 }
 
 TEST(RemoteQuestion, VectorsComeAsBase64) {

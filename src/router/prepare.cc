@@ -209,6 +209,17 @@ Error wrong_output(const EmbedRequest& request, const ModelInfo& model) {
           "model"};
 }
 
+// What asks about a query and a document has nothing to say of one text.
+Status check_pairs(const EmbedRequest& request, const ModelInfo& model) {
+  if (model.spec.pair_template.empty()) return {};
+  for (std::size_t i = 0; i < request.inputs.size(); ++i)
+    if (std::holds_alternative<std::string>(request.inputs[i]))
+      return input_error(i, fmt::format("model {} reads pairs of a query and a document, and this "
+                                        "is one text",
+                                        model.name));
+  return {};
+}
+
 Status check_task(const EmbedRequest& request, const ModelInfo& model) {
   if (request.task == model.spec.task())
     return model.spec.gives(request.output) ? Status() : Status(wrong_output(request, model));
@@ -294,6 +305,7 @@ Status check_request(const EmbedRequest& request, const ModelInfo& model, std::u
                              request.inputs.size(), max_texts),
                  "input"};
   SHEAF_TRY(check_task(request, model));
+  SHEAF_TRY(check_pairs(request, model));
   if (request.dimensions &&
       (*request.dimensions == 0 || *request.dimensions > model.spec.dimensions))
     return Error{ErrorCode::invalid_argument,

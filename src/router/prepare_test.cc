@@ -218,12 +218,24 @@ TEST(CheckRequest, AnInstructionNeedsATemplateForPairs) {
   model.spec.pair_template.after_document = "!";
   EXPECT_EQ(refusal({.inputs = {pair}, .instruction = "i"}), "");
   EXPECT_EQ(refusal({.inputs = {pair}, .prompt_name = "query"}), "");
-  EXPECT_NE(refusal({.inputs = {pair, "a"}, .instruction = "i"}).find("an input is none"),
+  EXPECT_NE(refusal({.inputs = {pair, "a"}, .instruction = "i"}).find("input 1: model m reads"),
             std::string::npos);
   EXPECT_NE(refusal({.inputs = {pair}, .prompt_name = "query", .instruction = "i"}).find("both"),
             std::string::npos);
   EXPECT_NE(refusal({.inputs = {pair}, .instruction = std::string(9000, 'i')}).find("9000 bytes"),
             std::string::npos);
+}
+
+TEST(CheckRequest, OneTextIsNothingForATemplateForPairs) {
+  ModelInfo model = small_model();
+  model.spec.labels = {"LABEL_0"};
+  model.spec.pair_template.after_document = "!";
+  EmbedRequest request{.inputs = {TextPair{std::make_shared<std::string>("a"), "b"}, "c"},
+                       .task = model::Task::classify};
+  EXPECT_EQ(check_request(request, model, 2).error().message,
+            "input 1: model m reads pairs of a query and a document, and this is one text");
+  request.inputs[1] = std::vector<std::int32_t>{0};  // as the server's own probe has it
+  EXPECT_TRUE(check_request(request, model, 2).ok());
 }
 
 TEST(CheckRequest, NamesTheNumberAtFault) {

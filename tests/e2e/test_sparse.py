@@ -152,6 +152,29 @@ def test_embed_asks_for_less_where_an_answer_would_be_too_large():
     assert few.asked[0] == 20 and sum(n for n in few.asked if n <= 3) == 20
 
 
+class Forgetful(FewTexts):
+    """Closes each connection after an answer, without a word."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        super().do_POST()
+        self.close_connection = True
+
+
+def test_embed_goes_on_when_a_kept_connection_was_closed():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Forgetful) as forgetful:
+        forgetful.asked = []
+        threading.Thread(target=forgetful.serve_forever, daemon=True).start()
+        try:
+            rows = sheaf("embed", "--server", f"127.0.0.1:{forgetful.server_port}", "--output-kind", "tokens",
+                         "--batch-size", "1", stdin="\n".join("x" * i for i in range(1, 21)))
+        finally:
+            forgetful.shutdown()
+    assert rows.returncode == 0, rows.stderr
+    assert [json.loads(row)["embeddings"] for row in rows.stdout.splitlines()] == [[[i]] for i in range(1, 21)]
+
+
 def test_an_idle_sparse_model_is_found_healthy(splade):
     assert requests.get(splade.http + "/health", timeout=10).status_code == 200  # by a probe of its own kind
 

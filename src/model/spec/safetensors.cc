@@ -153,6 +153,13 @@ Result<std::string_view> header_of(std::span<const std::byte> file, const std::s
     return Error{ErrorCode::corrupt,
                  fmt::format("{}: {} bytes, too short for the header's length", path, file.size())};
   std::memcpy(&header_bytes, file.data(), sizeof header_bytes);
+  constexpr std::string_view kPointer = "version https://git-lfs";
+  if (std::string_view(reinterpret_cast<const char*>(file.data()), file.size())
+          .starts_with(kPointer))
+    return Error{ErrorCode::corrupt,
+                 fmt::format("{}: is a pointer of Git LFS in place of the file: git lfs pull in "
+                             "its folder fetches it",
+                             path)};
   if (header_bytes > kMaxHeaderBytes || header_bytes > file.size() - sizeof header_bytes)
     return Error{ErrorCode::corrupt, fmt::format("{}: header length {} leaves the file of {} bytes",
                                                  path, header_bytes, file.size())};

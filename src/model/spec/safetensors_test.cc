@@ -85,6 +85,13 @@ TEST(Safetensors, HeaderLengthBeyondTheFileIsRefused) {
   }
 }
 
+TEST(Safetensors, PointersOfGitLfsAreNamed) {
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\n";
+  const auto table = TensorTable::parse(std::as_bytes(std::span(pointer)), "f");
+  ASSERT_FALSE(table.ok());
+  EXPECT_NE(table.error().message.find("git lfs pull"), std::string::npos);
+}
+
 TEST(Safetensors, EmptyTensorsAndScalarsAreTaken) {
   const auto table =
       TensorTable::parse(file_of(R"({"none":{"dtype":"F32","shape":[0,7],"data_offsets":[4,4]},)"
