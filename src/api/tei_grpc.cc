@@ -30,8 +30,8 @@ class RankCall final : public OneAnswerCall<RankReactor> {
   void OnReadDone(bool ok) override {
     if (taken()) return;
     if (!ok) {
-      reading_ = false;
-      return began(rank(caller_, std::move(ranking_), responder()));
+      if (reading_.exchange(false)) began(rank(caller_, std::move(ranking_), responder()));
+      return;
     }
     const Status added = add_to_ranking(caller_, in_, ranking_);
     if (added.ok()) return StartRead(&in_);
@@ -40,12 +40,12 @@ class RankCall final : public OneAnswerCall<RankReactor> {
   }
 
   void close() override {
-    if (reading_) answer(closed_gate());
+    if (reading_.exchange(false)) answer(closed_gate());
   }
 
  private:
   const GrpcCaller caller_;
-  std::atomic<bool> reading_ = true;
+  std::atomic<bool> reading_ = true;  // whoever ends it says how the call goes on
   ByteBuffer in_;
   TeiRanking ranking_;  // of reactions, which come one after another
 };

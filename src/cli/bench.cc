@@ -5,7 +5,7 @@
 
 #include "cli/bench_report.h"
 #include "cli/bench_texts.h"
-#include "cli/client_environment.h"
+#include "cli/client_flags.h"
 #include "cli/command.h"
 #include "cli/flag_set.h"
 #include "cli/load.h"
@@ -177,15 +177,8 @@ int bench(const BenchSettings& settings, const ServerAddress& address) {
 int bench_command(Arguments arguments) {
   BenchSettings settings;
   FlagSet flags = flags_for(settings);
-  Status read = flags.take_arguments(arguments);
-  if (flags.help_wanted()) {
-    fmt::print("{}", flags.help());
-    return kExitOk;
-  }
-  flags.take_environment(client_environment);
-  if (read.ok()) read = flags.apply();
-  if (read.ok()) read = check(flags);
-  if (!read.ok()) return fail("bench", read.error(), kExitUsage);
+  if (const auto done = take_client_flags("bench", flags, arguments, [&] { return check(flags); }))
+    return *done;
   const auto address = parse_server_address(settings.server, settings.grpc ? 50050 : 8080);
   if (!address.ok()) return fail("bench", address.error(), kExitUsage);
   return bench(settings, *address);

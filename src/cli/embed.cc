@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <memory>
 
-#include "cli/client_environment.h"
+#include "cli/client_flags.h"
 #include "cli/command.h"
 #include "cli/text_command.h"
 #include "cli/vector_writer.h"
@@ -111,15 +111,9 @@ Status embed(const EmbedSettings& s) {
 int embed_command(Arguments arguments) {
   EmbedSettings settings;
   FlagSet flags = flags_for(settings);
-  Status read = flags.take_arguments(arguments);
-  if (flags.help_wanted()) {
-    fmt::print("{}", flags.help());
-    return kExitOk;
-  }
-  flags.take_environment(client_environment);
-  if (read.ok()) read = flags.apply();
-  if (read.ok()) read = check(flags, settings);
-  if (!read.ok()) return fail("embed", read.error(), kExitUsage);
+  if (const auto done =
+          take_client_flags("embed", flags, arguments, [&] { return check(flags, settings); }))
+    return *done;
   std::signal(SIGPIPE, SIG_IGN);  // a replica or reader that went away is an error of one write
   const Status status = embed(settings);
   return status.ok() ? kExitOk : fail("embed", status.error());

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "base/text.h"
+#include "cli/client_flags.h"
 #include "cli/command.h"
 #include "cli/flag_set.h"
 #include "cli/model_files.h"
@@ -146,13 +147,7 @@ int run_verb(const ModelsSettings& settings) {
 int models_command(Arguments arguments) {
   ModelsSettings settings;
   FlagSet flags = flags_for(settings);
-  Status read = flags.take_arguments(arguments);
-  if (flags.help_wanted()) {
-    fmt::print("{}", flags.help());
-    return kExitOk;
-  }
-  if (read.ok()) read = flags.apply();
-  if (!read.ok()) return fail("models", read.error(), kExitUsage);
+  if (const auto done = take_client_flags("models", flags, arguments)) return *done;
   return run_verb(settings);
 }
 

@@ -5,7 +5,7 @@
 
 #include "api/score.h"
 #include "cli/best_documents.h"
-#include "cli/client_environment.h"
+#include "cli/client_flags.h"
 #include "cli/command.h"
 #include "cli/table.h"
 #include "cli/text_command.h"
@@ -71,15 +71,9 @@ Status rerank(const RerankSettings& s) {
 int rerank_command(Arguments arguments) {
   RerankSettings settings;
   FlagSet flags = flags_for(settings);
-  Status read = flags.take_arguments(arguments);
-  if (flags.help_wanted()) {
-    fmt::print("{}", flags.help());
-    return kExitOk;
-  }
-  flags.take_environment(client_environment);
-  if (read.ok()) read = flags.apply();
-  if (read.ok()) read = check(flags, settings);
-  if (!read.ok()) return fail("rerank", read.error(), kExitUsage);
+  if (const auto done =
+          take_client_flags("rerank", flags, arguments, [&] { return check(flags, settings); }))
+    return *done;
   std::signal(SIGPIPE, SIG_IGN);  // a replica that went away is an error of one write
   const Status status = rerank(settings);
   return status.ok() ? kExitOk : fail("rerank", status.error());

@@ -109,15 +109,21 @@ TEST(TeiGrpcTest, AClientThatOnlySendsIsHeldBack) {
   EXPECT_TRUE(client.stream->Finish().ok());
 }
 
+// The client's cancellation ends all `requests` that its stream has under way.
+template <class StreamClient>
+void expect_cancel_reaches(TestServer& server, StreamClient& client, std::size_t requests) {
+  ASSERT_TRUE(server.router.wait_held(requests));
+  client.context.TryCancel();
+  EXPECT_TRUE(server.router.wait_cancelled(requests));
+  EXPECT_EQ(client.stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+}
+
 TEST(TeiGrpcTest, ACancelledStreamEndsItsRequests) {
   TestServer server;
   server.router.hold();
   Client client(server);
   client.send(0, 5);
-  ASSERT_TRUE(server.router.wait_held(5));
-  client.context.TryCancel();
-  EXPECT_TRUE(server.router.wait_cancelled(5));
-  EXPECT_EQ(client.stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  expect_cancel_reaches(server, client, 5);
 }
 
 TEST(TeiGrpcTest, AStreamsDeadlineReachesTheRouter) {
@@ -278,10 +284,7 @@ TEST(TeiGrpcTest, ACancelledRankStreamEndsItsRequest) {
   RankClient client(server);
   EXPECT_TRUE(client.send("q", "abc"));
   EXPECT_TRUE(client.stream->WritesDone());
-  ASSERT_TRUE(server.router.wait_held(1));
-  client.context.TryCancel();
-  EXPECT_TRUE(server.router.wait_cancelled(1));
-  EXPECT_EQ(client.stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  expect_cancel_reaches(server, client, 1);
 }
 
 TEST(TeiGrpcTest, PredictionsAreRankedLabels) {

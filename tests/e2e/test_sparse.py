@@ -138,20 +138,6 @@ class FewTexts(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_embed_asks_for_less_where_an_answer_would_be_too_large():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), FewTexts) as few:
-        few.asked = []
-        threading.Thread(target=few.serve_forever, daemon=True).start()
-        try:
-            rows = sheaf("embed", "--server", f"127.0.0.1:{few.server_port}", "--output-kind", "tokens",
-                         "--batch-size", "20", stdin="\n".join("x" * i for i in range(1, 21)))
-        finally:
-            few.shutdown()
-    assert rows.returncode == 0, rows.stderr
-    assert [json.loads(row)["embeddings"] for row in rows.stdout.splitlines()] == [[[i]] for i in range(1, 21)]
-    assert few.asked[0] == 20 and sum(n for n in few.asked if n <= 3) == 20
-
-
 class Forgetful(FewTexts):
     """Closes each connection after an answer, without a word."""
 
@@ -162,17 +148,28 @@ class Forgetful(FewTexts):
         self.close_connection = True
 
 
-def test_embed_goes_on_when_a_kept_connection_was_closed():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Forgetful) as forgetful:
-        forgetful.asked = []
-        threading.Thread(target=forgetful.serve_forever, daemon=True).start()
+def lengths_by(kind, batch_size):
+    """Embeds texts of 1 to 20 letters by a made-up server; gives how many texts it was asked for at a time."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as made_up:
+        made_up.asked = []
+        threading.Thread(target=made_up.serve_forever, daemon=True).start()
         try:
-            rows = sheaf("embed", "--server", f"127.0.0.1:{forgetful.server_port}", "--output-kind", "tokens",
-                         "--batch-size", "1", stdin="\n".join("x" * i for i in range(1, 21)))
+            rows = sheaf("embed", "--server", f"127.0.0.1:{made_up.server_port}", "--output-kind", "tokens",
+                         "--batch-size", str(batch_size), stdin="\n".join("x" * i for i in range(1, 21)))
         finally:
-            forgetful.shutdown()
+            made_up.shutdown()
     assert rows.returncode == 0, rows.stderr
     assert [json.loads(row)["embeddings"] for row in rows.stdout.splitlines()] == [[[i]] for i in range(1, 21)]
+    return made_up.asked
+
+
+def test_embed_asks_for_less_where_an_answer_would_be_too_large():
+    asked = lengths_by(FewTexts, batch_size=20)
+    assert asked[0] == 20 and sum(n for n in asked if n <= 3) == 20
+
+
+def test_embed_goes_on_when_a_kept_connection_was_closed():
+    assert sum(lengths_by(Forgetful, batch_size=1)) == 20
 
 
 def test_an_idle_sparse_model_is_found_healthy(splade):
