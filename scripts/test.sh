@@ -30,7 +30,8 @@ set +m
 trap 'kill -- -"$beside"' EXIT
 result=0
 ctest --test-dir build/release --no-tests=error --output-on-failure --parallel "$(nproc)"
-.venv/bin/python -m pytest -q tests/e2e || result=$?
+# These wait more than they compute: two at a time, those of a file by one worker, which share a server.
+.venv/bin/python -m pytest -q -n 2 --dist loadfile tests/e2e || result=$?
 wait "$beside" || result=$?
 trap - EXIT
 cat "$log"
