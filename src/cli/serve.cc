@@ -39,6 +39,7 @@ server::ServerOptions server_options(const ServeSettings& settings) {
   options.grpc_port = static_cast<std::uint16_t>(settings.grpc_port);
   options.header_bytes_max = settings.max_header_bytes;
   options.body_bytes_max = settings.max_body_bytes;
+  options.bodies_bytes_max = settings.max_bodies_bytes;
   options.grpc_message_bytes_max = settings.max_grpc_bytes;
   options.connections_max = settings.max_connections;
   options.header_timeout_ms = milliseconds(settings.header_timeout_us);

@@ -74,6 +74,8 @@ void add_limit_flags(FlagSet& flags, ServeSettings& s) {
             whole_number(s.max_texts, 1, 1u << 20));
   flags.add({"max-body", "BYTES", "of an HTTP request", "limits.body"},
             byte_count(s.max_body_bytes));
+  flags.add({"max-bodies", "BYTES", "of all HTTP requests under way", "limits.bodies"},
+            byte_count(s.max_bodies_bytes));
   flags.add({"max-grpc-message", "BYTES", "of a gRPC request", "limits.grpc_message"},
             byte_count(s.max_grpc_bytes));
   flags.add({"max-header", "BYTES", "of an HTTP header", "limits.header"},
@@ -138,6 +140,7 @@ Status check_limits(const ServeSettings& s) {
   SHEAF_TRY(check_between("idle-timeout", s.idle_timeout_us, kShortest, kDay));
   SHEAF_TRY(check_between("drain-timeout", s.drain_timeout_us, TimeUs{0}, kDay));
   SHEAF_TRY(check_between("max-body", s.max_body_bytes, kLeast, kGiB));
+  SHEAF_TRY(check_between("max-bodies", s.max_bodies_bytes, s.max_body_bytes, 1024 * kGiB));
   SHEAF_TRY(check_between("max-grpc-message", s.max_grpc_bytes, kLeast, kGiB));
   return check_between("max-header", s.max_header_bytes, kLeast, kGiB);
 }

@@ -54,6 +54,7 @@ struct ServeSettings {
   TimeUs request_timeout_us = 300'000'000;
 
   std::uint64_t max_body_bytes = 32 << 20;
+  std::uint64_t max_bodies_bytes = 1 << 30;
   std::uint64_t max_grpc_bytes = 100 << 20;
   std::uint64_t max_header_bytes = 32 << 10;
   std::uint32_t max_texts = 2048;

@@ -95,6 +95,8 @@ TEST(ServeSettings, LimitsThatNoListenerCouldKeepAreRefused) {
             "--max-grpc-message 3GiB: must be 1KiB to 1GiB");
   EXPECT_EQ(message_of({"m", "--max-header", "5GiB"}), "--max-header 5GiB: must be 1KiB to 1GiB");
   EXPECT_EQ(message_of({"m", "--max-body", "0"}), "--max-body 0B: must be 1KiB to 1GiB");
+  EXPECT_EQ(message_of({"m", "--max-bodies", "1MiB"}),
+            "--max-bodies 1MiB: must be 32MiB to 1048576MiB");
   EXPECT_EQ(message_of({"m", "--drain-timeout", "0"}), "ok");
 }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <boost/asio/io_context.hpp>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -15,6 +14,10 @@
 
 // Driver: owns the replica processes, their channels and the weights' memfds; knows nothing of
 // requests.
+namespace boost::asio {
+class io_context;
+}
+
 namespace sheaf::fleet {
 
 using core::BatchId;

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
 #include <condition_variable>
 #include <cstdlib>
 #include <cstring>

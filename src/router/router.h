@@ -1,6 +1,5 @@
 #pragma once
 
-#include <boost/asio/io_context.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -19,6 +18,10 @@
 
 // Driver around the deterministic core: tokenizer pool, timers, payloads. All dialects meet in its
 // types.
+namespace boost::asio {
+class io_context;
+}
+
 namespace sheaf::router {
 
 // Two texts that a model reads together: a query and a document, a premise and a conclusion. Pairs

@@ -6,18 +6,22 @@
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/message.hpp>
 #include <boost/optional.hpp>
+#include <boost/system/errc.hpp>
 #include <cstdint>
 #include <string>
 
 #include "api/http.h"
+#include "server/body_budget.h"
 
 namespace sheaf::server {
 
-// Beast's body type for requests: a string with room for api::kBodyPadding after it, bounded.
+// Beast's body type for requests: a string with room for api::kBodyPadding after it, bounded
+// by itself (body_limit) and with all others (not_enough_memory).
 struct PaddedBody {
   struct value_type {
     std::string text;
     std::size_t bytes_max = 0;
+    BodyBudget::Share share;
   };
 
   class reader {
@@ -39,6 +43,10 @@ struct PaddedBody {
       const std::size_t bytes = boost::asio::buffer_size(buffers);
       if (bytes > body_.bytes_max - body_.text.size()) {
         ec = boost::beast::http::error::body_limit;
+        return 0;
+      }
+      if (!body_.share.hold(body_.text.size() + bytes)) {
+        ec = make_error_code(boost::system::errc::not_enough_memory);
         return 0;
       }
       for (const boost::asio::const_buffer piece : boost::beast::buffers_range_ref(buffers)) {

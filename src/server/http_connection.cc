@@ -34,10 +34,11 @@ std::string_view to_view(boost::beast::string_view text) { return {text.data(), 
 }  // namespace
 
 HttpConnection::HttpConnection(Socket socket, std::shared_ptr<const api::Api> api,
-                               const ServerOptions& options)
+                               const ServerOptions& options, BodyBudget& bodies)
     : socket_(std::move(socket)),
       api_(std::move(api)),
       options_(options),
+      bodies_(bodies),
       timer_(socket_.get_executor()) {}
 
 void HttpConnection::start(std::function<void()> over) {
@@ -88,6 +89,7 @@ Awaitable<HttpConnection::After> HttpConnection::serve_request() {
   parser_->header_limit(std::uint32_t(options_.header_bytes_max));
   parser_->body_limit(boost::none);  // PaddedBody counts, after the chunks are decoded
   parser_->get().body().bytes_max = options_.body_bytes_max;
+  parser_->get().body().share = BodyBudget::Share(bodies_);
   if (!co_await wait_for_request()) co_return After::close;
   received_us_ = monotonic_us();
   ++turn_;
@@ -203,6 +205,7 @@ Awaitable<std::optional<api::HttpResponse>> HttpConnection::read_body(
             ticket, {ErrorCode::too_large,
                      fmt::format("the body is larger than {} bytes", options_.body_bytes_max)});
       }
+      if (ec == boost::system::errc::not_enough_memory) co_return refuse_for_memory(ticket);
       if (ec && ec != http::error::need_more) {
         co_return api_->refuse(
             ticket, {ErrorCode::invalid_argument, "the body's framing is broken: " + ec.message()},
@@ -231,6 +234,15 @@ Awaitable<std::optional<api::HttpResponse>> HttpConnection::read_body(
   co_return std::nullopt;
 }
 
+api::HttpResponse HttpConnection::refuse_for_memory(const api::Api::Ticket& ticket) const {
+  return api_->refuse(
+      ticket,
+      {ErrorCode::overloaded,
+       fmt::format("the bodies of requests under way would hold more than {} bytes together",
+                   bodies_.bytes_max()),
+       "", 1});
+}
+
 // Undoes the content encoding; what to answer if that cannot be.
 std::optional<api::HttpResponse> HttpConnection::decode_body(const api::Api::Ticket& ticket) {
   const std::string_view encoding = to_view(parser_->get()[http::field::content_encoding]);
@@ -247,6 +259,7 @@ std::optional<api::HttpResponse> HttpConnection::decode_body(const api::Api::Tic
     return api_->refuse(ticket, plain.error(),
                         plain.error().code == ErrorCode::invalid_argument ? 400 : 0);
   }
+  if (!parser_->get().body().share.hold(plain->size())) return refuse_for_memory(ticket);
   text = std::move(*plain);
   text.reserve(text.size() + api::kBodyPadding);
   return std::nullopt;

@@ -11,6 +11,7 @@
 #include "api/api.h"
 #include "base/clock.h"
 #include "server/asio_types.h"
+#include "server/body_budget.h"
 #include "server/event.h"
 #include "server/http_body.h"
 #include "server/server.h"
@@ -23,8 +24,9 @@ namespace sheaf::server {
 // from any thread.
 class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
  public:
-  // `options` outlive the connection.
-  HttpConnection(Socket socket, std::shared_ptr<const api::Api> api, const ServerOptions& options);
+  // `options` and `bodies` outlive the connection.
+  HttpConnection(Socket socket, std::shared_ptr<const api::Api> api, const ServerOptions& options,
+                 BodyBudget& bodies);
 
   // Serves until the connection is over, then calls `over` once on the strand.
   void start(std::function<void()> over);
@@ -51,6 +53,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
 
   api::HttpRequest request_view();
   std::optional<api::HttpResponse> decode_body(const api::Api::Ticket& ticket);
+  api::HttpResponse refuse_for_memory(const api::Api::Ticket& ticket) const;
   bool keep_alive() const;
   bool discards_cheaply() const;
 
@@ -67,6 +70,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   Socket socket_;
   const std::shared_ptr<const api::Api> api_;
   const ServerOptions& options_;
+  BodyBudget& bodies_;
 
   boost::beast::flat_buffer buffer_;
   std::optional<Parser> parser_;

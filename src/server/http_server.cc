@@ -39,6 +39,7 @@ HttpServer::HttpServer(asio::io_context& io, std::shared_ptr<const api::Api> api
     : io_(io),
       api_(std::move(api)),
       options_(options),
+      bodies_(options.bodies_bytes_max),
       acceptor_(asio::make_strand(io)),
       drain_timer_(acceptor_.get_executor()) {}
 
@@ -95,7 +96,7 @@ void HttpServer::admit(Socket socket) {
     return refuse(std::move(socket));
   }
   const std::uint64_t id = next_id_++;
-  auto connection = std::make_shared<HttpConnection>(std::move(socket), api_, options_);
+  auto connection = std::make_shared<HttpConnection>(std::move(socket), api_, options_, bodies_);
   open_.emplace(id, connection);
   lock.unlock();
   connection->start([self = shared_from_this(), id] { self->forget(id); });

@@ -7,6 +7,7 @@
 
 #include "api/api.h"
 #include "server/asio_types.h"
+#include "server/body_budget.h"
 #include "server/http_connection.h"
 #include "server/server.h"
 
@@ -41,6 +42,7 @@ class HttpServer : public std::enable_shared_from_this<HttpServer> {
   asio::io_context& io_;
   const std::shared_ptr<const api::Api> api_;
   const ServerOptions options_;
+  BodyBudget bodies_;
   Acceptor acceptor_;
   Timer drain_timer_;  // on the acceptor's strand
   std::uint16_t port_ = 0;

@@ -22,6 +22,7 @@ struct ServerOptions {
 
   std::size_t header_bytes_max = 32u << 10;         // 431 beyond
   std::size_t body_bytes_max = 32u << 20;           // after decompression too; 413 beyond
+  std::size_t bodies_bytes_max = 1u << 30;          // of all requests under way; 429 beyond
   std::size_t grpc_message_bytes_max = 100u << 20;  // RESOURCE_EXHAUSTED beyond
   std::size_t connections_max = 8192;               // HTTP; 503 beyond
   std::uint32_t header_timeout_ms = 10'000;  // first byte of a request to the end of its header
