@@ -12,7 +12,8 @@ find_program(SHEAF_CCACHE ccache)
 if(SHEAF_CCACHE)
   # Paths relative to the checkout, so that another clone of it finds the same entries.
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR}
-                                  CCACHE_NOHASHDIR=1 ${SHEAF_CCACHE})
+                                  CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
+                                  ${SHEAF_CCACHE})
 endif()
 find_program(SHEAF_MOLD mold)
 if(SHEAF_MOLD)
@@ -70,11 +71,20 @@ endif()
 
 enable_testing()
 
-# sheaf_library(FOLDER LINKS libs...): src/FOLDER/**/*.cc but for nested libraries becomes
-# sheaf::FOLDER; *_test.cc beside the code become one test program, *_fuzz.cc one fuzz target each.
+# Gives a target precompiled headers. GCC 12 does not know them for a system's any more and shows its false alarms.
+function(sheaf_precompile target)
+  target_precompile_headers(${target} PRIVATE ${ARGN})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    target_compile_options(${target} PRIVATE -Wno-stringop-overread -Wno-array-bounds)
+  endif()
+endfunction()
+
+# sheaf_library(FOLDER LINKS libs... [PRECOMPILED headers...]): src/FOLDER/**/*.cc but for nested libraries becomes
+# sheaf::FOLDER; *_test.cc beside the code become one test program, *_fuzz.cc one fuzz target each. PRECOMPILED are
+# headers of others that take longer to read than most of the sources here, for these and their tests.
 set(SHEAF_NESTED_LIBRARIES model/spec core/simulation)
 function(sheaf_library folder)
-  cmake_parse_arguments(ARG "" "" "LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "LINKS;PRECOMPILED" ${ARGN})
   string(REPLACE "/" "_" name ${folder})
   set(dir ${CMAKE_SOURCE_DIR}/src/${folder})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${dir}/*.cc)
@@ -93,6 +103,9 @@ function(sheaf_library folder)
     add_library(sheaf_${name} STATIC ${sources})
     target_include_directories(sheaf_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
     target_link_libraries(sheaf_${name} PUBLIC ${ARG_LINKS} PRIVATE sheaf_warnings)
+    if(ARG_PRECOMPILED)
+      sheaf_precompile(sheaf_${name} ${ARG_PRECOMPILED})
+    endif()
   else()
     add_library(sheaf_${name} INTERFACE)
     target_include_directories(sheaf_${name} INTERFACE ${CMAKE_SOURCE_DIR}/src)
@@ -105,6 +118,9 @@ function(sheaf_library folder)
     target_link_libraries(${name}_test PRIVATE sheaf::${name} sheaf_warnings GTest::gtest GTest::gtest_main)
     target_compile_definitions(${name}_test PRIVATE SHEAF_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                SHEAF_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+    if(ARG_PRECOMPILED)
+      sheaf_precompile(${name}_test <gtest/gtest.h> ${ARG_PRECOMPILED})
+    endif()
     add_test(NAME ${name} COMMAND ${name}_test)
     set_tests_properties(${name} PROPERTIES TIMEOUT 600)
   endif()
