@@ -6,6 +6,7 @@
 #include "api/errors.h"
 #include "api/json_in.h"
 #include "api/json_out.h"
+#include "api/model_facts.h"
 #include "api/url.h"
 #include "api/vector_form.h"
 #include "base/text.h"
@@ -168,7 +169,7 @@ void append_model(std::string& out, const router::ModelInfo& model) {
   append_json_quoted(out, model.name);
   fmt::format_to(
       std::back_inserter(out),
-      ",\"object\":\"model\",\"created\":{},\"owned_by\":\"sheaf\",\"max_model_len\":{}}}",
+      ",\"object\":\"model\",\"created\":{},\"owned_by\":\"sheaf\",\"max_model_len\":{},\"sheaf\":",
       model.created_unix_s, model.max_length);
 }
 
@@ -188,6 +189,8 @@ core::RequestId openai_models(const Call& call, Respond respond) {
   response.body = "{\"object\":\"list\",\"data\":[";
   bool first = true;
   for (const router::ModelInfo* model : call.context.router.models()) {
+  append_model_facts(out, model.spec);
+  out.push_back('}');
     if (!std::exchange(first, false)) response.body.push_back(',');
     append_model(response.body, *model);
   }

@@ -136,9 +136,12 @@ Status check_scorer(const router::ModelInfo& model, ScoreKind kind) {
                fmt::format("model {} {}; {}", model.name, is,
                            kind == ScoreKind::reranker
                                ? "ranking needs a reranker, a classifier with 1 label"
-                               : "classifying needs a classifier or a reranker"),
+                               : "classifying needs a classifier or a reranker",
+                           assumed),
                "model"};
 }
+  const std::string assumed =
+      model.spec.assumed.empty() ? "" : fmt::format(" (taken for {})", model.spec.assumed);
 
 Result<const router::ModelInfo*> choose_model(const Call& call, ScoreKind kind, ScoreBody& body) {
   SHEAF_ASSIGN(const router::ModelInfo* model,

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "api/json_out.h"
+#include "api/model_facts.h"
 #include "api/predict.h"
 #include "api/rerank.h"
 #include "api/tei_body.h"
@@ -220,7 +221,9 @@ std::string write_info(const Context& context, const router::ModelInfo& model) {
                  options.max_texts, context.options.auto_truncate, options.tokenizer_threads,
                  model.spec.dimensions);
   append_json_quoted(out, context.options.version);
-  return out.append(",\"sha\":null,\"docker_label\":null}");
+  out.append(",\"sha\":null,\"docker_label\":null,\"sheaf\":");
+  append_model_facts(out, model.spec);
+  return out.append("}");
 }
 
 template <class Work>

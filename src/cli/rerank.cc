@@ -32,6 +32,12 @@ FlagSet flags_for(RerankSettings& s) {
             boolean(s.raw_scores));
   flags.add({"json", "", "print JSON, with whole texts"}, boolean(s.json));
   add_text_flags(flags, s.text);
+  flags.add({"instruction", "TEXT", "what a Qwen3-Reranker is to look for", "", "the model's"},
+            text(s.instruction));
+  flags.add({"prompt-name", "P", "a prompt of the model instead of it", "", "the model's"},
+            text(s.prompt_name));
+  flags.add({"pooling", "P", "rerank: of a bare Qwen3-Reranker", "", "the model's"},
+            checked_text(s.text.pooling, model::check_pooling));
   flags.set_epilogue(
       "index counts lines from 0, over all files. SHEAF_SERVER and SHEAF_API_KEY are\n"
       "--server and --api-key. exit codes: 0 done, 1 failed, 2 wrong usage\n"

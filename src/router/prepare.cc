@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "base/utf8.h"
+#include "model/spec/heads.h"
 
 namespace sheaf::router {
 namespace {
@@ -193,11 +194,7 @@ Error wrong_output(const EmbedRequest& request, const ModelInfo& model) {
   if (model.spec.is_splade()) {
     why = "it weighs words (/embed_sparse)";
   } else if (!model.spec.unread_heads.empty()) {
-    why = fmt::format(
-        "its heads {} are pickles, which are not read, since a pickle can run code; "
-        "safetensors of the same names beside them are, with the tensors weight and "
-        "bias",
-        model.spec.unread_heads);
+    why = unread_heads_of(model.spec);
   } else {
     why = "it embeds texts (/v1/embeddings, /embed)";
   }

@@ -70,7 +70,8 @@ def test_version():
     (["rerank"], "no query given"),
     (["rerank", "query"], "no model given"),
     (["rerank", "query", "--server", ":1", "--max-length", "9"], "leave it out with --server"),
-    (["rerank", "query", "--pooling", "cls"], "unknown flag --pooling"),
+    (["rerank", "query", "--server", ":1", "--pooling", "rerank"], "leave it out with --server"),
+    (["rerank", "query", "--pooling", "median"], "--pooling: 'median' is not one of"),
     (["bench", "--requests", "9", "--duration", "1s"], "leave one of them out"),
     (["serve", "x", "--auto-truncate", "maybe"], "'maybe' is not true or false"),
     (["models", "drop"], "list, show, pull"),
@@ -306,6 +307,7 @@ def test_bench_counts_what_the_server_counts(server):
                    "--warmup", "0", "--concurrency", "1", "--prompt-length", "12", "--json")
     step = json.loads(result.stdout)["steps"][0]
     after = sum(r["tokens"] for r in server.fleet()["replicas"])
+    assert facts["outputs"] == {"vector": 384, "tokens": 384} and facts["extra_heads"] == facts["notes"] == []
     assert step["requests"] == 50 and "about" in result.stderr
     assert after - before >= step["tokens"] > 50 * 3 * 8
 
