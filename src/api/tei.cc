@@ -40,6 +40,7 @@ std::optional<Refusal> read_embed(const Call& call, const simdjson::dom::object&
   Result<router::EmbedRequest> begun = begin_embed(call);
   if (!begun.ok()) return Refusal{std::move(begun).error()};
   request = std::move(*begun);
+  request.names.list = "inputs";
   std::string_view model;
   auto refusal = read_fields(fields, [&](std::string_view key, JsonValue value) {
     return read_embed_field(call.context, key, value, request, model);
@@ -138,6 +139,7 @@ std::optional<Refusal> read_similarity(const Call& call, const simdjson::dom::ob
   Result<router::EmbedRequest> begun = begin_embed(call);
   if (!begun.ok()) return Refusal{std::move(begun).error()};
   request = std::move(*begun);
+  request.names = {.list = "inputs.sentences", .first = "inputs.source_sentence"};
   std::string_view model;
   SimilarityBody body;
   auto refusal = read_fields(fields, [&](std::string_view key, JsonValue value) -> Status {
