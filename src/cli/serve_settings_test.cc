@@ -161,6 +161,9 @@ TEST(ServeSettings, UnknownKeysNameLineAndNearestKey) {
   };
   EXPECT_EQ(refused("limits:\n  text: 7\n"),
             ":2: unknown key 'limits.text'; did you mean 'limits.texts'?");
+  EXPECT_EQ(refused("port: 1\n"), ":1: unknown key 'port'; did you mean 'listen.port'?");
+  EXPECT_EQ(refused("listen: {texts: 1}\n"),
+            ":1: unknown key 'listen.texts'; did you mean 'limits.texts'?");
   EXPECT_EQ(refused("listne: {port: 1}\n"), ":1: unknown key 'listne'; did you mean 'listen'?");
   EXPECT_EQ(refused("models:\n- {sorce: x}\n"), ":2: unknown key 'sorce'; did you mean 'source'?");
   EXPECT_EQ(refused("models:\n- {name: x}\n"), ":2: a model has no 'source'");

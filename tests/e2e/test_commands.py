@@ -307,6 +307,7 @@ def test_models(tmp_path):
     facts = json.loads(shown.stdout)
     assert facts["dimensions"] == 384 and facts["max_length_tokens"] == 256
     assert facts["pooling"] == "mean, normalized"
+    assert facts["outputs"] == {"vector": 384, "tokens": 384} and facts["extra_heads"] == facts["notes"] == []
     plain = sheaf("models", "show", "org/mini", environment=environment)
     assert "dimensions         384" in plain.stdout
     pulled = sheaf("models", "pull", "org/mini", "--json", environment=environment)
@@ -350,7 +351,6 @@ def test_bench_counts_what_the_server_counts(server):
                    "--warmup", "0", "--concurrency", "1", "--prompt-length", "12", "--json")
     step = json.loads(result.stdout)["steps"][0]
     after = sum(r["tokens"] for r in server.fleet()["replicas"])
-    assert facts["outputs"] == {"vector": 384, "tokens": 384} and facts["extra_heads"] == facts["notes"] == []
     assert step["requests"] == 50 and "about" in result.stderr
     assert after - before >= step["tokens"] > 50 * 3 * 8
 

@@ -64,8 +64,8 @@ Result<ModelSpec> spec_from_json(std::string_view text, const std::string& file)
     ModelSpec spec = root.get<ModelSpec>();
     SHEAF_TRY(check_limits(spec, file));
     return spec;
-  } catch (const nlohmann::json::exception& error) {
-    return Error{ErrorCode::corrupt, file + ": model description: " + error.what()};
+  } catch (const nlohmann::json::exception&) {
+    return Error{ErrorCode::corrupt, file + ": model description: a field is missing or of another type"};
   }
 }
 
