@@ -55,6 +55,7 @@ Result<router::EmbedRequest> read_request(const Context& context, const pb::Enco
   }
   router::EmbedRequest out;
   out.model = in.model_name();
+  out.names.list = ids ? "token_id_bytes_i32" : "prompts";
   out.inputs.reserve(std::size_t(items));
   for (int i = 0; i < items; ++i) {
     if (!ids) {

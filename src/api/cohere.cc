@@ -70,6 +70,7 @@ Status read_mixed_inputs(const Context& context, JsonValue value, router::EmbedR
 }
 
 Status read_field(const Context& context, std::string_view key, JsonValue value, CohereBody& body) {
+  if (key == "texts" || key == "inputs") body.request.names.list = key;
   if (key == "texts") {
     const InputRules texts_only{/*allow_ids=*/false, context.router.options().max_texts};
     SHEAF_ASSIGN(body.request.inputs, read_inputs(key, value, texts_only));

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "api/http.h"
+#include "base/text.h"
 
 namespace sheaf::api {
 namespace {
@@ -118,6 +119,15 @@ Result<simdjson::dom::object> parse_json_object(std::string_view body) {
   simdjson::dom::object object;
   if (root.get(object)) return wrong_type("the body", root, "a JSON object");
   return object;
+}
+
+Error contradiction(std::string_view field, JsonValue value, std::string_view other,
+                    JsonValue other_value) {
+  return {
+      ErrorCode::invalid_argument,
+      fmt::format("{} is {} and {} is {}, which contradict each other; leave one out", field,
+                  excerpt(simdjson::minify(value)), other, excerpt(simdjson::minify(other_value))),
+      std::string(other)};
 }
 
 Result<bool> read_bool(std::string_view field, JsonValue value) {

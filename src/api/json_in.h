@@ -3,6 +3,7 @@
 #include <simdjson.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,25 @@ Result<std::uint32_t> read_token_limit(std::string_view field, JsonValue value);
 Result<std::string_view> read_text(std::string_view field, JsonValue value);
 Result<tokenizer::Side> read_side(std::string_view field, JsonValue value);  // left, Right, …
 Result<std::vector<std::int32_t>> read_ids(std::string_view field, JsonValue value);
+
+// What a field has said, for others that mean the same in another dialect's words: truncate,
+// truncation and truncate_prompt_tokens. Views into the body.
+template <class Value>
+struct Said {
+  std::string_view field;
+  JsonValue json;
+  Value value;
+};
+Error contradiction(std::string_view field, JsonValue value, std::string_view other,
+                    JsonValue other_value);
+// Keeps what `field` says. Refused, naming both, is what an earlier field contradicts.
+template <class Value>
+Status agree(std::optional<Said<Value>>& said, std::string_view field, JsonValue json,
+             Value value) {
+  if (said && !(said->value == value)) return contradiction(said->field, said->json, field, json);
+  said = Said<Value>{field, json, std::move(value)};
+  return {};
+}
 
 struct InputRules {
   bool allow_ids = true;

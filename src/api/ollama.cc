@@ -40,6 +40,7 @@ Result<router::EmbedRequest> read_body(const Call& call, std::string_view inputs
   const telemetry::StageTimer timer(call.context.metrics, telemetry::Stage::parse);
   SHEAF_ASSIGN(const simdjson::dom::object fields, parse_json_object(call.request.body));
   SHEAF_ASSIGN(router::EmbedRequest request, begin_embed(call));
+  request.names.list = inputs_field;
   for (const auto& [key, value] : fields)
     if (!value.is_null()) SHEAF_TRY(read_field(call.context, inputs_field, key, value, request));
   request.model = model_of(call, request.model);

@@ -6,6 +6,7 @@
 #include "api/errors.h"
 #include "api/json_in.h"
 #include "api/json_out.h"
+#include "api/model_facts.h"
 #include "api/url.h"
 #include "api/vector_form.h"
 #include "base/text.h"
@@ -18,6 +19,11 @@ struct EmbeddingsBody {
   std::string_view model, input_type, task;
   std::string_view encoding;  // "float", "base64"; empty: not said
   std::string_view form;      // of vector_form.h, by which other dialects ask for more than those
+  // What may be said by several fields.
+  std::optional<Said<bool>> truncate, normalize;
+  std::optional<Said<tokenizer::Side>> side;
+  std::optional<Said<std::uint64_t>> dimensions;
+  std::optional<Said<std::string_view>> other_form;
 };
 
 Error wrong(std::string_view field, std::string message) {
@@ -44,11 +50,17 @@ Result<std::string_view> read_form(std::string_view key, JsonValue value) {
 }
 
 // OpenAI has none such; other dialects have a switch or Cohere's words.
-Status read_truncate(std::string_view key, JsonValue value, router::EmbedRequest& request) {
-  const Result<bool> cut = read_bool(key, value);
-  if (cut.ok()) request.truncate = *cut;
-  if (cut.ok()) return {};
-  return value.is_string() ? read_cut(key, value, request) : Status(cut.error());
+Status read_truncate(std::string_view key, JsonValue value, EmbeddingsBody& body) {
+  router::EmbedRequest& request = body.request;
+  if (const Result<bool> cut = read_bool(key, value); cut.ok()) {
+    request.truncate = *cut;
+  } else if (value.is_string()) {
+    SHEAF_TRY(read_cut(key, value, request));
+    if (request.truncate) SHEAF_TRY(agree(body.side, key, value, *request.truncation_side));
+  } else {
+    return cut.error();
+  }
+  return agree(body.truncate, key, value, request.truncate);
 }
 
 // What would give other vectors, or more of them.
@@ -63,12 +75,14 @@ Status want_off(std::string_view key, JsonValue value) {
 Result<bool> read_text_option(std::string_view key, JsonValue value, EmbeddingsBody& body) {
   router::EmbedRequest& request = body.request;
   if (key == "truncate" || key == "truncation") {
-    SHEAF_TRY(read_truncate(key, value, request));
+    SHEAF_TRY(read_truncate(key, value, body));
   } else if (key == "truncate_prompt_tokens") {
     SHEAF_ASSIGN(request.max_tokens, read_token_limit(key, value));
     request.truncate = true;
+    SHEAF_TRY(agree(body.truncate, key, value, true));
   } else if (key == "truncation_side" || key == "truncation_direction") {
     SHEAF_ASSIGN(request.truncation_side, read_side(key, value));
+    SHEAF_TRY(agree(body.side, key, value, *request.truncation_side));
   } else if (key == "prompt_name") {
     SHEAF_ASSIGN(request.prompt_name, read_text(key, value));
   } else if (key == "input_type") {
@@ -86,11 +100,16 @@ Status read_vector_option(std::string_view key, JsonValue value, EmbeddingsBody&
   if (key == "encoding_format") {
     SHEAF_ASSIGN(body.encoding, read_encoding(value));
   } else if (key == "embedding_type" || key == "output_dtype") {
-    SHEAF_ASSIGN(body.form, read_form(key, value));
+    SHEAF_ASSIGN(const std::string_view form, read_form(key, value));
+    if (form.empty()) return {};
+    body.form = form;
+    return agree(body.other_form, key, value, form);
   } else if (key == "dimensions" || key == "output_dimension") {
     SHEAF_ASSIGN(body.request.dimensions, read_count(key, value));
+    return agree(body.dimensions, key, value, *body.request.dimensions);
   } else if (key == "normalize" || key == "normalized") {
     SHEAF_ASSIGN(body.request.normalize, read_bool(key, value));
+    return agree(body.normalize, key, value, body.request.normalize);
   } else if (key == "late_chunking" || key == "return_multivector") {
     return want_off(key, value);
   }
@@ -168,8 +187,10 @@ void append_model(std::string& out, const router::ModelInfo& model) {
   append_json_quoted(out, model.name);
   fmt::format_to(
       std::back_inserter(out),
-      ",\"object\":\"model\",\"created\":{},\"owned_by\":\"sheaf\",\"max_model_len\":{}}}",
+      ",\"object\":\"model\",\"created\":{},\"owned_by\":\"sheaf\",\"max_model_len\":{},\"sheaf\":",
       model.created_unix_s, model.max_length);
+  append_model_facts(out, model.spec);
+  out.push_back('}');
 }
 
 }  // namespace

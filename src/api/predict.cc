@@ -62,6 +62,7 @@ std::optional<Refusal> read_body(const Call& call, PredictBody& body) {
   Result<ScoreBody> begun = begin_score(call);
   if (!begun.ok()) return Refusal{std::move(begun).error()};
   body.score = std::move(*begun);
+  body.score.request.names.list = "inputs";
   auto refusal = read_fields(call, [&](std::string_view key, JsonValue value) {
     return key == "inputs" ? read_inputs(call.context, value, body)
                            : read_score_option(key, value, body.score);

@@ -154,5 +154,37 @@ TEST_F(PurposeTest, InstructionsOfRerankersReachTheRouter) {
   }
 }
 
+// In whatever order they come.
+TEST_F(PurposeTest, FieldsThatContradictEachOtherAreRefusedNamingBoth) {
+  const auto refusal_of = [&](const std::string& fields) {
+    const HttpResponse answer = ask("/v1/embeddings", R"({"input":"a",)" + fields + "}");
+    EXPECT_EQ(answer.status, 400) << fields;
+    return answer.status == 400 ? json::parse(answer.body)["error"]["message"].get<std::string>()
+                                : "";
+  };
+  EXPECT_EQ(refusal_of(R"("truncate":false,"truncate_prompt_tokens":5)"),
+            "truncate is false and truncate_prompt_tokens is 5, which contradict each other; leave "
+            "one out");
+  EXPECT_EQ(refusal_of(R"("truncate_prompt_tokens":5,"truncate":false)"),
+            "truncate_prompt_tokens is 5 and truncate is false, which contradict each other; leave "
+            "one out");
+  for (const char* fields :
+       {R"("dimensions":3,"output_dimension":5)", R"("normalize":true,"normalized":false)",
+        R"("truncate":"NONE","truncation":true)", R"("truncate":"START","truncation_side":"right")",
+        R"("truncation_side":"left","truncation_direction":"right")",
+        R"("embedding_type":"int8","output_dtype":"binary")"})
+    EXPECT_NE(refusal_of(fields).find("which contradict each other"), std::string::npos) << fields;
+}
+
+TEST_F(PurposeTest, FieldsThatAgreeAreTaken) {
+  ASSERT_EQ(embed({{"dimensions", 3}, {"output_dimension", 3}}).status, 200);
+  EXPECT_EQ(router.last().dimensions, 3u);
+  ASSERT_EQ(embed({{"truncate", true}, {"truncate_prompt_tokens", 5}}).status, 200);
+  EXPECT_EQ(router.last().max_tokens, 5u);
+  ASSERT_EQ(embed({{"truncate", "START"}, {"truncation_side", "left"}}).status, 200);
+  EXPECT_EQ(router.last().truncation_side, tokenizer::Side::left);
+  ASSERT_EQ(embed({{"embedding_type", ""}, {"output_dtype", "int8"}}).status, 200);
+}
+
 }  // namespace
 }  // namespace sheaf::api

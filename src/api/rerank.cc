@@ -98,6 +98,7 @@ Result<RerankBody> read_body(const Call& call, Form& form) {
   if (body.query.empty())
     return Error{ErrorCode::invalid_argument, "query is missing; it needs a text", "query"};
   SHEAF_TRY(choose_model(call, ScoreKind::reranker, body.score));
+  body.score.request.names = {.list = std::string(documents_field(form)), .with = "query"};
   append_pairs(body.query, body.documents, body.score.request.inputs);
   return body;
 }

@@ -74,6 +74,46 @@ TEST_F(RerankTest, AQueryOfThousandsOfPairsIsKeptOnce) {
               std::get<router::TextPair>(pairs.front()).first);
 }
 
+TEST_F(RerankTest, RefusalsWillNameTheFieldsThatWereSent) {
+  const auto names_of = [&](std::string_view route, std::string body) {
+    EXPECT_EQ(ask(route, std::move(body)).status, 200) << route;
+    const router::InputNames names = router.last().names;
+    return names.list + " | " + names.first + " | " + names.with;
+  };
+  EXPECT_EQ(names_of("/rerank", R"({"query":"q","texts":["a"]})"), "texts |  | query");
+  EXPECT_EQ(names_of("/v2/rerank", R"({"query":"q","documents":["a"]})"), "documents |  | query");
+  EXPECT_EQ(names_of("/score", R"({"data_1":"q","data_2":"a"})"), "data_2 |  | data_1");
+  EXPECT_EQ(names_of("/score", R"({"queries":"q","items":"a"})"), "items |  | queries");
+  EXPECT_EQ(names_of("/predict", R"({"inputs":"a"})"), "inputs |  | ");
+  EXPECT_EQ(names_of("/classify", R"({"input":"a"})"), "input |  | ");
+  EXPECT_EQ(names_of("/embed", R"({"inputs":"a"})"), "inputs |  | ");
+  EXPECT_EQ(names_of("/v1/embeddings", R"({"input":"a"})"), "input |  | ");
+  EXPECT_EQ(names_of("/v2/embed", R"({"texts":["a"]})"), "texts |  | ");
+  EXPECT_EQ(names_of("/api/embeddings", R"({"prompt":"a"})"), "prompt |  | ");
+  EXPECT_EQ(names_of("/similarity", R"({"inputs":{"source_sentence":"a","sentences":["b"]}})"),
+            "inputs.sentences | inputs.source_sentence | ");
+}
+
+TEST_F(RerankTest, FieldsThatContradictEachOtherAreRefusedNamingBoth) {
+  const auto refusal_of = [&](const std::string& fields) {
+    return ask("/score", R"({"text_1":"q","text_2":"a",)" + fields + "}").body;
+  };
+  for (const auto& [fields, said] :
+       {std::pair(R"("truncate":false,"truncate_prompt_tokens":9)",
+                  "truncate is false and truncate_prompt_tokens is 9, which contradict"),
+        std::pair(R"("truncate_prompt_tokens":9,"truncate":false)",
+                  "truncate_prompt_tokens is 9 and truncate is false, which contradict"),
+        std::pair(R"("raw_scores":true,"use_activation":true)",
+                  "raw_scores is true and use_activation is true, which contradict")})
+    EXPECT_NE(refusal_of(fields).find(said), std::string::npos) << refusal_of(fields);
+  EXPECT_NE(refusal_of(R"("instruction":"a","instruct":"b")").find("which contradict each other"),
+            std::string::npos);
+  EXPECT_EQ(router.embeds(), 0u);
+  ASSERT_EQ(
+      ask("/score", R"({"text_1":"q","text_2":"a","raw_scores":true,"activation":false})").status,
+      200);
+}
+
 TEST_F(RerankTest, LimitsOfTokensReachTheRouter) {
   ASSERT_EQ(ask("/v2/rerank", R"({"query":"q","documents":["a"],"max_tokens_per_doc":7})").status,
             200);

@@ -41,20 +41,27 @@ Status read_score_option(std::string_view key, JsonValue value, ScoreBody& body)
     SHEAF_ASSIGN(body.model, read_text(key, value));
   } else if (key == "raw_scores") {
     SHEAF_ASSIGN(body.raw, read_bool(key, value));
+    return agree(body.said_raw, key, value, body.raw);
   } else if (key == "use_activation" || key == "activation") {
     SHEAF_ASSIGN(const bool activated, read_bool(key, value));
     body.raw = !activated;
+    return agree(body.said_raw, key, value, body.raw);
   } else if (key == "truncate") {
     SHEAF_ASSIGN(body.request.truncate, read_bool(key, value));
+    return agree(body.said_truncate, key, value, body.request.truncate);
   } else if (key == "truncation_direction" || key == "truncation_side") {
     SHEAF_ASSIGN(body.request.truncation_side, read_side(key, value));
+    return agree(body.said_side, key, value, *body.request.truncation_side);
   } else if (key == "truncate_prompt_tokens") {
     SHEAF_ASSIGN(body.request.max_tokens, read_token_limit(key, value));
     body.request.truncate = true;
+    return agree(body.said_truncate, key, value, true);
   } else if (key == "max_tokens_per_doc") {
     SHEAF_ASSIGN(body.request.max_second_tokens, read_token_limit(key, value));
   } else if (key == "instruction" || key == "instruct") {
-    SHEAF_ASSIGN(body.request.instruction, read_text(key, value));
+    SHEAF_ASSIGN(const std::string_view instruction, read_text(key, value));
+    body.request.instruction = instruction;
+    return agree(body.said_instruction, key, value, instruction);
   } else if (key == "prompt_name") {
     SHEAF_ASSIGN(body.request.prompt_name, read_text(key, value));
   }
@@ -132,11 +139,14 @@ Status check_scorer(const router::ModelInfo& model, ScoreKind kind) {
   if (model.spec.task() == model::Task::classify)
     is = fmt::format("is a classifier with {} labels (/predict, /classify)",
                      model.spec.labels.size());
+  const std::string assumed =
+      model.spec.assumed.empty() ? "" : fmt::format(" (taken for {})", model.spec.assumed);
   return Error{ErrorCode::wrong_model_type,
-               fmt::format("model {} {}; {}", model.name, is,
+               fmt::format("model {} {}; {}{}", model.name, is,
                            kind == ScoreKind::reranker
                                ? "ranking needs a reranker, a classifier with 1 label"
-                               : "classifying needs a classifier or a reranker"),
+                               : "classifying needs a classifier or a reranker",
+                           assumed),
                "model"};
 }
 

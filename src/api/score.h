@@ -19,6 +19,10 @@ struct ScoreBody {
   router::EmbedRequest request;  // of task classify; its inputs are the route's to fill
   std::string_view model;
   bool raw = false;  // scores as the head gives them
+  // What may be said by several fields.
+  std::optional<Said<bool>> said_raw, said_truncate;
+  std::optional<Said<tokenizer::Side>> said_side;
+  std::optional<Said<std::string_view>> said_instruction;
 };
 Result<ScoreBody> begin_score(const Call& call);
 

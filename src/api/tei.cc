@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "api/json_out.h"
+#include "api/model_facts.h"
 #include "api/predict.h"
 #include "api/rerank.h"
 #include "api/tei_body.h"
@@ -39,6 +40,7 @@ std::optional<Refusal> read_embed(const Call& call, const simdjson::dom::object&
   Result<router::EmbedRequest> begun = begin_embed(call);
   if (!begun.ok()) return Refusal{std::move(begun).error()};
   request = std::move(*begun);
+  request.names.list = "inputs";
   std::string_view model;
   auto refusal = read_fields(fields, [&](std::string_view key, JsonValue value) {
     return read_embed_field(call.context, key, value, request, model);
@@ -137,6 +139,7 @@ std::optional<Refusal> read_similarity(const Call& call, const simdjson::dom::ob
   Result<router::EmbedRequest> begun = begin_embed(call);
   if (!begun.ok()) return Refusal{std::move(begun).error()};
   request = std::move(*begun);
+  request.names = {.list = "inputs.sentences", .first = "inputs.source_sentence"};
   std::string_view model;
   SimilarityBody body;
   auto refusal = read_fields(fields, [&](std::string_view key, JsonValue value) -> Status {
@@ -220,7 +223,9 @@ std::string write_info(const Context& context, const router::ModelInfo& model) {
                  options.max_texts, context.options.auto_truncate, options.tokenizer_threads,
                  model.spec.dimensions);
   append_json_quoted(out, context.options.version);
-  return out.append(",\"sha\":null,\"docker_label\":null}");
+  out.append(",\"sha\":null,\"docker_label\":null,\"sheaf\":");
+  append_model_facts(out, model.spec);
+  return out.append("}");
 }
 
 template <class Work>

@@ -114,6 +114,7 @@ Result<router::EmbedRequest> begin_request(const GrpcCaller& caller, const In& i
   request.model = caller.model;
   request.tenant = caller.tenant;
   request.deadline_us = caller.deadline_us;
+  request.names.list = "inputs";
   request.truncate = in.truncate();
   SHEAF_ASSIGN(request.truncation_side, side_of(in.truncation_direction()));
   return request;
@@ -233,6 +234,7 @@ Result<Job> read_ranking(const GrpcCaller& caller, TeiRanking ranking) {
   job.request.tenant = caller.tenant;
   job.request.deadline_us = caller.deadline_us;
   job.request.task = model::Task::classify;
+  job.request.names = {.list = "texts", .with = "query"};
   job.request.truncate = ranking.truncate;
   job.request.truncation_side = ranking.side;
   std::vector<std::string> texts;

@@ -96,6 +96,7 @@ Result<ScoreBody> read_pairs(const Call& call) {
   }
   SHEAF_TRY(check_sides(first, second));
   SHEAF_TRY(choose_model(call, ScoreKind::reranker, body));
+  body.request.names = {.list = std::string(second.field), .with = std::string(first.field)};
   append_pairs(std::move(first.texts), std::move(second.texts), body.request.inputs);
   return body;
 }

@@ -49,7 +49,11 @@ class Reader {
 
   Error unknown_key(const YAML::Node& node, const std::string& key,
                     std::span<const std::string_view> known) const {
-    const std::string_view near = nearest_word(key, known);
+    std::string_view near = nearest_word(key, known);
+    // A key of a section, left out or mistaken.
+    const std::string name = "." + key.substr(key.rfind('.') + 1);
+    for (const std::string_view other : known)
+      if (other.ends_with(name)) near = other;
     return error_at(node, near.empty()
                               ? fmt::format("unknown key '{}'", key)
                               : fmt::format("unknown key '{}'; did you mean '{}'?", key, near));

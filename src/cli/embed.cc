@@ -35,7 +35,7 @@ FlagSet flags_for(EmbedSettings& s) {
             choice(s.format, {"auto", "jsonl", "npy"}));
   flags.add({"output-kind", "K", "vector, sparse or tokens", "", "the model's"},
             choice(s.output_kind, {"auto", "vector", "sparse", "tokens"}));
-  flags.add({"pooling", "P", "cls, mean, max, last-token or splade", "", "the model's"},
+  flags.add({"pooling", "P", "cls, mean, max, last_token or splade", "", "the model's"},
             checked_text(s.text.pooling, model::check_pooling));
   flags.add({"prompt-name", "P", "prompt to put before", "", "the model's"}, text(s.prompt_name));
   add_text_flags(flags, s.text);

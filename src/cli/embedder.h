@@ -17,6 +17,8 @@ struct Question {
   std::optional<model::Output> output;  // nothing: what the model gives where it is not asked
   // One of the model's prompts, "" for none; nothing: the model's default.
   std::optional<std::string> prompt_name;
+  // In place of the instruction in a reranker's template; "": that stays.
+  std::string instruction = {};
   // Not null: the texts are documents, and each is answered with a reranker's score for this query,
   // a vector of one number, as the model's head gives it.
   std::shared_ptr<const std::string> query;

@@ -1,5 +1,7 @@
 #include "cli/model_files.h"
 
+#include <fmt/core.h>
+
 #include <memory>
 
 #include "cli/progress_bar.h"
@@ -53,6 +55,23 @@ std::string describe_pooling(const model::ModelSpec& spec) {
   for (model::Pooling pooling : spec.pooling)
     text += (text.empty() ? "" : " + ") + std::string(model::name_of(pooling));
   return text + (spec.normalize ? ", normalized" : "");
+}
+
+std::vector<std::string> describe_outputs(const model::ModelSpec& spec) {
+  if (spec.task() == model::Task::classify) return {fmt::format("labels: {}", spec.labels.size())};
+  const auto head = [](const model::DenseSpec& dense) {
+    return dense.name.empty() ? "" : fmt::format(", head {}", dense.name);
+  };
+  std::vector<std::string> outputs;
+  if (spec.gives(model::Output::vector))
+    outputs.push_back(
+        fmt::format("vector: dimensions {}, pooling {}", spec.dimensions, describe_pooling(spec)));
+  if (spec.gives(model::Output::sparse))
+    outputs.push_back(fmt::format("sparse: words {}{}", spec.vocab_size,
+                                  spec.is_splade() ? ", pooling splade" : head(spec.token_weight)));
+  outputs.push_back(fmt::format("tokens: dimensions {}{}", spec.width_of(model::Output::tokens),
+                                head(spec.token_vectors)));
+  return outputs;
 }
 
 Result<router::ModelConfig> model_config(const ModelSetting& model, const ServeSettings& settings,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "cli/serve_settings.h"
@@ -16,6 +17,10 @@ Result<hub::ResolvedModel> fetch_model(const std::string& source, const std::str
 
 // "cls + mean, normalized", "splade"; of classifiers what their heads are put behind.
 std::string describe_pooling(const model::ModelSpec& spec);
+
+// What it can be asked for, one thing each: "vector: dimensions 384, pooling mean, normalized",
+// "sparse: words 250002, head sparse_linear", "tokens: dimensions 384", "labels: 3".
+std::vector<std::string> describe_outputs(const model::ModelSpec& spec);
 
 // What the router is to serve for a model whose files have been found.
 Result<router::ModelConfig> model_config(const ModelSetting& model, const ServeSettings& settings,

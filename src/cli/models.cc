@@ -28,7 +28,7 @@ FlagSet flags_for(ModelsSettings& s) {
                 "Models on this machine. MODEL is a hub name or a folder.");
   flags.add_positional("VERB", s.words);
   flags.add({"revision", "R", "commit, branch or tag on the hub", "", "main"}, text(s.revision));
-  flags.add({"pooling", "P", "cls, mean, max, last-token or splade", "", "the model's"},
+  flags.add({"pooling", "P", "cls, last_token, splade, rerank, ...", "", "the model's"},
             checked_text(s.pooling, model::check_pooling));
   flags.add({"json", "", "print JSON"}, boolean(s.json));
   flags.set_epilogue(
@@ -63,6 +63,15 @@ int list(const ModelsSettings& settings) {
   return kExitOk;
 }
 
+// What it can be asked for, and of how many numbers.
+nlohmann::ordered_json outputs_of(const model::ModelSpec& spec) {
+  auto outputs = nlohmann::ordered_json::object();
+  if (spec.task() != model::Task::embed) return outputs;
+  for (const auto output : {model::Output::vector, model::Output::sparse, model::Output::tokens})
+    if (spec.gives(output)) outputs[std::string(name_of(output))] = spec.width_of(output);
+  return outputs;
+}
+
 int show(const std::string& source, const ModelsSettings& settings) {
   auto hub = hub::HubOptions::from_environment();
   hub.offline = true;  // what is here; `pull` is the verb that fetches
@@ -94,6 +103,9 @@ int show(const std::string& source, const ModelsSettings& settings) {
       {"max_length_tokens", spec->max_length},
       {"positions", spec->positions},
       {"pooling", describe_pooling(*spec)},
+      {"outputs", outputs_of(*spec)},
+      {"extra_heads", extra_heads_of(*spec)},
+      {"notes", notes_on(*spec)},
       {"labels", spec->labels},
       {"prompts", spec->prompts},
       {"default_prompt", spec->default_prompt_name},

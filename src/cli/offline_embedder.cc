@@ -106,6 +106,7 @@ router::EmbedRequest request_for(const Question& question, const model::ModelSpe
   if (question.query != nullptr) request.task = model::Task::classify;
   request.output = question.output.value_or(spec.main_output());
   request.prompt_name = question.prompt_name;
+  request.instruction = question.instruction;
   return request;
 }
 

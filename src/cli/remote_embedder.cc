@@ -106,19 +106,34 @@ class RemoteEmbedder final : public Embedder {
   std::deque<std::shared_ptr<Job>> jobs_;
 };
 
-// A server that does not say, or knows no such model, is asked for vectors: it then says why not.
-Result<model::Output> ask_main_output(const RemoteEmbedderOptions& options) {
+// The body of an answer with status 200, else nothing.
+Result<std::optional<std::string>> get(const RemoteEmbedderOptions& options,
+                                       const std::string& target) {
   asio::io_context io{1};
   HttpConnection connection(io.get_executor(), options.address, options.api_key, kRequestTimeoutUs);
-  const std::string query = options.model.empty() ? "" : "?model=" + percent_encode(options.model);
-  const std::string target = "/info" + query;
   std::optional<Result<HttpAnswer>> said;
   asio::co_spawn(
       io, [&]() -> asio::awaitable<void> { said = co_await connection.get(target); },
       asio::detached);
   io.run();
   if (!said->ok()) return said->error();
-  return (*said)->status == 200 ? main_output_of((*said)->body) : model::Output::vector;
+  if ((*said)->status != 200) return std::optional<std::string>();
+  return std::optional(std::move((*said)->body));
+}
+
+// A server that does not say, or knows no such model, is asked for vectors: it then says why not.
+Result<model::Output> ask_main_output(const RemoteEmbedderOptions& options) {
+  std::string target = "/info";
+  if (options.model.empty()) {
+    // /info would tell of the server's first model, which need not embed.
+    SHEAF_ASSIGN(const auto models, get(options, "/v1/models"));
+    if (models)
+      if (const auto output = main_output_in(*models)) return *output;
+  } else {
+    target += "?model=" + percent_encode(options.model);
+  }
+  SHEAF_ASSIGN(const auto info, get(options, target));
+  return info ? main_output_of(*info) : model::Output::vector;
 }
 
 }  // namespace

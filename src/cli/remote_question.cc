@@ -115,6 +115,7 @@ std::string RemoteQuestion::body(std::span<const std::string> texts) const {
   };
   if (!model_.empty()) add("model", model_);
   if (question_.prompt_name) add("prompt_name", *question_.prompt_name);
+  if (!question_.instruction.empty()) add("instruction", question_.instruction);
   std::string_view field = "inputs";
   if (question_.query != nullptr) {
     field = "texts";
@@ -151,6 +152,18 @@ model::Output main_output_of(const std::string& info) {
   const auto pooling = json::json_pointer("/model_type/embedding/pooling");
   const bool splade = root.is_object() && root.contains(pooling) && root[pooling] == "splade";
   return splade ? model::Output::sparse : model::Output::vector;
+}
+
+std::optional<model::Output> main_output_in(const std::string& models) {
+  const json root = json::parse(models, nullptr, false);
+  if (!root.is_object() || !root.contains("data") || !root["data"].is_array()) return std::nullopt;
+  const auto kind = json::json_pointer("/sheaf/kind");
+  for (const json& model : root["data"]) {
+    if (!model.is_object() || !model.contains(kind)) return std::nullopt;
+    if (model[kind] == "sparse embedder") return model::Output::sparse;
+    if (model[kind] == "embedder") return model::Output::vector;
+  }
+  return std::nullopt;
 }
 
 }  // namespace sheaf::cli

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,5 +31,9 @@ class RemoteQuestion {
 // What GET /info says that the model gives where it is not asked; the vector of a text if it does
 // not say.
 model::Output main_output_of(const std::string& info);
+
+// The same of the model that a sheaf server takes where none is named, by its GET /v1/models: of
+// the first one that embeds. Nothing if there is none, or the list does not say.
+std::optional<model::Output> main_output_in(const std::string& models);
 
 }  // namespace sheaf::cli

@@ -31,6 +31,26 @@ TEST(RemoteQuestion, VectorsAreAskedInOpenaisWords) {
             R"({"prompt_name":"query","encoding_format":"base64","input":["x"]})");
 }
 
+TEST(RemoteQuestion, AnInstructionGoesWithTheQuery) {
+  const RemoteQuestion question({.output = model::Output::vector,
+                                 .instruction = "Find \"it\"",
+                                 .query = std::make_shared<std::string>("q")},
+                                "");
+  EXPECT_EQ(question.body(std::vector<std::string>{"x"}),
+            R"({"instruction":"Find \"it\"","raw_scores":true,"query":"q","texts":["x"]})");
+}
+
+TEST(RemoteQuestion, TheModelThatIsTakenIsTheFirstThatEmbeds) {
+  EXPECT_EQ(main_output_in(R"({"data":[{"sheaf":{"kind":"reranker"}},
+                                       {"sheaf":{"kind":"sparse embedder"}},
+                                       {"sheaf":{"kind":"embedder"}}]})"),
+            model::Output::sparse);
+  EXPECT_EQ(main_output_in(R"({"data":[{"sheaf":{"kind":"embedder"}}]})"), model::Output::vector);
+  for (const char* none : {R"({"data":[{"id":"gpt"}]})", R"({"data":[]})", R"({"data":7})", "[]",
+                           "", R"({"data":[{"sheaf":{"kind":"reranker"}}]})"})
+    EXPECT_EQ(main_output_in(none), std::nullopt) << none;
+}
+
 TEST(RemoteQuestion, AnEmptyPromptIsSaidToBeNone) {
   EXPECT_EQ(RemoteQuestion({.output = model::Output::vector, .prompt_name = ""}, "")
                 .body(std::vector<std::string>{"x"}),

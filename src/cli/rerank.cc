@@ -2,8 +2,10 @@
 
 #include <csignal>
 #include <memory>
+#include <optional>
 
 #include "api/score.h"
+#include "base/utf8.h"
 #include "cli/best_documents.h"
 #include "cli/client_flags.h"
 #include "cli/command.h"
@@ -18,6 +20,8 @@ struct RerankSettings {
   TextSettings text;
   std::vector<std::string> words;  // the query, then files
   std::uint32_t top_n = 0;
+  std::string instruction;
+  std::optional<std::string> prompt_name;
   bool raw_scores = false;
   bool json = false;
 };
@@ -28,6 +32,12 @@ FlagSet flags_for(RerankSettings& s) {
   flags.add_positional("QUERY", s.words);
   add_model_flags(flags, s.text, "the server's");
   flags.add({"top-n", "N", "show only the best", "", "all"}, whole_number(s.top_n, 0, 1u << 30));
+  flags.add({"instruction", "TEXT", "what a Qwen3-Reranker is to look for", "", "the model's"},
+            text(s.instruction));
+  flags.add({"prompt-name", "P", "a prompt of the model instead of it", "", "the model's"},
+            text(s.prompt_name));
+  flags.add({"pooling", "P", "rerank: of a bare Qwen3-Reranker", "", "the model's"},
+            checked_text(s.text.pooling, model::check_pooling));
   flags.add({"raw-scores", "", "scores before the sigmoid that makes them 0 to 1"},
             boolean(s.raw_scores));
   flags.add({"json", "", "print JSON, with whole texts"}, boolean(s.json));
@@ -44,13 +54,18 @@ Status check(const FlagSet& flags, RerankSettings& s) {
   if (s.words.empty())
     return Error{ErrorCode::invalid_argument,
                  "no query given; try: sheaf rerank \"reset a password\" faq.txt"};
+  if (const std::size_t at = find_invalid_utf8(s.words.front()); at != std::string::npos)
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("the query is not valid UTF-8, from its byte {} on", at)};
   return check_text_settings(flags, s.text);
 }
 
 Status rerank(const RerankSettings& s) {
   SHEAF_ASSIGN(TextSource source, TextSource::open({s.words.begin() + 1, s.words.end()}));
   SHEAF_ASSIGN(const auto embedder,
-               open_embedder(s.text, {.query = std::make_shared<std::string>(s.words.front())}));
+               open_embedder(s.text, {.prompt_name = s.prompt_name,
+                                      .instruction = s.instruction,
+                                      .query = std::make_shared<std::string>(s.words.front())}));
   BestDocuments best(s.top_n);
   SHEAF_TRY(answer_lines(
       "rerank", source, *embedder, s.text.batch_size, [&](const EmbeddedBatch& batch) -> Status {

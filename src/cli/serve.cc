@@ -80,52 +80,70 @@ Result<router::RouterOptions> router_options(const ServeSettings& settings) {
   return options;
 }
 
-// What can be known of a model without starting it. Gives its id.
-Result<std::string> check_model(const ModelSetting& model, const ServeSettings& settings) {
+struct CheckedModel {
+  std::string id;
+  bool seen = true;  // its files are on this machine
+};
+
+CheckedModel say_not_seen(const ModelSetting& model) {
+  fmt::print(
+      "model {}: there is no such folder, so it is taken for a hub name. It is\n"
+      "  not on this machine and nothing of it was looked at: `sheaf serve` would\n"
+      "  download it\n",
+      model.source);
+  if (const std::string similar = hub::similar_folder(model.source); !similar.empty())
+    fmt::print("  did you mean the folder {}?\n", similar);
+  return {model.name.empty() ? model.source : model.name, false};
+}
+
+// What can be known of a model without starting it.
+Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings& settings) {
   auto hub = hub::HubOptions::from_environment();
   const bool may_download = !hub.offline && hub::is_hub_name(model.source);
   hub.offline = true;
   const auto found = fetch_model(model.source, model.revision, hub);
   if (!found.ok()) {
-    if (!may_download) return found.error();
-    fmt::print("model {}: not on this machine; `sheaf serve` would download it\n", model.source);
-    return model.name.empty() ? model.source : model.name;
+    if (!may_download || found.error().code != ErrorCode::not_found) return found.error();
+    return say_not_seen(model);
   }
   SHEAF_ASSIGN(const auto config, model_config(model, settings, *found));
   SHEAF_ASSIGN(const auto served, router::ServedModel::load(config));
   const router::ModelInfo& info = served->info();
   SHEAF_ASSIGN(const std::string program, find_replica_program(settings.replica_program));
   SHEAF_ASSIGN(const ModelMemory memory, memory_for(program, config));
-  const std::string gives = info.spec.task() == model::Task::embed
-                                ? fmt::format("dimensions {}, pooling {}", info.spec.dimensions,
-                                              describe_pooling(info.spec))
-                                : fmt::format("labels {}", info.spec.labels.size());
-  fmt::print("model {}: {}, replicas {}, {}, tokens a text {}, from {}\n  memory: {}\n",
-             config.name, model::kind_of(info.spec), config.replicas, gives, info.max_length,
-             config.folder, describe(memory));
-  return config.name;
+  fmt::print("model {}: {}, replicas {}, tokens a text {}\n", config.name,
+             model::kind_of(info.spec), config.replicas, info.max_length);
+  for (const std::string& output : describe_outputs(info.spec)) fmt::print("  {}\n", output);
+  fmt::print("  memory: {}\n  folder: {}\n", describe(memory), config.folder);
+  for (const std::string& note : notes_on(info.spec)) fmt::print("  {}\n", note);
+  return CheckedModel{config.name};
 }
 
-Status check_models(const ServeSettings& settings) {
+// How many models were not seen.
+Result<std::size_t> check_models(const ServeSettings& settings) {
   std::set<std::string> ids;
+  std::size_t not_seen = 0;
   for (const ModelSetting& model : settings.models) {
-    SHEAF_ASSIGN(const std::string id, check_model(model, settings));
-    if (!ids.insert(id).second)
-      return Error{ErrorCode::invalid_argument, "two models are to be served as " + id};
+    SHEAF_ASSIGN(const CheckedModel checked, check_model(model, settings));
+    if (!ids.insert(checked.id).second)
+      return Error{ErrorCode::invalid_argument, "two models are to be served as " + checked.id};
+    not_seen += checked.seen ? 0 : 1;
   }
-  return {};
+  return not_seen;
 }
 
 int check(const ServeSettings& settings) {
   if (const auto program = find_replica_program(settings.replica_program); !program.ok())
     return fail("serve", program.error());
-  if (const Status status = check_models(settings); !status.ok())
-    return fail("serve", status.error());
-  fmt::print("settings are valid; nothing was started\n");
+  const auto not_seen = check_models(settings);
+  if (!not_seen.ok()) return fail("serve", not_seen.error());
+  fmt::print("settings are valid; {}nothing was started\n",
+             *not_seen == 0 ? "" : fmt::format("models not looked at: {}; ", *not_seen));
   return kExitOk;
 }
 
-int serve(const ServeSettings& settings, TimeUs started_us) {
+int serve(const ServeFlags& flags, TimeUs started_us) {
+  const ServeSettings& settings = flags.settings();
   auto options = router_options(settings);
   if (!options.ok()) return fail("serve", options.error());
   // One carried 4,000 requests of 16 texts a second (docs/benchmarks/serve.json, "router"); the
@@ -135,6 +153,7 @@ int serve(const ServeSettings& settings, TimeUs started_us) {
   auto service =
       Service::create(std::move(options).value(), server_options(settings), threads, started_us);
   if (!service.ok()) return fail("serve", service.error());
+  log(LogLevel::info, "defaults: {}", describe_defaults(flags));
   return (*service)->run() == Service::End::drained ? kExitOk : kExitFailed;
 }
 
@@ -169,11 +188,10 @@ int serve_command(Arguments arguments) {
   warn_of_unknown_variables(flags.flags());
   if (settings.check) return check(settings);
   log(LogLevel::info, "sheaf {} serves {}", kVersion, describe_given(flags));
-  log(LogLevel::info, "defaults: {}", describe_defaults(flags));
 
   std::signal(SIGPIPE, SIG_IGN);  // a client that went away is an error of one write
   raise_descriptor_limit();
-  return serve(settings, started_us);
+  return serve(flags, started_us);
 }
 
 }  // namespace sheaf::cli

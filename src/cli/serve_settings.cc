@@ -32,7 +32,7 @@ void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>&
   flags.add({"dtype", "T", "auto or float32", "dtype"}, text(s.dtype));
   flags.add({"max-length", "N", "tokens a text is cut to", "max_length", "the model's"},
             whole_number(s.max_length, 0, 1u << 20));
-  flags.add({"pooling", "P", "cls, mean, max, last-token or splade", "pooling", "the model's"},
+  flags.add({"pooling", "P", "cls, last_token, splade, rerank, ...", "pooling", "the model's"},
             checked_text(s.pooling, model::check_pooling));
   flags.add({"default-prompt-name", "P", "one of the model's prompts", "default_prompt_name",
              "the model's"},

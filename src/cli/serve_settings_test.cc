@@ -80,8 +80,8 @@ TEST(ServeSettings, RefusalsSayWhatExists) {
             std::string::npos);
   EXPECT_EQ(message_of({"m", "--pooling", "median"}),
             "--pooling: 'median' is not one of cls, max, mean, mean_sqrt_len, weighted_mean, "
-            "last_token, splade");
-  EXPECT_EQ(message_of({"m", "--pooling", "last-token"}), "ok");
+            "last_token, splade, rerank");
+  EXPECT_EQ(message_of({"m", "--pooling", "last-token"}), "ok") << "TEI's flag";
   // Flags of later work are not swallowed.
   EXPECT_EQ(message_of({"m", "--tensor-parallel-size", "2"}),
             "unknown flag --tensor-parallel-size");
@@ -163,6 +163,9 @@ TEST(ServeSettings, UnknownKeysNameLineAndNearestKey) {
   };
   EXPECT_EQ(refused("limits:\n  text: 7\n"),
             ":2: unknown key 'limits.text'; did you mean 'limits.texts'?");
+  EXPECT_EQ(refused("port: 1\n"), ":1: unknown key 'port'; did you mean 'listen.port'?");
+  EXPECT_EQ(refused("listen: {texts: 1}\n"),
+            ":1: unknown key 'listen.texts'; did you mean 'limits.texts'?");
   EXPECT_EQ(refused("listne: {port: 1}\n"), ":1: unknown key 'listne'; did you mean 'listen'?");
   EXPECT_EQ(refused("models:\n- {sorce: x}\n"), ":2: unknown key 'sorce'; did you mean 'source'?");
   EXPECT_EQ(refused("models:\n- {name: x}\n"), ":2: a model has no 'source'");

@@ -1,6 +1,6 @@
 #include "cli/service.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -12,6 +12,7 @@
 #include "api/example.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/model_files.h"
 
 namespace sheaf::cli {
 namespace {
@@ -26,6 +27,13 @@ std::string url_host(const std::string& host) {
 std::string client_host(const std::string& host) {
   if (host == "0.0.0.0") return "127.0.0.1";
   return host == "::" ? "[::1]" : url_host(host);
+}
+
+void log_model(const router::ModelInfo& model) {
+  log(LogLevel::info, "model {}: {}; {}", model.name, model::kind_of(model.spec),
+      fmt::join(describe_outputs(model.spec), "; "));
+  for (const std::string& note : model::notes_on(model.spec))
+    log(LogLevel::warn, "model {}: {}", model.name, note);
 }
 
 }  // namespace
@@ -56,6 +64,7 @@ Result<std::unique_ptr<Service>> Service::create(router::RouterOptions router_op
   service->options_ = server_options;
   SHEAF_ASSIGN(service->router_,
                router::Router::create(service->io_, std::move(router_options), service->metrics_));
+  for (const router::ModelInfo* model : service->router_->models()) log_model(*model);
   SHEAF_ASSIGN(service->server_,
                server::Server::start(service->io_, *service->router_, service->metrics_,
                                      std::move(server_options)));

@@ -75,6 +75,8 @@ Result<std::unique_ptr<Embedder>> open_embedder(const TextSettings& s, Question 
 Status answer_lines(std::string_view command, TextSource& source, Embedder& embedder,
                     std::uint32_t batch_size,
                     const std::function<Status(const EmbeddedBatch&)>& take) {
+  if (source.reads_terminal())
+    fmt::print(stderr, "sheaf {}: reading lines from the terminal; end with Ctrl-D\n", command);
   ProgressBar bar(std::string(command), source.total_bytes(), ProgressBar::Unit::bytes);
   std::size_t under_way = 0;
   bool more = true;

@@ -1,7 +1,9 @@
 #include "cli/text_source.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <string_view>
@@ -10,6 +12,11 @@
 #include "base/utf8.h"
 
 namespace sheaf::cli {
+namespace {
+
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+}  // namespace
 
 Result<TextSource> TextSource::open(const std::vector<std::string>& paths) {
   TextSource source;
@@ -32,6 +39,7 @@ TextSource::TextSource(TextSource&& other) noexcept
     : paths_(std::move(other.paths_)),
       files_(std::exchange(other.files_, {})),
       current_(other.current_),
+      at_start_(other.at_start_),
       buffer_(std::exchange(other.buffer_, nullptr)),
       buffer_bytes_(other.buffer_bytes_),
       broken_lines_(other.broken_lines_),
@@ -50,6 +58,8 @@ Result<bool> TextSource::next_line(std::string& line) {
     if (length >= 0) {
       read_bytes_ += static_cast<std::uint64_t>(length);
       std::string_view text(buffer_, static_cast<std::size_t>(length));
+      if (std::exchange(at_start_, false) && text.starts_with(kByteOrderMark))
+        text.remove_prefix(kByteOrderMark.size());
       if (text.ends_with('\n')) text.remove_suffix(1);
       if (text.ends_with('\r')) text.remove_suffix(1);
       if (find_invalid_utf8(text) != text.npos) ++broken_lines_;
@@ -58,8 +68,14 @@ Result<bool> TextSource::next_line(std::string& line) {
     }
     if (std::ferror(files_[current_]) != 0) return errno_error(paths_[current_], errno);
     ++current_;
+    at_start_ = true;
   }
   return false;
+}
+
+bool TextSource::reads_terminal() const {
+  return std::find(files_.begin(), files_.end(), stdin) != files_.end() &&
+         ::isatty(STDIN_FILENO) != 0;
 }
 
 Result<std::vector<std::string>> TextSource::next(std::size_t count) {

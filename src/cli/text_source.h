@@ -10,7 +10,8 @@
 namespace sheaf::cli {
 
 // The lines of files, one after the other; "-" is standard input. Line ends (\n, \r\n) are not part
-// of a line; an empty line is a text like any other, so that rows and lines keep step.
+// of a line, nor is a byte order mark at the start of a file; an empty line is a text like any
+// other, so that rows and lines keep step.
 class TextSource {
  public:
   // No paths: standard input. Errors name the file that cannot be opened.
@@ -21,6 +22,8 @@ class TextSource {
   // The next lines, at most `count`; fewer only at the end.
   Result<std::vector<std::string>> next(std::size_t count);
 
+  // Whether someone has to type the lines.
+  bool reads_terminal() const;
   std::uint64_t broken_lines() const { return broken_lines_; }  // read so far, not UTF-8
   std::uint64_t read_bytes() const { return read_bytes_; }
   std::uint64_t total_bytes() const { return total_bytes_; }  // 0: not known
@@ -32,6 +35,7 @@ class TextSource {
   std::vector<std::string> paths_;
   std::vector<std::FILE*> files_;  // the current one first
   std::size_t current_ = 0;
+  bool at_start_ = true;    // of the current file
   char* buffer_ = nullptr;  // getline()'s own
   std::size_t buffer_bytes_ = 0;
   std::uint64_t broken_lines_ = 0;

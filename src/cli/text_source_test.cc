@@ -23,6 +23,23 @@ TEST(TextSource, LinesOfFilesInOrder) {
   std::remove(two.c_str());
 }
 
+TEST(TextSource, AByteOrderMarkIsNoText) {
+  const std::string one = testing::TempDir() + "sheaf_text_source_mark_1";
+  const std::string two = testing::TempDir() + "sheaf_text_source_mark_2";
+  std::ofstream(one) << "\xEF\xBB\xBF"
+                        "a\n\xEF\xBB\xBF"
+                        "b\n";
+  std::ofstream(two) << "\xEF\xBB\xBF\nc";
+  TextSource source = TextSource::open({one, two}).value();
+  EXPECT_EQ(source.next(9).value(), (std::vector<std::string>{"a",
+                                                              "\xEF\xBB\xBF"
+                                                              "b",
+                                                              "", "c"}));
+  EXPECT_EQ(source.broken_lines(), 0u);
+  std::remove(one.c_str());
+  std::remove(two.c_str());
+}
+
 TEST(TextSource, CountsLinesThatAreNotUtf8) {
   const std::string path = testing::TempDir() + "sheaf_text_source_broken";
   std::ofstream(path) << "Gr\xC3\xB6\xC3\x9F"

@@ -518,8 +518,9 @@ TEST_P(Classifiers, EqualTransformers) {
 
 INSTANTIATE_TEST_SUITE_P(, Classifiers,
                          ::testing::Values("bert", "deberta", "deberta_moods", "distilbert", "gte",
-                                           "gte_new", "jina_bert", "jina_xlm_roberta", "modernbert",
-                                           "mpnet", "nomic", "qwen3", "roberta", "xlm_roberta"),
+                                           "gte_new", "jina_bert", "jina_xlm_roberta", "llama",
+                                           "mistral", "modernbert", "mpnet", "nomic", "phi3",
+                                           "qwen2", "qwen3", "roberta", "xlm_roberta"),
                          [](const auto& info) { return info.param; });
 
 // The real model, where the machine has it.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/text.h"
 #include "hub/names.h"
 #include "hub/sources.h"
 
@@ -97,8 +98,43 @@ std::vector<WantedFile> in_fetch_order(std::vector<WantedFile> files) {
 
 bool is_hub_name(const std::string& source) {
   std::error_code error;
-  return !fs::is_directory(source, error) && !looks_like_path(source);
+  return !fs::exists(source, error) && !looks_like_path(source);
 }
+
+std::string similar_folder(const std::string& source) {
+  const fs::path path = without_trailing_slash(source);
+  const fs::path parent = path.parent_path();
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const fs::path& entry : entries_of(parent.empty() ? "." : parent))
+    if (fs::exists(entry / "config.json", error)) names.push_back(entry.filename().string());
+  std::sort(names.begin(), names.end());  // so that of two that are as near the same one is named
+  const std::vector<std::string_view> candidates(names.begin(), names.end());
+  const std::string_view near = nearest_word(path.filename().string(), candidates);
+  return near.empty() ? "" : (parent / near).string();
+}
+
+namespace {
+
+Error not_a_folder(const std::string& source) {
+  std::error_code error;
+  if (fs::exists(source, error))
+    return {ErrorCode::not_found,
+            fmt::format("{} is a file; name the folder that holds it: {}", source,
+                        fs::absolute(source, error).parent_path().string())};
+  const std::string similar = similar_folder(source);
+  return {ErrorCode::not_found,
+          fmt::format("the folder {} does not exist{}", source,
+                      similar.empty() ? "" : fmt::format("; did you mean {}?", similar))};
+}
+
+Error with_similar_folder(Error error, const std::string& source) {
+  if (const std::string similar = similar_folder(source); !similar.empty())
+    error.message += fmt::format("; or did you mean the folder {}?", similar);
+  return error;
+}
+
+}  // namespace
 
 Result<ResolvedModel> resolve_model(const std::string& source, const std::string& revision,
                                     const WantedFiles& files, const HubOptions& options,
@@ -109,12 +145,13 @@ Result<ResolvedModel> resolve_model(const std::string& source, const std::string
     SHEAF_ASSIGN(const RepoName repo, parse_repo_name(source.substr(kModelScopePrefix.size())));
     return resolve_modelscope(repo, revision, files, options, progress);
   }
-  if (looks_like_path(source))
-    return Error{ErrorCode::not_found, fmt::format("the folder {} does not exist", source)};
+  if (!is_hub_name(source)) return not_a_folder(source);
   const bool bare = source.find('/') == std::string::npos;
   SHEAF_ASSIGN(const RepoName repo,
                parse_repo_name(bare ? "sentence-transformers/" + source : source));
-  return resolve_hugging_face(repo, revision, files, options, progress);
+  auto resolved = resolve_hugging_face(repo, revision, files, options, progress);
+  if (!resolved.ok()) return with_similar_folder(std::move(resolved).error(), source);
+  return resolved;
 }
 
 std::vector<CachedModel> list_cached_models(const HubOptions& options) {

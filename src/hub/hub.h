@@ -70,8 +70,12 @@ Result<ResolvedModel> resolve_model(const std::string& source, const std::string
                                     const WantedFiles& files, const HubOptions& options,
                                     const ProgressCallback& progress);
 
-// Whether resolve_model() would ask a hub for it: neither a folder that exists nor a mistyped path.
+// Whether resolve_model() would ask a hub for it: neither something that exists nor a mistyped
+// path.
 bool is_hub_name(const std::string& source);
+
+// The folder of a model whose path is most like `source`, for whoever mistyped it; "" if none is.
+std::string similar_folder(const std::string& source);
 
 // Models that the cache holds, for `sheaf models`.
 struct CachedModel {

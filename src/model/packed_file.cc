@@ -170,8 +170,8 @@ Result<PackedFile> PackedFile::open(Mapping mapping) {
     file.backend_ = root.at("backend").get<std::string>();
     file.tensors_ = root.at("tensors").get<std::vector<PackedTensor>>();
     SHEAF_ASSIGN(file.spec_, spec_from_json(root.at("spec").get_ref<const std::string&>(), kFile));
-  } catch (const json::exception& error) {
-    return damaged(error.what());
+  } catch (const json::exception&) {
+    return damaged("a field is missing or of another type");
   }
   file.data_begin_ = data_begin_of(text.size());
   for (const PackedTensor& tensor : file.tensors_)

@@ -8,12 +8,23 @@
 
 #include "base/text.h"
 #include "base/utf8.h"
+#include "model/spec/heads.h"
 
 namespace sheaf::router {
 namespace {
 
-Error input_error(std::size_t index, std::string message) {
-  return {ErrorCode::invalid_argument, fmt::format("input {}: {}", index, message), "input"};
+Error input_error(const EmbedRequest& request, std::size_t index, std::string_view message) {
+  const InputNames& names = request.names;
+  return {ErrorCode::invalid_argument,
+          fmt::format("{}: {}", names.of(index, request.inputs.size()), message),
+          index == 0 && !names.first.empty() ? names.first : names.list};
+}
+
+// Of the text that is the first of many pairs.
+Error first_text_error(const EmbedRequest& request, std::size_t index, std::string_view message) {
+  const std::string& field = request.names.with;
+  if (field.empty()) return input_error(request, index, message);
+  return {ErrorCode::invalid_argument, fmt::format("{}: {}", field, message), field};
 }
 
 // What all inputs of a request have in common.
@@ -56,8 +67,9 @@ class Preparation {
     const std::size_t limit = options_.max_tokens;
     if (tokens <= limit || request_.truncate) return {};
     return input_error(
-        index, fmt::format("{} tokens are more than the {} limit of {} and truncation is off",
-                           tokens, limit == model_.max_length ? "model's" : "request's", limit));
+        request_, index,
+        fmt::format("{} tokens are more than the {} limit of {} and truncation is off", tokens,
+                    limit == model_.max_length ? "model's" : "request's", limit));
   }
 
   Status append_text(const std::string& text, std::size_t index, std::vector<std::int32_t>& ids) {
@@ -65,9 +77,9 @@ class Preparation {
     const std::string prompted = prompt_.empty() ? std::string() : std::string(prompt_) + text;
     const Result<std::size_t> tokens =
         tokenizer_.encode(prompt_.empty() ? text : prompted, options_, ids);
-    if (!tokens.ok()) return input_error(index, tokens.error().message);
+    if (!tokens.ok()) return input_error(request_, index, tokens.error().message);
     SHEAF_TRY(check_length(index, *tokens));
-    if (ids.size() == before) return input_error(index, "the text has no tokens");
+    if (ids.size() == before) return input_error(request_, index, "the text has no tokens");
     return {};
   }
 
@@ -78,9 +90,10 @@ class Preparation {
       SHEAF_ASSIGN(prompt_tokens_, count_prompt());
     }
     if (*prompt_tokens_ < tokens) return *prompt_tokens_;
-    return input_error(index, fmt::format("its prompt takes all {} tokens that the text may have, "
-                                          "and the model pools those of the text alone",
-                                          tokens));
+    return input_error(request_, index,
+                       fmt::format("its prompt takes all {} tokens that the text may have, "
+                                   "and the model pools those of the text alone",
+                                   tokens));
   }
 
   // As sentence-transformers counts them: of the prompt alone, without a special token at its end.
@@ -93,25 +106,31 @@ class Preparation {
   Result<std::uint32_t> append_pair(const TextPair& pair, std::size_t index,
                                     std::vector<std::int32_t>& ids) {
     const std::size_t before = ids.size();
-    const Result<tokenizer::EncodedPair> encoded = join(pair, ids);
-    if (!encoded.ok()) return input_error(index, encoded.error().message);
+    if (const Status read = read_first(pair.first); !read.ok())
+      return first_text_error(request_, index, read.error().message);
+    const Result<tokenizer::EncodedPair> encoded = join(pair.second, ids);
+    if (!encoded.ok()) return input_error(request_, index, encoded.error().message);
     SHEAF_TRY(check_length(index, encoded->tokens));
-    if (ids.size() == before) return input_error(index, "the pair has no tokens");
+    if (ids.size() == before) return input_error(request_, index, "the pair has no tokens");
     const bool cut_off = encoded->second_at >= ids.size() - before;  // nothing of the second left
     return cut_off ? 0 : static_cast<std::uint32_t>(encoded->second_at);
   }
 
-  Result<tokenizer::EncodedPair> join(const TextPair& pair, std::vector<std::int32_t>& ids) {
-    const model::PairTemplate& asked = model_.spec.pair_template;
-    if (pair.first != first_) {
-      first_ids_.clear();
-      SHEAF_TRY(tokenizer_.encode_bare(asked.empty() ? *pair.first : question_of(*pair.first),
-                                       first_ids_));
-      first_ = pair.first;
-    }
-    second_ids_.clear();
+  Status read_first(const std::shared_ptr<const std::string>& first) {
+    if (first == first_) return {};
+    first_ids_.clear();
     SHEAF_TRY(tokenizer_.encode_bare(
-        asked.empty() ? pair.second : asked.before_document + pair.second, second_ids_));
+        model_.spec.pair_template.empty() ? *first : question_of(*first), first_ids_));
+    first_ = first;
+    return {};
+  }
+
+  // Behind the first text, which has been read.
+  Result<tokenizer::EncodedPair> join(const std::string& second, std::vector<std::int32_t>& ids) {
+    const model::PairTemplate& asked = model_.spec.pair_template;
+    second_ids_.clear();
+    SHEAF_TRY(tokenizer_.encode_bare(asked.empty() ? second : asked.before_document + second,
+                                     second_ids_));
     if (request_.max_second_tokens != 0) SHEAF_TRY(cut_document());
     if (!asked.empty()) return join_by_template(asked, ids);
     return tokenizer_.join_pair(first_ids_, second_ids_, options_, ids);
@@ -158,14 +177,15 @@ class Preparation {
 
   Status append_ids(const std::vector<std::int32_t>& given, std::size_t index,
                     std::vector<std::int32_t>& ids) const {
-    if (given.empty()) return input_error(index, "the list of token ids is empty");
+    if (given.empty()) return input_error(request_, index, "the list of token ids is empty");
     const auto vocabulary = static_cast<std::int64_t>(model_.spec.vocab_size);
     for (std::int32_t id : given) {
       if (id < 0 || id >= vocabulary)
         return input_error(
-            index, fmt::format("token id {} is outside the vocabulary of {} (ids made for another "
-                               "tokenizer? With LangChain set check_embedding_ctx_length=False)",
-                               id, vocabulary));
+            request_, index,
+            fmt::format("token id {} is outside the vocabulary of {} (ids made for another "
+                        "tokenizer? With LangChain set check_embedding_ctx_length=False)",
+                        id, vocabulary));
     }
     SHEAF_TRY(check_length(index, given.size()));
     const std::size_t limit = std::min(given.size(), options_.max_tokens);
@@ -193,11 +213,7 @@ Error wrong_output(const EmbedRequest& request, const ModelInfo& model) {
   if (model.spec.is_splade()) {
     why = "it weighs words (/embed_sparse)";
   } else if (!model.spec.unread_heads.empty()) {
-    why = fmt::format(
-        "its heads {} are pickles, which are not read, since a pickle can run code; "
-        "safetensors of the same names beside them are, with the tensors weight and "
-        "bias",
-        model.spec.unread_heads);
+    why = unread_heads_of(model.spec);
   } else {
     why = "it embeds texts (/v1/embeddings, /embed)";
   }
@@ -214,9 +230,10 @@ Status check_pairs(const EmbedRequest& request, const ModelInfo& model) {
   if (model.spec.pair_template.empty()) return {};
   for (std::size_t i = 0; i < request.inputs.size(); ++i)
     if (std::holds_alternative<std::string>(request.inputs[i]))
-      return input_error(i, fmt::format("model {} reads pairs of a query and a document, and this "
-                                        "is one text",
-                                        model.name));
+      return input_error(request, i,
+                         fmt::format("model {} reads pairs of a query and a document, and this "
+                                     "is one text",
+                                     model.name));
   return {};
 }
 
@@ -263,6 +280,13 @@ Status check_instruction(const EmbedRequest& request, const ModelInfo& model) {
 
 }  // namespace
 
+std::string InputNames::of(std::size_t index, std::size_t count) const {
+  if (index == 0 && !first.empty()) return first;
+  const std::size_t before = first.empty() ? 0 : 1;
+  const std::string name = count - before == 1 ? list : fmt::format("{}[{}]", list, index - before);
+  return with.empty() ? name : fmt::format("{} with {}", name, with);
+}
+
 void PreparedInputs::append(const PreparedInputs& other) {
   const auto base = static_cast<std::uint32_t>(ids.size());
   ids.insert(ids.end(), other.ids.begin(), other.ids.end());
@@ -298,12 +322,12 @@ Status check_prompt(const std::string& name, const model::ModelSpec& spec, const
 
 Status check_request(const EmbedRequest& request, const ModelInfo& model, std::uint32_t max_texts) {
   if (request.inputs.empty())
-    return Error{ErrorCode::invalid_argument, "the list of inputs is empty", "input"};
+    return Error{ErrorCode::invalid_argument, "the list of inputs is empty", request.names.list};
   if (request.inputs.size() > max_texts)
     return Error{ErrorCode::invalid_argument,
                  fmt::format("{} inputs are more than the limit of {} a request",
                              request.inputs.size(), max_texts),
-                 "input"};
+                 request.names.list};
   SHEAF_TRY(check_task(request, model));
   SHEAF_TRY(check_pairs(request, model));
   if (request.dimensions &&

@@ -28,6 +28,7 @@ class ByteTokenizer final : public tokenizer::Tokenizer {
   }
   Status encode_bare(std::string_view text, std::vector<std::int32_t>& ids) const override {
     ++texts_encoded;
+    if (text == "lost") return Error{ErrorCode::invalid_argument, "a pattern takes too long"};
     for (unsigned char c : text) ids.push_back(c);
     return {};
   }
@@ -99,7 +100,7 @@ TEST(PrepareInputs, RefusesATooLongTextNamingBothLengths) {
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(result.error().message,
-            "input 1: 12 tokens are more than the model's limit of 8 and truncation is off");
+            "input[1]: 12 tokens are more than the model's limit of 8 and truncation is off");
 }
 
 TEST(PrepareInputs, PutsThePromptBeforeTheText) {
@@ -122,7 +123,7 @@ TEST(PrepareInputs, NamesTheTextThatTheTokenizerCannotRead) {
   const auto result = prepare({.inputs = {"a", "lost"}});
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().code, ErrorCode::invalid_argument);
-  EXPECT_EQ(result.error().message, "input 1: a pattern takes too long");
+  EXPECT_EQ(result.error().message, "input[1]: a pattern takes too long");
 }
 
 TEST(PrepareInputs, TakesIdsAsTheyAreAndChecksThem) {
@@ -168,7 +169,7 @@ TEST(PrepareInputs, KeepsTheRequestsOwnLimits) {
   EXPECT_EQ(cut->ids_of(1).size(), 4u);
   request.truncate = false;
   EXPECT_EQ(prepare(request).error().message,
-            "input 0: 10 tokens are more than the request's limit of 4 and truncation is off");
+            "input[0]: 10 tokens are more than the request's limit of 4 and truncation is off");
 
   const auto query = std::make_shared<const std::string>("q");
   const auto short_document = prepare({.inputs = {pair_of(query, "abcdef")},
@@ -195,7 +196,7 @@ TEST(PrepareInputs, CountsThePromptWherePoolingLeavesItOut) {
   request.prompt_name = "query";
   request.max_tokens = 4;
   EXPECT_EQ(prepare(request, model).error().message,
-            "input 0: its prompt takes all 4 tokens that the text may have, and the model pools "
+            "input[0]: its prompt takes all 4 tokens that the text may have, and the model pools "
             "those of the text alone");
 }
 
@@ -218,7 +219,7 @@ TEST(CheckRequest, AnInstructionNeedsATemplateForPairs) {
   model.spec.pair_template.after_document = "!";
   EXPECT_EQ(refusal({.inputs = {pair}, .instruction = "i"}), "");
   EXPECT_EQ(refusal({.inputs = {pair}, .prompt_name = "query"}), "");
-  EXPECT_NE(refusal({.inputs = {pair, "a"}, .instruction = "i"}).find("input 1: model m reads"),
+  EXPECT_NE(refusal({.inputs = {pair, "a"}, .instruction = "i"}).find("input[1]: model m reads"),
             std::string::npos);
   EXPECT_NE(refusal({.inputs = {pair}, .prompt_name = "query", .instruction = "i"}).find("both"),
             std::string::npos);
@@ -233,7 +234,7 @@ TEST(CheckRequest, OneTextIsNothingForATemplateForPairs) {
   EmbedRequest request{.inputs = {TextPair{std::make_shared<std::string>("a"), "b"}, "c"},
                        .task = model::Task::classify};
   EXPECT_EQ(check_request(request, model, 2).error().message,
-            "input 1: model m reads pairs of a query and a document, and this is one text");
+            "input[1]: model m reads pairs of a query and a document, and this is one text");
   request.inputs[1] = std::vector<std::int32_t>{0};  // as the server's own probe has it
   EXPECT_TRUE(check_request(request, model, 2).ok());
 }
@@ -268,6 +269,38 @@ TEST(TokenizerPool, GivesTheSameInputsInOrderHoweverItIsCut) {
   EXPECT_EQ(got->cu_seqlens, expected->cu_seqlens);
 }
 
+TEST(PrepareInputs, ErrorsNameTheFieldThatWasSent) {
+  EmbedRequest request{.inputs = {"lost"}, .names = {.list = "texts"}};
+  EXPECT_EQ(prepare(request).error().message, "texts: a pattern takes too long");
+  EXPECT_EQ(prepare(request).error().param, "texts");
+  request.inputs = {"a", "b", "lost"};
+  EXPECT_EQ(prepare(request).error().message, "texts[2]: a pattern takes too long");
+  request.names = {.list = "inputs.sentences", .first = "inputs.source_sentence"};
+  EXPECT_EQ(prepare(request).error().message, "inputs.sentences[1]: a pattern takes too long");
+  request.inputs = {"lost", "a"};
+  EXPECT_EQ(prepare(request).error().message, "inputs.source_sentence: a pattern takes too long");
+  EXPECT_EQ(prepare(request).error().param, "inputs.source_sentence");
+  request.inputs = {"a", "lost"};
+  EXPECT_EQ(prepare(request).error().message, "inputs.sentences: a pattern takes too long");
+}
+
+TEST(PrepareInputs, ErrorsOfPairsNameTheTextThatIsAtFault) {
+  const auto query = std::make_shared<const std::string>("query");
+  EmbedRequest request{.inputs = {TextPair{query, ""}, TextPair{query, "document"}},
+                       .names = {.list = "documents", .with = "query"},
+                       .task = model::Task::classify,
+                       .truncate = false};
+  Error error = prepare(request).error();
+  EXPECT_EQ(error.message,
+            "documents[1] with query: 16 tokens are more than the model's limit of 8 and "
+            "truncation is off");
+  EXPECT_EQ(error.param, "documents");
+  request.inputs = {TextPair{std::make_shared<const std::string>("lost"), "a"}, request.inputs[0]};
+  error = prepare(request).error();
+  EXPECT_EQ(error.message, "query: a pattern takes too long");
+  EXPECT_EQ(error.param, "query");
+}
+
 TEST(TokenizerPool, ReportsTheFirstFailureByIndex) {
   EmbedRequest request{.inputs = {}, .truncate = false};
   for (int i = 0; i < 400; ++i) request.inputs.emplace_back(std::string(i == 333 ? 600 : 300, 'x'));
@@ -280,7 +313,7 @@ TEST(TokenizerPool, ReportsTheFirstFailureByIndex) {
                [&](Result<PreparedInputs> inputs) { promise.set_value(std::move(inputs)); });
   const auto got = promise.get_future().get();
   ASSERT_FALSE(got.ok());
-  EXPECT_EQ(got.error().message.rfind("input 333:", 0), 0u) << got.error().message;
+  EXPECT_EQ(got.error().message.rfind("input[333]:", 0), 0u) << got.error().message;
 }
 
 TEST(PrepareInputs, CharactersAreCodePointsNotBytes) {
@@ -324,13 +357,13 @@ TEST(PrepareInputs, AsksAboutAPairInTheModelsTemplate) {
   request.truncate = false;
   prepared = prepare(request, model);
   ASSERT_FALSE(prepared.ok());
-  EXPECT_NE(prepared.error().message.find("input 1: 27 tokens"), std::string::npos)
+  EXPECT_NE(prepared.error().message.find("input[1]: 27 tokens"), std::string::npos)
       << prepared.error().message;
 
   model.max_length = 2;
   prepared = prepare(request, model);
   ASSERT_FALSE(prepared.ok());
-  EXPECT_NE(prepared.error().message.find("input 0: the limit of 2 tokens"), std::string::npos)
+  EXPECT_NE(prepared.error().message.find("input[0]: the limit of 2 tokens"), std::string::npos)
       << prepared.error().message;
 }
 

@@ -33,9 +33,22 @@ struct TextPair {
 // A text, or ids that are final (nothing is added; checked against the vocabulary), or a pair.
 using Input = std::variant<std::string, std::vector<std::int32_t>, TextPair>;
 
+// What errors call a request's inputs, in the words of whoever sent them: "texts[3]", or where
+// there is but one, "texts".
+struct InputNames {
+  std::string list = "input";
+  // Where not empty: the first input came in a field of its own, and the list begins behind it.
+  std::string first = {};
+  // Of pairs whose first texts came in a field of their own: that.
+  std::string with = {};
+
+  std::string of(std::size_t index, std::size_t count) const;
+};
+
 struct EmbedRequest {
   std::string model;  // empty: the default model for the task
   std::vector<Input> inputs;
+  InputNames names;
   // What the model must be for (else wrong_model_type). A classifier's vectors are its labels'
   // scores as the head gives them, no sigmoid or softmax yet; pairs are for classifiers only.
   model::Task task = model::Task::embed;

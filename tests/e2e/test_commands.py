@@ -14,10 +14,10 @@ import pytest
 from sheaf_server import MODEL_FOLDER, SHEAF, wait_until
 
 
-def sheaf(*arguments, stdin="", environment=None, timeout=120):
+def sheaf(*arguments, stdin="", environment=None, timeout=120, folder=None):
     clean = {k: v for k, v in os.environ.items() if not k.startswith("SHEAF_")}
     return subprocess.run([str(SHEAF), *map(str, arguments)], input=stdin, text=True, timeout=timeout,
-                          capture_output=True, env=clean | (environment or {}))
+                          capture_output=True, env=clean | (environment or {}), cwd=folder)
 
 
 def fits_a_screen(text, lines_max=45):
@@ -70,7 +70,8 @@ def test_version():
     (["rerank"], "no query given"),
     (["rerank", "query"], "no model given"),
     (["rerank", "query", "--server", ":1", "--max-length", "9"], "leave it out with --server"),
-    (["rerank", "query", "--pooling", "cls"], "unknown flag --pooling"),
+    (["rerank", "query", "--server", ":1", "--pooling", "rerank"], "leave it out with --server"),
+    (["rerank", "query", "--pooling", "median"], "--pooling: 'median' is not one of"),
     (["bench", "--requests", "9", "--duration", "1s"], "leave one of them out"),
     (["serve", "x", "--auto-truncate", "maybe"], "'maybe' is not true or false"),
     (["models", "drop"], "list, show, pull"),
@@ -105,6 +106,49 @@ def test_check_starts_nothing(tmp_path):
     assert absent.returncode == 1 and "does not exist" in absent.stderr
     wrong = sheaf("serve", tmp_path, "--check")
     assert wrong.returncode == 1 and "config.json" in wrong.stderr
+
+
+def test_a_misspelt_folder_is_not_taken_for_a_name_in_silence(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/mini").symlink_to(MODEL_FOLDER, target_is_directory=True)
+    environment = {"HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "0"}
+    path = sheaf("serve", "./models/mni", "--check", folder=tmp_path, environment=environment)
+    assert path.returncode == 1
+    assert path.stderr == "sheaf serve: the folder ./models/mni does not exist; did you mean ./models/mini?\n"
+    name = sheaf("serve", "models/mni", "--check", folder=tmp_path, environment=environment)
+    assert name.returncode == 0, name.stderr
+    fits_a_screen(name.stdout)
+    assert "taken for a hub name" in name.stdout and "nothing of it was looked at" in " ".join(name.stdout.split())
+    assert "did you mean the folder models/mini?" in name.stdout and "models not looked at: 1;" in name.stdout
+    both = sheaf("serve", "models/mni", "models/mini", "--check", folder=tmp_path, environment=environment)
+    assert both.returncode == 0 and "model mini: embedder" in both.stdout and "not looked at: 1" in both.stdout
+    neither = sheaf("serve", "a model", "--check", folder=tmp_path, environment=environment)
+    assert neither.returncode == 1 and "nor a model name of the form org/name" in neither.stderr
+    file = sheaf("serve", f"{MODEL_FOLDER}/model.safetensors", "--check")
+    assert file.returncode == 1
+    assert f"model.safetensors is a file; name the folder that holds it: {MODEL_FOLDER}" in file.stderr
+
+
+@pytest.mark.parametrize("content, said", [
+    ("", "config.json: is empty"),
+    ("{", "config.json: not JSON: line 1, column 2"),
+    ('{\n  "a": 1,\n  b: 2}', "config.json: not JSON: line 3, column 3"),
+    ("[]", "config.json: the whole is array, not an object")])
+def test_a_broken_description_is_one_plain_line(tmp_path, content, said):
+    for file in pathlib.Path(MODEL_FOLDER).iterdir():
+        (tmp_path / file.name).symlink_to(file.resolve())
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").write_text(content)
+    for command in (["models", "show", tmp_path], ["serve", tmp_path, "--check"], ["embed", "--model", tmp_path]):
+        result = sheaf(*command)
+        assert result.returncode == 1 and said in result.stderr and "exception" not in result.stderr, result
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_defaults_are_not_told_before_an_error(tmp_path):
+    result = sheaf("serve", tmp_path, "--port", "0", "--grpc-port", "0")
+    assert result.returncode == 1 and "defaults:" not in result.stderr
+    assert "is not a model: it has no config.json" in result.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("check", [["--check"], ["--port", "0", "--grpc-port", "0"]])
@@ -263,6 +307,7 @@ def test_models(tmp_path):
     facts = json.loads(shown.stdout)
     assert facts["dimensions"] == 384 and facts["max_length_tokens"] == 256
     assert facts["pooling"] == "mean, normalized"
+    assert facts["outputs"] == {"vector": 384, "tokens": 384} and facts["extra_heads"] == facts["notes"] == []
     plain = sheaf("models", "show", "org/mini", environment=environment)
     assert "dimensions         384" in plain.stdout
     pulled = sheaf("models", "pull", "org/mini", "--json", environment=environment)

@@ -79,6 +79,19 @@ def test_a_masked_language_model_serves_words(bare):
     assert_terms([json.loads(line)["sparse"] for line in result.stdout.splitlines()], read("served/words.json"))
 
 
+def test_what_is_assumed_of_a_bare_model_is_said_everywhere(bare):
+    check = sheaf("serve", bare, "--check")
+    assert check.returncode == 0
+    assert "taken for an embedder that pools by mean, without modules.json; --pooling changes that" in check.stdout
+    told = sheaf("serve", bare, "--check", "--pooling", "mean")
+    assert told.returncode == 0 and "taken for" not in told.stdout
+    [note] = json.loads(sheaf("models", "show", bare, "--json").stdout)["notes"]
+    assert "pools by mean" in note
+    with Server(model=bare, replicas=1) as server:
+        assert server.session.get(server.http + "/info").json()["sheaf"]["notes"] == [note]
+        assert any(note in line for line in server.log)
+
+
 def test_models_show(bare):
     def facts(folder, *flags):
         shown = sheaf("models", "show", folder, "--json", *flags)

@@ -2,11 +2,14 @@
 
 import json
 import math
+import os
+import pty
 import shutil
+import subprocess
 
 import pytest
 
-from sheaf_server import MODEL, MODEL_FOLDER, REPOSITORY, Server
+from sheaf_server import MODEL, MODEL_FOLDER, REPOSITORY, SHEAF, Server
 from test_commands import fits_a_screen, sheaf
 
 GOLDEN = REPOSITORY / "tests/golden/rerankers"
@@ -122,3 +125,80 @@ def test_failures(server, tmp_path):
     latin.write_bytes("Größe\nplain\n".encode("latin-1"))
     broken = sheaf("rerank", QUERY, latin, "--model", GOLDEN / "bert")
     assert broken.returncode == 0 and "sheaf rerank: not valid UTF-8" in broken.stderr and "1 line" in broken.stderr
+
+
+def test_an_instruction_and_a_prompt_are_the_routes():
+    """Here and there: taken by rerankers with a template, refused by others."""
+    folder = GOLDEN / "logit_score"
+    with Server(f"bert={GOLDEN / 'bert'}", "--log-level", "warn", model=f"rerank={folder}", replicas=1) as server:
+        for flags, fields in ((["--instruction", "Find what contradicts"], {"instruction": "Find what contradicts"}),
+                              (["--prompt-name", "task"], {"prompt_name": "task"}), ([], {})):
+            wanted = server.session.post(server.http + "/rerank", json={"query": QUERY, "texts": DOCUMENTS} | fields).json()
+            for place in (["--model", folder], ["--server", server.http]):
+                rows = json.loads(rerank(*place, *flags, "--json"))
+                assert [row["score"] for row in rows] == pytest.approx([row["score"] for row in wanted], abs=1e-5)
+        for place in (["--model", f"bert={GOLDEN / 'bert'}"], ["--server", server.http, "--model", "bert"]):
+            refused = sheaf("rerank", QUERY, *place, "--instruction", "x", stdin="a\n")
+            assert refused.returncode == 1 and "bert reads pairs as they are" in refused.stderr
+            unknown = sheaf("rerank", QUERY, *place, "--prompt-name", "none", stdin="a\n")
+            assert unknown.returncode == 1 and 'prompt_name "none" is not one of' in unknown.stderr
+
+
+def test_a_query_that_is_no_text_is_refused_wherever_it_is_to_be_asked(server):
+    query = b"Gr\xf6\xdfe".decode("utf-8", "surrogateescape")
+    for place in (["--model", GOLDEN / "bert"], ["--server", server.http]):
+        result = sheaf("rerank", query, *place, stdin="a\n")
+        assert result.returncode == 2 and result.stderr == "sheaf rerank: the query is not valid UTF-8, from its byte 2 on\n"
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    marked = tmp_path / "marked.txt"
+    marked.write_text("\n".join(DOCUMENTS[:3]) + "\n", encoding="utf-8-sig")
+    result = sheaf("rerank", QUERY, marked, "--model", GOLDEN / "bert", "--json")
+    assert json.loads(result.stdout) == json.loads(rerank("--model", GOLDEN / "bert", "--json", documents=DOCUMENTS[:3]))
+
+
+def test_a_terminal_is_told_what_is_waited_for():
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([SHEAF, "rerank", QUERY, "--model", GOLDEN / "bert", "--json"], stdin=theirs,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stderr.readline() == b"sheaf rerank: reading lines from the terminal; end with Ctrl-D\n"
+    os.write(ours, b"a\nb\n\x04")
+    out, _ = process.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 0 and len(json.loads(out)) == 2
+
+
+@pytest.fixture(scope="module")
+def nameless(tmp_path_factory):
+    """Qwen's own files under a name that does not say what they are."""
+    folder = tmp_path_factory.mktemp("models") / "qr"
+    shutil.copytree(GOLDEN / "qwen3_reranker", folder)
+    return folder
+
+
+def test_a_reranker_that_nothing_tells_can_be_told(nameless):
+    taken = sheaf("rerank", QUERY, "--model", nameless, stdin="a\n")
+    assert taken.returncode == 1
+    assert "taken for an embedder that pools by mean" in taken.stderr and "rerank for Qwen3-Reranker" in taken.stderr
+    assert "taken for an embedder" in sheaf("serve", nameless, "--check").stdout
+    told = rerank("--model", nameless, "--pooling", "rerank", "--json")
+    assert told == rerank("--model", GOLDEN / "qwen3_reranker", "--json")
+    check = sheaf("serve", nameless, "--pooling", "rerank", "--check").stdout
+    assert "model qr: reranker" in check and "taken for" not in check
+    with Server("--pooling", "rerank", "--log-level", "warn", model=nameless, replicas=1) as server:
+        answer = server.session.post(server.http + "/rerank", json={"query": QUERY, "texts": DOCUMENTS}).json()
+        assert [row["score"] for row in answer] == pytest.approx([row["score"] for row in json.loads(told)], abs=1e-5)
+
+
+def test_a_refusal_names_the_fields_that_were_sent(reranker):
+    texts = ["short", "much too long " * 200]
+    for path, fields, said in (
+            ("/rerank", {"texts": texts, "query": QUERY}, "texts[1] with query: "),
+            ("/v2/rerank", {"documents": texts, "query": QUERY}, "documents[1] with query: "),
+            ("/score", {"text_1": QUERY, "text_2": texts[1]}, "text_2 with text_1: "),
+            ("/predict", {"inputs": [[QUERY, text] for text in texts]}, "inputs[1]: ")):
+        answer = reranker.session.post(reranker.http + path, json=fields | {"truncate": False, "model": "rerank"})
+        assert answer.status_code in (400, 422), answer.text
+        assert said in answer.text and "are more than the model's limit" in answer.text

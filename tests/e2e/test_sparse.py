@@ -103,6 +103,19 @@ def test_embed_gives_what_the_model_gives(splade):
         assert "model model gives no single vector of a text: it weighs words (/embed_sparse)" in refused.stderr
 
 
+def test_what_a_model_gives_is_shown(bge_m3):
+    words = json.loads((bge_m3.folder / "config.json").read_text())["vocab_size"]
+    width = len(read("served_bge_m3/tokens.json")[0][0])
+    outputs = {"vector": 16, "sparse": words, "tokens": width}
+    shown = json.loads(sheaf("models", "show", bge_m3.folder, "--json").stdout)
+    for facts in (shown, bge_m3.session.get(bge_m3.http + "/info").json()["sheaf"],
+                  bge_m3.session.get(bge_m3.http + "/v1/models").json()["data"][0]["sheaf"]):
+        assert facts["outputs"] == outputs and facts["extra_heads"] == ["sparse_linear", "colbert_linear"]
+    check = sheaf("serve", bge_m3.folder, "--check").stdout.splitlines()
+    for line in (f"  sparse: words {words}, head sparse_linear", f"  tokens: dimensions {width}, head colbert_linear"):
+        assert line in check
+
+
 def test_embed_of_several_kinds(bge_m3):
     for place in (["--server", bge_m3.http, "--model", "bge_m3"], ["--model", bge_m3.folder]):
         terms = embedded(*place, "--output-kind", "sparse", stdin=TEXTS)

@@ -108,8 +108,62 @@ TEST_F(LanguageRerankerTest, QwensOwnIsKnownByItsName) {
   EXPECT_FALSE(spec->pair_template.empty());
   use("qwen3_reranker", "models--Qwen--Qwen3-Reranker-0.6B/snapshots/e61197ed");
   EXPECT_TRUE(read_spec(folder_)->is_reranker());
+  EXPECT_EQ(read_spec(folder_)->assumed, "") << "that is its publisher's word";
   use("qwen3_reranker", "rerankers/Qwen3-Embedding-0.6B");
   EXPECT_EQ(read_spec(folder_)->task(), Task::embed);
+}
+
+TEST_F(LanguageRerankerTest, QwensOwnUnderAnotherNameIsKnownByItsFiles) {
+  use("qwen3_reranker", "qr");
+  EXPECT_EQ(read_spec(folder_)->task(), Task::embed);
+  write("README.md", "---\nlicense: apache-2.0\npipeline_tag: text-ranking\n---\n# A model\n");
+  EXPECT_TRUE(read_spec(folder_)->is_reranker());
+  EXPECT_EQ(read_spec(folder_)->assumed, "");
+  EXPECT_EQ(read_spec(folder_, "last_token")->task(), Task::embed) << "one may know better";
+  write("README.md", "---\npipeline_tag: feature-extraction\n---\npipeline_tag: text-ranking\n");
+  EXPECT_EQ(read_spec(folder_)->task(), Task::embed);
+
+  use("qwen3_reranker", "qr");
+  fs::copy_file(SHEAF_SOURCE_DIR "/tests/golden/rerankers/logit_score/chat_template.jinja",
+                folder_ / "chat_template.jinja");
+  EXPECT_TRUE(read_spec(folder_)->is_reranker()) << "its chat template is of pairs";
+}
+
+TEST_F(LanguageRerankerTest, WhatIsAssumedIsSaidAndCanBeToldOtherwise) {
+  use("qwen3_reranker", "qr");
+  const std::string embedder = read_spec(folder_)->assumed;
+  EXPECT_NE(embedder.find("pools by mean"), std::string::npos) << embedder;
+  EXPECT_NE(embedder.find("rerank for Qwen3-Reranker"), std::string::npos) << embedder;
+  const auto told = read_spec(folder_, "rerank");
+  ASSERT_TRUE(told.ok()) << told.error().message;
+  EXPECT_TRUE(told->is_reranker());
+  EXPECT_FALSE(told->pair_template.empty());
+  EXPECT_EQ(told->assumed, "");
+  EXPECT_EQ(read_spec(folder_, "last_token")->assumed, "");
+
+  use("qwen3_reranker", "Qwen3-Reranker-0.6B");
+  const std::string reranker = read_spec(folder_)->assumed;
+  EXPECT_NE(reranker.find("by its folder's name"), std::string::npos) << reranker;
+  EXPECT_EQ(read_spec(folder_, "last_token")->task(), Task::embed);
+  EXPECT_EQ(read_spec(folder_, "rerank")->assumed, "");
+}
+
+TEST_F(LanguageRerankerTest, OnlyBareLanguageModelsCanBeToldToRank) {
+  use("bert", "model");
+  EXPECT_TRUE(read_spec(folder_, "rerank")->is_reranker()) << "it is one, and has been";
+  copy("tiny_bert/model", "model");
+  fs::remove(folder_ / "modules.json");
+  auto refused = read_spec(folder_, "rerank");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("of language models"), std::string::npos)
+      << refused.error().message;
+  use("logit_score", "model");
+  write("modules.json", R"([{"type":"Transformer","path":""},
+                            {"type":"Pooling","path":"1_Pooling"}])");
+  refused = read_spec(folder_, "rerank");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("has a Pooling module"), std::string::npos)
+      << refused.error().message;
 }
 
 TEST_F(LanguageRerankerTest, ConfigurationCanSayWhichTokensCount) {

@@ -146,4 +146,12 @@ Status read_token_heads(const std::string& folder, ModelSpec& spec) {
   return {};
 }
 
+std::string unread_heads_of(const ModelSpec& spec) {
+  if (spec.unread_heads.empty()) return "";
+  return fmt::format(
+      "its heads {} are pickles, which are not read, since a pickle can run code; safetensors of "
+      "the same names beside them are, with the tensors weight and bias",
+      spec.unread_heads);
+}
+
 }  // namespace sheaf::model

@@ -20,6 +20,9 @@ Status read_splade_pooling(const JsonObject& config, ModelSpec& spec);
 // are not read but noted.
 Status read_token_heads(const std::string& folder, ModelSpec& spec);
 
+// That `spec` has heads which are stored but not read, why, and what helps; "" if it has none.
+std::string unread_heads_of(const ModelSpec& spec);
+
 // The files that read_token_heads() looks for.
 extern const char* const kTokenHeadFiles[2];
 

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 #include <utility>
@@ -45,15 +46,30 @@ class Guard {
   std::vector<std::set<std::string>> keys_;
 };
 
+Error not_json(const std::string& file, const std::string& why) {
+  return {ErrorCode::corrupt, fmt::format("{}: not JSON: {}", file, why)};
+}
+
+// "line 3, column 5" of a byte counted from 1.
+std::string place_of(std::string_view text, std::size_t byte) {
+  const std::string_view before = text.substr(0, byte == 0 ? 0 : byte - 1);
+  const std::size_t line_begin = before.rfind('\n') + 1;  // 0 in the first line: npos + 1
+  return fmt::format("line {}, column {}", 1 + std::ranges::count(before, '\n'),
+                     before.size() - line_begin + 1);
+}
+
 }  // namespace
 
 Result<json> parse_json(std::string_view text, const std::string& file, int max_depth) {
+  if (text.empty()) return Error{ErrorCode::corrupt, file + ": is empty"};
   try {
     return json::parse(text, Guard(max_depth));
   } catch (const Refused& refused) {
     return Error{ErrorCode::corrupt, file + ": " + refused.reason};
-  } catch (const json::exception& error) {
-    return Error{ErrorCode::corrupt, fmt::format("{}: not JSON: {}", file, error.what())};
+  } catch (const json::parse_error& error) {
+    return not_json(file, place_of(text, error.byte));
+  } catch (const json::exception&) {  // of parsing, it is the only other one
+    return not_json(file, "a number is too large");
   }
 }
 

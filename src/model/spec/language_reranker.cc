@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <filesystem>
 #include <fstream>
@@ -105,18 +106,27 @@ bool has_rerank(std::string name) {
   return name.find("rerank") != std::string::npos;
 }
 
-// The folder itself, or in the Hugging Face cache that of the repository.
-bool is_named_reranker(const std::string& folder) {
-  const std::filesystem::path path = std::filesystem::path(folder + "/").lexically_normal();
-  for (const std::filesystem::path& part : path)
+// In the Hugging Face cache, where its publisher's name for it is that of a folder above.
+bool is_named_by_its_publisher(const std::string& folder) {
+  for (const std::filesystem::path& part : std::filesystem::path(folder))
     if (part.string().starts_with("models--") && has_rerank(part.string())) return true;
+  return false;
+}
+
+bool is_named_by_its_owner(const std::string& folder) {
+  const std::filesystem::path path = std::filesystem::path(folder + "/").lexically_normal();
   return has_rerank(path.parent_path().filename().string());
 }
 
-bool is_language_model(const JsonObject& config) {
-  const json* names = config.find("architectures");
-  return names != nullptr && names->is_array() && !names->empty() && names->front().is_string() &&
-         names->front().get_ref<const std::string&>().ends_with("ForCausalLM");
+// The task that a model card has for the hub: a line of the YAML between its first two lines of
+// dashes.
+bool card_says_ranking(const std::string& folder) {
+  std::array<char, 16 << 10> begin{};
+  std::ifstream card(folder + "/README.md", std::ios::binary);
+  card.read(begin.data(), begin.size());
+  const std::string_view text(begin.data(), static_cast<std::size_t>(card.gcount()));
+  const std::string_view yaml = text.substr(0, text.find("\n---"));
+  return text.starts_with("---") && yaml.find("\npipeline_tag: text-ranking") != yaml.npos;
 }
 
 // The token for a match and, if there is one, that against it.
@@ -172,29 +182,54 @@ Status check(const JsonObject& config, const std::vector<std::uint32_t>& rows,
                             "is '" + spec.model_type + "', of which no language models are built");
 }
 
+// Whether a bare Qwen3 is Qwen3-Reranker. What its owner calls it may mislead, and is noted.
+Result<bool> is_qwens_own(const std::string& folder, ModelSpec& spec) {
+  if (spec.model_type != "qwen3") return false;
+  SHEAF_ASSIGN(const FoundTemplate found, find_template(folder));
+  if (found.kind == ChatTemplate::of_qwen3_pairs || card_says_ranking(folder) ||
+      is_named_by_its_publisher(folder))
+    return true;
+  if (!is_named_by_its_owner(folder)) return false;
+  spec.assumed = "a Qwen3-Reranker, by its folder's name; --pooling last_token if it embeds texts";
+  return true;
+}
+
 // Which tokens are scored; none: it is no such model.
 Result<std::vector<std::uint32_t>> find_tokens(const std::string& folder, const JsonObject& config,
                                                const std::vector<Module>& modules,
-                                               const ModelSpec& spec) {
+                                               const PoolingChoice& choice, ModelSpec& spec) {
   const auto module = std::ranges::find(modules, "LogitScore", &Module::kind);
   if (module != modules.end()) return read_module(folder, *module);
-  if (!is_language_model(config)) return std::vector<std::uint32_t>();
-  const bool own = modules.empty() && spec.model_type == "qwen3" && is_named_reranker(folder);
-  if (!own && !config.has("classifier_from_token")) return std::vector<std::uint32_t>();
-  return read_tokens(folder, config);
+  if (is_language_model(config)) {
+    bool wanted = choice.rerank || config.has("classifier_from_token");
+    if (!wanted && !choice.given() && modules.empty()) {
+      SHEAF_ASSIGN(wanted, is_qwens_own(folder, spec));
+    }
+    if (wanted) return read_tokens(folder, config);
+  }
+  if (!choice.rerank) return std::vector<std::uint32_t>();
+  return Error{ErrorCode::invalid_argument,
+               folder + ": pooling rerank is of language models (ForCausalLM), and this is none"};
 }
 
 }  // namespace
 
+bool is_language_model(const JsonObject& config) {
+  const json* names = config.find("architectures");
+  return names != nullptr && names->is_array() && !names->empty() && names->front().is_string() &&
+         names->front().get_ref<const std::string&>().ends_with("ForCausalLM");
+}
+
 Status read_language_reranker(const std::string& folder, const JsonObject& config,
-                              const std::vector<Module>& modules, ModelSpec& spec) {
+                              const std::vector<Module>& modules, const PoolingChoice& choice,
+                              ModelSpec& spec) {
   if (spec.task() == Task::classify) {
     if (!spec.is_reranker() || spec.architecture != Architecture::decoder) return {};
     SHEAF_ASSIGN(const FoundTemplate found, find_template(folder));
     if (found.kind == ChatTemplate::of_qwen3_pairs) spec.pair_template = qwen3_template();
     return {};
   }
-  SHEAF_ASSIGN(std::vector<std::uint32_t> rows, find_tokens(folder, config, modules, spec));
+  SHEAF_ASSIGN(std::vector<std::uint32_t> rows, find_tokens(folder, config, modules, choice, spec));
   if (rows.empty()) return {};
   SHEAF_TRY(check(config, rows, spec));
   SHEAF_ASSIGN(const bool tied, config.boolean_or("tie_word_embeddings", false));

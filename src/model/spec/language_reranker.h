@@ -15,12 +15,18 @@ namespace sheaf::model {
 // folder holds one if
 //  - modules.json has a LogitScore module, as sentence-transformers saves them; or
 //  - config.json has classifier_from_token, as vLLM is told; or
-//  - Qwen's own files are in a folder, or a cache of a repository, whose name has "rerank" in it:
-//    nothing in them differs from those of Qwen3 itself.
+//  - `choice` says so; or
+//  - it is a bare Qwen3, of which nothing else was chosen, whose chat template is of such pairs,
+//    whose model card (README.md) has the task text-ranking, or whose folder, or repository in the
+//    cache, has "rerank" in its name: nothing else in Qwen's files differs from those of Qwen3.
 // Makes `spec` a reranker with the template of its pairs, the only one built being
 // Qwen3-Reranker's; one-label classifiers that were made from such models get it where their chat
 // template is that one. Other models stay as they are. After read_classifier().
 Status read_language_reranker(const std::string& folder, const JsonObject& config,
-                              const std::vector<Module>& modules, ModelSpec& spec);
+                              const std::vector<Module>& modules, const PoolingChoice& choice,
+                              ModelSpec& spec);
+
+// Whether config.json is of a whole language model.
+bool is_language_model(const JsonObject& config);
 
 }  // namespace sheaf::model

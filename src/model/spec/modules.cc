@@ -205,6 +205,7 @@ Result<std::vector<Module>> list_modules(const std::string& folder) {
 Result<PoolingChoice> parse_pooling(std::string_view word) {
   if (word.empty()) return PoolingChoice{};
   if (word == "splade") return PoolingChoice{.splade = true};
+  if (word == "rerank") return PoolingChoice{.rerank = true};
   std::string name(word);  // TEI's flag has "last-token", its answers "last_token"
   std::ranges::replace(name, '-', '_');
   std::string built;
@@ -213,7 +214,7 @@ Result<PoolingChoice> parse_pooling(std::string_view word) {
     built.append(row.name).append(", ");
   }
   return Error{ErrorCode::invalid_argument,
-               fmt::format("'{}' is not one of {}splade", excerpt(word), built)};
+               fmt::format("'{}' is not one of {}splade, rerank", excerpt(word), built)};
 }
 
 Status check_pooling(std::string_view pooling) {

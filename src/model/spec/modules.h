@@ -28,8 +28,9 @@ Result<std::vector<Module>> list_modules(const std::string& folder);
 struct PoolingChoice {
   std::optional<Pooling> pooling;
   bool splade = false;
+  bool rerank = false;  // it is not to pool at all, but to be asked about pairs
 
-  bool given() const { return splade || pooling; }
+  bool given() const { return splade || rerank || pooling; }
 };
 // Of a word as read_spec() takes it.
 Result<PoolingChoice> parse_pooling(std::string_view word);

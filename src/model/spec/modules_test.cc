@@ -29,7 +29,7 @@ TEST_F(PoolingChoiceTest, WordsOfTeiAndOfSentenceTransformers) {
   EXPECT_FALSE(parse_pooling("")->given());
   EXPECT_EQ(check_pooling("median").error().message,
             "'median' is not one of cls, max, mean, mean_sqrt_len, weighted_mean, last_token, "
-            "splade");
+            "splade, rerank");
 }
 
 TEST_F(PoolingChoiceTest, StandsInPlaceOfTheModule) {

@@ -61,16 +61,29 @@ class SpecReader {
     };
     if (!has("Pooling") && !has("SpladePooling")) {
       SHEAF_TRY(read_classifier(config, spec_));
-      SHEAF_TRY(read_language_reranker(folder_, config, modules, spec_));
+      SHEAF_TRY(read_language_reranker(folder_, config, modules, choice_, spec_));
+    } else if (choice_.rerank) {
+      return Error{ErrorCode::invalid_argument,
+                   path_of("modules.json") +
+                       ": has a Pooling module, so the model embeds texts; "
+                       "pooling rerank is for those without one"};
     }
     if (spec_.task() == Task::classify) return refuse_choice();
+    if (modules.empty() && !choice_.given()) note_mean(config);
     const bool splade = choice_.given() ? choice_.splade : has("SpladePooling");
     return splade ? read_word_head(config, spec_) : Status();
   }
 
+  // Without modules nobody says how to pool, and sentence-transformers takes the mean.
+  void note_mean(const JsonObject& config) {
+    spec_.assumed = "an embedder that pools by mean, without modules.json; --pooling changes that";
+    if (spec_.model_type == "qwen3" && is_language_model(config))
+      spec_.assumed += ": to last_token for Qwen3-Embedding's kin, rerank for Qwen3-Reranker's";
+  }
+
   // What its labels are read from is part of what it has learnt.
   Status refuse_choice() const {
-    if (!choice_.given()) return {};
+    if (!choice_.given() || (choice_.rerank && spec_.is_reranker())) return {};
     return Error{ErrorCode::invalid_argument,
                  fmt::format("{}: is a {}; pooling can be chosen for models that embed texts",
                              folder_, kind_of(spec_))};
@@ -185,6 +198,20 @@ std::string_view kind_of(const ModelSpec& spec) {
   if (spec.is_splade()) return "sparse embedder";
   if (spec.task() == Task::embed) return "embedder";
   return spec.is_reranker() ? "reranker" : "classifier";
+}
+
+std::vector<std::string> extra_heads_of(const ModelSpec& spec) {
+  std::vector<std::string> names;
+  for (const DenseSpec* head : {&spec.token_weight, &spec.token_vectors})
+    if (!head->name.empty()) names.push_back(head->name);
+  return names;
+}
+
+std::vector<std::string> notes_on(const ModelSpec& spec) {
+  std::vector<std::string> notes;
+  if (!spec.assumed.empty()) notes.push_back("taken for " + spec.assumed);
+  if (!spec.unread_heads.empty()) notes.push_back(unread_heads_of(spec));
+  return notes;
 }
 
 std::string_view name_of(Task task) { return task == Task::embed ? "embed" : "classify"; }

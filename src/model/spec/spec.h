@@ -184,6 +184,9 @@ struct ModelSpec {
   std::string weights_dtype;  // "F32", as stored
   std::uint64_t parameter_count = 0;
   std::uint64_t weights_bytes_fp32 = 0;  // without the output matrix of language models
+  // What was taken for granted where the files leave it open, and what says otherwise; a clause.
+  // Empty: nothing.
+  std::string assumed;
 
   Task task() const { return labels.empty() ? Task::embed : Task::classify; }
   bool is_splade() const { return !word_head.transform.name.empty(); }
@@ -199,11 +202,17 @@ struct ModelSpec {
 };
 
 std::string_view kind_of(const ModelSpec& spec);  // "embedder", "reranker", "classifier"
+// Heads with files of their own besides the weights: "sparse_linear", "colbert_linear".
+std::vector<std::string> extra_heads_of(const ModelSpec& spec);
+// What whoever serves it should know: what was assumed of its files, which of them are not read and
+// why. A clause each.
+std::vector<std::string> notes_on(const ModelSpec& spec);
 
 // Errors name the file and the field. `folder` holds config.json and so on. `pooling`, unless
 // empty, is how a model that embeds is to pool in place of what its files say: "splade" (the head
 // of a masked language model, largest weights), or a kind of Pooling as TEI or
-// sentence-transformers spell it. Refused of classifiers, and of models without such a head.
+// sentence-transformers spell it; or "rerank", by which a bare language model is a reranker in the
+// way of Qwen3-Reranker. Refused of classifiers, and of models without such a head.
 Result<ModelSpec> read_spec(const std::string& folder, const std::string& pooling = "");
 // That `pooling` is such a word.
 Status check_pooling(std::string_view pooling);

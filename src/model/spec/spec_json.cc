@@ -53,7 +53,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(
     gated, experts, experts_chosen, expert_every, head_norms, query_scalar, norm_epsilon,
     activation, pooling, pools_prompt, dense, word_head, token_weight, token_vectors, special_ids,
     unread_heads, adapters, labels, normalize, dimensions, max_length, do_lower_case, cut_left,
-    prompts, default_prompt_name, pair_template, weights_dtype, parameter_count, weights_bytes_fp32)
+    prompts, default_prompt_name, pair_template, weights_dtype, parameter_count, weights_bytes_fp32,
+    assumed)
 
 std::string to_json(const ModelSpec& spec) { return nlohmann::json(spec).dump(); }
 
@@ -63,8 +64,8 @@ Result<ModelSpec> spec_from_json(std::string_view text, const std::string& file)
     ModelSpec spec = root.get<ModelSpec>();
     SHEAF_TRY(check_limits(spec, file));
     return spec;
-  } catch (const nlohmann::json::exception& error) {
-    return Error{ErrorCode::corrupt, file + ": model description: " + error.what()};
+  } catch (const nlohmann::json::exception&) {
+    return Error{ErrorCode::corrupt, file + ": model description: a field is missing or of another type"};
   }
 }
 

@@ -99,6 +99,39 @@ def qwen3():
     return transformers.Qwen3ForSequenceClassification(config)
 
 
+def qwen2():
+    """As Qwen2-based reward models and rerankers; causal."""
+    config = transformers.Qwen2Config(
+        **SHAPE, **MOODS, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1,
+        intermediate_size=35, max_position_embeddings=29, pad_token_id=0, attn_implementation="eager")
+    return transformers.Qwen2ForSequenceClassification(config)
+
+
+def mistral():
+    """With a window; a reranker."""
+    config = transformers.MistralConfig(
+        **SHAPE, **RANK, hidden_size=18, num_hidden_layers=2, num_attention_heads=9, num_key_value_heads=3, head_dim=4,
+        intermediate_size=31, max_position_embeddings=29, sliding_window=7, pad_token_id=0, attn_implementation="eager")
+    return transformers.MistralForSequenceClassification(config)
+
+
+def llama():
+    config = transformers.LlamaConfig(
+        **SHAPE, **MOODS, hidden_size=20, num_hidden_layers=2, num_attention_heads=5, num_key_value_heads=5,
+        intermediate_size=33, max_position_embeddings=31, pad_token_id=0, attn_implementation="eager")
+    return transformers.LlamaForSequenceClassification(config)
+
+
+def phi3():
+    """A reranker whose heads turn by half."""
+    config = transformers.Phi3Config(
+        **SHAPE, **RANK, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1,
+        intermediate_size=29, max_position_embeddings=29, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        rope_parameters={"rope_type": "default", "rope_theta": 200.0, "partial_rotary_factor": 0.5},
+        attn_implementation="eager")
+    return transformers.Phi3ForSequenceClassification(config)
+
+
 def nomic():
     config = transformers.NomicBertConfig(
         **SHAPE, **MOODS, hidden_size=20, num_hidden_layers=2, num_attention_heads=5, intermediate_size=27,
@@ -145,8 +178,8 @@ def jina_xlm_roberta():
 # Of those that transformers has not.
 OWN = {"vocab_size": SHAPE["vocab_size"], "hidden_size": 24, "num_hidden_layers": 2, "intermediate_size": 31,
        "hidden_act": "gelu", "id2label": {0: "LABEL_0"}}
-FAMILIES = {make.__name__: make for make in (bert, xlm_roberta, roberta, distilbert, mpnet, deberta, deberta_moods, modernbert, qwen3, nomic,
-                                             gte, gte_new, jina_bert, jina_xlm_roberta)}
+FAMILIES = {make.__name__: make for make in (bert, xlm_roberta, roberta, distilbert, mpnet, deberta, deberta_moods, modernbert, qwen3, qwen2,
+                                             mistral, llama, phi3, nomic, gte, gte_new, jina_bert, jina_xlm_roberta)}
 
 
 def main():

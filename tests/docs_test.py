@@ -1,0 +1,34 @@
+"""Links in the documents lead somewhere: in the repository, and where `make install` puts them."""
+
+import pathlib
+import re
+
+SOURCE = pathlib.Path(__file__).resolve().parents[1]
+PAGES = [SOURCE / "README.md", SOURCE / "ARCHITECTURE.md", *sorted((SOURCE / "docs").glob("*.md"))]
+
+
+def targets(page):
+    """The files that a page links to."""
+    for link in re.findall(r"\]\(([^)#\s]+)\)", page.read_text()):
+        if "://" not in link:
+            yield (page.parent / link).resolve()
+
+
+def installed():
+    text = (SOURCE / "cmake/Install.cmake").read_text()
+    for files in re.findall(r"install\(FILES ([^)]*?)\s+DESTINATION \$\{CMAKE_INSTALL_DOCDIR\}", text):
+        yield from (SOURCE / file for file in files.split())
+
+
+def test_links_lead_to_files():
+    for page in PAGES:
+        for target in targets(page):
+            assert target.exists(), f"{page.name} links to {target.relative_to(SOURCE)}, which is not there"
+
+
+def test_installed_pages_link_to_installed_files():
+    files = set(installed())
+    assert SOURCE / "README.md" in files
+    for page in files & set(PAGES):
+        for target in targets(page):
+            assert target in files, f"{page.name} is installed, but not {target.relative_to(SOURCE)}, to which it links"
