@@ -42,8 +42,9 @@ void Core::start(TimeUs now_us) {
   for (const auto& pool : state_->pools) pool->start(now_us);
 }
 
-Status Core::admit(TimeUs now_us, ModelId model, std::uint64_t estimated_tokens) const {
-  return state_->pools.at(model)->admit(now_us, estimated_tokens);
+Status Core::admit(TimeUs now_us, ModelId model, std::uint64_t estimated_tokens,
+                   StreamId stream) const {
+  return state_->pools.at(model)->admit(now_us, estimated_tokens, stream);
 }
 
 void Core::on_request(TimeUs now_us, const RequestSpec& request) {

@@ -26,6 +26,7 @@ using ReplicaId =
 using Incarnation =
     std::uint32_t;  // of a replica: 1 for its first process, one more for each later one
 using TenantId = std::uint32_t;
+using StreamId = std::uint64_t;  // chosen by the driver, never reused; 0: none
 
 enum class Policy { predictive, least_loaded, round_robin, random };
 std::optional<Policy> parse_policy(std::string_view name);
@@ -54,6 +55,9 @@ struct RequestSpec {
   RequestId id = 0;
   ModelId model = 0;
   TenantId tenant = 0;
+  // Whose messages arrive one by one, each a request. The queue weighs what the stream has open as
+  // if it were one request, and they keep their order.
+  StreamId stream = 0;
   TimeUs deadline_us = 0;                  // absolute
   std::vector<std::uint32_t> item_tokens;  // one a text, each 1 .. max_length
 };
@@ -178,8 +182,10 @@ class Core {
 
   // At the door, before tokenizing: would a request of about this many tokens be taken now?
   // (overloaded with Retry-After, or unavailable while draining.) One larger than the bound is
-  // taken when the queue is empty.
-  Status admit(TimeUs now_us, ModelId model, std::uint64_t estimated_tokens) const;
+  // taken when the queue is empty. A stream can wait, others cannot: half of the queue is kept from
+  // those that have a request open already.
+  Status admit(TimeUs now_us, ModelId model, std::uint64_t estimated_tokens,
+               StreamId stream = 0) const;
 
   // Queues it. Refused (by action) if it does not fit the queue, its deadline is over, or the core
   // drains.

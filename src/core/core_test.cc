@@ -50,6 +50,82 @@ TEST(Core, AQueryIsNotKeptByAnUploadBeforeIt) {
   EXPECT_EQ(next[2].request, 1U);
 }
 
+// The requests in the order in which their texts were sent.
+std::vector<RequestId> order_sent(const Bench& bench) {
+  std::vector<RequestId> order;
+  for (const SendBatch& batch : bench.batches)
+    for (const ItemRef& item : batch.items) order.push_back(item.request);
+  return order;
+}
+
+// Lets all that waits be done, `batch_us` a batch.
+void finish_all(Bench& bench, TimeUs batch_us) {
+  for (std::size_t next = bench.answers.size(); next < bench.batches.size(); ++next) {
+    bench.now += batch_us;
+    bench.done(bench.batches[next], batch_us);
+  }
+}
+
+TEST(Core, AQueryIsNotKeptByAStreamBeforeIt) {
+  ModelOptions model = replicas(1);
+  model.max_batch_tokens = 100;
+  Bench bench(model);
+  bench.ready(0);
+  for (RequestId id = 1; id <= 100; ++id) bench.message(id, 100);  // 2 s of work
+  ASSERT_EQ(order_sent(bench), (std::vector<RequestId>{1}));
+  bench.now = 1'000;
+  bench.request(500, {100});  // as long as a message: it is the stream that is long
+  bench.request(501, {10});
+  finish_all(bench, 20'000);
+  const std::vector<RequestId> order = order_sent(bench);
+  ASSERT_EQ(order.size(), 102U);
+  EXPECT_EQ(order[1], 501U);
+  EXPECT_EQ(order[2], 500U);
+  EXPECT_TRUE(std::is_sorted(order.begin() + 3, order.end())) << "messages keep their order";
+}
+
+TEST(Core, AStreamOfOneMessageAtATimeIsLikeQueries) {
+  ModelOptions model = replicas(1);
+  model.max_batch_tokens = 100;
+  Bench bench(model);
+  bench.ready(0);
+  bench.request(1, {100});
+  bench.message(2, 50);
+  bench.request(3, {50});
+  finish_all(bench, 20'000);
+  EXPECT_EQ(order_sent(bench), (std::vector<RequestId>{1, 2, 3}));
+}
+
+TEST(Core, AStreamIsNotKeptForEverByQueriesAfterIt) {
+  ModelOptions model = replicas(1);
+  model.max_batch_tokens = 100;
+  Bench bench(model);
+  bench.ready(0);
+  for (RequestId id = 1; id <= 10; ++id) bench.message(id, 100);  // 0.2 s of work: due by 0.6 s
+  RequestId query = 1'000;
+  for (std::size_t next = 0; next < bench.batches.size() && bench.now < 2 * kSecond; ++next) {
+    for (int i = 0; i < 2; ++i) bench.request(query++, {100});  // twice what the replica can do
+    bench.now += 20'000;
+    bench.done(bench.batches[next], 20'000);
+  }
+  const auto messages = std::count_if(bench.answers.begin(), bench.answers.end(),
+                                      [](const Answer& answer) { return answer.request <= 10; });
+  EXPECT_EQ(messages, 10);
+}
+
+TEST(Core, AStreamsDeadlineLeavesItsMessagesInOrder) {
+  ModelOptions model = replicas(1);
+  model.max_batch_tokens = 100;
+  Bench bench(model);
+  bench.ready(0);
+  // The more the stream has open, the earlier it must begin to end by its deadline.
+  for (RequestId id = 1; id <= 50; ++id) bench.message(id, 100, 3 * kSecond / 2);
+  finish_all(bench, 20'000);
+  const std::vector<RequestId> order = order_sent(bench);
+  EXPECT_EQ(order.size(), 50U);
+  EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
+}
+
 TEST(Core, ADeadlineIsEarlierThanPatience) {
   ModelOptions model = replicas(1);
   model.max_batch_tokens = 100;
@@ -224,6 +300,23 @@ TEST(Core, TheQueueIsBounded) {
   EXPECT_EQ(bench.refusals.at(2).code, ErrorCode::overloaded);
   EXPECT_GT(bench.refusals.at(2).retry_after_s, 0);
   EXPECT_EQ(bench.core.model_status(0).queue_tokens, 800U);
+}
+
+TEST(Core, HalfOfTheQueueIsKeptFromStreams) {
+  ModelOptions model = replicas(1);
+  model.queue_tokens_max = 1'000;
+  Bench bench(model);
+  for (RequestId id = 1; id <= 6; ++id) bench.message(id, 100);
+  EXPECT_EQ(bench.refusals.size(), 1U);
+  EXPECT_EQ(bench.refusals.at(6).code, ErrorCode::overloaded);
+  EXPECT_EQ(bench.core.admit(0, 0, 1, 1).error().code, ErrorCode::overloaded);
+  EXPECT_TRUE(bench.core.admit(0, 0, 500, 2).ok()) << "a stream may always have one";
+  EXPECT_TRUE(bench.core.admit(0, 0, 500).ok());
+  bench.request(7, texts(5, 100));
+  EXPECT_EQ(bench.refusals.size(), 1U);
+  EXPECT_EQ(bench.core.admit(0, 0, 1, 2).error().code, ErrorCode::overloaded) << "one that fits";
+  for (RequestId id = 1; id <= 5; ++id) bench.core.on_cancel(0, id);
+  EXPECT_TRUE(bench.core.admit(0, 0, 500, 1).ok()) << "it has none open any more";
 }
 
 TEST(Core, ModelsDoNotShareReplicas) {

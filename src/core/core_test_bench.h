@@ -51,14 +51,19 @@ struct Bench {
     take();
   }
   void request(RequestId id, std::vector<std::uint32_t> tokens, TimeUs deadline_us = 300 * kSecond,
-               TenantId tenant = 0) {
+               TenantId tenant = 0, StreamId stream = 0) {
     RequestSpec spec;
     spec.id = id;
     spec.tenant = tenant;
+    spec.stream = stream;
     spec.deadline_us = deadline_us;
     spec.item_tokens = std::move(tokens);
     core.on_request(now, spec);
     take();
+  }
+  // A message of stream 1.
+  void message(RequestId id, std::uint32_t tokens, TimeUs deadline_us = 300 * kSecond) {
+    request(id, {tokens}, deadline_us, 0, 1);
   }
   void done(const SendBatch& batch, TimeUs compute_us = 10'000) {
     core.on_items_done(now, batch.replica, batch.incarnation, batch.batch, 0,

@@ -3,10 +3,20 @@
 #include <algorithm>
 
 namespace sheaf::core {
+namespace {
+
+std::uint64_t tokens_of(const Request& request) {
+  std::uint64_t tokens = 0;
+  for (const RequestItem& item : request.items) tokens += item.tokens;
+  return tokens;
+}
+
+}  // namespace
 
 Request& OpenRequests::add(TimeUs now_us, const RequestSpec& spec, const Queue::Place& place) {
   Request& request = requests_[spec.id];
   request.place = place;
+  request.stream = spec.stream;
   request.deadline_us = spec.deadline_us;
   request.arrived_us = now_us;
   request.answer.request = spec.id;
@@ -17,12 +27,14 @@ Request& OpenRequests::add(TimeUs now_us, const RequestSpec& spec, const Queue::
     add_waiting(spec.item_tokens[i]);
   }
   deadlines_.emplace(spec.deadline_us, spec.id);
+  streams_.opened(spec.stream, tokens_of(request), place.due_us);
   return request;
 }
 
 void OpenRequests::remove(const Request& request) {
   for (const RequestItem& item : request.items)
     if (item.state == RequestItem::State::waiting) drop_waiting(item.tokens);
+  streams_.ended(request.stream, tokens_of(request));
   const RequestId id = request.place.request;
   deadlines_.erase({request.deadline_us, id});
   requests_.erase(id);

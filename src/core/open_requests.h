@@ -10,6 +10,7 @@
 
 #include "core/flight.h"
 #include "core/request.h"
+#include "core/streams.h"
 
 namespace sheaf::core {
 
@@ -45,6 +46,7 @@ class OpenRequests {
   // In whatever queue, or as suspects.
   std::uint64_t waiting_items() const { return waiting_items_; }
   std::uint64_t waiting_tokens() const { return waiting_tokens_; }
+  const Streams& streams() const { return streams_; }
 
  private:
   void add_waiting(std::uint32_t tokens);
@@ -52,6 +54,7 @@ class OpenRequests {
 
   std::unordered_map<RequestId, Request> requests_;
   std::set<std::pair<TimeUs, RequestId>> deadlines_;
+  Streams streams_;
   std::uint64_t waiting_items_ = 0;
   std::uint64_t waiting_tokens_ = 0;
 };

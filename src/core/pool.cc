@@ -12,7 +12,9 @@ namespace {
 
 constexpr TimeUs kNever = std::numeric_limits<TimeUs>::max();
 // A request is due after this many times what it takes alone. So a query is not kept by an upload
-// of thousands of texts that came before it, and requests of one size go in order of arrival.
+// of thousands of texts that came before it, and requests of one size go in order of arrival; and
+// the upload is not kept for ever by queries that come after it. A stream's message is due as if
+// all that the stream has open were one request.
 constexpr TimeUs kPatience = 3;
 
 }  // namespace
@@ -27,10 +29,10 @@ Pool::Pool(const CoreOptions& core, ModelId model, ReplicaId first_replica, Outb
 
 // ---- requests: in and out
 
-Status Pool::admit(TimeUs now_us, std::uint64_t tokens) const {
+Status Pool::admit(TimeUs now_us, std::uint64_t tokens, StreamId stream) const {
   if (draining_) return Error{ErrorCode::unavailable, "the server is shutting down", "", 1};
   if (replicas_.starved(now_us)) return replicas_.starved_error(now_us);
-  return check_queue_room(load(), tokens);
+  return check_queue_room(load(stream), tokens);
 }
 
 Status Pool::accepts(TimeUs now_us, const RequestSpec& spec, std::uint64_t tokens) const {
@@ -39,9 +41,9 @@ Status Pool::accepts(TimeUs now_us, const RequestSpec& spec, std::uint64_t token
   if (spec.deadline_us <= now_us)
     return Error{ErrorCode::deadline_exceeded,
                  "the request's deadline passed before it was queued"};
-  SHEAF_TRY(admit(now_us, tokens));
+  SHEAF_TRY(admit(now_us, tokens, spec.stream));
   const TimeUs left_us = spec.deadline_us - now_us;
-  Load now = load();
+  Load now = load(spec.stream);
   now.tokens_ahead = tokens_ahead(now_us, spec.tenant, queue_.tokens_of(spec.tenant), tokens);
   if (check_deadline(now, tokens, left_us, options_.target_batch_us).ok()) return {};
   // Perhaps not all of the tenant's own goes before it; that takes longer to find out.
@@ -50,12 +52,15 @@ Status Pool::accepts(TimeUs now_us, const RequestSpec& spec, std::uint64_t token
   return check_deadline(now, tokens, left_us, options_.target_batch_us);
 }
 
-// Where it stands in the queue. Due no later than it must begin to end by its deadline.
+// Where it stands in the queue. Due no later than it must begin to end by its deadline; but a
+// stream, whose answers go out in order, has nothing of a message that overtakes those before it.
 Queue::Place Pool::place_of(TimeUs now_us, const RequestSpec& spec, std::uint64_t tokens) const {
-  const auto alone_us = static_cast<TimeUs>(static_cast<double>(tokens) * 1e6 /
-                                            std::max(replicas_.all_tokens_per_s(), 1.0));
+  const Streams& streams = requests_.streams();
+  const auto weight = static_cast<double>(tokens + streams.tokens(spec.stream));
+  const auto alone_us =
+      static_cast<TimeUs>(weight * 1e6 / std::max(replicas_.all_tokens_per_s(), 1.0));
   const TimeUs due_us = std::min(spec.deadline_us - alone_us, now_us + kPatience * alone_us);
-  return {spec.tenant, due_us, spec.id};
+  return {spec.tenant, std::max(due_us, streams.last_due_us(spec.stream)), spec.id};
 }
 
 void Pool::on_request(TimeUs now_us, const RequestSpec& spec) {
@@ -74,10 +79,12 @@ void Pool::on_cancel(TimeUs now_us, RequestId request) {
   after_event(now_us);
 }
 
-Load Pool::load() const {
+// As a request of this stream sees it.
+Load Pool::load(StreamId stream) const {
   Load load;
   load.queue_tokens = requests_.waiting_tokens();
   load.queue_tokens_max = queue_tokens_max();
+  if (requests_.streams().tokens(stream) > 0) load.queue_tokens_max /= 2;  // see Core::admit()
   load.tokens_per_s = replicas_.ready_tokens_per_s();
   load.learnt = replicas_.rates_learnt();
   return load;

@@ -26,7 +26,7 @@ class Pool {
   Pool(const CoreOptions& core, ModelId model, ReplicaId first_replica, Outbox& outbox);
 
   void start(TimeUs now_us);
-  Status admit(TimeUs now_us, std::uint64_t tokens) const;
+  Status admit(TimeUs now_us, std::uint64_t tokens, StreamId stream) const;
   void on_request(TimeUs now_us, const RequestSpec& spec);
   void on_cancel(TimeUs now_us, RequestId request);
   void on_ready(TimeUs now_us, std::uint32_t position, Incarnation incarnation,
@@ -50,7 +50,7 @@ class Pool {
  private:
   // Requests: in and out.
   Status accepts(TimeUs now_us, const RequestSpec& spec, std::uint64_t tokens) const;
-  Load load() const;
+  Load load(StreamId stream) const;
   std::uint64_t tokens_ahead(TimeUs now_us, TenantId tenant, std::uint64_t own,
                              std::uint64_t tokens) const;
   Queue::Place place_of(TimeUs now_us, const RequestSpec& spec, std::uint64_t tokens) const;

@@ -22,6 +22,7 @@ struct RequestItem {
 // One open request.
 struct Request {
   Queue::Place place;
+  StreamId stream = 0;
   TimeUs deadline_us = 0;
   TimeUs arrived_us = 0;
   std::vector<RequestItem> items;

@@ -59,6 +59,7 @@ Scenario::Arrival random_arrival(Random& random, const CoreOptions& core, Reques
   arrival.request.id = id;
   arrival.request.model = static_cast<ModelId>(random.below(core.models.size()));
   arrival.request.tenant = static_cast<TenantId>(random.below(3));
+  if (random.chance(0.3)) arrival.request.stream = 1 + random.below(3);
   arrival.request.deadline_us = at_us + random_patience(random);
   const std::uint32_t items = random_item_count(random);
   const std::uint32_t longest = core.models[arrival.request.model].max_length;
@@ -100,6 +101,23 @@ void add_faults(Random& random, Scenario& scenario, TimeUs duration_us) {
   scenario.start_failure = random.chance(0.3) ? 0.4 : 0;
 }
 
+// With room for any queue that the clients of the scenarios below can fill.
+Scenario two_healthy_replicas(std::uint64_t seed) {
+  Scenario scenario;
+  scenario.seed = seed;
+  ModelOptions model;
+  model.replicas = 2;
+  scenario.core.models = {model};
+  for (const double rate : {20'000.0, 30'000.0})
+    scenario.machines.push_back({.tokens_per_s = rate, .limits = {16'384, 4'096}});
+  return scenario;
+}
+
+// Until the next of clients that come by chance.
+double interval_us(Random& random, double per_s) {
+  return -std::log(1 - random.unit()) * 1e6 / per_s;
+}
+
 }  // namespace
 
 Scenario random_scenario(std::uint64_t seed) {
@@ -125,17 +143,11 @@ Scenario random_scenario(std::uint64_t seed) {
 
 Scenario overload_scenario(std::uint64_t seed, double demand) {
   Random random(seed);
-  Scenario scenario;
-  scenario.seed = seed;
-  ModelOptions model;
-  model.replicas = 2;
-  scenario.core.models = {model};
-  for (const double rate : {20'000.0, 30'000.0})
-    scenario.machines.push_back({.tokens_per_s = rate, .limits = {16'384, 4'096}});
+  Scenario scenario = two_healthy_replicas(seed);
   const double requests_per_s = demand * overload_capacity_tokens_per_s() / (50 * 4);
   double at_us = 0.5 * kSecond;  // replicas are ready by then
   while (at_us < static_cast<double>(overload_duration_us())) {
-    at_us += -std::log(1 - random.unit()) * 1e6 / requests_per_s;
+    at_us += interval_us(random, requests_per_s);
     Scenario::Arrival arrival;
     arrival.at_us = static_cast<TimeUs>(at_us);
     arrival.request.id = scenario.arrivals.size() + 1;
@@ -146,6 +158,36 @@ Scenario overload_scenario(std::uint64_t seed, double demand) {
     arrival.texts.resize(4);
     scenario.arrivals.push_back(std::move(arrival));
   }
+  return scenario;
+}
+
+Scenario stream_scenario(std::uint64_t seed, const StreamLoad& load) {
+  constexpr TimeUs kBegin = kSecond / 2, kEnd = kBegin + 10 * kSecond;
+  constexpr std::uint32_t kLongest = 512;
+  constexpr double kTokensPerS = 50'000;
+  Random random(seed);
+  Scenario scenario = two_healthy_replicas(seed);
+  scenario.core.models[0].initial_tokens_per_s = kTokensPerS / 2;  // else the first are due late
+  const auto add = [&](RequestId id, TimeUs at_us, std::uint32_t tokens) -> Scenario::Arrival& {
+    Scenario::Arrival& arrival = scenario.arrivals.emplace_back();
+    arrival.at_us = at_us;
+    arrival.request.id = id;
+    arrival.request.deadline_us = 3'600 * kSecond;
+    arrival.request.item_tokens = {tokens};
+    arrival.texts.resize(1);
+    return arrival;
+  };
+  const auto messages =
+      load.messages_open + RequestId((kEnd - kBegin) / 1e6 * kTokensPerS / kLongest);
+  for (RequestId id = 1; id <= messages; ++id) {
+    Scenario::Arrival& message = add(id, kBegin, kLongest);
+    message.request.stream = load.known ? 1 : 0;
+    if (id > load.messages_open) message.after = id - load.messages_open;
+  }
+  const double queries_per_s = load.query_load * kTokensPerS / load.query_tokens;
+  RequestId query = kFirstQuery;
+  for (double at_us = kBegin; at_us < kEnd; at_us += interval_us(random, queries_per_s))
+    add(query++, static_cast<TimeUs>(at_us), load.query_tokens);
   return scenario;
 }
 

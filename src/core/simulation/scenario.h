@@ -15,7 +15,8 @@ struct Scenario {
   struct Arrival {
     TimeUs at_us = 0;
     RequestSpec request;
-    std::vector<Text> texts;  // one an item
+    std::vector<Text> texts;         // one an item
+    std::optional<RequestId> after;  // arrives when that one has ended, though not before at_us
     std::optional<TimeUs> cancel_us;
   };
   // What happens to whatever process the replica has by then.
@@ -56,6 +57,18 @@ struct Scenario {
 
 // Anything that can happen, in a size that runs within milliseconds.
 Scenario random_scenario(std::uint64_t seed);
+
+// Two healthy replicas; for 10 s a stream that has messages_open of the longest texts under way all
+// the time, and queries, short ones, that take `query_load` of what the replicas can do. The
+// messages' ids are below 1,000,000, those of the queries above. Nobody's deadline passes.
+struct StreamLoad {
+  double query_load = 0.1;
+  std::uint32_t query_tokens = 20;
+  std::uint32_t messages_open = 256;
+  bool known = true;  // to the core, as one stream; else its messages are like anybody's
+};
+Scenario stream_scenario(std::uint64_t seed, const StreamLoad& load);
+constexpr RequestId kFirstQuery = 1'000'000;
 
 // Two healthy replicas and `demand` times the tokens that they can do, for 20 s; every client waits
 // one second for its answer.

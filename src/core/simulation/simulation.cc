@@ -27,7 +27,7 @@ std::uint64_t payload_of(const ItemRef& item) { return item.request << 20 | item
 
 struct Client {
   const Scenario::Arrival* arrival = nullptr;
-  bool arrived = false;
+  std::optional<TimeUs> arrived_us;
   bool ended = false;
   std::vector<std::optional<std::uint64_t>> results;
   std::vector<BatchId> in_batch;  // one an item; 0: in none
@@ -67,6 +67,7 @@ class World : public ProcessListener {
   void plan_clients();
   void plan_faults();
   void plan_samples();
+  void plan_arrival(const Scenario::Arrival& arrival);
   void arrive(const Scenario::Arrival& arrival);
   void cancel(RequestId request);
   void strike(const Scenario::Fault& fault);
@@ -113,6 +114,8 @@ class World : public ProcessListener {
   Timeline timeline_;
   Core core_;
   std::map<RequestId, Client> clients_;
+  std::size_t to_arrive_ = 0;                                     // of them
+  std::multimap<RequestId, const Scenario::Arrival*> followers_;  // of a request that has not ended
   std::vector<std::shared_ptr<SimulatedProcess>> processes_;  // by ReplicaId; null before the first
   std::vector<TimeUs> last_frame_us_;  // by ReplicaId: frames of one replica keep their order
   std::map<BatchId, OpenBatch> batches_;
@@ -157,10 +160,18 @@ void World::plan_clients() {
     client.results.resize(arrival.texts.size());
     client.in_batch.resize(arrival.texts.size());
     client.struck.resize(arrival.texts.size());
-    timeline_.at(arrival.at_us, [this, &arrival] { arrive(arrival); });
-    if (arrival.cancel_us)
-      timeline_.at(*arrival.cancel_us, [this, id = arrival.request.id] { cancel(id); });
+    ++to_arrive_;
+    if (arrival.after)
+      followers_.emplace(*arrival.after, &arrival);
+    else
+      plan_arrival(arrival);
   }
+}
+
+void World::plan_arrival(const Scenario::Arrival& arrival) {
+  timeline_.at(std::max(now(), arrival.at_us), [this, &arrival] { arrive(arrival); });
+  if (arrival.cancel_us)
+    timeline_.at(*arrival.cancel_us, [this, id = arrival.request.id] { cancel(id); });
 }
 
 void World::plan_faults() {
@@ -186,7 +197,8 @@ void World::plan_samples() {
 void World::arrive(const Scenario::Arrival& arrival) {
   log("request {} of {} items", arrival.request.id, arrival.texts.size());
   Client& client = clients_.at(arrival.request.id);
-  client.arrived = true;
+  client.arrived_us = now();
+  --to_arrive_;
   arriving_ = arrival.request.id;
   const ModelStatus before = core_.model_status(arrival.request.model);
   core_.on_request(now(), arrival.request);
@@ -409,6 +421,7 @@ void World::perform(const Answer& answer) {
       report_.tokens_answered += client.arrival->request.item_tokens[i];
   }
   ++report_.answered;
+  report_.answered_after_us[answer.request] = now() - client.arrived_us.value_or(0);
   end_client(answer.request, "answered");
 }
 
@@ -511,12 +524,15 @@ void World::note_readiness() {
 
 void World::end_client(RequestId request, const char* how) {
   Client& client = clients_.at(request);
-  if (!client.arrived || client.ended)
+  if (!client.arrived_us || client.ended)
     violation(fmt::format("request {} is {} though {}", request, how,
                           client.ended ? "it has ended" : "it has not arrived"));
   client.ended = true;
   if (now() > client.arrival->request.deadline_us + kTickLateUs)
     violation(fmt::format("request {} is {} after its deadline", request, how));
+  const auto [first, last] = followers_.equal_range(request);
+  for (auto follower = first; follower != last; ++follower) plan_arrival(*follower->second);
+  followers_.erase(first, last);
 }
 
 bool World::all_broken(ModelId model) const {
@@ -536,8 +552,7 @@ TimeUs World::unready_for(ModelId model) const {
 
 bool World::settled() const {
   if (now() < scenario_.faults_end_us) return false;
-  if (!scenario_.arrivals.empty() && now() <= scenario_.arrivals.back().at_us) return false;
-  if (core_.open_requests() > 0) return false;
+  if (to_arrive_ > 0 || core_.open_requests() > 0) return false;
   if (draining_) return core_.drained();
   for (ReplicaId replica = 0; replica < core_.replica_count(); ++replica)
     if (core_.replica_status(replica).state != ReplicaState::ready || processes_[replica]->busy())
@@ -548,7 +563,7 @@ bool World::settled() const {
 void World::check_end() {
   if (!report_.violations.empty()) return;
   for (const auto& [id, client] : clients_)
-    if (client.arrived && !client.ended) violation(fmt::format("request {} never ends", id));
+    if (client.arrived_us && !client.ended) violation(fmt::format("request {} never ends", id));
   if (!settled()) violation("the fleet does not settle after the last fault");
   for (ModelId model = 0; model < scenario_.core.models.size(); ++model) {
     const ModelStatus status = core_.model_status(model);

@@ -22,6 +22,7 @@ struct SimulationReport {
   std::size_t deaths = 0;
   std::size_t batches = 0;
   std::uint64_t tokens_answered = 0;
+  std::map<RequestId, TimeUs> answered_after_us;  // from its arrival to its answer
 };
 
 // Runs the real core among simulated processes and clients until every request has ended and every

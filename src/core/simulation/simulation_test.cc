@@ -99,5 +99,40 @@ TEST(Simulation, OverloadDoesNotCostGoodput) {
   }
 }
 
+struct LongestWaits {
+  double query_s = 0;
+  double message_s = 0;
+};
+
+LongestWaits longest_waits(const StreamLoad& load) {
+  LongestWaits longest;
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    const Scenario scenario = stream_scenario(seed, load);
+    const SimulationReport report = simulate(scenario);
+    EXPECT_TRUE(report.violations.empty()) << joined(report.violations);
+    EXPECT_EQ(report.answered, scenario.arrivals.size());
+    for (const auto& [id, wait_us] : report.answered_after_us) {
+      double& wait_s = id < kFirstQuery ? longest.message_s : longest.query_s;
+      wait_s = std::max(wait_s, static_cast<double>(wait_us) / 1e6);
+    }
+  }
+  std::printf("load of queries %.1f: they wait %.2f s at most, messages %.2f s\n", load.query_load,
+              longest.query_s, longest.message_s);
+  return longest;
+}
+
+// A stream has 2.6 s of work under way; a query waits for the batches at work, of 0.1 s each.
+TEST(Simulation, QueriesPassAStream) {
+  EXPECT_LT(longest_waits({.known = true}).query_s, 0.4);
+  EXPECT_GT(longest_waits({.known = false}).query_s, 2) << "else this tests nothing";
+}
+
+// Queries alone would keep the replicas busy for 12 s. What the stream has under way, 0.65 s of
+// work, is due 2 s after it came.
+TEST(Simulation, AStreamGetsItsShareBesideTooManyQueries) {
+  EXPECT_LT(longest_waits({.query_load = 1.2, .query_tokens = 100, .messages_open = 64}).message_s,
+            8);
+}
+
 }  // namespace
 }  // namespace sheaf::core
