@@ -12,6 +12,14 @@ grpc::ByteBuffer bytes(std::size_t count) {
   return grpc::ByteBuffer(&slice, 1);
 }
 
+// A window that has all of a server's room.
+struct OwnRoom {
+  StreamRoom own_room{1u << 30};
+};
+struct Window : private OwnRoom, public AnswerWindow {
+  explicit Window(std::size_t messages_max) : AnswerWindow(messages_max, own_room) {}
+};
+
 // How many messages of this size are taken before there is no room.
 int fill(AnswerWindow& window, std::size_t message_bytes) {
   int count = 0;
@@ -23,7 +31,7 @@ int fill(AnswerWindow& window, std::size_t message_bytes) {
 }
 
 TEST(AnswerWindowTest, GivesAnswersInTheOrderOfTheMessages) {
-  AnswerWindow window(10);
+  Window window(10);
   EXPECT_FALSE(window.take());
   const auto first = window.open(bytes(1)), second = window.open(bytes(2)),
              third = window.open(bytes(3));
@@ -39,7 +47,7 @@ TEST(AnswerWindowTest, GivesAnswersInTheOrderOfTheMessages) {
 }
 
 TEST(AnswerWindowTest, AMessageIsKeptUntilItIsAnswered) {
-  AnswerWindow window(10);
+  Window window(10);
   const auto number = window.open(bytes(7));
   EXPECT_EQ(window.message(number)->Length(), 7u);
   window.answer(number, bytes(1));
@@ -52,7 +60,7 @@ TEST(AnswerWindowTest, AMessageIsKeptUntilItIsAnswered) {
 }
 
 TEST(AnswerWindowTest, AbandonedRequestsAreThoseWithoutAnAnswer) {
-  AnswerWindow window(10);
+  Window window(10);
   for (core::RequestId request : {11, 12, 13}) window.began(window.open(bytes(1)), request);
   window.open(bytes(1));  // not begun
   window.answer(1, bytes(1));
@@ -62,7 +70,7 @@ TEST(AnswerWindowTest, AbandonedRequestsAreThoseWithoutAnAnswer) {
 }
 
 TEST(AnswerWindowTest, HoldsSoManyMessages) {
-  AnswerWindow window(3);
+  Window window(3);
   EXPECT_EQ(fill(window, 1), 3);
   window.answer(0, bytes(1));
   EXPECT_FALSE(window.room()) << "until its answer is taken";
@@ -71,24 +79,73 @@ TEST(AnswerWindowTest, HoldsSoManyMessages) {
 }
 
 TEST(AnswerWindowTest, HoldsFewUntilTheSizeOfAnswersIsKnown) {
-  AnswerWindow window(1000);
+  Window window(1000);
   EXPECT_EQ(fill(window, 1), 64);
   window.answer(0, bytes(100));
   EXPECT_EQ(fill(window, 1), 1000 - 64);
 }
 
 TEST(AnswerWindowTest, HoldsFewLargeOnesButAlwaysOne) {
-  AnswerWindow window(1000);
+  Window window(1000);
   EXPECT_EQ(fill(window, 100 << 20), 1);
   window.answer(0, bytes(1));
   window.take();
   EXPECT_EQ(fill(window, 1), 1) << "as large as the largest is taken for all";
 
-  AnswerWindow of_answers(1000);
+  Window of_answers(1000);
   of_answers.open(bytes(1));
   of_answers.answer(0, bytes(8 << 20));
   of_answers.take();
   EXPECT_EQ(fill(of_answers, 1), 8);
+}
+
+TEST(AnswerWindowTest, CountsAnswersThatItWasToldOfBeforeTheyAreThere) {
+  Window window(1000);
+  window.open(bytes(1));
+  window.answer(0, bytes(1));
+  window.take();
+  window.open(bytes(1), 60 << 20);
+  EXPECT_EQ(fill(window, 1 << 20), 4) << "though all answers so far were small";
+  window.answer(1, bytes(10 << 20));
+  EXPECT_EQ(fill(window, 1 << 20), 1) << "all are taken for as large as the largest now";
+}
+
+TEST(AnswerWindowTest, MessagesUnderWayCountForWhatOthersWereAnsweredWith) {
+  Window window(1000);
+  EXPECT_EQ(fill(window, 1), 64);
+  window.answer(0, bytes(1));
+  EXPECT_TRUE(window.room());
+  window.answer(1, bytes(2 << 20));
+  EXPECT_FALSE(window.room());
+}
+
+TEST(AnswerWindowTest, WindowsShareTheServersRoom) {
+  StreamRoom room(32u << 20);
+  AnswerWindow first(1000, room), second(1000, room), third(1000, room);
+  EXPECT_EQ(fill(first, 1), 16) << "as much as is left";
+  EXPECT_EQ(fill(second, 1), 8);
+  EXPECT_EQ(fill(third, 1), 4) << "there is always some left for another";
+  first.abandon();
+  EXPECT_EQ(fill(second, 1), 6) << "has fourteen then, and as many are left";
+  second.abandon();
+  third.abandon();
+  EXPECT_EQ(room.left(), 32u << 20);
+}
+
+TEST(AnswerWindowTest, AWindowHasOneMessageEvenIfOthersHaveAllRoom) {
+  StreamRoom room(1u << 20);
+  AnswerWindow first(1000, room), second(1000, room);
+  EXPECT_EQ(fill(first, 100 << 20), 1);
+  EXPECT_EQ(room.left(), 0u);
+  EXPECT_EQ(fill(second, 1), 1);
+  second.answer(0, bytes(5));
+  second.take();
+  EXPECT_EQ(fill(second, 1), 1);
+  first.answer(0, bytes(5));
+  first.take();
+  EXPECT_GT(room.left(), 0u);
+  first.abandon();
+  second.abandon();
 }
 
 }  // namespace

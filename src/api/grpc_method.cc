@@ -34,8 +34,10 @@ Result<GrpcCaller> read_caller(const Context& context, const grpc::CallbackServe
   if (!tenant)
     return Error{ErrorCode::unauthenticated,
                  "an API key is needed: metadata \"authorization: Bearer KEY\""};
-  return GrpcCaller{context, *tenant, deadline_of(rpc),
-                    std::string(metadata_of(rpc, "x-sheaf-model"))};
+  return GrpcCaller{.context = context,
+                    .tenant = *tenant,
+                    .deadline_us = deadline_of(rpc),
+                    .model = std::string(metadata_of(rpc, "x-sheaf-model"))};
 }
 
 void add_trailers(grpc::CallbackServerContext& rpc, const std::string& model,

@@ -17,8 +17,9 @@ namespace sheaf::api {
 struct GrpcCaller {
   const Context& context;
   core::TenantId tenant = 0;
-  TimeUs deadline_us = 0;  // absolute, on our clock; 0: the client set none
-  std::string model;       // "": the default model for the task
+  TimeUs deadline_us = 0;     // absolute, on our clock; 0: the client set none
+  std::string model;          // "": the default model for the task
+  core::StreamId stream = 0;  // whose messages are its requests
 };
 // Refused, as unauthenticated, without a key where one is needed.
 Result<GrpcCaller> read_caller(const Context& context, const grpc::CallbackServerContext& rpc);
@@ -30,10 +31,15 @@ struct GrpcAnswer {
 };
 using GrpcRespond = std::function<void(Result<GrpcAnswer>)>;
 
-// Begins the work and calls `respond` once, now or later, on any thread. Returns what
-// Router::cancel() takes, or 0.
-using GrpcMethod = core::RequestId (*)(const GrpcCaller& caller, const grpc::ByteBuffer& message,
-                                       const GrpcRespond& respond);
+struct GrpcMethod {
+  // Begins the work and calls `respond` once, now or later, on any thread. Returns what
+  // Router::cancel() takes, or 0.
+  core::RequestId (*begin)(const GrpcCaller& caller, const grpc::ByteBuffer& message,
+                           const GrpcRespond& respond);
+  // How many bytes the answer to a message of that size may have. Null: answers are small, or all
+  // of about one size.
+  std::size_t (*answer_bytes)(const GrpcCaller& caller, std::size_t message_bytes) = nullptr;
+};
 
 // x-sheaf-model, -replica and -slice, for what is not "".
 void add_trailers(grpc::CallbackServerContext& rpc, const std::string& model,

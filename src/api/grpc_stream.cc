@@ -20,7 +20,7 @@ namespace {
 using Number = AnswerWindow::Number;
 
 // Enough for a replica to have a batch of short texts at work and the next at hand. More would only
-// make others wait: the queue takes messages of streams for single requests.
+// fill the queue.
 constexpr std::size_t kMessagesPerReplica = 128;
 
 // How long a message waits that was refused for overload. The queue holds seconds of work then, so
@@ -37,12 +37,12 @@ class Stream final : public StreamReactor,
                      public GatedCall,
                      public std::enable_shared_from_this<Stream> {
  public:
-  Stream(const GrpcCaller& caller, CallGate& gate, GrpcMethod method)
-      : caller_(caller),
-        router_(caller.context.router),
+  Stream(GrpcCaller caller, CallGate& gate, StreamRoom& room, const GrpcMethod& method)
+      : caller_(std::move(caller)),
+        router_(caller_.context.router),
         gate_(gate),
         method_(method),
-        window_(messages_max(router_)) {}
+        window_(messages_max(router_), room) {}
 
   bool enter() {
     if (!gate_.enter(*this)) return false;
@@ -62,7 +62,7 @@ class Stream final : public StreamReactor,
     if (ended_) return;
     read_all_ = !ok;
     if (!ok || closing_) return go_on();
-    const Number number = window_.open(in_);
+    const Number number = window_.open(in_, answer_bytes(in_.Length()));
     lock.unlock();
     begin(number);
     lock.lock();
@@ -94,6 +94,10 @@ class Stream final : public StreamReactor,
   }
 
  private:
+  std::size_t answer_bytes(std::size_t message_bytes) const {
+    return method_.answer_bytes == nullptr ? 0 : method_.answer_bytes(caller_, message_bytes);
+  }
+
   // Without the mutex: a refusal comes back at once, on this thread.
   void begin(Number number) {
     std::unique_lock lock(mutex_);
@@ -101,8 +105,8 @@ class Stream final : public StreamReactor,
     if (found == nullptr) return;
     const grpc::ByteBuffer message = *found;
     lock.unlock();
-    const core::RequestId request =
-        method_(caller_, message, [self = shared_from_this(), number](Result<GrpcAnswer> answer) {
+    const core::RequestId request = method_.begin(
+        caller_, message, [self = shared_from_this(), number](Result<GrpcAnswer> answer) {
           self->answer(number, std::move(answer));
         });
     lock.lock();
@@ -188,7 +192,7 @@ class Stream final : public StreamReactor,
   const GrpcCaller caller_;
   router::Router& router_;
   CallGate& gate_;
-  const GrpcMethod method_;
+  const GrpcMethod& method_;
   std::mutex mutex_;  // guards what follows; held before the router's own
   AnswerWindow window_;
   std::set<Number> waiting_;  // refused for overload, to be tried again
@@ -206,10 +210,12 @@ class Stream final : public StreamReactor,
 
 }  // namespace
 
-StreamReactor* answer_stream(const GrpcCaller& caller, CallGate& gate, GrpcMethod method) {
-  const auto stream = std::make_shared<Stream>(caller, gate, method);
-  if (!stream->enter())
-    return refused<StreamReactor>(refusal_status(caller.context, closed_gate()));
+StreamReactor* answer_stream(GrpcCaller caller, CallGate& gate, StreamRoom& room,
+                             const GrpcMethod& method) {
+  const Context& context = caller.context;
+  caller.stream = room.next_number();
+  const auto stream = std::make_shared<Stream>(std::move(caller), gate, room, method);
+  if (!stream->enter()) return refused<StreamReactor>(refusal_status(context, closed_gate()));
   stream->start();
   return stream.get();
 }

@@ -53,22 +53,23 @@ class RankCall final : public OneAnswerCall<RankReactor> {
 // What the services' methods are made of.
 class Calls {
  public:
-  Calls(const Context& context, CallGate& gate) : context_(context), gate_(gate) {}
+  Calls(const Context& context, CallGate& gate, StreamRoom& room)
+      : context_(context), gate_(gate), room_(room) {}
 
-  ServerUnaryReactor* unary(CallbackServerContext& rpc, GrpcMethod method, const ByteBuffer& in,
-                            ByteBuffer& out) const {
+  ServerUnaryReactor* unary(CallbackServerContext& rpc, const GrpcMethod& method,
+                            const ByteBuffer& in, ByteBuffer& out) const {
     const Result<GrpcCaller> caller = read_caller(context_, rpc);
     if (!caller.ok()) return refuse<ServerUnaryReactor>(caller.error());
     const auto call = std::make_shared<UnaryCall>(context_, gate_, rpc, out);
     if (!call->enter()) return refuse<ServerUnaryReactor>(closed_gate());
-    call->began(method(*caller, in, call->responder()));
+    call->began(method.begin(*caller, in, call->responder()));
     return call.get();
   }
 
-  StreamReactor* stream(const CallbackServerContext& rpc, GrpcMethod method) const {
-    const Result<GrpcCaller> caller = read_caller(context_, rpc);
+  StreamReactor* stream(const CallbackServerContext& rpc, const GrpcMethod& method) const {
+    Result<GrpcCaller> caller = read_caller(context_, rpc);
     if (!caller.ok()) return refuse<StreamReactor>(caller.error());
-    return answer_stream(*caller, gate_, method);
+    return answer_stream(std::move(*caller), gate_, room_, method);
   }
 
   RankReactor* rank_stream(CallbackServerContext& rpc, ByteBuffer& out) const {
@@ -88,6 +89,7 @@ class Calls {
 
   const Context& context_;
   CallGate& gate_;
+  StreamRoom& room_;
 };
 
 using InfoMethods = pb::Info::WithRawCallbackMethod_Info<pb::Info::Service>;
@@ -234,8 +236,9 @@ bool serves(const router::Router& router, Fits fits) {
 
 }  // namespace
 
-std::unique_ptr<TeiServices> TeiServices::create(const Context& context, CallGate& gate) {
-  return std::make_unique<AllServices>(Calls(context, gate));
+std::unique_ptr<TeiServices> TeiServices::create(const Context& context, CallGate& gate,
+                                                 StreamRoom& room) {
+  return std::make_unique<AllServices>(Calls(context, gate, room));
 }
 
 std::vector<std::string> TeiServices::names() {

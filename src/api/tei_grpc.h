@@ -8,14 +8,16 @@
 
 #include "api/call_gate.h"
 #include "api/context.h"
+#include "api/stream_room.h"
 
 namespace sheaf::api {
 
 // TEI's dialect over gRPC: the five services of proto/tei.proto.
 class TeiServices {
  public:
-  // `context` and `gate` outlive the gRPC server.
-  static std::unique_ptr<TeiServices> create(const Context& context, CallGate& gate);
+  // `context`, `gate` and `room` outlive the gRPC server and what is left of its streams.
+  static std::unique_ptr<TeiServices> create(const Context& context, CallGate& gate,
+                                             StreamRoom& room);
   virtual ~TeiServices() = default;
 
   virtual std::vector<grpc::Service*> all() = 0;

@@ -113,6 +113,7 @@ Result<router::EmbedRequest> begin_request(const GrpcCaller& caller, const In& i
   router::EmbedRequest request;
   request.model = caller.model;
   request.tenant = caller.tenant;
+  request.stream = caller.stream;
   request.deadline_us = caller.deadline_us;
   request.names.list = "inputs";
   request.truncate = in.truncate();
@@ -168,6 +169,16 @@ Result<Job> read_embed_all(const GrpcCaller& caller, pb::EmbedAllRequest& in) {
                *out.mutable_metadata() = metadata_of(reply);
                return to_bytes(out);
              }};
+}
+
+// A text has hardly more tokens than bytes, but for special ones.
+std::size_t bytes_of_all(const GrpcCaller& caller, std::size_t message_bytes) {
+  constexpr std::size_t kSpecialTokens = 4, kFraming = 16;
+  const auto model = caller.context.router.find_model(caller.model, model::Task::embed);
+  if (!model.ok()) return 0;
+  const std::size_t tokens =
+      std::min<std::size_t>(message_bytes + kSpecialTokens, (*model)->max_length);
+  return tokens * ((*model)->spec.width_of(model::Output::tokens) * sizeof(float) + kFraming);
 }
 
 template <class In>
@@ -362,15 +373,15 @@ Result<grpc::ByteBuffer> write_info(const GrpcCaller& caller, const router::Mode
 }  // namespace
 
 const TeiMethods kTeiMethods = {
-    .info = at_once<pb::InfoRequest, write_info>,
-    .embed = routed<pb::EmbedRequest, read_embed>,
-    .embed_sparse = routed<pb::EmbedSparseRequest, read_embed_sparse>,
-    .embed_all = routed<pb::EmbedAllRequest, read_embed_all>,
-    .predict = routed<pb::PredictRequest, read_predict>,
-    .predict_pair = routed<pb::PredictPairRequest, read_predict_pair>,
-    .rerank = routed<pb::RerankRequest, read_rerank>,
-    .tokenize = at_once<pb::EncodeRequest, write_tokens>,
-    .decode = at_once<pb::DecodeRequest, write_text>,
+    .info = {at_once<pb::InfoRequest, write_info>},
+    .embed = {routed<pb::EmbedRequest, read_embed>},
+    .embed_sparse = {routed<pb::EmbedSparseRequest, read_embed_sparse>},
+    .embed_all = {routed<pb::EmbedAllRequest, read_embed_all>, bytes_of_all},
+    .predict = {routed<pb::PredictRequest, read_predict>},
+    .predict_pair = {routed<pb::PredictPairRequest, read_predict_pair>},
+    .rerank = {routed<pb::RerankRequest, read_rerank>},
+    .tokenize = {at_once<pb::EncodeRequest, write_tokens>},
+    .decode = {at_once<pb::DecodeRequest, write_text>},
 };
 
 Status add_to_ranking(const GrpcCaller& caller, const grpc::ByteBuffer& message,

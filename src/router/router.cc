@@ -82,7 +82,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     open->arrived_us = monotonic_us();
     open->request = std::move(request);
     open->callback = std::move(callback);
-    if (!open->request.probe) metrics_.request_started(method_of(*open));
+    if (!open->request.probe && !counted_at_end(*open)) metrics_.request_started(method_of(*open));
     if (Status status = admit_request(*open); !status.ok()) {
       finish(*open, std::move(status).error());
       return id;
@@ -98,6 +98,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     std::lock_guard lock(mutex_);
     const auto found = open_.find(request);
     if (found == open_.end()) return;
+    if (counted_at_end(*found->second)) metrics_.request_started(method_of(*found->second));
     metrics_.request_failed("dropped");
     room_.give_back(*found->second);
     open_.erase(found);
@@ -250,15 +251,15 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     for (const Input& input : open.request.inputs) open.characters += characters_of(input);
     const std::uint64_t tokens = model.estimate_tokens(open.request);
     std::lock_guard lock(mutex_);
-    SHEAF_TRY(admit_tokens(open.model, tokens));
+    SHEAF_TRY(admit_tokens(open.model, tokens, open.request.stream));
     open_.emplace(open.id, open.shared_from_this());
     ++tokenizing_;
     return {};
   }
 
-  Status admit_tokens(std::size_t model, std::uint64_t tokens) const {
+  Status admit_tokens(std::size_t model, std::uint64_t tokens, core::StreamId stream = 0) const {
     if (draining_) return Error{ErrorCode::unavailable, "the server is shutting down", "", 1};
-    return core_->admit(now_us(), static_cast<core::ModelId>(model), tokens);
+    return core_->admit(now_us(), static_cast<core::ModelId>(model), tokens, stream);
   }
 
   // On a tokenizer's thread or the caller's own.
@@ -296,6 +297,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     core::RequestSpec spec{.id = open.id,
                            .model = static_cast<core::ModelId>(open.model),
                            .tenant = open.request.tenant,
+                           .stream = open.request.stream,
                            .deadline_us = open.request.deadline_us,
                            .item_tokens = {}};
     spec.item_tokens.reserve(open.inputs.size());
@@ -326,10 +328,16 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     return reply;
   }
 
+  // A message of a stream may come several times before there is room for it.
+  static bool counted_at_end(const OpenRequest& open) { return open.request.stream != 0; }
+
   // Tells metrics, client and log; never with the mutex held, since the callback may call the
   // router. The log comes last: writing a line takes longer than all else here.
   void finish(OpenRequest& open, Result<EmbedReply> result) {
-    if (open.request.probe) return open.callback(std::move(result));
+    const bool comes_again =
+        counted_at_end(open) && !result.ok() && result.error().code == ErrorCode::overloaded;
+    if (open.request.probe || comes_again) return open.callback(std::move(result));
+    if (counted_at_end(open)) metrics_.request_started(method_of(open));
     if (!result.ok()) {
       const Error error = result.error();
       metrics_.request_failed(metric_name(error.code));

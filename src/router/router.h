@@ -70,6 +70,9 @@ struct EmbedRequest {
   std::string instruction;
   TimeUs deadline_us = 0;  // absolute, monotonic; 0: the default timeout
   core::TenantId tenant = 0;
+  // As in core::RequestSpec. Who sends a message of a stream asks again if it is refused as
+  // overloaded: that is neither counted nor logged, since it is no failure.
+  core::StreamId stream = 0;
   std::string id;      // the client's or the dialect's name for it, for the log; empty: a number
   bool probe = false;  // the server's own: not counted, not logged
 };

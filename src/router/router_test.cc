@@ -87,6 +87,7 @@ class RouterTest : public ::testing::Test {
                                    "SHEAF_FAULT_HANG_ID=" + std::to_string(id_of(kHangs)), fault};
     options.seed = 1;
     options.answer_floats_max = answer_floats_max_;
+    options.queue_tokens_max = queue_tokens_max_;
     SHEAF_ASSIGN(router_, Router::create(io_, options, metrics_));
     for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { io_.run(); });
     return {};
@@ -147,6 +148,7 @@ class RouterTest : public ::testing::Test {
 
   std::string folder_;
   std::uint64_t answer_floats_max_ = RouterOptions().answer_floats_max;
+  std::uint64_t queue_tokens_max_ = 0;
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   telemetry::Metrics metrics_;
@@ -223,6 +225,41 @@ TEST_F(RouterTest, RefusesAnswersThatAreTooLargeAndGoesOn) {
     EXPECT_TRUE(embed(std::vector<std::string>(50, "a")).ok()) << "vectors are not counted";
   }
   EXPECT_EQ(router_->open_requests(), 0u);
+}
+
+// The value of the metric whose line begins so; 0 if it has none.
+double metric(const telemetry::Metrics& metrics, const std::string& name) {
+  const std::string text = "\n" + metrics.render();
+  const std::size_t at = text.find("\n" + name + " ");
+  return at == std::string::npos ? 0 : std::stod(text.substr(at + name.size() + 2));
+}
+
+TEST_F(RouterTest, AMessageThatFindsNoRoomIsNoFailure) {
+  queue_tokens_max_ = 100;
+  ASSERT_TRUE(create(1, "SHEAF_FAULT_SLOW_US=100000").ok());
+  const auto send = [&](core::StreamId stream, std::promise<Result<EmbedReply>>& promise) {
+    EmbedRequest request{.inputs = std::vector<Input>(10, "a b c"), .stream = stream};
+    router_->embed(std::move(request),
+                   [&](Result<EmbedReply> reply) { promise.set_value(std::move(reply)); });
+    return promise.get_future();
+  };
+  ASSERT_TRUE(embed({"a"}).ok());
+  std::vector<std::promise<Result<EmbedReply>>> promises(24);
+  std::vector<std::future<Result<EmbedReply>>> replies;
+  for (auto& promise : promises) replies.push_back(send(replies.size() < 12 ? 7 : 0, promise));
+  double refused = 0, waiting = 0, answered = 0;
+  for (std::size_t i = 0; i < replies.size(); ++i) {
+    const auto reply = replies[i].get();
+    answered += reply.ok();
+    if (reply.ok()) continue;
+    EXPECT_EQ(reply.error().code, ErrorCode::overloaded);
+    ++(i < 12 ? waiting : refused);
+  }
+  EXPECT_GT(waiting, 0);
+  EXPECT_GT(refused, 0);
+  EXPECT_EQ(metric(metrics_, "te_request_failure{err=\"overloaded\"}"), refused);
+  EXPECT_EQ(metric(metrics_, "te_request_success{method=\"batch\"}"), answered);
+  EXPECT_EQ(metric(metrics_, "te_request_count{method=\"batch\"}"), answered + refused);
 }
 
 TEST_F(RouterTest, RefusesWhatTheModelDoesNotGive) {

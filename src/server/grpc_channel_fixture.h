@@ -10,8 +10,8 @@
 namespace sheaf::server {
 
 // A channel of its own for every test, so that none inherits another's connection.
-inline std::shared_ptr<grpc::Channel> channel_to(const TestServer& server) {
-  grpc::ChannelArguments arguments;
+inline std::shared_ptr<grpc::Channel> channel_to(const TestServer& server,
+                                                 grpc::ChannelArguments arguments = {}) {
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetMaxReceiveMessageSize(100 << 20);
   return grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(server.server->grpc_port()),

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "api/arctic.h"
+#include "api/stream_room.h"
 #include "api/tei_grpc.h"
 #include "base/log.h"
 #include "server/asio_types.h"
@@ -62,13 +63,39 @@ std::string address_of(const std::string& host, std::uint16_t port) {
   return fmt::format("{}{}{}:{}", bare_ipv6 ? "[" : "", host, bare_ipv6 ? "]" : "", port);
 }
 
+void set_limits(grpc::ServerBuilder& builder, const ServerOptions& options) {
+  builder.SetMaxReceiveMessageSize(int(options.grpc_message_bytes_max));
+  builder.SetMaxSendMessageSize(-1);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, int(options.grpc_calls_max));
+  grpc::ResourceQuota quota("sheaf");
+  quota.Resize(options.grpc_memory_bytes_max);
+  builder.SetResourceQuota(quota);
+}
+
+// A client that vanished without closing (a machine that sleeps, a firewall that forgot the
+// connection) would hold its streams' memory and its place in the queue for the two hours of gRPC's
+// default. And gRPC by default closes connections of clients that ping more often than every five
+// minutes, in between calls every two hours, though clients are told to ping against just such
+// firewalls: every 10 s is common, the least that grpc-go does; gRPC's own example pings every 8 s.
+void set_keepalive(grpc::ServerBuilder& builder, const ServerOptions& options) {
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, int(options.grpc_keepalive_ms));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, int(options.grpc_ping_timeout_ms));
+  // Both ways: we ping connections without calls, and may be pinged on them.
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // Else the second ping would be the last: a stream whose client is silent sends no data.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             int(options.grpc_ping_interval_ms));
+}
+
 class GrpcServerImpl final : public GrpcServer {
  public:
   GrpcServerImpl(asio::io_context& io, const api::Context& context, const ServerOptions& options)
       : io_(io),
         drain_timeout_(options.drain_timeout_ms),
+        streams_(options.grpc_streams_bytes_max),
         arctic_(api::ArcticService::create(context, gate_)),
-        tei_(api::TeiServices::create(context, gate_)),
+        tei_(api::TeiServices::create(context, gate_, streams_)),
         reflection_(make_reflection_v1(service_names())) {}
 
   ~GrpcServerImpl() override {
@@ -85,8 +112,8 @@ class GrpcServerImpl final : public GrpcServer {
     const std::string address = address_of(options.host, options.grpc_port);
     // Else two servers on one port would silently share it.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    builder.SetMaxReceiveMessageSize(int(options.grpc_message_bytes_max));
-    builder.SetMaxSendMessageSize(-1);
+    set_limits(builder, options);
+    set_keepalive(builder, options);
     builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
     builder.RegisterService(&arctic_->service());
     for (grpc::Service* service : tei_->all()) builder.RegisterService(service);
@@ -132,6 +159,7 @@ class GrpcServerImpl final : public GrpcServer {
   asio::io_context& io_;
   const std::chrono::milliseconds drain_timeout_;
   api::CallGate gate_;
+  api::StreamRoom streams_;
   const std::unique_ptr<api::ArcticService> arctic_;
   const std::unique_ptr<api::TeiServices> tei_;
   const std::unique_ptr<grpc::Service> reflection_;

@@ -208,6 +208,54 @@ TEST(GrpcServerTest, TheMessageLimitHolds) {
   EXPECT_TRUE(client.encode(texts({"x"})).ok());
 }
 
+TEST(GrpcServerTest, AClientThatAnswersNoPingIsGone) {
+  ServerOptions options;
+  options.grpc_keepalive_ms = 50;
+  options.grpc_ping_timeout_ms = 50;
+  TestServer server(options);
+  TestClient client(server.server->grpc_port());
+  // The beginning of HTTP/2, and empty settings.
+  const std::string_view hello("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
+  EXPECT_TRUE(client.send(hello));
+  EXPECT_TRUE(client.ends());
+}
+
+TEST(GrpcServerTest, ClientsMayPing) {
+  ServerOptions options;
+  options.grpc_ping_interval_ms = 10;
+  TestServer server(options);
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 50);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  const auto channel = channel_to(server, arguments);
+  const auto in = [](int seconds) {
+    return std::chrono::system_clock::now() + std::chrono::seconds(seconds);
+  };
+  ASSERT_TRUE(channel->WaitForConnected(in(10)));
+  EXPECT_FALSE(channel->WaitForStateChange(GRPC_CHANNEL_READY, in(1)))
+      << "the third ping within ten minutes ended the connection";
+}
+
+TEST(GrpcServerTest, CallsBeyondTheConnectionsLimitWait) {
+  ServerOptions options;
+  options.grpc_calls_max = 2;
+  TestServer server(options);
+  server.router.hold();
+  ArcticClient client(server);
+  std::vector<std::thread> calls;
+  const auto call = [&] {
+    grpc::ClientContext context;
+    arctic::EncodeResponse response;
+    EXPECT_TRUE(client.stub->Encode(&context, texts({"a"}), &response).ok());
+  };
+  for (int i = 0; i < 3; ++i) calls.emplace_back(call);
+  EXPECT_TRUE(server.router.wait_held(2));
+  server.router.release();
+  for (std::thread& thread : calls) thread.join();
+  EXPECT_EQ(server.router.embeds(), 3u);
+}
+
 TEST(GrpcServerTest, TellsItsReplicasAndHealth) {
   TestServer server;
   ArcticClient client(server);

@@ -24,12 +24,21 @@ struct ServerOptions {
   std::size_t body_bytes_max = 32u << 20;           // after decompression too; 413 beyond
   std::size_t bodies_bytes_max = 1u << 30;          // of all requests under way; 429 beyond
   std::size_t grpc_message_bytes_max = 100u << 20;  // RESOURCE_EXHAUSTED beyond
-  std::size_t connections_max = 8192;               // HTTP; 503 beyond
-  std::uint32_t header_timeout_ms = 10'000;  // first byte of a request to the end of its header
-  std::uint32_t body_timeout_ms = 60'000;    // end of the header to the end of the body
-  std::uint32_t idle_timeout_ms = 120'000;   // between two requests of a connection
-  std::uint32_t write_timeout_ms = 60'000;   // a whole answer
-  std::uint32_t drain_timeout_ms = 30'000;   // then drain() closes what is still open
+  // Messages and answers of all streams; those that have some under way are not read beyond.
+  std::size_t grpc_streams_bytes_max = 256u << 20;
+  // What gRPC holds for all connections, of messages that come and answers that go; beyond, it
+  // reads less of each, and ends calls with RESOURCE_EXHAUSTED if that does not help.
+  std::size_t grpc_memory_bytes_max = 1u << 30;
+  std::uint32_t grpc_calls_max = 1024;          // of a connection; more wait in the client
+  std::uint32_t grpc_keepalive_ms = 60'000;     // in silence, then the client is pinged
+  std::uint32_t grpc_ping_timeout_ms = 20'000;  // no answer to that: the client is gone
+  std::uint32_t grpc_ping_interval_ms = 5'000;  // clients that ping more often are closed
+  std::size_t connections_max = 8192;           // HTTP; 503 beyond
+  std::uint32_t header_timeout_ms = 10'000;     // first byte of a request to the end of its header
+  std::uint32_t body_timeout_ms = 60'000;       // end of the header to the end of the body
+  std::uint32_t idle_timeout_ms = 120'000;      // between two requests of a connection
+  std::uint32_t write_timeout_ms = 60'000;      // a whole answer
+  std::uint32_t drain_timeout_ms = 30'000;      // then drain() closes what is still open
 
   api::ApiOptions api;
 };

@@ -162,6 +162,43 @@ TEST(TeiGrpcTest, AFailureEndsAStreamAndItsOtherRequests) {
   EXPECT_EQ(status.error_message(), "dimensions is 99; 1 to 8 are possible");
 }
 
+TEST(TeiGrpcTest, MessagesOfAStreamBelongTogether) {
+  TestServer server;
+  Client first(server), second(server);
+  const auto stream_of = [&](Client& client) {
+    pb::EmbedResponse answer;
+    client.send(0, 1);
+    EXPECT_TRUE(client.stream->Read(&answer));
+    return server.router.last().stream;
+  };
+  const core::StreamId stream = stream_of(first);
+  EXPECT_NE(stream, 0u);
+  EXPECT_NE(stream_of(second), stream);
+  EXPECT_EQ(stream_of(first), stream);
+  grpc::ClientContext context;
+  pb::EmbedResponse answer;
+  EXPECT_TRUE(first.stub->Embed(&context, text("a"), &answer).ok());
+  EXPECT_EQ(server.router.last().stream, 0u);
+}
+
+TEST(TeiGrpcTest, StreamsShareTheirMemoryAndAllGoOn) {
+  ServerOptions options;
+  options.grpc_streams_bytes_max = 8u << 20;
+  TestServer server(options);
+  server.router.hold();
+  Client greedy(server), late(server);
+  greedy.send(0, 100);
+  ASSERT_TRUE(server.router.wait_held(4)) << "a mebibyte each, as long as no answer is known";
+  late.send(0, 100);
+  ASSERT_TRUE(server.router.wait_held(4 + 2));
+  greedy.stream->WritesDone();
+  late.stream->WritesDone();
+  server.router.release();
+  EXPECT_EQ(late.read_all(), 100);
+  EXPECT_EQ(greedy.read_all(), 100);
+  EXPECT_TRUE(late.stream->Finish().ok() && greedy.stream->Finish().ok());
+}
+
 TEST(TeiGrpcTest, AStreamWaitsForRoomInTheQueue) {
   TestServer server;
   server.router.refuse_with(Error{ErrorCode::overloaded, "the queue is full"});
