@@ -65,7 +65,8 @@ Result<ModelSpec> spec_from_json(std::string_view text, const std::string& file)
     SHEAF_TRY(check_limits(spec, file));
     return spec;
   } catch (const nlohmann::json::exception&) {
-    return Error{ErrorCode::corrupt, file + ": model description: a field is missing or of another type"};
+    return Error{ErrorCode::corrupt,
+                 file + ": model description: a field is missing or of another type"};
   }
 }
 
