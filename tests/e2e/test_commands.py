@@ -120,7 +120,7 @@ def test_a_misspelt_folder_is_not_taken_for_a_name_in_silence(tmp_path):
     fits_a_screen(name.stdout)
     assert "taken for a hub name" in name.stdout and "nothing of it was looked at" in " ".join(name.stdout.split())
     assert "did you mean the folder models/mini?" in name.stdout and "models not looked at: 1;" in name.stdout
-    both = sheaf("serve", "models/mni", "models/mini", "--check", folder=tmp_path, environment=environment)
+    both = sheaf("serve", "models/mni", "mini=models/mini", "--check", folder=tmp_path, environment=environment)
     assert both.returncode == 0 and "model mini: embedder" in both.stdout and "not looked at: 1" in both.stdout
     neither = sheaf("serve", "a model", "--check", folder=tmp_path, environment=environment)
     assert neither.returncode == 1 and "nor a model name of the form org/name" in neither.stderr
