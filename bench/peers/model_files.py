@@ -1,0 +1,15 @@
+"""What a model's folder says, as far as peers must be told."""
+
+import json
+import pathlib
+
+
+def pooling_of(folder):
+    """"cls", "mean", "lasttoken"; of a classifier None."""
+    path = pathlib.Path(folder) / "1_Pooling/config.json"
+    if not path.exists():
+        return None
+    config = json.loads(path.read_text())
+    return config.get("pooling_mode") or next(mode for mode, key in (
+        ("cls", "pooling_mode_cls_token"), ("mean", "pooling_mode_mean_tokens"),
+        ("lasttoken", "pooling_mode_lasttoken")) if config.get(key))
