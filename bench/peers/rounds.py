@@ -70,7 +70,8 @@ def take_turns(contenders, rounds, seconds, clock):
 
 
 def spread(values):
-    """Median and quartiles."""
+    """Median and quartiles; of a single value, as when things are only tried, that value."""
+    values = values * 2 if len(values) == 1 else values
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return {"median": middle, "low": low, "high": high}
 

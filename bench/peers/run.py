@@ -116,7 +116,8 @@ def command_of(name, args, model, paths):
 def start_all(work, args, model, folder):
     """The contenders that run, the answers of each, and why the others do not."""
     started, answers, left_out = [], {}, {}
-    for name in ["sheaf", *work.peers, PEAK]:
+    peers = [name for name in work.peers if any(part in name for part in args.peers)]
+    for name in ["sheaf", *peers, PEAK]:
         own = folder / name.replace(" ", "_").replace(",", "")
         own.mkdir()
         paths = {"workload": folder / "workload", "vectors": own / "vectors", "model": work.model}
@@ -230,8 +231,10 @@ def main():
     parser.add_argument("--minilm", type=pathlib.Path, help="folder of all-MiniLM-L6-v2")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=420, help="for the rounds of one row of a table")
+    parser.add_argument("--seconds", type=float, default=900, help="for the rounds of one row of a table")
     parser.add_argument("--only", default="", help="work whose name contains this")
+    parser.add_argument("--peers", type=lambda names: names.split(","), default=[""],
+                        help="those whose name contains one of these, separated by commas")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs/benchmarks")
     args = parser.parse_args()
