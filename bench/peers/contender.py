@@ -36,20 +36,22 @@ class Task:
         return [workload.pad(batch, padding) for batch in self.batches]
 
 
+def optimize(task, plain, path):
+    from onnxruntime.transformers import optimizer
+    config = json.loads((task.model / "config.json").read_text())
+    optimizer.optimize_model(str(plain), "bert", num_heads=config["num_attention_heads"],
+                             hidden_size=config["hidden_size"], opt_level=0).save_model_to_file(str(path))
+
+
 def onnx_graph(task, optimized=False):
     """The graph as exported, or after onnxruntime's own optimizer of transformers."""
-    plain, better = task.converted / "plain.onnx", task.converted / "optimized.onnx"
-    if not plain.exists():
+    def export(path):
         import export_onnx
-        export_onnx.export(str(task.model), str(plain))
-    if not optimized:
-        return str(plain)
-    if not better.exists():
-        from onnxruntime.transformers import optimizer
-        config = json.loads((task.model / "config.json").read_text())
-        optimizer.optimize_model(str(plain), "bert", num_heads=config["num_attention_heads"],
-                                 hidden_size=config["hidden_size"], opt_level=0).save_model_to_file(str(better))
-    return str(better)
+        export_onnx.export(str(task.model), str(path))
+    plain = model_files.once(task.converted / "plain.onnx", export)
+    if optimized:
+        return str(model_files.once(task.converted / "optimized.onnx", lambda path: optimize(task, plain, path)))
+    return str(plain)
 
 
 class OnnxRuntime:
@@ -90,10 +92,10 @@ class CTranslate2:
     def __init__(self, task, precision="float32"):
         import ctranslate2
         self.version = ctranslate2.__version__
-        converted = task.converted / "ctranslate2"
-        if not converted.exists():
+        def convert(path):
             from ctranslate2.converters import TransformersConverter
-            TransformersConverter(str(task.model)).convert(str(converted))
+            TransformersConverter(str(task.model)).convert(str(path), force=True)
+        converted = model_files.once(task.converted / "ctranslate2", convert)
         self.encoder = ctranslate2.Encoder(str(converted), device="cpu", compute_type=precision,
                                            intra_threads=task.threads)
         self.batches = task.batches

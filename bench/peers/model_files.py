@@ -13,3 +13,12 @@ def pooling_of(folder):
     return config.get("pooling_mode") or next(mode for mode, key in (
         ("cls", "pooling_mode_cls_token"), ("mean", "pooling_mode_mean_tokens"),
         ("lasttoken", "pooling_mode_lasttoken")) if config.get(key))
+
+
+def once(path, make):
+    """The path of what make(path) writes, made if it is not there; under another name until it is whole."""
+    if not path.exists():
+        partial = path.with_name("partial-" + path.name)
+        make(partial)
+        partial.rename(path)
+    return path
