@@ -1,5 +1,5 @@
 # Every target is a script of scripts/, which also run by themselves.
-.PHONY: help run build test check soak bench format install package clean
+.PHONY: help run build test check soak bench bench-peers format install package clean
 .DEFAULT_GOAL := help
 
 PREFIX ?= /usr/local
@@ -17,7 +17,9 @@ help:
 	@echo "  make build      build/release/bin/sheaf and sheaf-replica"
 	@echo "  make check      format, tidy, headers, sanitizers, fuzz targets (up to 50 minutes)"
 	@echo "  make soak       200 replicas killed under load, 20,000 seeds of the simulation (half an hour)"
-	@echo "  make bench      measures and keeps the results as JSON"
+	@echo "  make bench      measures a server and keeps the result as JSON"
+	@echo "  make bench-peers  the engine and the tokenizer against packages from PyPI, in turns (an hour, 15 GB);"
+	@echo "                  by stage: make bench-peers ARGS='rerank qwen3 tokenizers'"
 	@echo "  make format     applies clang-format to src, apps and tests"
 	@echo "  make install    into PREFIX ($(PREFIX)), below DESTDIR if that is set"
 	@echo "  make package    a .deb and a .tar.gz in build/package, which run on a bare Debian 12"
@@ -41,6 +43,9 @@ soak:
 
 bench:
 	@scripts/bench.sh $(ARGS)
+
+bench-peers:
+	@scripts/bench_peers.sh $(ARGS)
 
 format:
 	@scripts/setup.sh check

@@ -1,16 +1,10 @@
 #!/bin/bash
-# bench.sh: measures on this machine; results with commit and machine go to docs/benchmarks/*.json.
-# Where bench/peers/requirements.txt names them, the peers from PyPI are measured in the same run.
+# bench.sh: measures a whole server on this machine; the result with commit and machine goes to docs/benchmarks/serve.json.
+# bench_peers.sh measures the engine and the tokenizer against others.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh run test
 scripts/build.sh release all
 model=$(scripts/get_model.sh --files)
-folder=${model#*=}
 mkdir -p docs/benchmarks
-python3 bench/serve/run.py "$folder"
-peers=bench/peers/requirements.txt
-if [ -f "$peers" ]; then
-  scripts/venv.sh .venv-peers "$peers"
-  .venv-peers/bin/python bench/peers/run.py build/release/bin/sheaf-engine-bench "$folder" --out docs/benchmarks/engine.json
-fi
+python3 bench/serve/run.py "${model#*=}"

@@ -1,176 +1,248 @@
-"""The engine against onnxruntime fp32: same texts, same threads, taking turns in one run.
+"""sheaf and its peers from PyPI on the same work and threads, taking turns in one run.
 
-    python run.py BENCH_PROGRAM MODEL_FOLDER [--threads 1,2] [--rounds 15] [--out docs/benchmarks/NAME.json]
+    python run.py --bin build/release/bin --work build/peers [STAGE...] [--threads N] [--rounds N]
 
-BENCH_PROGRAM is build/release/bin/sheaf-engine-bench. onnxruntime gets padded batches and a mask, runs the graph that
-export_onnx.py writes, as it is and after its own transformer optimizer, and the faster of the two counts. Token ids are
-random, lengths are what each workload says. Prints and writes the medians over the rounds, and ratios above 1 where the
-engine is faster. Needs torch, transformers, onnx, onnxruntime, numpy.
+Stages are in STAGES. Each prints a table and writes docs/benchmarks/peers_STAGE.json: medians and quartiles of the rounds,
+ratios paired by round, accuracy, and the rate of matrix products measured in the same rounds. Models are made or found
+once and kept, with what peers convert them to, in the folder --work.
 """
 
 import argparse
+import dataclasses
 import json
+import os
 import pathlib
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 import numpy as np
-import onnxruntime as ort
 
-HERE = pathlib.Path(__file__).parent
-SECONDS_PER_WORKLOAD = 60  # then rounds end early, though not before the third
+import rounds
+import tokenizer_stage
+import workload
 
-
-def workloads():
-    """Name -> batches, each a list of texts, each a list of ids."""
-    rng = np.random.default_rng(1)
-
-    def text(length):
-        return [101, *rng.integers(1000, 30000, max(0, length - 2)).tolist(), 102][:length]
-
-    lengths = np.clip(np.rint(rng.lognormal(np.log(60), 0.8, 8 * 32)), 1, 256).astype(int)
-    return {
-        "16 tokens x 1": [[text(16)] for _ in range(16)],
-        "50 tokens x 1": [[text(50)] for _ in range(8)],
-        "128 tokens x 16": [[text(128) for _ in range(16)]],
-        "256 tokens x 8": [[text(256) for _ in range(8)]],
-        "log-normal lengths, batches of 32": [[text(n) for n in lengths[i:i + 32]] for i in range(0, len(lengths), 32)],
-    }
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+REFERENCE, PEAK = "sentence-transformers", "matrix peak"
+ENCODER_PEERS = ["onnxruntime", "onnxruntime, optimized", "OpenVINO", "ctranslate2", "ctranslate2 int8", "llama.cpp f32",
+                 REFERENCE]
+INEXACT = {"ctranslate2 int8", "llama.cpp q8_0"}  # compared, but not with sheaf's fp32 for the best peer
 
 
-def write_workload(path, batches):
-    path.write_text("".join(";".join(" ".join(map(str, t)) for t in batch) + "\n" for batch in batches))
+@dataclasses.dataclass
+class Work:
+    name: str
+    model: str  # a name of checkpoints.SHAPES, or "minilm"
+    batches: list
+    peers: list
+    rounds: int | None = None  # else as the command says
 
 
-def pad(batch):
-    longest = max(map(len, batch))
-    ids = np.zeros((len(batch), longest), np.int64)
-    mask = np.zeros_like(ids)
-    for row, text in enumerate(batch):
-        ids[row, :len(text)] = text
-        mask[row, :len(text)] = 1
-    return {"input_ids": ids, "attention_mask": mask}
+def bert(lengths, batch, last=30000, seed=1):
+    texts = workload.texts_of(lengths, 1000 if last > 1000 else 10, last, [101] if last > 1000 else [2],
+                              [102] if last > 1000 else [3], seed)
+    return [texts[i:i + batch] for i in range(0, len(texts), batch)]
 
 
-class Engine:
-    """sheaf-engine-bench as a child that runs its workload whenever it is asked."""
-
-    def __init__(self, program, model, batches, threads, folder):
-        write_workload(folder / "workload", batches)
-        self.child = subprocess.Popen(
-            [program, model, folder / "workload", "--threads", str(threads), "--vectors", folder / "vectors"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.start = json.loads(self.child.stdout.readline())
-        self.vectors = np.fromfile(folder / "vectors", np.float32).reshape(sum(map(len, batches)), -1)
-
-    def run(self):
-        self.child.stdin.write("\n")
-        self.child.stdin.flush()
-        return json.loads(self.child.stdout.readline())
-
-    def close(self):
-        self.child.stdin.close()
-        self.child.wait()
+def minilm():
+    lengths = np.clip(np.rint(np.random.default_rng(1).lognormal(np.log(60), 0.8, 8 * 32)), 4, 512).astype(int)
+    def work(name, batches):
+        return Work(name, "minilm", batches, ENCODER_PEERS)
+    return [work("16 tokens x 1", bert([16] * 16, 1)), work("50 tokens x 1", bert([50] * 8, 1)),
+            work("128 tokens x 16", bert([128] * 16, 16)), work("256 tokens x 8", bert([256] * 8, 8)),
+            work("log-normal lengths, batches of 32", bert(lengths, 32)),
+            work("the same, sorted by length", bert(sorted(lengths), 32))]
 
 
-class Ort:
-    def __init__(self, graph, batches, threads):
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-        self.session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        self.batches = [pad(batch) for batch in batches]
-        self.vectors = np.concatenate([self.session.run(None, batch)[0] for batch in self.batches])
-
-    def run(self):
-        wall, cpu = time.perf_counter(), time.process_time()
-        for batch in self.batches:
-            self.session.run(None, batch)
-        return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+def bert_base():
+    return [Work("128 tokens x 16", "bert-base", bert([128] * 16, 16, 70), ENCODER_PEERS),
+            Work("512 tokens x 4", "bert-base", bert([512] * 4, 4, 70), ENCODER_PEERS)]
 
 
-def make_graphs(model, folder):
-    plain, optimized = folder / "plain.onnx", folder / "optimized.onnx"
-    if optimized.exists():
-        return {"plain": str(plain), "optimized": str(optimized)}
-    folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, HERE / "export_onnx.py", model, plain], check=True, capture_output=True)
-    from onnxruntime.transformers import optimizer
-    config = json.loads((pathlib.Path(model) / "config.json").read_text())
-    optimizer.optimize_model(str(plain), "bert", num_heads=config["num_attention_heads"],
-                             hidden_size=config["hidden_size"], opt_level=0).save_model_to_file(str(optimized))
-    return {"plain": str(plain), "optimized": str(optimized)}
+def pairs(count, tokens):
+    """As XLM-RoBERTa joins them: <s> query </s> </s> document </s>."""
+    queries = workload.texts_of([20] * count, 4, 3000, [0], [2], seed=2)
+    documents = workload.texts_of([tokens - 20] * count, 4, 3000, [2], [2], seed=3)
+    return [[a + b for a, b in zip(queries, documents)]]
 
 
-def cosine(a, b):
-    return ((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min()
+def rerank():
+    return [Work("32 pairs of 256 tokens", "bge-reranker-v2-m3-6-layers", pairs(32, 256), ENCODER_PEERS)]
 
 
-def compare(args, graphs, batches, threads, folder):
-    engine = Engine(args.program, args.model, batches, threads, folder)
-    peers = {name: Ort(graph, batches, threads) for name, graph in graphs.items()}
-    times = {"engine": [], **{name: [] for name in peers}}
-    until = time.monotonic() + SECONDS_PER_WORKLOAD
-    while len(times["engine"]) < 3 or (len(times["engine"]) < args.rounds and time.monotonic() < until):
-        for name, contender in {"engine": engine, **peers}.items():
-            time.sleep(0.05)  # onnxruntime's idle threads spin for a while: let them fall asleep
-            times[name].append(contender.run())
-    engine.close()
-    medians = {name: statistics.median(v[args.clock] for v in values) for name, values in times.items()}
-    fastest = {name: min(v[args.clock] for v in values) for name, values in times.items()}
-    best = min(peers, key=medians.get)
-    tokens = sum(len(text) for batch in batches for text in batch)
-    return {
-        "threads": threads, "tokens": tokens, "rounds": len(times["engine"]),
-        "engine_tokens_per_s": round(tokens / medians["engine"]), "engine_ms": round(1e3 * medians["engine"], 3),
-        "ort_tokens_per_s": round(tokens / medians[best]), "ort_ms": round(1e3 * medians[best], 3),
-        "ort_graph": best,
-        "ratio": round(medians[best] / medians["engine"], 3),
-        "ratio_of_fastest_rounds": round(fastest[best] / fastest["engine"], 3),
-        "min_cosine": float(cosine(engine.vectors, peers[best].vectors)),
-        "start": engine.start,
-    }
+def rerank_whole():
+    return [Work("32 pairs of 256 tokens", "bge-reranker-v2-m3", pairs(32, 256), ["onnxruntime", REFERENCE], rounds=3)]
 
 
-def machine():
-    model = [line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
-    return {"processor": model[0] if model else platform.processor(), "cores": len(model),
-            "kernel": platform.release()}
+def qwen3():
+    text = workload.texts_of([512], 10, 690, end=[0])
+    return [Work("512 tokens", "qwen3-0.6b", [text],
+                 ["llama.cpp f32", "llama.cpp f32, 1024 words", "llama.cpp q8_0", REFERENCE])]
+
+
+STAGES = {"rerank": rerank, "qwen3": qwen3, "tokenizers": None, "rerank-whole": rerank_whole, "minilm": minilm,
+          "bert-base": bert_base}
+
+
+def flop_of(config, batches):
+    """Multiplications and additions of products of matrices: what no way of computing the model avoids."""
+    hidden, heads = config["hidden_size"], config["num_attention_heads"]
+    head = config.get("head_dim") or hidden // heads
+    kv_heads = config.get("num_key_value_heads") or heads
+    causal = config["model_type"] == "qwen3"
+    linear = 2 * hidden * (2 * heads + 2 * kv_heads) * head + (3 if causal else 2) * 2 * hidden * config["intermediate_size"]
+    lengths = [len(text) for batch in batches for text in batch]
+    seen = sum(n * (n + 1) / 2 if causal else n * n for n in lengths)
+    return config["num_hidden_layers"] * (linear * sum(lengths) + 4 * seen * heads * head)
+
+
+def model_folder(name, args):
+    if name == "minilm":
+        if not args.minilm:
+            raise SystemExit("The stage minilm needs --minilm FOLDER")
+        return args.minilm
+    import checkpoints
+    return checkpoints.checkpoint(name, args.work)
+
+
+def command_of(name, args, model, paths):
+    common = [model, paths["workload"], "--threads", args.threads, "--vectors", paths["vectors"]]
+    if name == "sheaf":
+        return [args.bin / "sheaf-engine-bench", *common]
+    return [sys.executable, HERE / "contender.py", name, *common, "--converted", args.work / "converted" / paths["model"]]
+
+
+def start_all(work, args, model, folder):
+    """The contenders that run, the answers of each, and why the others do not."""
+    started, answers, left_out = [], {}, {}
+    peers = [name for name in work.peers if any(part in name for part in args.peers)]
+    for name in ["sheaf", *peers, PEAK]:
+        own = folder / name.replace(" ", "_").replace(",", "")
+        own.mkdir()
+        paths = {"workload": folder / "workload", "vectors": own / "vectors", "model": work.model}
+        print(f"  starting {name}", file=sys.stderr, flush=True)
+        try:
+            started.append(rounds.Contender(name, command_of(name, args, model, paths), own))
+        except rounds.LeftOut as reason:
+            left_out[name] = str(reason)
+            print(f"  {name} is left out: {reason}", file=sys.stderr, flush=True)
+            continue
+        if paths["vectors"].exists():
+            texts = sum(map(len, work.batches))
+            answers[name] = np.fromfile(paths["vectors"], np.float32).reshape(texts, -1).astype(np.float64)
+    return started, answers, left_out
+
+
+def accuracy(answers, reference):
+    if reference.shape[1] == 1:
+        return {"max_difference": float(abs(answers - reference).max()), "reference_deviation": float(reference.std())}
+    cosines = (answers * reference).sum(1) / np.linalg.norm(answers, axis=1) / np.linalg.norm(reference, axis=1)
+    return {"min_cosine": float(cosines.min()), "mean_cosine": float(cosines.mean())}
+
+
+def row_of(contender, times, flop, tokens, answers):
+    own = times[contender.name]
+    row = {"seconds": rounds.spread(own), "times": own, "tokens_per_s": round(tokens / rounds.spread(own)["median"], 1),
+           "start": contender.start}
+    if PEAK in times:
+        row["share_of_peak"] = rounds.spread([flop / seconds / rate for seconds, rate in zip(own, times[PEAK])])
+    if contender.name != "sheaf":
+        row["sheaf_is_faster"] = rounds.ratios(own, times["sheaf"])
+    if contender.name in answers and REFERENCE in answers:
+        row["accuracy"] = accuracy(answers[contender.name], answers[REFERENCE])
+    return row
+
+
+def compare(work, args):
+    model = model_folder(work.model, args)
+    config = json.loads((model / "config.json").read_text())
+    tokens, flop = workload.tokens_of(work.batches), flop_of(config, work.batches)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        workload.write(folder / "workload", work.batches)
+        started, answers, left_out = start_all(work, args, model, folder)
+        try:
+            if not started or started[0].name != "sheaf":
+                raise SystemExit(f"sheaf itself does not run: {left_out['sheaf']}")
+            times = rounds.take_turns(started, work.rounds or args.rounds, args.seconds, args.clock)
+        finally:
+            for contender in started:
+                contender.close()
+    peak = next((c.start for c in started if c.name == PEAK), None)
+    if peak:  # from seconds to operations a second
+        times[PEAK] = [peak["gflop"] * 1e9 / seconds for seconds in times[PEAK]]
+    rows = {c.name: row_of(c, times, flop, tokens, answers) for c in started if c.name != PEAK}
+    exact = [name for name in rows if name not in INEXACT | {"sheaf"}]
+    return {"name": work.name, "model": work.model, "config": config, "threads": args.threads, "tokens": tokens,
+            "gflop": flop * 1e-9, "rounds": len(times["sheaf"]), "clock": args.clock,
+            "matrix_peak": peak and {"gflop_per_s": rounds.spread([rate * 1e-9 for rate in times[PEAK]]),
+                                     "library": peak["version"], "at_start": peak["gflop_per_s"]},
+            "best_peer": min(exact, key=lambda name: rows[name]["seconds"]["median"]) if exact else None,
+            "results": rows, "left_out": left_out}
+
+
+def print_table(result):
+    peak = result["matrix_peak"]
+    print(f"\n{result['model']}, {result['name']}, {result['threads']} threads, {result['rounds']} rounds"
+          + (f"; peak {peak['gflop_per_s']['median']:.0f} GFLOP/s, {peak['library']}" if peak else ""))
+    print(f"{'':26}{'ms':>9}{'spread':>8}{'tok/s':>9}{'peak':>6}{'sheaf x':>9}  accuracy")
+    for name, row in sorted(result["results"].items(), key=lambda item: item[1]["seconds"]["median"]):
+        seconds = row["seconds"]
+        spread = (seconds["high"] - seconds["low"]) / seconds["median"]
+        share = f"{row['share_of_peak']['median']:.0%}" if peak else ""
+        ratio = f"{row['sheaf_is_faster']['median']:.2f}" if "sheaf_is_faster" in row else ""
+        exact = row.get("accuracy", {})
+        right = f"{exact['min_cosine']:.7f}" if "min_cosine" in exact else (
+            f"+-{exact['max_difference']:.1e}" if exact else "")
+        print(f"{name:26}{seconds['median'] * 1e3:9,.1f}{spread:8.1%}{row['tokens_per_s']:9,.0f}{share:>6}{ratio:>9}  {right}")
+    for name, reason in result["left_out"].items():
+        print(f"{name}: left out, {reason}"[:80])
+    sys.stdout.flush()
+
+
+def commit():
+    done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def run_stage(stage, args):
+    report = {"commit": commit(), "machine": rounds.machine(), "stage": stage}
+    if stage == "tokenizers":
+        report["results"] = tokenizer_stage.run(args)
+    else:
+        report["results"] = []
+        for work in STAGES[stage]():
+            if args.only in work.name:
+                report["results"].append(compare(work, args))
+                print_table(report["results"][-1])
+    report["load_after"] = round(os.getloadavg()[0], 2)
+    if args.out:
+        path = args.out / f"peers_{stage}.json"
+        path.write_text(json.dumps(report, indent=1) + "\n")
+        print(f"Written: {path}")
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("program")
-    parser.add_argument("model")
-    parser.add_argument("--threads", default="1,2")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--only", default="", help="workloads whose name contains this")
-    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall",
-                        help="cpu: the processes' own CPU time, for one thread on a busy machine")
-    parser.add_argument("--graphs", type=pathlib.Path, help="folder that keeps the exported graphs between runs")
-    parser.add_argument("--out", type=pathlib.Path)
+    parser = argparse.ArgumentParser(description="stages: " + ", ".join(STAGES))
+    parser.add_argument("stages", nargs="*", metavar="STAGE", default=[])
+    parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin")
+    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/peers", help="keeps models; some GB")
+    parser.add_argument("--minilm", type=pathlib.Path, help="folder of all-MiniLM-L6-v2")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=900, help="for the rounds of one row of a table")
+    parser.add_argument("--only", default="", help="work whose name contains this")
+    parser.add_argument("--peers", type=lambda names: names.split(","), default=[""],
+                        help="those whose name contains one of these, separated by commas")
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs/benchmarks")
     args = parser.parse_args()
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True)
-    report = {"commit": commit.stdout.strip(), "machine": machine(), "onnxruntime": ort.__version__, "clock": args.clock, "results": {}}
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        graphs = make_graphs(args.model, args.graphs or folder)
-        for workload, batches in workloads().items():
-            if args.only not in workload:
-                continue
-            rows = [compare(args, graphs, batches, int(n), folder) for n in args.threads.split(",")]
-            report["results"][workload] = rows
-            for row in rows:
-                print(f"{workload:36} {row['threads']} threads  engine {row['engine_ms']:9.2f} ms  ort "
-                      f"{row['ort_ms']:9.2f} ms ({row['ort_graph']})  ratio {row['ratio']:.2f} "
-                      f"(fastest {row['ratio_of_fastest_rounds']:.2f})  cosine {row['min_cosine']:.7f}", flush=True)
-                report["device"] = row.pop("start")["device"]
-    if args.out:
-        args.out.write_text(json.dumps(report, indent=1) + "\n")
+    for stage in args.stages:
+        if stage not in STAGES:
+            parser.error(f"there is no stage '{stage}', only " + ", ".join(STAGES))
+    for stage in args.stages or STAGES:
+        run_stage(stage, args)
 
 
 if __name__ == "__main__":
