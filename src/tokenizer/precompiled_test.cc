@@ -107,8 +107,7 @@ TEST(Precompiled, OriginsMoveAsInHuggingFace) {
 
 TEST(Precompiled, ReadsTheCharsmapOfNmtNfkc) {
   std::ostringstream json;
-  json << std::ifstream(std::string(SHEAF_SOURCE_DIR) + "/tests/golden/tokenizer/unigram.json")
-              .rdbuf();
+  json << std::ifstream(SHEAF_SOURCE_DIR "/tests/golden/tokenizer/unigram.json").rdbuf();
   simdjson::dom::parser parser;
   const simdjson::dom::element document = parser.parse(json.str()).value();
   const NormalizerPtr n =
