@@ -96,7 +96,7 @@ TEST(ServeSettings, LimitsThatNoListenerCouldKeepAreRefused) {
   EXPECT_EQ(message_of({"m", "--max-header", "5GiB"}), "--max-header 5GiB: must be 1KiB to 1GiB");
   EXPECT_EQ(message_of({"m", "--max-body", "0"}), "--max-body 0B: must be 1KiB to 1GiB");
   EXPECT_EQ(message_of({"m", "--max-bodies", "1MiB"}),
-            "--max-bodies 1MiB: must be 32MiB to 1048576MiB");
+            "--max-bodies 1MiB: must be 32MiB to 1024GiB");
   EXPECT_EQ(message_of({"m", "--drain-timeout", "0"}), "ok");
 }
 
