@@ -12,6 +12,14 @@
 namespace sheaf::fleet {
 namespace {
 
+// Of what a child left in its control socket.
+std::string read_error_line(int control) {
+  std::string lines(4096, '\0');
+  const ssize_t got = ::read(control, lines.data(), lines.size());
+  lines.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  return find_error(lines);
+}
+
 std::string describe_exit(const ExitStatus& status) {
   if (!status.by_signal) return "exit code " + std::to_string(status.value);
   return std::string("signal ") + ::sigabbrev_np(status.value);
@@ -75,13 +83,6 @@ Result<Fd> Packing::finish() {
                "packing the weights failed: " + (!said.empty() ? said
                                                  : status      ? describe_exit(*status)
                                                                : "no exit status")};
-}
-
-std::string read_error_line(int control) {
-  std::string lines(4096, '\0');
-  const ssize_t got = ::read(control, lines.data(), lines.size());
-  lines.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
-  return find_error(lines);
 }
 
 std::string find_error(const std::string& lines) {

@@ -37,9 +37,7 @@ class Packing : public std::enable_shared_from_this<Packing> {
   Done done_;
 };
 
-// The text of the line {"error": "..."} among what a child left in its control socket, or "".
-std::string read_error_line(int control);
-// The same of lines already read.
+// The text of the line {"error": "..."} among those of a child's control socket, or "".
 std::string find_error(const std::string& lines);
 
 }  // namespace sheaf::fleet

@@ -3,8 +3,11 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
+#include <unistd.h>
 
+#include <array>
 #include <boost/asio/buffer.hpp>
+#include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -162,17 +165,30 @@ void Session::wait_for_news() {
 }
 
 void Session::wait_for_control() {
-  control_.async_read_some(
-      boost::asio::buffer(control_bytes_),
-      loop_.handler(shared_from_this(), [this](error_code error, std::size_t bytes) {
-        if (ended_ || error == boost::asio::error::operation_aborted) return;
-        if (error) {  // it is about to exit, or pretends to be
-          leave_by_us_ = monotonic_us() + kLeaveUs;
-          return;
-        }
-        take_control(bytes);
-        if (!ended_ && control_.is_open()) wait_for_control();
-      }));
+  // Read here and not by the event loop, where bytes already read could wait for the mutex behind
+  // the exit that they explain.
+  control_.async_wait(descriptor_base::wait_read,
+                      loop_.handler(shared_from_this(), [this](error_code error, std::size_t) {
+                        if (error || ended_ || !control_.is_open()) return;
+                        const bool open = read_control();
+                        take_control();
+                        // Where it closed: it is about to exit, or pretends to be.
+                        if (!open) leave_by_us_ = monotonic_us() + kLeaveUs;
+                        if (open && !ended_ && control_.is_open()) wait_for_control();
+                      }));
+}
+
+// Adds what the socket holds; false where it has ended.
+bool Session::read_control() {
+  std::array<char, 1024> bytes;
+  while (control_lines_.size() <= kMaxControlBytes) {
+    const ssize_t got = ::read(control_.native_handle(), bytes.data(), bytes.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN) return true;
+    if (got <= 0) return false;
+    control_lines_.append(bytes.data(), static_cast<std::size_t>(got));
+  }
+  return true;
 }
 
 void Session::wait_for_exit() {
@@ -266,8 +282,7 @@ Status Session::take_final(const channel::Final& final) {
   return {};
 }
 
-void Session::take_control(std::size_t bytes) {
-  control_lines_.append(control_bytes_.data(), bytes);
+void Session::take_control() {
   if (control_lines_.size() > kMaxControlBytes) return violate("it floods its control socket");
   const std::size_t end = control_lines_.find('\n');
   if (end == std::string::npos) return;
@@ -298,7 +313,10 @@ void Session::take_exit() {
   ended_ = true;
   error_code ignored;
   // Its last words, if the exit was seen before them.
-  if (said_.empty() && control_.is_open()) said_ = read_error_line(control_.native_handle());
+  if (said_.empty() && control_.is_open()) {
+    read_control();
+    said_ = find_error(control_lines_);
+  }
   news_.close(ignored);
   control_.close(ignored);
   exit_.close(ignored);

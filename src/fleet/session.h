@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <cstdint>
 #include <functional>
@@ -82,7 +81,8 @@ class Session : public std::enable_shared_from_this<Session> {
   Status take_whole_rows(OpenBatch& batch, const channel::Rows& rows);
   Status take_part(const OpenItem& item, const channel::Rows& rows);
   Status take_final(const channel::Final& final);
-  void take_control(std::size_t bytes);
+  bool read_control();
+  void take_control();
   Status take_hello(const std::string& line);
   void take_exit();
   core::ExitReport exit_report(const ExitStatus& status);
@@ -95,7 +95,6 @@ class Session : public std::enable_shared_from_this<Session> {
   channel::RouterEnd channel_;
   boost::asio::posix::stream_descriptor news_, control_, exit_;
   std::uint64_t news_count_ = 0;
-  std::array<char, 1024> control_bytes_;
   std::string control_lines_;
   std::string said_;  // the error that it reported
   std::unordered_map<BatchId, OpenBatch> open_;
