@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh run test
-scripts/venv.sh .venv tests/requirements.txt
+scripts/venv.sh .venv tests/requirements.txt --no-deps --no-compile
 scripts/build.sh release all sheaf-replica-faulty
 model=$(scripts/get_model.sh --files)
 export SHEAF_TEST_MODEL=${model#*=}

@@ -4,9 +4,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh run test
-scripts/venv.sh .venv tests/requirements.txt
-scripts/venv.sh .venv-clients tests/clients/requirements.txt
-scripts/build.sh release all sheaf-replica-faulty
+environments() {  # these files name all that is needed: no search for versions, which takes pip a minute
+  scripts/venv.sh .venv tests/requirements.txt --no-deps --no-compile
+  scripts/venv.sh .venv-clients tests/clients/requirements.txt --no-deps --no-compile
+}
+environments &  # beside the build: half of it is waiting for packages
+environments=$!
+scripts/build.sh release all sheaf-replica-faulty || { wait; exit 1; }
+wait "$environments"
 model=$(scripts/get_model.sh --files)
 export SHEAF_TEST_MODEL=${model#*=}
 export SHEAF_BIN_DIR=$PWD/build/release/bin

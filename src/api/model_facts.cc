@@ -14,8 +14,8 @@ namespace {
 void append_outputs(std::string& out, const model::ModelSpec& spec) {
   out.push_back('{');
   const char* comma = "";
-  for (const auto output : {model::Output::vector, model::Output::sparse, model::Output::tokens})
-    if (spec.task() == model::Task::embed && spec.gives(output))
+  if (spec.task() == model::Task::embed)
+    for (const model::Output output : spec.outputs())
       fmt::format_to(std::back_inserter(out), "{}\"{}\":{}", std::exchange(comma, ","),
                      name_of(output), spec.width_of(output));
   out.push_back('}');

@@ -67,8 +67,8 @@ int list(const ModelsSettings& settings) {
 nlohmann::ordered_json outputs_of(const model::ModelSpec& spec) {
   auto outputs = nlohmann::ordered_json::object();
   if (spec.task() != model::Task::embed) return outputs;
-  for (const auto output : {model::Output::vector, model::Output::sparse, model::Output::tokens})
-    if (spec.gives(output)) outputs[std::string(name_of(output))] = spec.width_of(output);
+  for (const model::Output output : spec.outputs())
+    outputs[std::string(name_of(output))] = spec.width_of(output);
   return outputs;
 }
 

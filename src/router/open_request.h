@@ -27,6 +27,7 @@ struct OpenRequest : std::enable_shared_from_this<OpenRequest> {
   std::vector<float> vectors;            // [inputs, dimensions], filled row by row
   std::vector<std::vector<float>> rows;  // in their place for outputs of varying size
   std::uint64_t answer_floats = 0;       // of these, counted before they come or as they do
+  bool counted = false;                  // by the metrics, as a request that has started
 
   std::string name() const { return request.id.empty() ? std::to_string(id) : request.id; }
   fleet::BatchItem batch_item(std::uint32_t index) const {

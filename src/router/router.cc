@@ -82,7 +82,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     open->arrived_us = monotonic_us();
     open->request = std::move(request);
     open->callback = std::move(callback);
-    if (!open->request.probe && !counted_at_end(*open)) metrics_.request_started(method_of(*open));
+    if (!may_come_again(*open)) count_start(*open);
     if (Status status = admit_request(*open); !status.ok()) {
       finish(*open, std::move(status).error());
       return id;
@@ -98,7 +98,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     std::lock_guard lock(mutex_);
     const auto found = open_.find(request);
     if (found == open_.end()) return;
-    if (counted_at_end(*found->second)) metrics_.request_started(method_of(*found->second));
+    count_start(*found->second);
     metrics_.request_failed("dropped");
     room_.give_back(*found->second);
     open_.erase(found);
@@ -301,10 +301,8 @@ class RouterImpl final : public Router, private fleet::FleetListener {
                            .deadline_us = open.request.deadline_us,
                            .item_tokens = {}};
     spec.item_tokens.reserve(open.inputs.size());
-    for (std::size_t i = 0; i < open.inputs.size(); ++i) {
+    for (std::size_t i = 0; i < open.inputs.size(); ++i)
       spec.item_tokens.push_back(static_cast<std::uint32_t>(open.inputs.ids_of(i).size()));
-      metrics_.input_length(spec.item_tokens.back());
-    }
     return spec;
   }
 
@@ -328,16 +326,24 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     return reply;
   }
 
-  // A message of a stream may come several times before there is room for it.
-  static bool counted_at_end(const OpenRequest& open) { return open.request.stream != 0; }
+  // A message of a stream comes as often as it takes until there is room for it, and is one
+  // request: counted when it ends.
+  static bool may_come_again(const OpenRequest& open) { return open.request.stream != 0; }
+
+  void count_start(OpenRequest& open) const {
+    if (open.request.probe || std::exchange(open.counted, true)) return;
+    metrics_.request_started(method_of(open));
+  }
 
   // Tells metrics, client and log; never with the mutex held, since the callback may call the
   // router. The log comes last: writing a line takes longer than all else here.
   void finish(OpenRequest& open, Result<EmbedReply> result) {
     const bool comes_again =
-        counted_at_end(open) && !result.ok() && result.error().code == ErrorCode::overloaded;
+        may_come_again(open) && !result.ok() && result.error().code == ErrorCode::overloaded;
     if (open.request.probe || comes_again) return open.callback(std::move(result));
-    if (counted_at_end(open)) metrics_.request_started(method_of(open));
+    count_start(open);
+    for (std::size_t i = 0; i < open.inputs.size(); ++i)
+      metrics_.input_length(static_cast<std::uint32_t>(open.inputs.ids_of(i).size()));
     if (!result.ok()) {
       const Error error = result.error();
       metrics_.request_failed(metric_name(error.code));

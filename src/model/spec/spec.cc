@@ -187,6 +187,13 @@ bool ModelSpec::gives(Output output) const {
   return output == Output::tokens || is_splade() || !token_weight.name.empty();
 }
 
+std::vector<Output> ModelSpec::outputs() const {
+  std::vector<Output> given;
+  for (const Output output : {Output::vector, Output::sparse, Output::tokens})
+    if (gives(output)) given.push_back(output);
+  return given;
+}
+
 std::uint32_t ModelSpec::width_of(Output output) const {
   if (!gives(output)) return 0;
   if (output == Output::vector) return dimensions;

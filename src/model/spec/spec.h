@@ -191,6 +191,7 @@ struct ModelSpec {
   Task task() const { return labels.empty() ? Task::embed : Task::classify; }
   bool is_splade() const { return !word_head.transform.name.empty(); }
   bool gives(Output output) const;
+  std::vector<Output> outputs() const;  // all that it gives; a classifier: its scores, as a vector
   // What it is asked for where nothing else is said.
   Output main_output() const { return is_splade() ? Output::sparse : Output::vector; }
   // Numbers of a row: of a vector, of a token's vector, or of a sparse row the words there are.
