@@ -174,7 +174,7 @@ void Session::wait_for_control() {
                         take_control();
                         // Where it closed: it is about to exit, or pretends to be.
                         if (!open) leave_by_us_ = monotonic_us() + kLeaveUs;
-                        if (open && !ended_ && control_.is_open()) wait_for_control();
+                        if (open && violation_.empty() && control_.is_open()) wait_for_control();
                       }));
 }
 
