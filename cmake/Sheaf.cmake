@@ -7,6 +7,7 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")
+add_compile_options(-pthread)  # as gRPC asks of those that link it: targets of other flags could share no precompiled headers
 
 find_program(SHEAF_CCACHE ccache)
 if(SHEAF_CCACHE)
@@ -67,24 +68,38 @@ if(NOT SHEAF_ENGINE_ONLY)
   pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
   find_package(gRPC CONFIG REQUIRED)  # pkg-config takes 20 s over its hundreds of dependencies
   include(Protos)
+  include(Asio)
 endif()
 
 enable_testing()
 
-# Gives a target precompiled headers. GCC 12 does not know them for a system's any more and shows its false alarms.
-function(sheaf_precompile target)
-  target_precompile_headers(${target} PRIVATE ${ARGN})
+# Gives a target precompiled headers: of the first target of its `kind` (with the same flags) that asked for the same ones,
+# if there is one. GCC 12 does not know them for a system's any more and shows its false alarms.
+function(sheaf_precompile target kind)
+  string(MAKE_C_IDENTIFIER "sheaf_precompiled_${kind}_${ARGN}" owner)
+  get_property(first GLOBAL PROPERTY ${owner})
+  if(first)
+    target_precompile_headers(${target} REUSE_FROM ${first})
+  else()
+    target_precompile_headers(${target} PRIVATE ${ARGN})
+    set_property(GLOBAL PROPERTY ${owner} ${target})
+  endif()
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     target_compile_options(${target} PRIVATE -Wno-stringop-overread -Wno-array-bounds)
   endif()
 endfunction()
 
-# sheaf_library(FOLDER LINKS libs... [PRECOMPILED headers...]): src/FOLDER/**/*.cc but for nested libraries becomes
+# sheaf_library(FOLDER [COLD] LINKS libs... [PRECOMPILED headers...]): src/FOLDER/**/*.cc but for nested libraries becomes
 # sheaf::FOLDER; *_test.cc beside the code become one test program, *_fuzz.cc one fuzz target each. PRECOMPILED are
-# headers of others that take longer to read than most of the sources here, for these and their tests.
+# headers of others that take longer to read than most of the sources here, for these and their tests. COLD is what runs
+# once, or waits for others: compiled at -O1, in two thirds of the time.
 set(SHEAF_NESTED_LIBRARIES model/spec core/simulation)
 function(sheaf_library folder)
-  cmake_parse_arguments(ARG "" "" "LINKS;PRECOMPILED" ${ARGN})
+  cmake_parse_arguments(ARG "COLD" "" "LINKS;PRECOMPILED" ${ARGN})
+  set(kind library)
+  if(ARG_COLD)
+    set(kind cold_library)
+  endif()
   string(REPLACE "/" "_" name ${folder})
   set(dir ${CMAKE_SOURCE_DIR}/src/${folder})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${dir}/*.cc)
@@ -103,8 +118,11 @@ function(sheaf_library folder)
     add_library(sheaf_${name} STATIC ${sources})
     target_include_directories(sheaf_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
     target_link_libraries(sheaf_${name} PUBLIC ${ARG_LINKS} PRIVATE sheaf_warnings)
+    if(ARG_COLD)
+      target_compile_options(sheaf_${name} PRIVATE $<$<CONFIG:Release>:-O1>)
+    endif()
     if(ARG_PRECOMPILED)
-      sheaf_precompile(sheaf_${name} ${ARG_PRECOMPILED})
+      sheaf_precompile(sheaf_${name} ${kind} ${ARG_PRECOMPILED})
     endif()
   else()
     add_library(sheaf_${name} INTERFACE)
@@ -119,9 +137,9 @@ function(sheaf_library folder)
     target_compile_definitions(${name}_test PRIVATE SHEAF_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                SHEAF_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
     # Tests themselves, which are half of all there is to compile, take two thirds of the time when not optimized.
-    target_compile_options(${name}_test PRIVATE -O0)
+    target_compile_options(${name}_test PRIVATE -O0 $<$<CONFIG:Release>:-g0>)
     if(ARG_PRECOMPILED)
-      sheaf_precompile(${name}_test <gtest/gtest.h> ${ARG_PRECOMPILED})
+      sheaf_precompile(${name}_test test <gtest/gtest.h> ${ARG_PRECOMPILED})
     endif()
     add_test(NAME ${name} COMMAND ${name}_test)
     set_tests_properties(${name} PROPERTIES TIMEOUT 600)

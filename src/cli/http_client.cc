@@ -4,11 +4,8 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/beast/http/message.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/read.hpp>
-#include <boost/beast/http/string_body.hpp>
-#include <boost/beast/http/write.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/http/error.hpp>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
@@ -25,7 +22,7 @@ namespace http = boost::beast::http;
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 constexpr std::uint64_t kAnswerBytesMax = 1ull << 30;
-constexpr std::size_t kReadBytes = 64u << 10;  // beast would begin with 512
+constexpr std::size_t kReadBytes = 64u << 10;
 
 template <class Fields>
 std::int64_t number_field(const Fields& fields, std::string_view name, std::int64_t otherwise) {
@@ -126,36 +123,60 @@ asio::awaitable<Status> HttpConnection::connect() {
   co_return Status{};
 }
 
+std::string HttpConnection::request_of(std::string_view method, std::string_view target,
+                                       const std::string& json) const {
+  std::string text = fmt::format("{} {} HTTP/1.1\r\nhost: {}\r\nuser-agent: sheaf\r\n", method,
+                                 target, address_.text());
+  if (!api_key_.empty()) text += "authorization: Bearer " + api_key_ + "\r\n";
+  if (method == "POST")
+    text += fmt::format("content-type: application/json\r\ncontent-length: {}\r\n", json.size());
+  text += "\r\n";
+  return text += json;
+}
+
+Error HttpConnection::failure(const beast::error_code& error) const {
+  if (is_other_protocol(error))
+    return {ErrorCode::io, address_.text() + " answers no HTTP/1.1; is this the gRPC port?"};
+  if (error == beast::error::timeout)
+    return {ErrorCode::deadline_exceeded, fmt::format("{} did not answer within {}",
+                                                      address_.text(), show_duration(timeout_us_))};
+  return {ErrorCode::io, fmt::format("{}: {}", address_.text(), error.message())};
+}
+
+asio::awaitable<beast::error_code> HttpConnection::read(AnswerParser& parser) {
+  beast::error_code error;
+  while (!parser.is_done()) {
+    if (buffer_.size() > 0) {
+      buffer_.consume(parser.put(buffer_.data(), error));
+      if (!error) continue;
+      if (error != http::error::need_more) break;
+    }
+    const auto [read_error, read] =
+        co_await stream_.async_read_some(buffer_.prepare(kReadBytes), kAwait);
+    error = read_error;
+    if (read_error == asio::error::eof) {
+      error = http::error::end_of_stream;  // before the first byte of an answer
+      if (parser.got_some()) parser.put_eof(error);
+    }
+    if (error) break;
+    buffer_.commit(read);
+  }
+  co_return error;
+}
+
 asio::awaitable<Result<HttpAnswer>> HttpConnection::exchange(std::string_view method,
                                                              std::string_view target,
                                                              const std::string& json) {
-  http::request<http::string_body> request;
-  request.method_string(method);
-  request.target(target);
-  request.set(http::field::host, address_.text());
-  request.set(http::field::user_agent, "sheaf");
-  if (!api_key_.empty()) request.set(http::field::authorization, "Bearer " + api_key_);
-  if (method == "POST") request.set(http::field::content_type, "application/json");
-  request.body() = json;
-  request.prepare_payload();
-
-  const auto failed = [&](const beast::error_code& error) {
-    const bool late = error == beast::error::timeout;
-    if (is_other_protocol(error))
-      return Error{ErrorCode::io, address_.text() + " answers no HTTP/1.1; is this the gRPC port?"};
-    return Error{late ? ErrorCode::deadline_exceeded : ErrorCode::io,
-                 late ? fmt::format("{} did not answer within {}", address_.text(),
-                                    show_duration(timeout_us_))
-                      : fmt::format("{}: {}", address_.text(), error.message())};
-  };
+  const std::string request = request_of(method, target, json);
   stream_.expires_after(std::chrono::microseconds(timeout_us_));
-  auto [write_error, written] = co_await http::async_write(stream_, request, kAwait);
-  if (write_error) co_return failed(write_error);
+  const auto [write_error, written] =
+      co_await asio::async_write(stream_, asio::buffer(request), kAwait);
+  if (write_error) co_return failure(write_error);
 
-  http::response_parser<http::string_body> parser;
+  AnswerParser parser;
+  parser.eager(true);
   parser.body_limit(kAnswerBytesMax);
-  auto [read_error, read] = co_await http::async_read(stream_, buffer_, parser, kAwait);
-  if (read_error) co_return failed(read_error);
+  if (const beast::error_code error = co_await read(parser)) co_return failure(error);
   stream_.expires_never();
 
   const auto& response = parser.get();

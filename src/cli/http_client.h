@@ -5,6 +5,8 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -42,12 +44,19 @@ class HttpConnection {
   boost::asio::awaitable<Result<HttpAnswer>> get(std::string_view target);
 
  private:
+  using AnswerParser = boost::beast::http::response_parser<boost::beast::http::string_body>;
+
   boost::asio::awaitable<Result<HttpAnswer>> run(std::string_view method, std::string_view target,
                                                  const std::string& json);
   boost::asio::awaitable<Status> connect();
   boost::asio::awaitable<Result<HttpAnswer>> exchange(std::string_view method,
                                                       std::string_view target,
                                                       const std::string& json);
+  std::string request_of(std::string_view method, std::string_view target,
+                         const std::string& json) const;
+  // Until the answer is whole. No error, then.
+  boost::asio::awaitable<boost::beast::error_code> read(AnswerParser& parser);
+  Error failure(const boost::beast::error_code& error) const;
 
   ServerAddress address_;
   std::string api_key_;

@@ -21,10 +21,12 @@ std::optional<BpeWalk> BpeWalk::build(const std::array<std::int32_t, 256>& byte_
             [](const ByteTrie::Entry& a, const ByteTrie::Entry& b) { return a.key < b.key; });
   walk.trie_ = ByteTrie::build(entries);
   if (!walk.trie_) return std::nullopt;
+  walk.prefixes_.resize(strings.size());
   for (const ByteTrie::Entry& entry : entries) {
-    walk.origins_[static_cast<std::size_t>(entry.value)].prefix =
-        walk.trie_->longest_match(walk.trie_->root(), entry.key.substr(0, entry.key.size() - 1))
-            .value;
+    const ByteTrie::Match match =
+        walk.trie_->longest_match(walk.trie_->root(), entry.key.substr(0, entry.key.size() - 1));
+    walk.prefixes_[static_cast<std::size_t>(entry.value)] = {
+        match.value, static_cast<std::uint32_t>(match.size)};
   }
   return walk;
 }
@@ -43,7 +45,7 @@ bool BpeWalk::find_origins(const std::vector<Merge>& merges, const MergeTable& t
     if (origin(merge.left).size == 0 || origin(merge.right).size == 0) {
       unclear.push_back(&merge);
     } else if (are_apart(merge.left, merge.right, rank, table)) {
-      origin(merge.id) = {rank + 1, merge.left, merge.right, -1, size};
+      origin(merge.id) = {rank + 1, merge.left, merge.right, size};
     }
   }
   // Parts that never come about do no harm; parts that do, by a later merge, might.
@@ -55,20 +57,22 @@ bool BpeWalk::find_origins(const std::vector<Merge>& merges, const MergeTable& t
 
 bool BpeWalk::are_apart(std::int32_t left, std::int32_t right, std::uint32_t limit,
                         const MergeTable& table) const {
+  const auto origin = [&](std::int32_t id) { return origins_[static_cast<std::size_t>(id)]; };
+  Origin l = origin(left), r = origin(right);
   for (;;) {
     // The pair as it stands before the merges of rank `limit`.
     if (table.find(left, right).rank < limit) return false;
-    const Origin& l = origins_[static_cast<std::size_t>(left)];
-    const Origin& r = origins_[static_cast<std::size_t>(right)];
     if (l.order == 0 && r.order == 0) return true;
     // Undo the later merge. At equal ranks the left one was first, and so was a merge across the
     // border before that of the right one.
     if (l.order > r.order) {
       limit = l.order - 1;
       left = l.right;
+      l = origin(left);
     } else {
       limit = r.order;
       right = r.left;
+      r = origin(right);
     }
   }
 }
@@ -76,27 +80,30 @@ bool BpeWalk::are_apart(std::int32_t left, std::int32_t right, std::uint32_t lim
 void BpeWalk::tokenize(std::string_view piece, const MergeTable& table, Borders& borders,
                        std::vector<Token>& tokens) const {
   const std::size_t first = tokens.size();
-  const auto longest = [&](std::size_t at) {
-    return trie_->longest_match(trie_->root(), piece.substr(at)).value;
+  // What may come next, and where it would end.
+  Token candidate{};
+  const auto try_longest = [&](std::size_t begin) {
+    const ByteTrie::Match match = trie_->longest_match(trie_->root(), piece.substr(begin));
+    candidate = {match.value, static_cast<std::uint32_t>(begin + match.size)};
   };
   borders.assign(piece.size() + 1, true);  // false: no encoding has a border here
   std::size_t at = 0;
-  std::int32_t candidate = longest(0);
+  try_longest(at);
   while (at < piece.size()) {
     const bool is_first = tokens.size() == first;
-    const Origin& origin = origins_[static_cast<std::size_t>(candidate)];
-    const std::size_t end = at + origin.size;
-    if (borders[end] &&
-        (is_first || are_apart(tokens.back().id, candidate, MergeTable::kNoRank, table))) {
-      tokens.push_back({candidate, static_cast<std::uint32_t>(end)});
-      at = end;
-      if (at < piece.size()) candidate = longest(at);
-    } else if (origin.prefix >= 0) {
-      candidate = origin.prefix;
+    if (borders[candidate.end] &&
+        (is_first || are_apart(tokens.back().id, candidate.id, MergeTable::kNoRank, table))) {
+      tokens.push_back(candidate);
+      at = candidate.end;
+      if (at < piece.size()) try_longest(at);
+      continue;
+    }
+    if (const Prefix prefix = prefixes_[static_cast<std::size_t>(candidate.id)]; prefix.id >= 0) {
+      candidate = {prefix.id, static_cast<std::uint32_t>(at) + prefix.size};
     } else {
       // Stuck: the last token was wrong. There is one, since every text has an encoding.
       borders[at] = false;
-      candidate = tokens.back().id;
+      candidate = tokens.back();
       tokens.pop_back();
       at = tokens.size() == first ? 0 : tokens.back().end;
     }

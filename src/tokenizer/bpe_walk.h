@@ -54,11 +54,15 @@ class BpeWalk {
 
  private:
   // How a sound token is made. Others have no entry in trie_, so that the walk never meets them.
-  struct Origin {
+  struct alignas(16) Origin {
     std::uint32_t order = 0;  // one more than the rank of the merge; 0: a byte
     std::int32_t left = -1, right = -1;
-    std::int32_t prefix = -1;  // the longest sound token that this one begins with, but for itself
-    std::uint32_t size = 0;    // in bytes; 0: not sound
+    std::uint32_t size = 0;  // in bytes; 0: not sound
+  };
+  // The longest sound token that another one begins with, but for itself.
+  struct Prefix {
+    std::int32_t id = -1;  // -1: there is none
+    std::uint32_t size = 0;
   };
 
   // Whether `left` and `right` stay apart until merges of rank `limit` take place.
@@ -66,7 +70,8 @@ class BpeWalk {
                  const MergeTable& table) const;
   bool find_origins(const std::vector<Merge>& merges, const MergeTable& table);
 
-  std::vector<Origin> origins_;  // by id
+  std::vector<Origin> origins_;   // by id
+  std::vector<Prefix> prefixes_;  // by id
   std::optional<ByteTrie> trie_;
 };
 
