@@ -24,19 +24,16 @@ lone_headers() {
   done
 }
 check_headers() {
-  scripts/build.sh asan sheaf_proto
+  scripts/build.sh tidy sheaf_proto
   lone_headers | xargs -P "$(nproc)" -I{} bash -c '
     echo "#include \"{}\"" | g++ -std=c++20 -fsyntax-only -Wall -Wextra -Werror -Wno-missing-field-initializers -DSHEAF_SOURCE_DIR=\"\" \
-      -I. -Isrc -isystem build/asan/proto -x c++ - ||
+      -I. -Isrc -isystem build/tidy/proto -x c++ - ||
       { echo "{} does not compile by itself"; exit 1; }'
 }
 
-# Our sources but for tests, with the flags of the asan build. Without its precompiled headers: clang cannot read what GCC
-# made of them, and each source has to include what it uses.
+# Our sources but for tests, each by itself and without precompiled headers: it has to include what it uses.
 check_tidy() {
-  scripts/build.sh asan sheaf_proto
-  mkdir -p build/tidy
-  sed -E 's/-Winvalid-pch -include [^ ]*cmake_pch\.hxx//' build/asan/compile_commands.json >build/tidy/compile_commands.json
+  scripts/build.sh tidy sheaf_proto
   local files
   files=$(scripts/sources.sh | grep -E '^(src|apps)/.*\.cc$' | grep -vE '_(test|fuzz|bench)\.cc$' | paste -sd'|')
   run-clang-tidy -quiet -extra-arg=-Wno-unknown-warning-option -j "$(nproc)" -p build/tidy "^$PWD/($files)\$" 2>&1 |

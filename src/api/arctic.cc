@@ -212,7 +212,7 @@ class HealthReactor final : public ServerUnaryReactor {
   const std::shared_ptr<Shared> shared_;
 };
 
-std::string new_request_id() {
+std::string next_request_id() {
   static std::atomic<std::uint64_t> count = 0;
   return fmt::format("sheaf-{}", count.fetch_add(1, std::memory_order_relaxed));
 }
@@ -227,7 +227,7 @@ class Service final : public ArcticService, public pb::InferenceService::Callbac
                              pb::EncodeResponse* out) override {
     const Result<GrpcCaller> caller = read_caller(context_, *rpc);
     if (!caller.ok()) return refuse(caller.error());
-    out->set_request_id(in->request_id().empty() ? new_request_id() : in->request_id());
+    out->set_request_id(in->request_id().empty() ? next_request_id() : in->request_id());
     const std::string id = out->request_id();
     auto call = std::make_shared<EncodeCall>(context_, *rpc, *out);
     auto* reactor = new EncodeReactor(gate_, open_, id, call);

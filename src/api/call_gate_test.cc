@@ -7,7 +7,7 @@
 namespace sheaf::api {
 namespace {
 
-struct Call final : GatedCall {
+struct TestCall final : GatedCall {
   void close() override { ++closed; }
   int closed = 0;
 };
@@ -16,7 +16,7 @@ using std::chrono::milliseconds;
 
 TEST(CallGateTest, ClosesThoseInsideAndLetsNoneInAfterwards) {
   CallGate gate;
-  Call inside, gone, late;
+  TestCall inside, gone, late;
   EXPECT_TRUE(gate.enter(inside));
   EXPECT_TRUE(gate.enter(gone));
   gate.leave(gone);
@@ -32,7 +32,7 @@ TEST(CallGateTest, ClosesThoseInsideAndLetsNoneInAfterwards) {
 
 TEST(CallGateTest, WaitsForTheLast) {
   CallGate gate;
-  Call one, other;
+  TestCall one, other;
   gate.enter(one);
   gate.enter(other);
   std::thread leaver([&] {

@@ -22,10 +22,6 @@ struct CohereBody {
   std::vector<std::string_view> types;  // as asked for, each once
 };
 
-Error wrong(std::string_view field, std::string message) {
-  return {ErrorCode::invalid_argument, std::move(message), std::string(field)};
-}
-
 Result<std::vector<std::string_view>> read_types(JsonValue value) {
   simdjson::dom::array list;
   if (value.get(list)) return wrong("embedding_types", "embedding_types is not a list");

@@ -56,9 +56,7 @@ std::string_view describe(JsonValue value) {
 }
 
 Error wrong_type(std::string_view field, JsonValue value, std::string_view expected) {
-  return {ErrorCode::invalid_argument,
-          fmt::format("{} is {}; {} is expected", field, describe(value), expected),
-          std::string(field)};
+  return wrong(field, fmt::format("{} is {}; {} is expected", field, describe(value), expected));
 }
 
 Error json_error(simdjson::error_code code, std::size_t bytes) {
@@ -105,6 +103,10 @@ Result<router::Input> read_input(const std::string& field, JsonValue value,
 }
 
 }  // namespace
+
+Error wrong(std::string_view field, std::string message) {
+  return {ErrorCode::invalid_argument, std::move(message), std::string(field)};
+}
 
 Result<simdjson::dom::object> parse_json_object(std::string_view body) {
   simdjson::dom::parser* parser = parser_for(body.size());

@@ -24,6 +24,9 @@ using JsonValue = simdjson::dom::element;
 // kBodyPadding readable bytes. The object lives until the next call on this thread.
 Result<simdjson::dom::object> parse_json_object(std::string_view body);
 
+// What `field` says cannot be: of kind invalid_argument, and of that field.
+Error wrong(std::string_view field, std::string message);
+
 Result<bool> read_bool(std::string_view field, JsonValue value);  // also "true" and "false"
 Result<std::uint64_t> read_count(std::string_view field, JsonValue value);
 // A limit of tokens, at least 1; what is more than any model has is cut down. vLLM's -1, no limit

@@ -26,10 +26,6 @@ struct EmbeddingsBody {
   std::optional<Said<std::string_view>> other_form;
 };
 
-Error wrong(std::string_view field, std::string message) {
-  return {ErrorCode::invalid_argument, std::move(message), std::string(field)};
-}
-
 Result<std::string_view> read_encoding(JsonValue value) {
   SHEAF_ASSIGN(const std::string_view format, read_text("encoding_format", value));
   if (format == "float") return std::string_view("float");

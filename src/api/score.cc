@@ -12,10 +12,6 @@
 namespace sheaf::api {
 namespace {
 
-Error wrong(std::string_view field, std::string message) {
-  return {ErrorCode::invalid_argument, std::move(message), std::string(field)};
-}
-
 bool fits(const model::ModelSpec& spec, ScoreKind kind) {
   return kind == ScoreKind::reranker ? spec.is_reranker() : spec.task() == model::Task::classify;
 }

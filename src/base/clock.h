@@ -7,6 +7,8 @@ namespace sheaf {
 // Microseconds on the monotonic clock (CLOCK_MONOTONIC); comparable between processes of one
 // machine.
 using TimeUs = std::int64_t;
+inline constexpr TimeUs kSecond = 1'000'000;
+inline constexpr TimeUs kNever = INT64_MAX;  // later than any time
 
 TimeUs monotonic_us();
 std::int64_t monotonic_ns();

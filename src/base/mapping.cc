@@ -85,4 +85,9 @@ Result<std::size_t> file_size(int fd) {
   return static_cast<std::size_t>(info.st_size);
 }
 
+bool file_exists(const std::string& path) {
+  struct stat ignored {};
+  return ::stat(path.c_str(), &ignored) == 0;
+}
+
 }  // namespace sheaf

@@ -45,5 +45,7 @@ Result<Fd> make_memfd(const std::string& name, std::size_t bytes);
 // Forbids any later change of size or content (F_SEAL_*); no writable mapping may exist.
 Status seal_memfd(int fd);
 Result<std::size_t> file_size(int fd);
+// Anything at that path; false too where it cannot be looked at.
+bool file_exists(const std::string& path);
 
 }  // namespace sheaf

@@ -17,12 +17,13 @@ constexpr std::uint32_t kMaxTerms = 1 << 24;  // so that a float holds every id
 
 Status check(const char* name, std::uint32_t value, std::uint32_t min, std::uint32_t max) {
   if (value >= min && value <= max) return {};
-  return Error{ErrorCode::corrupt, std::string("channel: ") + name + " is " +
-                                       std::to_string(value) + ", must be " + std::to_string(min) +
-                                       " to " + std::to_string(max)};
+  return corrupt(std::string(name) + " is " + std::to_string(value) + ", must be " +
+                 std::to_string(min) + " to " + std::to_string(max));
 }
 
 }  // namespace
+
+Error corrupt(const std::string& what) { return Error{ErrorCode::corrupt, "channel: " + what}; }
 
 std::uint64_t longest_row(const Limits& limits, Output output, std::uint32_t tokens) {
   if (output == Output::vector) return limits.row_floats;

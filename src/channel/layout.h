@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "base/result.h"
 
@@ -127,5 +128,8 @@ struct FinalBody {  // then char message[message_bytes]
   std::uint32_t reserved;
 };
 inline constexpr std::size_t kMaxMessageBytes = 1024;
+
+// "channel: <what>", of kind corrupt: what the other end wrote cannot be.
+Error corrupt(const std::string& what);
 
 }  // namespace sheaf::channel

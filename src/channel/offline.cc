@@ -44,7 +44,7 @@ Status read_all(int fd, void* data, std::size_t bytes) {
                                   std::to_string(bytes) + " bytes"};
 }
 
-Error corrupt(const std::string& what) {
+Error corrupt_batch(const std::string& what) {
   return Error{ErrorCode::corrupt, "offline batch: " + what};
 }
 
@@ -129,12 +129,12 @@ Result<std::optional<Submission>> read_offline_batch(int fd, const Limits& limit
   BatchHead head;
   SHEAF_ASSIGN(const std::size_t have, read_up_to(fd, &head, sizeof head));
   if (have == 0) return std::optional<Submission>();
-  if (have < sizeof head) return corrupt("the input ends inside its head");
+  if (have < sizeof head) return corrupt_batch("the input ends inside its head");
   if (head.items == 0 || head.items > limits.max_batch_items ||
       head.tokens > limits.max_batch_tokens)
-    return corrupt(std::to_string(head.items) + " texts and " + std::to_string(head.tokens) +
-                   " tokens; at most " + std::to_string(limits.max_batch_items) + " and " +
-                   std::to_string(limits.max_batch_tokens));
+    return corrupt_batch(std::to_string(head.items) + " texts and " + std::to_string(head.tokens) +
+                         " tokens; at most " + std::to_string(limits.max_batch_items) + " and " +
+                         std::to_string(limits.max_batch_tokens));
   std::vector<WireItem> items(head.items);
   SHEAF_TRY(read_all(fd, items.data(), items.size() * sizeof(WireItem)));
   Submission submission;
@@ -142,14 +142,14 @@ Result<std::optional<Submission>> read_offline_batch(int fd, const Limits& limit
   for (const WireItem& item : items) {
     const std::uint32_t start = submission.cu_seqlens.back();
     if (item.tokens == 0 || item.tokens > head.tokens - start)
-      return corrupt("a text of " + std::to_string(item.tokens) + " tokens");
+      return corrupt_batch("a text of " + std::to_string(item.tokens) + " tokens");
     submission.cu_seqlens.push_back(start + item.tokens);
     SHEAF_ASSIGN(const ItemOptions options, options_of(item, limits));
     submission.options.push_back(options);
   }
   if (submission.cu_seqlens.back() != head.tokens)
-    return corrupt("its texts have " + std::to_string(submission.cu_seqlens.back()) +
-                   " tokens, not " + std::to_string(head.tokens));
+    return corrupt_batch("its texts have " + std::to_string(submission.cu_seqlens.back()) +
+                         " tokens, not " + std::to_string(head.tokens));
   submission.ids.resize(head.tokens);
   SHEAF_TRY(read_all(fd, submission.ids.data(), submission.ids.size() * sizeof(std::int32_t)));
   return std::optional(std::move(submission));

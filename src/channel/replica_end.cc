@@ -8,8 +8,6 @@
 namespace sheaf::channel {
 namespace {
 
-Error corrupt(const std::string& what) { return Error{ErrorCode::corrupt, "channel: " + what}; }
-
 Status check_header(const SharedHeader& shared, std::size_t file_bytes, Limits& limits,
                     Geometry& geometry) {
   const auto* bytes = reinterpret_cast<const std::byte*>(&shared);

@@ -6,9 +6,8 @@
 namespace sheaf::channel {
 namespace {
 
-Error corrupt(const char* what, std::uint64_t value) {
-  return Error{ErrorCode::corrupt,
-               std::string("channel: ") + what + " is " + std::to_string(value)};
+Error impossible(const char* what, std::uint64_t value) {
+  return corrupt(std::string(what) + " is " + std::to_string(value));
 }
 
 constexpr std::size_t padded(std::size_t bytes) {
@@ -24,7 +23,7 @@ Result<std::optional<std::span<std::byte>>> RingWriter::reserve(FrameType type,
   assert(bytes <= capacity);
   const std::uint64_t used = position_ - tail_->load(std::memory_order_acquire);
   if (used > capacity || used % kFrameAlignment != 0)
-    return corrupt("bytes in the ring by its reader's position", used);
+    return impossible("bytes in the ring by its reader's position", used);
   if (bytes > capacity - used) return std::optional<std::span<std::byte>>();
 
   reserved_bytes_ = static_cast<std::uint32_t>(bytes);
@@ -45,12 +44,12 @@ Result<std::optional<Frame>> RingReader::peek() {
   const std::uint64_t available = head_->load(std::memory_order_acquire) - position_;
   if (available == 0) return std::optional<Frame>();
   if (available > capacity || available % kFrameAlignment != 0)
-    return corrupt("bytes in the ring by its writer's position", available);
+    return impossible("bytes in the ring by its writer's position", available);
 
   const std::byte* frame = memory_.data() + position_ % capacity;
   const auto head = copy_once<FrameHead>(frame);
   if (head.bytes < sizeof head || head.bytes > available || head.bytes % kFrameAlignment != 0)
-    return corrupt("a frame's size", head.bytes);
+    return impossible("a frame's size", head.bytes);
   peeked_bytes_ = head.bytes;
   return std::optional(Frame{static_cast<FrameType>(head.type),
                              std::span(frame + sizeof head, head.bytes - sizeof head)});

@@ -12,8 +12,6 @@
 namespace sheaf::channel {
 namespace {
 
-Error corrupt(const std::string& what) { return Error{ErrorCode::corrupt, "channel: " + what}; }
-
 Result<Rows> decode_rows(std::span<const std::byte> body) {
   if (body.size() < sizeof(RowsBody)) return corrupt("a rows frame is too short");
   const auto head = copy_once<RowsBody>(body.data());

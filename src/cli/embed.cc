@@ -48,10 +48,6 @@ FlagSet flags_for(EmbedSettings& s) {
   return flags;
 }
 
-Error usage_error(std::string message) {
-  return Error{ErrorCode::invalid_argument, std::move(message)};
-}
-
 // By the output's name; pipes and devices have none.
 Result<std::string> format_of(const std::string& output) {
   const std::string ending = std::filesystem::path(output).extension().string();

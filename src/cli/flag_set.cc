@@ -10,10 +10,6 @@
 namespace sheaf::cli {
 namespace {
 
-Error usage_error(std::string message) {
-  return Error{ErrorCode::invalid_argument, std::move(message)};
-}
-
 std::string help_line(const Flag& flag, const FlagValue& value, const std::string& default_text) {
   const std::string left =
       flag.value.empty() ? "--" + flag.name : fmt::format("--{} {}", flag.name, flag.value);

@@ -20,14 +20,10 @@ struct Unit {
 constexpr Unit kTimeUnits[] = {{"m", 60'000'000}, {"s", 1'000'000}, {"ms", 1'000}, {"us", 1}};
 constexpr Unit kByteUnits[] = {{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}};
 
-Error invalid(std::string message) {
-  return Error{ErrorCode::invalid_argument, std::move(message)};
-}
-
 // "<number><unit>", the unit one of `units`, or `bare` where there is none.
 Result<std::uint64_t> parse_quantity(std::string_view text, std::span<const Unit> units,
                                      std::uint64_t bare, std::string_view example) {
-  const Error wrong = invalid(fmt::format("'{}' is not like {}", text, example));
+  const Error wrong = usage_error(fmt::format("'{}' is not like {}", text, example));
   double number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc{} || !std::isfinite(number) || number < 0) return wrong;
@@ -77,12 +73,16 @@ FlagValue bounded_number(T& variable, T min, T max) {
 
 }  // namespace
 
+Error usage_error(std::string message) {
+  return Error{ErrorCode::invalid_argument, std::move(message)};
+}
+
 Result<bool> parse_boolean(std::string_view text) {
   for (std::string_view word : {"true", "1", "on", "yes", "enabled"})
     if (text == word) return true;
   for (std::string_view word : {"false", "0", "off", "no", "disabled"})
     if (text == word) return false;
-  return invalid(fmt::format("'{}' is not true or false", text));
+  return usage_error(fmt::format("'{}' is not true or false", text));
 }
 
 Result<std::uint64_t> parse_whole_number(std::string_view text, std::uint64_t min,
@@ -92,8 +92,8 @@ Result<std::uint64_t> parse_whole_number(std::string_view text, std::uint64_t mi
   if (error == std::errc{} && end == text.data() + text.size() && number >= min && number <= max)
     return number;
   if (max == std::numeric_limits<std::uint64_t>::max())
-    return invalid(fmt::format("'{}' is not a whole number of at least {}", text, min));
-  return invalid(fmt::format("'{}' is not a whole number from {} to {}", text, min, max));
+    return usage_error(fmt::format("'{}' is not a whole number of at least {}", text, min));
+  return usage_error(fmt::format("'{}' is not a whole number from {} to {}", text, min, max));
 }
 
 Result<TimeUs> parse_duration(std::string_view text) {
@@ -147,7 +147,7 @@ FlagValue choice(std::string& variable, std::initializer_list<std::string_view> 
       [allowed = std::vector(words)](std::string_view text) -> Result<std::string> {
         if (std::find(allowed.begin(), allowed.end(), text) != allowed.end())
           return std::string(text);
-        return invalid(fmt::format("'{}' is not one of {}", text, fmt::join(allowed, ", ")));
+        return usage_error(fmt::format("'{}' is not one of {}", text, fmt::join(allowed, ", ")));
       },
       [](const std::string& value) { return value; });
 }
@@ -166,7 +166,7 @@ FlagValue number_list(std::vector<std::uint32_t>& variable, std::uint32_t min, s
               SHEAF_ASSIGN(const std::uint64_t number, parse_whole_number(part, min, max));
               numbers.push_back(static_cast<std::uint32_t>(number));
             }
-            if (numbers.empty()) return invalid("names no number");
+            if (numbers.empty()) return usage_error("names no number");
             variable = std::move(numbers);
             return {};
           },
@@ -182,7 +182,7 @@ FlagValue positive_real(double& variable) {
         if (error == std::errc{} && end == text.data() + text.size() && std::isfinite(number) &&
             number > 0)
           return number;
-        return invalid(fmt::format("'{}' is not a number above 0", text));
+        return usage_error(fmt::format("'{}' is not a number above 0", text));
       },
       [](double value) { return fmt::format("{}", value); });
 }

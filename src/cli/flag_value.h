@@ -15,6 +15,9 @@
 // value, and back.
 namespace sheaf::cli {
 
+// What the user wrote cannot be: of kind invalid_argument.
+Error usage_error(std::string message);
+
 // A variable of a settings struct, seen as text. The variable must outlive the value; what it holds
 // when the value is made is the default.
 struct FlagValue {

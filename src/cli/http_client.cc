@@ -2,8 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/error.hpp>
 #include <charconv>
@@ -17,9 +15,6 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
-
-// Every operation ends in (error code, value); nothing throws.
-constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 constexpr std::uint64_t kAnswerBytesMax = 1ull << 30;
 constexpr std::size_t kReadBytes = 64u << 10;

@@ -1,12 +1,10 @@
 #include "cli/load.h"
 
 #include <algorithm>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <cmath>
 #include <optional>
@@ -15,7 +13,6 @@ namespace sheaf::cli {
 namespace {
 
 namespace asio = boost::asio;
-constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr auto kProgressEvery = std::chrono::milliseconds(100);
 constexpr TimeUs kForever = INT64_MAX / 2;
 

@@ -1,9 +1,7 @@
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <deque>
 #include <optional>
 #include <span>
@@ -15,7 +13,6 @@ namespace sheaf::cli {
 namespace {
 
 namespace asio = boost::asio;
-constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 // Enough to keep a few replicas busy while answers are written out. Vectors of tokens are megabytes
 // a batch.

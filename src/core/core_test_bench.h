@@ -13,8 +13,6 @@
 
 namespace sheaf::core {
 
-constexpr TimeUs kSecond = 1'000'000;
-
 // A core and what it has asked for so far; time is what the test says.
 struct Bench {
   explicit Bench(ModelOptions model) : core(options_of(model)) {

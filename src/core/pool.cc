@@ -1,7 +1,6 @@
 #include "core/pool.h"
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -10,7 +9,6 @@
 namespace sheaf::core {
 namespace {
 
-constexpr TimeUs kNever = std::numeric_limits<TimeUs>::max();
 // A request is due after this many times what it takes alone. So a query is not kept by an upload
 // of thousands of texts that came before it, and requests of one size go in order of arrival; and
 // the upload is not kept for ever by queries that come after it. A stream's message is due as if

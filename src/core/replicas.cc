@@ -1,15 +1,10 @@
 #include "core/replicas.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "core/seconds.h"
 
 namespace sheaf::core {
-namespace {
-constexpr TimeUs kNever = std::numeric_limits<TimeUs>::max();
-}
-
 Replicas::Replicas(const CoreOptions& core, ModelId model, ReplicaId first, Random& seeds,
                    Outbox& outbox)
     : first_(first), no_replica_timeout_us_(core.no_replica_timeout_us), outbox_(outbox) {

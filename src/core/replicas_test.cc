@@ -2,13 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <limits>
-
 namespace sheaf::core {
 namespace {
-
-constexpr TimeUs kSecond = 1'000'000;
-constexpr TimeUs kNever = std::numeric_limits<TimeUs>::max();
 
 struct Two {
   Two() {

@@ -2,13 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <limits>
-
 namespace sheaf::core {
 namespace {
-
-constexpr TimeUs kSecond = 1'000'000;
-constexpr TimeUs kNever = std::numeric_limits<TimeUs>::max();
 
 Supervisor supervisor() { return Supervisor(60 * kSecond, 1); }
 

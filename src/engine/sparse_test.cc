@@ -25,8 +25,8 @@ json read_json(const std::string& path) {
   return json::parse(stream);
 }
 
-Result<std::unique_ptr<Engine>> open_model(const std::string& folder, const std::string& backend,
-                                           int threads = 1, const std::string& pooling = "") {
+Result<std::unique_ptr<Engine>> open_sparse(const std::string& folder, const std::string& backend,
+                                            int threads = 1, const std::string& pooling = "") {
   SHEAF_ASSIGN(const Fd fd, make_memfd("sparse_test", 0));
   SHEAF_TRY(pack_for(backend, folder, fd.get(), pooling));
   SHEAF_ASSIGN(const std::size_t bytes, file_size(fd.get()));
@@ -94,7 +94,7 @@ TEST_P(Sparse, WordsWeighWhatTheReferenceSays) {
   for (const std::string& backend : kernels::backend_names())
     for (const int threads : {1, 3}) {
       SCOPED_TRACE(backend);
-      auto engine = open_model(folder() + "/model", backend, threads);
+      auto engine = open_sparse(folder() + "/model", backend, threads);
       ASSERT_TRUE(engine.ok()) << engine.error().message;
       const auto got = run(**engine, texts(), {model::Output::sparse});
       ASSERT_TRUE(got.ok()) << got.error().message;
@@ -110,7 +110,7 @@ TEST_P(Sparse, TokensHaveTheVectorsOfTheReference) {
   if (golden.size() == 2) some = {some[2], some[3]};
   for (const std::string& backend : kernels::backend_names()) {
     SCOPED_TRACE(backend);
-    auto engine = open_model(folder() + "/model", backend);
+    auto engine = open_sparse(folder() + "/model", backend);
     ASSERT_TRUE(engine.ok()) << engine.error().message;
     const auto got = run(**engine, some, {model::Output::tokens});
     ASSERT_TRUE(got.ok()) << got.error().message;
@@ -126,7 +126,7 @@ TEST_P(Sparse, TokensHaveTheVectorsOfTheReference) {
 
 // However many texts there are and whatever else is asked for beside them.
 TEST_P(Sparse, TextsDoNotInfluenceEachOther) {
-  auto engine = open_model(folder() + "/model", kernels::backend_names().front(), 2);
+  auto engine = open_sparse(folder() + "/model", kernels::backend_names().front(), 2);
   ASSERT_TRUE(engine.ok()) << engine.error().message;
   Texts many;
   for (int i = 0; i < 60; ++i)
@@ -171,7 +171,7 @@ TEST(SparseHeads, ABareMaskedLanguageModelIsOneIfTold) {
   fs::remove(copy / "modules.json");
   const auto golden = read_json(kGolden + "bert/words.json").get<std::vector<Row>>();
   const Texts texts = read_json(kGolden + "bert/cases.json").get<Texts>();
-  auto engine = open_model(copy, kernels::backend_names().front(), 1, "splade");
+  auto engine = open_sparse(copy, kernels::backend_names().front(), 1, "splade");
   fs::remove_all(copy);
   ASSERT_TRUE(engine.ok()) << engine.error().message;
   const auto got = run(**engine, texts, {model::Output::sparse});
@@ -187,7 +187,7 @@ TEST(SparseHeads, PicklesAreNotReadButNoted) {
   fs::copy(kGolden + "bge_m3/model", copy, fs::copy_options::recursive);
   fs::rename(copy / "sparse_linear.safetensors", copy / "sparse_linear.pt");
   fs::remove(copy / "colbert_linear.safetensors");
-  auto engine = open_model(copy, "reference");
+  auto engine = open_sparse(copy, "reference");
   ASSERT_TRUE(engine.ok()) << engine.error().message;
   const model::ModelSpec& spec = (*engine)->spec();
   EXPECT_EQ(spec.unread_heads, "sparse_linear.pt");

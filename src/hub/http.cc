@@ -39,8 +39,8 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-// What the callbacks of one transfer share.
-struct Transfer {
+// What the callbacks of one exchange share.
+struct Exchange {
   HttpResponse response;
   const BodySink* sink = nullptr;
   Status sink_status;
@@ -48,8 +48,8 @@ struct Transfer {
 };
 
 std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
-  auto& transfer = *static_cast<Transfer*>(user);
-  auto& response = transfer.response;
+  auto& exchange = *static_cast<Exchange*>(user);
+  auto& response = exchange.response;
   const std::string_view line(data, size);
   if (line.starts_with("HTTP/")) {  // also after "100 Continue" and a proxy's answer
     response = {};
@@ -57,7 +57,7 @@ std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
     if (space != std::string_view::npos) response.status = std::atoi(data + space + 1);
     return size;
   }
-  if (++transfer.header_lines > kMaxHeaderLines) return 0;
+  if (++exchange.header_lines > kMaxHeaderLines) return 0;
   const auto colon = line.find(':');
   if (colon == std::string_view::npos) return size;
   std::string name(line.substr(0, colon));
@@ -68,14 +68,14 @@ std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
 }
 
 std::size_t on_body(char* data, std::size_t, std::size_t size, void* user) {
-  auto& transfer = *static_cast<Transfer*>(user);
-  const int status = transfer.response.status;
-  if (*transfer.sink && status >= 200 && status < 300) {
-    transfer.sink_status = (*transfer.sink)(transfer.response, {data, size});
-    return transfer.sink_status.ok() ? size : 0;
+  auto& exchange = *static_cast<Exchange*>(user);
+  const int status = exchange.response.status;
+  if (*exchange.sink && status >= 200 && status < 300) {
+    exchange.sink_status = (*exchange.sink)(exchange.response, {data, size});
+    return exchange.sink_status.ok() ? size : 0;
   }
-  if (transfer.response.body.size() + size > kMaxBodyBytes) return 0;
-  transfer.response.body.append(data, size);
+  if (exchange.response.body.size() + size > kMaxBodyBytes) return 0;
+  exchange.response.body.append(data, size);
   return size;
 }
 
@@ -108,8 +108,8 @@ Result<HttpResponse> HttpClient::send(const HttpRequest& request, const BodySink
   if (curl == nullptr) return Error{ErrorCode::internal, "libcurl cannot be initialized"};
   curl_easy_reset(curl);  // keeps connections
 
-  Transfer transfer;
-  transfer.sink = &sink;
+  Exchange exchange;
+  exchange.sink = &sink;
   HeaderList headers;
   const auto add_header = [&headers](const std::string& line) {
     headers.reset(curl_slist_append(headers.release(), line.c_str()));
@@ -131,16 +131,16 @@ Result<HttpResponse> HttpClient::send(const HttpRequest& request, const BodySink
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(request.stall_timeout_s));
   curl_easy_setopt(curl, CURLOPT_TIMEOUT, static_cast<long>(request.whole_timeout_s));
   curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
-  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
+  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &exchange);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &exchange);
   char reason[CURL_ERROR_SIZE] = "";
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, reason);
   if (const char* file = certificate_file()) curl_easy_setopt(curl, CURLOPT_CAINFO, file);
 
   const CURLcode code = curl_easy_perform(curl);
-  SHEAF_TRY(std::move(transfer.sink_status));
-  if (code == CURLE_OK) return std::move(transfer.response);
+  SHEAF_TRY(std::move(exchange.sink_status));
+  if (code == CURLE_OK) return std::move(exchange.response);
   const std::string why = fmt::format("{}: {}", request.url.substr(0, request.url.find('?')),
                                       *reason ? reason : curl_easy_strerror(code));
   switch (code) {
@@ -153,13 +153,13 @@ Result<HttpResponse> HttpClient::send(const HttpRequest& request, const BodySink
     case CURLE_PEER_FAILED_VERIFICATION:
       return Error{ErrorCode::unavailable, why};
     case CURLE_OPERATION_TIMEDOUT:
-      if (transfer.response.status == 0) return Error{ErrorCode::unavailable, why};
+      if (exchange.response.status == 0) return Error{ErrorCode::unavailable, why};
       break;
     default:
       break;
   }
-  transfer.response.broken = why;
-  return std::move(transfer.response);
+  exchange.response.broken = why;
+  return std::move(exchange.response);
 }
 
 std::string_view HttpResponse::header(const std::string& lower_case_name) const {

@@ -21,7 +21,7 @@ namespace {
 // Of a stored pair that is one matrix, which half comes first.
 enum class Halves { apart, gate_first, up_first };
 
-struct Names {
+struct LongNames {
   std::string_view embedding_norm;
   std::string_view layer;            // then its index
   std::string_view query_key_value;  // one matrix; empty: three, as BERT has them
@@ -31,59 +31,59 @@ struct Names {
   std::string_view down, output_norm;
 };
 
-constexpr Names kNomic = {.embedding_norm = "emb_ln",
-                          .layer = "encoder.layers.",
-                          .query_key_value = "attn.Wqkv",
-                          .attention_output = "attn.out_proj",
-                          .attention_norm = "norm1",
-                          .gate = "mlp.fc12",
-                          .up = "mlp.fc11",
-                          .halves = Halves::apart,
-                          .down = "mlp.fc2",
-                          .output_norm = "norm2"};
-constexpr Names kGte = {.embedding_norm = "embeddings.LayerNorm",
-                        .layer = "encoder.layer.",
-                        .query_key_value = "attention.qkv_proj",
-                        .attention_output = "attention.o_proj",
-                        .attention_norm = "attn_ln",
-                        .gate = "mlp.up_gate_proj",
-                        .up = "",
-                        .halves = Halves::up_first,
-                        .down = "mlp.down_proj",
-                        .output_norm = "mlp_ln"};
-constexpr Names kJinaBert = {.embedding_norm = "embeddings.LayerNorm",
-                             .layer = "encoder.layer.",
-                             .query_key_value = "",
-                             .attention_output = "attention.output.dense",
-                             .attention_norm = "attention.output.LayerNorm",
-                             .gate = "mlp.gated_layers",
-                             .up = "",
-                             .halves = Halves::gate_first,
-                             .down = "mlp.wo",
-                             .output_norm = "mlp.layernorm"};
-constexpr Names kJinaCode = {.embedding_norm = "embeddings.LayerNorm",
-                             .layer = "encoder.layer.",
-                             .query_key_value = "",
-                             .attention_output = "attention.output.dense",
-                             .attention_norm = "attention.output.LayerNorm",
-                             .gate = "mlp.up_gated_layer",
-                             .up = "",
-                             .halves = Halves::up_first,
-                             .down = "mlp.down_layer",
-                             .output_norm = "layer_norm_2"};
-constexpr Names kJinaFlash = {.embedding_norm = "emb_ln",
+constexpr LongNames kNomic = {.embedding_norm = "emb_ln",
                               .layer = "encoder.layers.",
-                              .query_key_value = "mixer.Wqkv",
-                              .attention_output = "mixer.out_proj",
+                              .query_key_value = "attn.Wqkv",
+                              .attention_output = "attn.out_proj",
                               .attention_norm = "norm1",
-                              .gate = "",
-                              .up = "",
+                              .gate = "mlp.fc12",
+                              .up = "mlp.fc11",
                               .halves = Halves::apart,
                               .down = "mlp.fc2",
                               .output_norm = "norm2"};
+constexpr LongNames kGte = {.embedding_norm = "embeddings.LayerNorm",
+                            .layer = "encoder.layer.",
+                            .query_key_value = "attention.qkv_proj",
+                            .attention_output = "attention.o_proj",
+                            .attention_norm = "attn_ln",
+                            .gate = "mlp.up_gate_proj",
+                            .up = "",
+                            .halves = Halves::up_first,
+                            .down = "mlp.down_proj",
+                            .output_norm = "mlp_ln"};
+constexpr LongNames kJinaBert = {.embedding_norm = "embeddings.LayerNorm",
+                                 .layer = "encoder.layer.",
+                                 .query_key_value = "",
+                                 .attention_output = "attention.output.dense",
+                                 .attention_norm = "attention.output.LayerNorm",
+                                 .gate = "mlp.gated_layers",
+                                 .up = "",
+                                 .halves = Halves::gate_first,
+                                 .down = "mlp.wo",
+                                 .output_norm = "mlp.layernorm"};
+constexpr LongNames kJinaCode = {.embedding_norm = "embeddings.LayerNorm",
+                                 .layer = "encoder.layer.",
+                                 .query_key_value = "",
+                                 .attention_output = "attention.output.dense",
+                                 .attention_norm = "attention.output.LayerNorm",
+                                 .gate = "mlp.up_gated_layer",
+                                 .up = "",
+                                 .halves = Halves::up_first,
+                                 .down = "mlp.down_layer",
+                                 .output_norm = "layer_norm_2"};
+constexpr LongNames kJinaFlash = {.embedding_norm = "emb_ln",
+                                  .layer = "encoder.layers.",
+                                  .query_key_value = "mixer.Wqkv",
+                                  .attention_output = "mixer.out_proj",
+                                  .attention_norm = "norm1",
+                                  .gate = "",
+                                  .up = "",
+                                  .halves = Halves::apart,
+                                  .down = "mlp.fc2",
+                                  .output_norm = "norm2"};
 constexpr std::string_view kUngated = "mlp.fc1";
 
-const Names& names_of(Architecture architecture) {
+const LongNames& long_names_of(Architecture architecture) {
   switch (architecture) {
     case Architecture::gte:
       return kGte;
@@ -142,7 +142,7 @@ kernels::Embedding LongBert::bind_embedding(const ModelSpec& spec, WeightSource&
     table.positions = table.positions.slice_rows(spec.position_offset, spec.positions);
   if (spec.type_vocab_size > 0)
     table.types = weights.table("embeddings.token_type_embeddings", spec.type_vocab_size, hidden_);
-  const Names& names = names_of(spec.architecture);
+  const LongNames& names = long_names_of(spec.architecture);
   table.norm = weights.norm(std::string(names.embedding_norm), hidden_, spec.norm_epsilon);
   return table;
 }
@@ -163,7 +163,7 @@ void LongBert::reach_distances(std::span<const std::uint32_t> cu_seqlens) {
 
 LongBert::Layer LongBert::bind_layer(const ModelSpec& spec, WeightSource& weights,
                                      std::uint32_t index) const {
-  const Names& names = names_of(spec.architecture);
+  const LongNames& names = long_names_of(spec.architecture);
   const std::string prefix = fmt::format("{}{}.", names.layer, index);
   const auto norm = [&](std::string_view name) {
     return weights.norm(prefix + std::string(name), hidden_, spec.norm_epsilon);
@@ -193,7 +193,7 @@ LongBert::Layer LongBert::bind_layer(const ModelSpec& spec, WeightSource& weight
 
 void LongBert::bind_middle(const ModelSpec& spec, WeightSource& weights, const std::string& prefix,
                            Layer& layer) const {
-  const Names& names = names_of(spec.architecture);
+  const LongNames& names = long_names_of(spec.architecture);
   const std::string gate = prefix + std::string(names.gate);
   std::vector<LinearPart> parts = {{prefix + std::string(kUngated), intermediate_}};
   if (gated_ && names.halves == Halves::apart)

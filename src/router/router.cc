@@ -8,7 +8,6 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
-#include <limits>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -34,7 +33,6 @@ using core::Incarnation;
 using core::ReplicaId;
 using core::RequestId;
 
-constexpr TimeUs kNever = std::numeric_limits<TimeUs>::max();
 constexpr TimeUs kHealthyAfterBatchUs = 5'000'000;
 constexpr TimeUs kReplicaExitGraceUs = 2'000'000;
 

@@ -65,8 +65,6 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void arm_timer();
   void on_timer();
 
-  static constexpr TimeUs kNever = INT64_MAX;
-
   Socket socket_;
   const std::shared_ptr<const api::Api> api_;
   const ServerOptions& options_;

@@ -13,7 +13,7 @@ using unicode::CodePoint;
 
 // No character grows by more: three bytes become at most nine (Hangul syllables, musical symbols),
 // a Chinese character gets two spaces. The constructor asserts it.
-constexpr std::size_t kGrowthMax = 3;
+constexpr std::size_t kBertGrowthMax = 3;
 
 struct AlignedCharacter {
   CodePoint c;
@@ -159,7 +159,7 @@ BertNormalizer::Entry BertNormalizer::replace_by(std::string_view text) {
 void BertNormalizer::set_replacements() {
   const auto set = [&](CodePoint c) {
     const std::string text = replacement(c);
-    assert(text.size() <= kGrowthMax * unicode::utf8_size(c));
+    assert(text.size() <= kBertGrowthMax * unicode::utf8_size(c));
     entries_.set(c, replace_by(text));
   };
   if (options_.lowercase) {
@@ -219,7 +219,7 @@ void BertNormalizer::set_ascii() {
 
 void BertNormalizer::normalize(std::string_view text, TextBuffer& buffer) const {
   // Eight more, since words are written whole.
-  char* out = buffer.reserve(text.size() * kGrowthMax + 8);
+  char* out = buffer.reserve(text.size() * kBertGrowthMax + 8);
   const char* p = text.data();
   const char* const end = p + text.size();
   while (p < end) {
@@ -319,7 +319,7 @@ const char* BertNormalizer::write_sorted_marks(const char* p, const char* end, c
   return p;
 }
 
-std::size_t BertNormalizer::size_max(std::size_t size) const { return size * kGrowthMax; }
+std::size_t BertNormalizer::size_max(std::size_t size) const { return size * kBertGrowthMax; }
 
 AlignedText BertNormalizer::normalize_aligned(const AlignedText& text) const {
   AlignedCharacters characters = characters_of(text);

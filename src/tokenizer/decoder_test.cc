@@ -9,13 +9,13 @@ namespace {
 
 using Tokens = std::vector<std::string>;
 
-Result<std::unique_ptr<const Decoder>> parse(const std::string& json) {
+Result<std::unique_ptr<const Decoder>> decoder_of(const std::string& json) {
   simdjson::dom::parser parser;
   return Decoder::parse(JsonField(parser.parse(json).value(), "decoder"));
 }
 
 Tokens decoded(const std::string& json, Tokens tokens) {
-  parse(json).value()->decode(tokens);
+  decoder_of(json).value()->decode(tokens);
   return tokens;
 }
 
@@ -42,12 +42,12 @@ TEST(Decoder, SequenceOfLlama) {
 }
 
 TEST(Decoder, RefusesWhatItDoesNotKnow) {
-  const auto unknown = parse(R"({"type": "CTC"})");
+  const auto unknown = decoder_of(R"({"type": "CTC"})");
   ASSERT_FALSE(unknown.ok());
   EXPECT_NE(unknown.error().message.find(R"(decoder.type: "CTC" is not supported)"),
             std::string::npos);
   const auto inner =
-      parse(R"({"type": "Sequence", "decoders": [{"type": "Strip", "content": "ab"}]})");
+      decoder_of(R"({"type": "Sequence", "decoders": [{"type": "Strip", "content": "ab"}]})");
   ASSERT_FALSE(inner.ok());
   EXPECT_NE(inner.error().message.find(R"(decoder.decoders[0].content: must be one character)"),
             std::string::npos);
@@ -55,8 +55,8 @@ TEST(Decoder, RefusesWhatItDoesNotKnow) {
 
 TEST(Decoder, RefusesRulesThatMultiply) {
   const std::string twice = R"({"type": "Replace", "pattern": {"String": "a"}, "content": "aa"})";
-  const auto parsed = parse(fmt::format(R"({{"type": "Sequence", "decoders": [{}]}})",
-                                        fmt::join(Tokens(20, twice), ",")));
+  const auto parsed = decoder_of(fmt::format(R"({{"type": "Sequence", "decoders": [{}]}})",
+                                             fmt::join(Tokens(20, twice), ",")));
   ASSERT_FALSE(parsed.ok());
   EXPECT_NE(parsed.error().message.find("256 times longer"), std::string::npos);
 }

@@ -6,7 +6,7 @@ namespace sheaf::tokenizer {
 namespace {
 
 // Two bytes become three (U+0130, U+023A).
-constexpr std::size_t kGrowthMax = 2;
+constexpr std::size_t kLowercaseGrowthMax = 2;
 
 }  // namespace
 
@@ -35,6 +35,6 @@ AlignedText Lowercase::normalize_aligned(const AlignedText& text) const {
   return result;
 }
 
-std::size_t Lowercase::size_max(std::size_t size) const { return size * kGrowthMax; }
+std::size_t Lowercase::size_max(std::size_t size) const { return size * kLowercaseGrowthMax; }
 
 }  // namespace sheaf::tokenizer

@@ -44,18 +44,18 @@ TEST(Metaspace, FirstPrependsOnlyWhereTheTextBegins) {
   EXPECT_TRUE(first.needs_origins());
 }
 
-Result<MetaspaceOptions> parse(const std::string& json) {
+Result<MetaspaceOptions> metaspace_of(const std::string& json) {
   simdjson::dom::parser parser;
   return MetaspaceOptions::parse(JsonField(parser.parse(json).value(), "pre_tokenizer"));
 }
 
 TEST(Metaspace, ReadsOldAndNewOptions) {
-  EXPECT_EQ(parse(R"({"replacement": "_", "add_prefix_space": true})").value().prepend,
+  EXPECT_EQ(metaspace_of(R"({"replacement": "_", "add_prefix_space": true})").value().prepend,
             Prepend::always);
   const auto never =
-      parse(R"({"replacement": "_", "add_prefix_space": false, "prepend_scheme": "never"})");
+      metaspace_of(R"({"replacement": "_", "add_prefix_space": false, "prepend_scheme": "never"})");
   EXPECT_EQ(never.value().prepend, Prepend::never);
-  EXPECT_FALSE(parse(R"({"replacement": "_", "split": false})").value().split);
+  EXPECT_FALSE(metaspace_of(R"({"replacement": "_", "split": false})").value().split);
   const std::pair<const char*, const char*> hostile[] = {
       {R"({})", R"("replacement" is missing)"},
       {R"({"replacement": "ab"})", R"(replacement: must be one character, is "ab")"},
@@ -67,7 +67,7 @@ TEST(Metaspace, ReadsOldAndNewOptions) {
       {R"({"replacement": "_", "split": 1})", "split: must be a boolean"},
   };
   for (const auto& [json, message] : hostile) {
-    const auto parsed = parse(json);
+    const auto parsed = metaspace_of(json);
     ASSERT_FALSE(parsed.ok()) << json;
     EXPECT_NE(parsed.error().message.find(message), std::string::npos) << parsed.error().message;
   }

@@ -7,13 +7,13 @@
 namespace sheaf::tokenizer {
 namespace {
 
-Result<std::unique_ptr<const Normalizer>> parse(const std::string& json) {
+Result<std::unique_ptr<const Normalizer>> normalizer_of(const std::string& json) {
   simdjson::dom::parser parser;
   return Normalizer::parse(JsonField(parser.parse(json).value(), "normalizer"));
 }
 
 std::string normalized(const std::string& json, std::string_view text) {
-  const auto normalizer = parse(json).value();
+  const auto normalizer = normalizer_of(json).value();
   TextBuffer buffer;
   normalizer->normalize(text, buffer);
   const AlignedText aligned = normalizer->normalize_aligned(AlignedText(text));
@@ -55,7 +55,7 @@ TEST(Normalizer, Sequence) {
 
 TEST(Normalizer, ReplacementsComeFromTheLastCharacter) {
   const auto replace =
-      parse(R"({"type": "Replace", "pattern": {"Regex": " +"}, "content": "__"})").value();
+      normalizer_of(R"({"type": "Replace", "pattern": {"Regex": " +"}, "content": "__"})").value();
   EXPECT_EQ(replace->normalize_aligned(AlignedText("a   ", 5)).origins,
             (std::vector<Piece>{{5, 6}, {8, 9}, {8, 9}}));
 }
@@ -73,7 +73,7 @@ TEST(Normalizer, RefusesWhatItDoesNotKnow) {
        R"(normalizer: "precompiled_charsmap" is missing)"},
   };
   for (const auto& [json, message] : hostile) {
-    const auto parsed = parse(json);
+    const auto parsed = normalizer_of(json);
     ASSERT_FALSE(parsed.ok()) << json;
     EXPECT_NE(parsed.error().message.find(message), std::string::npos) << parsed.error().message;
   }
@@ -88,7 +88,7 @@ TEST(Normalizer, RefusesRulesThatMultiply) {
   for (const std::string& json :
        {fmt::format(R"({{"type": "Sequence", "normalizers": [{}]}})", fmt::join(many, ",")),
         long_content}) {
-    const auto parsed = parse(json);
+    const auto parsed = normalizer_of(json);
     ASSERT_FALSE(parsed.ok());
     EXPECT_NE(parsed.error().message.find("256 times longer"), std::string::npos);
   }

@@ -15,7 +15,7 @@ namespace {
 
 using NormalizerPtr = std::unique_ptr<const Normalizer>;
 
-Result<NormalizerPtr> parse(const std::string& charsmap) {
+Result<NormalizerPtr> precompiled_of(const std::string& charsmap) {
   simdjson::dom::parser parser;
   const std::string json = fmt::format(R"({{"precompiled_charsmap": "{}"}})", charsmap);
   return Precompiled::parse(JsonField(parser.parse(json).value(), "normalizer"));
@@ -79,7 +79,8 @@ std::string normalized(const Normalizer& normalizer, std::string_view text) {
 }
 
 TEST(Precompiled, AppliesRulesToCharacters) {
-  const NormalizerPtr n = parse(charsmap_of({{"a", "xy"}, {"\u4E00", ""}, {"\n", " "}})).value();
+  const NormalizerPtr n =
+      precompiled_of(charsmap_of({{"a", "xy"}, {"\u4E00", ""}, {"\n", " "}})).value();
   EXPECT_EQ(normalized(*n, "banana \u4E00\u4E01\n"), "bxynxynxy \u4E01 ");
   EXPECT_EQ(normalized(*n, std::string_view("a\0b", 3)), std::string_view("xy\0b", 4));
   EXPECT_EQ(normalized(*n, ""), "");
@@ -87,7 +88,7 @@ TEST(Precompiled, AppliesRulesToCharacters) {
 
 TEST(Precompiled, ShortClustersAreReplacedWhole) {
   const NormalizerPtr n =
-      parse(charsmap_of({{"e\u0301", "\u00E9"}, {"a", "x"}, {"\r", "R"}})).value();
+      precompiled_of(charsmap_of({{"e\u0301", "\u00E9"}, {"a", "x"}, {"\r", "R"}})).value();
   EXPECT_EQ(normalized(*n, "e\u0301e\u0302"), "\u00E9e\u0302");
   EXPECT_EQ(normalized(*n, "a\u0301\u0301b"), "xb");  // five bytes: the rule for "a"
   EXPECT_EQ(normalized(*n, "a\u0301\u0301\u0301"), "x\u0301\u0301\u0301");  // seven
@@ -95,7 +96,7 @@ TEST(Precompiled, ShortClustersAreReplacedWhole) {
 }
 
 TEST(Precompiled, OriginsMoveAsInHuggingFace) {
-  const NormalizerPtr n = parse(charsmap_of({{"a", "xy"}, {"b", ""}})).value();
+  const NormalizerPtr n = precompiled_of(charsmap_of({{"a", "xy"}, {"b", ""}})).value();
   const AlignedText text = n->normalize_aligned(AlignedText("cabd", 10));
   EXPECT_EQ(text.text, "cxyd");
   // The "y" that was added takes the place of the "b" that vanished.
@@ -122,7 +123,7 @@ TEST(Precompiled, ReadsTheCharsmapOfNmtNfkc) {
   }
 }
 
-struct Hostile {
+struct HostileCharsmap {
   std::string charsmap;
   const char* message;
 };
@@ -142,7 +143,7 @@ TEST(Precompiled, RefusesHostileCharsmaps) {
   far[512] = 1000;
   std::vector<std::uint32_t> inside = far;
   inside[512] = 1;
-  const Hostile hostile[] = {
+  const HostileCharsmap hostile[] = {
       {"!", "is not base64"},
       {"", "is too short"},
       {charsmap_of({}, "x"), "its double array has 0 bytes"},
@@ -155,8 +156,8 @@ TEST(Precompiled, RefusesHostileCharsmaps) {
       {charsmap_of(inside, std::string(300, 'x')), "more than 255 bytes"},
       {charsmap_of(with(lead, 0xE4 | (lead ^ 512) << 10 | kLeaf), ""), "a part of a character"},
   };
-  for (const Hostile& h : hostile) {
-    const auto parsed = parse(h.charsmap);
+  for (const HostileCharsmap& h : hostile) {
+    const auto parsed = precompiled_of(h.charsmap);
     ASSERT_FALSE(parsed.ok()) << h.message;
     EXPECT_NE(parsed.error().message.find(h.message), std::string::npos) << parsed.error().message;
     EXPECT_NE(parsed.error().message.find("normalizer.precompiled_charsmap"), std::string::npos);
@@ -168,7 +169,7 @@ TEST(Precompiled, RefusesAnArrayThatBitesItsTail) {
   units[0] = 256 << 10;
   for (std::uint32_t label = 1; label < 0x80; ++label)
     units[256 ^ label] = label | (256 ^ label ^ 256) << 10;  // every child leads back to the root
-  const auto parsed = parse(charsmap_of(units, ""));
+  const auto parsed = precompiled_of(charsmap_of(units, ""));
   ASSERT_FALSE(parsed.ok());
   EXPECT_NE(parsed.error().message.find("is no tree"), std::string::npos) << parsed.error().message;
 }
@@ -177,7 +178,7 @@ TEST(Precompiled, NoCutOfACharsmapCrashes) {
   const std::string whole =
       decode_base64(charsmap_of({{"a", "xy"}, {"\u4E00", "one"}, {"e\u0301", "\u00E9"}})).value();
   for (std::size_t size = 0; size < whole.size(); ++size) {
-    const auto parsed = parse(encode_base64(whole.substr(0, size)));
+    const auto parsed = precompiled_of(encode_base64(whole.substr(0, size)));
     if (parsed.ok()) normalized(**parsed, "banana \u4E00 e\u0301");
   }
 }

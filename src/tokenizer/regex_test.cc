@@ -6,7 +6,7 @@
 namespace sheaf::tokenizer {
 namespace {
 
-Result<Regex> parse(std::string_view expression) {
+Result<Regex> regex_of(std::string_view expression) {
   std::string json = "{\"e\":\"";
   for (const char c : expression) {
     if (c == '\\' || c == '"') json += '\\';
@@ -19,7 +19,7 @@ Result<Regex> parse(std::string_view expression) {
 
 std::vector<Piece> matches(std::string_view expression, std::string_view text) {
   std::vector<Piece> result;
-  EXPECT_TRUE(parse(expression).value().find_all(text, result).ok());
+  EXPECT_TRUE(regex_of(expression).value().find_all(text, result).ok());
   return result;
 }
 
@@ -41,21 +41,21 @@ TEST(Regex, RefusesWhatMeansSomethingElseInOniguruma) {
   for (const std::string expression :
        {R"(\w+)", R"(\bx)", R"(\h)", "(?m)a", "(?i)a", "[[:alpha:]]", "[a&&b]", "[]a]", "a{,3}",
         "a{1,3}+", R"(\p{Greek})", R"(\p{^L})", R"(\pL)", R"(\X)", "(?<name>a)", "\\"}) {
-    const auto regex = parse(expression);
+    const auto regex = regex_of(expression);
     ASSERT_FALSE(regex.ok()) << expression;
     EXPECT_NE(regex.error().message.find("pattern.e: "), std::string::npos);
     EXPECT_NE(regex.error().message.find("is not supported"), std::string::npos)
         << regex.error().message;
   }
-  EXPECT_NE(parse("(a").error().message.find("is no regular expression"), std::string::npos);
-  EXPECT_NE(parse(")a|b(").error().message.find("is no regular expression"), std::string::npos);
-  EXPECT_NE(parse("[a").error().message.find("is not supported"), std::string::npos);
+  EXPECT_NE(regex_of("(a").error().message.find("is no regular expression"), std::string::npos);
+  EXPECT_NE(regex_of(")a|b(").error().message.find("is no regular expression"), std::string::npos);
+  EXPECT_NE(regex_of("[a").error().message.find("is not supported"), std::string::npos);
 }
 
 // What becomes of `text`: the error's message, empty if all went well.
 std::string failure(std::string_view expression, std::string_view text) {
   std::vector<Piece> result;
-  const Status status = parse(expression).value().find_all(text, result);
+  const Status status = regex_of(expression).value().find_all(text, result);
   if (status.ok()) return "";
   EXPECT_EQ(status.error().code, ErrorCode::invalid_argument);
   return status.error().message;

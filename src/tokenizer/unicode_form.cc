@@ -10,7 +10,7 @@ using unicode::CodePoint;
 
 // Into how many times its bytes a character may grow: U+FDFA, of three bytes, becomes 18 characters
 // of 33 bytes in the compatible forms; in the others U+0390, of two, becomes three of two each.
-constexpr std::size_t kGrowthMax = 11;
+constexpr std::size_t kFormGrowthMax = 11;
 
 // Unicode 15, section 3.12.
 constexpr CodePoint kLeadFirst = 0x1100, kVowelFirst = 0x1161, kTailBase = 0x11A7;
@@ -188,6 +188,6 @@ AlignedText UnicodeForm::normalize_aligned(const AlignedText& text) const {
   return apply_edits(edits, text);
 }
 
-std::size_t UnicodeForm::size_max(std::size_t size) const { return size * kGrowthMax; }
+std::size_t UnicodeForm::size_max(std::size_t size) const { return size * kFormGrowthMax; }
 
 }  // namespace sheaf::tokenizer

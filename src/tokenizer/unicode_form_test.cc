@@ -7,25 +7,25 @@
 namespace sheaf::tokenizer {
 namespace {
 
-using Kind = UnicodeForm::Kind;
+using FormKind = UnicodeForm::Kind;
 
-std::string normalized(Kind kind, std::string_view text) {
+std::string normalized(FormKind kind, std::string_view text) {
   TextBuffer buffer;
   UnicodeForm(kind).normalize(text, buffer);
   return std::string(buffer.view());
 }
 
 TEST(UnicodeForm, ComposesAndDecomposes) {
-  EXPECT_EQ(normalized(Kind::nfc, "e\u0301 plain"), "\u00E9 plain");
-  EXPECT_EQ(normalized(Kind::nfd, "\u00E9"), "e\u0301");
-  EXPECT_EQ(normalized(Kind::nfc, "\u1100\u1161\u11A8"), "\uAC01");
-  EXPECT_EQ(normalized(Kind::nfd, "\uAC01"), "\u1100\u1161\u11A8");
-  EXPECT_EQ(normalized(Kind::nfc, "\u0958"), "\u0915\u093C");  // excluded from composition
-  EXPECT_EQ(normalized(Kind::nfc, "a\u0323\u0302"), "\u1EAD");
-  EXPECT_EQ(normalized(Kind::nfc, "a\u0302\u0323"), "\u1EAD");  // put in order first
-  EXPECT_EQ(normalized(Kind::nfc, "a\u0315\u0315\u0300"), "\u00E0\u0315\u0315");
-  EXPECT_EQ(normalized(Kind::nfkc, "\uFB01\u00BD"), "fi1\u20442");
-  EXPECT_EQ(normalized(Kind::nfkd, "\uFDFA").size(), 33u);
+  EXPECT_EQ(normalized(FormKind::nfc, "e\u0301 plain"), "\u00E9 plain");
+  EXPECT_EQ(normalized(FormKind::nfd, "\u00E9"), "e\u0301");
+  EXPECT_EQ(normalized(FormKind::nfc, "\u1100\u1161\u11A8"), "\uAC01");
+  EXPECT_EQ(normalized(FormKind::nfd, "\uAC01"), "\u1100\u1161\u11A8");
+  EXPECT_EQ(normalized(FormKind::nfc, "\u0958"), "\u0915\u093C");  // excluded from composition
+  EXPECT_EQ(normalized(FormKind::nfc, "a\u0323\u0302"), "\u1EAD");
+  EXPECT_EQ(normalized(FormKind::nfc, "a\u0302\u0323"), "\u1EAD");  // put in order first
+  EXPECT_EQ(normalized(FormKind::nfc, "a\u0315\u0315\u0300"), "\u00E0\u0315\u0315");
+  EXPECT_EQ(normalized(FormKind::nfkc, "\uFB01\u00BD"), "fi1\u20442");
+  EXPECT_EQ(normalized(FormKind::nfkd, "\uFDFA").size(), 33u);
 }
 
 // The fast path, which leaves alone what it can, against the whole text in one.
@@ -35,7 +35,7 @@ TEST(UnicodeForm, FastPathAgreesWithPlainForm) {
       0xAC00, 0xAC01,  0x3099, 0x304B, 0xFB01, 0xFDFA, 0x958,   0xF71,   0xF72,  0x4E00,
       0x390,  0x1D15E, 0x212B, 0xBD,   0x1E9B, 0x9C7,  0x11131, 0x11127, 0x1F600};
   std::mt19937 random(4);
-  for (const Kind kind : {Kind::nfc, Kind::nfd, Kind::nfkc, Kind::nfkd}) {
+  for (const FormKind kind : {FormKind::nfc, FormKind::nfd, FormKind::nfkc, FormKind::nfkd}) {
     const UnicodeForm form(kind);
     TextBuffer buffer;
     for (int i = 0; i < 20'000; ++i) {
@@ -61,9 +61,9 @@ TEST(UnicodeForm, FastPathAgreesWithPlainForm) {
 TEST(UnicodeForm, LongRunOfMarksIsNoTrouble) {
   std::string text = "a";
   for (int i = 0; i < 200'000; ++i) text += i % 2 == 0 ? "\u0301" : "\u0323";
-  EXPECT_EQ(normalized(Kind::nfd, text).size(), text.size());
+  EXPECT_EQ(normalized(FormKind::nfd, text).size(), text.size());
   // A dot below, of two bytes, makes the a a letter of three.
-  EXPECT_EQ(normalized(Kind::nfc, text).size(), text.size());
+  EXPECT_EQ(normalized(FormKind::nfc, text).size(), text.size());
 }
 
 }  // namespace

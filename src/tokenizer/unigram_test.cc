@@ -11,13 +11,14 @@ namespace {
 
 using ModelPtr = std::unique_ptr<const Model>;
 
-Result<ModelPtr> parse(const std::string& json) {
+Result<ModelPtr> unigram_of(const std::string& json) {
   simdjson::dom::parser parser;
   return Unigram::parse(JsonField(parser.parse(json).value(), "model"));
 }
 
 ModelPtr model(std::string_view vocabulary, std::string_view more = "") {
-  return parse(fmt::format(R"({{"unk_id": 0, "vocab": [["<unk>", 0], {}] {}}})", vocabulary, more))
+  return unigram_of(
+             fmt::format(R"({{"unk_id": 0, "vocab": [["<unk>", 0], {}] {}}})", vocabulary, more))
       .value();
 }
 
@@ -64,7 +65,8 @@ TEST(Unigram, NeighbouringUnknownsAreOneToken) {
 TEST(Unigram, FusedUnknownsMayBeAToken) {
   // Two unknowns sum up to 180, the token has 100; fused they are looked up again.
   const ModelPtr m = model(R"(["xy", 100])");
-  const ModelPtr high = parse(R"({"unk_id": 0, "vocab": [["<unk>", 200], ["xy", 100]]})").value();
+  const ModelPtr high =
+      unigram_of(R"({"unk_id": 0, "vocab": [["<unk>", 200], ["xy", 100]]})").value();
   EXPECT_EQ(ids_of(*m, "xy"), (Ids{1}));
   EXPECT_EQ(ids_of(*high, "xyxy"), (Ids{0}));
   EXPECT_EQ(ids_of(*high, "xy"), (Ids{1}));
@@ -97,13 +99,13 @@ TEST(Unigram, MegabyteOfOneLetterIsQuick) {
   }
 }
 
-struct Hostile {
+struct HostileUnigram {
   const char* json;
   const char* message;
 };
 
 TEST(Unigram, ErrorsNameTheField) {
-  const Hostile hostile[] = {
+  const HostileUnigram hostile[] = {
       {R"({"unk_id": 0})", R"(model: "vocab" is missing)"},
       {R"({"vocab": [["a", 0]]})", R"(model: "unk_id" is missing)"},
       {R"({"unk_id": null, "vocab": [["a", 0]]})", R"(model: "unk_id" is missing)"},
@@ -118,8 +120,8 @@ TEST(Unigram, ErrorsNameTheField) {
       {R"({"unk_id": 0, "vocab": [["a", 0]], "byte_fallback": 1})",
        "model.byte_fallback: must be a boolean"},
   };
-  for (const Hostile& h : hostile) {
-    const auto parsed = parse(h.json);
+  for (const HostileUnigram& h : hostile) {
+    const auto parsed = unigram_of(h.json);
     ASSERT_FALSE(parsed.ok()) << h.json;
     EXPECT_NE(parsed.error().message.find(h.message), std::string::npos) << parsed.error().message;
   }

@@ -9,8 +9,6 @@
 namespace sheaf::core {
 namespace {
 
-constexpr TimeUs kSecond = 1'000'000;
-
 ModelOptions random_model(Random& random) {
   constexpr std::array policies = {Policy::predictive, Policy::predictive, Policy::least_loaded,
                                    Policy::round_robin, Policy::random};

@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "base/mapping.h"
 #include "model/spec/shard_index.h"
 
 namespace sheaf::model {
@@ -31,15 +32,11 @@ std::string plain_name(const std::string& name) {
   return name.substr(0, name.size() - kEnding.size()) + ".weight";
 }
 
-bool exists(const std::string& path) {
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
-}
-
 // {tensor: shard}; empty when the weights are one file.
 Result<std::map<std::string, std::string>> read_index(const std::string& folder) {
   const std::string path = folder + kIndex;
-  if (exists(folder + kWhole) || !exists(path)) return std::map<std::string, std::string>();
+  if (file_exists(folder + kWhole) || !file_exists(path))
+    return std::map<std::string, std::string>();
   SHEAF_ASSIGN(const Mapping file, Mapping::map_file(path));
   if (file.size() > kMaxIndexBytes)
     return Error{ErrorCode::corrupt,
@@ -49,10 +46,10 @@ Result<std::map<std::string, std::string>> read_index(const std::string& folder)
 
 // The file is about to be opened.
 Status refuse_pickle(const std::string& path) {
-  if (exists(path)) return {};
+  if (file_exists(path)) return {};
   const std::string folder = path.substr(0, path.rfind('/'));
   for (const char* name : {"pytorch_model.bin", "pytorch_model.bin.index.json"})
-    if (exists(folder + "/" + name))
+    if (file_exists(folder + "/" + name))
       return Error{
           ErrorCode::unsupported,
           fmt::format("{}: there is {} but no model.safetensors; {}", folder, name, kPickleRemedy)};
@@ -110,7 +107,7 @@ Status Checkpoint::add_shards(const std::string& folder,
     missing.insert(tensor);
   }
   for (const std::string& shard : shards) {
-    if (!exists(folder + "/" + shard))
+    if (!file_exists(folder + "/" + shard))
       return Error{ErrorCode::not_found,
                    fmt::format("{}: its shard {} does not exist", index, shard)};
     SHEAF_ASSIGN(const TensorTable table, map(folder + "/" + shard));

@@ -49,11 +49,6 @@ Status read_modernbert_head(const JsonObject& config, WordHeadSpec& head) {
   return {};
 }
 
-bool exists(const std::string& path) {
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
-}
-
 // A product of `folder`/`name`.safetensors, of which nothing but the shape is read.
 Result<DenseSpec> read_linear(const std::string& folder, const std::string& name,
                               const ModelSpec& spec) {
@@ -127,8 +122,8 @@ Status read_splade_pooling(const JsonObject& config, ModelSpec& spec) {
 Status read_token_heads(const std::string& folder, ModelSpec& spec) {
   for (const char* file : kTokenHeadFiles) {
     const std::string name(file, std::string_view(file).find('.'));
-    if (!exists(folder + "/" + file)) {
-      if (exists(folder + "/" + name + ".pt"))
+    if (!file_exists(folder + "/" + file)) {
+      if (file_exists(folder + "/" + name + ".pt"))
         spec.unread_heads += (spec.unread_heads.empty() ? "" : ", ") + name + ".pt";
       continue;
     }
