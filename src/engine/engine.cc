@@ -61,7 +61,7 @@ class ModelEngine final : public Engine {
   const Status& status() const { return weights_.status(); }
   const model::ModelSpec& spec() const override { return file_.spec(); }
   std::string device() const override { return ops_->name(); }
-  std::string dtype() const override { return "float32"; }
+  std::string dtype() const override { return std::string(name_of(ops_->dtype())); }
 
   Status embed(const Batch& batch, Rows& out) override {
     SHEAF_TRY(check(batch));

@@ -17,13 +17,24 @@ class DryRun final : public Backend {
     return real_->packed_floats(inputs, outputs);
   }
   void pack_linear(MatrixView, float*) const override {}
+  std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {
+    return real_->packed_table_floats(inputs, outputs);
+  }
+  void pack_table(MatrixView, float*) const override {}
+  Dtype dtype() const override { return real_->dtype(); }
   std::size_t preferred_rows() const override { return real_->preferred_rows(); }
+  std::size_t row_step() const override { return real_->row_step(); }
+  std::size_t linear_floats(std::size_t rows, std::size_t inputs) const override {
+    return real_->linear_floats(rows, inputs);
+  }
   std::size_t attention_floats(const AttentionShape& shape, std::size_t longest) const override {
     return real_->attention_floats(shape, longest);
   }
 
   void embed(const Embedding&, const Texts&, MatrixSpan) override {}
-  void linear(MatrixView, const Linear&, Activation, MatrixView, MatrixSpan) override {}
+  void linear(MatrixView x, const Linear& weight, Activation, MatrixView, MatrixSpan) override {
+    linear_scratch_.reserve(real_->linear_floats(x.rows, weight.inputs));
+  }
   void attention(MatrixView, std::span<const std::uint32_t> cu_seqlens, const AttentionShape& shape,
                  MatrixSpan) override {
     std::size_t longest = 0;
@@ -49,7 +60,7 @@ class DryRun final : public Backend {
 
  private:
   std::unique_ptr<Backend> real_;
-  tensor::Buffer scratch_, experts_;
+  tensor::Buffer scratch_, linear_scratch_, experts_;
 };
 
 }  // namespace

@@ -9,14 +9,17 @@
 #include <vector>
 
 #include "base/result.h"
+#include "tensor/dtype.h"
 #include "tensor/matrix.h"
 
-// The contract between models and backends: few fused operations in fp32. Rows are tokens, laid end
+// The contract between models and backends: few fused operations over fp32 matrices; products with
+// weights may be computed in another dtype (Backend::dtype). Rows are tokens, laid end
 // to end over all texts of a batch; cu_seqlens[i] .. cu_seqlens[i + 1] are the rows of text i.
 // Shapes stand in brackets. Operations never check: model and engine have checked ids, shapes and
 // sizes before. No output may overlap an input unless said.
 namespace sheaf::kernels {
 
+using tensor::Dtype;
 using tensor::MatrixSpan;
 using tensor::MatrixView;
 
@@ -32,7 +35,7 @@ enum class Reduction { cls, mean, max, mean_sqrt_len, weighted_mean, last_token 
 
 // y = x W^T + b as a backend laid it out in pack_linear(); views into the packed file.
 struct Linear {
-  const float* weight = nullptr;  // packed, 64-byte aligned
+  const float* weight = nullptr;  // packed, in the backend's dtype; 64-byte aligned
   const float* bias = nullptr;    // [outputs]; null: none
   std::size_t inputs = 0;
   std::size_t outputs = 0;
@@ -101,7 +104,7 @@ struct RelativePositions {
   const std::int32_t* rows = nullptr;  // [2 * reach + 1]: at reach + query - key; never falling
   std::size_t reach = 0;               // at least the longest text less one
   std::size_t count = 0;               // of rows in a table, above all of `rows`
-  // For each head a weight [count, head_size] as pack_linear() lays it out, one behind the other;
+  // For each head a weight [count, head_size] as pack_table() lays it out, one behind the other;
   // null: that term is left out. `rows` is null without both.
   const float* keys = nullptr;
   const float* queries = nullptr;
@@ -160,16 +163,25 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string name() const = 0;
+  // In which products with weights are computed, and weights packed.
+  virtual Dtype dtype() const = 0;
 
-  // Floats that pack_linear() writes for a weight of this shape, a multiple of 16.
+  // Floats of memory that pack_linear() writes for a weight of this shape, a multiple of 16.
   virtual std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const = 0;
-  // weight [outputs, inputs] -> packed, in the layout that linear() reads.
+  // weight [outputs, inputs] -> packed, in the layout and dtype that linear() reads.
   virtual void pack_linear(MatrixView weight, float* packed) const = 0;
+  // The same of a table that attention reads, which is float32 whatever dtype() is.
+  virtual std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const = 0;
+  virtual void pack_table(MatrixView table, float* packed) const = 0;
 
   // Rows that models should run through a chain of linears at a time, so that what lies between
-  // them stays in the nearest cache.
+  // them stays in the nearest cache; a number of rows that is no multiple of row_step() wastes some
+  // of a product's work.
   virtual std::size_t preferred_rows() const = 0;
+  virtual std::size_t row_step() const = 0;
 
+  // Floats that all threads together keep for a product of `rows` rows.
+  virtual std::size_t linear_floats(std::size_t rows, std::size_t inputs) const = 0;
   // Floats that all threads together keep for an attention over texts of up to `longest` tokens.
   virtual std::size_t attention_floats(const AttentionShape& shape, std::size_t longest) const = 0;
 
@@ -222,9 +234,11 @@ class Backend {
                            const Linear& words, WordWeights how, MatrixSpan out) = 0;
 };
 
-// Every backend of this build that this processor can run, fastest first: "cpu avx512", "cpu avx2",
-// "cpu portable", "reference".
-std::vector<std::string> backend_names();
+// Every backend of this build that this processor can run and that computes products in `dtype`,
+// fastest first. float32: "cpu avx512", "cpu avx2", "cpu portable", "reference"; bfloat16: "cpu amx
+// bf16", "cpu avx512 bf16"; int8: "cpu avx512 int8", "cpu avx2 int8". None but float32 is certain to
+// have any.
+std::vector<std::string> backend_names(Dtype dtype = Dtype::float32);
 
 // Error of kind unsupported if the name is unknown or this processor lacks its instructions.
 Result<std::unique_ptr<Backend>> make_backend(const std::string& name, BackendOptions options);

@@ -108,7 +108,7 @@ class Ops : public ::testing::TestWithParam<Setup> {
   void SetUp() override {
     const BackendOptions options{.threads = GetParam().threads, .progress = &progress_};
     if (GetParam().backend == "wide") {
-      backend_ = make_cpu_backend(kWide, options);
+      backend_ = make_cpu_backend({"wide", &kWide, &kWide.float32}, options);
     } else {
       auto made = make_backend(GetParam().backend, options);
       ASSERT_TRUE(made.ok()) << made.error().message;
@@ -231,10 +231,10 @@ class PositionTable {
  public:
   PositionTable(const Backend& backend, const Random& rows, std::size_t heads) {
     const std::size_t size = rows.view().columns / heads;
-    const std::size_t floats = backend.packed_floats(size, rows.view().rows);
+    const std::size_t floats = backend.packed_table_floats(size, rows.view().rows);
     float* packed = buffer_.reserve(heads * floats);
     for (std::size_t head = 0; head < heads; ++head)
-      backend.pack_linear(rows.view().slice_columns(head * size, size), packed + head * floats);
+      backend.pack_table(rows.view().slice_columns(head * size, size), packed + head * floats);
   }
   const float* data() { return buffer_.reserve(0); }
 

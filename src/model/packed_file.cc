@@ -27,6 +27,7 @@ constexpr std::array<char, 8> kMagic = {'S', 'H', 'E', 'A', 'F', 'W', 'T', 'S'};
 constexpr std::uint32_t kVersion = 1;
 constexpr std::uint64_t kAlignment = 64;
 constexpr std::uint64_t kPage = 4096;
+constexpr std::uint64_t kNumbersPerFloat = 4;  // at most
 const std::string kFile = "packed weights";  // what errors call the file: a memfd has no path
 
 struct Header {
@@ -77,7 +78,8 @@ Status check_tensor(const PackedTensor& tensor, std::uint64_t data_bytes) {
   std::uint64_t elements = 0;
   std::uint64_t end = 0;
   if (__builtin_mul_overflow(tensor.floats, sizeof(float), &bytes) ||
-      __builtin_mul_overflow(tensor.rows, tensor.columns, &elements) || elements > tensor.floats)
+      __builtin_mul_overflow(tensor.rows, tensor.columns, &elements) || 
+      elements / kNumbersPerFloat > tensor.floats)
     return damaged(
         fmt::format("tensor '{}': field 'floats' cannot be {}", tensor.name, tensor.floats));
   if (tensor.offset % kAlignment != 0 || __builtin_add_overflow(tensor.offset, bytes, &end) ||
@@ -106,14 +108,6 @@ Result<std::string_view> checked_json(std::span<const std::byte> file) {
   if (hash_of(text) != header.json_hash)
     return damaged("field 'json_hash' does not match the description");
   return text;
-}
-
-// Infinities and NaNs have all bits of the exponent set.
-bool all_finite(std::span<const float> values) {
-  std::uint32_t largest = 0;
-  for (const float value : values)
-    largest = std::max(largest, std::bit_cast<std::uint32_t>(value) & 0x7fff'ffff);
-  return largest < 0x7f80'0000;
 }
 
 struct Begun {
@@ -152,9 +146,7 @@ Status write_packed_file(int fd, const ModelSpec& spec, const std::string& backe
                          std::vector<PackedTensorSource> tensors) {
   SHEAF_ASSIGN(Begun begun, begin_file(fd, spec, backend, tensors));
   for (const PackedTensorSource& source : tensors) {
-    auto* values = reinterpret_cast<float*>(begun.data + source.tensor.offset);
-    source.fill(values);
-    if (!all_finite({values, source.tensor.floats}))
+    if (!source.fill(reinterpret_cast<float*>(begun.data + source.tensor.offset)))
       return Error{ErrorCode::corrupt,
                    fmt::format("model.safetensors: tensor '{}' holds a value that is not finite",
                                source.tensor.name)};

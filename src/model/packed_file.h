@@ -13,21 +13,24 @@
 
 // The file that pack() writes and every replica maps: weights laid out for one backend, and all
 // that is needed to run them. [64-byte header][JSON: backend, spec, tensors][tensors of floats,
-// each at a multiple of 64 bytes]
+// or of what a
+// backend packs into them, each at a multiple of 64 bytes]
 namespace sheaf::model {
 
 struct PackedTensor {
   std::string name;
   std::uint64_t rows = 0;
   std::uint64_t columns = 0;
-  std::uint64_t floats = 0;  // stored, >= rows * columns: panels are padded
+  // Of memory: panels are padded, and a float may hold up to four numbers of another dtype.
+  std::uint64_t floats = 0;
   std::uint64_t offset = 0;  // bytes from the start of the tensors
 };
 
-// A tensor to be written and who writes it into its `floats` zeroed floats.
+// A tensor to be written and who writes it into its `floats` zeroed floats; false if a value, before
+// it is packed, is not finite.
 struct PackedTensorSource {
   PackedTensor tensor;
-  std::function<void(float*)> fill;
+  std::function<bool(float*)> fill;
 };
 
 // Writes the file into the empty `fd`, growing it. The spec must satisfy check_limits().

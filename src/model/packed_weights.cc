@@ -53,7 +53,7 @@ kernels::Linear PackedWeights::row_product(const std::string& table, std::size_t
 const float* PackedWeights::head_weights(const StoredVectors& vectors, const LinearPart& part,
                                          std::size_t heads) {
   return need(packed_name(vectors, part), vectors.rows, part.outputs,
-              heads * backend_.packed_floats(part.outputs / heads, vectors.rows));
+              heads * backend_.packed_table_floats(part.outputs / heads, vectors.rows));
 }
 
 tensor::MatrixView PackedWeights::table(const std::string& name, std::size_t rows,

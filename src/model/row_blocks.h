@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 #include "kernels/ops.h"
@@ -10,11 +11,14 @@ namespace sheaf::model {
 // meet: what is left of a layer runs block by block through the nearest cache.
 template <class Body>
 void for_row_blocks(const kernels::Backend& ops, std::size_t rows, Body body) {
+  const std::size_t step = ops.row_step();
   const std::size_t blocks = (rows + ops.preferred_rows() - 1) / ops.preferred_rows();
-  for (std::size_t block = 0; block < blocks; ++block) {
-    const std::size_t first = rows * block / blocks;
-    body(first, rows * (block + 1) / blocks - first);
-  }
+  const auto begin = [=](std::size_t block) {
+    const std::size_t even = rows * block / blocks;
+    return std::min(rows, (even + step - 1) / step * step);
+  };
+  for (std::size_t block = 0; block < blocks; ++block)
+    if (begin(block) < begin(block + 1)) body(begin(block), begin(block + 1) - begin(block));
 }
 
 }  // namespace sheaf::model

@@ -85,7 +85,15 @@ std::vector<float> row_of(const StoredTensor* table, std::uint32_t row, std::siz
   return values_of({table, row * columns, columns});
 }
 
-// x W^T + b by the backend's own arithmetic.
+// Infinities and NaNs have all bits of the exponent set.
+bool all_finite(std::span<const float> values) {
+  std::uint32_t largest = 0;
+  for (const float value : values)
+    largest = std::max(largest, std::bit_cast<std::uint32_t>(value) & 0x7fff'ffff);
+  return largest < 0x7f80'0000;
+}
+
+// x W^T + b
 std::vector<float> apply_layer(kernels::Backend& backend, tensor::MatrixView x,
                                const StoredTensor* weight, const StoredTensor* bias) {
   const std::size_t outputs = element_count(bias->entry);
@@ -149,6 +157,7 @@ void StoredWeights::plan_copy(const std::string& name, const StoredTensor* tenso
                         read({tensor, 0, count}, out);
                         for (float& value : std::span(out, count))
                           value = (value + adjust.plus) * adjust.times;
+                        return all_finite({out, count});
                       }});
 }
 
@@ -187,10 +196,14 @@ kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std:
                           rest += weights[i].count;
                         }
                         backend_->pack_linear({whole.data(), outputs, inputs}, out);
+                        return all_finite(whole);
                       }});
   if (bias == Bias::none) return {};
   tensors_.push_back({{.name = name + ".bias", .rows = 1, .columns = outputs, .floats = outputs},
-                      [biases](float* out) { read_all(biases, out); }});
+                      [biases, outputs](float* out) {
+                        read_all(biases, out);
+                        return all_finite({out, outputs});
+                      }});
   return {};
 }
 
@@ -230,6 +243,7 @@ kernels::Linear StoredWeights::row_product(const std::string& table, std::size_t
                           for (std::size_t i = 0; i < columns; ++i) row[i] -= less[i];
                         }
                         backend_->pack_linear({row.data(), 1, columns}, out);
+                        return all_finite(row);
                       }});
   return {};
 }
@@ -245,17 +259,19 @@ const float* StoredWeights::head_weights(const StoredVectors& vectors, const Lin
   const StoredTensor* shift = normalized ? need(vectors.norm + ".bias", "", {columns}) : nullptr;
   if (!status().ok()) return nullptr;
   const std::size_t size = part.outputs / heads;
-  const std::size_t head_floats = backend_->packed_floats(size, vectors.rows);
+  const std::size_t head_floats = backend_->packed_table_floats(size, vectors.rows);
   const auto fill = [=, this, rows = vectors.rows, epsilon = vectors.epsilon,
                      outputs = part.outputs](float* out) {
     std::vector<float> values = values_of(table);
     const tensor::MatrixSpan x = {values.data(), rows, columns};
+    const auto exact = std::move(*kernels::make_backend(kernels::backend_names().front(), {}));
     if (normalized)
-      backend_->normalize(x, {values_of(scale).data(), values_of(shift).data(), epsilon}, {}, x);
-    std::vector<float> made = apply_layer(*backend_, x, weight, bias);
+      exact->normalize(x, {values_of(scale).data(), values_of(shift).data(), epsilon}, {}, x);
+    const std::vector<float> made = apply_layer(*exact, x, weight, bias);
     const tensor::MatrixView of_heads = {made.data(), rows, outputs};
     for (std::size_t head = 0; head < heads; ++head)
-      backend_->pack_linear(of_heads.slice_columns(head * size, size), out + head * head_floats);
+      backend_->pack_table(of_heads.slice_columns(head * size, size), out + head * head_floats);
+    return all_finite(made);
   };
   tensors_.push_back({{.name = packed_name(vectors, part),
                        .rows = vectors.rows,

@@ -12,33 +12,50 @@ namespace sheaf::kernels {
 namespace {
 
 // A piece of work stays far below the 20 ms at which progress must show, even at 5 GFLOP/s.
-constexpr std::size_t kFlopsPerPiece = 32'000'000;
 constexpr std::size_t kRowsPerPiece = 32;
 constexpr std::size_t kRowsPerStrip = 768;
 constexpr std::size_t kQueriesPerPiece = 240;
 
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
+// Where part `i` of `parts` begins: even parts, but that they begin at multiples of `step`.
+std::size_t part_begin(std::size_t rows, std::size_t i, std::size_t parts, std::size_t step) {
+  return std::min(rows, ceil_div(rows * i / parts, step) * step);
+}
+
 class Cpu final : public Backend {
  public:
-  Cpu(const cpu::Kernels& kernels, const BackendOptions& options)
-      : kernels_(kernels),
+  Cpu(const CpuBackend& what, const BackendOptions& options)
+      : name_(what.name),
+        kernels_(*what.kernels),
+        linear_(*what.linear),
         pool_(options.threads, options.progress),
-        scratch_(static_cast<std::size_t>(pool_.threads())) {}
+        scratch_(static_cast<std::size_t>(pool_.threads())),
+        linear_scratch_(scratch_.size()) {}
 
-  std::string name() const override { return kernels_.name; }
+  std::string name() const override { return name_; }
+  Dtype dtype() const override { return linear_.dtype; }
 
   std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const override {
-    const std::size_t panels = ceil_div(outputs, kernels_.panel_width);
-    return ceil_div(panels * kernels_.panel_width * inputs, 16) * 16;
+    return linear_.packed_floats(inputs, outputs);
   }
-
   void pack_linear(MatrixView weight, float* packed) const override {
-    kernels_.pack(weight.data, weight.stride, weight.columns, weight.rows, packed);
+    linear_.pack(weight.data, weight.stride, weight.columns, weight.rows, packed);
+  }
+  std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {
+    return kernels_.float32.packed_floats(inputs, outputs);
+  }
+  void pack_table(MatrixView table, float* packed) const override {
+    kernels_.float32.pack(table.data, table.stride, table.columns, table.rows, packed);
   }
 
   std::size_t preferred_rows() const override {
     return kernels_.row_block * static_cast<std::size_t>(pool_.threads());
+  }
+  std::size_t row_step() const override { return linear_.row_step; }
+
+  std::size_t linear_floats(std::size_t rows, std::size_t inputs) const override {
+    return scratch_.size() * linear_.scratch_floats(std::min(rows, linear_.row_block), inputs);
   }
 
   std::size_t attention_floats(const AttentionShape& shape, std::size_t longest) const override {
@@ -60,28 +77,30 @@ class Cpu final : public Backend {
 
   void linear(MatrixView x, const Linear& weight, Activation activation, MatrixView residual,
               MatrixSpan out) override {
-    const std::size_t panels = ceil_div(weight.outputs, kernels_.panel_width);
-    const std::size_t blocks = ceil_div(x.rows, kernels_.row_block);
+    const std::size_t panels = ceil_div(weight.outputs, linear_.panel_width);
+    const std::size_t blocks = ceil_div(x.rows, linear_.row_block);
     const std::size_t groups = column_groups(blocks, panels, weight.inputs);
-    pool_.run(blocks * groups, [&](std::size_t piece, int) {
+    pool_.run(blocks * groups, [&](std::size_t piece, int thread) {
       const std::size_t block = piece / groups;
       const std::size_t group = piece % groups;
-      const std::size_t first = x.rows * block / blocks;
+      const std::size_t first = part_begin(x.rows, block, blocks, linear_.row_step);
+      const std::size_t rows = part_begin(x.rows, block + 1, blocks, linear_.row_step) - first;
       const std::size_t first_panel = panels * group / groups;
-      kernels_.linear({.x = x.row(first),
-                       .x_stride = x.stride,
-                       .rows = x.rows * (block + 1) / blocks - first,
-                       .packed = weight.weight,
-                       .bias = weight.bias,
-                       .inputs = weight.inputs,
-                       .outputs = weight.outputs,
-                       .first_panel = first_panel,
-                       .last_panel = panels * (group + 1) / groups,
-                       .activation = activation,
-                       .residual = residual.data == nullptr ? nullptr : residual.row(first),
-                       .residual_stride = residual.stride,
-                       .out = out.row(first) + first_panel * kernels_.panel_width,
-                       .out_stride = out.stride});
+      linear_.linear({.x = x.row(first),
+                      .x_stride = x.stride,
+                      .rows = rows,
+                      .packed = weight.weight,
+                      .bias = weight.bias,
+                      .inputs = weight.inputs,
+                      .outputs = weight.outputs,
+                      .first_panel = first_panel,
+                      .last_panel = panels * (group + 1) / groups,
+                      .activation = activation,
+                      .residual = residual.data == nullptr ? nullptr : residual.row(first),
+                      .residual_stride = residual.stride,
+                      .out = out.row(first) + first_panel * linear_.panel_width,
+                      .out_stride = out.stride,
+                      .scratch = linear_scratch(thread, rows, weight.inputs)});
     });
   }
 
@@ -90,7 +109,7 @@ class Cpu final : public Backend {
     const std::size_t size = shape.head_size;
     const std::size_t sharers = shape.heads / shape.kv_heads;
     const RelativePositions& relative = shape.relative;
-    const std::size_t table_floats = packed_floats(size, relative.count);
+    const std::size_t table_floats = packed_table_floats(size, relative.count);
     const auto of_head = [=](const float* table, std::size_t head) {
       return table == nullptr ? nullptr : table + head * table_floats;
     };
@@ -196,19 +215,19 @@ class Cpu final : public Backend {
   // that a block's logits stay in the nearest cache.
   void weigh_words(MatrixView x, std::span<const std::uint32_t> cu_seqlens, const Linear& words,
                    WordWeights how, MatrixSpan out) override {
-    const std::size_t panels = ceil_div(words.outputs, kernels_.panel_width);
+    const std::size_t panels = ceil_div(words.outputs, linear_.panel_width);
     for (std::size_t begin = 0; begin < x.rows; begin += kRowsPerStrip) {
       const std::size_t rows = std::min(kRowsPerStrip, x.rows - begin);
       const std::size_t flops = 2 * rows * words.inputs * words.outputs;
       const std::size_t groups = std::min(
           panels,
-          std::max(ceil_div(flops, kFlopsPerPiece), 3 * static_cast<std::size_t>(pool_.threads())));
+          std::max(ceil_div(flops, linear_.piece_flops), 3 * static_cast<std::size_t>(pool_.threads())));
       pool_.run(groups, [&](std::size_t group, int thread) {
         const std::size_t end = begin + rows;
-        for (std::size_t t = begin; t < end; t += kernels_.row_block)
+        for (std::size_t t = begin; t < end; t += linear_.row_block)
           weigh_block({.x = x.row(t),
                        .x_stride = x.stride,
-                       .rows = std::min(kernels_.row_block, end - t),
+                       .rows = std::min(linear_.row_block, end - t),
                        .packed = words.weight,
                        .bias = words.bias,
                        .inputs = words.inputs,
@@ -219,7 +238,8 @@ class Cpu final : public Backend {
                        .residual = nullptr,
                        .residual_stride = 0,
                        .out = nullptr,
-                       .out_stride = 0},
+                       .out_stride = 0,
+                       .scratch = nullptr},
                       t, cu_seqlens, how, thread, out);
       });
     }
@@ -230,13 +250,14 @@ class Cpu final : public Backend {
   void weigh_block(cpu::LinearPiece piece, std::size_t begin,
                    std::span<const std::uint32_t> cu_seqlens, WordWeights how, int thread,
                    MatrixSpan out) {
-    const std::size_t first_word = piece.first_panel * kernels_.panel_width;
+    const std::size_t first_word = piece.first_panel * linear_.panel_width;
     const std::size_t words =
-        std::min(piece.last_panel * kernels_.panel_width, piece.outputs) - first_word;
+        std::min(piece.last_panel * linear_.panel_width, piece.outputs) - first_word;
     const MatrixSpan logits = scratch_[static_cast<std::size_t>(thread)].matrix(piece.rows, words);
     piece.out = logits.data;
     piece.out_stride = logits.stride;
-    kernels_.linear(piece);
+    piece.scratch = linear_scratch(thread, piece.rows, piece.inputs);
+    linear_.linear(piece);
     const std::size_t end = begin + piece.rows;
     const auto* next =
         std::upper_bound(cu_seqlens.data(), cu_seqlens.data() + cu_seqlens.size(), begin);
@@ -249,11 +270,16 @@ class Cpu final : public Backend {
     }
   }
 
+  float* linear_scratch(int thread, std::size_t rows, std::size_t inputs) {
+    return linear_scratch_[static_cast<std::size_t>(thread)].reserve(
+        linear_.scratch_floats(rows, inputs));
+  }
+
   const float* word(const Embedding& table, std::size_t id, int thread) {
     if (table.words.data != nullptr) return table.words.row(id);
     const Linear& words = table.packed_words;
     float* row = scratch_[static_cast<std::size_t>(thread)].reserve(words.inputs);
-    kernels_.unpack_row(words.weight, words.inputs, words.outputs, id, row);
+    linear_.unpack_row(words.weight, words.inputs, words.outputs, id, row);
     return row;
   }
 
@@ -304,8 +330,8 @@ class Cpu final : public Backend {
   // Into how many groups of panels a linear layer of `blocks` blocks of rows is cut: so many that
   // no piece is long, and with several threads that each gets a few pieces.
   std::size_t column_groups(std::size_t blocks, std::size_t panels, std::size_t inputs) const {
-    const std::size_t panel_flops = 2 * kernels_.row_block * inputs * kernels_.panel_width;
-    std::size_t groups = ceil_div(panels * panel_flops, kFlopsPerPiece);
+    const std::size_t panel_flops = 2 * linear_.row_block * inputs * linear_.panel_width;
+    std::size_t groups = ceil_div(panels * panel_flops, linear_.piece_flops);
     const auto threads = static_cast<std::size_t>(pool_.threads());
     if (threads > 1) groups = std::max(groups, ceil_div(3 * threads, blocks));
     return std::min(groups, panels);
@@ -318,9 +344,12 @@ class Cpu final : public Backend {
     for (float& value : vector) value *= inverse;
   }
 
+  const std::string name_;
   const cpu::Kernels& kernels_;
+  const cpu::LinearKernels& linear_;
   cpu::Pool pool_;
-  std::vector<tensor::Buffer> scratch_;  // one a thread
+  std::vector<tensor::Buffer> scratch_;         // one a thread
+  std::vector<tensor::Buffer> linear_scratch_;  // one a thread
   std::vector<ExpertShare> shares_;      // [rows, chosen]
   std::vector<RowShare> expert_rows_;
   std::vector<std::size_t> expert_begins_;
@@ -329,24 +358,8 @@ class Cpu final : public Backend {
 
 }  // namespace
 
-std::vector<const cpu::Kernels*> usable_cpu_kernels() {
-  std::vector<const cpu::Kernels*> usable;
-#if defined(__x86_64__)
-  // The compiler's runtime asks the operating system too whether it saves the wide registers.
-  __builtin_cpu_init();
-  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (avx512 && cpu::avx512_kernels() != nullptr) usable.push_back(cpu::avx512_kernels());
-  if (avx2 && cpu::avx2_kernels() != nullptr) usable.push_back(cpu::avx2_kernels());
-#endif
-  usable.push_back(cpu::portable_kernels());
-  return usable;
-}
-
-std::unique_ptr<Backend> make_cpu_backend(const cpu::Kernels& kernels,
-                                          const BackendOptions& options) {
-  return std::make_unique<Cpu>(kernels, options);
+std::unique_ptr<Backend> make_cpu_backend(const CpuBackend& what, const BackendOptions& options) {
+  return std::make_unique<Cpu>(what, options);
 }
 
 }  // namespace sheaf::kernels

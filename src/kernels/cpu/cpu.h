@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "kernels/cpu/kernels.h"
@@ -8,12 +9,18 @@
 
 namespace sheaf::kernels {
 
-// The instruction sets that this processor can run, widest first.
-std::vector<const cpu::Kernels*> usable_cpu_kernels();
+// Operations by one instruction set, products with weights by the same or another one.
+struct CpuBackend {
+  std::string name;
+  const cpu::Kernels* kernels;
+  const cpu::LinearKernels* linear;
+};
 
-// Splits the operations into pieces, runs them on a pool of threads with the given kernels (which
-// must be usable here and outlive the backend).
-std::unique_ptr<Backend> make_cpu_backend(const cpu::Kernels& kernels,
-                                          const BackendOptions& options);
+// What this processor can run, of each dtype the fastest first.
+std::vector<CpuBackend> usable_cpu_backends();
+
+// Splits the operations into pieces and runs them on a pool of threads. The kernels must be usable
+// here and outlive the backend.
+std::unique_ptr<Backend> make_cpu_backend(const CpuBackend& what, const BackendOptions& options);
 
 }  // namespace sheaf::kernels

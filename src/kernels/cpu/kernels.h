@@ -27,6 +27,7 @@ struct LinearPiece {
   std::size_t residual_stride;
   float* out;  // [rows, outputs of these panels]
   std::size_t out_stride;
+  float* scratch;  // LinearKernels::scratch_floats(rows, inputs), 64-byte aligned
 };
 
 // Queries [first_query, last_query) of one head of one text of `tokens` tokens.
@@ -52,17 +53,32 @@ struct AttentionPiece {
   float* scratch;  // attention_scratch(tokens, head_size, position_count) floats, 64-byte aligned
 };
 
-struct Kernels {
+// Products with weights packed in one dtype. What is packed is counted in floats whatever it holds.
+struct LinearKernels {
   const char* name;
+  Dtype dtype;
   std::size_t panel_width;  // outputs side by side in a packed panel
-  std::size_t row_block;    // rows whose activations stay in the second-level cache
+  std::size_t row_step;     // a piece of so many rows, or a multiple, wastes nothing
+  std::size_t row_block;    // the most rows that a piece should have
+  std::size_t piece_flops;  // that take well below 20 ms
 
+  std::size_t (*packed_floats)(std::size_t inputs, std::size_t outputs);
+  // What a piece needs beside its operands: inputs in another dtype, sums on their way.
+  std::size_t (*scratch_floats)(std::size_t rows, std::size_t inputs);
   void (*pack)(const float* weight, std::size_t stride, std::size_t inputs, std::size_t outputs,
                float* packed);
   void (*linear)(const LinearPiece& piece);
   // out [inputs] = the weights of one output
   void (*unpack_row)(const float* packed, std::size_t inputs, std::size_t outputs, std::size_t row,
                      float* out);
+};
+
+// All else, which is float32.
+struct Kernels {
+  const char* name;
+  std::size_t row_block;  // rows whose activations stay in the second-level cache
+  LinearKernels float32;  // also the layout of what attention reads
+
   // Takes logits [rows, columns] of one text into its weights out [columns]; whether they are its
   // first and its last.
   void (*weigh_words)(const float* logits, std::size_t stride, std::size_t rows,
@@ -83,9 +99,14 @@ struct Kernels {
                  std::size_t columns, float* out);
 };
 
-// The tables of this build; null where the build's processor family has no such instructions.
+// The tables of this build; null where the build's processor family has no such instructions. All
+// of a dtype other than float32 are tables of products alone.
 const Kernels* portable_kernels();
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
+const LinearKernels* amx_bf16_kernels();
+const LinearKernels* avx512_bf16_kernels();
+const LinearKernels* avx512_int8_kernels();
+const LinearKernels* avx2_int8_kernels();
 
 }  // namespace sheaf::kernels::cpu

@@ -19,6 +19,17 @@ SHEAF_INLINE std::size_t panels_of(std::size_t outputs) {
 SHEAF_INLINE std::size_t smaller(std::size_t a, std::size_t b) { return a < b ? a : b; }
 
 template <class Arch>
+std::size_t packed_floats(std::size_t inputs, std::size_t outputs) {
+  const std::size_t floats = panels_of<Arch>(outputs) * Arch::panel * inputs;
+  return (floats + 15) / 16 * 16;
+}
+
+template <class Arch>
+std::size_t no_scratch(std::size_t /*rows*/, std::size_t /*inputs*/) {
+  return 0;
+}
+
+template <class Arch>
 void pack_linear(const float* weight, std::size_t stride, std::size_t inputs, std::size_t outputs,
                  float* packed) {
   const std::size_t panels = panels_of<Arch>(outputs);
@@ -54,6 +65,29 @@ SHEAF_INLINE typename Arch::Floats activate(Activation activation, typename Arch
   return activation == Activation::silu ? Arch::silu(x) : Arch::tanh(x);
 }
 
+template <class Arch>
+SHEAF_INLINE float* output_at(const LinearPiece& p, std::size_t row, std::size_t column) {
+  return p.out + row * p.out_stride + column - p.first_panel * Arch::panel;
+}
+
+// The end of a vector of sums: bias, activation, residual. Whole: none of its outputs lies beyond
+// the last.
+template <class Arch, bool Whole>
+SHEAF_INLINE void finish(const LinearPiece& p, std::size_t row, std::size_t column,
+                         typename Arch::Floats value) {
+  const auto left = static_cast<std::ptrdiff_t>(p.outputs) - static_cast<std::ptrdiff_t>(column);
+  const auto load = [left](const float* at) {
+    return Whole ? Arch::load(at) : Arch::load_first(at, left);
+  };
+  if (p.bias != nullptr) value += load(p.bias + column);
+  value = activate<Arch>(p.activation, value);
+  if (p.residual != nullptr) value += load(p.residual + row * p.residual_stride + column);
+  if constexpr (Whole)
+    Arch::store(output_at<Arch>(p, row, column), value);
+  else
+    Arch::store_first(output_at<Arch>(p, row, column), value, left);
+}
+
 // One register tile of the product over one block of inputs: added to what earlier blocks left in
 // out, and after the last block finished with bias, activation and residual. Whole: the panel has
 // no outputs to leave out.
@@ -76,19 +110,13 @@ SHEAF_INLINE void linear_tile(const LinearPiece& p, std::size_t row, std::size_t
       const std::size_t column = panel * Arch::panel + static_cast<std::size_t>(v) * Arch::width;
       const auto left =
           static_cast<std::ptrdiff_t>(p.outputs) - static_cast<std::ptrdiff_t>(column);
-      const auto load = [left](const float* at) {
-        return Whole ? Arch::load(at) : Arch::load_first(at, left);
-      };
       const std::size_t y = row + static_cast<std::size_t>(r);
-      float* out = p.out + y * p.out_stride + column - p.first_panel * Arch::panel;
+      float* out = output_at<Arch>(p, y, column);
       Floats value = sums.at[r][v];
-      if (k0 > 0) value += load(out);
-      if (last) {
-        if (p.bias != nullptr) value += load(p.bias + column);
-        value = activate<Arch>(p.activation, value);
-        if (p.residual != nullptr) value += load(p.residual + y * p.residual_stride + column);
-      }
-      if constexpr (Whole)
+      if (k0 > 0) value += Whole ? Arch::load(out) : Arch::load_first(out, left);
+      if (last)
+        finish<Arch, Whole>(p, y, column, value);
+      else if constexpr (Whole)
         Arch::store(out, value);
       else
         Arch::store_first(out, value, left);

@@ -18,6 +18,7 @@ struct Lanes;
   struct Lanes<W> {                                                            \
     typedef float Floats __attribute__((vector_size(W * sizeof(float))));      \
     typedef std::int32_t Ints __attribute__((vector_size(W * sizeof(float)))); \
+    typedef std::int8_t Bytes __attribute__((vector_size(W)));                 \
   }
 SHEAF_LANES(4);
 SHEAF_LANES(8);
@@ -29,6 +30,7 @@ struct Simd {
   static constexpr std::size_t width = W;
   using Floats = typename Lanes<W>::Floats;
   using Ints = typename Lanes<W>::Ints;
+  using Bytes = typename Lanes<W>::Bytes;
 
   static SHEAF_INLINE Floats load(const float* p) {
     Floats v;

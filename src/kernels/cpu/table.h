@@ -10,11 +10,18 @@ namespace sheaf::kernels::cpu {
 template <class Arch>
 constexpr Kernels make_kernels(const char* name, std::size_t row_block) {
   return {.name = name,
-          .panel_width = Arch::panel,
           .row_block = row_block,
-          .pack = pack_linear<Arch>,
-          .linear = linear<Arch>,
-          .unpack_row = unpack_row<Arch>,
+          .float32 = {.name = "",
+                      .dtype = Dtype::float32,
+                      .panel_width = Arch::panel,
+                      .row_step = 1,
+                      .row_block = row_block,
+                      .piece_flops = 32'000'000,  // 7 ms at 5 GFLOP/s
+                      .packed_floats = packed_floats<Arch>,
+                      .scratch_floats = no_scratch<Arch>,
+                      .pack = pack_linear<Arch>,
+                      .linear = linear<Arch>,
+                      .unpack_row = unpack_row<Arch>},
           .weigh_words = weigh_words<Arch>,
           .attention_scratch = attention_scratch<Arch>,
           .attention = attention<Arch>,

@@ -86,7 +86,15 @@ class Reference final : public Backend {
       std::copy_n(weight.row(n), weight.columns, packed + n * weight.columns);
   }
 
+  std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {
+    return packed_floats(inputs, outputs);
+  }
+  void pack_table(MatrixView table, float* packed) const override { pack_linear(table, packed); }
+  Dtype dtype() const override { return Dtype::float32; }
+
   std::size_t preferred_rows() const override { return 64; }
+  std::size_t row_step() const override { return 1; }
+  std::size_t linear_floats(std::size_t, std::size_t) const override { return 0; }
   std::size_t attention_floats(const AttentionShape&, std::size_t) const override { return 0; }
 
   void embed(const Embedding& table, const Texts& texts, MatrixSpan out) override {

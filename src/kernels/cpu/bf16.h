@@ -1,0 +1,80 @@
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/cpu/linear.h"
+
+// Products in bfloat16: both operands rounded to nearest, sums in float32. Only sources that are
+// compiled for AVX-512 BF16 may include this.
+//
+// Packed weight: panels of 32 outputs, a panel being [steps][2 halves of 16 outputs][16 pairs of
+// inputs][16 outputs][2], where a step is 32 inputs and those beyond the last are zeros. One half
+// of a step is what TDPBF16PS takes as a tile, and one row of it what VDPBF16PS takes as a vector
+// (Intel, "Architecture Instruction Set Extensions Programming Reference").
+namespace sheaf::kernels::cpu {
+
+using Bf16 = std::uint16_t;
+
+constexpr std::size_t kBf16Step = 32;   // inputs
+constexpr std::size_t kBf16Half = 512;  // numbers in half a step
+constexpr std::size_t kBf16Panel = 32;  // outputs
+
+SHEAF_INLINE std::size_t bf16_steps(std::size_t inputs) {
+  return (inputs + kBf16Step - 1) / kBf16Step;
+}
+
+template <class Arch>
+std::size_t bf16_packed_floats(std::size_t inputs, std::size_t outputs) {
+  return panels_of<Arch>(outputs) * bf16_steps(inputs) * kBf16Half;  // two numbers a float
+}
+
+SHEAF_INLINE Bf16 to_bf16(float x) {
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &x, sizeof bits);
+  if (x != x) return static_cast<Bf16>(bits >> 16 | 0x40);  // rounding could make it infinite
+  return static_cast<Bf16>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+// Where output n and input k of a weight stand.
+SHEAF_INLINE std::size_t bf16_at(std::size_t steps, std::size_t n, std::size_t k) {
+  return ((n / kBf16Panel * steps + k / kBf16Step) * 2 + n % kBf16Panel / 16) * kBf16Half +
+         k % kBf16Step / 2 * 32 + n % 16 * 2 + k % 2;
+}
+
+template <class Arch>
+void bf16_pack(const float* weight, std::size_t stride, std::size_t inputs, std::size_t outputs,
+               float* packed) {
+  auto* out = reinterpret_cast<Bf16*>(packed);
+  const std::size_t steps = bf16_steps(inputs);
+  const std::size_t rows = panels_of<Arch>(outputs) * kBf16Panel;
+  for (std::size_t n = 0; n < rows; ++n)
+    for (std::size_t k = 0; k < steps * kBf16Step; ++k)
+      out[bf16_at(steps, n, k)] =
+          n < outputs && k < inputs ? to_bf16(weight[n * stride + k]) : Bf16{0};
+}
+
+template <class Arch>
+void bf16_unpack_row(const float* packed, std::size_t inputs, std::size_t /*outputs*/,
+                     std::size_t row, float* out) {
+  const auto* from = reinterpret_cast<const Bf16*>(packed);
+  const std::size_t steps = bf16_steps(inputs);
+  for (std::size_t k = 0; k < inputs; ++k) {
+    const std::uint32_t bits = std::uint32_t{from[bf16_at(steps, row, k)]} << 16;
+    __builtin_memcpy(out + k, &bits, sizeof bits);
+  }
+}
+
+// One row of inputs as whole steps.
+SHEAF_INLINE void row_to_bf16(const float* x, std::size_t inputs, Bf16* out) {
+  for (std::size_t k = 0; k < inputs; k += kBf16Step) {
+    const std::size_t left = inputs - k;
+    const __mmask16 low = left >= 16 ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
+    const std::size_t above = left >= 32 ? 16 : left > 16 ? left - 16 : 0;
+    const auto high = static_cast<__mmask16>((1u << above) - 1);
+    const __m512bh pair =
+        _mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high, x + k + 16), _mm512_maskz_loadu_ps(low, x + k));
+    __builtin_memcpy(out + k, &pair, sizeof pair);
+  }
+}
+
+}  // namespace sheaf::kernels::cpu

@@ -1,0 +1,187 @@
+// Products in bfloat16 and int8 are what float32 makes of operands that are rounded before: those
+// that a backend must round to are made here, and the reference multiplies them.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "kernels/ops.h"
+#include "tensor/buffer.h"
+
+namespace sheaf::kernels {
+namespace {
+
+using Values = std::vector<float>;
+
+Values normal_values(std::size_t count, float scale, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal(0, scale);
+  Values values(count);
+  for (float& value : values) value = normal(generator);
+  return values;
+}
+
+float rounded_to_bfloat16(float x) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+// Steps of the largest of each 64 / 127.
+void round_to_int8(std::span<float> row) {
+  for (std::size_t first = 0; first < row.size(); first += 64) {
+    const std::span<float> block = row.subspan(first, std::min<std::size_t>(64, row.size() - first));
+    float largest = 0;
+    for (const float x : block) largest = std::max(largest, std::abs(x));
+    const float scale = largest / 127;
+    const float inverse = scale > 0 ? 1 / scale : 0;
+    for (float& x : block) x = std::rint(x * inverse) * scale;
+  }
+}
+
+Values rounded(Values values, std::size_t columns, Dtype dtype) {
+  if (dtype == Dtype::bfloat16) std::ranges::transform(values, values.begin(), rounded_to_bfloat16);
+  for (std::size_t at = 0; dtype == Dtype::int8 && at < values.size(); at += columns)
+    round_to_int8(std::span(values).subspan(at, columns));
+  return values;
+}
+
+class Packed {
+ public:
+  Packed(const Backend& backend, const Values& weight, std::size_t inputs, const float* bias)
+      : linear_{.bias = bias, .inputs = inputs, .outputs = weight.size() / inputs} {
+    const std::size_t floats = backend.packed_floats(inputs, linear_.outputs);
+    EXPECT_EQ(floats % 16, 0u);
+    std::fill_n(buffer_.reserve(floats), floats, 0.0f);
+    backend.pack_linear({weight.data(), linear_.outputs, inputs}, buffer_.reserve(floats));
+    linear_.weight = buffer_.reserve(floats);
+  }
+  const Linear& linear() const { return linear_; }
+
+ private:
+  tensor::Buffer buffer_;
+  Linear linear_;
+};
+
+struct Setup {
+  std::string backend;
+  int threads;
+};
+
+class Dtypes : public ::testing::TestWithParam<Setup> {
+ protected:
+  void SetUp() override {
+    backend_ = std::move(*make_backend(GetParam().backend, {.threads = GetParam().threads}));
+    reference_ = std::move(*make_backend("reference", {}));
+  }
+
+  void check(std::size_t rows, std::size_t inputs, std::size_t outputs, Activation activation,
+             bool with_residual) {
+    SCOPED_TRACE(testing::Message() << rows << " rows, " << inputs << " -> " << outputs);
+    const Values x = normal_values(rows * inputs, 1, 1);
+    const Values weight = normal_values(outputs * inputs, 1 / std::sqrt(float(inputs)), 2);
+    const Values bias = normal_values(outputs, 1, 3);
+    const Values residual = normal_values(rows * outputs, 1, 4);
+    const MatrixView add = with_residual ? MatrixView{residual.data(), rows, outputs} : MatrixView();
+    constexpr float kGuard = -12345;
+    const std::size_t stride = outputs + 3;
+    Values got(rows * stride, kGuard), want(rows * stride, kGuard);
+    backend_->linear({x.data(), rows, inputs}, Packed(*backend_, weight, inputs, bias.data()).linear(),
+                     activation, add, {got.data(), rows, outputs, stride});
+    const Values x_rounded = rounded(x, inputs, backend_->dtype());
+    const Packed exact(*reference_, rounded(weight, inputs, backend_->dtype()), inputs, bias.data());
+    reference_->linear({x_rounded.data(), rows, inputs}, exact.linear(), activation, add,
+                       {want.data(), rows, outputs, stride});
+    for (std::size_t i = 0; i < got.size(); ++i)
+      ASSERT_NEAR(got[i], want[i], 1e-5 * (1 + std::abs(want[i])))
+          << "row " << i / stride << " column " << i % stride;
+  }
+
+  std::unique_ptr<Backend> backend_, reference_;
+};
+
+TEST_P(Dtypes, LinearIsThatOfRoundedOperands) {
+  const std::pair<std::size_t, std::size_t> shapes[] = {{1, 1},   {3, 5},    {17, 33}, {36, 108},
+                                                        {64, 1},  {63, 15},  {65, 64}, {127, 32},
+                                                        {385, 70}, {401, 16}, {768, 31}};
+  for (const auto& [inputs, outputs] : shapes)
+    for (const std::size_t rows : {1, 2, 5, 7, 13, 15, 16, 17, 31, 32, 33, 49, 97, 200}) {
+      check(rows, inputs, outputs, Activation::none, false);
+      check(rows, inputs, outputs, Activation::gelu, true);
+    }
+  check(50, 384, 1152, Activation::none, false);
+  check(300, 1536, 384, Activation::silu, true);
+}
+
+TEST_P(Dtypes, ARowWithWhatIsNoNumberSpoilsNoOther) {
+  constexpr std::size_t kRows = 40, kInputs = 130, kOutputs = 35;
+  const Values weight = normal_values(kOutputs * kInputs, 1, 2);
+  Values x = normal_values(kRows * kInputs, 1, 1);
+  const Packed packed(*backend_, weight, kInputs, nullptr);
+  Values clean(kRows * kOutputs), got(kRows * kOutputs);
+  const auto run = [&](Values& out) {
+    backend_->linear({x.data(), kRows, kInputs}, packed.linear(), Activation::none, {},
+                     {out.data(), kRows, kOutputs});
+  };
+  run(clean);
+  x[5 * kInputs + 129] = std::nanf("");
+  x[17 * kInputs + 3] = INFINITY;
+  run(got);
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    const std::size_t row = i / kOutputs;
+    if (row == 5 || row == 17)
+      EXPECT_FALSE(std::isfinite(got[i])) << "row " << row;
+    else
+      EXPECT_EQ(got[i], clean[i]) << "row " << row;
+  }
+}
+
+TEST_P(Dtypes, ZerosAreExact) {
+  const Values weight(33 * 70, 0.0f), x = normal_values(3 * 70, 1, 1);
+  const Packed packed(*backend_, weight, 70, nullptr);
+  Values out(3 * 33, 1);
+  backend_->linear({x.data(), 3, 70}, packed.linear(), Activation::none, {}, {out.data(), 3, 33});
+  EXPECT_EQ(out, Values(3 * 33, 0.0f));
+}
+
+// Words that are both looked up and multiplied by.
+TEST_P(Dtypes, EmbedLooksUpRoundedWords) {
+  constexpr std::size_t kWords = 50, kHidden = 70;
+  const Values words = normal_values(kWords * kHidden, 1, 2);
+  const Packed packed(*backend_, words, kHidden, nullptr);
+  const std::int32_t ids[] = {0, 49, 31, 32, 7};
+  const std::uint32_t bounds[] = {0, 5};
+  Values out(5 * kHidden);
+  backend_->embed({.packed_words = packed.linear()}, {ids, bounds, {}}, {out.data(), 5, kHidden});
+  const Values want = rounded(words, kHidden, backend_->dtype());
+  for (std::size_t t = 0; t < 5; ++t)
+    for (std::size_t i = 0; i < kHidden; ++i)
+      EXPECT_NEAR(out[t * kHidden + i], want[static_cast<std::size_t>(ids[t]) * kHidden + i], 1e-6);
+}
+
+std::vector<Setup> setups() {
+  std::vector<Setup> all;
+  for (const Dtype dtype : {Dtype::bfloat16, Dtype::int8})
+    for (const std::string& name : backend_names(dtype))
+      for (const int threads : {1, 3}) all.push_back({name, threads});
+  return all;
+}
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Dtypes);
+INSTANTIATE_TEST_SUITE_P(Backends, Dtypes, ::testing::ValuesIn(setups()), [](const auto& info) {
+  std::string name = info.param.backend + "_" + std::to_string(info.param.threads);
+  std::ranges::replace_if(name, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+  return name;
+});
+
+TEST(DtypeNames, AreReadBack) {
+  for (const Dtype dtype : tensor::kDtypes) EXPECT_EQ(tensor::dtype_of(name_of(dtype)), dtype);
+  EXPECT_FALSE(tensor::dtype_of("float64"));
+}
+
+}  // namespace
+}  // namespace sheaf::kernels
