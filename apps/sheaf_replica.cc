@@ -9,7 +9,7 @@
 
 int main(int argc, char** argv) {
   sheaf::replica::Backend backend{sheaf::engine::pack, sheaf::engine::Engine::open,
-                                  sheaf::engine::footprint_of};
+                                  sheaf::engine::footprint_of, sheaf::engine::backend_name};
 #ifdef SHEAF_FAULT_HOOKS
   backend.open = sheaf::faults::with_hooks(backend.open);
 #endif

@@ -9,5 +9,5 @@ int main(int argc, char** argv) {
   return sheaf::replica::run_program(
       argc, argv,
       {sheaf::replica::fake_pack, sheaf::faults::with_hooks(sheaf::replica::fake_open),
-       sheaf::replica::fake_footprint});
+       sheaf::replica::fake_footprint, sheaf::replica::fake_backend_name});
 }

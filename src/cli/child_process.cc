@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <utility>
@@ -59,6 +60,19 @@ ChildProcess::~ChildProcess() {
   if (pid_ == 0) return;
   ::kill(pid_, SIGKILL);
   while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+Result<std::string> output_of(const std::vector<std::string>& command) {
+  SHEAF_ASSIGN(const ChildProcess process,
+               ChildProcess::start(command, ChildProcess::Errors::dropped));
+  std::string text;
+  std::array<char, 4096> part{};
+  for (;;) {
+    const ssize_t got = ::read(process.output(), part.data(), part.size());
+    if (got == 0) return text;
+    if (got > 0) text.append(part.data(), static_cast<std::size_t>(got));
+    if (got < 0 && errno != EINTR) return errno_error("reading from " + command[0], errno);
   }
 }
 

@@ -30,4 +30,8 @@ class ChildProcess {
   Fd input_, output_;
 };
 
+// All that a command writes to its standard output until it closes it; what it complains of is
+// dropped, and so is its exit code.
+Result<std::string> output_of(const std::vector<std::string>& command);
+
 }  // namespace sheaf::cli

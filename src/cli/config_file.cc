@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/text.h"
+#include "cli/precision.h"
 #include "model/spec/spec.h"
 
 namespace sheaf::cli {
@@ -20,6 +21,7 @@ constexpr std::string_view kModelKeys[] = {"name",
                                            "max_batch_tokens",
                                            "max_length",
                                            "pooling",
+                                           "dtype",
                                            "default_prompt_name",
                                            "default_prompt"};
 
@@ -126,16 +128,20 @@ class Reader {
     if (key == "replicas") model.replicas = text;
     if (key == "default_prompt_name") model.default_prompt_name = text;
     if (key == "default_prompt") model.default_prompt = text;
-    if (key == "pooling") return read_pooling(value, text, model);
+    if (key == "pooling")
+      return read_checked(value, key, text, model::check_pooling, model.pooling);
+    if (key == "dtype") return read_checked(value, key, text, check_dtype, model.dtype);
     if (key == "max_batch_tokens") return read_number(value, key, model.max_batch_tokens);
     if (key == "max_length") return read_number(value, key, model.max_length);
     return {};
   }
 
-  Status read_pooling(const YAML::Node& value, const std::string& text, ModelSetting& model) const {
-    if (const Status known = model::check_pooling(text); !known.ok())
-      return error_at(value, fmt::format("models: pooling: {}", known.error().message));
-    model.pooling = text;
+  Status read_checked(const YAML::Node& value, const std::string& key, const std::string& text,
+                      Status (*check)(std::string_view),
+                      std::optional<std::string>& setting) const {
+    if (const Status known = check(text); !known.ok())
+      return error_at(value, fmt::format("models: {}: {}", key, known.error().message));
+    setting = text;
     return {};
   }
 

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "cli/http_client.h"
+#include "cli/model_source.h"
 #include "model/spec/spec.h"
 
 namespace sheaf::cli {
@@ -28,6 +29,9 @@ struct EmbeddedBatch {
   std::vector<std::string> texts;
   std::vector<std::vector<float>> rows;  // one a text, as engine::Engine::embed() has them
   std::uint32_t width = 0;               // numbers of a vector, of a text or a token
+  // Of an embedder here: what the texts came to, and how long the model took.
+  std::uint64_t tokens = 0;
+  std::int64_t compute_us = 0;
 };
 
 // What turns the texts of `sheaf embed` and `sheaf rerank` into rows. Several batches may be under
@@ -48,8 +52,7 @@ class Embedder {
 struct OfflineEmbedderOptions {
   std::string replica_program;
   std::string name;  // of the model, in refusals
-  std::string folder;
-  std::string pooling;           // as model::read_spec() takes it
+  ModelSource source;
   std::uint32_t max_length = 0;  // 0: the model's own
   Question question;
 };

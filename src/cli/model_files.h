@@ -22,7 +22,7 @@ std::string describe_pooling(const model::ModelSpec& spec);
 // "sparse: words 250002, head sparse_linear", "tokens: dimensions 384", "labels: 3".
 std::vector<std::string> describe_outputs(const model::ModelSpec& spec);
 
-// What the router is to serve for a model whose files have been found.
+// What the router is to serve for a model whose files have been found; its dtype may be "auto" yet.
 Result<router::ModelConfig> model_config(const ModelSetting& model, const ServeSettings& settings,
                                          const hub::ResolvedModel& found);
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "cli/model_source.h"
 
 namespace sheaf::cli {
 
@@ -14,11 +15,10 @@ struct ModelMemory {
 };
 
 // Asks `replica_program`, which reads the headers of the weights. Fails where replicas of the model
-// could not start over a tensor's name, shape or type. `pooling` as model::read_spec() takes it; 0
-// tokens: the default; `threads` are those of a replica.
-Result<ModelMemory> memory_of(const std::string& replica_program, const std::string& folder,
-                              const std::string& pooling, std::uint32_t max_batch_tokens,
-                              int threads);
+// could not start over a tensor's name, shape or type. 0 tokens: the default; `threads` are those
+// of a replica.
+Result<ModelMemory> memory_of(const std::string& replica_program, const ModelSource& source,
+                              std::uint32_t max_batch_tokens, int threads);
 
 // "86.1 MiB of weights once, 8.7 MiB a replica"
 std::string describe(const ModelMemory& memory);

@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -9,6 +10,7 @@
 #include "cli/flag_set.h"
 #include "cli/model_files.h"
 #include "cli/model_memory.h"
+#include "cli/precision.h"
 #include "cli/replica_program.h"
 #include "cli/table.h"
 
@@ -24,7 +26,7 @@ struct ModelsSettings {
 };
 
 FlagSet flags_for(ModelsSettings& s) {
-  FlagSet flags("sheaf models [list | show MODEL | pull MODEL] [flags]",
+  FlagSet flags("sheaf models [list | show MODEL | pull MODEL | measure MODEL] [flags]",
                 "Models on this machine. MODEL is a hub name or a folder.");
   flags.add_positional("VERB", s.words);
   flags.add({"revision", "R", "commit, branch or tag on the hub", "", "main"}, text(s.revision));
@@ -32,7 +34,8 @@ FlagSet flags_for(ModelsSettings& s) {
             checked_text(s.pooling, model::check_pooling));
   flags.add({"json", "", "print JSON"}, boolean(s.json));
   flags.set_epilogue(
-      "list (the default): the cache; show: what a model is; pull: fetch its files.\n"
+      "list (the default): the cache; show: what a model is; pull: fetch its files;\n"
+      "measure: speed and accuracy of each dtype here, which --dtype auto goes by.\n"
       "The cache is the Hugging Face one: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT.\n"
       "exit codes: 0 done, 1 failed, 2 wrong usage\n"
       "example: sheaf models pull sentence-transformers/all-MiniLM-L6-v2\n");
@@ -72,6 +75,18 @@ nlohmann::ordered_json outputs_of(const model::ModelSpec& spec) {
   return outputs;
 }
 
+nlohmann::ordered_json facts_of(const std::vector<Precision>& precisions) {
+  auto facts = nlohmann::ordered_json::array();
+  for (const Precision& one : precisions)
+    facts.push_back({{"dtype", one.dtype},
+                     {"backend", one.backend},
+                     {"tokens_per_s", std::round(one.tokens_per_s)},
+                     {"mean_cosine", one.mean_cosine},
+                     {"min_cosine", one.min_cosine},
+                     {"accurate", one.is_accurate()}});
+  return facts;
+}
+
 int show(const std::string& source, const ModelsSettings& settings) {
   auto hub = hub::HubOptions::from_environment();
   hub.offline = true;  // what is here; `pull` is the verb that fetches
@@ -83,8 +98,11 @@ int show(const std::string& source, const ModelsSettings& settings) {
 
   const auto program = find_replica_program("");
   if (!program.ok()) return fail("models", program.error());
-  const auto memory = memory_of(*program, found->folder, settings.pooling, 0,
-                                static_cast<int>(std::thread::hardware_concurrency()));
+  ModelSource model_source{found->folder, settings.pooling};
+  const auto precisions = kept_precisions(*program, model_source);
+  model_source.dtype = dtype_at_once("auto", *program, model_source);
+  const auto memory =
+      memory_of(*program, model_source, 0, static_cast<int>(std::thread::hardware_concurrency()));
   if (!memory.ok()) return fail("models", memory.error());
 
   // One list for both forms, so that they cannot differ.
@@ -110,7 +128,8 @@ int show(const std::string& source, const ModelsSettings& settings) {
       {"prompts", spec->prompts},
       {"default_prompt", spec->default_prompt_name},
       {"parameters", spec->parameter_count},
-      {"dtype", "float32"},
+      {"dtype", model_source.dtype},
+      {"precisions", precisions ? facts_of(*precisions) : "not measured: sheaf models measure"},
       {"weights_bytes", memory->weights_bytes},
       {"replica_bytes", memory->replica_bytes},
   };
@@ -121,6 +140,42 @@ int show(const std::string& source, const ModelsSettings& settings) {
   for (const auto& [key, value] : facts.items())
     if (value != "" && !(value.is_structured() && value.empty()))  // a folder has no revision
       fmt::print("{:<18} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+  return kExitOk;
+}
+
+int measure(const std::string& source, const ModelsSettings& settings) {
+  auto hub = hub::HubOptions::from_environment();
+  hub.offline = true;
+  hub.offline_because = "`sheaf models pull` fetches it";
+  const auto found = fetch_model(source, settings.revision, hub);
+  if (!found.ok()) return fail("models", found.error());
+  const auto program = find_replica_program("");
+  if (!program.ok()) return fail("models", program.error());
+  const ModelSource model_source{found->folder, settings.pooling};
+  const auto measured = measure_precisions(*program, found->name, model_source);
+  if (!measured.ok()) return fail("models", measured.error());
+  if (const Status kept = keep_precisions(*program, model_source, *measured); !kept.ok())
+    return fail("models", kept.error());
+  const std::string& best = best_precision(*measured).dtype;
+  if (settings.json) {
+    fmt::print("{}\n",
+               nlohmann::ordered_json{
+                   {"name", found->name}, {"auto", best}, {"precisions", facts_of(*measured)}}
+                   .dump(2));
+    return kExitOk;
+  }
+  Table table({{"dtype"},
+               {"backend"},
+               {"tokens/s", true},
+               {"mean cosine", true},
+               {"least", true},
+               {"accurate"},
+               {"auto"}});
+  for (const Precision& one : *measured)
+    table.add_row({one.dtype, one.backend, fmt::format("{:.0f}", one.tokens_per_s),
+                   fmt::format("{:.5f}", one.mean_cosine), fmt::format("{:.5f}", one.min_cosine),
+                   one.is_accurate() ? "yes" : "no", one.dtype == best ? "*" : ""});
+  fmt::print("{}", table.render());
   return kExitOk;
 }
 
@@ -139,18 +194,19 @@ int pull(const std::string& source, const ModelsSettings& settings) {
 
 int run_verb(const ModelsSettings& settings) {
   const std::string verb = settings.words.empty() ? "list" : settings.words[0];
-  const bool needs_name = verb == "show" || verb == "pull";
+  const bool needs_name = verb == "show" || verb == "pull" || verb == "measure";
   if (!needs_name && verb != "list")
-    return fail(
-        "models",
-        {ErrorCode::invalid_argument, fmt::format("'{}' is not one of list, show, pull", verb)},
-        kExitUsage);
+    return fail("models",
+                {ErrorCode::invalid_argument,
+                 fmt::format("'{}' is not one of list, show, pull, measure", verb)},
+                kExitUsage);
   if (settings.words.size() != (needs_name ? 2 : settings.words.empty() ? 0 : 1))
     return fail("models",
                 {ErrorCode::invalid_argument,
                  needs_name ? fmt::format("{} takes one model", verb) : "list takes no argument"},
                 kExitUsage);
   if (verb == "list") return list(settings);
+  if (verb == "measure") return measure(settings.words[1], settings);
   return verb == "show" ? show(settings.words[1], settings) : pull(settings.words[1], settings);
 }
 

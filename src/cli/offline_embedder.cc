@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <deque>
+#include <iterator>
 
 #include "api/score.h"
 #include "channel/offline.h"
@@ -50,6 +52,8 @@ class OfflineEmbedder final : public Embedder {
     while (true) {
       SHEAF_ASSIGN(const auto reply,
                    channel::read_offline_reply(process_.output(), items_, limits_));
+      done.compute_us += reply.compute_us;
+      for (const channel::Item& item : items_) done.tokens += item.ids.size();
       auto at = reply.values.begin();
       for (const std::uint32_t floats : reply.floats) {
         done.rows.emplace_back(at, at + floats);
@@ -112,7 +116,8 @@ router::EmbedRequest request_for(const Question& question, const model::ModelSpe
 
 // What the server asks of every request: that the model is one for it and knows the prompt.
 Status check(const OfflineEmbedderOptions& options, const model::ModelSpec& spec) {
-  const router::ModelInfo model{.name = options.name, .folder = options.folder, .spec = spec};
+  const router::ModelInfo model{
+      .name = options.name, .folder = options.source.folder, .spec = spec};
   if (options.question.query != nullptr)
     SHEAF_TRY(api::check_scorer(model, api::ScoreKind::reranker));
   router::EmbedRequest request = request_for(options.question, spec);
@@ -127,17 +132,18 @@ Status check(const OfflineEmbedderOptions& options, const model::ModelSpec& spec
 
 Result<std::unique_ptr<Embedder>> make_offline_embedder(const OfflineEmbedderOptions& options) {
   // What can be refused is refused before a process starts, which would complain of the same.
-  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(options.folder, options.pooling));
+  SHEAF_ASSIGN(const model::ModelSpec spec,
+               model::read_spec(options.source.folder, options.source.pooling));
   SHEAF_TRY(check(options, spec));
   // The process loads its weights while the tokenizer is read here.
-  SHEAF_ASSIGN(ChildProcess process,
-               ChildProcess::start({options.replica_program, "embed", "--model", options.folder,
-                                    "--pooling", options.pooling}));
+  std::vector<std::string> command = {options.replica_program, "embed"};
+  std::ranges::copy(options.source.flags(), std::back_inserter(command));
+  SHEAF_ASSIGN(ChildProcess process, ChildProcess::start(command));
   SHEAF_ASSIGN(auto model, router::ServedModel::load({.name = options.name,
-                                                      .folder = options.folder,
+                                                      .folder = options.source.folder,
                                                       .revision = "",
                                                       .max_length = options.max_length,
-                                                      .pooling = options.pooling}));
+                                                      .pooling = options.source.pooling}));
   SHEAF_ASSIGN(const channel::Limits limits, channel::read_offline_hello(process.output()));
   return std::unique_ptr<Embedder>(std::make_unique<OfflineEmbedder>(
       std::move(process), limits, std::move(model), request_for(options.question, spec),

@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/model_files.h"
 #include "cli/model_memory.h"
+#include "cli/precision.h"
 #include "cli/replica_program.h"
 #include "cli/serve_settings.h"
 #include "cli/service.h"
@@ -57,7 +58,7 @@ server::ServerOptions server_options(const ServeSettings& settings) {
 Result<ModelMemory> memory_for(const std::string& program, const router::ModelConfig& config) {
   const std::uint32_t cores = std::max(std::thread::hardware_concurrency(), 1u);
   const std::uint32_t threads = std::max(cores / std::max(config.replicas, 1u), 1u);
-  return memory_of(program, config.folder, config.pooling, config.max_batch_tokens,
+  return memory_of(program, {config.folder, config.pooling, config.dtype}, config.max_batch_tokens,
                    static_cast<int>(threads));
 }
 
@@ -72,6 +73,8 @@ Result<router::RouterOptions> router_options(const ServeSettings& settings) {
   for (const ModelSetting& model : settings.models) {
     SHEAF_ASSIGN(const auto found, fetch_model(model.source, model.revision, hub));
     SHEAF_ASSIGN(router::ModelConfig config, model_config(model, settings, found));
+    SHEAF_ASSIGN(config.dtype, dtype_for_serving(config.dtype, options.replica_program, config.name,
+                                                 {config.folder, config.pooling}));
     SHEAF_ASSIGN(const ModelMemory memory, memory_for(options.replica_program, config));
     log(LogLevel::info, "model {}, replicas {}: {}", config.name, config.replicas,
         describe(memory));
@@ -106,14 +109,18 @@ Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings&
     if (!may_download || found.error().code != ErrorCode::not_found) return found.error();
     return say_not_seen(model);
   }
-  SHEAF_ASSIGN(const auto config, model_config(model, settings, *found));
+  SHEAF_ASSIGN(const std::string program, find_replica_program(settings.replica_program));
+  SHEAF_ASSIGN(auto config, model_config(model, settings, *found));
+  const ModelSource source{config.folder, config.pooling};
+  const bool measured = config.dtype != "auto" || kept_precisions(program, source);
+  config.dtype = dtype_at_once(config.dtype, program, source);
   SHEAF_ASSIGN(const auto served, router::ServedModel::load(config));
   const router::ModelInfo& info = served->info();
-  SHEAF_ASSIGN(const std::string program, find_replica_program(settings.replica_program));
   SHEAF_ASSIGN(const ModelMemory memory, memory_for(program, config));
   fmt::print("model {}: {}, replicas {}, tokens a text {}\n", config.name,
              model::kind_of(info.spec), config.replicas, info.max_length);
   for (const std::string& output : describe_outputs(info.spec)) fmt::print("  {}\n", output);
+  fmt::print("  dtype: {}\n", measured ? config.dtype : "auto, measured at the first start");
   fmt::print("  memory: {}\n  folder: {}\n", describe(memory), config.folder);
   for (const std::string& note : notes_on(info.spec)) fmt::print("  {}\n", note);
   return CheckedModel{config.name};

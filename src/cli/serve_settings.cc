@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cli/config_file.h"
+#include "cli/precision.h"
 #include "model/spec/spec.h"
 
 namespace sheaf::cli {
@@ -29,7 +30,8 @@ void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>&
   flags.add({"num-replicas", "N", "copies of each model; auto: by cores", "num_replicas"},
             text(s.num_replicas));
   flags.add({"device", "D", "auto or cpu", "device"}, text(s.device));
-  flags.add({"dtype", "T", "auto or float32", "dtype"}, text(s.dtype));
+  flags.add({"dtype", "T", "auto, float32, bfloat16 or int8", "dtype"},
+            checked_text(s.dtype, check_dtype));
   flags.add({"max-length", "N", "tokens a text is cut to", "max_length", "the model's"},
             whole_number(s.max_length, 0, 1u << 20));
   flags.add({"pooling", "P", "cls, last_token, splade, rerank, ...", "pooling", "the model's"},
@@ -196,6 +198,7 @@ Status ServeFlags::choose_models(std::vector<ModelSetting> of_file) {
     if (flags_.origin_of("max-batch-tokens") > Origin::file) model.max_batch_tokens.reset();
     if (flags_.origin_of("max-length") > Origin::file) model.max_length.reset();
     if (flags_.origin_of("pooling") > Origin::file) model.pooling.reset();
+    if (flags_.origin_of("dtype") > Origin::file) model.dtype.reset();
     for (const char* prompt : {"default-prompt-name", "default-prompt"})
       if (flags_.origin_of(prompt) > Origin::file) {
         model.default_prompt_name.reset();
@@ -221,10 +224,6 @@ Status ServeFlags::check_consistent() const {
     return setting_error(
         fmt::format("--device {}: this build computes on the CPU only; there is auto and cpu",
                     settings_.device));
-  if (settings_.dtype != "auto" && settings_.dtype != "float32")
-    return setting_error(
-        fmt::format("--dtype {}: this version computes in float32 only; there is auto and float32",
-                    settings_.dtype));
   // Whoever sets an empty key wants one: the server must not stand open for a variable not set.
   if (flags_.given("api-key") && settings_.api_keys.empty())
     return setting_error("--api-key: is empty; leave it out to ask for no key");

@@ -21,7 +21,7 @@ struct ModelSetting {
   std::optional<std::string> replicas;  // "auto" or a number
   std::optional<std::uint32_t> max_batch_tokens;
   std::optional<std::uint32_t> max_length;
-  std::optional<std::string> pooling;
+  std::optional<std::string> pooling, dtype;
   std::optional<std::string> default_prompt_name, default_prompt;
 };
 

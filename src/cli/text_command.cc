@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "cli/model_files.h"
+#include "cli/precision.h"
 #include "cli/progress_bar.h"
 #include "cli/replica_program.h"
 
@@ -39,6 +40,8 @@ void add_text_flags(FlagSet& flags, TextSettings& s) {
   flags.add({"batch-size", "N", "texts a batch"}, whole_number(s.batch_size, 1, 2048));
   flags.add({"max-length", "N", "tokens a text is cut to", "", "the model's"},
             whole_number(s.max_length, 1, 1u << 20));
+  flags.add({"dtype", "T", "auto, float32, bfloat16 or int8", ""},
+            checked_text(s.dtype, check_dtype));
   flags.add({"revision", "R", "commit, branch or tag on the hub", "", "main"}, text(s.revision));
   flags.add({"api-key", "K", "key to send to the server", "", "none", true}, text(s.api_key));
   flags.add({"replica-program", "FILE", "sheaf-replica", "", "beside sheaf"},
@@ -50,7 +53,7 @@ Status check_text_settings(const FlagSet& flags, TextSettings& s) {
     s.server.clear();
     return choose_model(s);
   }
-  for (const char* own : {"max-length", "pooling", "revision"})
+  for (const char* own : {"max-length", "pooling", "dtype", "revision"})
     if (flags.given(own))
       return Error{
           ErrorCode::invalid_argument,
@@ -68,8 +71,10 @@ Result<std::unique_ptr<Embedder>> open_embedder(const TextSettings& s, Question 
   const ModelSetting named = parse_model_argument(s.model);
   SHEAF_ASSIGN(const auto found,
                fetch_model(named.source, s.revision, hub::HubOptions::from_environment()));
-  return make_offline_embedder({program, named.name.empty() ? found.name : named.name, found.folder,
-                                s.pooling, s.max_length, std::move(question)});
+  ModelSource source{found.folder, s.pooling};
+  source.dtype = dtype_at_once(s.dtype, program, source);
+  return make_offline_embedder({program, named.name.empty() ? found.name : named.name,
+                                std::move(source), s.max_length, std::move(question)});
 }
 
 Status answer_lines(std::string_view command, TextSource& source, Embedder& embedder,

@@ -22,6 +22,7 @@ struct TextSettings {
   std::string server;
   std::string api_key;
   std::string pooling;
+  std::string dtype = "auto";
   std::uint32_t batch_size = 64;
   std::uint32_t max_length = 0;
   std::string replica_program;

@@ -10,6 +10,7 @@
 #include "base/mapping.h"
 #include "base/result.h"
 #include "model/spec/spec.h"
+#include "tensor/dtype.h"
 
 namespace sheaf::engine {
 
@@ -57,10 +58,21 @@ struct EngineOptions {
   std::atomic<std::uint64_t>* progress = nullptr;
 };
 
-// Writes the model in `folder`, weights packed for this machine's instruction set, into the empty
-// file `fd` (a memfd that the caller seals afterwards). The file describes itself: spec, tensors,
-// instruction set. `pooling` is as read_spec() takes it, here and below.
-Status pack(const std::string& folder, const std::string& pooling, int fd);
+// A model to be packed: its folder, read with `pooling` as read_spec() takes it, and what its
+// products are to be computed in.
+struct Source {
+  std::string folder;
+  std::string pooling = {};
+  tensor::Dtype dtype = tensor::Dtype::float32;
+};
+
+// Writes the model, weights packed for this machine's fastest instructions for the dtype, into the
+// empty file `fd` (a memfd that the caller seals afterwards). The file describes itself: spec,
+// tensors, backend. Error of kind unsupported if this processor has no instructions for the dtype.
+Status pack(const Source& source, int fd);
+
+// Of the backend that pack() chooses for a dtype; empty: this processor has none.
+std::string backend_name(tensor::Dtype dtype);
 
 // A loaded model on a device. One thread calls it at a time.
 class Engine {
@@ -71,8 +83,8 @@ class Engine {
   virtual ~Engine() = default;
 
   virtual const model::ModelSpec& spec() const = 0;
-  virtual std::string device() const = 0;  // "cpu avx2", "cpu avx512", "reference"
-  virtual std::string dtype() const = 0;   // "float32"
+  virtual std::string device() const = 0;  // a name of kernels::backend_names()
+  virtual std::string dtype() const = 0;   // a name of tensor::Dtype
 
   // Runs the batch; row i of `out`, which is cleared first, answers text i:
   //   vector: spec().dimensions floats, or a classifier's score for each label, as the head gives

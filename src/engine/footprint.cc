@@ -34,10 +34,9 @@ struct LargestBatch {
 
 }  // namespace
 
-Result<Footprint> footprint_of(const std::string& folder, const std::string& pooling,
-                               std::uint32_t max_batch_tokens, int threads) {
+Result<Footprint> footprint_of(const Source& source, std::uint32_t max_batch_tokens, int threads) {
   SHEAF_ASSIGN(const Fd fd, make_memfd("sheaf-outline", 0));
-  SHEAF_TRY(pack_outline(folder, pooling, fd.get()));
+  SHEAF_TRY(pack_outline(source, fd.get()));
   SHEAF_ASSIGN(const std::size_t bytes, file_size(fd.get()));
   SHEAF_ASSIGN(Mapping mapping, Mapping::map(fd.get(), bytes, Mapping::Access::read_only));
   const std::uint64_t before = allocated_bytes();

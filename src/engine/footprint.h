@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 #include "base/result.h"
+#include "engine/engine.h"
 
 namespace sheaf::engine {
 
@@ -19,7 +19,6 @@ struct Footprint {
 // For an engine with `threads` threads and batches of `max_batch_tokens` tokens in texts of the
 // model's max_length. Fails where pack() would over a tensor's name, shape or type. Not to be
 // called while other threads allocate: it asks malloc for the difference.
-Result<Footprint> footprint_of(const std::string& folder, const std::string& pooling,
-                               std::uint32_t max_batch_tokens, int threads);
+Result<Footprint> footprint_of(const Source& source, std::uint32_t max_batch_tokens, int threads);
 
 }  // namespace sheaf::engine

@@ -1,5 +1,10 @@
 #include "engine/pack.h"
 
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <string_view>
+
 #include "engine/engine.h"
 #include "kernels/ops.h"
 #include "model/dense_head.h"
@@ -16,11 +21,10 @@ namespace {
 using Write = Status(int fd, const model::ModelSpec& spec, const std::string& backend,
                      std::vector<model::PackedTensorSource> tensors);
 
-Status pack_with(Write write, const std::string& backend_name, const std::string& folder,
-                 const std::string& pooling, int fd) {
-  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(folder, pooling));
+Status pack_with(Write write, const std::string& backend_name, const Source& source, int fd) {
+  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(source.folder, source.pooling));
   SHEAF_ASSIGN(const auto backend, kernels::make_backend(backend_name, {}));
-  SHEAF_ASSIGN(model::StoredWeights weights, model::StoredWeights::open(folder, spec));
+  SHEAF_ASSIGN(model::StoredWeights weights, model::StoredWeights::open(source.folder, spec));
   weights.pack_for(*backend);
   model::make_model(spec, weights);  // these bind all
   model::DenseHead(spec, weights);
@@ -30,20 +34,36 @@ Status pack_with(Write write, const std::string& backend_name, const std::string
   return write(fd, spec, backend_name, weights.take_tensors());
 }
 
+Result<std::string> fastest_backend(tensor::Dtype dtype) {
+  if (std::string name = backend_name(dtype); !name.empty()) return name;
+  std::vector<std::string_view> others;
+  for (const tensor::Dtype other : tensor::kDtypes)
+    if (!backend_name(other).empty()) others.push_back(name_of(other));
+  return Error{ErrorCode::unsupported,
+               fmt::format("this processor has no instructions for {}; it can compute in {}",
+                           name_of(dtype), fmt::join(others, ", "))};
+}
+
 }  // namespace
+
+std::string backend_name(tensor::Dtype dtype) {
+  const std::vector<std::string> names = kernels::backend_names(dtype);
+  return names.empty() ? "" : names.front();
+}
 
 Status pack_for(const std::string& backend, const std::string& folder, int fd,
                 const std::string& pooling) {
-  return pack_with(model::write_packed_file, backend, folder, pooling, fd);
+  return pack_with(model::write_packed_file, backend, {folder, pooling}, fd);
 }
 
-Status pack_outline(const std::string& folder, const std::string& pooling, int fd) {
-  return pack_with(model::write_packed_outline, kernels::backend_names().front(), folder, pooling,
-                   fd);
+Status pack_outline(const Source& source, int fd) {
+  SHEAF_ASSIGN(const std::string backend, fastest_backend(source.dtype));
+  return pack_with(model::write_packed_outline, backend, source, fd);
 }
 
-Status pack(const std::string& folder, const std::string& pooling, int fd) {
-  return pack_for(kernels::backend_names().front(), folder, fd, pooling);
+Status pack(const Source& source, int fd) {
+  SHEAF_ASSIGN(const std::string backend, fastest_backend(source.dtype));
+  return pack_with(model::write_packed_file, backend, source, fd);
 }
 
 }  // namespace sheaf::engine

@@ -14,7 +14,7 @@ Status pack_for(const std::string& backend, const std::string& folder, int fd,
 
 // pack() of a file whose tensors are all zero, which takes no memory; it checks their names, shapes
 // and types and reads nothing of them.
-Status pack_outline(const std::string& folder, const std::string& pooling, int fd);
+Status pack_outline(const Source& source, int fd);
 
 // Engine::open() with operations that compute nothing (kernels/dry_run.h).
 Result<std::unique_ptr<Engine>> open_dry(Mapping packed, EngineOptions options);

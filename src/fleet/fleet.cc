@@ -144,10 +144,10 @@ class Driver final : public Fleet {
     Weights& weights = weights_[model];
     if (weights.packing || weights.fd) return;
     const FleetModel& source = options_.models[model];
-    auto packing = Packing::begin(loop_, options_.replica_program, options_.replica_environment,
-                                  source.folder, source.pooling, [this, model](Result<Fd> packed) {
-                                    take_weights(model, std::move(packed));
-                                  });
+    auto packing = Packing::begin(
+        loop_, options_.replica_program, options_.replica_environment, source.folder,
+        source.pooling, source.dtype,
+        [this, model](Result<Fd> packed) { take_weights(model, std::move(packed)); });
     if (packing.ok())
       weights.packing = std::move(*packing);
     else

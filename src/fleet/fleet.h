@@ -60,7 +60,8 @@ struct FleetModel {
   std::string folder;  // with config.json and so on
   model::ModelSpec spec;
   std::uint32_t replicas = 1;
-  std::string pooling = {};  // that `spec` was read with, as model::read_spec() takes it
+  std::string pooling = {};       // that `spec` was read with, as model::read_spec() takes it
+  std::string dtype = "float32";  // that products are computed in
 };
 
 struct FleetOptions {

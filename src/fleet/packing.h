@@ -20,7 +20,8 @@ class Packing : public std::enable_shared_from_this<Packing> {
   static Result<std::shared_ptr<Packing>> begin(const Loop& loop, const std::string& program,
                                                 const std::vector<std::string>& environment,
                                                 const std::string& folder,
-                                                const std::string& pooling, Done done);
+                                                const std::string& pooling,
+                                                const std::string& dtype, Done done);
   Packing(const Loop& loop, Process process, Fd control, Fd weights, Done done);
   // Kills the process if it is stopped; `done` hears of it as of any failure. Under the mutex.
   void end_if_stopped();

@@ -23,7 +23,8 @@ Result<std::unique_ptr<Backend>> make_backend(const std::string& name, BackendOp
   for (const CpuBackend& backend : usable_cpu_backends())
     if (backend.name == name) return make_cpu_backend(backend, options);
   std::vector<std::string> names;
-  for (const Dtype dtype : tensor::kDtypes) std::ranges::copy(backend_names(dtype), std::back_inserter(names));
+  for (const Dtype dtype : tensor::kDtypes)
+    std::ranges::copy(backend_names(dtype), std::back_inserter(names));
   return Error{ErrorCode::unsupported,
                fmt::format("this processor cannot run backend '{}'; it can run: {}", name,
                            fmt::join(names, ", "))};

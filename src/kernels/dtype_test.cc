@@ -34,7 +34,8 @@ float rounded_to_bfloat16(float x) {
 // Steps of the largest of each 64 / 127.
 void round_to_int8(std::span<float> row) {
   for (std::size_t first = 0; first < row.size(); first += 64) {
-    const std::span<float> block = row.subspan(first, std::min<std::size_t>(64, row.size() - first));
+    const std::span<float> block =
+        row.subspan(first, std::min<std::size_t>(64, row.size() - first));
     float largest = 0;
     for (const float x : block) largest = std::max(largest, std::abs(x));
     const float scale = largest / 127;
@@ -86,14 +87,17 @@ class Dtypes : public ::testing::TestWithParam<Setup> {
     const Values weight = normal_values(outputs * inputs, 1 / std::sqrt(float(inputs)), 2);
     const Values bias = normal_values(outputs, 1, 3);
     const Values residual = normal_values(rows * outputs, 1, 4);
-    const MatrixView add = with_residual ? MatrixView{residual.data(), rows, outputs} : MatrixView();
+    const MatrixView add =
+        with_residual ? MatrixView{residual.data(), rows, outputs} : MatrixView();
     constexpr float kGuard = -12345;
     const std::size_t stride = outputs + 3;
     Values got(rows * stride, kGuard), want(rows * stride, kGuard);
-    backend_->linear({x.data(), rows, inputs}, Packed(*backend_, weight, inputs, bias.data()).linear(),
-                     activation, add, {got.data(), rows, outputs, stride});
+    backend_->linear({x.data(), rows, inputs},
+                     Packed(*backend_, weight, inputs, bias.data()).linear(), activation, add,
+                     {got.data(), rows, outputs, stride});
     const Values x_rounded = rounded(x, inputs, backend_->dtype());
-    const Packed exact(*reference_, rounded(weight, inputs, backend_->dtype()), inputs, bias.data());
+    const Packed exact(*reference_, rounded(weight, inputs, backend_->dtype()), inputs,
+                       bias.data());
     reference_->linear({x_rounded.data(), rows, inputs}, exact.linear(), activation, add,
                        {want.data(), rows, outputs, stride});
     for (std::size_t i = 0; i < got.size(); ++i)
@@ -105,8 +109,8 @@ class Dtypes : public ::testing::TestWithParam<Setup> {
 };
 
 TEST_P(Dtypes, LinearIsThatOfRoundedOperands) {
-  const std::pair<std::size_t, std::size_t> shapes[] = {{1, 1},   {3, 5},    {17, 33}, {36, 108},
-                                                        {64, 1},  {63, 15},  {65, 64}, {127, 32},
+  const std::pair<std::size_t, std::size_t> shapes[] = {{1, 1},    {3, 5},    {17, 33}, {36, 108},
+                                                        {64, 1},   {63, 15},  {65, 64}, {127, 32},
                                                         {385, 70}, {401, 16}, {768, 31}};
   for (const auto& [inputs, outputs] : shapes)
     for (const std::size_t rows : {1, 2, 5, 7, 13, 15, 16, 17, 31, 32, 33, 49, 97, 200}) {
@@ -174,7 +178,8 @@ std::vector<Setup> setups() {
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Dtypes);
 INSTANTIATE_TEST_SUITE_P(Backends, Dtypes, ::testing::ValuesIn(setups()), [](const auto& info) {
   std::string name = info.param.backend + "_" + std::to_string(info.param.threads);
-  std::ranges::replace_if(name, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+  std::ranges::replace_if(
+      name, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
   return name;
 });
 

@@ -28,7 +28,7 @@ constexpr std::uint32_t kVersion = 1;
 constexpr std::uint64_t kAlignment = 64;
 constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kNumbersPerFloat = 4;  // at most
-const std::string kFile = "packed weights";  // what errors call the file: a memfd has no path
+const std::string kFile = "packed weights";    // what errors call the file: a memfd has no path
 
 struct Header {
   std::array<char, 8> magic = kMagic;
@@ -78,7 +78,7 @@ Status check_tensor(const PackedTensor& tensor, std::uint64_t data_bytes) {
   std::uint64_t elements = 0;
   std::uint64_t end = 0;
   if (__builtin_mul_overflow(tensor.floats, sizeof(float), &bytes) ||
-      __builtin_mul_overflow(tensor.rows, tensor.columns, &elements) || 
+      __builtin_mul_overflow(tensor.rows, tensor.columns, &elements) ||
       elements / kNumbersPerFloat > tensor.floats)
     return damaged(
         fmt::format("tensor '{}': field 'floats' cannot be {}", tensor.name, tensor.floats));

@@ -26,8 +26,8 @@ struct PackedTensor {
   std::uint64_t offset = 0;  // bytes from the start of the tensors
 };
 
-// A tensor to be written and who writes it into its `floats` zeroed floats; false if a value, before
-// it is packed, is not finite.
+// A tensor to be written and who writes it into its `floats` zeroed floats; false if a value,
+// before it is packed, is not finite.
 struct PackedTensorSource {
   PackedTensor tensor;
   std::function<bool(float*)> fill;

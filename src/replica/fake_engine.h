@@ -91,11 +91,11 @@ class FakeEngine final : public engine::Engine {
   engine::EngineOptions options_;
 };
 
-inline Status fake_pack(const std::string& folder, const std::string& /*pooling*/, int fd) {
+inline Status fake_pack(const engine::Source& source, int fd) {
   FakeShape shape;
-  std::ifstream file(folder + "/dimensions");
+  std::ifstream file(source.folder + "/dimensions");
   if (!(file >> shape.dimensions))
-    return Error{ErrorCode::not_found, folder + "/dimensions: no number there"};
+    return Error{ErrorCode::not_found, source.folder + "/dimensions: no number there"};
   shape.token_floats = shape.dimensions;
   file >> shape.vocabulary >> shape.token_floats;
   if (::write(fd, &shape, sizeof shape) != sizeof shape)
@@ -103,10 +103,13 @@ inline Status fake_pack(const std::string& folder, const std::string& /*pooling*
   return {};
 }
 
-inline Result<engine::Footprint> fake_footprint(const std::string& /*folder*/,
-                                                const std::string& /*pooling*/, std::uint32_t,
+inline Result<engine::Footprint> fake_footprint(const engine::Source& /*source*/, std::uint32_t,
                                                 int /*threads*/) {
   return engine::Footprint{};
+}
+
+inline std::string fake_backend_name(tensor::Dtype dtype) {
+  return dtype == tensor::Dtype::float32 ? "fake" : "";
 }
 
 inline Result<std::unique_ptr<engine::Engine>> fake_open(Mapping packed,

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <thread>
@@ -30,13 +31,14 @@ constexpr std::string_view kUsage =
     "One running copy of a model. Started by `sheaf`; the modes are:\n"
     "  run       --channel FD --event FD --weights FD --control FD [--cores 0,1] [--threads N]\n"
     "            serve batches until the control socket closes\n"
-    "  pack      --model FOLDER --weights FD [--control FD] [--pooling P]\n"
+    "  pack      --model FOLDER --weights FD [--control FD] [--pooling P] [--dtype T]\n"
     "            write the weights, packed for this machine, into an empty file\n"
-    "  embed     --model FOLDER [--cores 0,1] [--threads N] [--pooling P]\n"
+    "  embed     --model FOLDER [--cores 0,1] [--threads N] [--pooling P] [--dtype T]\n"
     "            token ids on standard input to vectors on standard output, binary\n"
     "  describe  --model FOLDER [--pooling P]\n"
     "            the model's shape as JSON\n"
-    "  estimate  --model FOLDER [--max-batch-tokens N] [--threads N] [--pooling P]\n"
+    "  dtypes    what this processor can compute in, and how, as JSON\n"
+    "  estimate  --model FOLDER [--max-batch-tokens N] [--threads N] [--pooling P] [--dtype T]\n"
     "            the model's memory as JSON\n";
 
 // One JSON line on the control socket. A router that is gone is noticed by the watcher.
@@ -149,31 +151,42 @@ Status run(const Flags& flags, const Backend& backend) {
   return status;
 }
 
+Result<engine::Source> source_of(const Flags& flags) {
+  engine::Source source;
+  SHEAF_ASSIGN(source.folder, flags.text("model"));
+  source.pooling = flags.text_or("pooling", "");
+  const std::string name = flags.text_or("dtype", std::string(name_of(source.dtype)));
+  const auto dtype = tensor::dtype_of(name);
+  if (!dtype)
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("--dtype {}: is not float32, bfloat16 or int8", name)};
+  source.dtype = *dtype;
+  return source;
+}
+
 Status pack(const Flags& flags, const Backend& backend) {
-  SHEAF_ASSIGN(const std::string folder, flags.text("model"));
+  SHEAF_ASSIGN(const engine::Source source, source_of(flags));
   SHEAF_ASSIGN(const int weights_fd, flags.number("weights"));
   SHEAF_ASSIGN(const int control, flags.number_or("control", -1));
   if (control >= 0) exit_when_closed(control);
-  const Status status = backend.pack(folder, flags.text_or("pooling", ""), weights_fd);
+  const Status status = backend.pack(source, weights_fd);
   if (!status.ok() && control >= 0) say_error(control, status.error());
   return status;
 }
 
-Result<std::unique_ptr<engine::Engine>> open_folder(const Backend& backend,
-                                                    const std::string& folder,
-                                                    const std::string& pooling,
+Result<std::unique_ptr<engine::Engine>> open_source(const Backend& backend,
+                                                    const engine::Source& source,
                                                     engine::EngineOptions options) {
   SHEAF_ASSIGN(const Fd weights, make_memfd("sheaf-weights", 0));
-  SHEAF_TRY(backend.pack(folder, pooling, weights.get()));
+  SHEAF_TRY(backend.pack(source, weights.get()));
   return open_engine(backend, weights.get(), options);
 }
 
 Status embed(const Flags& flags, const Backend& backend) {
-  SHEAF_ASSIGN(const std::string folder, flags.text("model"));
+  SHEAF_ASSIGN(const engine::Source source, source_of(flags));
   SHEAF_ASSIGN(const EngineFlags where, engine_flags(flags));
   SHEAF_TRY(pin_to(where.cores));
-  SHEAF_ASSIGN(const auto engine, open_folder(backend, folder, flags.text_or("pooling", ""),
-                                              {where.threads, nullptr}));
+  SHEAF_ASSIGN(const auto engine, open_source(backend, source, {where.threads, nullptr}));
   Runner runner(*engine);
   const channel::Limits limits = limits_of(engine->spec());
   SHEAF_TRY(channel::write_offline_hello(STDOUT_FILENO, limits));
@@ -229,16 +242,15 @@ constexpr std::uint64_t kMallocKeeps = 64 << 10;
 
 Status print_estimate(const Flags& flags, const Backend& backend) {
   const std::uint64_t process_bytes = anonymous_bytes();
-  SHEAF_ASSIGN(const std::string folder, flags.text("model"));
-  const std::string pooling = flags.text_or("pooling", "");
+  SHEAF_ASSIGN(const engine::Source source, source_of(flags));
   SHEAF_ASSIGN(const int threads, flags.number_or("threads", usable_cores()));
   SHEAF_ASSIGN(
       const int tokens,
       flags.number_or("max-batch-tokens", static_cast<int>(channel::Limits().max_batch_tokens)));
-  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(folder, pooling));
+  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(source.folder, source.pooling));
   SHEAF_ASSIGN(const channel::Geometry channel, channel::geometry_of(limits_of(spec)));
   SHEAF_ASSIGN(const engine::Footprint footprint,
-               backend.footprint(folder, pooling, static_cast<std::uint32_t>(tokens), threads));
+               backend.footprint(source, static_cast<std::uint32_t>(tokens), threads));
   fmt::print("{{\"weights_bytes\": {}, \"replica_bytes\": {}, \"max_batch_tokens\": {}}}\n",
              footprint.weights_bytes,
              process_bytes + kMallocKeeps + footprint.working_set_bytes + channel.total_bytes,
@@ -253,21 +265,33 @@ Status estimate(const Flags& flags, const Backend& backend) {
   return status;
 }
 
+Status print_dtypes(const Backend& backend) {
+  nlohmann::ordered_json names = nlohmann::ordered_json::object();
+  for (const tensor::Dtype dtype : tensor::kDtypes)
+    if (const std::string name = backend.backend_name(dtype); !name.empty())
+      names[std::string(name_of(dtype))] = name;
+  fmt::print("{}\n", names.dump());
+  return {};
+}
+
 Status run_mode(std::string_view mode, const Flags& flags, const Backend& backend) {
   if (mode == "run") return run(flags, backend);
   if (mode == "pack") return pack(flags, backend);
   if (mode == "embed") return embed(flags, backend);
   if (mode == "describe") return describe(flags);
+  if (mode == "dtypes") return print_dtypes(backend);
   return estimate(flags, backend);
 }
 
-std::vector<std::string_view> flags_of(std::string_view mode) {
-  if (mode == "run") return {"channel", "event", "weights", "control", "cores", "threads"};
-  if (mode == "pack") return {"model", "pooling", "weights", "control"};
-  if (mode == "embed") return {"model", "pooling", "cores", "threads"};
-  if (mode == "describe") return {"model", "pooling"};
-  if (mode == "estimate") return {"model", "pooling", "max-batch-tokens", "threads"};
-  return {};
+std::optional<std::vector<std::string_view>> flags_of(std::string_view mode) {
+  using Names = std::vector<std::string_view>;
+  if (mode == "run") return Names{"channel", "event", "weights", "control", "cores", "threads"};
+  if (mode == "pack") return Names{"model", "pooling", "dtype", "weights", "control"};
+  if (mode == "embed") return Names{"model", "pooling", "dtype", "cores", "threads"};
+  if (mode == "describe") return Names{"model", "pooling"};
+  if (mode == "dtypes") return Names{};
+  if (mode == "estimate") return Names{"model", "pooling", "dtype", "max-batch-tokens", "threads"};
+  return std::nullopt;
 }
 
 }  // namespace
@@ -279,11 +303,11 @@ int run_program(int argc, char** argv, const Backend& backend) {
     return 0;
   }
   auto known = flags_of(mode);
-  if (known.empty()) {
+  if (!known) {
     fmt::print(stderr, "sheaf-replica: unknown mode '{}'\n{}", mode, kUsage);
     return 2;
   }
-  const auto flags = Flags::parse(argc - 2, argv + 2, std::move(known));
+  const auto flags = Flags::parse(argc - 2, argv + 2, *std::move(known));
   if (!flags.ok()) {
     fmt::print(stderr, "sheaf-replica {}: {}\n", mode, flags.error().message);
     return 2;

@@ -205,7 +205,8 @@ class RouterImpl final : public Router, private fleet::FleetListener {
                               .folder = info.folder,
                               .spec = info.spec,
                               .replicas = options_.models[i].replicas,
-                              .pooling = options_.models[i].pooling});
+                              .pooling = options_.models[i].pooling,
+                              .dtype = info.dtype});
     }
     return fleet;
   }

@@ -69,6 +69,7 @@ Result<std::unique_ptr<ServedModel>> ServedModel::load(const ModelConfig& config
   info.name = config.name;
   info.folder = config.folder;
   info.revision = config.revision;
+  info.dtype = config.dtype;
   info.max_length = config.max_length > 0 ? config.max_length : info.spec.max_length;
   info.max_batch_tokens =
       config.max_batch_tokens > 0 ? config.max_batch_tokens : channel::Limits().max_batch_tokens;

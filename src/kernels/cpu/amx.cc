@@ -85,28 +85,38 @@ void to_bf16_rows(const LinearPiece& p, std::size_t steps, Bf16* out) {
   for (std::size_t i = p.rows * row_numbers; i < rounded_up(p.rows) * row_numbers; ++i) out[i] = 0;
 }
 
+// Panels that are used for all rows before the next ones, so that they come from memory once and
+// from the second-level cache then.
+constexpr std::size_t kNearBytes = 384 << 10;
+
+void multiply_group(const LinearPiece& p, std::size_t steps, const Bf16* x, std::size_t first,
+                    std::size_t panel, float* sums) {
+  const std::size_t rows = smaller(kRows, p.rows - first);
+  const Bf16* of_panel = reinterpret_cast<const Bf16*>(p.packed) + panel * steps * 2 * kBf16Half;
+  if (rows > kTileRows)
+    multiply_tiles<2>(x + first * steps * kBf16Step, steps, of_panel, sums);
+  else
+    multiply_tiles<1>(x + first * steps * kBf16Step, steps, of_panel, sums);
+  if ((panel + 1) * kBf16Panel <= p.outputs)
+    finish_rows<true>(p, first, rows, panel, sums);
+  else
+    finish_rows<false>(p, first, rows, panel, sums);
+}
+
 void linear(const LinearPiece& p) {
   const std::size_t steps = bf16_steps(p.inputs);
   float* sums = p.scratch;
   auto* x = reinterpret_cast<Bf16*>(sums + kSums);
   to_bf16_rows(p, steps, x);
+  finish_stores();
   const TileConfig config;
   _tile_loadconfig(&config);
-  const auto* weight = reinterpret_cast<const Bf16*>(p.packed);
-  for (std::size_t panel = p.first_panel; panel < p.last_panel; ++panel) {
-    const Bf16* of_panel = weight + panel * steps * 2 * kBf16Half;
-    for (std::size_t first = 0; first < p.rows; first += kRows) {
-      const std::size_t rows = smaller(kRows, p.rows - first);
-      finish_stores();
-      if (rows > kTileRows)
-        multiply_tiles<2>(x + first * steps * kBf16Step, steps, of_panel, sums);
-      else
-        multiply_tiles<1>(x + first * steps * kBf16Step, steps, of_panel, sums);
-      if ((panel + 1) * kBf16Panel <= p.outputs)
-        finish_rows<true>(p, first, rows, panel, sums);
-      else
-        finish_rows<false>(p, first, rows, panel, sums);
-    }
+  const std::size_t near = 1 + kNearBytes / (steps * 2 * kBf16Half * sizeof(Bf16));
+  for (std::size_t begin = p.first_panel; begin < p.last_panel; begin += near) {
+    const std::size_t end = smaller(begin + near, p.last_panel);
+    for (std::size_t first = 0; first < p.rows; first += kRows)
+      for (std::size_t panel = begin; panel < end; ++panel)
+        multiply_group(p, steps, x, first, panel, sums);
   }
   _tile_release();
 }
@@ -115,7 +125,7 @@ constexpr LinearKernels kKernels = {.name = "amx bf16",
                                     .dtype = Dtype::bfloat16,
                                     .panel_width = kBf16Panel,
                                     .row_step = kRows,
-                                    .row_block = 96,
+                                    .row_block = 128,
                                     .piece_flops = 256'000'000,
                                     .packed_floats = bf16_packed_floats<Amx>,
                                     .scratch_floats = scratch_floats,

@@ -9,10 +9,9 @@ namespace {
 
 struct Avx2Int8 : TileShape<8, 3, 2> {
   static SHEAF_INLINE Ints multiply_add(Ints sums, Ints unsigned_bytes, Ints signed_bytes) {
-    return reinterpret_cast<Ints>(
-        _mm256_dpbusd_avx_epi32(reinterpret_cast<__m256i>(sums),
-                                reinterpret_cast<__m256i>(unsigned_bytes),
-                                reinterpret_cast<__m256i>(signed_bytes)));
+    return reinterpret_cast<Ints>(_mm256_dpbusd_avx_epi32(reinterpret_cast<__m256i>(sums),
+                                                          reinterpret_cast<__m256i>(unsigned_bytes),
+                                                          reinterpret_cast<__m256i>(signed_bytes)));
   }
 };
 constexpr LinearKernels kKernels = make_int8_kernels<Avx2Int8>("avx2 int8");

@@ -39,8 +39,8 @@ SHEAF_INLINE void multiply_rows(const LinearPiece& p, const Bf16* x, std::size_t
       const __m512bh high = load_pairs(weight + kBf16Half + pair * 32);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const __m512bh spread = spread_pair(
-            rows + (static_cast<std::size_t>(r) * steps + step) * kBf16Step + pair * 2);
+        const __m512bh spread =
+            spread_pair(rows + (static_cast<std::size_t>(r) * steps + step) * kBf16Step + pair * 2);
         sums[r][0] = _mm512_dpbf16_ps(sums[r][0], low, spread);
         sums[r][1] = _mm512_dpbf16_ps(sums[r][1], high, spread);
       }

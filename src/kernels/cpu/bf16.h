@@ -71,8 +71,8 @@ SHEAF_INLINE void row_to_bf16(const float* x, std::size_t inputs, Bf16* out) {
     const __mmask16 low = left >= 16 ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
     const std::size_t above = left >= 32 ? 16 : left > 16 ? left - 16 : 0;
     const auto high = static_cast<__mmask16>((1u << above) - 1);
-    const __m512bh pair =
-        _mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high, x + k + 16), _mm512_maskz_loadu_ps(low, x + k));
+    const __m512bh pair = _mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high, x + k + 16),
+                                              _mm512_maskz_loadu_ps(low, x + k));
     __builtin_memcpy(out + k, &pair, sizeof pair);
   }
 }

@@ -50,7 +50,7 @@ class Cpu final : public Backend {
   }
 
   std::size_t preferred_rows() const override {
-    return kernels_.row_block * static_cast<std::size_t>(pool_.threads());
+    return linear_.row_block * static_cast<std::size_t>(pool_.threads());
   }
   std::size_t row_step() const override { return linear_.row_step; }
 
@@ -219,9 +219,9 @@ class Cpu final : public Backend {
     for (std::size_t begin = 0; begin < x.rows; begin += kRowsPerStrip) {
       const std::size_t rows = std::min(kRowsPerStrip, x.rows - begin);
       const std::size_t flops = 2 * rows * words.inputs * words.outputs;
-      const std::size_t groups = std::min(
-          panels,
-          std::max(ceil_div(flops, linear_.piece_flops), 3 * static_cast<std::size_t>(pool_.threads())));
+      const std::size_t groups =
+          std::min(panels, std::max(ceil_div(flops, linear_.piece_flops),
+                                    3 * static_cast<std::size_t>(pool_.threads())));
       pool_.run(groups, [&](std::size_t group, int thread) {
         const std::size_t end = begin + rows;
         for (std::size_t t = begin; t < end; t += linear_.row_block)
@@ -350,7 +350,7 @@ class Cpu final : public Backend {
   cpu::Pool pool_;
   std::vector<tensor::Buffer> scratch_;         // one a thread
   std::vector<tensor::Buffer> linear_scratch_;  // one a thread
-  std::vector<ExpertShare> shares_;      // [rows, chosen]
+  std::vector<ExpertShare> shares_;             // [rows, chosen]
   std::vector<RowShare> expert_rows_;
   std::vector<std::size_t> expert_begins_;
   tensor::Buffer expert_inputs_, expert_wide_, expert_outputs_;

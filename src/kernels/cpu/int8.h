@@ -4,8 +4,8 @@
 
 #include "kernels/cpu/linear.h"
 
-// Products in int8 with a scale for each 64 inputs of each row and of each output, since one scale a
-// row loses too much of models whose activations have outliers (Dettmers et al., "LLM.int8()",
+// Products in int8 with a scale for each 64 inputs of each row and of each output, since one scale
+// a row loses too much of models whose activations have outliers (Dettmers et al., "LLM.int8()",
 // 2022); sums of 64 products are exact, sums of those are float32.
 //
 // Packed weight: panels of Arch::panel outputs, a panel being [blocks of 64 inputs][16 fours of
@@ -124,8 +124,7 @@ SHEAF_INLINE Int8Block to_int8(const float* x, std::size_t count, std::int8_t* o
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   Ints sums = {};
   for (std::size_t v = 0; v < kVectors; ++v) {
-    const Ints numbers = __builtin_convertvector(
-        (values[v] * inverse + kRound) - kRound, Ints);
+    const Ints numbers = __builtin_convertvector((values[v] * inverse + kRound) - kRound, Ints);
     sums += numbers;
     const auto bytes = __builtin_convertvector(numbers, typename Arch::Bytes);
     __builtin_memcpy(out + v * Arch::width, &bytes, sizeof bytes);
@@ -155,8 +154,9 @@ SHEAF_INLINE void int8_tile(const LinearPiece& p, const std::int8_t* x, const In
     const std::int8_t* numbers = x + (row * blocks + block) * kInt8Block;
     for (std::size_t four = 0; four < kInt8Block / 4; ++four) {
       Ints columns[Arch::vectors];
-      __builtin_memcpy(&columns, weight, sizeof columns);
-      weight += sizeof columns;
+#pragma GCC unroll 2
+      for (int v = 0; v < Arch::vectors; ++v, weight += sizeof(Ints))
+        __builtin_memcpy(&columns[v], weight, sizeof(Ints));  // all at once would go by the stack
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
         std::int32_t four_numbers;
@@ -170,7 +170,9 @@ SHEAF_INLINE void int8_tile(const LinearPiece& p, const std::int8_t* x, const In
       }
     }
     Floats of_columns[Arch::vectors];
-    __builtin_memcpy(&of_columns, scales + block * Arch::panel, sizeof of_columns);
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < Arch::vectors; ++v)
+      of_columns[v] = Arch::load(scales + block * Arch::panel + v * Arch::width);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const float of_row = of_rows[(row + static_cast<std::size_t>(r)) * blocks + block].scale;

@@ -1,0 +1,187 @@
+#include "cli/precision.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "cli/child_process.h"
+#include "cli/embedder.h"
+#include "cli/sample_texts.h"
+#include "model/spec/spec.h"
+
+namespace sheaf::cli {
+namespace {
+
+constexpr std::array<std::string_view, 4> kDtypes = {"auto", "float32", "bfloat16", "int8"};
+constexpr int kTimedRuns = 2;
+constexpr double kWorthwhile = 1.1;  // a gain below is not worth any loss
+
+struct Answers {
+  std::vector<std::vector<float>> rows;
+  double tokens_per_s = 0;
+};
+
+Result<EmbeddedBatch> run_samples(Embedder& embedder) {
+  const auto samples = sample_texts();
+  SHEAF_TRY(embedder.submit({samples.begin(), samples.end()}));
+  return embedder.receive();
+}
+
+Result<Answers> answers_of(const OfflineEmbedderOptions& options) {
+  SHEAF_ASSIGN(const auto embedder, make_offline_embedder(options));
+  SHEAF_ASSIGN(EmbeddedBatch first, run_samples(*embedder));
+  Answers answers{std::move(first.rows)};
+  for (int run = 0; run < kTimedRuns; ++run) {
+    SHEAF_ASSIGN(const EmbeddedBatch batch, run_samples(*embedder));
+    const double seconds = static_cast<double>(std::max<std::int64_t>(batch.compute_us, 1)) * 1e-6;
+    answers.tokens_per_s =
+        std::max(answers.tokens_per_s, static_cast<double>(batch.tokens) / seconds);
+  }
+  return answers;
+}
+
+double product(std::span<const float> a, std::span<const float> b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += double{a[i]} * b[i];
+  return sum;
+}
+
+// Rows of terms, each an id and a weight, ids ascending.
+double sparse_product(std::span<const float> a, std::span<const float> b) {
+  double sum = 0;
+  std::size_t i = 0, j = 0;
+  while (i < a.size() && j < b.size()) {
+    const float first = a[i], second = b[j];
+    if (first == second) sum += double{a[i + 1]} * b[j + 1];
+    if (first <= second) i += 2;
+    if (second <= first) j += 2;
+  }
+  return sum;
+}
+
+double cosine(std::span<const float> a, std::span<const float> b, auto product_of) {
+  const double lengths = std::sqrt(product_of(a, a) * product_of(b, b));
+  return lengths > 0 ? product_of(a, b) / lengths : 1;
+}
+
+double deviation(const std::vector<std::vector<float>>& scores) {
+  double sum = 0, squares = 0;
+  for (const auto& row : scores) {
+    sum += row[0];
+    squares += double{row[0]} * row[0];
+  }
+  const auto n = static_cast<double>(scores.size());
+  return std::sqrt(std::max(squares / n - sum / n * sum / n, 0.0));
+}
+
+// How near each row is to float32's, 1 being the same.
+std::vector<double> nearness(const Answers& exact, const Answers& other, bool sparse) {
+  std::vector<double> near;
+  const bool scores = exact.rows.front().size() == 1 && !sparse;
+  const double spread = scores ? deviation(exact.rows) : 0;
+  for (std::size_t i = 0; i < exact.rows.size(); ++i) {
+    const auto &a = exact.rows[i], &b = other.rows[i];
+    if (scores)
+      near.push_back(spread > 0 ? 1 - std::pow((a[0] - b[0]) / spread, 2) / 2 : 0);
+    else
+      near.push_back(sparse ? cosine(a, b, sparse_product) : cosine(a, b, product));
+  }
+  return near;
+}
+
+Result<nlohmann::ordered_json> dtypes_of(const std::string& replica_program) {
+  SHEAF_ASSIGN(const std::string said, output_of({replica_program, "dtypes"}));
+  auto json = nlohmann::ordered_json::parse(said, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object())
+    return Error{ErrorCode::internal, replica_program + " does not say what it can compute in"};
+  return json;
+}
+
+}  // namespace
+
+Result<std::vector<Precision>> measure_precisions(const std::string& replica_program,
+                                                  const std::string& name,
+                                                  const ModelSource& source) {
+  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(source.folder, source.pooling));
+  SHEAF_ASSIGN(const auto dtypes, dtypes_of(replica_program));
+  OfflineEmbedderOptions options{replica_program, name, source, 0, {}};
+  const bool ranks = spec.is_reranker();
+  if (ranks) options.question.query = std::make_shared<const std::string>(sample_query());
+  const bool sparse = !ranks && spec.main_output() == model::Output::sparse;
+
+  std::vector<Precision> measured;
+  Answers exact;
+  for (const auto& [dtype, backend] : dtypes.items()) {
+    Precision precision{.dtype = dtype, .backend = backend.get<std::string>()};
+    if (spec.task() == model::Task::classify && !ranks) {
+      measured.push_back(precision);
+      break;
+    }
+    options.source.dtype = dtype;
+    SHEAF_ASSIGN(Answers answers, answers_of(options));
+    precision.tokens_per_s = answers.tokens_per_s;
+    if (measured.empty()) {
+      exact = std::move(answers);
+    } else {
+      const std::vector<double> near = nearness(exact, answers, sparse);
+      precision.min_cosine = *std::ranges::min_element(near);
+      precision.mean_cosine = 0;
+      for (const double one : near) precision.mean_cosine += one / static_cast<double>(near.size());
+    }
+    measured.push_back(std::move(precision));
+  }
+  return measured;
+}
+
+const Precision& best_precision(std::span<const Precision> precisions) {
+  const Precision* best = &precisions.front();
+  for (const Precision& other : precisions)
+    if (other.is_accurate() && other.tokens_per_s > best->tokens_per_s &&
+        other.tokens_per_s >= kWorthwhile * precisions.front().tokens_per_s)
+      best = &other;
+  return *best;
+}
+
+std::string describe(const Precision& precision, std::span<const Precision> all) {
+  std::string text = fmt::format("{} ({})", precision.dtype, precision.backend);
+  if (precision.tokens_per_s > 0) text += fmt::format(": {:.0f} tokens/s", precision.tokens_per_s);
+  if (&precision == &all.front()) return text;
+  text += fmt::format(", {:.2f} times {}; cosine mean {:.5f}, least {:.5f}",
+                      precision.tokens_per_s / all.front().tokens_per_s, all.front().dtype,
+                      precision.mean_cosine, precision.min_cosine);
+  return precision.is_accurate() ? text : text + ": not accurate enough for auto";
+}
+
+std::string dtype_at_once(const std::string& wanted, const std::string& replica_program,
+                          const ModelSource& source) {
+  if (wanted != "auto") return wanted;
+  const auto kept = kept_precisions(replica_program, source);
+  return kept ? best_precision(*kept).dtype : "float32";
+}
+
+Result<std::string> dtype_for_serving(const std::string& wanted, const std::string& replica_program,
+                                      const std::string& name, const ModelSource& source) {
+  if (wanted != "auto") return wanted;
+  auto precisions = kept_precisions(replica_program, source);
+  if (!precisions) {
+    log(LogLevel::info, "model {}: measuring precisions, once on this machine", name);
+    SHEAF_ASSIGN(precisions, measure_precisions(replica_program, name, source));
+    if (const Status kept = keep_precisions(replica_program, source, *precisions); !kept.ok())
+      log(LogLevel::warn, "what was measured cannot be kept: {}", kept.error().message);
+  }
+  const Precision& best = best_precision(*precisions);
+  log(LogLevel::info, "model {}: computes in {}", name, describe(best, *precisions));
+  return best.dtype;
+}
+
+Status check_dtype(std::string_view dtype) {
+  if (std::ranges::find(kDtypes, dtype) != kDtypes.end()) return {};
+  return Error{ErrorCode::invalid_argument,
+               fmt::format("{} is not one of auto, float32, bfloat16, int8", dtype)};
+}
+
+}  // namespace sheaf::cli
