@@ -25,6 +25,8 @@ std::uint64_t hash_of(std::string_view text) {  // FNV-1a
 }
 
 fs::path cache_folder() {
+  if (const char* own = std::getenv("SHEAF_CACHE"); own != nullptr && *own != 0)
+    return fs::path(own) / "precision";
   if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != 0)
     return fs::path(cache) / "sheaf/precision";
   const char* home = std::getenv("HOME");

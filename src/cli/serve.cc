@@ -167,7 +167,7 @@ int serve(const ServeFlags& flags, TimeUs started_us) {
 // A misspelt variable would else be ignored in silence. Those of the clients, and of tests and
 // scripts, are known.
 void warn_of_unknown_variables(const FlagSet& flags) {
-  constexpr std::string_view kOthers[] = {"SHEAF_API_KEY", "SHEAF_SERVER", "SHEAF_FAULT_",
+  constexpr std::string_view kOthers[] = {"SHEAF_API_KEY", "SHEAF_SERVER", "SHEAF_CACHE", "SHEAF_FAULT_",
                                           "SHEAF_TEST_", "SHEAF_BIN_DIR"};
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;

@@ -103,8 +103,11 @@ inline Status fake_pack(const engine::Source& source, int fd) {
   return {};
 }
 
-inline Result<engine::Footprint> fake_footprint(const engine::Source& /*source*/, std::uint32_t,
+inline Result<engine::Footprint> fake_footprint(const engine::Source& source, std::uint32_t,
                                                 int /*threads*/) {
+  if (source.dtype != tensor::Dtype::float32)
+    return Error{ErrorCode::unsupported,
+                 "this processor has no instructions for " + std::string(name_of(source.dtype))};
   return engine::Footprint{};
 }
 

@@ -17,6 +17,8 @@ SHEAF = pathlib.Path(os.environ.get("SHEAF_BIN", BIN / "sheaf"))
 FAULTY_REPLICA = BIN / "sheaf-replica-faulty"
 MODEL_FOLDER = os.environ.get("SHEAF_TEST_MODEL", "")
 MODEL = "all-MiniLM-L6-v2"
+# Of nobody: whose test means it to be kept says another one.
+CACHE = pathlib.Path("/dev/null/sheaf")
 
 
 def wait_until(condition, timeout_s=20.0, what="the condition"):
@@ -39,13 +41,20 @@ def running(pid):
     return state != "Z"
 
 
+def environment_without_sheaf():
+    """SHEAF_... variables of whoever runs the tests are not meant for what they run, nor is what was measured before."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("SHEAF_")}
+    return clean | {"SHEAF_CACHE": str(CACHE)}
+
+
 class Server:
     def __init__(self, *flags, replicas=2, model=None, environment=None, ready=True):
         self.started = time.monotonic()
         command = [SHEAF, "serve", model or f"{MODEL}={MODEL_FOLDER}", "--port", "0",
                    "--grpc-port", "0", "--num-replicas", str(replicas), *flags]
-        # SHEAF_… variables of whoever runs the tests are not meant for this server.
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("SHEAF_")}
+        if "--dtype" not in flags:  # which any processor has, and references are compared with
+            command += ["--dtype", "float32"]
+        clean = environment_without_sheaf()
         self.process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True,
                                         env=clean | (environment or {}))

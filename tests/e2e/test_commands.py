@@ -11,13 +11,12 @@ import time
 import numpy as np
 import pytest
 
-from sheaf_server import MODEL_FOLDER, SHEAF, wait_until
+from sheaf_server import MODEL_FOLDER, SHEAF, environment_without_sheaf, wait_until
 
 
 def sheaf(*arguments, stdin="", environment=None, timeout=120, folder=None):
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("SHEAF_")}
     return subprocess.run([str(SHEAF), *map(str, arguments)], input=stdin, text=True, timeout=timeout,
-                          capture_output=True, env=clean | (environment or {}), cwd=folder)
+                          capture_output=True, env=environment_without_sheaf() | (environment or {}), cwd=folder)
 
 
 def fits_a_screen(text, lines_max=45):
@@ -51,7 +50,8 @@ def test_version():
     (["serve", "x", "--prot", "1"], "did you mean --port?"),
     (["serve"], "no model given"),
     (["serve", "x", "--port", "http"], "--port: 'http' is not a whole number from 0 to 65535"),
-    (["serve", "x", "--dtype", "int8"], "there is auto and float32"),
+    (["serve", "x", "--dtype", "int4"], "int4 is not one of auto, float32, bfloat16, int8"),
+    (["embed", "--server", ":1", "--dtype", "int8"], "leave it out with --server"),
     (["serve", "x", "--device", "cuda"], "there is auto and cpu"),
     (["bench", "--batch-size", "1"], "did you mean --batch-sizes?"),
     (["bench", "--server", "host:port"], "host:port"),

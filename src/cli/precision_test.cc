@@ -1,0 +1,104 @@
+#include "cli/precision.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace sheaf::cli {
+namespace {
+
+Precision precision(std::string dtype, double rate, double mean = 1, double least = 1) {
+  return {std::move(dtype), "some cpu", rate, mean, least};
+}
+
+std::string best(std::vector<Precision> precisions) { return best_precision(precisions).dtype; }
+
+TEST(Precisions, TheFastestThatIsAccurateIsTaken) {
+  const Precision exact = precision("float32", 100);
+  EXPECT_EQ(best({exact}), "float32");
+  EXPECT_EQ(best({exact, precision("bfloat16", 200, 0.9999, 0.9998)}), "bfloat16");
+  EXPECT_EQ(best({exact, precision("bfloat16", 200), precision("int8", 300, 0.9995, 0.996)}),
+            "int8");
+}
+
+TEST(Precisions, WhatIsNotAccurateIsNot) {
+  const Precision exact = precision("float32", 100);
+  EXPECT_EQ(best({exact, precision("int8", 300, 0.9989, 0.996)}), "float32");
+  EXPECT_EQ(best({exact, precision("int8", 300, 0.9995, 0.9949)}), "float32");
+  EXPECT_EQ(best({exact, precision("int8", 300, std::nan(""), std::nan(""))}), "float32");
+}
+
+TEST(Precisions, WhatGainsLittleIsNot) {
+  const Precision exact = precision("float32", 100);
+  EXPECT_EQ(best({exact, precision("int8", 109)}), "float32");
+  EXPECT_EQ(best({exact, precision("int8", 111)}), "int8");
+  EXPECT_EQ(best({exact, precision("int8", 90)}), "float32");
+}
+
+TEST(Precisions, DescriptionsSayWhyNot) {
+  const std::vector<Precision> all = {precision("float32", 100),
+                                      precision("int8", 250, 0.998, 0.99)};
+  EXPECT_EQ(describe(all[0], all), "float32 (some cpu): 100 tokens/s");
+  EXPECT_EQ(describe(all[1], all),
+            "int8 (some cpu): 250 tokens/s, 2.50 times float32; cosine mean 0.99800, least "
+            "0.99000: not accurate enough for auto");
+}
+
+TEST(Precisions, DtypesAreNamed) {
+  for (const char* name : {"auto", "float32", "bfloat16", "int8"})
+    EXPECT_TRUE(check_dtype(name).ok());
+  EXPECT_EQ(check_dtype("int4").error().message,
+            "int4 is not one of auto, float32, bfloat16, int8");
+}
+
+class Kept : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_ + "/model");
+    write("model/config.json");
+    write("program");
+    ::setenv("SHEAF_CACHE", (folder_ + "/cache").c_str(), 1);
+  }
+  void TearDown() override {
+    ::unsetenv("SHEAF_CACHE");
+    std::filesystem::remove_all(folder_);
+  }
+  void write(const std::string& name) const { std::ofstream(folder_ + "/" + name) << name; }
+
+  const std::string folder_ = ::testing::TempDir() + "sheaf-precision-test";
+  const std::string program_ = folder_ + "/program";
+  const ModelSource source_{folder_ + "/model"};
+  const std::vector<Precision> some_ = {precision("float32", 100), precision("int8", 200, 0.9995)};
+};
+
+TEST_F(Kept, AreReadBack) {
+  EXPECT_FALSE(kept_precisions(program_, source_));
+  EXPECT_EQ(dtype_at_once("auto", program_, source_), "float32");
+  ASSERT_TRUE(keep_precisions(program_, source_, some_).ok());
+  const auto kept = kept_precisions(program_, source_);
+  ASSERT_TRUE(kept && kept->size() == 2);
+  EXPECT_EQ((*kept)[1].dtype, "int8");
+  EXPECT_EQ((*kept)[1].mean_cosine, 0.9995);
+  EXPECT_EQ(dtype_at_once("auto", program_, source_), "int8");
+  EXPECT_EQ(dtype_at_once("bfloat16", program_, source_), "bfloat16");
+}
+
+TEST_F(Kept, AreOfOneModelPoolingAndProgram) {
+  ASSERT_TRUE(keep_precisions(program_, source_, some_).ok());
+  EXPECT_FALSE(kept_precisions(program_, {source_.folder, "cls"}));
+  EXPECT_FALSE(kept_precisions(folder_ + "/no-program", source_));
+  write("model/model.safetensors");
+  EXPECT_FALSE(kept_precisions(program_, source_));
+}
+
+TEST_F(Kept, CannotBeKeptInAFile) {
+  ::setenv("SHEAF_CACHE", program_.c_str(), 1);
+  EXPECT_FALSE(keep_precisions(program_, source_, some_).ok());
+}
+
+}  // namespace
+}  // namespace sheaf::cli

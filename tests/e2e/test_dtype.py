@@ -1,0 +1,97 @@
+"""--dtype: each that this processor has instructions for is as accurate as auto asks for on a real model, the others are
+refused; auto measures once and keeps what it found."""
+
+import json
+import subprocess
+
+import numpy as np
+import pytest
+import requests
+
+from sheaf_server import BIN, MODEL_FOLDER, REPOSITORY, Server
+from test_commands import sheaf
+
+DTYPES = json.loads(subprocess.run([BIN / "sheaf-replica", "dtypes"], capture_output=True, text=True).stdout or "{}") \
+    if (BIN / "sheaf-replica").exists() else {}
+RERANKER = REPOSITORY / "tests/golden/rerankers/bert"
+TEXTS = ["A boat lies in the harbour.", "rain", "The invoice is due on the first of next month.", "def f(x): return x + 1",
+         "Der Zug hat heute Verspätung.", "图书馆周一闭馆", "word " * 200, ""]
+
+
+def vectors(server):
+    answer = requests.post(server.http + "/embed", json={"inputs": TEXTS}, timeout=60)
+    assert answer.status_code == 200, answer.text
+    return np.array(answer.json(), np.float64)
+
+
+def test_float32_is_always_there():
+    assert DTYPES["float32"].startswith("cpu ")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+def test_a_dtype_is_accurate_or_refused(dtype, server):
+    if dtype not in DTYPES:
+        refused = sheaf("serve", MODEL_FOLDER, "--dtype", dtype, "--port", "0", "--grpc-port", "0")
+        assert refused.returncode == 1 and f"no instructions for {dtype}" in refused.stderr
+        assert f"no instructions for {dtype}" in sheaf("embed", "--model", MODEL_FOLDER, "--dtype", dtype, stdin="a\n").stderr
+        return
+    exact = vectors(server)
+    with Server("--dtype", dtype, "--log-level", "warn") as other:
+        assert requests.get(other.http + "/info", timeout=10).json()["model_dtype"] == dtype
+        cosines = (vectors(other) * exact).sum(1)
+    assert cosines.mean() >= 0.999 and cosines.min() >= 0.995, cosines
+    here = sheaf("embed", "--model", MODEL_FOLDER, "--dtype", dtype, stdin=TEXTS[0] + "\n")
+    assert json.loads(here.stdout)["embedding"] @ exact[0] >= 0.995
+
+
+def test_what_no_instructions_are_for_is_refused_by_name(tmp_path):
+    (tmp_path / "dimensions").write_text("384")
+    refused = sheaf("serve", MODEL_FOLDER, "--dtype", "int8", "--replica-program", BIN / "sheaf-replica-fake", "--check")
+    assert refused.returncode == 1 and "no instructions for int8" in refused.stderr
+
+
+def measured(cache):
+    [file] = (cache / "precision").glob("*.json")
+    return json.loads(file.read_text())["precisions"]
+
+
+def test_auto_measures_once_and_keeps_it(tmp_path):
+    cache = {"SHEAF_CACHE": str(tmp_path)}
+    check = sheaf("serve", MODEL_FOLDER, "--check", environment=cache)
+    assert "dtype: auto, measured at the first start" in check.stdout
+    with Server("--dtype", "auto", environment=cache, replicas=1) as server:
+        chosen = requests.get(server.http + "/info", timeout=10).json()["model_dtype"]
+        assert any("measuring precisions" in line for line in server.log)
+        assert any(f"computes in {chosen}" in line for line in server.log)
+    precisions = {one["dtype"]: one for one in measured(tmp_path)}
+    assert {name: one["backend"] for name, one in precisions.items()} == DTYPES
+    rates = {name: one["tokens_per_s"] for name, one in precisions.items()}
+    accurate = [name for name, one in precisions.items() if one["mean_cosine"] >= 0.999 and one["min_cosine"] >= 0.995
+                and rates[name] >= 1.1 * rates["float32"]]
+    assert chosen == max(accurate, key=rates.get, default="float32")
+    with Server("--dtype", "auto", environment=cache, replicas=1) as server:
+        assert not any("measuring precisions" in line for line in server.log)
+        assert requests.get(server.http + "/info", timeout=10).json()["model_dtype"] == chosen
+    assert f"dtype: {chosen}" in sheaf("serve", MODEL_FOLDER, "--check", environment=cache).stdout
+    shown = json.loads(sheaf("models", "show", MODEL_FOLDER, "--json", environment=cache).stdout)
+    assert shown["dtype"] == chosen and {one["dtype"] for one in shown["precisions"]} == set(DTYPES)
+
+
+def test_what_is_kept_badly_is_measured_again(tmp_path):
+    cache = {"SHEAF_CACHE": str(tmp_path)}
+    first = json.loads(sheaf("models", "measure", RERANKER, "--json", environment=cache).stdout)
+    assert [one["dtype"] for one in first["precisions"]] == list(DTYPES)
+    [file] = (tmp_path / "precision").glob("*.json")
+    for damage in ("", "{", "[]", '{"measured_of": 1}', file.read_text().replace("float32", "float9")):
+        file.write_text(damage)
+        shown = json.loads(sheaf("models", "show", RERANKER, "--json", environment=cache).stdout)
+        assert shown["dtype"] == "float32" and shown["precisions"] == "not measured: sheaf models measure"
+    table = sheaf("models", "measure", RERANKER, environment=cache)
+    assert table.returncode == 0 and max(map(len, table.stdout.splitlines())) <= 80
+    assert sheaf("models", "show", RERANKER, "--json", environment=cache).stdout.count('"backend"') == len(DTYPES)
+
+
+def test_a_cache_that_cannot_be_written_stops_nobody(tmp_path):
+    (tmp_path / "file").write_text("")
+    with Server("--dtype", "auto", environment={"SHEAF_CACHE": str(tmp_path / "file")}, replicas=1) as server:
+        assert any("cannot be kept" in line for line in server.log)
