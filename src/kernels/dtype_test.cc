@@ -167,6 +167,36 @@ TEST_P(Dtypes, EmbedLooksUpRoundedWords) {
       EXPECT_NEAR(out[t * kHidden + i], want[static_cast<std::size_t>(ids[t]) * kHidden + i], 1e-6);
 }
 
+// By tiles q, k, v and the shares of softmax are rounded; the others compute in float32.
+TEST_P(Dtypes, AttentionIsThatOfRoundedOperands) {
+  const AttentionShape shapes[] = {
+      {.heads = 2, .kv_heads = 2, .head_size = 32},
+      {.heads = 3, .kv_heads = 1, .head_size = 64, .after = 0},
+      {.heads = 1, .kv_heads = 1, .head_size = 128},
+      {.heads = 2, .kv_heads = 1, .head_size = 12, .after = 0},
+      {.heads = 1, .kv_heads = 1, .head_size = 40, .before = 20, .after = 20},
+      {.heads = 1, .kv_heads = 1, .head_size = 32, .before = 5, .after = 0},
+  };
+  const std::vector<std::uint32_t> batches[] = {
+      {0, 1}, {0, 16, 33, 50, 82}, {0, 128, 129, 300}, {0, 600}};
+  for (const AttentionShape& shape : shapes)
+    for (const auto& bounds : batches) {
+      SCOPED_TRACE(testing::Message() << shape.head_size << " wide, first " << bounds[1]);
+      const std::size_t tokens = bounds.back(), columns = shape.heads * shape.head_size;
+      const Values qkv = normal_values(tokens * shape.columns(), 1.5, 5);
+      const bool by_tiles = GetParam().backend == "cpu amx bf16";
+      const Values same = by_tiles ? rounded(qkv, shape.columns(), Dtype::bfloat16) : qkv;
+      Values got(tokens * columns, 9), want(tokens * columns, 9);
+      backend_->attention({qkv.data(), tokens, shape.columns()}, bounds, shape,
+                          {got.data(), tokens, columns});
+      reference_->attention({same.data(), tokens, shape.columns()}, bounds, shape,
+                            {want.data(), tokens, columns});
+      for (std::size_t i = 0; i < got.size(); ++i)
+        ASSERT_NEAR(got[i], want[i], by_tiles ? 0.03 : 1e-5)
+            << "row " << i / columns << " column " << i % columns;
+    }
+}
+
 std::vector<Setup> setups() {
   std::vector<Setup> all;
   for (const Dtype dtype : {Dtype::bfloat16, Dtype::int8})

@@ -78,11 +78,14 @@ constexpr LinearKernels kKernels = {.name = "avx512 bf16",
                                     .row_step = 1,
                                     .row_block = 96,
                                     .piece_flops = 64'000'000,
+                                    .pieces_per_thread = 1,
                                     .packed_floats = bf16_packed_floats<Avx512Bf16>,
                                     .scratch_floats = scratch_floats,
                                     .pack = bf16_pack<Avx512Bf16>,
                                     .linear = linear,
-                                    .unpack_row = bf16_unpack_row<Avx512Bf16>};
+                                    .unpack_row = bf16_unpack_row<Avx512Bf16>,
+                                    .attention_scratch = nullptr,
+                                    .attention = nullptr};
 
 }  // namespace
 

@@ -60,7 +60,7 @@ class Cpu final : public Backend {
 
   std::size_t attention_floats(const AttentionShape& shape, std::size_t longest) const override {
     return scratch_.size() *
-           kernels_.attention_scratch(longest, shape.head_size, shape.relative.count);
+           attention_of(shape).scratch(longest, shape.head_size, shape.relative.count);
   }
 
   void embed(const Embedding& table, const Texts& texts, MatrixSpan out) override {
@@ -109,6 +109,7 @@ class Cpu final : public Backend {
     const std::size_t size = shape.head_size;
     const std::size_t sharers = shape.heads / shape.kv_heads;
     const RelativePositions& relative = shape.relative;
+    const Attention attention = attention_of(shape);
     const std::size_t table_floats = packed_table_floats(size, relative.count);
     const auto of_head = [=](const float* table, std::size_t head) {
       return table == nullptr ? nullptr : table + head * table_floats;
@@ -122,25 +123,25 @@ class Cpu final : public Backend {
         const std::size_t head = piece / parts;
         const float* row = qkv.row(first);
         const float* k = row + (shape.heads + head / sharers) * size;
-        kernels_.attention({.q = row + head * size,
-                            .k = k,
-                            .v = k + shape.kv_heads * size,
-                            .stride = qkv.stride,
-                            .tokens = tokens,
-                            .head_size = size,
-                            .first_query = tokens * part / parts,
-                            .last_query = tokens * (part + 1) / parts,
-                            .before = shape.before,
-                            .after = shape.after,
-                            .bias = shape.bias.of_head(head),
-                            .position_rows = relative.by_distance(),
-                            .position_count = relative.count,
-                            .position_keys = of_head(relative.keys, head),
-                            .position_queries = of_head(relative.queries, head),
-                            .out = out.row(first) + head * size,
-                            .out_stride = out.stride,
-                            .scratch = scratch_[static_cast<std::size_t>(thread)].reserve(
-                                kernels_.attention_scratch(tokens, size, relative.count))});
+        attention.run({.q = row + head * size,
+                       .k = k,
+                       .v = k + shape.kv_heads * size,
+                       .stride = qkv.stride,
+                       .tokens = tokens,
+                       .head_size = size,
+                       .first_query = tokens * part / parts,
+                       .last_query = tokens * (part + 1) / parts,
+                       .before = shape.before,
+                       .after = shape.after,
+                       .bias = shape.bias.of_head(head),
+                       .position_rows = relative.by_distance(),
+                       .position_count = relative.count,
+                       .position_keys = of_head(relative.keys, head),
+                       .position_queries = of_head(relative.queries, head),
+                       .out = out.row(first) + head * size,
+                       .out_stride = out.stride,
+                       .scratch = scratch_[static_cast<std::size_t>(thread)].reserve(
+                           attention.scratch(tokens, size, relative.count))});
       });
     }
   }
@@ -270,6 +271,17 @@ class Cpu final : public Backend {
     }
   }
 
+  struct Attention {
+    std::size_t (*scratch)(std::size_t tokens, std::size_t head_size, std::size_t position_count);
+    void (*run)(const cpu::AttentionPiece& piece);
+  };
+  Attention attention_of(const AttentionShape& shape) const {
+    const bool plain = shape.bias.values == nullptr && shape.relative.rows == nullptr;
+    if (plain && linear_.attention != nullptr)
+      return {linear_.attention_scratch, linear_.attention};
+    return {kernels_.attention_scratch, kernels_.attention};
+  }
+
   float* linear_scratch(int thread, std::size_t rows, std::size_t inputs) {
     return linear_scratch_[static_cast<std::size_t>(thread)].reserve(
         linear_.scratch_floats(rows, inputs));
@@ -333,7 +345,8 @@ class Cpu final : public Backend {
     const std::size_t panel_flops = 2 * linear_.row_block * inputs * linear_.panel_width;
     std::size_t groups = ceil_div(panels * panel_flops, linear_.piece_flops);
     const auto threads = static_cast<std::size_t>(pool_.threads());
-    if (threads > 1) groups = std::max(groups, ceil_div(3 * threads, blocks));
+    if (threads > 1)
+      groups = std::max(groups, ceil_div(linear_.pieces_per_thread * threads, blocks));
     return std::min(groups, panels);
   }
 

@@ -223,11 +223,14 @@ constexpr LinearKernels make_int8_kernels(const char* name) {
           .row_step = 1,
           .row_block = 96,
           .piece_flops = 64'000'000,
+          .pieces_per_thread = 1,
           .packed_floats = int8_packed_floats<Arch>,
           .scratch_floats = int8_scratch_floats<Arch>,
           .pack = int8_pack<Arch>,
           .linear = int8_linear<Arch>,
-          .unpack_row = int8_unpack_row<Arch>};
+          .unpack_row = int8_unpack_row<Arch>,
+          .attention_scratch = nullptr,
+          .attention = nullptr};
 }
 
 }  // namespace sheaf::kernels::cpu

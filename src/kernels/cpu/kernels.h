@@ -61,6 +61,9 @@ struct LinearKernels {
   std::size_t row_step;     // a piece of so many rows, or a multiple, wastes nothing
   std::size_t row_block;    // the most rows that a piece should have
   std::size_t piece_flops;  // that take well below 20 ms
+  // Into how many pieces a product is cut for each thread: several, so that who ends early can help
+  // the others, or one, where each converts its inputs first.
+  std::size_t pieces_per_thread;
 
   std::size_t (*packed_floats)(std::size_t inputs, std::size_t outputs);
   // What a piece needs beside its operands: inputs in another dtype, sums on their way.
@@ -71,6 +74,10 @@ struct LinearKernels {
   // out [inputs] = the weights of one output
   void (*unpack_row)(const float* packed, std::size_t inputs, std::size_t outputs, std::size_t row,
                      float* out);
+  // Attention in this dtype, without bias and relative positions; null: as Kernels has it.
+  std::size_t (*attention_scratch)(std::size_t tokens, std::size_t head_size,
+                                   std::size_t position_count);
+  void (*attention)(const AttentionPiece& piece);
 };
 
 // All else, which is float32.

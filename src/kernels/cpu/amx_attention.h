@@ -1,0 +1,183 @@
+#pragma once
+
+#include "kernels/cpu/amx_tiles.h"
+
+// Attention whose two products are those of tiles, in bfloat16 with sums in float32; softmax is
+// float32. Keys are packed like a layer's weight [keys, head_size], values like one [head_size,
+// keys]; then for each 32 queries a block of scores, its softmax in bfloat16, and the second
+// product. Panels of keys that none of the queries sees are skipped.
+namespace sheaf::kernels::cpu {
+
+SHEAF_INLINE std::size_t whole_panels(std::size_t n) {
+  return (n + kBf16Panel - 1) / kBf16Panel * kBf16Panel;
+}
+
+struct AmxScratch {
+  Bf16* keys;     // [keys / 32][head_size / 32 steps]
+  Bf16* values;   // [head_size / 32][keys / 32 steps]
+  Bf16* queries;  // [32][head_size]
+  Bf16* shares;   // [32][keys]: the softmax, not divided by its sum yet
+  float* scores;  // [32][keys]
+  float* sums;    // [32][32]
+
+  static std::size_t floats(std::size_t tokens, std::size_t head_size) {
+    const std::size_t keys = whole_panels(tokens), size = whole_panels(head_size);
+    return keys * size + kRows * size / 2 + kRows * keys / 2 + kRows * keys + kSums;
+  }
+  SHEAF_INLINE explicit AmxScratch(const AttentionPiece& p) {
+    const std::size_t tokens = whole_panels(p.tokens), size = whole_panels(p.head_size);
+    keys = reinterpret_cast<Bf16*>(p.scratch);
+    values = keys + tokens * size;
+    queries = values + tokens * size;
+    shares = queries + kRows * size;
+    scores = reinterpret_cast<float*>(shares + kRows * tokens);
+    sums = scores + kRows * tokens;
+  }
+};
+
+inline std::size_t amx_attention_scratch(std::size_t tokens, std::size_t head_size,
+                                         std::size_t /*position_count*/) {
+  return AmxScratch::floats(tokens, head_size);
+}
+
+// Keys [begin, end), multiples of 32: those of them that do not exist are zeros.
+SHEAF_INLINE void pack_bf16_keys(const AttentionPiece& p, std::size_t begin, std::size_t end,
+                                 const AmxScratch& s) {
+  const std::size_t steps = bf16_steps(p.head_size);
+  std::uint32_t pairs[16];
+  for (std::size_t key = begin; key < end; ++key) {
+    auto* column = reinterpret_cast<std::uint32_t*>(s.keys + bf16_at(steps, key, 0));
+    for (std::size_t step = 0; step < steps; ++step, column += kBf16Half) {
+      const std::size_t left = key < p.tokens ? p.head_size - step * kBf16Step : 0;
+      step_to_bf16(p.k + key * p.stride + step * kBf16Step, left, reinterpret_cast<Bf16*>(pairs));
+      for (std::size_t pair = 0; pair < 16; ++pair) column[pair * 16] = pairs[pair];
+    }
+  }
+}
+
+// The same of values, of which two neighbours are a pair.
+SHEAF_INLINE void pack_bf16_values(const AttentionPiece& p, std::size_t begin, std::size_t end,
+                                   const AmxScratch& s) {
+  // From 16 of one row and 16 of the next to pairs.
+  const __m512i interleave =
+      _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                       21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  const std::size_t steps = whole_panels(p.tokens) / kBf16Step;
+  for (std::size_t column = 0; column < whole_panels(p.head_size); column += 16) {
+    const std::size_t left = p.head_size > column ? smaller(p.head_size - column, 16) : 0;
+    const auto exist = static_cast<__mmask16>((1u << left) - 1);
+    const float* from = p.v + column;
+    for (std::size_t key = begin; key < end; key += 2) {
+      const __mmask16 first = key < p.tokens ? exist : __mmask16{0};
+      const __mmask16 second = key + 1 < p.tokens ? exist : __mmask16{0};
+      const __m512bh both =
+          _mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(second, from + (key + 1) * p.stride),
+                              _mm512_maskz_loadu_ps(first, from + key * p.stride));
+      const __m512i pairs = _mm512_permutexvar_epi16(interleave, reinterpret_cast<__m512i>(both));
+      _mm512_storeu_si512(s.values + bf16_at(steps, column, key), pairs);
+    }
+  }
+}
+
+// e^x for x <= 0; relative error <= 3e-6, far below a share's own rounding to bfloat16.
+SHEAF_INLINE __m512 exp_near(__m512 x) {
+  const __m512 t = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504f));
+  const __m512 n = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m512 f = _mm512_sub_ps(t, n);
+  // 2^f on [-1/2, 1/2], a fit of degree 4.
+  __m512 p = _mm512_set1_ps(9.58285e-3f);
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.590642e-2f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.4024099e-1f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.9312419e-1f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
+  return _mm512_scalef_ps(p, n);
+}
+
+// shares[0 .. count) = e^(scale * (score - largest)) of the scores [begin, end), else 0; count is a
+// multiple of 32. Returns their sum.
+SHEAF_INLINE float softmax_row(const float* scores, std::size_t begin, std::size_t end,
+                               std::size_t count, float scale, Bf16* shares) {
+  const __m512 none = _mm512_set1_ps(-__builtin_inff());
+  const auto seen = [begin, end](std::size_t at) {
+    const __m512i column =
+        _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(at)),
+                         _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    return static_cast<__mmask16>(
+        _mm512_cmpge_epi32_mask(column, _mm512_set1_epi32(static_cast<int>(begin))) &
+        _mm512_cmplt_epi32_mask(column, _mm512_set1_epi32(static_cast<int>(end))));
+  };
+  __m512 top = none;
+  for (std::size_t at = 0; at < count; at += 16)
+    top = _mm512_mask_max_ps(top, seen(at), top, _mm512_loadu_ps(scores + at));
+  const __m512 largest = _mm512_set1_ps(_mm512_reduce_max_ps(top));
+  const __m512 times = _mm512_set1_ps(scale);
+  __m512 sum = _mm512_setzero_ps();
+  const auto share = [&](std::size_t at) {
+    const __m512 below = _mm512_sub_ps(_mm512_loadu_ps(scores + at), largest);
+    return _mm512_maskz_mov_ps(seen(at), exp_near(_mm512_mul_ps(below, times)));
+  };
+  for (std::size_t at = 0; at < count; at += 32) {
+    const __m512 low = share(at), high = share(at + 16);
+    sum = _mm512_add_ps(sum, _mm512_add_ps(low, high));
+    const __m512bh both = _mm512_cvtne2ps_pbh(high, low);
+    __builtin_memcpy(shares + at, &both, sizeof both);
+  }
+  return _mm512_reduce_add_ps(sum);
+}
+
+// Queries [first, first + rows) over the keys [begin, end), multiples of 32.
+template <class Arch>
+SHEAF_INLINE void attend_rows(const AttentionPiece& p, const AmxScratch& s, std::size_t first,
+                              std::size_t rows, std::size_t begin, std::size_t end, float scale) {
+  const std::size_t steps = bf16_steps(p.head_size), count = end - begin;
+  for (std::size_t r = 0; r < rows; ++r)
+    row_to_bf16(p.q + (first + r) * p.stride, p.head_size, s.queries + r * steps * kBf16Step);
+  finish_stores();
+  for (std::size_t key = begin; key < end; key += kBf16Panel) {
+    multiply_tiles(s.queries, rows, steps, s.keys + key * steps * kBf16Step, s.sums);
+    for (std::size_t r = 0; r < rows; ++r)
+      __builtin_memcpy(s.scores + r * count + key - begin, s.sums + r * kBf16Panel,
+                       kBf16Panel * sizeof(float));
+  }
+  float sums[kRows];
+  for (std::size_t r = 0; r < rows; ++r) {
+    const std::size_t own = first + r;
+    const std::size_t from = own - smaller(own, p.before);
+    const std::size_t to = smaller(p.tokens, own + p.after + 1);
+    sums[r] = softmax_row(s.scores + r * count, from < begin ? 0 : from - begin, to - begin, count,
+                          scale, s.shares + r * count);
+  }
+  finish_stores();
+  const std::size_t all_steps = whole_panels(p.tokens) / kBf16Step;
+  for (std::size_t column = 0; column < p.head_size; column += kBf16Panel) {
+    multiply_tiles(s.shares, rows, count / kBf16Step,
+                   s.values + (column * all_steps + begin) * kBf16Step, s.sums);
+    for (std::size_t r = 0; r < rows; ++r)
+      for (std::size_t v = 0; v < kBf16Panel; v += Arch::width)
+        Arch::store_first(
+            p.out + (first + r) * p.out_stride + column + v,
+            Arch::load(s.sums + r * kBf16Panel + v) / sums[r],
+            static_cast<std::ptrdiff_t>(p.head_size) - static_cast<std::ptrdiff_t>(column + v));
+  }
+}
+
+template <class Arch>
+void amx_attention(const AttentionPiece& p) {
+  const AmxScratch scratch(p);
+  const float scale = 1 / __builtin_sqrtf(static_cast<float>(p.head_size));
+  const auto first_key = [&p](std::size_t query) {
+    return (query - smaller(query, p.before)) / kBf16Panel * kBf16Panel;
+  };
+  const auto end_of_keys = [&p](std::size_t last_query) {
+    return whole_panels(smaller(p.tokens, last_query + p.after));
+  };
+  pack_bf16_keys(p, first_key(p.first_query), end_of_keys(p.last_query), scratch);
+  pack_bf16_values(p, first_key(p.first_query), end_of_keys(p.last_query), scratch);
+  const Tiles tiles;
+  for (std::size_t query = p.first_query; query < p.last_query; query += kRows) {
+    const std::size_t rows = smaller(kRows, p.last_query - query);
+    attend_rows<Arch>(p, scratch, query, rows, first_key(query), end_of_keys(query + rows), scale);
+  }
+}
+
+}  // namespace sheaf::kernels::cpu

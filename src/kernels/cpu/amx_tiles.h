@@ -1,0 +1,81 @@
+#pragma once
+
+#include "kernels/cpu/bf16.h"
+
+// Products of tiles by AMX-BF16: 32 rows x 32 outputs are four tiles of sums, each step of 32
+// inputs two tiles of rows and two of weights. Four products take 64 cycles and the loads of four
+// tiles 32, so that one of the two may come from the second-level cache. Only sources that are
+// compiled for AMX may include this.
+namespace sheaf::kernels::cpu {
+
+constexpr std::size_t kTileRows = 16;
+constexpr std::size_t kRows = 2 * kTileRows;  // at a time
+constexpr std::size_t kSums = kRows * kBf16Panel;
+
+struct alignas(64) TileConfig {
+  std::uint8_t palette = 1;
+  std::uint8_t start_row = 0;
+  std::uint8_t reserved[14] = {};
+  std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
+// Tiles 0 to 3 are sums, 4 and 5 rows, 6 and 7 weights, of this thread, while it lives.
+class Tiles {
+ public:
+  SHEAF_INLINE Tiles() {
+    const TileConfig config;
+    _tile_loadconfig(&config);
+  }
+  SHEAF_INLINE ~Tiles() { _tile_release(); }
+  Tiles(const Tiles&) = delete;
+  Tiles& operator=(const Tiles&) = delete;
+};
+
+// The compiler does not know that tiles are read from memory.
+SHEAF_INLINE void finish_stores() { asm volatile("" ::: "memory"); }
+
+template <int RowTiles>
+SHEAF_INLINE void multiply_row_tiles(const Bf16* x, std::size_t steps, const Bf16* weight,
+                                     float* sums) {
+  const std::size_t stride = steps * kBf16Step * sizeof(Bf16);
+  const Bf16* below = x + kTileRows * steps * kBf16Step;
+  _tile_zero(0);
+  _tile_zero(1);
+  if constexpr (RowTiles == 2) {
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  for (std::size_t step = 0; step < steps; ++step) {
+    _tile_loadd(4, x + step * kBf16Step, stride);
+    _tile_loadd(6, weight, 64);
+    _tile_loadd(7, weight + kBf16Half, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    if constexpr (RowTiles == 2) {
+      _tile_loadd(5, below + step * kBf16Step, stride);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+    weight += 2 * kBf16Half;
+  }
+  constexpr std::size_t kStride = kBf16Panel * sizeof(float);
+  _tile_stored(0, sums, kStride);
+  _tile_stored(1, sums + 16, kStride);
+  if constexpr (RowTiles == 2) {
+    _tile_stored(2, sums + kTileRows * kBf16Panel, kStride);
+    _tile_stored(3, sums + kTileRows * kBf16Panel + 16, kStride);
+  }
+}
+
+// sums [rows rounded up to 16 or 32][32] = rows [1 .. 32] of x [.., steps of 32 numbers] times one
+// panel. What is read of x has been stored before finish_stores().
+SHEAF_INLINE void multiply_tiles(const Bf16* x, std::size_t rows, std::size_t steps,
+                                 const Bf16* panel, float* sums) {
+  if (rows > kTileRows)
+    multiply_row_tiles<2>(x, steps, panel, sums);
+  else
+    multiply_row_tiles<1>(x, steps, panel, sums);
+}
+
+}  // namespace sheaf::kernels::cpu
