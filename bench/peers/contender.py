@@ -75,15 +75,37 @@ class OnnxRuntimeOptimized(OnnxRuntime):
 
 
 class OpenVino:
+    PRECISION = "f32"
+
     def __init__(self, task):
         import openvino
         self.version = openvino.__version__.split("-")[0]
-        settings = {"INFERENCE_NUM_THREADS": task.threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        settings = {"INFERENCE_NUM_THREADS": task.threads, "INFERENCE_PRECISION_HINT": self.PRECISION,
+                    "PERFORMANCE_HINT": "LATENCY"}
         self.request = openvino.Core().compile_model(onnx_graph(task), "CPU", settings).create_infer_request()
         self.batches = task.padded()
 
     def run(self):
         return [self.request.infer(batch)[0].copy() for batch in self.batches]
+
+
+class OpenVinoBf16(OpenVino):
+    PRECISION = "bf16"
+
+
+class OnnxRuntimeInt8(OnnxRuntime):
+    """Weights of one scale a column, activations of one a tensor, as onnxruntime's own quantizer has them."""
+
+    def __init__(self, task):
+        super().__init__(task)
+        import onnxruntime
+        from onnxruntime.quantization import quantize_dynamic
+        plain = onnx_graph(task)
+        path = model_files.once(task.converted / "int8.onnx",
+                                lambda path: quantize_dynamic(plain, str(path), per_channel=True))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = task.threads
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 class CTranslate2:
@@ -115,6 +137,11 @@ class CTranslate2:
         return unit(np.stack([states[i, :len(text)].mean(0) for i, text in enumerate(batch)]))
 
 
+class CTranslate2Bf16(CTranslate2):
+    def __init__(self, task):
+        super().__init__(task, precision="bfloat16")
+
+
 class CTranslate2Int8(CTranslate2):
     def __init__(self, task):
         super().__init__(task, precision="int8")
@@ -131,7 +158,7 @@ def classifier_head(folder):
 class SentenceTransformers:
     """Its modules, given ids in place of texts. Its fp32 answers are the reference for all others."""
 
-    def __init__(self, task):
+    def __init__(self, task, dtype="float32"):
         import torch
         import sentence_transformers
         torch.set_num_threads(task.threads)
@@ -139,7 +166,7 @@ class SentenceTransformers:
         self.embeds = model_files.pooling_of(task.model) is not None
         kind = sentence_transformers.SentenceTransformer if self.embeds else sentence_transformers.CrossEncoder
         # float32 is asked for: a file of bfloat16 would be computed so.
-        self.model = kind(str(task.model), device="cpu", model_kwargs={"dtype": torch.float32}).eval()
+        self.model = kind(str(task.model), device="cpu", model_kwargs={"dtype": getattr(torch, dtype)}).eval()
         self.batches = [{name: torch.from_numpy(value) for name, value in batch.items()} for batch in task.padded()]
 
     def run(self):
@@ -150,6 +177,11 @@ class SentenceTransformers:
         if self.embeds:
             return self.model(features)["sentence_embedding"]
         return self.model.model(**features).logits
+
+
+class SentenceTransformersBf16(SentenceTransformers):
+    def __init__(self, task):
+        super().__init__(task, "bfloat16")
 
 
 class MatrixPeak:
@@ -214,7 +246,9 @@ class MatrixPeak:
 
 
 KINDS = {"onnxruntime": OnnxRuntime, "onnxruntime, optimized": OnnxRuntimeOptimized, "OpenVINO": OpenVino,
-         "ctranslate2": CTranslate2, "ctranslate2 int8": CTranslate2Int8, "sentence-transformers": SentenceTransformers,
+         "OpenVINO bf16": OpenVinoBf16, "onnxruntime int8": OnnxRuntimeInt8, "ctranslate2": CTranslate2,
+         "ctranslate2 bf16": CTranslate2Bf16, "ctranslate2 int8": CTranslate2Int8,
+         "sentence-transformers": SentenceTransformers, "sentence-transformers bf16": SentenceTransformersBf16,
          "llama.cpp f32": "llama:F32", "llama.cpp q8_0": "llama:Q8", "llama.cpp f32, 1024 words": "llama:F32FewWords",
          "matrix peak": MatrixPeak}
 

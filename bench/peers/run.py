@@ -27,7 +27,9 @@ ROOT = HERE.parents[1]
 REFERENCE, PEAK = "sentence-transformers", "matrix peak"
 ENCODER_PEERS = ["onnxruntime", "onnxruntime, optimized", "OpenVINO", "ctranslate2", "ctranslate2 int8", "llama.cpp f32",
                  REFERENCE]
-INEXACT = {"ctranslate2 int8", "llama.cpp q8_0"}  # compared, but not with sheaf's fp32 for the best peer
+OWN_PRECISIONS = ["sheaf bfloat16", "sheaf int8"]
+PRECISION_PEERS = ["OpenVINO", "OpenVINO bf16", "onnxruntime", "onnxruntime int8", "ctranslate2 bf16", "ctranslate2 int8",
+                   "llama.cpp q8_0", REFERENCE, "sentence-transformers bf16"]
 
 
 @dataclasses.dataclass
@@ -37,6 +39,14 @@ class Work:
     batches: list
     peers: list
     rounds: int | None = None  # else as the command says
+    own: list = dataclasses.field(default_factory=list)  # of OWN_PRECISIONS
+
+
+def precision_of(name):
+    """Which of sheaf's contenders one is to be held against."""
+    if "bf16" in name or "bfloat16" in name:
+        return "sheaf bfloat16"
+    return "sheaf int8" if "int8" in name or "q8_0" in name else "sheaf"
 
 
 def bert(lengths, batch, last=30000, seed=1):
@@ -58,6 +68,16 @@ def minilm():
 def bert_base():
     return [Work("128 tokens x 16", "bert-base", bert([128] * 16, 16, 70), ENCODER_PEERS),
             Work("512 tokens x 4", "bert-base", bert([512] * 4, 4, 70), ENCODER_PEERS)]
+
+
+def precisions():
+    lengths = np.clip(np.rint(np.random.default_rng(1).lognormal(np.log(60), 0.8, 8 * 32)), 4, 512).astype(int)
+    def work(name, model, batches):
+        return Work(name, model, batches, PRECISION_PEERS, own=OWN_PRECISIONS)
+    return [work("16 tokens x 1", "minilm", bert([16] * 16, 1)), work("50 tokens x 64", "minilm", bert([50] * 64, 64)),
+            work("128 tokens x 16", "minilm", bert([128] * 16, 16)),
+            work("log-normal lengths, batches of 32", "minilm", bert(lengths, 32)),
+            work("128 tokens x 16", "bert-base", bert([128] * 16, 16, 70))]
 
 
 def pairs(count, tokens):
@@ -82,7 +102,7 @@ def qwen3():
 
 
 STAGES = {"rerank": rerank, "qwen3": qwen3, "tokenizers": None, "rerank-whole": rerank_whole, "minilm": minilm,
-          "bert-base": bert_base}
+          "bert-base": bert_base, "precisions": precisions}
 
 
 def flop_of(config, batches):
@@ -108,8 +128,8 @@ def model_folder(name, args):
 
 def command_of(name, args, model, paths):
     common = [model, paths["workload"], "--threads", args.threads, "--vectors", paths["vectors"]]
-    if name == "sheaf":
-        return [args.bin / "sheaf-engine-bench", *common]
+    if name == "sheaf" or name in OWN_PRECISIONS:
+        return [args.bin / "sheaf-engine-bench", *common, "--dtype", name.partition(" ")[2] or "float32"]
     return [sys.executable, HERE / "contender.py", name, *common, "--converted", args.work / "converted" / paths["model"]]
 
 
@@ -117,7 +137,7 @@ def start_all(work, args, model, folder):
     """The contenders that run, the answers of each, and why the others do not."""
     started, answers, left_out = [], {}, {}
     peers = [name for name in work.peers if any(part in name for part in args.peers)]
-    for name in ["sheaf", *peers, PEAK]:
+    for name in ["sheaf", *work.own, *peers, PEAK]:
         own = folder / name.replace(" ", "_").replace(",", "")
         own.mkdir()
         paths = {"workload": folder / "workload", "vectors": own / "vectors", "model": work.model}
@@ -147,8 +167,11 @@ def row_of(contender, times, flop, tokens, answers):
            "start": contender.start}
     if PEAK in times:
         row["share_of_peak"] = rounds.spread([flop / seconds / rate for seconds, rate in zip(own, times[PEAK])])
-    if contender.name != "sheaf":
-        row["sheaf_is_faster"] = rounds.ratios(own, times["sheaf"])
+    if contender.name in OWN_PRECISIONS:
+        row["faster_than_float32"] = rounds.ratios(times["sheaf"], own)
+    elif contender.name != "sheaf":
+        row["against"] = precision_of(contender.name) if precision_of(contender.name) in times else "sheaf"
+        row["sheaf_is_faster"] = rounds.ratios(own, times[row["against"]])
     if contender.name in answers and REFERENCE in answers:
         row["accuracy"] = accuracy(answers[contender.name], answers[REFERENCE])
     return row
@@ -173,12 +196,14 @@ def compare(work, args):
     if peak:  # from seconds to operations a second
         times[PEAK] = [peak["gflop"] * 1e9 / seconds for seconds in times[PEAK]]
     rows = {c.name: row_of(c, times, flop, tokens, answers) for c in started if c.name != PEAK}
-    exact = [name for name in rows if name not in INEXACT | {"sheaf"}]
+    def best_of(precision):
+        peers = [name for name in rows if not name.startswith("sheaf") and precision_of(name) == precision]
+        return min(peers, key=lambda name: rows[name]["seconds"]["median"]) if peers else None
     return {"name": work.name, "model": work.model, "config": config, "threads": args.threads, "tokens": tokens,
             "gflop": flop * 1e-9, "rounds": len(times["sheaf"]), "clock": args.clock,
             "matrix_peak": peak and {"gflop_per_s": rounds.spread([rate * 1e-9 for rate in times[PEAK]]),
                                      "library": peak["version"], "at_start": peak["gflop_per_s"]},
-            "best_peer": min(exact, key=lambda name: rows[name]["seconds"]["median"]) if exact else None,
+            "best_peer": best_of("sheaf"), "best_peers": {name: best_of(name) for name in work.own},
             "results": rows, "left_out": left_out}
 
 

@@ -1,4 +1,4 @@
-// sheaf-engine-bench FOLDER WORKLOAD [--threads N] [--backend NAME] [--vectors FILE]
+// sheaf-engine-bench FOLDER WORKLOAD [--threads N] [--backend NAME | --dtype T] [--vectors FILE]
 //
 // Runs a workload through the engine once for every line it reads, and prints one JSON line each
 // time, so that a driver (bench/peers/run.py) can take turns with another program. A workload is a
@@ -102,11 +102,19 @@ Result<Times> run(Engine& engine, const std::vector<OwnedBatch>& workload,
                .cpu_seconds = cpu_now() - cpu_start};
 }
 
+Result<std::string> backend_of(const std::string& backend, const std::string& dtype) {
+  if (!backend.empty()) return backend;
+  const auto known = tensor::dtype_of(dtype.empty() ? "float32" : dtype);
+  std::string name = known ? backend_name(*known) : "";
+  if (name.empty())
+    return Error{ErrorCode::unsupported, "this processor has no instructions for " + dtype};
+  return name;
+}
+
 Status serve(const std::string& folder, const std::string& path,
              std::map<std::string, std::string> flags) {
   const int threads = flags.contains("--threads") ? std::stoi(flags["--threads"]) : 1;
-  const std::string backend =
-      flags.contains("--backend") ? flags["--backend"] : kernels::backend_names().front();
+  SHEAF_ASSIGN(const std::string backend, backend_of(flags["--backend"], flags["--dtype"]));
   const std::vector<OwnedBatch> workload = read_workload(path);
   SHEAF_ASSIGN(const Opened opened, open_engine(folder, backend, threads));
   std::vector<float> vectors;
@@ -133,7 +141,8 @@ Status serve(const std::string& folder, const std::string& path,
 int main(int argc, char** argv) {
   if (argc < 3 || argc % 2 == 0) {
     fmt::print(stderr,
-               "usage: {} FOLDER WORKLOAD [--threads N] [--backend NAME] [--vectors FILE]\n",
+               "usage: {} FOLDER WORKLOAD [--threads N] [--backend NAME | --dtype T] "
+               "[--vectors FILE]\n",
                argv[0]);
     return 2;
   }

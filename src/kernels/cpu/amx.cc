@@ -46,8 +46,12 @@ SHEAF_INLINE void finish_rows(const LinearPiece& p, std::size_t first, std::size
 void multiply_group(const LinearPiece& p, const Bf16* x, std::size_t steps, std::size_t first,
                     std::size_t panel, float* sums) {
   const std::size_t rows = smaller(kRows, p.rows - first);
-  multiply_tiles(x + first * steps * kBf16Step, rows, steps,
-                 reinterpret_cast<const Bf16*>(p.packed) + panel * steps * 2 * kBf16Half, sums);
+  const Bf16* rows_at = x + first * steps * kBf16Step;
+  const Bf16* weight = reinterpret_cast<const Bf16*>(p.packed) + panel * steps * 2 * kBf16Half;
+  if (first == 0)
+    multiply_tiles<Weights::far>(rows_at, rows, steps, weight, sums);
+  else
+    multiply_tiles<Weights::near>(rows_at, rows, steps, weight, sums);
   if ((panel + 1) * kBf16Panel <= p.outputs)
     finish_rows<true>(p, first, rows, panel, sums);
   else

@@ -35,7 +35,18 @@ class Tiles {
 // The compiler does not know that tiles are read from memory.
 SHEAF_INLINE void finish_stores() { asm volatile("" ::: "memory"); }
 
-template <int RowTiles>
+// Where weights are: in a cache, or so far away that they are to be fetched into the second-level
+// cache this much ahead, whose next lines the processor's own prefetcher does not ask for in time.
+enum class Weights { near, far };
+constexpr std::size_t kAhead = 16 << 10;  // bytes
+
+SHEAF_INLINE void fetch_step(const Bf16* weight) {
+  const char* at = reinterpret_cast<const char*>(weight) + kAhead;
+#pragma GCC unroll 32
+  for (std::size_t line = 0; line < 32; ++line) _mm_prefetch(at + line * 64, _MM_HINT_T1);
+}
+
+template <int RowTiles, Weights Where>
 SHEAF_INLINE void multiply_row_tiles(const Bf16* x, std::size_t steps, const Bf16* weight,
                                      float* sums) {
   const std::size_t stride = steps * kBf16Step * sizeof(Bf16);
@@ -47,6 +58,7 @@ SHEAF_INLINE void multiply_row_tiles(const Bf16* x, std::size_t steps, const Bf1
     _tile_zero(3);
   }
   for (std::size_t step = 0; step < steps; ++step) {
+    if constexpr (Where == Weights::far) fetch_step(weight);
     _tile_loadd(4, x + step * kBf16Step, stride);
     _tile_loadd(6, weight, 64);
     _tile_loadd(7, weight + kBf16Half, 64);
@@ -70,12 +82,13 @@ SHEAF_INLINE void multiply_row_tiles(const Bf16* x, std::size_t steps, const Bf1
 
 // sums [rows rounded up to 16 or 32][32] = rows [1 .. 32] of x [.., steps of 32 numbers] times one
 // panel. What is read of x has been stored before finish_stores().
+template <Weights Where>
 SHEAF_INLINE void multiply_tiles(const Bf16* x, std::size_t rows, std::size_t steps,
                                  const Bf16* panel, float* sums) {
   if (rows > kTileRows)
-    multiply_row_tiles<2>(x, steps, panel, sums);
+    multiply_row_tiles<2, Where>(x, steps, panel, sums);
   else
-    multiply_row_tiles<1>(x, steps, panel, sums);
+    multiply_row_tiles<1, Where>(x, steps, panel, sums);
 }
 
 }  // namespace sheaf::kernels::cpu
