@@ -95,26 +95,19 @@ SHEAF_INLINE __m512 exp_near(__m512 x) {
 
 // shares[0 .. count) = e^(scale * (score - largest)) of the scores [begin, end), else 0; count is a
 // multiple of 32. Returns their sum.
-SHEAF_INLINE float softmax_row(const float* scores, std::size_t begin, std::size_t end,
-                               std::size_t count, float scale, Bf16* shares) {
-  const __m512 none = _mm512_set1_ps(-__builtin_inff());
-  const auto seen = [begin, end](std::size_t at) {
-    const __m512i column =
-        _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(at)),
-                         _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
-    return static_cast<__mmask16>(
-        _mm512_cmpge_epi32_mask(column, _mm512_set1_epi32(static_cast<int>(begin))) &
-        _mm512_cmplt_epi32_mask(column, _mm512_set1_epi32(static_cast<int>(end))));
-  };
-  __m512 top = none;
-  for (std::size_t at = 0; at < count; at += 16)
-    top = _mm512_mask_max_ps(top, seen(at), top, _mm512_loadu_ps(scores + at));
+SHEAF_INLINE float softmax_row(float* scores, std::size_t begin, std::size_t end, std::size_t count,
+                               float scale, Bf16* shares) {
+  constexpr float kUnseen = -3e38f;  // not infinite: e^x would be no number
+  for (std::size_t at = 0; at < begin; ++at) scores[at] = kUnseen;
+  for (std::size_t at = end; at < count; ++at) scores[at] = kUnseen;
+  __m512 top = _mm512_loadu_ps(scores);
+  for (std::size_t at = 16; at < count; at += 16)
+    top = _mm512_max_ps(top, _mm512_loadu_ps(scores + at));
   const __m512 largest = _mm512_set1_ps(_mm512_reduce_max_ps(top));
   const __m512 times = _mm512_set1_ps(scale);
   __m512 sum = _mm512_setzero_ps();
-  const auto share = [&](std::size_t at) {
-    const __m512 below = _mm512_sub_ps(_mm512_loadu_ps(scores + at), largest);
-    return _mm512_maskz_mov_ps(seen(at), exp_near(_mm512_mul_ps(below, times)));
+  const auto share = [=](std::size_t at) {
+    return exp_near(_mm512_mul_ps(_mm512_sub_ps(_mm512_loadu_ps(scores + at), largest), times));
   };
   for (std::size_t at = 0; at < count; at += 32) {
     const __m512 low = share(at), high = share(at + 16);
