@@ -137,6 +137,8 @@ Status read_phi3(const JsonObject& config, ModelSpec& spec) {
 Status read_qwen2(const JsonObject& config, ModelSpec& spec) {
   SHEAF_TRY(read_causal_decoder(config, spec));
   spec.query_key_value_bias = true;
+  // gte-Qwen2's own code ends each text so; its tokenizer.json does not.
+  if (maps_to_code(config, "modeling_qwen.")) spec.closing_token = "<|endoftext|>";
   return read_qwen_window(config, spec);
 }
 
