@@ -166,6 +166,24 @@ TEST_F(LanguageRerankerTest, OnlyBareLanguageModelsCanBeToldToRank) {
       << refused.error().message;
 }
 
+// mxbai-rerank-v2 and the like: they are asked in words of their own.
+TEST_F(LanguageRerankerTest, OtherRankersAreNoEmbedders) {
+  use("qwen3_reranker", "models--org--some-rerank-base-v2/snapshots/e61197ed");
+  set("config.json", "model_type", "qwen2");
+  EXPECT_NE(refusal().find("(qwen2) that ranks texts, by its model card or name"),
+            std::string::npos)
+      << refusal();
+  EXPECT_TRUE(read_spec(folder_, "rerank")->is_reranker()) << "one may know better";
+  EXPECT_EQ(read_spec(folder_, "last_token")->task(), Task::embed);
+  use("qwen3_reranker", "my-Reranker");
+  set("config.json", "model_type", "mistral");
+  EXPECT_NE(refusal().find("(mistral) that ranks texts, by its folder's name"), std::string::npos)
+      << refusal();
+  use("qwen3_reranker", "qr");
+  set("config.json", "model_type", "qwen2");
+  EXPECT_EQ(read_spec(folder_)->task(), Task::embed);
+}
+
 TEST_F(LanguageRerankerTest, ConfigurationCanSayWhichTokensCount) {
   use("qwen3_reranker", "model");
   set("config.json", "classifier_from_token", {"a", "b"});
@@ -198,6 +216,10 @@ TEST_F(LanguageRerankerTest, ReadsTheModuleOfSentenceTransformers) {
   write("chat_template.jinja",
         R"({{ messages | selectattr("role", "eq", "query") }} {{ "document" }})");
   EXPECT_NE(refusal().find("chat_template.jinja"), std::string::npos) << refusal();
+  write("chat_template.jinja", "{% for message in messages %}{{ message.content }}{% endfor %}");
+  EXPECT_NE(refusal().find("is none for a query and a document"), std::string::npos) << refusal();
+  fs::remove(folder_ / "chat_template.jinja");
+  EXPECT_NE(refusal().find("no file has a chat_template"), std::string::npos) << refusal();
   use("logit_score", "model");
   fs::remove(folder_ / "1_LogitScore/config.json");
   EXPECT_NE(refusal().find("1_LogitScore/config.json"), std::string::npos) << refusal();

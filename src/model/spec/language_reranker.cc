@@ -161,12 +161,23 @@ Result<std::vector<std::uint32_t>> read_tokens(const std::string& folder,
   return ids_of(folder, tokens);
 }
 
-Status take_template(const FoundTemplate& found, ModelSpec& spec) {
+// sentence-transformers has a model with a LogitScore module ask by the template of its own files.
+// Where that is not known, Qwen's card stands in for it only if nothing says otherwise.
+Status take_template(const std::string& folder, const FoundTemplate& found, bool has_module,
+                     ModelSpec& spec) {
   if (found.kind == ChatTemplate::of_other_pairs)
     return Error{ErrorCode::unsupported,
                  found.file +
                      ": field 'chat_template' joins query and document otherwise than "
                      "Qwen3-Reranker does; built is that"};
+  if (has_module && found.kind != ChatTemplate::of_qwen3_pairs)
+    return Error{ErrorCode::unsupported,
+                 fmt::format("{}: a LogitScore module scores pairs, but {}; built is the template "
+                             "of Qwen3-Reranker",
+                             folder,
+                             found.kind == ChatTemplate::none
+                                 ? "no file has a chat_template for them"
+                                 : "the chat_template is none for a query and a document")};
   spec.pair_template = qwen3_template();
   return {};
 }
@@ -194,6 +205,19 @@ Result<bool> is_qwens_own(const std::string& folder, ModelSpec& spec) {
   return true;
 }
 
+// One that is called a reranker, but whose template is not known. As an embedder it would answer
+// with vectors that mean nothing.
+Status refuse_other_rankers(const std::string& folder, const ModelSpec& spec) {
+  const bool said = card_says_ranking(folder) || is_named_by_its_publisher(folder);
+  if (!said && !is_named_by_its_owner(folder)) return {};
+  return Error{
+      ErrorCode::unsupported,
+      fmt::format("{}: is a language model ({}) that ranks texts, by its {}, but nothing "
+                  "says how it is asked; built is Qwen3-Reranker's way (--pooling rerank). "
+                  "If it embeds texts, --pooling last_token or mean says so",
+                  folder, spec.model_type, said ? "model card or name" : "folder's name")};
+}
+
 // Which tokens are scored; none: it is no such model.
 Result<std::vector<std::uint32_t>> find_tokens(const std::string& folder, const JsonObject& config,
                                                const std::vector<Module>& modules,
@@ -204,6 +228,7 @@ Result<std::vector<std::uint32_t>> find_tokens(const std::string& folder, const 
     bool wanted = choice.rerank || config.has("classifier_from_token");
     if (!wanted && !choice.given() && modules.empty()) {
       SHEAF_ASSIGN(wanted, is_qwens_own(folder, spec));
+      if (!wanted && spec.model_type != "qwen3") SHEAF_TRY(refuse_other_rankers(folder, spec));
     }
     if (wanted) return read_tokens(folder, config);
   }
@@ -245,7 +270,8 @@ Status read_language_reranker(const std::string& folder, const JsonObject& confi
                  .activation = DenseActivation::none,
                  .rows = std::move(rows)}};
   SHEAF_ASSIGN(const FoundTemplate found, find_template(folder));
-  return take_template(found, spec);
+  const bool has_module = std::ranges::find(modules, "LogitScore", &Module::kind) != modules.end();
+  return take_template(folder, found, has_module, spec);
 }
 
 }  // namespace sheaf::model
