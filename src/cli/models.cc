@@ -20,6 +20,7 @@ struct ModelsSettings {
   std::vector<std::string> words;  // verb and name
   std::string revision;
   std::string pooling;
+  std::uint32_t max_batch_tokens = 0;
   bool json = false;
 };
 
@@ -30,6 +31,8 @@ FlagSet flags_for(ModelsSettings& s) {
   flags.add({"revision", "R", "commit, branch or tag on the hub", "", "main"}, text(s.revision));
   flags.add({"pooling", "P", "cls, last_token, splade, rerank, ...", "", "the model's"},
             checked_text(s.pooling, model::check_pooling));
+  flags.add({"max-batch-tokens", "N", "whose memory show estimates", "", "16384"},
+            whole_number(s.max_batch_tokens, 1, 1u << 30));
   flags.add({"json", "", "print JSON"}, boolean(s.json));
   flags.set_epilogue(
       "list (the default): the cache; show: what a model is; pull: fetch its files.\n"
@@ -72,6 +75,13 @@ nlohmann::ordered_json outputs_of(const model::ModelSpec& spec) {
   return outputs;
 }
 
+// "" where there is nothing to compare.
+std::string_view similarity_of(const model::ModelSpec& spec) {
+  return spec.gives(model::Output::vector) && spec.task() == model::Task::embed
+             ? name_of(spec.similarity)
+             : "";
+}
+
 int show(const std::string& source, const ModelsSettings& settings) {
   auto hub = hub::HubOptions::from_environment();
   hub.offline = true;  // what is here; `pull` is the verb that fetches
@@ -83,8 +93,9 @@ int show(const std::string& source, const ModelsSettings& settings) {
 
   const auto program = find_replica_program("");
   if (!program.ok()) return fail("models", program.error());
-  const auto memory = memory_of(*program, found->folder, settings.pooling, 0,
-                                static_cast<int>(std::thread::hardware_concurrency()));
+  const auto memory =
+      memory_of(*program, found->folder, settings.pooling, settings.max_batch_tokens,
+                static_cast<int>(std::thread::hardware_concurrency()));
   if (!memory.ok()) return fail("models", memory.error());
 
   // One list for both forms, so that they cannot differ.
@@ -98,6 +109,9 @@ int show(const std::string& source, const ModelsSettings& settings) {
       {"layers", spec->layers},
       {"hidden_size", spec->hidden_size},
       {"heads", spec->heads},
+      {"kv_heads", spec->kv_heads},
+      {"head_size", spec->head_size},
+      {"intermediate_size", spec->intermediate_size},
       {"vocab_size", spec->vocab_size},
       {"dimensions", spec->dimensions},
       {"max_length_tokens", spec->max_length},
@@ -106,13 +120,16 @@ int show(const std::string& source, const ModelsSettings& settings) {
       {"outputs", outputs_of(*spec)},
       {"extra_heads", extra_heads_of(*spec)},
       {"notes", notes_on(*spec)},
+      {"similarity", similarity_of(*spec)},
       {"labels", spec->labels},
       {"prompts", spec->prompts},
       {"default_prompt", spec->default_prompt_name},
       {"parameters", spec->parameter_count},
+      {"stored_dtype", spec->weights_dtype},
       {"dtype", "float32"},
       {"weights_bytes", memory->weights_bytes},
       {"replica_bytes", memory->replica_bytes},
+      {"max_batch_tokens", memory->max_batch_tokens},
   };
   if (settings.json) {
     fmt::print("{}\n", facts.dump(2));
