@@ -283,7 +283,9 @@ Status check_instruction(const EmbedRequest& request, const ModelInfo& model) {
 std::string InputNames::of(std::size_t index, std::size_t count) const {
   if (index == 0 && !first.empty()) return first;
   const std::size_t before = first.empty() ? 0 : 1;
-  const std::string name = count - before == 1 ? list : fmt::format("{}[{}]", list, index - before);
+  const std::string name = index < each.size()   ? each[index]
+                           : count - before == 1 ? list
+                                                 : fmt::format("{}[{}]", list, index - before);
   return with.empty() ? name : fmt::format("{} with {}", name, with);
 }
 

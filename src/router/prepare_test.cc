@@ -282,6 +282,8 @@ TEST(PrepareInputs, ErrorsNameTheFieldThatWasSent) {
   EXPECT_EQ(prepare(request).error().param, "inputs.source_sentence");
   request.inputs = {"a", "lost"};
   EXPECT_EQ(prepare(request).error().message, "inputs.sentences: a pattern takes too long");
+  request.names = {.each = {"notes.txt:7", "notes.txt:8"}};
+  EXPECT_EQ(prepare(request).error().message, "notes.txt:8: a pattern takes too long");
 }
 
 TEST(PrepareInputs, ErrorsOfPairsNameTheTextThatIsAtFault) {
