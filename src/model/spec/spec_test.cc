@@ -142,11 +142,16 @@ TEST_F(SpecTest, TokensAroundATextThatTheTokenizersConfigAsksFor) {
 }
 
 // gte-Qwen2's own code does it, whatever the files of its tokenizer say.
-TEST_F(SpecTest, TheCodeOfGteQwen2EndsTexts) {
+TEST_F(SpecTest, TheCodeOfGteQwen2SeesWholeTextsAndEndsThem) {
   use_family("qwen2");
+  set("config.json", "is_causal", "");
   EXPECT_EQ(read_spec(folder_)->closing_token, "");
+  EXPECT_TRUE(read_spec(folder_)->causal);
   set("config.json", "auto_map", R"({"AutoModel": "modeling_qwen.Qwen2Model"})");
   EXPECT_EQ(read_spec(folder_)->closing_token, "<|endoftext|>");
+  EXPECT_FALSE(read_spec(folder_)->causal);
+  set("config.json", "is_causal", "true");
+  EXPECT_TRUE(read_spec(folder_)->causal) << "said is said";
   write("tokenizer_config.json", R"({"add_eos_token": true, "eos_token": "<|im_end|>"})");
   EXPECT_EQ(read_spec(folder_)->closing_token, "<|im_end|>");
 }
