@@ -152,8 +152,10 @@ class Preparation {
     const model::PairTemplate& asked = model_.spec.pair_template;
     std::string_view instruction = prompt_.empty() ? asked.instruction : prompt_;
     if (!request_.instruction.empty()) instruction = request_.instruction;
-    return fmt::format("{}{}{}{}{}", asked.before_instruction, instruction, asked.before_query,
-                       query, asked.after_query);
+    std::string question = asked.before_instruction;
+    if (!instruction.empty())
+      question.append(asked.instruction_begin).append(instruction).append(asked.instruction_end);
+    return question.append(asked.before_query).append(query).append(asked.after_query);
   }
 
   // What is too long is cut from behind, of the document and then of the query; what makes the

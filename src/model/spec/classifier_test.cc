@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "model/spec/model_folder_fixture.h"
+#include "model/spec/spec_json.h"
 
 namespace sheaf::model {
 namespace {
@@ -166,7 +167,29 @@ TEST_F(LanguageRerankerTest, OnlyBareLanguageModelsCanBeToldToRank) {
       << refused.error().message;
 }
 
-// mxbai-rerank-v2 and the like: they are asked in words of their own.
+TEST_F(LanguageRerankerTest, MixedbreadsIsKnownByItsNameAlone) {
+  use("qwen3_reranker", "models--mixedbread-ai--mxbai-rerank-base-v2/snapshots/e61197ed");
+  set("config.json", "model_type", "qwen2");
+  const auto spec = read_spec(folder_);
+  ASSERT_TRUE(spec.ok()) << spec.error().message;
+  EXPECT_TRUE(spec->is_reranker());
+  EXPECT_EQ(spec->assumed, "");
+  const json vocab = read("tokenizer.json")["model"]["vocab"];
+  EXPECT_EQ(spec->dense[0].rows, (std::vector<std::uint32_t>{vocab["1"], vocab["0"]}));
+  EXPECT_EQ(spec->pair_template.before_query, "query: ");
+  EXPECT_EQ(spec->pair_template.instruction, "");
+  EXPECT_EQ(spec_from_json(to_json(*spec), "f")->pair_template.instruction_begin, "instruction: ");
+  EXPECT_EQ(read_spec(folder_, "last_token")->task(), Task::embed);
+
+  use("qwen3_reranker", "mxbai-rerank-large-v2");
+  set("config.json", "model_type", "qwen2");
+  EXPECT_NE(read_spec(folder_)->assumed.find("mxbai-rerank-v2, by its folder's name"),
+            std::string::npos);
+  EXPECT_EQ(read_spec(folder_, "rerank")->assumed, "");
+  EXPECT_EQ(read_spec(folder_, "rerank")->pair_template.before_query, "query: ");
+}
+
+// They are asked in words of their own.
 TEST_F(LanguageRerankerTest, OtherRankersAreNoEmbedders) {
   use("qwen3_reranker", "models--org--some-rerank-base-v2/snapshots/e61197ed");
   set("config.json", "model_type", "qwen2");

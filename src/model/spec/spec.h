@@ -106,7 +106,9 @@ struct DenseSpec {
 // to separate tokens: the white space before a word often belongs to it.
 struct PairTemplate {
   std::string before_instruction;  // all of them empty: there is no template
-  std::string instruction;         // where no other is given
+  // Around the instruction; left out with it where there is none.
+  std::string instruction_begin, instruction_end;
+  std::string instruction;  // where no other is given; may be empty
   std::string before_query;
   std::string after_query;  // ends a part
   std::string before_document;

@@ -47,8 +47,9 @@ NLOHMANN_JSON_SERIALIZE_ENUM(DenseActivation, {{DenseActivation::none, "none"},
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DenseSpec, folder, name, norm, inputs, outputs, bias, activation,
                                    rows)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WordHeadSpec, transform, norm_shift, decoder, bias, sum, logs)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PairTemplate, before_instruction, instruction, before_query,
-                                   after_query, before_document, after_document)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PairTemplate, before_instruction, instruction_begin,
+                                   instruction_end, instruction, before_query, after_query,
+                                   before_document, after_document)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(
     ModelSpec, architecture, model_type, hidden_size, layers, heads, kv_heads, head_size,
     intermediate_size, vocab_size, type_vocab_size, positions, position_offset, position_table,
