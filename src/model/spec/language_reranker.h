@@ -22,8 +22,9 @@ namespace sheaf::model {
 //  - it is a bare Qwen2 with "mxbai-rerank" in such a name: mxbai-rerank-v2, whose tokens are "1"
 //    and "0".
 // Makes `spec` a reranker with the template of its pairs, built being Qwen3-Reranker's and
-// mxbai-rerank-v2's; other bare language models that are called rerankers are refused. One-label classifiers that were made from such models get it where their chat
-// template is that one. Other models stay as they are. After read_classifier().
+// mxbai-rerank-v2's; other bare language models that are called rerankers are refused. One-label
+// classifiers that were made from such models get it where their chat template is that one. Other
+// models stay as they are. After read_classifier().
 Status read_language_reranker(const std::string& folder, const JsonObject& config,
                               const std::vector<Module>& modules, const PoolingChoice& choice,
                               ModelSpec& spec);
