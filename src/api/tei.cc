@@ -3,12 +3,13 @@
 #include <fmt/format.h>
 
 #include <iterator>
-#include <numeric>
+#include <span>
 
 #include "api/json_out.h"
 #include "api/model_facts.h"
 #include "api/predict.h"
 #include "api/rerank.h"
+#include "api/similarity.h"
 #include "api/tei_body.h"
 #include "base/text.h"
 
@@ -159,19 +160,28 @@ std::optional<Refusal> read_similarity(const Call& call, const simdjson::dom::ob
   request.inputs.emplace_back(*std::move(body.source));
   std::move(body.sentences.begin(), body.sentences.end(), std::back_inserter(request.inputs));
   request.model = model_of(call, model);
-  request.normalize = true;  // so that the product of two vectors is their cosine
+  // Their product is then the cosine. Others are of vectors as the model's modules give them.
+  const Result<const router::ModelInfo*> found =
+      call.context.router.find_model(request.model, request.task);
+  request.normalize = !found.ok() || (*found)->spec.normalize ||
+                      (*found)->spec.similarity == model::Similarity::cosine;
   return std::nullopt;
 }
 
-std::string write_similarities(const router::EmbedReply& reply) {
-  const std::size_t width = reply.dimensions;
-  const float* source = reply.vectors.data();
-  std::vector<float> cosines;
-  for (std::size_t i = 1; i < reply.tokens.size(); ++i)
-    cosines.push_back(std::inner_product(source, source + width, source + i * width, 0.0f));
-  std::string out;
-  append_floats(out, cosines);
-  return out;
+WriteReply similarity_writer(const Context& context) {
+  return [&context](const router::EmbedReply& reply) {
+    const Result<const router::ModelInfo*> found = context.router.find_model(reply.model);
+    const auto how = found.ok() ? (*found)->spec.similarity : model::Similarity::cosine;
+    const std::span<const float> vectors = reply.vectors;
+    const std::size_t width = reply.dimensions;
+    std::vector<float> similarities;
+    for (std::size_t i = 1; i < reply.tokens.size(); ++i)
+      similarities.push_back(
+          similarity_of(how, vectors.first(width), vectors.subspan(i * width, width)));
+    std::string out;
+    append_floats(out, similarities);
+    return out;
+  };
 }
 
 // {"0":"joy","1":"anger"} and {"joy":0,"anger":1}
@@ -271,7 +281,8 @@ core::RequestId tei_embed_all(const Call& call, Respond respond) {
 }
 
 core::RequestId tei_similarity(const Call& call, Respond respond) {
-  return parse_and_answer(call, read_similarity, write_similarities, std::move(respond));
+  return parse_and_answer(call, read_similarity, similarity_writer(call.context),
+                          std::move(respond));
 }
 
 // What the body asks for shows in its fields, else in the kind of the model that it names.
@@ -282,7 +293,8 @@ core::RequestId tei_root(const Call& call, Respond respond) {
   if (fields["query"].get(field) == simdjson::SUCCESS)
     return rerank_at_root(call, std::move(respond));
   if (fields["inputs"].get(field) == simdjson::SUCCESS && field.is_object())
-    return answer(call, fields, read_similarity, write_similarities, std::move(respond));
+    return answer(call, fields, read_similarity, similarity_writer(call.context),
+                  std::move(respond));
   std::string_view name;
   if (fields["model"].get(name)) name = {};
   const Result<const router::ModelInfo*> model =

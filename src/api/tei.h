@@ -12,7 +12,7 @@ core::RequestId tei_embed_sparse(const Call& call, Respond respond);
 core::RequestId tei_embed_all(const Call& call, Respond respond);
 // What the model is for: embeds, weighs words, reranks or predicts.
 core::RequestId tei_root(const Call& call, Respond respond);
-core::RequestId tei_similarity(const Call& call, Respond respond);  // cosines to one text
+core::RequestId tei_similarity(const Call& call, Respond respond);  // of texts to one
 core::RequestId tei_tokenize(const Call& call, Respond respond);
 core::RequestId tei_decode(const Call& call, Respond respond);
 core::RequestId tei_info(const Call& call, Respond respond);

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "cli/http_client.h"
 #include "cli/model_source.h"
+#include "cli/text_source.h"
 #include "model/spec/spec.h"
 
 namespace sheaf::cli {
@@ -42,7 +43,8 @@ class Embedder {
   virtual model::Output output() const = 0;
   // Batches that may be submitted before the first of them is received.
   virtual std::size_t window() const = 0;
-  virtual Status submit(std::vector<std::string> texts) = 0;
+  // A text that is refused is called by its place.
+  virtual Status submit(TextLines lines) = 0;
   // The oldest batch submitted and not yet received; waits for it.
   virtual Result<EmbeddedBatch> receive() = 0;
 };

@@ -28,7 +28,8 @@ Result<ModelMemory> memory_of(const std::string& replica_program, const ModelSou
     return Error{ErrorCode::internal,
                  fmt::format("{}: sheaf-replica could not estimate its memory", source.folder)};
   return ModelMemory{json.value("weights_bytes", std::uint64_t{0}),
-                     json.value("replica_bytes", std::uint64_t{0})};
+                     json.value("replica_bytes", std::uint64_t{0}),
+                     json.value("max_batch_tokens", std::uint32_t{0})};
 }
 
 std::string describe(const ModelMemory& memory) {

@@ -10,8 +10,9 @@ namespace sheaf::cli {
 
 // What serving a model takes, known before its weights are loaded.
 struct ModelMemory {
-  std::uint64_t weights_bytes = 0;  // once, however many replicas
-  std::uint64_t replica_bytes = 0;  // each, with its largest batches
+  std::uint64_t weights_bytes = 0;     // once, however many replicas
+  std::uint64_t replica_bytes = 0;     // each, with its largest batches
+  std::uint32_t max_batch_tokens = 0;  // of those
 };
 
 // Asks `replica_program`, which reads the headers of the weights. Fails where replicas of the model

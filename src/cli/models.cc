@@ -22,6 +22,7 @@ struct ModelsSettings {
   std::vector<std::string> words;  // verb and name
   std::string revision;
   std::string pooling;
+  std::uint32_t max_batch_tokens = 0;
   bool json = false;
 };
 
@@ -32,6 +33,8 @@ FlagSet flags_for(ModelsSettings& s) {
   flags.add({"revision", "R", "commit, branch or tag on the hub", "", "main"}, text(s.revision));
   flags.add({"pooling", "P", "cls, last_token, splade, rerank, ...", "", "the model's"},
             checked_text(s.pooling, model::check_pooling));
+  flags.add({"max-batch-tokens", "N", "whose memory show estimates", "", "16384"},
+            whole_number(s.max_batch_tokens, 1, 1u << 30));
   flags.add({"json", "", "print JSON"}, boolean(s.json));
   flags.set_epilogue(
       "list (the default): the cache; show: what a model is; pull: fetch its files;\n"
@@ -87,6 +90,13 @@ nlohmann::ordered_json facts_of(const std::vector<Precision>& precisions) {
   return facts;
 }
 
+// "" where there is nothing to compare.
+std::string_view similarity_of(const model::ModelSpec& spec) {
+  return spec.gives(model::Output::vector) && spec.task() == model::Task::embed
+             ? name_of(spec.similarity)
+             : "";
+}
+
 int show(const std::string& source, const ModelsSettings& settings) {
   auto hub = hub::HubOptions::from_environment();
   hub.offline = true;  // what is here; `pull` is the verb that fetches
@@ -101,8 +111,8 @@ int show(const std::string& source, const ModelsSettings& settings) {
   ModelSource model_source{found->folder, settings.pooling};
   const auto precisions = kept_precisions(*program, model_source);
   model_source.dtype = dtype_at_once("auto", *program, model_source);
-  const auto memory =
-      memory_of(*program, model_source, 0, static_cast<int>(std::thread::hardware_concurrency()));
+  const auto memory = memory_of(*program, model_source, settings.max_batch_tokens,
+                                static_cast<int>(std::thread::hardware_concurrency()));
   if (!memory.ok()) return fail("models", memory.error());
 
   // One list for both forms, so that they cannot differ.
@@ -116,6 +126,9 @@ int show(const std::string& source, const ModelsSettings& settings) {
       {"layers", spec->layers},
       {"hidden_size", spec->hidden_size},
       {"heads", spec->heads},
+      {"kv_heads", spec->kv_heads},
+      {"head_size", spec->head_size},
+      {"intermediate_size", spec->intermediate_size},
       {"vocab_size", spec->vocab_size},
       {"dimensions", spec->dimensions},
       {"max_length_tokens", spec->max_length},
@@ -124,14 +137,17 @@ int show(const std::string& source, const ModelsSettings& settings) {
       {"outputs", outputs_of(*spec)},
       {"extra_heads", extra_heads_of(*spec)},
       {"notes", notes_on(*spec)},
+      {"similarity", similarity_of(*spec)},
       {"labels", spec->labels},
       {"prompts", spec->prompts},
       {"default_prompt", spec->default_prompt_name},
       {"parameters", spec->parameter_count},
+      {"stored_dtype", spec->weights_dtype},
       {"dtype", model_source.dtype},
       {"precisions", precisions ? facts_of(*precisions) : "not measured: sheaf models measure"},
       {"weights_bytes", memory->weights_bytes},
       {"replica_bytes", memory->replica_bytes},
+      {"max_batch_tokens", memory->max_batch_tokens},
   };
   if (settings.json) {
     fmt::print("{}\n", facts.dump(2));

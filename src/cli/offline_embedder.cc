@@ -34,9 +34,10 @@ class OfflineEmbedder final : public Embedder {
   model::Output output() const override { return request_.output; }
   std::size_t window() const override { return 2; }
 
-  Status submit(std::vector<std::string> texts) override {
+  Status submit(TextLines lines) override {
     router::EmbedRequest request = request_;
-    for (std::string& text : texts) request.inputs.push_back(to_input(std::move(text)));
+    request.names = {.with = query_ == nullptr ? "" : "query", .each = std::move(lines.places)};
+    for (std::string& text : lines.texts) request.inputs.push_back(to_input(std::move(text)));
     PreparedBatch batch;
     SHEAF_TRY(router::prepare_inputs(request, model_->info(), *model_->tokenizer(), 0,
                                      request.inputs.size(), batch.inputs));

@@ -36,9 +36,10 @@ class RemoteEmbedder final : public Embedder {
     return output() == model::Output::tokens ? kWindowOfTokens : kWindow;
   }
 
-  Status submit(std::vector<std::string> texts) override {
+  Status submit(TextLines lines) override {
     auto job = std::make_shared<Job>();
-    job->batch.texts = std::move(texts);
+    job->batch.texts = std::move(lines.texts);
+    job->places = std::move(lines.places);
     jobs_.push_back(job);
     asio::co_spawn(io_, run(job), asio::detached);
     io_.restart();
@@ -58,6 +59,7 @@ class RemoteEmbedder final : public Embedder {
  private:
   struct Job {
     EmbeddedBatch batch;
+    std::vector<std::string> places;
     std::optional<Status> status;  // when it is over
   };
 
@@ -65,23 +67,23 @@ class RemoteEmbedder final : public Embedder {
     // As many connections as jobs may be under way: one is idle.
     std::unique_ptr<HttpConnection> connection = std::move(idle_.back());
     idle_.pop_back();
-    Status status = co_await answer(*connection, job->batch.texts, job->batch);
+    Status status = co_await answer(*connection, job->batch.texts, job->places, job->batch);
     idle_.push_back(std::move(connection));
     job->status = std::move(status);
   }
 
   // Adds the rows of `texts`, in halves if the server finds them too many for one answer.
   asio::awaitable<Status> answer(HttpConnection& connection, std::span<const std::string> texts,
-                                 EmbeddedBatch& batch) {
+                                 std::span<const std::string> places, EmbeddedBatch& batch) {
     const Result<HttpAnswer> said = co_await ask(connection, question_.body(texts));
     if (!said.ok()) co_return said.error();
     if (said->status == kTooLarge && texts.size() > 1) {
       const std::size_t half = texts.size() / 2;
-      Status first = co_await answer(connection, texts.first(half), batch);
+      Status first = co_await answer(connection, texts.first(half), places.first(half), batch);
       if (!first.ok()) co_return first;
-      co_return co_await answer(connection, texts.subspan(half), batch);
+      co_return co_await answer(connection, texts.subspan(half), places.subspan(half), batch);
     }
-    if (said->status != 200) co_return error_of(*said);
+    if (said->status != 200) co_return question_.in_its_place(error_of(*said), places);
     co_return question_.read(said->body, texts.size(), batch);
   }
 

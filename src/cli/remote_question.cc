@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <charconv>
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -106,6 +107,31 @@ std::string_view RemoteQuestion::target() const {
   return output() == model::Output::sparse ? "/embed_sparse" : "/embed_all";
 }
 
+std::string_view RemoteQuestion::field() const {
+  if (question_.query != nullptr) return "texts";
+  return output() == model::Output::vector ? "input" : "inputs";
+}
+
+Error RemoteQuestion::in_its_place(Error error, std::span<const std::string> places) const {
+  const std::size_t begin = error.message.find(": ") + 2;  // behind the status
+  if (error.message.find(field()) != begin) return error;
+  std::size_t end = begin + field().size();
+  std::size_t index = 0;
+  if (error.message.substr(end, 1) == "[") {
+    const char* const last = error.message.data() + error.message.size();
+    const auto number = std::from_chars(error.message.data() + end + 1, last, index);
+    if (number.ec != std::errc() || number.ptr == last || *number.ptr != ']') return error;
+    end = static_cast<std::size_t>(number.ptr - error.message.data()) + 1;
+  } else if (places.size() != 1) {
+    return error;  // of the field as a whole
+  }
+  const std::string_view rest = std::string_view(error.message).substr(end);
+  if (index >= places.size() || !(rest.starts_with(": ") || rest.starts_with(" with ")))
+    return error;
+  error.message.replace(begin, end - begin, places[index]);
+  return error;
+}
+
 std::string RemoteQuestion::body(std::span<const std::string> texts) const {
   std::string out = "{";
   const auto add = [&out](std::string_view key, std::string_view text) {
@@ -116,15 +142,11 @@ std::string RemoteQuestion::body(std::span<const std::string> texts) const {
   if (!model_.empty()) add("model", model_);
   if (question_.prompt_name) add("prompt_name", *question_.prompt_name);
   if (!question_.instruction.empty()) add("instruction", question_.instruction);
-  std::string_view field = "inputs";
-  if (question_.query != nullptr) {
-    field = "texts";
+  if (question_.query != nullptr)
     out += "\"raw_scores\":true,\"query\":" + json_quote(*question_.query) + ',';
-  } else if (output() == model::Output::vector) {
-    field = "input";
+  else if (output() == model::Output::vector)
     add("encoding_format", "base64");
-  }
-  out.append("\"").append(field).append("\":[");
+  out.append("\"").append(field()).append("\":[");
   for (std::size_t i = 0; i < texts.size(); ++i) {
     if (i > 0) out += ',';
     append_json_quoted(out, texts[i]);

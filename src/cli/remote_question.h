@@ -19,11 +19,15 @@ class RemoteQuestion {
   model::Output output() const { return *question_.output; }
   std::string_view target() const;  // of the POST
   std::string body(std::span<const std::string> texts) const;
+  // An error that speaks of one of the texts, as "input[3]: why", with its place for that name.
+  Error in_its_place(Error error, std::span<const std::string> places) const;
   // Appends the rows of an answer with status 200 to a body about `texts` texts. Fails if it is not
   // such an answer, whatever else.
   Status read(const std::string& answer, std::size_t texts, EmbeddedBatch& batch) const;
 
  private:
+  std::string_view field() const;  // of the texts in the body
+
   Question question_;
   std::string model_;
 };

@@ -31,6 +31,26 @@ TEST(RemoteQuestion, VectorsAreAskedInOpenaisWords) {
             R"({"prompt_name":"query","encoding_format":"base64","input":["x"]})");
 }
 
+TEST(RemoteQuestion, ATextThatIsRefusedIsCalledByItsPlace) {
+  const std::vector<std::string> places = {"a.txt:1", "a.txt:2"};
+  const auto said = [&](const RemoteQuestion& question, const char* message, std::size_t count) {
+    return question.in_its_place({ErrorCode::io, message}, std::span(places).first(count)).message;
+  };
+  const RemoteQuestion vectors = question_of(model::Output::vector);
+  EXPECT_EQ(said(vectors, "HTTP 400: input[1]: is bad", 2), "HTTP 400: a.txt:2: is bad");
+  EXPECT_EQ(said(vectors, "HTTP 400: input: is bad", 1), "HTTP 400: a.txt:1: is bad");
+  EXPECT_EQ(said(ranking_question(), "HTTP 422: texts[0] with query: no", 2),
+            "HTTP 422: a.txt:1 with query: no");
+  EXPECT_EQ(said(question_of(model::Output::tokens), "HTTP 422: inputs[1]: no", 2),
+            "HTTP 422: a.txt:2: no");
+  for (const char* other :
+       {"HTTP 400: input: is bad", "HTTP 400: input[2]: is bad", "HTTP 400", "HTTP 400: input[",
+        "HTTP 400: input[1", "HTTP 400: input[1]", "HTTP 400: bad input: why",
+        "HTTP 413: the body has more bytes than 10"})
+    EXPECT_EQ(said(vectors, other, 2), other);
+  EXPECT_EQ(said(vectors, "HTTP 400: inputs are strange", 1), "HTTP 400: inputs are strange");
+}
+
 TEST(RemoteQuestion, AnInstructionGoesWithTheQuery) {
   const RemoteQuestion question({.output = model::Output::vector,
                                  .instruction = "Find \"it\"",

@@ -87,10 +87,10 @@ Status answer_lines(std::string_view command, TextSource& source, Embedder& embe
   bool more = true;
   while (true) {
     while (more && under_way < embedder.window()) {
-      SHEAF_ASSIGN(std::vector<std::string> texts, source.next(batch_size));
-      more = texts.size() == batch_size;
-      if (texts.empty()) break;
-      SHEAF_TRY(embedder.submit(std::move(texts)));
+      SHEAF_ASSIGN(TextLines lines, source.next(batch_size));
+      more = lines.texts.size() == batch_size;
+      if (lines.texts.empty()) break;
+      SHEAF_TRY(embedder.submit(std::move(lines)));
       ++under_way;
     }
     if (under_way == 0) break;

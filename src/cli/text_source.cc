@@ -1,5 +1,6 @@
 #include "cli/text_source.h"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,7 +40,7 @@ TextSource::TextSource(TextSource&& other) noexcept
     : paths_(std::move(other.paths_)),
       files_(std::exchange(other.files_, {})),
       current_(other.current_),
-      at_start_(other.at_start_),
+      line_(other.line_),
       buffer_(std::exchange(other.buffer_, nullptr)),
       buffer_bytes_(other.buffer_bytes_),
       broken_lines_(other.broken_lines_),
@@ -58,7 +59,7 @@ Result<bool> TextSource::next_line(std::string& line) {
     if (length >= 0) {
       read_bytes_ += static_cast<std::uint64_t>(length);
       std::string_view text(buffer_, static_cast<std::size_t>(length));
-      if (std::exchange(at_start_, false) && text.starts_with(kByteOrderMark))
+      if (++line_ == 1 && text.starts_with(kByteOrderMark))
         text.remove_prefix(kByteOrderMark.size());
       if (text.ends_with('\n')) text.remove_suffix(1);
       if (text.ends_with('\r')) text.remove_suffix(1);
@@ -68,7 +69,7 @@ Result<bool> TextSource::next_line(std::string& line) {
     }
     if (std::ferror(files_[current_]) != 0) return errno_error(paths_[current_], errno);
     ++current_;
-    at_start_ = true;
+    line_ = 0;
   }
   return false;
 }
@@ -78,13 +79,19 @@ bool TextSource::reads_terminal() const {
          ::isatty(STDIN_FILENO) != 0;
 }
 
-Result<std::vector<std::string>> TextSource::next(std::size_t count) {
-  std::vector<std::string> lines;
+std::string TextSource::place() const {
+  const std::string& path = paths_[current_];
+  return fmt::format("{}:{}", path == "-" ? "standard input" : path, line_);
+}
+
+Result<TextLines> TextSource::next(std::size_t count) {
+  TextLines lines;
   std::string line;
-  while (lines.size() < count) {
+  while (lines.texts.size() < count) {
     SHEAF_ASSIGN(const bool have, next_line(line));
     if (!have) break;
-    lines.push_back(std::move(line));
+    lines.texts.push_back(std::move(line));
+    lines.places.push_back(place());
   }
   return lines;
 }

@@ -15,9 +15,13 @@ TEST(TextSource, LinesOfFilesInOrder) {
   std::ofstream(two) << "c\n";
   TextSource source = TextSource::open({one, two}).value();
   EXPECT_EQ(source.total_bytes(), 7u);
-  EXPECT_EQ(source.next(3).value(), (std::vector<std::string>{"a", "", "b"}));
-  EXPECT_EQ(source.next(3).value(), std::vector<std::string>{"c"});
-  EXPECT_TRUE(source.next(3).value().empty());
+  const TextLines first = source.next(3).value();
+  EXPECT_EQ(first.texts, (std::vector<std::string>{"a", "", "b"}));
+  EXPECT_EQ(first.places, (std::vector<std::string>{one + ":1", one + ":2", one + ":3"}));
+  const TextLines second = source.next(3).value();
+  EXPECT_EQ(second.texts, std::vector<std::string>{"c"});
+  EXPECT_EQ(second.places, std::vector<std::string>{two + ":1"});
+  EXPECT_TRUE(source.next(3).value().texts.empty());
   EXPECT_EQ(source.read_bytes(), 7u);
   std::remove(one.c_str());
   std::remove(two.c_str());
@@ -31,10 +35,10 @@ TEST(TextSource, AByteOrderMarkIsNoText) {
                         "b\n";
   std::ofstream(two) << "\xEF\xBB\xBF\nc";
   TextSource source = TextSource::open({one, two}).value();
-  EXPECT_EQ(source.next(9).value(), (std::vector<std::string>{"a",
-                                                              "\xEF\xBB\xBF"
-                                                              "b",
-                                                              "", "c"}));
+  EXPECT_EQ(source.next(9).value().texts, (std::vector<std::string>{"a",
+                                                                    "\xEF\xBB\xBF"
+                                                                    "b",
+                                                                    "", "c"}));
   EXPECT_EQ(source.broken_lines(), 0u);
   std::remove(one.c_str());
   std::remove(two.c_str());
@@ -46,7 +50,7 @@ TEST(TextSource, CountsLinesThatAreNotUtf8) {
                          "e\nGr\xF6\xDF"
                          "e\nlast\xC3";
   TextSource source = TextSource::open({path}).value();
-  EXPECT_EQ(source.next(9).value().size(), 3u);
+  EXPECT_EQ(source.next(9).value().texts.size(), 3u);
   EXPECT_EQ(source.broken_lines(), 2u);
   std::remove(path.c_str());
 }

@@ -169,7 +169,9 @@ class ModelEngine final : public Engine {
     if (spec().pools_prompt) return ops_->pool(states, cu_seqlens_, reductions_, items, out);
     for (std::size_t i = 0; i < items.size(); ++i) {
       const std::uint32_t bounds[] = {cu_seqlens_[i] + text_at_[i], cu_seqlens_[i + 1]};
-      ops_->pool(states, bounds, reductions_, items.subspan(i, 1), out.slice_rows(i, 1));
+      kernels::PoolItem item = items[i];
+      item.place = text_at_[i];
+      ops_->pool(states, bounds, reductions_, {&item, 1}, out.slice_rows(i, 1));
     }
   }
 

@@ -485,6 +485,37 @@ TEST(PromptsLeftOut, EqualSentenceTransformers) {
   fs::remove_all(copy);
 }
 
+// Its weights go by places in the whole text, prompt included, as sentence-transformers has it.
+TEST(PromptsLeftOut, OfAWeightedMean) {
+  const fs::path copy =
+      fs::temp_directory_path() / ("sheaf_weighted_" + std::to_string(::getpid()));
+  fs::copy(SHEAF_SOURCE_DIR "/tests/golden/prompts/model", copy, fs::copy_options::recursive);
+  std::ofstream(copy / "1_Pooling/config.json")
+      << R"({"pooling_mode": "weightedmean", "include_prompt": false})";
+  const Texts texts = {{2, 5, 6, 7, 8, 9, 3}, {2, 5, 6, 3}};
+  const std::uint32_t prompt = 3;
+  for (const std::string& backend : kernels::backend_names()) {
+    SCOPED_TRACE(backend);
+    auto engine = open_model(copy, backend);
+    ASSERT_TRUE(engine.ok()) << engine.error().message;
+    const Vectors got = embed(**engine, texts, {.normalize = false, .second_at = prompt}).value();
+    const Vectors states = embed(**engine, texts, {.output = model::Output::tokens}).value();
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      const std::size_t columns = got[i].size();
+      std::vector<float> want(columns);
+      float weights = 0;
+      for (std::size_t t = prompt; t < texts[i].size(); ++t) {
+        const auto weight = static_cast<float>(t + 1);
+        weights += weight;
+        for (std::size_t c = 0; c < columns; ++c) want[c] += weight * states[i][t * columns + c];
+      }
+      for (float& value : want) value /= weights;
+      expect_near(got[i], want, 1e-5);
+    }
+  }
+  fs::remove_all(copy);
+}
+
 // By tests/golden/classifiers/make.py: texts of one or two token types, and a score a label.
 class Classifiers : public ::testing::TestWithParam<std::string> {};
 

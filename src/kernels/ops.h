@@ -142,6 +142,7 @@ struct Experts {
 
 // What pooling does for one text beyond the model's own.
 struct PoolItem {
+  std::uint32_t place = 0;  // of its first row in the whole text, by which weighted_mean weighs
   std::uint32_t dimensions = 0;  // cut to the first n, 1 <= n <= reductions * hidden
   bool normalize = true;         // divide by the L2 norm (at least 1e-12) of what is left
 };

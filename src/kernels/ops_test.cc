@@ -467,7 +467,8 @@ TEST_P(Ops, Pool) {
     const Random x(bounds.back(), 37, 1, 13);
     std::vector<PoolItem> items;
     for (std::size_t i = 0; i < lengths.size(); ++i)
-      items.push_back({.dimensions = static_cast<std::uint32_t>(i % 3 == 0 ? 6 * 37 : 1 + i % 200),
+      items.push_back({.place = static_cast<std::uint32_t>(i % 2 * 7),
+                       .dimensions = static_cast<std::uint32_t>(i % 3 == 0 ? 6 * 37 : 1 + i % 200),
                        .normalize = i % 2 == 0});
     Output got(lengths.size(), 6 * 37);
     Output want(lengths.size(), 6 * 37);

@@ -152,8 +152,10 @@ class Preparation {
     const model::PairTemplate& asked = model_.spec.pair_template;
     std::string_view instruction = prompt_.empty() ? asked.instruction : prompt_;
     if (!request_.instruction.empty()) instruction = request_.instruction;
-    return fmt::format("{}{}{}{}{}", asked.before_instruction, instruction, asked.before_query,
-                       query, asked.after_query);
+    std::string question = asked.before_instruction;
+    if (!instruction.empty())
+      question.append(asked.instruction_begin).append(instruction).append(asked.instruction_end);
+    return question.append(asked.before_query).append(query).append(asked.after_query);
   }
 
   // What is too long is cut from behind, of the document and then of the query; what makes the
@@ -283,7 +285,9 @@ Status check_instruction(const EmbedRequest& request, const ModelInfo& model) {
 std::string InputNames::of(std::size_t index, std::size_t count) const {
   if (index == 0 && !first.empty()) return first;
   const std::size_t before = first.empty() ? 0 : 1;
-  const std::string name = count - before == 1 ? list : fmt::format("{}[{}]", list, index - before);
+  const std::string name = index < each.size()   ? each[index]
+                           : count - before == 1 ? list
+                                                 : fmt::format("{}[{}]", list, index - before);
   return with.empty() ? name : fmt::format("{} with {}", name, with);
 }
 

@@ -282,6 +282,8 @@ TEST(PrepareInputs, ErrorsNameTheFieldThatWasSent) {
   EXPECT_EQ(prepare(request).error().param, "inputs.source_sentence");
   request.inputs = {"a", "lost"};
   EXPECT_EQ(prepare(request).error().message, "inputs.sentences: a pattern takes too long");
+  request.names = {.each = {"notes.txt:7", "notes.txt:8"}};
+  EXPECT_EQ(prepare(request).error().message, "notes.txt:8: a pattern takes too long");
 }
 
 TEST(PrepareInputs, ErrorsOfPairsNameTheTextThatIsAtFault) {
@@ -320,6 +322,29 @@ TEST(PrepareInputs, CharactersAreCodePointsNotBytes) {
   EXPECT_EQ(characters_of(std::string("Größe 🚀")), 7u);
   EXPECT_EQ(characters_of(TextPair{std::make_shared<const std::string>("ä"), "öü"}), 3u);
   EXPECT_EQ(characters_of(std::vector<std::int32_t>{1, 2, 3}), 3u);
+}
+
+TEST(PrepareInputs, AnInstructionMayBeMissingWithWhatStandsAroundIt) {
+  ModelInfo model = small_model();
+  model.max_length = 40;
+  model.spec.labels = {"LABEL_0"};
+  model.spec.pair_template = {.before_instruction = "<",
+                              .instruction_begin = "[",
+                              .instruction_end = "]",
+                              .before_query = "q=",
+                              .before_document = ";d=",
+                              .after_document = ">"};
+  EmbedRequest request{.inputs = {TextPair{std::make_shared<std::string>("ab"), "cd"}}};
+  const auto text = [&] {
+    const auto prepared = prepare(request, model);
+    return std::string(prepared->ids.begin(), prepared->ids.end());
+  };
+  EXPECT_EQ(text(), "<q=ab;d=cd>");
+  request.instruction = "jokes";
+  EXPECT_EQ(text(), "<[jokes]q=ab;d=cd>");
+  request.instruction.clear();
+  request.prompt_name = "query";
+  EXPECT_EQ(text(), "<[q: ]q=ab;d=cd>");
 }
 
 TEST(PrepareInputs, AsksAboutAPairInTheModelsTemplate) {

@@ -41,6 +41,8 @@ struct InputNames {
   std::string first = {};
   // Of pairs whose first texts came in a field of their own: that.
   std::string with = {};
+  // Where not empty: what each input is called, one by one.
+  std::vector<std::string> each = {};
 
   std::string of(std::size_t index, std::size_t count) const;
 };

@@ -61,7 +61,10 @@ Result<std::unique_ptr<ServedModel>> ServedModel::load(const ModelConfig& config
   auto model = std::make_unique<ServedModel>();
   ModelInfo& info = model->info_;
   SHEAF_ASSIGN(info.spec, model::read_spec(config.folder, config.pooling));
-  SHEAF_ASSIGN(model->tokenizer_, tokenizer::Tokenizer::load(config.folder + "/tokenizer.json"));
+  SHEAF_ASSIGN(model->tokenizer_, tokenizer::Tokenizer::load(config.folder + "/tokenizer.json",
+                                                             {.lower_case = info.spec.do_lower_case,
+                                                              .before = info.spec.opening_token,
+                                                              .after = info.spec.closing_token}));
   SHEAF_TRY(check_length(config, info.spec.positions));
   SHEAF_TRY(choose_default_prompt(config, info.spec));
   SHEAF_TRY(check_vocabulary(config, model->tokenizer_->vocab_size(), info.spec.vocab_size));

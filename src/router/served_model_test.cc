@@ -97,6 +97,24 @@ TEST_F(ServedModelTest, TakesAnotherDefaultPrompt) {
   EXPECT_EQ(prompt(), "d: ");
 }
 
+TEST_F(ServedModelTest, TokenizesAsTheOtherFilesSay) {
+  const auto ids = [this](const char* text) {
+    std::vector<std::int32_t> ids;
+    EXPECT_TRUE(load()->tokenizer()->encode(text, {}, ids).ok());
+    return ids;
+  };
+  EXPECT_EQ(ids("W4 w5"), (std::vector<std::int32_t>{1, 5}));
+  std::ofstream(config_.folder + "/tokenizer_config.json")
+      << R"({"add_bos_token": true, "bos_token": "[CLS]", "add_eos_token": true, "eos_token": "[SEP]"})";
+  EXPECT_EQ(ids("W4 w5"), (std::vector<std::int32_t>{2, 1, 5, 3}));
+  std::ofstream(config_.folder + "/sentence_bert_config.json") << R"({"do_lower_case": true})";
+  EXPECT_EQ(ids("W4 w5"), (std::vector<std::int32_t>{2, 4, 5, 3}));
+  std::ofstream(config_.folder + "/tokenizer_config.json")
+      << R"({"add_eos_token": true, "eos_token": "</s>"})";
+  EXPECT_NE(refusal().find("tokenizer.json: \"</s>\" is to be added"), std::string::npos)
+      << refusal();
+}
+
 TEST_F(ServedModelTest, RefusesMoreThanTheModelHas) {
   const std::uint32_t positions = load()->info().spec.positions;
   const std::uint32_t rows = load()->info().spec.vocab_size;

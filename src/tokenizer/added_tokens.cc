@@ -165,6 +165,13 @@ const AddedToken* AddedTokens::find(std::int32_t id) const {
   return found != tokens_.end() && found->id == id ? &*found : nullptr;
 }
 
+const AddedToken* AddedTokens::find(std::string_view content) const {
+  const auto found = std::find_if(tokens_.begin(), tokens_.end(), [&](const AddedToken& token) {
+    return token.content == content;
+  });
+  return found != tokens_.end() ? &*found : nullptr;
+}
+
 std::size_t AddedTokens::id_end() const {
   return tokens_.empty() ? 0 : static_cast<std::size_t>(tokens_.back().id) + 1;
 }

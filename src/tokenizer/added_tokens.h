@@ -56,6 +56,7 @@ class AddedTokens {
   }
 
   const AddedToken* find(std::int32_t id) const;
+  const AddedToken* find(std::string_view content) const;
   std::size_t id_end() const;  // one more than the largest id, 0 if there are none
 
  private:

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "tokenizer/normalizer.h"
@@ -9,6 +11,9 @@ namespace sheaf::tokenizer {
 // Several normalizers, one after the other.
 class NormalizerSequence final : public Normalizer {
  public:
+  NormalizerSequence() = default;
+  explicit NormalizerSequence(std::vector<std::unique_ptr<const Normalizer>> parts)
+      : parts_(std::move(parts)) {}
   static Result<std::unique_ptr<const Normalizer>> parse(const JsonField& field);
 
   void normalize(std::string_view text, TextBuffer& out) const override;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/utf8.h"
+#include "tokenizer/additions.h"
 #include "tokenizer/space_trimming.h"
 #include "tokenizer/unicode.h"
 
@@ -303,7 +304,8 @@ std::size_t Pipeline::vocab_size() const {
   return std::max(stages_.model->vocabulary().id_end(), stages_.added_tokens.id_end());
 }
 
-Result<std::shared_ptr<const Tokenizer>> Pipeline::parse(const JsonField& document) {
+Result<std::shared_ptr<const Tokenizer>> Pipeline::parse(const JsonField& document,
+                                                         const Additions& additions) {
   SHEAF_ASSIGN(const std::optional<JsonField> version, document.find("version"));
   if (version) {
     SHEAF_ASSIGN(const std::string_view text, version->string());
@@ -339,6 +341,7 @@ Result<std::shared_ptr<const Tokenizer>> Pipeline::parse(const JsonField& docume
   if (decoder) {
     SHEAF_ASSIGN(stages.decoder, Decoder::parse(*decoder));
   }
+  SHEAF_TRY(apply(additions, stages));
   return std::shared_ptr<const Tokenizer>(std::make_shared<Pipeline>(std::move(stages)));
 }
 

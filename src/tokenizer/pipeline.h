@@ -27,7 +27,8 @@ class Pipeline final : public Tokenizer {
   };
   explicit Pipeline(Stages stages) : stages_(std::move(stages)) {}
   // `field` is the whole document.
-  static Result<std::shared_ptr<const Tokenizer>> parse(const JsonField& field);
+  static Result<std::shared_ptr<const Tokenizer>> parse(const JsonField& field,
+                                                        const Additions& additions);
 
   Result<std::size_t> encode(std::string_view text, const EncodeOptions& options,
                              std::vector<std::int32_t>& ids) const override;

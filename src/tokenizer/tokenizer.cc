@@ -9,7 +9,8 @@
 
 namespace sheaf::tokenizer {
 
-Result<std::shared_ptr<const Tokenizer>> Tokenizer::parse(std::string_view json) {
+Result<std::shared_ptr<const Tokenizer>> Tokenizer::parse(std::string_view json,
+                                                          const Additions& additions) {
   // simdjson neither recurses nor lets nesting go deeper than its limit of 1,024.
   simdjson::dom::parser parser;
   simdjson::dom::element document;
@@ -17,12 +18,13 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::parse(std::string_view json)
     return Error{ErrorCode::corrupt, fmt::format("tokenizer.json: not valid JSON: {}",
                                                  simdjson::error_message(failure))};
   }
-  return Pipeline::parse(JsonField(document, ""));
+  return Pipeline::parse(JsonField(document, ""), additions);
 }
 
-Result<std::shared_ptr<const Tokenizer>> Tokenizer::load(const std::string& path) {
+Result<std::shared_ptr<const Tokenizer>> Tokenizer::load(const std::string& path,
+                                                         const Additions& additions) {
   SHEAF_ASSIGN(const Mapping file, Mapping::map_file(path));
-  auto tokenizer = parse({reinterpret_cast<const char*>(file.data()), file.size()});
+  auto tokenizer = parse({reinterpret_cast<const char*>(file.data()), file.size()}, additions);
   if (!tokenizer.ok())
     tokenizer.error().message = fmt::format("{}: {}", path, tokenizer.error().message);
   return tokenizer;

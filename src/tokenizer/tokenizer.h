@@ -28,6 +28,14 @@ struct EncodedPair {
   std::size_t second_at = 0;
 };
 
+// What a model's other files say of its tokenizer and tokenizer.json leaves out.
+struct Additions {
+  bool lower_case = false;  // texts; nothing more where the normalizer does that already
+  // Tokens around each text, on the sides where the post-processor puts none; empty: none.
+  std::string before;
+  std::string after;
+};
+
 // One token with everything a client may ask of it; the hot path never builds these.
 struct Token {
   std::int32_t id = 0;
@@ -40,15 +48,17 @@ struct Token {
 
 // A tokenizer.json, read as it is, but for its stored `truncation` and `padding`, which are
 // leftovers of whoever saved the file. Ids equal those of Hugging Face's
-// `tokenizers` for the same file. Immutable after loading; every const member may be called from
-// any number of threads.
+// `tokenizers` for the same file, and those of transformers with the model's additions. Immutable
+// after loading; every const member may be called from any number of threads.
 class Tokenizer {
  public:
   // `json` is the file's content; errors name the field at fault. Bounded: no input, however
   // hostile, makes it crash, recurse without limit, or allocate more than a small multiple of
   // json.size().
-  static Result<std::shared_ptr<const Tokenizer>> parse(std::string_view json);
-  static Result<std::shared_ptr<const Tokenizer>> load(const std::string& path);
+  static Result<std::shared_ptr<const Tokenizer>> parse(std::string_view json,
+                                                        const Additions& additions = {});
+  static Result<std::shared_ptr<const Tokenizer>> load(const std::string& path,
+                                                       const Additions& additions = {});
 
   virtual ~Tokenizer() = default;
 

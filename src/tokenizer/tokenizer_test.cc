@@ -35,6 +35,12 @@ std::string small_json_with(const std::string& post_processor) {
 // A small tokenizer as XLM-RoBERTa has it.
 TokenizerPtr unigram() { return Tokenizer::load(kGolden + "unigram.json").value(); }
 
+// small.json without one of its stages.
+std::string small_json_without(const std::string& stage) {
+  std::string json = small_json();
+  return json.insert(json.find('"' + stage + '"') + 1, "no_");
+}
+
 // all-MiniLM-L6-v2, or null where the tests have no model.
 TokenizerPtr minilm() {
   const char* folder = std::getenv("SHEAF_TEST_MODEL");
@@ -218,6 +224,49 @@ TEST(Tokenizer, TwoJoinersOfPairsAreRefused) {
   ASSERT_FALSE(pair.ok());
   EXPECT_NE(pair.error().message.find("post_processor.processors[1]: a second"), std::string::npos)
       << pair.error().message;
+}
+
+TEST(Tokenizer, AddsTokensWhereTheFileHasNone) {
+  const Additions both = {.before = "[CLS]", .after = "[SEP]"};
+  const auto added = Tokenizer::parse(small_json_without("post_processor"), both).value();
+  EXPECT_EQ(ids_of(*added, "the cat sat"), ids_of(*small(), "the cat sat"));
+  EXPECT_EQ(ids_of(*added, "the cat sat", {.max_tokens = 3}),
+            (std::vector<std::int32_t>{2, 21, 3}));
+  EXPECT_EQ(added->special_tokens_added(), 2u);
+  EXPECT_TRUE(added->encode_tokens("the", {}).value().back().special);
+  std::vector<std::int32_t> pair;
+  const auto encoded = added->encode_pair("the", "cat", {}, pair);
+  EXPECT_EQ(pair, (std::vector<std::int32_t>{2, 21, 3, 2, 22, 3}));
+  EXPECT_EQ(encoded->second_at, 3u);
+
+  // A word of the vocabulary will do, on one side.
+  const auto after =
+      Tokenizer::parse(small_json_without("post_processor"), {.after = "mat"}).value();
+  EXPECT_EQ(ids_of(*after, "the"), (std::vector<std::int32_t>{21, 25}));
+  EXPECT_EQ(ids_of(*after, "the", {.add_special_tokens = false}), (std::vector<std::int32_t>{21}));
+
+  // Where the file has its own, that is right: Qwen3-Embedding's config names another.
+  const auto own = Tokenizer::parse(small_json(), {.before = "[MASK]", .after = "[PAD]"}).value();
+  EXPECT_EQ(ids_of(*own, "the"), ids_of(*small(), "the"));
+
+  const auto unknown = Tokenizer::parse(small_json_without("post_processor"), {.after = "</s>"});
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_NE(unknown.error().message.find("\"</s>\""), std::string::npos) << unknown.error().message;
+}
+
+TEST(Tokenizer, MakesLowerCaseWhereTheFileDoesNot) {
+  const std::string cased = small_json_without("normalizer");
+  EXPECT_NE(ids_of(*Tokenizer::parse(cased).value(), "The CAT"), ids_of(*small(), "the cat"));
+  const auto lower = Tokenizer::parse(cased, {.lower_case = true}).value();
+  EXPECT_EQ(ids_of(*lower, "The CAT"), ids_of(*small(), "the cat"));
+  EXPECT_EQ(lower->encode_tokens("The CAT", {}).value()[2].stop, 7);
+
+  // What the file's normalizer does otherwise comes behind it.
+  std::string json = small_json();
+  json.replace(json.find("\"lowercase\": true"), 17, "\"lowercase\": false");
+  EXPECT_NE(ids_of(*Tokenizer::parse(json).value(), "THE\u4E00"), ids_of(*small(), "the\u4E00"));
+  const auto parsed = Tokenizer::parse(json, {.lower_case = true}).value();
+  EXPECT_EQ(ids_of(*parsed, "THE\u4E00"), ids_of(*small(), "the\u4E00"));
 }
 
 TEST(Tokenizer, Truncates) {

@@ -306,7 +306,15 @@ def test_models(tmp_path):
     shown = sheaf("models", "show", "org/mini", "--json", environment=environment)
     facts = json.loads(shown.stdout)
     assert facts["dimensions"] == 384 and facts["max_length_tokens"] == 256
-    assert facts["pooling"] == "mean, normalized"
+    assert facts["pooling"] == "mean, normalized" and facts["similarity"] == "cosine"
+    assert facts["architecture"] == "bert" and facts["parameters"] == 22_713_216
+    assert facts["stored_dtype"] == "F32" and facts["prompts"] == {} and facts["positions"] == 512
+    assert facts["heads"] == facts["kv_heads"] == 12 and facts["intermediate_size"] == 1536
+    assert facts["max_batch_tokens"] == 16384
+    fewer = json.loads(sheaf("models", "show", "org/mini", "--max-batch-tokens", "2048", "--json",
+                             environment=environment).stdout)
+    assert fewer["max_batch_tokens"] == 2048 and fewer["weights_bytes"] == facts["weights_bytes"]
+    assert fewer["replica_bytes"] < facts["replica_bytes"]
     assert facts["outputs"] == {"vector": 384, "tokens": 384} and facts["extra_heads"] == facts["notes"] == []
     plain = sheaf("models", "show", "org/mini", environment=environment)
     assert "dimensions         384" in plain.stdout

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sheaf_server import REPOSITORY, Server
+from test_commands import sheaf
 
 GOLDEN = REPOSITORY / "tests/golden/prompts"
 TEXTS = json.loads((GOLDEN / "texts.json").read_text())
@@ -47,6 +48,24 @@ def test_a_prompt_that_leaves_no_room_is_refused(server):
     answer = server.session.post(server.http + "/v1/embeddings", timeout=30, json={
         "input": TEXTS, "prompt_name": "query", "truncate_prompt_tokens": 11})
     assert answer.status_code == 400 and "its prompt takes all 11 tokens" in answer.text
+
+
+def test_a_text_that_is_refused_is_called_by_its_line(tmp_path):
+    """Of the commands that read files, here and by a server: one text loses the tokenizer's expression."""
+    folder = tmp_path / "model"
+    shutil.copytree(GOLDEN / "model", folder)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["pre_tokenizer"] = {"type": "Split", "pattern": {"Regex": "(?:x+)+\\d"}, "behavior": "Isolated", "invert": False}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    for name, lines in (("good.txt", ["a", "b"]), ("bad.txt", ["a", "x" * 1000, "b"])):
+        (tmp_path / name).write_text("\n".join(lines))
+    with Server("--log-level", "warn", model=folder, replicas=1) as server:
+        for place in (["--model", folder], ["--server", server.http]):
+            result = sheaf("embed", "good.txt", "bad.txt", *place, folder=tmp_path)
+            assert result.returncode == 1 and result.stdout == "", result
+            assert "bad.txt:2: tokenizer.json" in result.stderr and "input" not in result.stderr, result.stderr
+            piped = sheaf("embed", *place, stdin="x" * 1000)
+            assert "standard input:1: tokenizer.json" in piped.stderr, piped.stderr
 
 
 def test_a_task_without_prompt_is_refused_with_those_there_are(server):

@@ -207,7 +207,7 @@ class Cpu final : public Backend {
       float* vector = out.row(text);
       for (std::size_t i = 0; i < reductions.size(); ++i)
         kernels_.reduce(reductions[i], x.row(first), x.stride, cu_seqlens[text + 1] - first,
-                        x.columns, vector + i * x.columns);
+                        x.columns, items[text].place, vector + i * x.columns);
       if (items[text].normalize) to_unit_length({vector, items[text].dimensions});
     });
   }

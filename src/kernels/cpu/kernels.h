@@ -101,9 +101,9 @@ struct Kernels {
   // out[i] = activation(a[i]) * b[i]
   void (*gate)(const float* a, const float* b, Activation activation, std::size_t columns,
                float* out);
-  // out [columns] = one reduction over rows of x.
+  // out [columns] = one reduction over rows of x, the first of which stands at `place`.
   void (*reduce)(Reduction reduction, const float* x, std::size_t stride, std::size_t rows,
-                 std::size_t columns, float* out);
+                 std::size_t columns, std::size_t place, float* out);
 };
 
 // The tables of this build; null where the build's processor family has no such instructions. All

@@ -104,10 +104,10 @@ SHEAF_INLINE void largest_of_rows(const float* x, std::size_t stride, std::size_
 
 template <class Arch>
 void reduce(Reduction reduction, const float* x, std::size_t stride, std::size_t rows,
-            std::size_t columns, float* out) {
+            std::size_t columns, std::size_t place, float* out) {
   const auto n = static_cast<float>(rows);
   const auto one = [](std::size_t) { return 1.0f; };
-  const auto rank = [](std::size_t t) { return static_cast<float>(t + 1); };
+  const auto rank = [place](std::size_t t) { return static_cast<float>(place + t + 1); };
   switch (reduction) {
     case Reduction::cls:
       return sum_rows<Arch>(x, stride, 1, columns, one, 1, out);
@@ -118,7 +118,8 @@ void reduce(Reduction reduction, const float* x, std::size_t stride, std::size_t
     case Reduction::mean_sqrt_len:
       return sum_rows<Arch>(x, stride, rows, columns, one, 1 / __builtin_sqrtf(n), out);
     case Reduction::weighted_mean:
-      return sum_rows<Arch>(x, stride, rows, columns, rank, 2 / (n * (n + 1)), out);
+      return sum_rows<Arch>(x, stride, rows, columns, rank,
+                            2 / (n * (n + 1 + 2 * static_cast<float>(place))), out);
     case Reduction::last_token:
       return sum_rows<Arch>(x + (rows - 1) * stride, stride, 1, columns, one, 1, out);
   }

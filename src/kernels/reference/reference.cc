@@ -43,15 +43,17 @@ void normalize_row(const std::vector<double>& x, const Norm& norm, float* out) {
                                 (norm.shift != nullptr ? norm.shift[i] : 0));
 }
 
-double reduce(Reduction reduction, MatrixView x, std::size_t column) {
+double reduce(Reduction reduction, MatrixView x, std::size_t column, std::uint32_t place) {
   const double n = static_cast<double>(x.rows);
   double sum = 0;
   double weighted = 0;
+  double weights = 0;
   double largest = -std::numeric_limits<double>::infinity();
   for (std::size_t t = 0; t < x.rows; ++t) {
     const double value = x.row(t)[column];
     sum += value;
-    weighted += value * static_cast<double>(t + 1);
+    weighted += value * static_cast<double>(place + t + 1);
+    weights += static_cast<double>(place + t + 1);
     largest = std::max(largest, value);
   }
   switch (reduction) {
@@ -64,7 +66,7 @@ double reduce(Reduction reduction, MatrixView x, std::size_t column) {
     case Reduction::mean_sqrt_len:
       return sum / std::sqrt(n);
     case Reduction::weighted_mean:
-      return weighted / (n * (n + 1) / 2);
+      return weighted / weights;
     case Reduction::last_token:
       return x.row(x.rows - 1)[column];
   }
@@ -213,7 +215,8 @@ class Reference final : public Backend {
       const MatrixView rows = x.slice_rows(first, cu_seqlens[text + 1] - first);
       std::vector<double> vector;
       for (Reduction reduction : reductions)
-        for (std::size_t i = 0; i < x.columns; ++i) vector.push_back(reduce(reduction, rows, i));
+        for (std::size_t i = 0; i < x.columns; ++i)
+          vector.push_back(reduce(reduction, rows, i, items[text].place));
       vector.resize(items[text].dimensions);
       double squares = 0;
       for (double value : vector) squares += value * value;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "model/spec/model_folder_fixture.h"
+#include "model/spec/spec_json.h"
 
 namespace sheaf::model {
 namespace {
@@ -166,6 +167,46 @@ TEST_F(LanguageRerankerTest, OnlyBareLanguageModelsCanBeToldToRank) {
       << refused.error().message;
 }
 
+TEST_F(LanguageRerankerTest, MixedbreadsIsKnownByItsNameAlone) {
+  use("qwen3_reranker", "models--mixedbread-ai--mxbai-rerank-base-v2/snapshots/e61197ed");
+  set("config.json", "model_type", "qwen2");
+  const auto spec = read_spec(folder_);
+  ASSERT_TRUE(spec.ok()) << spec.error().message;
+  EXPECT_TRUE(spec->is_reranker());
+  EXPECT_EQ(spec->assumed, "");
+  const json vocab = read("tokenizer.json")["model"]["vocab"];
+  EXPECT_EQ(spec->dense[0].rows, (std::vector<std::uint32_t>{vocab["1"], vocab["0"]}));
+  EXPECT_EQ(spec->pair_template.before_query, "query: ");
+  EXPECT_EQ(spec->pair_template.instruction, "");
+  EXPECT_EQ(spec_from_json(to_json(*spec), "f")->pair_template.instruction_begin, "instruction: ");
+  EXPECT_EQ(read_spec(folder_, "last_token")->task(), Task::embed);
+
+  use("qwen3_reranker", "mxbai-rerank-large-v2");
+  set("config.json", "model_type", "qwen2");
+  EXPECT_NE(read_spec(folder_)->assumed.find("mxbai-rerank-v2, by its folder's name"),
+            std::string::npos);
+  EXPECT_EQ(read_spec(folder_, "rerank")->assumed, "");
+  EXPECT_EQ(read_spec(folder_, "rerank")->pair_template.before_query, "query: ");
+}
+
+// They are asked in words of their own.
+TEST_F(LanguageRerankerTest, OtherRankersAreNoEmbedders) {
+  use("qwen3_reranker", "models--org--some-rerank-base-v2/snapshots/e61197ed");
+  set("config.json", "model_type", "qwen2");
+  EXPECT_NE(refusal().find("(qwen2) that ranks texts, by its model card or name"),
+            std::string::npos)
+      << refusal();
+  EXPECT_TRUE(read_spec(folder_, "rerank")->is_reranker()) << "one may know better";
+  EXPECT_EQ(read_spec(folder_, "last_token")->task(), Task::embed);
+  use("qwen3_reranker", "my-Reranker");
+  set("config.json", "model_type", "mistral");
+  EXPECT_NE(refusal().find("(mistral) that ranks texts, by its folder's name"), std::string::npos)
+      << refusal();
+  use("qwen3_reranker", "qr");
+  set("config.json", "model_type", "qwen2");
+  EXPECT_EQ(read_spec(folder_)->task(), Task::embed);
+}
+
 TEST_F(LanguageRerankerTest, ConfigurationCanSayWhichTokensCount) {
   use("qwen3_reranker", "model");
   set("config.json", "classifier_from_token", {"a", "b"});
@@ -198,6 +239,10 @@ TEST_F(LanguageRerankerTest, ReadsTheModuleOfSentenceTransformers) {
   write("chat_template.jinja",
         R"({{ messages | selectattr("role", "eq", "query") }} {{ "document" }})");
   EXPECT_NE(refusal().find("chat_template.jinja"), std::string::npos) << refusal();
+  write("chat_template.jinja", "{% for message in messages %}{{ message.content }}{% endfor %}");
+  EXPECT_NE(refusal().find("is none for a query and a document"), std::string::npos) << refusal();
+  fs::remove(folder_ / "chat_template.jinja");
+  EXPECT_NE(refusal().find("no file has a chat_template"), std::string::npos) << refusal();
   use("logit_score", "model");
   fs::remove(folder_ / "1_LogitScore/config.json");
   EXPECT_NE(refusal().find("1_LogitScore/config.json"), std::string::npos) << refusal();

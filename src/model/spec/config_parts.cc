@@ -98,6 +98,11 @@ Status want_off(const JsonObject& config, std::string_view field) {
   return {};
 }
 
+bool maps_to_code(const JsonObject& config, std::string_view word) {
+  const nlohmann::json* map = config.find("auto_map");
+  return map != nullptr && map->dump().find(word) != std::string::npos;
+}
+
 Status read_shape(const JsonObject& config, const ShapeFields& fields, ModelSpec& spec) {
   SHEAF_ASSIGN(spec.hidden_size, config.number(fields.hidden, 1, kMaxHidden));
   SHEAF_ASSIGN(spec.layers, config.number(fields.layers, 1, kMaxLayers));

@@ -21,6 +21,10 @@ Status want_number(const JsonObject& config, std::string_view field, std::uint32
 // Refuses a switch that is on.
 Status want_off(const JsonObject& config, std::string_view field);
 
+// Whether the code that this config.json asks for by its auto_map is one whose name holds `word`:
+// some families bear another's model_type.
+bool maps_to_code(const JsonObject& config, std::string_view word);
+
 // The names of the sizes that every family has.
 struct ShapeFields {
   std::string_view hidden = "hidden_size";

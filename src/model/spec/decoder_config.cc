@@ -17,6 +17,7 @@ struct Defaults {
   std::uint32_t head_size = 0;  // 0: hidden / heads
   std::uint32_t kv_heads = 0;   // 0: as many as heads
   double epsilon = 1e-6;
+  bool causal = true;
 };
 
 Status read_heads(const JsonObject& config, std::uint32_t otherwise, ModelSpec& spec) {
@@ -46,7 +47,7 @@ Status read_decoder(const JsonObject& config, ModelSpec& spec, const Defaults& d
 Status read_causal_decoder(const JsonObject& config, ModelSpec& spec,
                            const Defaults& defaults = {}) {
   SHEAF_TRY(read_decoder(config, spec, defaults));
-  SHEAF_ASSIGN(spec.causal, config.boolean_or("is_causal", true));
+  SHEAF_ASSIGN(spec.causal, config.boolean_or("is_causal", defaults.causal));
   const bool phi3 = spec.model_type == "phi3";
   SHEAF_ASSIGN(spec.rotary, read_rotary(config, {.scaling = "rope_scaling", .phi3 = phi3}, spec));
   spec.local_rotary = spec.rotary;
@@ -134,9 +135,13 @@ Status read_phi3(const JsonObject& config, ModelSpec& spec) {
 }
 
 // Yang et al., "Qwen2 Technical Report" (2024): biases of queries, keys and values alone.
+// Li et al., "GTE" (2023), have code of their own for gte-Qwen2, which stella_en_1.5B took over: it
+// sees the whole text, and ends each with a token that tokenizer.json does not add.
 Status read_qwen2(const JsonObject& config, ModelSpec& spec) {
-  SHEAF_TRY(read_causal_decoder(config, spec));
+  const bool gte = maps_to_code(config, "modeling_qwen.");
+  SHEAF_TRY(read_causal_decoder(config, spec, {.causal = !gte}));
   spec.query_key_value_bias = true;
+  if (gte) spec.closing_token = "<|endoftext|>";
   return read_qwen_window(config, spec);
 }
 

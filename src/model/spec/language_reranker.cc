@@ -19,6 +19,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::string_view kRerank = "rerank";
+
 // The model card of Qwen3-Reranker.
 PairTemplate qwen3_template() {
   return {
@@ -31,6 +33,23 @@ PairTemplate qwen3_template() {
       .after_query = "\n<Document>:",
       .before_document = " ",
       .after_document = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"};
+}
+
+// The package that Mixedbread has for mxbai-rerank-v2. It tokenizes the query, what stands before
+// the document, and what stands behind it, each by itself.
+PairTemplate mixedbread_template() {
+  return {.before_instruction =
+              "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful "
+              "assistant.<|im_end|>\n<|im_start|>user\n",
+          .instruction_begin = "instruction: ",
+          .instruction_end = "\n",
+          .before_query = "query: ",
+          .before_document = "\ndocument: ",
+          .after_document =
+              "\nYou are a search relevance expert who evaluates how well documents match search "
+              "queries. For each query-document pair, carefully analyze the semantic relationship "
+              "between them, then provide your binary relevance judgment (0 for not relevant, 1 "
+              "for relevant).\nRelevance:<|im_end|>\n<|im_start|>assistant\n"};
 }
 
 // What a Jinja template of such a conversation has in it, whatever it does to put it together.
@@ -101,21 +120,21 @@ Result<std::vector<std::uint32_t>> ids_of(const std::string& folder,
   return ids;
 }
 
-bool has_rerank(std::string name) {
+bool has_word(std::string name, std::string_view word) {
   for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return name.find("rerank") != std::string::npos;
+  return name.find(word) != std::string::npos;
 }
 
 // In the Hugging Face cache, where its publisher's name for it is that of a folder above.
-bool is_named_by_its_publisher(const std::string& folder) {
+bool is_named_by_its_publisher(const std::string& folder, std::string_view word) {
   for (const std::filesystem::path& part : std::filesystem::path(folder))
-    if (part.string().starts_with("models--") && has_rerank(part.string())) return true;
+    if (part.string().starts_with("models--") && has_word(part.string(), word)) return true;
   return false;
 }
 
-bool is_named_by_its_owner(const std::string& folder) {
+bool is_named_by_its_owner(const std::string& folder, std::string_view word) {
   const std::filesystem::path path = std::filesystem::path(folder + "/").lexically_normal();
-  return has_rerank(path.parent_path().filename().string());
+  return has_word(path.parent_path().filename().string(), word);
 }
 
 // The task that a model card has for the hub: a line of the YAML between its first two lines of
@@ -161,12 +180,23 @@ Result<std::vector<std::uint32_t>> read_tokens(const std::string& folder,
   return ids_of(folder, tokens);
 }
 
-Status take_template(const FoundTemplate& found, ModelSpec& spec) {
+// sentence-transformers has a model with a LogitScore module ask by the template of its own files.
+// Where that is not known, Qwen's card stands in for it only if nothing says otherwise.
+Status take_template(const std::string& folder, const FoundTemplate& found, bool has_module,
+                     ModelSpec& spec) {
   if (found.kind == ChatTemplate::of_other_pairs)
     return Error{ErrorCode::unsupported,
                  found.file +
                      ": field 'chat_template' joins query and document otherwise than "
                      "Qwen3-Reranker does; built is that"};
+  if (has_module && found.kind != ChatTemplate::of_qwen3_pairs)
+    return Error{ErrorCode::unsupported,
+                 fmt::format("{}: a LogitScore module scores pairs, but {}; built is the template "
+                             "of Qwen3-Reranker",
+                             folder,
+                             found.kind == ChatTemplate::none
+                                 ? "no file has a chat_template for them"
+                                 : "the chat_template is none for a query and a document")};
   spec.pair_template = qwen3_template();
   return {};
 }
@@ -182,32 +212,79 @@ Status check(const JsonObject& config, const std::vector<std::uint32_t>& rows,
                             "is '" + spec.model_type + "', of which no language models are built");
 }
 
+std::string taken_for(std::string_view model) {
+  return fmt::format("{}, by its folder's name; --pooling last_token if it embeds texts", model);
+}
+
 // Whether a bare Qwen3 is Qwen3-Reranker. What its owner calls it may mislead, and is noted.
 Result<bool> is_qwens_own(const std::string& folder, ModelSpec& spec) {
   if (spec.model_type != "qwen3") return false;
   SHEAF_ASSIGN(const FoundTemplate found, find_template(folder));
   if (found.kind == ChatTemplate::of_qwen3_pairs || card_says_ranking(folder) ||
-      is_named_by_its_publisher(folder))
+      is_named_by_its_publisher(folder, kRerank))
     return true;
-  if (!is_named_by_its_owner(folder)) return false;
-  spec.assumed = "a Qwen3-Reranker, by its folder's name; --pooling last_token if it embeds texts";
+  if (!is_named_by_its_owner(folder, kRerank)) return false;
+  spec.assumed = taken_for("a Qwen3-Reranker");
   return true;
 }
 
-// Which tokens are scored; none: it is no such model.
-Result<std::vector<std::uint32_t>> find_tokens(const std::string& folder, const JsonObject& config,
-                                               const std::vector<Module>& modules,
-                                               const PoolingChoice& choice, ModelSpec& spec) {
+// Whether a bare Qwen2 is mxbai-rerank-v2, which nothing but its name tells.
+bool is_mixedbreads_own(const std::string& folder, const PoolingChoice& choice, ModelSpec& spec) {
+  constexpr std::string_view kName = "mxbai-rerank";
+  if (spec.model_type != "qwen2") return false;
+  if (is_named_by_its_publisher(folder, kName)) return true;
+  if (!is_named_by_its_owner(folder, kName)) return false;
+  if (!choice.rerank) spec.assumed = taken_for("mxbai-rerank-v2");
+  return true;
+}
+
+// One that is called a reranker, but whose template is not known. As an embedder it would answer
+// with vectors that mean nothing.
+Status refuse_other_rankers(const std::string& folder, const ModelSpec& spec) {
+  const bool said = card_says_ranking(folder) || is_named_by_its_publisher(folder, kRerank);
+  if (!said && !is_named_by_its_owner(folder, kRerank)) return {};
+  return Error{
+      ErrorCode::unsupported,
+      fmt::format("{}: is a language model ({}) that ranks texts, by its {}, but nothing "
+                  "says how it is asked; built are Qwen3-Reranker's way (--pooling rerank) and "
+                  "that of mxbai-rerank-v2. If it embeds texts, --pooling last_token or mean says "
+                  "so",
+                  folder, spec.model_type, said ? "model card or name" : "folder's name")};
+}
+
+// How a model is asked, and which tokens are scored; none: it is no such model.
+struct Way {
+  std::vector<std::uint32_t> rows;
+  PairTemplate asked;  // empty: what the folder's template says
+};
+
+Result<Way> find_way(const std::string& folder, const JsonObject& config,
+                     const std::vector<Module>& modules, const PoolingChoice& choice,
+                     ModelSpec& spec) {
+  Way way;
   const auto module = std::ranges::find(modules, "LogitScore", &Module::kind);
-  if (module != modules.end()) return read_module(folder, *module);
-  if (is_language_model(config)) {
-    bool wanted = choice.rerank || config.has("classifier_from_token");
-    if (!wanted && !choice.given() && modules.empty()) {
-      SHEAF_ASSIGN(wanted, is_qwens_own(folder, spec));
-    }
-    if (wanted) return read_tokens(folder, config);
+  if (module != modules.end()) {
+    SHEAF_ASSIGN(way.rows, read_module(folder, *module));
+    return way;
   }
-  if (!choice.rerank) return std::vector<std::uint32_t>();
+  if (is_language_model(config)) {
+    const bool open = !choice.given() && modules.empty();  // nothing says what it is for
+    if ((open || choice.rerank) && is_mixedbreads_own(folder, choice, spec)) {
+      way.asked = mixedbread_template();
+      SHEAF_ASSIGN(way.rows, ids_of(folder, {"1", "0"}));
+      return way;
+    }
+    bool wanted = choice.rerank || config.has("classifier_from_token");
+    if (!wanted && open) {
+      SHEAF_ASSIGN(wanted, is_qwens_own(folder, spec));
+      if (!wanted && spec.model_type != "qwen3") SHEAF_TRY(refuse_other_rankers(folder, spec));
+    }
+    if (wanted) {
+      SHEAF_ASSIGN(way.rows, read_tokens(folder, config));
+      return way;
+    }
+  }
+  if (!choice.rerank) return way;
   return Error{ErrorCode::invalid_argument,
                folder + ": pooling rerank is of language models (ForCausalLM), and this is none"};
 }
@@ -229,9 +306,9 @@ Status read_language_reranker(const std::string& folder, const JsonObject& confi
     if (found.kind == ChatTemplate::of_qwen3_pairs) spec.pair_template = qwen3_template();
     return {};
   }
-  SHEAF_ASSIGN(std::vector<std::uint32_t> rows, find_tokens(folder, config, modules, choice, spec));
-  if (rows.empty()) return {};
-  SHEAF_TRY(check(config, rows, spec));
+  SHEAF_ASSIGN(Way way, find_way(folder, config, modules, choice, spec));
+  if (way.rows.empty()) return {};
+  SHEAF_TRY(check(config, way.rows, spec));
   SHEAF_ASSIGN(const bool tied, config.boolean_or("tie_word_embeddings", false));
   spec.labels = {"LABEL_0"};
   spec.dimensions = 1;
@@ -243,9 +320,12 @@ Status read_language_reranker(const std::string& folder, const JsonObject& confi
                  .outputs = 1,
                  .bias = false,
                  .activation = DenseActivation::none,
-                 .rows = std::move(rows)}};
+                 .rows = std::move(way.rows)}};
+  spec.pair_template = std::move(way.asked);
+  if (!spec.pair_template.empty()) return {};
   SHEAF_ASSIGN(const FoundTemplate found, find_template(folder));
-  return take_template(found, spec);
+  const bool has_module = std::ranges::find(modules, "LogitScore", &Module::kind) != modules.end();
+  return take_template(folder, found, has_module, spec);
 }
 
 }  // namespace sheaf::model

@@ -161,11 +161,6 @@ Status read_jina_layers(const JsonObject& config, ModelSpec& spec) {
 
 }  // namespace
 
-bool maps_to_code(const JsonObject& config, std::string_view word) {
-  const nlohmann::json* map = config.find("auto_map");
-  return map != nullptr && map->dump().find(word) != std::string::npos;
-}
-
 // Nussbaum et al., "Nomic Embed" (2024).
 Status read_nomic(const JsonObject& config, ModelSpec& spec) {
   spec.architecture = Architecture::nomic;

@@ -13,8 +13,4 @@ Status read_jina_flash(const JsonObject& config, ModelSpec& spec);
 Status read_jina_v3(const JsonObject& config, ModelSpec& spec);
 Status read_nomic(const JsonObject& config, ModelSpec& spec);
 
-// Whether the code that this config.json asks for by its auto_map is one whose name holds `word`:
-// some families bear another's model_type.
-bool maps_to_code(const JsonObject& config, std::string_view word);
-
 }  // namespace sheaf::model

@@ -41,9 +41,10 @@ struct ActivationRow {
   DenseActivation activation;
   std::string_view type;
 };
-constexpr std::array<ActivationRow, 4> kActivations = {{
+constexpr std::array<ActivationRow, 5> kActivations = {{
     {DenseActivation::none, "torch.nn.modules.linear.Identity"},
     {DenseActivation::gelu, "torch.nn.modules.activation.GELU"},
+    {DenseActivation::relu, "torch.nn.modules.activation.ReLU"},
     {DenseActivation::silu, "torch.nn.modules.activation.SiLU"},
     {DenseActivation::tanh, "torch.nn.modules.activation.Tanh"},
 }};
@@ -99,9 +100,6 @@ Status read_pooling(const JsonObject& config, const PoolingChoice& choice, Model
                                : read_pooling_flags(config, spec));
     spec.dimensions = spec.hidden_size * static_cast<std::uint32_t>(spec.pooling.size());
   }
-  // Its weights go by places in the whole text, prompt included.
-  if (!spec.pools_prompt && std::ranges::count(spec.pooling, Pooling::weighted_mean) > 0)
-    return config.unsupported("include_prompt", "is false, which is not built for weightedmean");
   return {};
 }
 
@@ -117,7 +115,8 @@ Status read_dense(const JsonObject& config, const std::string& path, ModelSpec& 
   SHEAF_ASSIGN(const std::string type, config.text_or(kField, "torch.nn.modules.activation.Tanh"));
   const auto* row = std::ranges::find(kActivations, type, &ActivationRow::type);
   if (row == kActivations.end())
-    return config.unsupported(kField, "is '" + type + "'; built are: Identity, GELU, SiLU, Tanh");
+    return config.unsupported(kField,
+                              "is '" + type + "'; built are: Identity, GELU, ReLU, SiLU, Tanh");
   dense.activation = row->activation;
   SHEAF_ASSIGN(const bool residual, config.boolean_or("use_residual", false));
   if (residual) return config.unsupported("use_residual", "is true");

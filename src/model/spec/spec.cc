@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -27,6 +28,9 @@ constexpr std::string_view kTransformerFiles[] = {
     "sentence_distilbert_config.json", "sentence_camembert_config.json",
     "sentence_albert_config.json",     "sentence_xlm-roberta_config.json",
     "sentence_xlnet_config.json"};
+
+constexpr Similarity kSimilarities[] = {Similarity::cosine, Similarity::dot, Similarity::euclidean,
+                                        Similarity::manhattan};
 
 // Builds the spec from one file after the other.
 class SpecReader {
@@ -118,7 +122,38 @@ class SpecReader {
     if (side != "left" && side != "right")
       return config.error("truncation_side", "is '" + side + "', neither left nor right");
     spec_.cut_left = side == "left";
+    SHEAF_TRY(read_added_token(config, "add_bos_token", "bos_token", spec_.opening_token));
+    return read_added_token(config, "add_eos_token", "eos_token", spec_.closing_token);
+  }
+
+  // Files of Llama's and Mistral's tokenizers say so here and not in tokenizer.json, which
+  // transformers wrote anew from this until its version 5. A model that reads its text's last token
+  // was taught with that one.
+  Status read_added_token(const JsonObject& config, std::string_view flag, const char* name,
+                          std::string& token) const {
+    SHEAF_ASSIGN(const bool added, config.boolean_or(flag, !token.empty()));
+    if (!added) {
+      token.clear();
+      return {};
+    }
+    SHEAF_ASSIGN(std::string text, read_token(config, name));
+    if (text.empty()) {
+      SHEAF_ASSIGN(const std::optional<json> file,
+                   read_json_file(folder_, "special_tokens_map.json"));
+      if (!file) return {};
+      SHEAF_ASSIGN(const JsonObject map, JsonObject::of(*file, path_of("special_tokens_map.json")));
+      SHEAF_ASSIGN(text, read_token(map, name));
+    }
+    if (!text.empty()) token = std::move(text);
     return {};
+  }
+
+  // "</s>" or {"content": "</s>", ...}
+  static Result<std::string> read_token(const JsonObject& config, const char* name) {
+    const json* value = config.find(name);
+    if (value == nullptr || !value->is_object()) return config.text_or(name, "");
+    SHEAF_ASSIGN(const JsonObject token, config.object(name));
+    return token.text("content");
   }
 
   Status read_defaults() {
@@ -136,10 +171,23 @@ class SpecReader {
     SHEAF_ASSIGN(const std::uint32_t cut,
                  config.number_or("truncate_dim", 1, kMaxIntermediate, spec_.dimensions));
     spec_.dimensions = std::min(spec_.dimensions, cut);
+    SHEAF_TRY(read_similarity(config));
     SHEAF_ASSIGN(spec_.default_prompt_name, config.text_or("default_prompt_name", ""));
     if (!spec_.default_prompt_name.empty() && !spec_.prompts.contains(spec_.default_prompt_name))
       return config.error("default_prompt_name",
                           "is '" + spec_.default_prompt_name + "', not one of prompts");
+    return {};
+  }
+
+  Status read_similarity(const JsonObject& config) {
+    constexpr std::string_view kField = "similarity_fn_name";
+    SHEAF_ASSIGN(const std::string name, config.text_or(kField, "cosine"));
+    const auto* found =
+        std::ranges::find(kSimilarities, name, [](Similarity s) { return name_of(s); });
+    if (found == std::end(kSimilarities))
+      return config.unsupported(kField,
+                                "is '" + name + "'; built are: cosine, dot, euclidean, manhattan");
+    spec_.similarity = *found;
     return {};
   }
 
@@ -226,6 +274,20 @@ std::string_view name_of(Task task) { return task == Task::embed ? "embed" : "cl
 std::string_view name_of(Output output) {
   if (output == Output::vector) return "vector";
   return output == Output::sparse ? "sparse" : "tokens";
+}
+
+std::string_view name_of(Similarity similarity) {
+  switch (similarity) {
+    case Similarity::cosine:
+      return "cosine";
+    case Similarity::dot:
+      return "dot";
+    case Similarity::euclidean:
+      return "euclidean";
+    case Similarity::manhattan:
+      return "manhattan";
+  }
+  return "";
 }
 
 std::string_view name_of(Architecture architecture) {

@@ -35,6 +35,11 @@ std::string_view name_of(Task task);                  // "embed"
 std::string_view name_of(Output output);              // "vector", "sparse", "tokens"
 std::string_view name_of(Pooling pooling);  // TEI's words: "cls", "mean", "last_token", ...
 
+// What two vectors are compared by: the cosine of their angle, their product, or one of two
+// distances, taken negative so that more is nearer.
+enum class Similarity { cosine, dot, euclidean, manhattan };
+std::string_view name_of(Similarity similarity);  // "cosine", ...
+
 // How the angles of rotary positions are stretched for texts longer than the model was trained on.
 enum class RotaryScaling { none, dynamic, linear, llama3, longrope, ntk, yarn };
 
@@ -101,7 +106,9 @@ struct DenseSpec {
 // to separate tokens: the white space before a word often belongs to it.
 struct PairTemplate {
   std::string before_instruction;  // all of them empty: there is no template
-  std::string instruction;         // where no other is given
+  // Around the instruction; left out with it where there is none.
+  std::string instruction_begin, instruction_end;
+  std::string instruction;  // where no other is given; may be empty
   std::string before_query;
   std::string after_query;  // ends a part
   std::string before_document;
@@ -177,9 +184,12 @@ struct ModelSpec {
   std::uint32_t dimensions = 0;     // of what it answers: truncate_dim included; labels
   std::uint32_t max_length = 0;     // tokens a text by default, special tokens included
   bool do_lower_case = false;
+  // Tokens that stand around each text where tokenizer.json puts none; empty: none.
+  std::string opening_token, closing_token;
   bool cut_left = false;  // of texts that are too long the beginning is cut off
   std::map<std::string, std::string> prompts;
   std::string default_prompt_name;
+  Similarity similarity = Similarity::cosine;
   PairTemplate pair_template;
   std::string weights_dtype;  // "F32", as stored
   std::uint64_t parameter_count = 0;

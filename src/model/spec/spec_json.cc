@@ -23,6 +23,10 @@ NLOHMANN_JSON_SERIALIZE_ENUM(Pooling, {{Pooling::cls, "cls"},
                                        {Pooling::mean_sqrt_len, "mean_sqrt_len"},
                                        {Pooling::weighted_mean, "weighted_mean"},
                                        {Pooling::last_token, "last_token"}})
+NLOHMANN_JSON_SERIALIZE_ENUM(Similarity, {{Similarity::cosine, "cosine"},
+                                          {Similarity::dot, "dot"},
+                                          {Similarity::euclidean, "euclidean"},
+                                          {Similarity::manhattan, "manhattan"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(RotaryScaling, {{RotaryScaling::none, "none"},
                                              {RotaryScaling::dynamic, "dynamic"},
                                              {RotaryScaling::linear, "linear"},
@@ -43,8 +47,9 @@ NLOHMANN_JSON_SERIALIZE_ENUM(DenseActivation, {{DenseActivation::none, "none"},
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DenseSpec, folder, name, norm, inputs, outputs, bias, activation,
                                    rows)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WordHeadSpec, transform, norm_shift, decoder, bias, sum, logs)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PairTemplate, before_instruction, instruction, before_query,
-                                   after_query, before_document, after_document)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PairTemplate, before_instruction, instruction_begin,
+                                   instruction_end, instruction, before_query, after_query,
+                                   before_document, after_document)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(
     ModelSpec, architecture, model_type, hidden_size, layers, heads, kv_heads, head_size,
     intermediate_size, vocab_size, type_vocab_size, positions, position_offset, position_table,
@@ -52,9 +57,9 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(
     local_before, local_after, query_key_value_bias, attention_output_bias, up_bias, down_bias,
     gated, experts, experts_chosen, expert_every, head_norms, query_scalar, norm_epsilon,
     activation, pooling, pools_prompt, dense, word_head, token_weight, token_vectors, special_ids,
-    unread_heads, adapters, labels, normalize, dimensions, max_length, do_lower_case, cut_left,
-    prompts, default_prompt_name, pair_template, weights_dtype, parameter_count, weights_bytes_fp32,
-    assumed)
+    unread_heads, adapters, labels, normalize, dimensions, max_length, do_lower_case, opening_token,
+    closing_token, cut_left, prompts, default_prompt_name, similarity, pair_template, weights_dtype,
+    parameter_count, weights_bytes_fp32, assumed)
 
 std::string to_json(const ModelSpec& spec) { return nlohmann::json(spec).dump(); }
 

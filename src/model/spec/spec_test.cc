@@ -109,15 +109,73 @@ TEST_F(SpecTest, BadFieldsAreRefusedNamingFileAndField) {
   }
 }
 
-TEST_F(SpecTest, PoolingMayLeavePromptsOutUnlessPlacesWeigh) {
+TEST_F(SpecTest, PoolingMayLeavePromptsOut) {
   EXPECT_TRUE(read_spec(folder_)->pools_prompt);
   set("1_Pooling/config.json", "include_prompt", "false");
   const auto spec = read_spec(folder_);
   ASSERT_TRUE(spec.ok()) << spec.error().message;
   EXPECT_FALSE(spec->pools_prompt);
   EXPECT_FALSE(spec_from_json(to_json(*spec), "f")->pools_prompt);
-  set("1_Pooling/config.json", "pooling_mode", R"(["mean", "weightedmean"])");
-  expect_refused("1_Pooling/config.json", "include_prompt");
+}
+
+// As in e5-mistral-7b-instruct: tokenizer.json puts nothing behind a text.
+TEST_F(SpecTest, TokensAroundATextThatTheTokenizersConfigAsksFor) {
+  const auto tokens = [this] {
+    const auto spec = read_spec(folder_);
+    return spec.ok() ? spec->opening_token + "|" + spec->closing_token : spec.error().message;
+  };
+  EXPECT_EQ(tokens(), "|");
+  write("tokenizer_config.json", R"({"eos_token": "</s>", "bos_token": {"content": "<s>"}})");
+  EXPECT_EQ(tokens(), "|");
+  set("tokenizer_config.json", "add_eos_token", "true");
+  EXPECT_EQ(tokens(), "|</s>");
+  set("tokenizer_config.json", "add_bos_token", "true");
+  EXPECT_EQ(tokens(), "<s>|</s>");
+  EXPECT_EQ(spec_from_json(to_json(*read_spec(folder_)), "f")->closing_token, "</s>");
+  set("tokenizer_config.json", "add_bos_token", "false");
+  set("tokenizer_config.json", "eos_token", "");
+  EXPECT_EQ(tokens(), "|");  // nobody says which
+  write("special_tokens_map.json", R"({"eos_token": {"content": "<end>"}})");
+  EXPECT_EQ(tokens(), "|<end>");
+  set("tokenizer_config.json", "add_eos_token", "1");
+  expect_refused("tokenizer_config.json", "add_eos_token");
+}
+
+// gte-Qwen2's own code does it, whatever the files of its tokenizer say.
+TEST_F(SpecTest, TheCodeOfGteQwen2SeesWholeTextsAndEndsThem) {
+  use_family("qwen2");
+  set("config.json", "is_causal", "");
+  EXPECT_EQ(read_spec(folder_)->closing_token, "");
+  EXPECT_TRUE(read_spec(folder_)->causal);
+  set("config.json", "auto_map", R"({"AutoModel": "modeling_qwen.Qwen2Model"})");
+  EXPECT_EQ(read_spec(folder_)->closing_token, "<|endoftext|>");
+  EXPECT_FALSE(read_spec(folder_)->causal);
+  set("config.json", "is_causal", "true");
+  EXPECT_TRUE(read_spec(folder_)->causal) << "said is said";
+  write("tokenizer_config.json", R"({"add_eos_token": true, "eos_token": "<|im_end|>"})");
+  EXPECT_EQ(read_spec(folder_)->closing_token, "<|im_end|>");
+}
+
+TEST_F(SpecTest, DenseModulesMayBeRectified) {
+  use_family("gemma3");
+  set("2_Dense/config.json", "activation_function", R"("torch.nn.modules.activation.ReLU")");
+  EXPECT_EQ(read_spec(folder_)->dense[0].activation, DenseActivation::relu);
+}
+
+TEST_F(SpecTest, HowVectorsAreCompared) {
+  EXPECT_EQ(read_spec(folder_)->similarity, Similarity::cosine);
+  const std::string file = "config_sentence_transformers.json";
+  write(file, R"({"similarity_fn_name": null})");
+  EXPECT_EQ(read_spec(folder_)->similarity, Similarity::cosine);
+  for (const Similarity similarity :
+       {Similarity::cosine, Similarity::dot, Similarity::euclidean, Similarity::manhattan}) {
+    set(file, "similarity_fn_name", '"' + std::string(name_of(similarity)) + '"');
+    const auto spec = read_spec(folder_);
+    EXPECT_EQ(spec->similarity, similarity);
+    EXPECT_EQ(spec_from_json(to_json(*spec), "f")->similarity, similarity);
+  }
+  set(file, "similarity_fn_name", R"("maxsim")");
+  expect_refused(file, "similarity_fn_name");
 }
 
 TEST_F(SpecTest, AdaptersAreSeen) {
