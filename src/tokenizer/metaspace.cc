@@ -9,21 +9,21 @@
 
 namespace sheaf::tokenizer {
 
-using Prepend = MetaspaceOptions::Prepend;
+using PrependScheme = MetaspaceOptions::Prepend;
 
 namespace {
 
-Result<Prepend> parse_scheme(const JsonField& field) {
+Result<PrependScheme> parse_scheme(const JsonField& field) {
   SHEAF_ASSIGN(const std::string_view scheme, field.string());
-  if (scheme == "always") return Prepend::always;
-  if (scheme == "first") return Prepend::first;
-  if (scheme == "never") return Prepend::never;
+  if (scheme == "always") return PrependScheme::always;
+  if (scheme == "first") return PrependScheme::first;
+  if (scheme == "never") return PrependScheme::never;
   return field.error(
       fmt::format("must be \"always\", \"first\" or \"never\", is {}", in_quotes(scheme)));
 }
 
-Result<Prepend> parse_prepend(const JsonField& field) {
-  Prepend prepend = Prepend::always;
+Result<PrependScheme> parse_prepend(const JsonField& field) {
+  PrependScheme prepend = PrependScheme::always;
   SHEAF_ASSIGN(const std::optional<JsonField> scheme, field.find("prepend_scheme"));
   if (scheme) {
     SHEAF_ASSIGN(prepend, parse_scheme(*scheme));
@@ -33,9 +33,9 @@ Result<Prepend> parse_prepend(const JsonField& field) {
   SHEAF_ASSIGN(const bool add, legacy->boolean());
   if (add) return prepend;
   // Hugging Face's reader wants "never" spelled out beside it.
-  if (prepend != Prepend::never)
+  if (prepend != PrependScheme::never)
     return legacy->error("is false, but prepend_scheme is not \"never\"");
-  return Prepend::never;
+  return PrependScheme::never;
 }
 
 }  // namespace
@@ -75,9 +75,9 @@ Status Metaspace::split(std::string_view text, std::vector<Piece>& pieces) const
 }
 
 bool Metaspace::wants_prefix(const PreTokenized& text, Piece piece) const {
-  if (options_.prepend == Prepend::never) return false;
+  if (options_.prepend == PrependScheme::never) return false;
   const bool begins_text = text.origins != nullptr && (*text.origins)[piece.begin].begin == 0;
-  if (options_.prepend == Prepend::first && !begins_text) return false;
+  if (options_.prepend == PrependScheme::first && !begins_text) return false;
   const std::string_view content = piece.of(text.text);
   return content[0] != ' ' && !content.starts_with(options_.replacement);
 }

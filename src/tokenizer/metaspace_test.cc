@@ -8,7 +8,7 @@
 namespace sheaf::tokenizer {
 namespace {
 
-using Prepend = MetaspaceOptions::Prepend;
+using PrependScheme = MetaspaceOptions::Prepend;
 
 // The pieces of `text`, parted by '|', of which the first `offset` bytes are not shown to it.
 std::string pieces_of(const PreTokenizer& pre_tokenizer, std::string_view text,
@@ -28,17 +28,18 @@ std::string pieces_of(const PreTokenizer& pre_tokenizer, std::string_view text,
 }
 
 TEST(Metaspace, PrependsAndCuts) {
-  const Metaspace always({"_", Prepend::always, true});
+  const Metaspace always({"_", PrependScheme::always, true});
   EXPECT_EQ(pieces_of(always, "a b  c "), "_a|_b|_|_c|_");
   EXPECT_EQ(pieces_of(always, " a"), "_a");
   EXPECT_EQ(pieces_of(always, "_a_b"), "_a|_b");
   EXPECT_EQ(pieces_of(always, ""), "");
-  EXPECT_EQ(pieces_of(Metaspace({"_", Prepend::never, true}), "a b"), "a|_b");
-  EXPECT_EQ(pieces_of(Metaspace({"\u2581", Prepend::always, false}), "a b"), "\u2581a\u2581b");
+  EXPECT_EQ(pieces_of(Metaspace({"_", PrependScheme::never, true}), "a b"), "a|_b");
+  EXPECT_EQ(pieces_of(Metaspace({"\u2581", PrependScheme::always, false}), "a b"),
+            "\u2581a\u2581b");
 }
 
 TEST(Metaspace, FirstPrependsOnlyWhereTheTextBegins) {
-  const Metaspace first({"_", Prepend::first, true});
+  const Metaspace first({"_", PrependScheme::first, true});
   EXPECT_EQ(pieces_of(first, "a b"), "_a|_b");
   EXPECT_EQ(pieces_of(first, "a b", 3), "a|_b");
   EXPECT_TRUE(first.needs_origins());
@@ -51,10 +52,10 @@ Result<MetaspaceOptions> metaspace_of(const std::string& json) {
 
 TEST(Metaspace, ReadsOldAndNewOptions) {
   EXPECT_EQ(metaspace_of(R"({"replacement": "_", "add_prefix_space": true})").value().prepend,
-            Prepend::always);
+            PrependScheme::always);
   const auto never =
       metaspace_of(R"({"replacement": "_", "add_prefix_space": false, "prepend_scheme": "never"})");
-  EXPECT_EQ(never.value().prepend, Prepend::never);
+  EXPECT_EQ(never.value().prepend, PrependScheme::never);
   EXPECT_FALSE(metaspace_of(R"({"replacement": "_", "split": false})").value().split);
   const std::pair<const char*, const char*> hostile[] = {
       {R"({})", R"("replacement" is missing)"},

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "tokenizer/bpe_merger.h"
+#include "tokenizer/bpe_walk.h"
+#include "tokenizer/code_point_map.h"
+#include "tokenizer/merge_table.h"
+
+namespace sheaf::tokenizer {
+
+// Byte pair encoding of a text whose merges allow a walk, window by window, each by what is faster
+// there: where characters have three bytes or four and tokens few characters (Chinese, Japanese),
+// merging takes half the time of the walk, of which every byte is a step; elsewhere the walk does.
+//
+// The encodings of two windows that meet at a border are one encoding if the tokens at the border
+// are compatible (bpe_walk.h). A window begins where a token of the one before it ended, some way
+// before that one was cut off; if they do not fit, a token earlier; and where that happens too
+// often the whole text is walked. So it stays exact, and linear in the text.
+//
+// An object is what a thread needs, kept between texts.
+class BpeWindows {
+ public:
+  struct Rules {
+    const BpeWalk& walk;
+    const MergeTable& merges;
+    // What may be one symbol from the start, by code point; the others, -1, start as bytes.
+    const CodePointMap<std::int32_t>& characters;
+    const std::array<std::int32_t, 256>& byte_ids;
+  };
+
+  // Appends the tokens of well-formed `text` from `begin` on, where a character starts. Their ends
+  // count from the start of the text.
+  void tokenize(const Rules& rules, std::string_view text, std::size_t begin,
+                std::vector<BpeSymbol>& tokens);
+  void shrink() { borders_ = {}; }
+
+ private:
+  std::size_t fill(const Rules& rules, std::string_view text, std::size_t begin);
+  std::size_t start(const Rules& rules, std::string_view text, std::size_t begin);
+
+  std::vector<BpeSymbol> window_;
+  BpeMerger merger_;
+  BpeWalk::Borders borders_;
+};
+
+}  // namespace sheaf::tokenizer
