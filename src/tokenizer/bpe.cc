@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "base/utf8.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/closed_characters.h"
 
@@ -66,6 +67,14 @@ namespace {
 // Positions are 32-bit numbers.
 constexpr std::size_t kPieceBytesMax = 0xFFFFFFF0;
 constexpr std::size_t kKeptSymbolsMax = 1 << 16;
+constexpr std::string_view kSpaceMark = "\u2581";  // SentencePiece's
+
+// Of the word that begins at `begin`: the next mark of a space behind other characters.
+std::size_t word_end(std::string_view text, std::size_t begin) {
+  std::size_t at = begin;
+  while (text.substr(at).starts_with(kSpaceMark)) at += kSpaceMark.size();
+  return std::min(text.find(kSpaceMark, at), text.size());
+}
 
 Result<bool> flag(const JsonField& field, std::string_view name) {
   SHEAF_ASSIGN(const std::optional<JsonField> found, field.find(name));
@@ -246,6 +255,30 @@ std::optional<std::vector<std::int32_t>> Bpe::atoms(
   return result;
 }
 
+void Bpe::set_neighbours(const std::vector<BpeWalk::Merge>& merges,
+                         const std::vector<std::string>& strings) {
+  std::size_t characters = 0;
+  for (const BpeWalk::Merge& merge : merges)
+    characters += count_characters(strings[static_cast<std::size_t>(merge.id)]);
+  neighbours_ = NeighbourFilter(characters);
+  for (const BpeWalk::Merge& merge : merges)
+    neighbours_.add(strings[static_cast<std::size_t>(merge.id)]);
+}
+
+// Whether no merge takes the mark of a space together with what stands before it, but for another
+// one. Then words are encoded by themselves, and found in the cache.
+bool Bpe::merges_keep_words(const std::vector<BpeWalk::Merge>& merges) const {
+  const auto crosses_words = [&](const BpeWalk::Merge& merge) {
+    const std::string_view token = *vocabulary_.token_of(merge.id);
+    for (std::size_t at = token.find(kSpaceMark, 1); at != std::string_view::npos;
+         at = token.find(kSpaceMark, at + 1)) {
+      if (!token.substr(0, at).ends_with(kSpaceMark)) return true;
+    }
+    return false;
+  };
+  return std::none_of(merges.begin(), merges.end(), crosses_words);
+}
+
 // Ids far beyond the number of tokens would make its tables too large.
 void Bpe::set_walk(const std::vector<BpeWalk::Merge>& merges) {
   const std::optional<std::vector<std::int32_t>> starts = atoms(merges);
@@ -257,7 +290,12 @@ void Bpe::set_walk(const std::vector<BpeWalk::Merge>& merges) {
         reads_bytes ? byte_level::bytes_of(token).value_or("") : std::string(token);
   });
   walk_ = BpeWalk::build(*starts, merges, strings, merges_);
-  if (!walk_ || !reads_bytes) return;
+  if (!walk_) return;
+  set_neighbours(merges, strings);
+  if (!reads_bytes) {
+    cuts_words_ = !options_.ignore_merges && merges_keep_words(merges);
+    return;
+  }
   characters_ = closed_characters(*walk_, merges, strings);
   for (unicode::CodePoint c = 0; c < 128; ++c) characters_.set(c, byte_ids_[c]);
 }
@@ -377,31 +415,40 @@ void Bpe::tokenize(std::string_view piece, Workspace& workspace) const {
   }
 }
 
+void Bpe::encode_piece(std::string_view piece, Workspace& workspace, Cache& cache,
+                       std::vector<std::int32_t>& ids) const {
+  Cache::Entry* entry = nullptr;
+  if (piece.size() <= Cache::kBytesMax) {
+    const auto [found, is_there] = cache.find(piece, serial_);
+    if (is_there) {
+      ids.insert(ids.end(), found->ids, found->ids + found->count);
+      return;
+    }
+    entry = found;
+  }
+  tokenize(piece, workspace);
+  for (const Symbol& symbol : workspace.symbols) ids.push_back(symbol.id);
+  if (entry == nullptr) return;
+  if (workspace.symbols.size() > Cache::kIdsMax) return Cache::forget(*entry);
+  entry->count = static_cast<std::uint8_t>(workspace.symbols.size());
+  for (std::size_t i = 0; i < workspace.symbols.size(); ++i)
+    entry->ids[i] = workspace.symbols[i].id;
+}
+
 void Bpe::encode(std::string_view text, std::span<const Piece> pieces,
                  std::vector<std::int32_t>& ids) const {
   thread_local Workspace workspace;
   thread_local Cache cache;
   for (const Piece& place : pieces) {
     const std::string_view piece = place.of(text);
-    Cache::Entry* entry = nullptr;
-    if (piece.size() <= Cache::kBytesMax) {
-      const auto [found, is_there] = cache.find(piece, serial_);
-      if (is_there) {
-        ids.insert(ids.end(), found->ids, found->ids + found->count);
-        continue;
-      }
-      entry = found;
-    }
-    tokenize(piece, workspace);
-    for (const Symbol& symbol : workspace.symbols) ids.push_back(symbol.id);
-    if (entry == nullptr) continue;
-    if (workspace.symbols.size() > Cache::kIdsMax) {
-      Cache::forget(*entry);
+    if (!cuts_words_) {
+      encode_piece(piece, workspace, cache, ids);
       continue;
     }
-    entry->count = static_cast<std::uint8_t>(workspace.symbols.size());
-    for (std::size_t i = 0; i < workspace.symbols.size(); ++i)
-      entry->ids[i] = workspace.symbols[i].id;
+    for (std::size_t begin = 0, end = 0; begin < piece.size(); begin = end) {
+      end = word_end(piece, begin);
+      encode_piece(piece.substr(begin, end - begin), workspace, cache, ids);
+    }
   }
   if (workspace.symbols.capacity() > kKeptSymbolsMax) workspace = Workspace{};
 }

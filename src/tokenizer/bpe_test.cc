@@ -229,6 +229,9 @@ TEST(Bpe, EncodesCharactersAsTheDefinitionSays) {
       const std::string left = parts[random() % parts.size()];
       const std::string right = parts[random() % parts.size()];
       if (left.size() + right.size() > 18 || model.ids.contains(left + right)) continue;
+      // Every other model keeps words apart, as real ones do.
+      const bool crosses_words = right.find("▁") != std::string::npos && left != "▁";
+      if (round % 2 == 0 && crosses_words) continue;
       model.add(left, right);
       parts.push_back(left + right);
     }

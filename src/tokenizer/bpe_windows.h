@@ -9,6 +9,7 @@
 #include "tokenizer/bpe_walk.h"
 #include "tokenizer/code_point_map.h"
 #include "tokenizer/merge_table.h"
+#include "tokenizer/neighbour_filter.h"
 
 namespace sheaf::tokenizer {
 
@@ -21,6 +22,9 @@ namespace sheaf::tokenizer {
 // before that one was cut off; if they do not fit, a token earlier; and where that happens too
 // often the whole text is walked. So it stays exact, and linear in the text.
 //
+// No merge crosses the border of two characters that start as one symbol each and stand side by
+// side in no token that merges make; there a window ends for good. Words of Chinese often do so.
+//
 // An object is what a thread needs, kept between texts.
 class BpeWindows {
  public:
@@ -30,6 +34,7 @@ class BpeWindows {
     // What may be one symbol from the start, by code point; the others, -1, start as bytes.
     const CodePointMap<std::int32_t>& characters;
     const std::array<std::int32_t, 256>& byte_ids;
+    const NeighbourFilter& neighbours;  // of the characters in what merges make
   };
 
   // Appends the tokens of well-formed `text` from `begin` on, where a character starts. Their ends
@@ -39,12 +44,21 @@ class BpeWindows {
   void shrink() { borders_ = {}; }
 
  private:
-  std::size_t fill(const Rules& rules, std::string_view text, std::size_t begin);
-  std::size_t start(const Rules& rules, std::string_view text, std::size_t begin);
+  // Of a window, and whether any text ends there or no merge crosses it.
+  struct End {
+    std::size_t at;
+    bool is_border;
+  };
+  std::size_t tokenize_stretch(const Rules& rules, std::string_view text, std::size_t begin,
+                               std::vector<BpeSymbol>& tokens);
+  End fill(const Rules& rules, std::string_view text, std::size_t begin);
+  End start(const Rules& rules, std::string_view text, std::size_t begin);
 
   std::vector<BpeSymbol> window_;
   BpeMerger merger_;
   BpeWalk::Borders borders_;
+  bool is_dense_ = false;    // as the last sample was
+  std::size_t sampled_ = 0;  // where the next one is due
 };
 
 }  // namespace sheaf::tokenizer
