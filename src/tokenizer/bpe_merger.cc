@@ -111,9 +111,4 @@ void BpeMerger::merge_long(std::vector<BpeSymbol>& symbols, const MergeTable& ta
   std::erase_if(symbols, [](const BpeSymbol& symbol) { return symbol.id < 0; });
 }
 
-void BpeMerger::shrink() {
-  links_ = {};
-  heap_ = {};
-}
-
 }  // namespace sheaf::tokenizer

@@ -23,8 +23,6 @@ class BpeMerger {
   static constexpr std::size_t kShortMax = 64;
 
   void merge(std::vector<BpeSymbol>& symbols, const MergeTable& table);
-  // Gives back what a huge piece has grown.
-  void shrink();
 
  private:
   void merge_short(std::vector<BpeSymbol>& symbols, const MergeTable& table);

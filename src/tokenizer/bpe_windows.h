@@ -41,7 +41,6 @@ class BpeWindows {
   // count from the start of the text.
   void tokenize(const Rules& rules, std::string_view text, std::size_t begin,
                 std::vector<BpeSymbol>& tokens);
-  void shrink() { borders_ = {}; }
 
  private:
   // Of a window, and whether any text ends there or no merge crosses it.
