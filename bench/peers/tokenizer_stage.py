@@ -124,7 +124,8 @@ def scaling(name, path, lines, args):
 
 
 def slope(name, path, what, unit, args):
-    """Of the logarithm of the time over that of the length, in each round: 1 where twice the text takes twice the time."""
+    """Of the logarithm of the time over that of the length: 1 where twice the text takes twice the time. Of the best rounds,
+    since what disturbs them only adds to short times."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         commands = {}
@@ -132,10 +133,11 @@ def slope(name, path, what, unit, args):
             (folder / str(size)).mkdir()
             text = write_lines(folder / str(size), [unit * (size // len(unit.encode()))])
             commands[size] = [args.bin / "tokenizer_io", path, "--time", text, folder / "ids"]
-        times, _ = take_turns(commands, folder, args, rounds.FEWEST_ROUNDS)
+        times, _ = take_turns(commands, folder, args, min(args.rounds, 5))
     lengths = [math.log(size) for size in BYTES]
-    slopes = [statistics.linear_regression(lengths, [math.log(seconds) for seconds in own]).slope for own in zip(*times.values())]
-    return {"tokenizer": name, "text": what, "clock": args.clock, "times": times, "slope": statistics.median(slopes)}
+    best = [math.log(min(seconds)) for seconds in times.values()]
+    return {"tokenizer": name, "text": what, "clock": args.clock, "times": times,
+            "slope": statistics.linear_regression(lengths, best).slope}
 
 
 def alone(paths, lines_of, args):
