@@ -50,6 +50,12 @@ struct ByteModel {
     ids.emplace(left + right, static_cast<int>(ids.size()));
     merges.emplace_back(left, right);
   }
+  // The bytes of a character one after the other; those that it shares with others only once.
+  void add_character(const std::string& c) {
+    for (std::size_t size = 2; size <= c.size(); ++size) {
+      if (!ids.contains(c.substr(0, size))) add(c.substr(0, size - 1), c.substr(size - 1, 1));
+    }
+  }
   std::string json(bool split_words = false) const {
     const auto shown = [](const std::string& bytes) {
       std::string token;
@@ -131,8 +137,7 @@ TEST(Bpe, EncodesDenseTextAsTheDefinitionSays) {
     for (const std::string& c : characters) {
       parts.push_back(c.substr(c.size() - 1));
       if (c.size() == 1 || random() % 6 == 0) continue;
-      for (std::size_t size = 2; size <= c.size(); ++size)
-        model.add(c.substr(0, size - 1), c.substr(size - 1, 1));
+      model.add_character(c);
       parts.push_back(c.substr(0, c.size() - 1));
       for (int i = 0; i < 4; ++i) parts.push_back(c);
     }
@@ -164,8 +169,7 @@ TEST(Bpe, EncodesWhatDependsOnTheFarEndOfTheText) {
   for (unicode::CodePoint c = 0x4E00; c < 0x4E00 + 150; ++c) {
     std::string character;
     unicode::append_utf8(c, character);
-    model.add(character.substr(0, 1), character.substr(1, 1));
-    model.add(character.substr(0, 2), character.substr(2));
+    model.add_character(character);
     characters.push_back(character);
   }
   for (std::size_t i = characters.size() - 1; i > 0; --i)
