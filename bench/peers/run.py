@@ -234,7 +234,7 @@ def commit():
 def run_stage(stage, args):
     report = {"commit": commit(), "machine": rounds.machine(), "stage": stage}
     if stage == "tokenizers":
-        report["results"] = tokenizer_stage.run(args)
+        report |= tokenizer_stage.run(args)
     else:
         report["results"] = []
         for work in STAGES[stage]():

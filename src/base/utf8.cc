@@ -40,6 +40,13 @@ std::size_t find_invalid_utf8(std::string_view text) {
         i += 8;
         continue;
       }
+      // U+1000 to U+CFFF, which have no exceptions: most of what Asia writes.
+      const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[i + at]); };
+      if (byte(0) >= 0xE1 && byte(0) <= 0xEC && (byte(1) & 0xC0) == 0x80 &&
+          (byte(2) & 0xC0) == 0x80) {
+        i += 3;
+        continue;
+      }
     }
     const std::size_t length = valid_utf8_sequence(text.substr(i));
     if (length == 0) return i;

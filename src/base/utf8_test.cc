@@ -29,6 +29,15 @@ TEST(Utf8, TakesEveryScalarValueAndNoSurrogate) {
   }
 }
 
+TEST(Utf8, FindsEveryScalarValueGoodInsideText) {
+  for (char32_t c = 0; c < 0x120000; ++c) {
+    const bool valid = c <= 0x10FFFF && (c < 0xD800 || c > 0xDFFF);
+    ASSERT_EQ(find_invalid_utf8("a" + encode(c) + "aaaaaaaa"), valid ? std::string::npos : 1);
+  }
+  for (const char* bad : {"\xE4\xB8", "\xE4\xB8\xC0", "\xE4", "\xE4\x41\x80", "\xE0\x9F\xBF"})
+    EXPECT_EQ(find_invalid_utf8(std::string("\u4E2D") + bad + "aaaaaaaa"), 3u);
+}
+
 TEST(Utf8, RefusesOverlongAndTruncatedForms) {
   for (const char* bad :
        {"\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xE0\x9F\xBF", "\xF0\x80\x80\x80",

@@ -6,7 +6,9 @@
 #include <atomic>
 #include <cstring>
 
+#include "base/utf8.h"
 #include "tokenizer/byte_level.h"
+#include "tokenizer/closed_characters.h"
 
 namespace sheaf::tokenizer {
 
@@ -16,16 +18,8 @@ struct Bpe::Workspace {
   void append(std::int32_t id, std::uint32_t size) {
     symbols.push_back({id, size + (symbols.empty() ? 0 : symbols.back().end)});
   }
-  // merge_short: the rank of each symbol with the next one, and what they merge into.
-  std::vector<std::uint32_t> ranks;
-  std::vector<std::int32_t> merged;
-  // merge_long: neighbours, and the pairs that merge, as rank << 32 | position of the left one.
-  struct Links {
-    std::uint32_t previous, next;
-  };
-  std::vector<Links> links;
-  std::vector<std::uint64_t> heap;
-  BpeWalk::Borders borders;
+  BpeMerger merger;
+  BpeWindows windows;
 };
 
 // Tokens of short pieces that came up lately: most words of a text repeat. Measured with 6,000
@@ -52,8 +46,9 @@ class Bpe::Cache {
     std::memcpy(words.data(), piece.data(), piece.size());
     std::uint64_t hash = (words[0] ^ words[1] * kFactor ^ words[2] * (kFactor + 2)) * kFactor;
     Entry& entry = entries_[(hash ^ hash >> 32) * kFactor >> (64 - kEntriesLog2)];
-    if (entry.piece == words && entry.size == piece.size() && entry.model == model)
-      return {&entry, true};
+    const bool is_same = entry.piece[0] == words[0] && entry.piece[1] == words[1] &&
+                         entry.piece[2] == words[2];  // faster than ==, which is memcmp
+    if (is_same && entry.size == piece.size() && entry.model == model) return {&entry, true};
     entry = {words, model, static_cast<std::uint8_t>(piece.size())};
     return {&entry, false};
   }
@@ -69,11 +64,17 @@ class Bpe::Cache {
 
 namespace {
 
-// Pieces of more symbols use a heap; below, looking at all ranks each time is faster.
-constexpr std::size_t kShortMax = 48;
 // Positions are 32-bit numbers.
 constexpr std::size_t kPieceBytesMax = 0xFFFFFFF0;
 constexpr std::size_t kKeptSymbolsMax = 1 << 16;
+constexpr std::string_view kSpaceMark = "\u2581";  // SentencePiece's
+
+// Of the word that begins at `begin`: the next mark of a space behind other characters.
+std::size_t word_end(std::string_view text, std::size_t begin) {
+  std::size_t at = begin;
+  while (text.substr(at).starts_with(kSpaceMark)) at += kSpaceMark.size();
+  return std::min(text.find(kSpaceMark, at), text.size());
+}
 
 Result<bool> flag(const JsonField& field, std::string_view name) {
   SHEAF_ASSIGN(const std::optional<JsonField> found, field.find(name));
@@ -141,13 +142,6 @@ std::optional<ByteTrie> trie_of_bytes(const Vocabulary& vocabulary) {
   std::vector<ByteTrie::Entry> entries;
   for (const auto& [bytes, id] : tokens) entries.push_back({bytes, id});
   return ByteTrie::build(entries);
-}
-
-MergeTable table_of(const std::vector<BpeWalk::Merge>& merges) {
-  MergeTable table(merges.size());
-  for (std::uint32_t rank = 0; rank < merges.size(); ++rank)
-    table.set(merges[rank].left, merges[rank].right, {rank, merges[rank].id});
-  return table;
 }
 
 std::uint64_t next_serial() {
@@ -231,16 +225,79 @@ Status Bpe::set_bytes(const JsonField& field) {
   return {};
 }
 
+void Bpe::set_characters() {
+  vocabulary_.for_each([&](std::string_view token, std::int32_t id) {
+    if (!unicode::is_one_character(token)) return;
+    const char* p = token.data();
+    characters_.set(unicode::decode_utf8(p), id);
+  });
+}
+
+// What all pieces can start as and the walk can tell apart. With characters that is so only if the
+// others become bytes that never merge.
+std::optional<std::vector<std::int32_t>> Bpe::atoms(
+    const std::vector<BpeWalk::Merge>& merges) const {
+  const auto is_byte = [&](std::int32_t id) {
+    return std::find(byte_ids_.begin(), byte_ids_.end(), id) != byte_ids_.end();
+  };
+  if (is_byte(-1)) return std::nullopt;
+  if (alphabet_ == Alphabet::bytes)
+    return std::vector<std::int32_t>(byte_ids_.begin(), byte_ids_.end());
+  if (!options_.byte_fallback) return std::nullopt;
+  const bool bytes_merge = std::any_of(merges.begin(), merges.end(), [&](const auto& merge) {
+    return is_byte(merge.left) || is_byte(merge.right);
+  });
+  if (bytes_merge) return std::nullopt;
+  std::vector<std::int32_t> result;
+  vocabulary_.for_each([&](std::string_view token, std::int32_t id) {
+    if (unicode::is_one_character(token)) result.push_back(id);
+  });
+  return result;
+}
+
+void Bpe::set_neighbours(const std::vector<BpeWalk::Merge>& merges,
+                         const std::vector<std::string>& strings) {
+  std::size_t characters = 0;
+  for (const BpeWalk::Merge& merge : merges)
+    characters += count_characters(strings[static_cast<std::size_t>(merge.id)]);
+  neighbours_ = NeighbourFilter(characters);
+  for (const BpeWalk::Merge& merge : merges)
+    neighbours_.add(strings[static_cast<std::size_t>(merge.id)]);
+}
+
+// Whether no merge takes the mark of a space together with what stands before it, but for another
+// one. Then words are encoded by themselves, and found in the cache.
+bool Bpe::merges_keep_words(const std::vector<BpeWalk::Merge>& merges) const {
+  const auto crosses_words = [&](const BpeWalk::Merge& merge) {
+    const std::string_view token = *vocabulary_.token_of(merge.id);
+    for (std::size_t at = token.find(kSpaceMark, 1); at != std::string_view::npos;
+         at = token.find(kSpaceMark, at + 1)) {
+      if (!token.substr(0, at).ends_with(kSpaceMark)) return true;
+    }
+    return false;
+  };
+  return std::none_of(merges.begin(), merges.end(), crosses_words);
+}
+
 // Ids far beyond the number of tokens would make its tables too large.
 void Bpe::set_walk(const std::vector<BpeWalk::Merge>& merges) {
-  const bool complete =
-      std::none_of(byte_ids_.begin(), byte_ids_.end(), [](std::int32_t id) { return id < 0; });
-  if (!complete || vocabulary_.id_end() > 2 * vocabulary_.size() + 1024) return;
+  const std::optional<std::vector<std::int32_t>> starts = atoms(merges);
+  if (!starts || vocabulary_.id_end() > 2 * vocabulary_.size() + 1024) return;
+  const bool reads_bytes = alphabet_ == Alphabet::bytes;
   std::vector<std::string> strings(vocabulary_.id_end());
   vocabulary_.for_each([&](std::string_view token, std::int32_t id) {
-    strings[static_cast<std::size_t>(id)] = byte_level::bytes_of(token).value_or("");
+    strings[static_cast<std::size_t>(id)] =
+        reads_bytes ? byte_level::bytes_of(token).value_or("") : std::string(token);
   });
-  walk_ = BpeWalk::build(byte_ids_, merges, strings, merges_);
+  walk_ = BpeWalk::build(*starts, merges, strings, merges_);
+  if (!walk_) return;
+  set_neighbours(merges, strings);
+  if (!reads_bytes) {
+    cuts_words_ = !options_.ignore_merges && merges_keep_words(merges);
+    return;
+  }
+  characters_ = closed_characters(*walk_, merges, strings);
+  for (unicode::CodePoint c = 0; c < 128; ++c) characters_.set(c, byte_ids_[c]);
 }
 
 Result<std::unique_ptr<const Model>> Bpe::parse(const JsonField& field, Alphabet alphabet) {
@@ -249,10 +306,11 @@ Result<std::unique_ptr<const Model>> Bpe::parse(const JsonField& field, Alphabet
   SHEAF_ASSIGN(const Options options, parse_options(field, vocabulary));
   SHEAF_ASSIGN(const JsonField merges_field, field.get("merges"));
   SHEAF_ASSIGN(const std::vector<BpeWalk::Merge> merges, parse_merges(merges_field, vocabulary));
-  std::unique_ptr<Bpe> model(new Bpe(std::move(vocabulary), alphabet, table_of(merges)));
+  std::unique_ptr<Bpe> model(new Bpe(std::move(vocabulary), alphabet, MergeTable(merges)));
   model->options_ = options;
   SHEAF_TRY(model->set_bytes(field));
-  if (alphabet == Alphabet::bytes) model->set_walk(merges);
+  if (alphabet == Alphabet::characters) model->set_characters();
+  model->set_walk(merges);
   if (options.ignore_merges && alphabet == Alphabet::bytes) {
     model->whole_pieces_ = trie_of_bytes(model->vocabulary_);
     if (!model->whole_pieces_) return vocabulary_field.error("is too large");
@@ -302,12 +360,12 @@ void Bpe::start_from_characters(std::string_view piece, Workspace& workspace) co
   const char* p = piece.data();
   while (p < piece.data() + piece.size()) {
     const char* const start = p;
-    unicode::decode_utf8(p);
+    const std::int32_t id = characters_[unicode::decode_utf8(p)];
     const std::string_view character(start, static_cast<std::size_t>(p - start));
     const auto size = static_cast<std::uint32_t>(character.size());
-    if (const std::optional<std::int32_t> id = vocabulary_.id_of(character)) {
+    if (id >= 0) {
       append_unknown();
-      workspace.append(*id, size);
+      workspace.append(id, size);
     } else if (options_.byte_fallback && fall_back(character, workspace)) {
       continue;
     } else if (options_.unknown_id) {
@@ -318,83 +376,21 @@ void Bpe::start_from_characters(std::string_view piece, Workspace& workspace) co
   append_unknown();
 }
 
-void Bpe::merge_short(Workspace& workspace) const {
-  std::vector<Symbol>& symbols = workspace.symbols;
-  std::vector<std::uint32_t>& ranks = workspace.ranks;
-  std::vector<std::int32_t>& merged = workspace.merged;
-  std::size_t count = symbols.size();
-  ranks.resize(count);
-  merged.resize(count);
-  const auto look_up = [&](std::size_t i) {
-    const MergeTable::Merge merge =
-        i + 1 < count ? merges_.find(symbols[i].id, symbols[i + 1].id) : MergeTable::Merge{};
-    ranks[i] = merge.rank;
-    merged[i] = merge.id;
-  };
-  for (std::size_t i = 0; i < count; ++i) look_up(i);
-  for (;;) {
-    std::size_t best = 0;
-    for (std::size_t i = 1; i < count; ++i) {
-      if (ranks[i] < ranks[best]) best = i;
+// Characters without a token are bytes that never merge, so that what lies between them is encoded
+// by itself.
+void Bpe::walk_characters(std::string_view piece, Workspace& workspace) const {
+  const char* const begin = piece.data();
+  const char* const end = begin + piece.size();
+  for (const char *p = begin, *next = p; p < end; p = next) {
+    const char* const known = p;
+    while (p < end && characters_[unicode::decode_utf8(next)] >= 0) p = next;
+    const std::string_view read = piece.substr(0, static_cast<std::size_t>(p - begin));
+    if (p > known) {
+      const auto from = static_cast<std::size_t>(known - begin);
+      workspace.windows.tokenize(rules(), read, from, workspace.symbols);
     }
-    if (ranks[best] == MergeTable::kNoRank) break;
-    symbols[best] = {merged[best], symbols[best + 1].end};
-    --count;
-    for (std::size_t i = best + 1; i < count; ++i) {
-      symbols[i] = symbols[i + 1];
-      ranks[i] = ranks[i + 1];
-      merged[i] = merged[i + 1];
-    }
-    look_up(best);
-    if (best > 0) look_up(best - 1);
+    if (next > p) fall_back({p, static_cast<std::size_t>(next - p)}, workspace);
   }
-  symbols.resize(count);
-}
-
-void Bpe::merge_long(Workspace& workspace) const {
-  constexpr std::uint32_t kNone = 0xFFFFFFFF;
-  std::vector<Symbol>& symbols = workspace.symbols;
-  std::vector<Workspace::Links>& links = workspace.links;
-  std::vector<std::uint64_t>& heap = workspace.heap;
-  const auto count = static_cast<std::uint32_t>(symbols.size());
-  links.resize(count);
-  heap.clear();
-  const auto merge_at = [&](std::uint32_t i) {
-    return links[i].next == kNone ? MergeTable::Merge{}
-                                  : merges_.find(symbols[i].id, symbols[links[i].next].id);
-  };
-  const auto entry_at = [&](std::uint32_t i) { return std::uint64_t{merge_at(i).rank} << 32 | i; };
-  const auto push = [&](std::uint32_t i) {
-    const std::uint64_t entry = entry_at(i);
-    if (entry >> 32 == MergeTable::kNoRank) return;
-    heap.push_back(entry);
-    std::push_heap(heap.begin(), heap.end(), std::greater<>());
-  };
-  for (std::uint32_t i = 0; i < count; ++i) {
-    links[i] = {i == 0 ? kNone : i - 1, i + 1 == count ? kNone : i + 1};
-  }
-  for (std::uint32_t i = 0; i < count; ++i) {
-    const std::uint64_t entry = entry_at(i);
-    if (entry >> 32 != MergeTable::kNoRank) heap.push_back(entry);
-  }
-  std::make_heap(heap.begin(), heap.end(), std::greater<>());
-  while (!heap.empty()) {
-    const std::uint64_t entry = heap.front();
-    std::pop_heap(heap.begin(), heap.end(), std::greater<>());
-    heap.pop_back();
-    const auto left = static_cast<std::uint32_t>(entry);
-    if (symbols[left].id < 0) continue;  // was merged into the one before
-    const MergeTable::Merge merge = merge_at(left);
-    if (merge.rank != entry >> 32) continue;  // a neighbour has changed since
-    const std::uint32_t right = links[left].next;
-    symbols[left] = {merge.id, symbols[right].end};
-    symbols[right].id = -1;
-    links[left].next = links[right].next;
-    if (links[left].next != kNone) links[links[left].next].previous = left;
-    if (links[left].previous != kNone) push(links[left].previous);
-    push(left);
-  }
-  std::erase_if(symbols, [](const Symbol& symbol) { return symbol.id < 0; });
 }
 
 void Bpe::tokenize(std::string_view piece, Workspace& workspace) const {
@@ -408,18 +404,35 @@ void Bpe::tokenize(std::string_view piece, Workspace& workspace) const {
       return;
     }
   }
-  if (walk_) return walk_->tokenize(piece, merges_, workspace.borders, workspace.symbols);
-  if (alphabet_ == Alphabet::bytes) {
-    start_from_bytes(piece, workspace);
+  const bool reads_bytes = alphabet_ == Alphabet::bytes;
+  if (walk_ && reads_bytes) {
+    workspace.windows.tokenize(rules(), piece, 0, workspace.symbols);
+  } else if (walk_) {
+    walk_characters(piece, workspace);
   } else {
-    start_from_characters(piece, workspace);
+    reads_bytes ? start_from_bytes(piece, workspace) : start_from_characters(piece, workspace);
+    workspace.merger.merge(workspace.symbols, merges_);
   }
-  if (workspace.symbols.size() < 2) return;
-  if (workspace.symbols.size() <= kShortMax) {
-    merge_short(workspace);
-  } else {
-    merge_long(workspace);
+}
+
+void Bpe::encode_piece(std::string_view piece, Workspace& workspace, Cache& cache,
+                       std::vector<std::int32_t>& ids) const {
+  Cache::Entry* entry = nullptr;
+  if (piece.size() <= Cache::kBytesMax) {
+    const auto [found, is_there] = cache.find(piece, serial_);
+    if (is_there) {
+      ids.insert(ids.end(), found->ids, found->ids + found->count);
+      return;
+    }
+    entry = found;
   }
+  tokenize(piece, workspace);
+  for (const Symbol& symbol : workspace.symbols) ids.push_back(symbol.id);
+  if (entry == nullptr) return;
+  if (workspace.symbols.size() > Cache::kIdsMax) return Cache::forget(*entry);
+  entry->count = static_cast<std::uint8_t>(workspace.symbols.size());
+  for (std::size_t i = 0; i < workspace.symbols.size(); ++i)
+    entry->ids[i] = workspace.symbols[i].id;
 }
 
 void Bpe::encode(std::string_view text, std::span<const Piece> pieces,
@@ -428,25 +441,14 @@ void Bpe::encode(std::string_view text, std::span<const Piece> pieces,
   thread_local Cache cache;
   for (const Piece& place : pieces) {
     const std::string_view piece = place.of(text);
-    Cache::Entry* entry = nullptr;
-    if (piece.size() <= Cache::kBytesMax) {
-      const auto [found, is_there] = cache.find(piece, serial_);
-      if (is_there) {
-        ids.insert(ids.end(), found->ids, found->ids + found->count);
-        continue;
-      }
-      entry = found;
-    }
-    tokenize(piece, workspace);
-    for (const Symbol& symbol : workspace.symbols) ids.push_back(symbol.id);
-    if (entry == nullptr) continue;
-    if (workspace.symbols.size() > Cache::kIdsMax) {
-      Cache::forget(*entry);
+    if (!cuts_words_) {
+      encode_piece(piece, workspace, cache, ids);
       continue;
     }
-    entry->count = static_cast<std::uint8_t>(workspace.symbols.size());
-    for (std::size_t i = 0; i < workspace.symbols.size(); ++i)
-      entry->ids[i] = workspace.symbols[i].id;
+    for (std::size_t begin = 0, end = 0; begin < piece.size(); begin = end) {
+      end = word_end(piece, begin);
+      encode_piece(piece.substr(begin, end - begin), workspace, cache, ids);
+    }
   }
   if (workspace.symbols.capacity() > kKeptSymbolsMax) workspace = Workspace{};
 }

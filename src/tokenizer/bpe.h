@@ -4,9 +4,12 @@
 #include <optional>
 
 #include "tokenizer/bpe_walk.h"
+#include "tokenizer/bpe_windows.h"
 #include "tokenizer/byte_trie.h"
+#include "tokenizer/code_point_map.h"
 #include "tokenizer/merge_table.h"
 #include "tokenizer/model.h"
+#include "tokenizer/neighbour_filter.h"
 
 namespace sheaf::tokenizer {
 
@@ -30,7 +33,7 @@ class Bpe final : public Model {
     bool byte_fallback = false;              // unknown characters become tokens <0x00> to <0xFF>
     bool ignore_merges = false;              // a piece that is a token stays whole
   };
-  using Symbol = BpeWalk::Token;  // begins where the one before it ends
+  using Symbol = BpeSymbol;
   struct Workspace;
   class Cache;
 
@@ -40,15 +43,22 @@ class Bpe final : public Model {
   static Result<std::vector<BpeWalk::Merge>> parse_merges(const JsonField& field,
                                                           const Vocabulary& vocabulary);
   Status set_bytes(const JsonField& field);
+  void set_characters();
   void set_walk(const std::vector<BpeWalk::Merge>& merges);
+  void set_neighbours(const std::vector<BpeWalk::Merge>& merges,
+                      const std::vector<std::string>& strings);
+  bool merges_keep_words(const std::vector<BpeWalk::Merge>& merges) const;
+  std::optional<std::vector<std::int32_t>> atoms(const std::vector<BpeWalk::Merge>& merges) const;
 
+  void encode_piece(std::string_view piece, Workspace& workspace, Cache& cache,
+                    std::vector<std::int32_t>& ids) const;
   // Leaves the tokens of `piece` in workspace.symbols.
   void tokenize(std::string_view piece, Workspace& workspace) const;
   void start_from_bytes(std::string_view piece, Workspace& workspace) const;
   void start_from_characters(std::string_view piece, Workspace& workspace) const;
   bool fall_back(std::string_view character, Workspace& workspace) const;
-  void merge_short(Workspace& workspace) const;
-  void merge_long(Workspace& workspace) const;
+  void walk_characters(std::string_view piece, Workspace& workspace) const;
+  BpeWindows::Rules rules() const { return {*walk_, merges_, characters_, byte_ids_, neighbours_}; }
 
   Vocabulary vocabulary_;
   Alphabet alphabet_;
@@ -57,7 +67,12 @@ class Bpe final : public Model {
   // By byte, -1 where the vocabulary has none: the token of the byte itself in the byte-level
   // alphabet, else <0x00> to <0xFF>.
   std::array<std::int32_t, 256> byte_ids_ = {};
+  // By code point, what it may start as: its token or, with bytes, that of a closed character
+  // (closed_characters.h) or of ASCII, where there is a walk. -1: none.
+  CodePointMap<std::int32_t> characters_{-1};
   std::optional<BpeWalk> walk_;           // nothing: pieces are merged
+  NeighbourFilter neighbours_;            // of what merges make, where there is a walk
+  bool cuts_words_ = false;               // pieces are encoded word by word
   std::optional<ByteTrie> whole_pieces_;  // with ignore_merges: from bytes to ids
   std::uint64_t serial_;                  // tells the models of a process apart, for Cache
 };

@@ -14,6 +14,29 @@ namespace {
 
 using Pair = std::pair<std::string, std::string>;
 
+// Merges as the definition says, one at a time.
+std::vector<std::int32_t> merge_all(std::vector<std::string> symbols,
+                                    const std::vector<Pair>& merges,
+                                    const std::map<std::string, int>& ids) {
+  std::map<Pair, std::size_t> ranks;
+  for (std::size_t i = 0; i < merges.size(); ++i) ranks[merges[i]] = i;
+  for (;;) {
+    std::size_t best = symbols.size(), best_rank = merges.size();
+    for (std::size_t i = 0; i + 1 < symbols.size(); ++i) {
+      const auto found = ranks.find({symbols[i], symbols[i + 1]});
+      if (found == ranks.end() || found->second >= best_rank) continue;
+      best = i;
+      best_rank = found->second;
+    }
+    if (best == symbols.size()) break;
+    symbols[best] += symbols[best + 1];
+    symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(best) + 1);
+  }
+  std::vector<std::int32_t> result;
+  for (const std::string& symbol : symbols) result.push_back(ids.at(symbol));
+  return result;
+}
+
 // A byte-level model over all bytes, with these merges of byte strings.
 struct ByteModel {
   std::map<std::string, int> ids;  // by bytes
@@ -26,6 +49,12 @@ struct ByteModel {
   void add(const std::string& left, const std::string& right) {
     ids.emplace(left + right, static_cast<int>(ids.size()));
     merges.emplace_back(left, right);
+  }
+  // The bytes of a character one after the other; those that it shares with others only once.
+  void add_character(const std::string& c) {
+    for (std::size_t size = 2; size <= c.size(); ++size) {
+      if (!ids.contains(c.substr(0, size))) add(c.substr(0, size - 1), c.substr(size - 1, 1));
+    }
   }
   std::string json(bool split_words = false) const {
     const auto shown = [](const std::string& bytes) {
@@ -44,27 +73,10 @@ struct ByteModel {
         R"("use_regex":{}}},"model":{{"type":"BPE","vocab":{{{}}},"merges":[{}]}}}})",
         split_words, vocabulary, list);
   }
-  // Merges as the definition says, one at a time.
   std::vector<std::int32_t> encode(std::string_view text) const {
-    std::map<Pair, std::size_t> ranks;
-    for (std::size_t i = 0; i < merges.size(); ++i) ranks[merges[i]] = i;
     std::vector<std::string> symbols;
     for (const char c : text) symbols.emplace_back(1, c);
-    for (;;) {
-      std::size_t best = symbols.size(), best_rank = merges.size();
-      for (std::size_t i = 0; i + 1 < symbols.size(); ++i) {
-        const auto found = ranks.find({symbols[i], symbols[i + 1]});
-        if (found == ranks.end() || found->second >= best_rank) continue;
-        best = i;
-        best_rank = found->second;
-      }
-      if (best == symbols.size()) break;
-      symbols[best] += symbols[best + 1];
-      symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(best) + 1);
-    }
-    std::vector<std::int32_t> result;
-    for (const std::string& symbol : symbols) result.push_back(ids.at(symbol));
-    return result;
+    return merge_all(symbols, merges, ids);
   }
 };
 
@@ -99,6 +111,139 @@ TEST(Bpe, EncodesAsTheDefinitionSays) {
     const auto tokenizer = Tokenizer::parse(model.json()).value();
     for (int i = 0; i < 30; ++i) {
       const std::string text = random_text(random, 90, "abcd");
+      ASSERT_EQ(ids_of(*tokenizer, text), model.encode(text)) << text << " in round " << round;
+    }
+  }
+}
+
+using Characters = std::vector<std::string>;
+
+std::string text_of(std::mt19937& random, std::size_t count, const Characters& characters) {
+  std::string text;
+  for (; count > 0; --count) text += characters[random() % characters.size()];
+  return text;
+}
+
+// Characters of several bytes, most of which become tokens early, as in a trained vocabulary, some
+// late and some never, and other merges across their borders anywhere: closed characters, open
+// ones, and texts of many windows.
+TEST(Bpe, EncodesDenseTextAsTheDefinitionSays) {
+  const Characters characters{"中", "丮", "国", "的", "é", "😀", "a", "ᄀ"};
+  std::mt19937 random(6);
+  for (int round = 0; round < 60; ++round) {
+    ByteModel model;
+    Characters parts;
+    for (const std::string& c : characters) parts.push_back(c.substr(0, 1));
+    for (const std::string& c : characters) {
+      parts.push_back(c.substr(c.size() - 1));
+      if (c.size() == 1 || random() % 6 == 0) continue;
+      model.add_character(c);
+      parts.push_back(c.substr(0, c.size() - 1));
+      for (int i = 0; i < 4; ++i) parts.push_back(c);
+    }
+    for (std::size_t i = 0; i < 40; ++i) {
+      const std::string left = parts[random() % parts.size()];
+      const std::string right = parts[random() % parts.size()];
+      if (left.size() + right.size() > 20 || model.ids.contains(left + right)) continue;
+      model.add(left, right);
+      parts.push_back(left + right);
+    }
+    if (round % 3 == 0) {  // some a little earlier than the order that they were made in
+      for (std::size_t i = 1; i < model.merges.size(); ++i) {
+        if (random() % 4 == 0) std::swap(model.merges[i], model.merges[i - 1]);
+      }
+    }
+    const auto tokenizer = Tokenizer::parse(model.json()).value();
+    for (int i = 0; i < 20; ++i) {
+      const std::string text = text_of(random, random() % (i < 18 ? 60 : 300), characters);
+      ASSERT_EQ(ids_of(*tokenizer, text), model.encode(text)) << text << " in round " << round;
+    }
+  }
+}
+
+// Characters of which the last two merge first, then the two before them, and so on: where a window
+// is cut off decides about all of its tokens, and windows fit together or never do.
+TEST(Bpe, EncodesWhatDependsOnTheFarEndOfTheText) {
+  ByteModel model;
+  Characters characters;
+  for (unicode::CodePoint c = 0x4E00; c < 0x4E00 + 150; ++c) {
+    std::string character;
+    unicode::append_utf8(c, character);
+    model.add_character(character);
+    characters.push_back(character);
+  }
+  for (std::size_t i = characters.size() - 1; i > 0; --i)
+    model.add(characters[i - 1], characters[i]);
+  const auto tokenizer = Tokenizer::parse(model.json()).value();
+  for (std::size_t count = 1; count <= characters.size(); count += 11) {
+    std::string text = "a";
+    for (std::size_t i = 0; i < 2 * count; ++i) text += characters[i % count];
+    ASSERT_EQ(ids_of(*tokenizer, text), model.encode(text)) << count;
+  }
+}
+
+// Of characters, with byte_fallback, as SentencePiece's: whole texts are one piece.
+struct CharacterModel {
+  std::map<std::string, int> ids;
+  std::vector<Pair> merges;
+
+  explicit CharacterModel(const Characters& characters) {
+    for (int byte = 0; byte < 256; ++byte) ids.emplace(fmt::format("<0x{:02X}>", byte), byte);
+    for (const std::string& c : characters) ids.emplace(c, static_cast<int>(ids.size()));
+  }
+  void add(const std::string& left, const std::string& right) {
+    ids.emplace(left + right, static_cast<int>(ids.size()));
+    merges.emplace_back(left, right);
+  }
+  std::string json() const {
+    std::string vocabulary, list;
+    for (const auto& [token, id] : ids)
+      vocabulary += fmt::format("{}\"{}\":{}", vocabulary.empty() ? "" : ",", token, id);
+    for (const auto& [left, right] : merges)
+      list += fmt::format("{}[\"{}\",\"{}\"]", list.empty() ? "" : ",", left, right);
+    return fmt::format(
+        R"({{"model":{{"type":"BPE","byte_fallback":true,"vocab":{{{}}},"merges":[{}]}}}})",
+        vocabulary, list);
+  }
+  std::vector<std::int32_t> encode(const std::string& text) const {
+    Characters symbols;
+    for (const char* p = text.data(); p < text.data() + text.size();) {
+      const char* const start = p;
+      unicode::decode_utf8(p);
+      const std::string character(start, p);
+      if (ids.contains(character)) {
+        symbols.push_back(character);
+        continue;
+      }
+      for (const char c : character)
+        symbols.push_back(fmt::format("<0x{:02X}>", static_cast<unsigned char>(c)));
+    }
+    return merge_all(symbols, merges, ids);
+  }
+};
+
+TEST(Bpe, EncodesCharactersAsTheDefinitionSays) {
+  const Characters known{"a", "b", "▁", "中", "国", "é"};
+  const Characters characters{"a", "b", "▁", "中", "国", "é", "a", "▁", "😀", "的"};
+  std::mt19937 random(7);
+  for (int round = 0; round < 60; ++round) {
+    CharacterModel model(known);
+    Characters parts = known;
+    for (int i = 0; i < 30; ++i) {
+      const std::string left = parts[random() % parts.size()];
+      const std::string right = parts[random() % parts.size()];
+      if (left.size() + right.size() > 18 || model.ids.contains(left + right)) continue;
+      // Every other model keeps words apart, as real ones do.
+      const bool crosses_words = right.find("▁") != std::string::npos && left != "▁";
+      if (round % 2 == 0 && crosses_words) continue;
+      model.add(left, right);
+      parts.push_back(left + right);
+    }
+    if (round % 5 == 0) std::shuffle(model.merges.begin(), model.merges.end(), random);
+    if (round % 7 == 0) model.add("<0xF0>", "<0x9F>");  // then there is no walk
+    const auto tokenizer = Tokenizer::parse(model.json()).value();
+    for (int i = 0; i < 20; ++i) {
+      const std::string text = text_of(random, random() % (i < 18 ? 60 : 400), characters);
       ASSERT_EQ(ids_of(*tokenizer, text), model.encode(text)) << text << " in round " << round;
     }
   }

@@ -6,7 +6,7 @@ namespace sheaf::tokenizer {
 namespace {
 
 // Real files have four.
-constexpr std::size_t kPartsMax = 64;
+constexpr std::size_t kDecodersMax = 64;
 // A few rules can make a text long beyond all bounds; those of real models stay far below this.
 constexpr std::size_t kGrowthMax = 256;
 
@@ -16,8 +16,8 @@ Result<std::unique_ptr<const Decoder>> DecoderSequence::parse(const JsonField& f
   auto result = std::make_unique<DecoderSequence>();
   SHEAF_ASSIGN(const JsonField list, field.get("decoders"));
   SHEAF_ASSIGN(const std::vector<JsonField> items, list.array());
-  if (items.size() > kPartsMax)
-    return list.error(fmt::format("holds more than {} decoders", kPartsMax));
+  if (items.size() > kDecodersMax)
+    return list.error(fmt::format("holds more than {} decoders", kDecodersMax));
   for (const JsonField& item : items) {
     SHEAF_ASSIGN(std::unique_ptr<const Decoder> part, Decoder::parse(item));
     result->parts_.push_back(std::move(part));

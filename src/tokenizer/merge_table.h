@@ -1,76 +1,84 @@
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace sheaf::tokenizer {
 
-// Which pairs of tokens merge, in which order, and into what: a hash table with linear probing, at
-// most half full. Most pairs looked up do not merge; a filter of one bit a hash, a 32nd of the
-// table's size, turns away at least 7 of 8 of them before they cost a read of the table. Filled
-// once, then only read.
+// Which pairs of tokens merge, in which order, and into what. Whether a pair merges is as good as
+// chance to the processor, so looking it up takes no branch that depends on that: a hash table with
+// one place a pair and no search. It is "hash and displace" (Belazzougui, Botelho and
+// Dietzfelbinger, 2009): a pair's bucket has a pilot, a byte found when the table is built, that
+// leads each pair of the bucket to a place of its own. A place takes eight bytes, since what is
+// looked up at random should fit into a cache. Built once, then only read.
 class MergeTable {
  public:
   static constexpr std::uint32_t kNoRank = 0xFFFFFFFF;
-  struct Merge {
-    std::uint32_t rank = kNoRank;  // kNoRank: the pair does not merge
-    std::int32_t id = -1;          // of the merged token
+  struct Pair {
+    std::int32_t left, right;  // not negative
+    std::int32_t id;           // what they merge into
   };
 
-  explicit MergeTable(std::size_t merges_max) {
-    std::size_t size = 16;
-    while (size < 2 * merges_max) size *= 2;
-    slots_.resize(size);
-    shift_ = 64 - std::countr_zero(size);
-    filter_.resize(size * kFilterBits / 64);
-  }
+  // `pairs` by rank; of equal ones the last counts.
+  explicit MergeTable(std::span<const Pair> pairs);
 
-  // The last merge given for a pair counts.
-  void set(std::int32_t left, std::int32_t right, Merge merge) {
-    const std::uint64_t key = key_of(left, right);
-    const std::uint64_t bit = filter_bit_of(hash_of(key));
-    filter_[bit / 64] |= std::uint64_t{1} << bit % 64;
-    slots_[index_of(key, hash_of(key))] = {key, merge};
-  }
-
-  Merge find(std::int32_t left, std::int32_t right) const {
+  // kNoRank: the pair does not merge.
+  std::uint32_t rank_of(std::int32_t left, std::int32_t right) const {
     const std::uint64_t key = key_of(left, right);
     const std::uint64_t hash = hash_of(key);
-    const std::uint64_t bit = filter_bit_of(hash);
-    if ((filter_[bit / 64] >> bit % 64 & 1) == 0) return {};
-    return slots_[index_of(key, hash)].merge;
+    const std::uint8_t pilot = pilots_[hash >> pilot_shift_];
+    if (pilot == kHomeless) [[unlikely]]
+      return rank_of_homeless(key);
+    const std::uint64_t slot = slots_[index_of(hash, pilot)];
+    const std::uint32_t mismatch = key_in(slot) != key ? kNoRank : 0;
+    return (static_cast<std::uint32_t>(slot) & kRankMask) | mismatch;
   }
+  // What the pair of this rank merges into.
+  std::int32_t merged(std::uint32_t rank) const { return ids_[rank]; }
 
  private:
-  struct Slot {
-    std::uint64_t key = kEmpty;
-    Merge merge;
+  // A slot is the two halves of a key, of 20 bits each, and a rank of 24; 0 is no pair's.
+  static constexpr int kHalfBits = 20, kRankBits = 24;
+  static constexpr std::uint32_t kHalfMask = (1 << kHalfBits) - 1;
+  static constexpr std::uint32_t kRankMask = (1 << kRankBits) - 1;
+  // The pilot of a bucket for which none was found, as somebody might arrange, or one with numbers
+  // too large for a slot. Its pairs are kept apart, where each look-up is slower, but no less
+  // right.
+  static constexpr std::uint8_t kHomeless = 255;
+  struct Homeless {
+    std::uint64_t key;
+    std::uint32_t rank;
   };
-  static constexpr std::size_t kFilterBits = 4;               // a slot
-  static constexpr std::uint64_t kEmpty = ~std::uint64_t{0};  // ids are not negative
+  class Builder;
 
+  // No half is 0.
   static std::uint64_t key_of(std::int32_t left, std::int32_t right) {
-    return std::uint64_t{static_cast<std::uint32_t>(left)} << 32 |
-           static_cast<std::uint32_t>(right);
+    return (std::uint64_t{static_cast<std::uint32_t>(left)} + 1) << 32 |
+           (static_cast<std::uint32_t>(right) + 1);
   }
-  // Multiplying moves every bit of the key up; the xor lets the upper half count below as well.
-  static std::uint64_t hash_of(std::uint64_t key) { return (key ^ key >> 29) * 0x9E3779B97F4A7C15; }
-  std::uint64_t filter_bit_of(std::uint64_t hash) const {
-    return hash >> (shift_ - std::countr_zero(kFilterBits));
+  static std::uint64_t key_in(std::uint64_t slot) {
+    return slot >> (kHalfBits + kRankBits) << 32 | (slot >> kRankBits & kHalfMask);
   }
-  // Of the slot that holds `key` or would.
-  std::size_t index_of(std::uint64_t key, std::uint64_t hash) const {
-    std::size_t index = hash >> shift_;
-    while (slots_[index].key != key && slots_[index].key != kEmpty)
-      index = (index + 1) & (slots_.size() - 1);
-    return index;
+  // Multiplying moves every bit of the key up, the xors bring the upper ones down.
+  static std::uint64_t hash_of(std::uint64_t key) {
+    const std::uint64_t product = (key ^ key >> 29) * 0x9E3779B97F4A7C15;
+    return product ^ product >> 32;
   }
+  std::size_t index_of(std::uint64_t hash, std::uint8_t pilot) const {
+    const auto first = static_cast<std::uint32_t>(hash);
+    const auto step = static_cast<std::uint32_t>(hash >> 15) | 1;
+    return (first + pilot * step) & mask_;
+  }
+  std::uint32_t rank_of_homeless(std::uint64_t key) const;
 
-  std::vector<Slot> slots_;  // a power of two of them
-  std::vector<std::uint64_t> filter_;
-  int shift_ = 0;
+  std::vector<std::uint64_t> slots_;  // a power of two of them, at most four fifths full
+  std::vector<std::uint8_t> pilots_;  // by bucket, a fourth as many
+  std::uint32_t mask_ = 0;
+  int pilot_shift_ = 0;
+  std::vector<std::int32_t> ids_;   // by rank
+  std::vector<Homeless> homeless_;  // by key
 };
 
 }  // namespace sheaf::tokenizer

@@ -9,7 +9,7 @@ namespace sheaf::tokenizer {
 namespace {
 
 // Real files have up to a dozen.
-constexpr std::size_t kPartsMax = 64;
+constexpr std::size_t kNormalizersMax = 64;
 
 }  // namespace
 
@@ -17,8 +17,8 @@ Result<std::unique_ptr<const Normalizer>> NormalizerSequence::parse(const JsonFi
   auto result = std::make_unique<NormalizerSequence>();
   SHEAF_ASSIGN(const JsonField list, field.get("normalizers"));
   SHEAF_ASSIGN(const std::vector<JsonField> items, list.array());
-  if (items.size() > kPartsMax)
-    return list.error(fmt::format("holds more than {} normalizers", kPartsMax));
+  if (items.size() > kNormalizersMax)
+    return list.error(fmt::format("holds more than {} normalizers", kNormalizersMax));
   for (const JsonField& item : items) {
     SHEAF_ASSIGN(std::unique_ptr<const Normalizer> part, Normalizer::parse(item));
     result->parts_.push_back(std::move(part));

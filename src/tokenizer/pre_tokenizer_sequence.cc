@@ -8,7 +8,7 @@ namespace sheaf::tokenizer {
 namespace {
 
 // Real files have two or three.
-constexpr std::size_t kPartsMax = 64;
+constexpr std::size_t kPreTokenizersMax = 64;
 
 }  // namespace
 
@@ -16,8 +16,8 @@ Result<std::unique_ptr<const PreTokenizer>> PreTokenizerSequence::parse(const Js
   auto result = std::make_unique<PreTokenizerSequence>();
   SHEAF_ASSIGN(const JsonField list, field.get("pretokenizers"));
   SHEAF_ASSIGN(const std::vector<JsonField> items, list.array());
-  if (items.size() > kPartsMax)
-    return list.error(fmt::format("holds more than {} pre-tokenizers", kPartsMax));
+  if (items.size() > kPreTokenizersMax)
+    return list.error(fmt::format("holds more than {} pre-tokenizers", kPreTokenizersMax));
   for (const JsonField& item : items) {
     SHEAF_ASSIGN(std::unique_ptr<const PreTokenizer> part, PreTokenizer::parse(item));
     if (result->is_byte_level()) {

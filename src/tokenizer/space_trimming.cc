@@ -7,7 +7,7 @@
 namespace sheaf::tokenizer {
 namespace {
 
-bool is_space(unicode::CodePoint c) {
+bool is_space_shown(unicode::CodePoint c) {
   return c == byte_level::characters()[' '] || unicode::contains(unicode::white_space(), c);
 }
 
@@ -20,7 +20,7 @@ struct Spaces {
     bool only_spaces = true;
     const char* p = token.data();
     while (p < token.data() + token.size()) {
-      const bool space = is_space(unicode::decode_utf8(p));
+      const bool space = is_space_shown(unicode::decode_utf8(p));
       only_spaces = only_spaces && space;
       leading += only_spaces ? 1 : 0;
       trailing = space ? trailing + 1 : 0;

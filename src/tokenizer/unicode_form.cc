@@ -130,7 +130,7 @@ void UnicodeForm::edit(std::span<const CodePoint> characters, std::vector<Edit>&
 }
 
 bool UnicodeForm::is_inert(const char* p) const {
-  return static_cast<unsigned char>(*p) < 0x80 || is_inert_[unicode::decode_utf8(p)];
+  return static_cast<unsigned char>(*p) < 0x80 || is_inert_[unicode::decode_utf8(p)] != 0;
 }
 
 // The first character from `p` on that is not inert, or the end.
@@ -139,8 +139,14 @@ const char* UnicodeForm::skip_inert(const char* p, const char* end) const {
   while (p < end) {
     std::uint64_t word;
     while (end - p >= 8 && (std::memcpy(&word, p, 8), (word & kHighBits) == 0)) p += 8;
-    if (p == end || !is_inert(p)) return p;
-    unicode::decode_utf8(p);
+    if (p == end) break;
+    const char* next = p;
+    if (static_cast<unsigned char>(*p) < 0x80) {
+      ++next;
+    } else if (is_inert_[unicode::decode_utf8(next)] == 0) {
+      return p;
+    }
+    p = next;
   }
   return end;
 }

@@ -28,7 +28,7 @@ class UnicodeForm final : public Normalizer {
 
   Kind kind_;
   // Whether a character stays as it is whatever stands around it and never joins the one before.
-  CodePointMap<bool> is_inert_;
+  CodePointMap<std::uint8_t> is_inert_;  // not of bool, which would be bits
 };
 
 }  // namespace sheaf::tokenizer

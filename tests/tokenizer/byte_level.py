@@ -1,4 +1,5 @@
-"""Small tokenizers with the pipelines of well-known byte-level models, trained on generated text.
+"""Small tokenizers with the pipelines of well-known models of byte-level BPE, and of SentencePiece-like BPE with byte
+fallback, trained on generated text.
 
 Usage: byte_level.py FOLDER [KIND]...   writes KIND.json; for trying things by hand.
 """
@@ -193,7 +194,51 @@ def deepseek():
     return tokenizer(GPT2_WORDS, added({}, first, ("<｜end▁of▁sentence｜>", "special")), pre_tokenizer={"type": "Sequence", "pretokenizers": parts})
 
 
-KINDS = {f.__name__: f for f in (gpt2, roberta, qwen3, llama3, modernbert, starcoder, deepseek)}
+@functools.cache
+def trained_characters(vocab_size=6000):
+    """Vocabulary and merges of BPE over characters, words beginning with a mark for the space before them."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, show_progress=False, limit_alphabet=1000)
+    tokenizer.train_from_iterator(training_text(), trainer)
+    model = json.loads(tokenizer.to_str())["model"]
+    return model["vocab"], model["merges"]
+
+
+def sentence_piece(special, normalizer, pre_tokenizer, vocab_size, decoders, after=(), **options):
+    """As transformers converts tokenizer.model: special tokens first, then the bytes, then the rest."""
+    own, merges = trained_characters(vocab_size)
+    names = [*special, *(f"<0x{byte:02X}>" for byte in range(256))]
+    vocabulary = {token: i for i, token in enumerate(dict.fromkeys([*names, *own]))}
+    bos = special.index("<bos>" if "<bos>" in special else "<s>")
+    result = tokenizer(
+        GPT2_WORDS, added(vocabulary, 0, *((token, "special") for token in special)), vocabulary,
+        normalizer=normalizer, pre_tokenizer=pre_tokenizer,
+        post_processor=template([(special[bos], bos)], [(token, special.index(token)) for token in after]),
+        decoder={"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "},
+                                                  {"type": "ByteFallback"}, {"type": "Fuse"}, *decoders]})
+    result["model"] |= {"merges": merges, "unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True, **options}
+    return result
+
+
+MARK_SPACES = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+
+
+def gemma(vocab_size=6000):
+    """Spaces are marks, and what would cut at spaces finds none: a text is one piece."""
+    spaces = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
+    return sentence_piece(["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_turn>"], MARK_SPACES, spaces,
+                          vocab_size, [], after=["<eos>"])
+
+
+def mistral(vocab_size=6000):
+    """A mark before the text, and no pre-tokenizer at all."""
+    prepended = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "\u2581"}, MARK_SPACES]}
+    return sentence_piece(["<unk>", "<s>", "</s>"], prepended, None, vocab_size,
+                          [{"type": "Strip", "content": " ", "start": 1, "stop": 0}])
+
+
+KINDS = {f.__name__: f for f in (gpt2, roberta, qwen3, llama3, modernbert, starcoder, deepseek, gemma, mistral)}
 
 
 def main():

@@ -10,20 +10,25 @@
 //          kind 1: total 0, count, then for each token id, special, start, stop, byte count, bytes
 //          kind 2: 1 and byte count, bytes; or 0 and an error
 //          kind 3: total, where the second text's type begins, count, ids
-//   tokenizer_io TOKENIZER_JSON --time TEXT_FILE IDS_FILE
+//   tokenizer_io TOKENIZER_JSON --time TEXT_FILE IDS_FILE [THREADS]
 //     Writes the ids of all lines of the text, end to end, and prints load time and their number.
-//     Then, for every line of standard input, encodes the text again and again for 0.3 s and prints
-//     what one time took, so that bench/peers can take turns with another program.
+//     Then, for every line of standard input, encodes the text again and again for 0.3 s, each of
+//     THREADS (1) by itself, and prints what one time took: the time passed, and that of
+//     processors, both divided by the times of all. So bench/peers can take turns with another
+//     program.
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <fstream>
 #include <iostream>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "tokenizer/tokenizer.h"
@@ -125,37 +130,55 @@ std::vector<std::int32_t> encode_all(const Tokenizer& tokenizer,
   return ids;
 }
 
-int time_encoding(const Tokenizer& tokenizer, double load_seconds, char** paths) {
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// How often one thread can encode all lines in 0.3 s, begun and ended ones.
+int encode_for_a_while(const Tokenizer& tokenizer, const std::vector<std::string>& lines) {
+  std::vector<std::int32_t> ids;
+  const auto start = Clock::now();
+  int times = 0;
+  for (; seconds_since(start) < 0.3; ++times) {
+    for (const std::string& line : lines) {
+      ids.clear();
+      (void)tokenizer.encode(line, {}, ids).value();
+    }
+  }
+  return times;
+}
+
+void time_turn(const Tokenizer& tokenizer, const std::vector<std::string>& lines, int threads) {
+  const auto start = Clock::now();
+  const double cpu_start = seconds_used();
+  std::atomic<int> times = 0;
+  std::vector<std::thread> others;
+  const auto work = [&] { times += encode_for_a_while(tokenizer, lines); };
+  for (int i = 1; i < threads; ++i) others.emplace_back(work);
+  work();
+  for (std::thread& other : others) other.join();
+  std::cout << "{\"wall\": " << seconds_since(start) / times
+            << ", \"cpu\": " << (seconds_used() - cpu_start) / times << "}" << std::endl;
+}
+
+int time_encoding(const Tokenizer& tokenizer, double load_seconds, char** paths, int threads) {
   const std::vector<std::string> lines = lines_of(paths[0]);
-  std::vector<std::int32_t> ids = encode_all(tokenizer, lines);
+  const std::vector<std::int32_t> ids = encode_all(tokenizer, lines);
   std::ofstream(paths[1], std::ios::binary)
       .write(reinterpret_cast<const char*>(ids.data()),
              static_cast<std::streamsize>(ids.size() * sizeof(std::int32_t)));
   std::cout << "{\"load_ms\": " << load_seconds * 1e3 << ", \"tokens\": " << ids.size() << "}"
             << std::endl;
-  for (std::string turn; std::getline(std::cin, turn);) {
-    using Clock = std::chrono::steady_clock;
-    const auto start = Clock::now();
-    const double cpu_start = seconds_used();
-    double wall = 0;
-    int times = 0;
-    for (; wall < 0.3; ++times) {
-      for (const std::string& line : lines) {
-        ids.clear();
-        (void)tokenizer.encode(line, {}, ids).value();
-      }
-      wall = std::chrono::duration<double>(Clock::now() - start).count();
-    }
-    std::cout << "{\"wall\": " << wall / times
-              << ", \"cpu\": " << (seconds_used() - cpu_start) / times << "}" << std::endl;
-  }
+  for (std::string turn; std::getline(std::cin, turn);) time_turn(tokenizer, lines, threads);
   return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2 && argc != 5) return 2;
+  if (argc != 2 && argc != 5 && argc != 6) return 2;
   const auto start = seconds_used();
   const auto tokenizer = Tokenizer::load(argv[1]);
   const double load_seconds = seconds_used() - start;
@@ -163,6 +186,9 @@ int main(int argc, char** argv) {
     std::cerr << tokenizer.error().message << "\n";
     return 1;
   }
-  if (argc == 5) return time_encoding(**tokenizer, load_seconds, argv + 3);
+  if (argc > 2) {
+    const int threads = argc == 6 ? std::atoi(argv[5]) : 1;
+    return time_encoding(**tokenizer, load_seconds, argv + 3, threads);
+  }
   return answer_all(**tokenizer);
 }
