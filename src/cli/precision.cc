@@ -26,8 +26,12 @@ struct Answers {
 };
 
 Result<EmbeddedBatch> run_samples(Embedder& embedder) {
-  const auto samples = sample_texts();
-  SHEAF_TRY(embedder.submit({samples.begin(), samples.end()}));
+  TextLines samples;
+  for (const std::string& text : sample_texts()) {
+    samples.texts.push_back(text);
+    samples.places.push_back(fmt::format("sample text {}", samples.texts.size()));
+  }
+  SHEAF_TRY(embedder.submit(std::move(samples)));
   return embedder.receive();
 }
 
