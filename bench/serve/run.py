@@ -24,6 +24,7 @@ import tempfile
 import time
 import urllib.request
 
+DTYPE = "float32"  # which every machine has; what is measured is the way around the model
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -32,7 +33,7 @@ class Server:
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             [bin_dir / "sheaf", "serve", f"bench={model}", "--port", "0", "--grpc-port", "0",
-             "--log-level", "warn", *flags],
+             "--log-level", "warn", "--dtype", DTYPE, *flags],
             stdout=subprocess.PIPE, text=True)
         self.url = json.loads(self.process.stdout.readline())["http"]
 
@@ -219,7 +220,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
-    result = {"commit": commit(), "machine": machine(), "date": time.strftime("%Y-%m-%d")}
+    result = {"commit": commit(), "machine": machine(), "dtype": DTYPE, "date": time.strftime("%Y-%m-%d")}
     for name, measure in [("start", lambda: measure_start(args.bin, args.model, args.rounds)),
                           ("router", lambda: measure_router(args.bin, args.model, args.rounds)),
                           ("idle", lambda: measure_idle(args.bin, args.model, args.rounds)),
