@@ -13,7 +13,7 @@ import requests
 
 sys.path.append(str(pathlib.Path(__file__).parent / "e2e"))
 
-from sheaf_server import BIN, MODEL_FOLDER, REPOSITORY, SHEAF, Server  # noqa: E402
+from sheaf_server import BIN, DTYPES, MODEL_FOLDER, REPOSITORY, SHEAF, Server  # noqa: E402
 
 FAMILIES = REPOSITORY / "tests/golden/families"
 MAX_BATCH_TOKENS = 2048
@@ -27,8 +27,9 @@ pytestmark = pytest.mark.skipif(not SHEAF.exists() or not MODEL_FOLDER,
                                 reason="sheaf is not built, or SHEAF_TEST_MODEL is not set")
 
 
-def estimate(folder):
+def estimate(folder, dtype):
     command = [BIN / "sheaf-replica", "estimate", "--model", folder, "--max-batch-tokens", str(MAX_BATCH_TOKENS),
+               "--dtype", dtype,
                "--threads", str(len(os.sched_getaffinity(0)))]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
@@ -64,8 +65,17 @@ def folder(request, tmp_path):
 
 
 def test_the_estimate_is_what_is_then_held(folder):
-    said = estimate(folder)
-    with Server("--max-batch-tokens", str(MAX_BATCH_TOKENS), "--log-level", "warn", model=folder,
+    check(folder, "float32")
+
+
+@pytest.mark.parametrize("dtype", [name for name in DTYPES if name != "float32"])
+def test_the_estimate_of_a_dtype(dtype):
+    check(pathlib.Path(MODEL_FOLDER), dtype)
+
+
+def check(folder, dtype):
+    said = estimate(folder, dtype)
+    with Server("--max-batch-tokens", str(MAX_BATCH_TOKENS), "--log-level", "warn", "--dtype", dtype, model=folder,
                 replicas=1) as server:
         limit = requests.get(server.http + "/info", timeout=10).json()["max_input_length"]
         fill(server, limit)

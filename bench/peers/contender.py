@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import importlib
 import json
+import os
 import pathlib
 import sys
 import time
@@ -276,7 +277,8 @@ def main():
     parser.add_argument("--vectors", type=pathlib.Path, required=True)
     parser.add_argument("--converted", type=pathlib.Path, required=True)
     args = parser.parse_args()
-    out, sys.stdout = sys.stdout, sys.stderr  # which libraries write to
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # where libraries write to, those in C too
     args.converted.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     contender = contender_of(args.kind)(Task(args.model, args.converted, workload.read(args.workload), args.threads))

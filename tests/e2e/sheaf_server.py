@@ -21,6 +21,17 @@ MODEL = "all-MiniLM-L6-v2"
 CACHE = pathlib.Path("/dev/null/sheaf")
 
 
+def dtypes():
+    """What this processor computes in -> the backend."""
+    if not (BIN / "sheaf-replica").exists():
+        return {}
+    said = subprocess.run([BIN / "sheaf-replica", "dtypes"], check=True, capture_output=True, text=True, timeout=30)
+    return json.loads(said.stdout)
+
+
+DTYPES = dtypes()
+
+
 def wait_until(condition, timeout_s=20.0, what="the condition"):
     """Polls until condition() gives something true, and gives that back."""
     end = time.monotonic() + timeout_s

@@ -2,17 +2,14 @@
 refused; auto measures once and keeps what it found."""
 
 import json
-import subprocess
 
 import numpy as np
 import pytest
 import requests
 
-from sheaf_server import BIN, MODEL_FOLDER, REPOSITORY, Server
+from sheaf_server import BIN, DTYPES, MODEL_FOLDER, REPOSITORY, Server
 from test_commands import sheaf
 
-DTYPES = json.loads(subprocess.run([BIN / "sheaf-replica", "dtypes"], capture_output=True, text=True).stdout or "{}") \
-    if (BIN / "sheaf-replica").exists() else {}
 RERANKER = REPOSITORY / "tests/golden/rerankers/bert"
 TEXTS = ["A boat lies in the harbour.", "rain", "The invoice is due on the first of next month.", "def f(x): return x + 1",
          "Der Zug hat heute Verspätung.", "图书馆周一闭馆", "word " * 200, ""]
