@@ -100,8 +100,9 @@ class Dtypes : public ::testing::TestWithParam<Setup> {
                        bias.data());
     reference_->linear({x_rounded.data(), rows, inputs}, exact.linear(), activation, add,
                        {want.data(), rows, outputs, stride});
+    const double tolerance = activation == Activation::gelu ? 6e-5 : 1e-5;
     for (std::size_t i = 0; i < got.size(); ++i)
-      ASSERT_NEAR(got[i], want[i], 1e-5 * (1 + std::abs(want[i])))
+      ASSERT_NEAR(got[i], want[i], tolerance * (1 + std::abs(want[i])))
           << "row " << i / stride << " column " << i % stride;
   }
 
@@ -119,6 +120,23 @@ TEST_P(Dtypes, LinearIsThatOfRoundedOperands) {
     }
   check(50, 384, 1152, Activation::none, false);
   check(300, 1536, 384, Activation::silu, true);
+}
+
+TEST_P(Dtypes, GeluKeepsItsBoundEverywhere) {
+  Values points;
+  for (float x = -12; x < 12; x += 0.0037f) points.push_back(x);
+  for (float x : {0.0f, 1e-30f, -1e-30f, 4.2f, -4.2f, 100.0f, -100.0f, 1e10f, -1e10f})
+    points.push_back(x);
+  // What is added to nothing passes through the product unrounded.
+  const Values weight(points.size(), 0.0f), zero(1, 0.0f);
+  const Packed packed(*backend_, weight, 1, points.data());
+  Values out(points.size());
+  backend_->linear({zero.data(), 1, 1}, packed.linear(), Activation::gelu, {},
+                   {out.data(), 1, out.size()});
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const double x = points[i];
+    EXPECT_NEAR(out[i], 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))), 1.4e-5 * std::abs(x)) << x;
+  }
 }
 
 TEST_P(Dtypes, ARowWithWhatIsNoNumberSpoilsNoOther) {

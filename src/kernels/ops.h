@@ -25,7 +25,9 @@ using tensor::MatrixView;
 
 enum class Activation {
   none,
-  gelu,       // x * Phi(x) by erf, not its tanh approximation; |error| <= 2.5e-7 * |x|
+  // x * Phi(x) by erf, not its tanh approximation; |error| <= 2.5e-7 * |x|, behind a product in
+  // another dtype than float32 1.4e-5 * |x|
+  gelu,
   gelu_tanh,  // that approximation; |error| <= 5e-7 * |x|
   silu,       // x / (1 + e^-x); relative error <= 5e-7
   tanh,       // |error| <= 5e-7

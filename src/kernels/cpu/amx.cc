@@ -11,7 +11,7 @@ namespace sheaf::kernels::cpu {
 #if defined(__AMX_TILE__) && defined(__AMX_BF16__)
 namespace {
 
-struct Amx : TileShape<16, 12, 2> {};
+struct Amx : NearTileShape<16, 12, 2> {};
 
 // Panels that are used for all rows before the next ones, so that they come from memory once and
 // from the second-level cache then, while a group's rows stay in the first.

@@ -7,7 +7,7 @@ namespace sheaf::kernels::cpu {
 #if defined(__AVXVNNI__)
 namespace {
 
-struct Avx2Int8 : TileShape<8, 3, 2> {
+struct Avx2Int8 : NearTileShape<8, 3, 2> {
   static SHEAF_INLINE Ints multiply_add(Ints sums, Ints unsigned_bytes, Ints signed_bytes) {
     return reinterpret_cast<Ints>(_mm256_dpbusd_avx_epi32(reinterpret_cast<__m256i>(sums),
                                                           reinterpret_cast<__m256i>(unsigned_bytes),

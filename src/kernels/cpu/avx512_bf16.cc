@@ -7,7 +7,7 @@ namespace sheaf::kernels::cpu {
 #if defined(__AVX512BF16__)
 namespace {
 
-struct Avx512Bf16 : TileShape<16, 12, 2> {};
+struct Avx512Bf16 : NearTileShape<16, 12, 2> {};
 
 std::size_t scratch_floats(std::size_t rows, std::size_t inputs) {
   return rows * bf16_steps(inputs) * kBf16Step / 2;

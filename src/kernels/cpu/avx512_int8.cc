@@ -7,7 +7,7 @@ namespace sheaf::kernels::cpu {
 #if defined(__AVX512VNNI__)
 namespace {
 
-struct Avx512Int8 : TileShape<16, 6, 2> {
+struct Avx512Int8 : NearTileShape<16, 6, 2> {
   static SHEAF_INLINE Ints multiply_add(Ints sums, Ints unsigned_bytes, Ints signed_bytes) {
     return reinterpret_cast<Ints>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sums),
                                                       reinterpret_cast<__m512i>(unsigned_bytes),

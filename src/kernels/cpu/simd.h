@@ -128,6 +128,26 @@ struct Simd {
     const Floats half = x * 0.5f;
     return half * erf + half;
   }
+
+  // The same within 1.4e-5 * |x|, for what is then rounded to a few bits: without a division, in
+  // half the time. Phi(y) is 1/2 + y P(y^2), a fit of degree 8 on |y| <= 4.2, beyond which it
+  // stays.
+  static SHEAF_INLINE Floats gelu_near(Floats x) {
+    constexpr float kEdge = 4.2f;
+    Floats y = x > kEdge ? spread(kEdge) : x;  // what is no number stays none
+    y = y < -kEdge ? spread(-kEdge) : y;
+    const Floats t = y * y;
+    Floats p = spread(5.9982514e-11f);
+    p = p * t - 5.6334512e-09f;
+    p = p * t + 2.34371414e-07f;
+    p = p * t - 5.7608327e-06f;
+    p = p * t + 9.4574967e-05f;
+    p = p * t - 0.00111415085f;
+    p = p * t + 0.0098301377f;
+    p = p * t - 0.066360381f;
+    p = p * t + 0.398907466f;
+    return x * (y * p + 0.5f);
+  }
 };
 
 }  // namespace sheaf::kernels::cpu

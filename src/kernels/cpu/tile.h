@@ -14,6 +14,13 @@ struct TileShape : Simd<Width> {
   static constexpr std::size_t panel = static_cast<std::size_t>(Width) * Vectors;
 };
 
+// Of products in another dtype, whose outputs are rounded when they enter the next.
+template <int Width, int Rows, int Vectors>
+struct NearTileShape : TileShape<Width, Rows, Vectors> {
+  using Floats = typename Simd<Width>::Floats;
+  static SHEAF_INLINE Floats gelu(Floats x) { return Simd<Width>::gelu_near(x); }
+};
+
 template <class Arch, int R>
 struct Sums {
   typename Arch::Floats at[R][Arch::vectors];
