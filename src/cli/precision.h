@@ -11,7 +11,8 @@
 
 // What computing a model's products in another dtype than float32 costs in accuracy and gains in
 // speed, on this machine. Measured once over sample texts and kept in the user's cache folder
-// ($SHEAF_CACHE, else $XDG_CACHE_HOME/sheaf; in it, precision), until model, program or processor are others.
+// ($SHEAF_CACHE, else $XDG_CACHE_HOME/sheaf; in it, precision), until model, program or processor
+// are others.
 namespace sheaf::cli {
 
 struct Precision {
