@@ -97,6 +97,22 @@ std::string_view similarity_of(const model::ModelSpec& spec) {
              : "";
 }
 
+std::string table_of(const std::vector<Precision>& precisions) {
+  const Precision& best = best_precision(precisions);
+  Table table({{"dtype"},
+               {"backend"},
+               {"tokens/s", true},
+               {"mean cosine", true},
+               {"least", true},
+               {"accurate"},
+               {"auto"}});
+  for (const Precision& one : precisions)
+    table.add_row({one.dtype, one.backend, fmt::format("{:.0f}", one.tokens_per_s),
+                   fmt::format("{:.5f}", one.mean_cosine), fmt::format("{:.5f}", one.min_cosine),
+                   one.is_accurate() ? "yes" : "no", &one == &best ? "*" : ""});
+  return table.render();
+}
+
 int show(const std::string& source, const ModelsSettings& settings) {
   auto hub = hub::HubOptions::from_environment();
   hub.offline = true;  // what is here; `pull` is the verb that fetches
@@ -153,9 +169,12 @@ int show(const std::string& source, const ModelsSettings& settings) {
     fmt::print("{}\n", facts.dump(2));
     return kExitOk;
   }
-  for (const auto& [key, value] : facts.items())
-    if (value != "" && !(value.is_structured() && value.empty()))  // a folder has no revision
-      fmt::print("{:<18} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+  for (const auto& [key, value] : facts.items()) {
+    if (value == "" || (value.is_structured() && value.empty())) continue;  // a folder: no revision
+    if (key == "precisions" && precisions) continue;
+    fmt::print("{:<18} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  if (precisions) fmt::print("\n{}", table_of(*precisions));
   return kExitOk;
 }
 
@@ -180,18 +199,7 @@ int measure(const std::string& source, const ModelsSettings& settings) {
                    .dump(2));
     return kExitOk;
   }
-  Table table({{"dtype"},
-               {"backend"},
-               {"tokens/s", true},
-               {"mean cosine", true},
-               {"least", true},
-               {"accurate"},
-               {"auto"}});
-  for (const Precision& one : *measured)
-    table.add_row({one.dtype, one.backend, fmt::format("{:.0f}", one.tokens_per_s),
-                   fmt::format("{:.5f}", one.mean_cosine), fmt::format("{:.5f}", one.min_cosine),
-                   one.is_accurate() ? "yes" : "no", one.dtype == best ? "*" : ""});
-  fmt::print("{}", table.render());
+  fmt::print("{}", table_of(*measured));
   return kExitOk;
 }
 

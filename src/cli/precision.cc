@@ -185,7 +185,7 @@ Result<std::string> dtype_for_serving(const std::string& wanted, const std::stri
 Status check_dtype(std::string_view dtype) {
   if (std::ranges::find(kDtypes, dtype) != kDtypes.end()) return {};
   return Error{ErrorCode::invalid_argument,
-               fmt::format("{} is not one of auto, float32, bfloat16, int8", dtype)};
+               fmt::format("'{}' is not one of auto, float32, bfloat16, int8", dtype)};
 }
 
 }  // namespace sheaf::cli

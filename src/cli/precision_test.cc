@@ -51,7 +51,7 @@ TEST(Precisions, DtypesAreNamed) {
   for (const char* name : {"auto", "float32", "bfloat16", "int8"})
     EXPECT_TRUE(check_dtype(name).ok());
   EXPECT_EQ(check_dtype("int4").error().message,
-            "int4 is not one of auto, float32, bfloat16, int8");
+            "'int4' is not one of auto, float32, bfloat16, int8");
 }
 
 class Kept : public ::testing::Test {

@@ -63,8 +63,8 @@ TEST(ServeSettings, TheLogBeginsWithTheModels) {
 }
 
 TEST(ServeSettings, RefusalsSayWhatExists) {
-  EXPECT_EQ(message_of({"m", "--dtype", "int8"}),
-            "--dtype int8: this version computes in float32 only; there is auto and float32");
+  EXPECT_EQ(message_of({"m", "--dtype", "int4"}),
+            "--dtype: 'int4' is not one of auto, float32, bfloat16, int8");
   EXPECT_EQ(message_of({"m", "--device", "cuda"}),
             "--device cuda: this build computes on the CPU only; there is auto and cpu");
   EXPECT_EQ(message_of({"m", "--num-replicas", "0"}),
@@ -116,6 +116,7 @@ TEST(ServeSettings, FileGivesModelsAndSettings) {
       "    max_length: 128\n"
       "    default_prompt: 'q: '\n"
       "    pooling: cls\n"
+      "    dtype: int8\n"
       "  - org/two\n"
       "listen: {port: 9000, api_key: secret}\n"
       "limits:\n"
@@ -131,6 +132,7 @@ TEST(ServeSettings, FileGivesModelsAndSettings) {
   EXPECT_EQ(settings.models[0].default_prompt, "q: ");
   EXPECT_FALSE(settings.default_prompt);
   EXPECT_EQ(settings.models[0].pooling, "cls");
+  EXPECT_EQ(settings.models[0].dtype, "int8");
   EXPECT_EQ(settings.models[1].source, "org/two");
   EXPECT_FALSE(settings.models[1].pooling);
   EXPECT_EQ(settings.port, 9000u);
@@ -145,12 +147,14 @@ TEST(ServeSettings, FileGivesModelsAndSettings) {
 }
 
 TEST(ServeSettings, FlagsBeatWhatTheFileSaysOfAModel) {
-  const TemporaryFile file("models: [{source: org/one, replicas: 3, pooling: cls}]\n");
+  const TemporaryFile file("models: [{source: org/one, replicas: 3, pooling: cls, dtype: int8}]\n");
   ServeFlags flags;
-  ASSERT_TRUE(
-      read(flags, {"--config", file.path(), "--num-replicas", "5", "--pooling", "mean"}).ok());
+  ASSERT_TRUE(read(flags, {"--config", file.path(), "--num-replicas", "5", "--pooling", "mean",
+                           "--dtype", "auto"})
+                  .ok());
   EXPECT_FALSE(flags.settings().models[0].replicas.has_value());
   EXPECT_FALSE(flags.settings().models[0].pooling.has_value());
+  EXPECT_FALSE(flags.settings().models[0].dtype.has_value());
   EXPECT_EQ(flags.settings().pooling, "mean");
   EXPECT_EQ(flags.settings().num_replicas, "5");
 }
