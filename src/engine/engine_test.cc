@@ -400,6 +400,35 @@ TEST_P(Families, EqualTransformers) {
   fs::remove_all(copy);
 }
 
+// Near, since these models' random weights carry rounding further than trained ones do; and the
+// same alone as among others.
+TEST_P(Families, AreNearInEveryDtype) {
+  const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/families/" + GetParam();
+  const auto golden = json::parse(read_file(folder + "/vectors.json"))["mean"].get<Vectors>();
+  const auto texts = json::parse(read_file(folder + "/cases.json")).get<Texts>();
+  const fs::path copy = fs::temp_directory_path() / ("sheaf_dtypes_" + std::to_string(::getpid()));
+  fs::remove_all(copy);
+  fs::copy(folder + "/model", copy, fs::copy_options::recursive);
+  std::ofstream(copy / "1_Pooling/config.json") << R"({"pooling_mode": "mean"})";
+  for (const auto& [dtype, least] :
+       {std::pair(tensor::Dtype::bfloat16, 0.999), std::pair(tensor::Dtype::int8, 0.99)})
+    for (const std::string& backend : kernels::backend_names(dtype)) {
+      SCOPED_TRACE(backend);
+      auto engine = open_model(copy, backend);
+      ASSERT_TRUE(engine.ok()) << engine.error().message;
+      EXPECT_EQ((*engine)->dtype(), name_of(dtype));
+      const auto together = embed(**engine, texts);
+      ASSERT_TRUE(together.ok()) << together.error().message;
+      for (std::size_t i = 0; i < texts.size(); ++i) {
+        EXPECT_GE(cosine((*together)[i], golden[i]), least) << "text " << i;
+        const auto alone = embed(**engine, {texts[i]});
+        ASSERT_TRUE(alone.ok()) << alone.error().message;
+        expect_near((*alone)[0], (*together)[i], 1e-6);
+      }
+    }
+  fs::remove_all(copy);
+}
+
 // Of what pooling gives and of what Dense modules give, the first columns are answered, normalized
 // if that is asked.
 TEST(TruncateDim, CutsBeforeNormalizing) {
