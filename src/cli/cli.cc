@@ -25,7 +25,7 @@ constexpr Command kCommands[] = {
     {"embed", "vectors of the lines of files or of standard input", embed_command},
     {"rerank", "lines of files or of standard input ranked by a query", rerank_command},
     {"bench", "measure a running server", bench_command},
-    {"models", "models on this machine: list, show, pull", models_command},
+    {"models", "models on this machine: list, show, pull, measure", models_command},
 };
 
 std::string help() {

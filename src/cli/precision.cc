@@ -105,7 +105,20 @@ Result<nlohmann::ordered_json> dtypes_of(const std::string& replica_program) {
   return json;
 }
 
+void warn_if_inaccurate(const std::string& dtype, const std::string& replica_program,
+                        const std::string& name, const ModelSource& source) {
+  const auto kept = kept_precisions(replica_program, source);
+  if (!kept) return;
+  for (const Precision& precision : *kept)
+    if (precision.dtype == dtype && !precision.is_accurate())
+      log(LogLevel::warn, "model {}: {}", name, describe(precision, *kept));
+}
+
 }  // namespace
+
+bool is_measured(const model::ModelSpec& spec) {
+  return spec.task() == model::Task::embed || spec.is_reranker();
+}
 
 Result<std::vector<Precision>> measure_precisions(const std::string& replica_program,
                                                   const std::string& name,
@@ -121,7 +134,7 @@ Result<std::vector<Precision>> measure_precisions(const std::string& replica_pro
   Answers exact;
   for (const auto& [dtype, backend] : dtypes.items()) {
     Precision precision{.dtype = dtype, .backend = backend.get<std::string>()};
-    if (spec.task() == model::Task::classify && !ranks) {
+    if (!is_measured(spec)) {
       measured.push_back(precision);
       break;
     }
@@ -169,7 +182,12 @@ std::string dtype_at_once(const std::string& wanted, const std::string& replica_
 
 Result<std::string> dtype_for_serving(const std::string& wanted, const std::string& replica_program,
                                       const std::string& name, const ModelSource& source) {
-  if (wanted != "auto") return wanted;
+  if (wanted != "auto") {
+    warn_if_inaccurate(wanted, replica_program, name, source);
+    return wanted;
+  }
+  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(source.folder, source.pooling));
+  if (!is_measured(spec)) return std::string("float32");
   auto precisions = kept_precisions(replica_program, source);
   if (!precisions) {
     log(LogLevel::info, "model {}: measuring precisions, once on this machine", name);
@@ -178,7 +196,8 @@ Result<std::string> dtype_for_serving(const std::string& wanted, const std::stri
       log(LogLevel::warn, "what was measured cannot be kept: {}", kept.error().message);
   }
   const Precision& best = best_precision(*precisions);
-  log(LogLevel::info, "model {}: computes in {}", name, describe(best, *precisions));
+  log(LogLevel::info, "model {}: by --dtype auto computes in {}", name,
+      describe(best, *precisions));
   return best.dtype;
 }
 

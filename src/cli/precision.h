@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "cli/model_source.h"
+#include "model/spec/spec.h"
 
 // What computing a model's products in another dtype than float32 costs in accuracy and gains in
 // speed, on this machine. Measured once over sample texts and kept in the user's cache folder
@@ -24,10 +25,13 @@ struct Precision {
   bool is_accurate() const { return mean_cosine >= 0.999 && min_cosine >= 0.995; }
 };
 
+// Classifiers are not: what they answer to any text may hang on one bit. Their only precision is
+// float32, of unknown rate.
+bool is_measured(const model::ModelSpec& spec);
+
 // Of each dtype that the processor has instructions for, float32 first. Takes as long as the model
-// needs for some 2,500 tokens in each, three times. Of classifiers only float32 is given: what they
-// answer to any text may hang on one bit. `name` is the model's, in errors; source.dtype is
-// ignored.
+// needs for some 3,000 tokens in each, three times. `name` is the model's, in errors; source.dtype
+// is ignored.
 Result<std::vector<Precision>> measure_precisions(const std::string& replica_program,
                                                   const std::string& name,
                                                   const ModelSource& source);
@@ -48,7 +52,8 @@ std::string describe(const Precision& precision, std::span<const Precision> all)
 std::string dtype_at_once(const std::string& wanted, const std::string& replica_program,
                           const ModelSource& source);
 
-// `wanted` but for "auto": what was kept, else measured now and kept; says so in the log.
+// `wanted` but for "auto": what was kept, else measured now and kept. Says in the log what is
+// chosen, and if what is wanted was measured not to be accurate.
 Result<std::string> dtype_for_serving(const std::string& wanted, const std::string& replica_program,
                                       const std::string& name, const ModelSource& source);
 

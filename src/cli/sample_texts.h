@@ -5,7 +5,7 @@
 
 namespace sheaf::cli {
 
-// What precisions are measured over: about fifty texts as people embed them, from one word to a
+// What precisions are measured over: some sixty texts as people embed them, from one word to a
 // page, in several languages and in code.
 std::span<const std::string> sample_texts();
 

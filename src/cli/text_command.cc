@@ -40,7 +40,7 @@ void add_text_flags(FlagSet& flags, TextSettings& s) {
   flags.add({"batch-size", "N", "texts a batch"}, whole_number(s.batch_size, 1, 2048));
   flags.add({"max-length", "N", "tokens a text is cut to", "", "the model's"},
             whole_number(s.max_length, 1, 1u << 20));
-  flags.add({"dtype", "T", "auto, float32, bfloat16 or int8", ""},
+  flags.add({"dtype", "T", "auto (as measured), float32, ...", ""},
             checked_text(s.dtype, check_dtype));
   flags.add({"revision", "R", "commit, branch or tag on the hub", "", "main"}, text(s.revision));
   flags.add({"api-key", "K", "key to send to the server", "", "none", true}, text(s.api_key));

@@ -43,7 +43,7 @@ class CodePointMap {
 
   std::uint16_t append_uniform(T value) {
     const auto block = static_cast<std::uint16_t>(values_.size() / kBlock);
-    values_.insert(values_.end(), kBlock, value);
+    values_.resize(values_.size() + kBlock, value);
     uniform_.push_back({value, block});
     return block;
   }

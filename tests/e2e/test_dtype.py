@@ -2,6 +2,7 @@
 refused; auto measures once and keeps what it found."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_auto_measures_once_and_keeps_it(tmp_path):
     with Server("--dtype", "auto", environment=cache, replicas=1) as server:
         chosen = requests.get(server.http + "/info", timeout=10).json()["model_dtype"]
         assert any("measuring precisions" in line for line in server.log)
-        assert any(f"computes in {chosen}" in line for line in server.log)
+        assert any(f"by --dtype auto computes in {chosen}" in line for line in server.log)
     precisions = {one["dtype"]: one for one in measured(tmp_path)}
     assert {name: one["backend"] for name, one in precisions.items()} == DTYPES
     rates = {name: one["tokens_per_s"] for name, one in precisions.items()}
@@ -82,13 +83,23 @@ def test_what_is_kept_badly_is_measured_again(tmp_path):
     for damage in ("", "{", "[]", '{"measured_of": 1}', file.read_text().replace("float32", "float9")):
         file.write_text(damage)
         shown = json.loads(sheaf("models", "show", RERANKER, "--json", environment=cache).stdout)
-        assert shown["dtype"] == "float32" and shown["precisions"] == "not measured: sheaf models measure"
+        assert shown["dtype"] == "float32" and shown["precisions"].startswith("not measured: sheaf models measure")
     table = sheaf("models", "measure", RERANKER, environment=cache)
     assert table.returncode == 0 and max(map(len, table.stdout.splitlines())) <= 80
     assert sheaf("models", "show", RERANKER, "--json", environment=cache).stdout.count('"backend"') == len(DTYPES)
 
 
+def test_a_classifier_is_not_measured(tmp_path):
+    folder = tmp_path / "classifier"
+    shutil.copytree(REPOSITORY / "tests/golden/classifiers/deberta_moods/model", folder)
+    shutil.copy(REPOSITORY / "tests/golden/sparse/served/model/tokenizer.json", folder)
+    measured = sheaf("models", "measure", folder, environment={"SHEAF_CACHE": str(tmp_path)})
+    assert measured.stdout == "precisions of a classifier are not measured: --dtype auto is float32\n"
+
+
 def test_a_cache_that_cannot_be_written_stops_nobody(tmp_path):
     (tmp_path / "file").write_text("")
+    told = sheaf("models", "measure", RERANKER, environment={"SHEAF_CACHE": str(tmp_path / "file")})
+    assert told.returncode == 0 and "float32" in told.stdout and "cannot be kept (SHEAF_CACHE)" in told.stderr
     with Server("--dtype", "auto", environment={"SHEAF_CACHE": str(tmp_path / "file")}, replicas=1) as server:
         assert any("cannot be kept" in line for line in server.log)
