@@ -110,16 +110,15 @@ class Dtypes : public ::testing::TestWithParam<Setup> {
 };
 
 TEST_P(Dtypes, LinearIsThatOfRoundedOperands) {
-  const std::pair<std::size_t, std::size_t> shapes[] = {{1, 1},    {3, 5},    {17, 33}, {36, 108},
-                                                        {64, 1},   {63, 15},  {65, 64}, {127, 32},
-                                                        {385, 70}, {401, 16}, {768, 31}};
+  const std::pair<std::size_t, std::size_t> shapes[] = {{1, 1},   {3, 5},    {17, 33}, {63, 15},
+                                                        {65, 64}, {127, 32}, {401, 16}};
   for (const auto& [inputs, outputs] : shapes)
-    for (const std::size_t rows : {1, 2, 5, 7, 13, 15, 16, 17, 31, 32, 33, 49, 97, 200}) {
+    for (const std::size_t rows : {1, 2, 13, 16, 17, 32, 33, 97}) {
       check(rows, inputs, outputs, Activation::none, false);
       check(rows, inputs, outputs, Activation::gelu, true);
     }
-  check(50, 384, 1152, Activation::none, false);
-  check(300, 1536, 384, Activation::silu, true);
+  check(50, 384, 192, Activation::none, false);
+  check(200, 768, 96, Activation::silu, true);
 }
 
 TEST_P(Dtypes, GeluKeepsItsBoundEverywhere) {
@@ -195,8 +194,7 @@ TEST_P(Dtypes, AttentionIsThatOfRoundedOperands) {
       {.heads = 1, .kv_heads = 1, .head_size = 40, .before = 20, .after = 20},
       {.heads = 1, .kv_heads = 1, .head_size = 32, .before = 5, .after = 0},
   };
-  const std::vector<std::uint32_t> batches[] = {
-      {0, 1}, {0, 16, 33, 50, 82}, {0, 128, 129, 300}, {0, 600}};
+  const std::vector<std::uint32_t> batches[] = {{0, 1}, {0, 16, 33, 50, 82}, {0, 128, 129, 300}};
   for (const AttentionShape& shape : shapes)
     for (const auto& bounds : batches) {
       SCOPED_TRACE(testing::Message() << shape.head_size << " wide, first " << bounds[1]);
