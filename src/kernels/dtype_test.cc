@@ -223,7 +223,7 @@ std::vector<Setup> setups() {
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Dtypes);
 INSTANTIATE_TEST_SUITE_P(Backends, Dtypes, ::testing::ValuesIn(setups()), [](const auto& info) {
-  std::string name = info.param.backend + "_" + std::to_string(info.param.threads);
+  std::string name = info.param.backend + "_threads_" + std::to_string(info.param.threads);
   std::ranges::replace_if(
       name, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
   return name;
