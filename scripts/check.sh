@@ -53,7 +53,7 @@ check_asan() {
 check_tsan() {
   local threaded=(channel core fleet kernels replica router server telemetry tokenizer)
   scripts/build.sh tsan "${threaded[@]/%/_test}"
-  GTEST_FILTER='-*_threads_1:Bpe.Encodes*:Regex.*:Precompiled.*' \
+  GTEST_FILTER='-*_threads_1:*WordScanner*:Bpe.*:Unigram.*:Regex.*:Precompiled.*' \
     TSAN_OPTIONS=atexit_sleep_ms=0:ignore_noninstrumented_modules=1:suppressions=$PWD/tests/tsan.supp:second_deadlock_stack=1 \
     ctest --test-dir build/tsan --no-tests=error --output-on-failure --parallel "$(nproc)" \
     --tests-regex "^($(IFS='|' && echo "${threaded[*]}"))\$"
