@@ -17,7 +17,7 @@ namespace sheaf::cli {
 namespace {
 
 constexpr std::array<std::string_view, 4> kDtypes = {"auto", "float32", "bfloat16", "int8"};
-constexpr int kTimedRuns = 2;
+constexpr int kTimedRuns = 3;        // of which the fastest counts: others may be at work here
 constexpr double kWorthwhile = 1.1;  // a gain below is not worth any loss
 
 struct Answers {
@@ -67,9 +67,12 @@ double sparse_product(std::span<const float> a, std::span<const float> b) {
   return sum;
 }
 
+// Of two answers that say nothing 1, of one 0, and of what is no number too.
 double cosine(std::span<const float> a, std::span<const float> b, auto product_of) {
-  const double lengths = std::sqrt(product_of(a, a) * product_of(b, b));
-  return lengths > 0 ? product_of(a, b) / lengths : 1;
+  const double of_a = product_of(a, a), of_b = product_of(b, b);
+  if (of_a == 0 && of_b == 0) return 1;
+  const double quotient = product_of(a, b) / std::sqrt(of_a * of_b);
+  return std::isfinite(quotient) ? quotient : 0;
 }
 
 double deviation(const std::vector<std::vector<float>>& scores) {
@@ -89,7 +92,9 @@ std::vector<double> nearness(const Answers& exact, const Answers& other, bool sp
   const double spread = scores ? deviation(exact.rows) : 0;
   for (std::size_t i = 0; i < exact.rows.size(); ++i) {
     const auto &a = exact.rows[i], &b = other.rows[i];
-    if (scores)
+    if (!sparse && a.size() != b.size())
+      near.push_back(0);
+    else if (scores)
       near.push_back(spread > 0 ? 1 - std::pow((a[0] - b[0]) / spread, 2) / 2 : 0);
     else
       near.push_back(sparse ? cosine(a, b, sparse_product) : cosine(a, b, product));
@@ -100,7 +105,8 @@ std::vector<double> nearness(const Answers& exact, const Answers& other, bool sp
 Result<nlohmann::ordered_json> dtypes_of(const std::string& replica_program) {
   SHEAF_ASSIGN(const std::string said, output_of({replica_program, "dtypes"}));
   auto json = nlohmann::ordered_json::parse(said, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object())
+  const bool strings = std::ranges::all_of(json, [](const auto& name) { return name.is_string(); });
+  if (!json.is_object() || json.empty() || !strings || json.begin().key() != "float32")
     return Error{ErrorCode::internal, replica_program + " does not say what it can compute in"};
   return json;
 }
@@ -139,7 +145,15 @@ Result<std::vector<Precision>> measure_precisions(const std::string& replica_pro
       break;
     }
     options.source.dtype = dtype;
-    SHEAF_ASSIGN(Answers answers, answers_of(options));
+    auto answered = answers_of(options);
+    if (!answered.ok()) {
+      if (measured.empty()) return answered.error();  // nothing to hold the others against
+      log(LogLevel::warn, "model {}: {} fails: {}", name, dtype, answered.error().message);
+      precision.mean_cosine = precision.min_cosine = 0;
+      measured.push_back(std::move(precision));
+      continue;
+    }
+    Answers answers = std::move(*answered);
     precision.tokens_per_s = answers.tokens_per_s;
     if (measured.empty()) {
       exact = std::move(answers);
@@ -156,9 +170,9 @@ Result<std::vector<Precision>> measure_precisions(const std::string& replica_pro
 
 const Precision& best_precision(std::span<const Precision> precisions) {
   const Precision* best = &precisions.front();
-  for (const Precision& other : precisions)
-    if (other.is_accurate() && other.tokens_per_s > best->tokens_per_s &&
-        other.tokens_per_s >= kWorthwhile * precisions.front().tokens_per_s)
+  for (const Precision& other : precisions)  // the more exact ones come first
+    if (other.is_accurate() && other.tokens_per_s >= kWorthwhile * best->tokens_per_s &&
+        other.tokens_per_s > 0)
       best = &other;
   return *best;
 }
@@ -191,7 +205,13 @@ Result<std::string> dtype_for_serving(const std::string& wanted, const std::stri
   auto precisions = kept_precisions(replica_program, source);
   if (!precisions) {
     log(LogLevel::info, "model {}: measuring precisions, once on this machine", name);
-    SHEAF_ASSIGN(precisions, measure_precisions(replica_program, name, source));
+    auto measured = measure_precisions(replica_program, name, source);
+    if (!measured.ok()) {  // which is no reason not to serve
+      log(LogLevel::warn, "model {}: precisions cannot be measured, so it computes in float32: {}",
+          name, measured.error().message);
+      return std::string("float32");
+    }
+    precisions = std::move(*measured);
     if (const Status kept = keep_precisions(replica_program, source, *precisions); !kept.ok())
       log(LogLevel::warn, "what was measured cannot be kept: {}", kept.error().message);
   }

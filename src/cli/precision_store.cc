@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -17,6 +18,12 @@ namespace {
 
 using nlohmann::json;
 namespace fs = std::filesystem;
+
+constexpr std::uintmax_t kBytesMax = 1 << 20;  // a model of many files has as many stamps
+
+std::string text_of(const json& value) {
+  return value.dump(1, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace);
+}
 
 std::uint64_t hash_of(std::string_view text) {  // FNV-1a
   std::uint64_t hash = 0xcbf29ce484222325;
@@ -57,21 +64,43 @@ std::string processor() {
 
 json measured_of(const std::string& replica_program, const ModelSource& source) {
   json files = json::object();
-  std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(source.folder, ignored))
-    if (const std::string name = entry.path().filename(); entry.is_regular_file(ignored))
-      files[name] = stamp_of(entry.path());
-  return {{"version", kVersion},       {"program", stamp_of(replica_program)},
-          {"processor", processor()},  {"folder", source.folder},
-          {"pooling", source.pooling}, {"files", std::move(files)}};
+  std::error_code failed, ignored;
+  for (fs::recursive_directory_iterator at(source.folder, failed), end; !failed && at != end;
+       at.increment(failed))
+    if (at->is_regular_file(ignored)) files[at->path().string()] = stamp_of(at->path());
+  const json whole = {{"version", kVersion},       {"program", stamp_of(replica_program)},
+                      {"processor", processor()},  {"folder", source.folder},
+                      {"pooling", source.pooling}, {"files", std::move(files)}};
+  // As it is read back: names of files need not be UTF-8.
+  return json::parse(text_of(whole));
+}
+
+bool is_share(double cosine) { return cosine >= -1 && cosine <= 1; }
+
+// float32 first, of a rate unless it is all there is.
+bool is_sound(const std::vector<Precision>& precisions) {
+  if (precisions.empty() || precisions.front().dtype != "float32") return false;
+  if (precisions.size() > 1 && precisions.front().tokens_per_s == 0) return false;
+  return std::ranges::all_of(precisions, [](const Precision& one) {
+    return check_dtype(one.dtype).ok() && one.dtype != "auto" && one.tokens_per_s >= 0 &&
+           one.tokens_per_s < 1e12 && is_share(one.mean_cosine) && is_share(one.min_cosine);
+  });
+}
+
+// Of a regular file of reasonable size: the folder is anybody's.
+json read_kept(const fs::path& path) {
+  std::error_code failed;
+  if (!fs::is_regular_file(path, failed) || fs::file_size(path, failed) > kBytesMax || failed)
+    return nullptr;
+  std::ifstream file(path);
+  return json::parse(file, nullptr, /*allow_exceptions=*/false);
 }
 
 }  // namespace
 
 std::optional<std::vector<Precision>> kept_precisions(const std::string& replica_program,
                                                       const ModelSource& source) {
-  std::ifstream file(file_of(source));
-  const json kept = json::parse(file, nullptr, /*allow_exceptions=*/false);
+  const json kept = read_kept(file_of(source));
   if (!kept.is_object()) return std::nullopt;
   try {
     if (kept.at("measured_of") != measured_of(replica_program, source)) return std::nullopt;
@@ -79,10 +108,7 @@ std::optional<std::vector<Precision>> kept_precisions(const std::string& replica
     for (const json& one : kept.at("precisions"))
       precisions.push_back({one.at("dtype"), one.at("backend"), one.at("tokens_per_s"),
                             one.at("mean_cosine"), one.at("min_cosine")});
-    if (precisions.empty()) return std::nullopt;
-    for (const Precision& precision : precisions) {
-      if (!check_dtype(precision.dtype).ok() || precision.dtype == "auto") return std::nullopt;
-    }
+    if (!is_sound(precisions)) return std::nullopt;
     return precisions;
   } catch (const json::exception&) {
     return std::nullopt;
@@ -104,10 +130,17 @@ Status keep_precisions(const std::string& replica_program, const ModelSource& so
   const fs::path whole = path.string() + fmt::format(".{}", ::getpid());
   std::error_code failed;
   fs::create_directories(path.parent_path(), failed);
-  std::ofstream(whole) << kept.dump(1) << '\n';
-  fs::rename(whole, path, failed);
-  if (failed) return Error{ErrorCode::io, fmt::format("{}: {}", path.string(), failed.message())};
-  return {};
+  std::ofstream file(whole);
+  file << text_of(kept) << '\n';
+  file.close();
+  if (file)
+    fs::rename(whole, path, failed);
+  else if (!failed)
+    failed = std::make_error_code(std::errc::io_error);
+  if (!failed) return {};
+  std::error_code ignored;
+  fs::remove(whole, ignored);
+  return Error{ErrorCode::io, fmt::format("{}: {}", path.string(), failed.message())};
 }
 
 }  // namespace sheaf::cli

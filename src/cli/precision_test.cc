@@ -31,6 +31,13 @@ TEST(Precisions, WhatIsNotAccurateIsNot) {
   EXPECT_EQ(best({exact, precision("int8", 300, std::nan(""), std::nan(""))}), "float32");
 }
 
+TEST(Precisions, ALessExactOneHasToGainOverTheOneBefore) {
+  const Precision exact = precision("float32", 100);
+  EXPECT_EQ(best({exact, precision("bfloat16", 200), precision("int8", 219)}), "bfloat16");
+  EXPECT_EQ(best({exact, precision("bfloat16", 200), precision("int8", 221)}), "int8");
+  EXPECT_EQ(best({exact, precision("bfloat16", 109), precision("int8", 111)}), "int8");
+}
+
 TEST(Precisions, WhatGainsLittleIsNot) {
   const Precision exact = precision("float32", 100);
   EXPECT_EQ(best({exact, precision("int8", 109)}), "float32");
@@ -92,6 +99,46 @@ TEST_F(Kept, AreOfOneModelPoolingAndProgram) {
   EXPECT_FALSE(kept_precisions(program_, {source_.folder, "cls"}));
   EXPECT_FALSE(kept_precisions(folder_ + "/no-program", source_));
   write("model/model.safetensors");
+  EXPECT_FALSE(kept_precisions(program_, source_));
+}
+
+TEST_F(Kept, AreOfFilesInFoldersOfTheModelToo) {
+  std::filesystem::create_directories(source_.folder + "/1_Pooling");
+  ASSERT_TRUE(keep_precisions(program_, source_, some_).ok());
+  EXPECT_TRUE(kept_precisions(program_, source_));
+  write("model/1_Pooling/config.json");
+  EXPECT_FALSE(kept_precisions(program_, source_));
+}
+
+TEST_F(Kept, WithNamesThatAreNotUtf8) {
+  write("model/\xff\xfe.txt");
+  ASSERT_TRUE(keep_precisions(program_, source_, some_).ok());
+  EXPECT_TRUE(kept_precisions(program_, source_));
+}
+
+TEST_F(Kept, UnsoundOnesAreNone) {
+  const Precision exact = precision("float32", 100);
+  for (const std::vector<Precision>& unsound :
+       std::vector<std::vector<Precision>>{{},
+                                           {precision("int8", 100)},
+                                           {precision("float32", 0), precision("int8", 100)},
+                                           {exact, precision("int8", -1)},
+                                           {exact, precision("int8", 1e300)},
+                                           {exact, precision("int8", 200, 1.5)},
+                                           {exact, precision("int8", 200, 1, std::nan(""))}}) {
+    ASSERT_TRUE(keep_precisions(program_, source_, unsound).ok());
+    EXPECT_FALSE(kept_precisions(program_, source_));
+  }
+}
+
+TEST_F(Kept, AFolderOrTooMuchInTheirPlaceIsNone) {
+  ASSERT_TRUE(keep_precisions(program_, source_, some_).ok());
+  const std::filesystem::path file =
+      std::filesystem::directory_iterator(folder_ + "/cache/precision")->path();
+  std::ofstream(file) << std::string(2 << 20, '[');
+  EXPECT_FALSE(kept_precisions(program_, source_));
+  std::filesystem::remove(file);
+  std::filesystem::create_directory(file);
   EXPECT_FALSE(kept_precisions(program_, source_));
 }
 

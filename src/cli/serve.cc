@@ -112,7 +112,9 @@ Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings&
   SHEAF_ASSIGN(const std::string program, find_replica_program(settings.replica_program));
   SHEAF_ASSIGN(auto config, model_config(model, settings, *found));
   const ModelSource source{config.folder, config.pooling};
-  const bool measured = config.dtype != "auto" || kept_precisions(program, source);
+  SHEAF_ASSIGN(const model::ModelSpec found_spec, model::read_spec(config.folder, config.pooling));
+  const bool measured =
+      config.dtype != "auto" || kept_precisions(program, source) || !is_measured(found_spec);
   config.dtype = dtype_at_once(config.dtype, program, source);
   SHEAF_ASSIGN(const auto served, router::ServedModel::load(config));
   const router::ModelInfo& info = served->info();

@@ -49,6 +49,8 @@ class DryRun final : public Backend {
   void mix_experts(MatrixView x, MatrixView, const Experts& experts, MatrixView,
                    MatrixSpan) override {
     experts_.reserve(preferred_rows() * (2 * x.columns + experts.up.front().outputs));
+    for (const Linear* weight : {&experts.up.front(), &experts.down.front()})
+      linear_scratch_.reserve(real_->linear_floats(preferred_rows(), weight->inputs));
   }
   void pool(MatrixView, std::span<const std::uint32_t>, std::span<const Reduction>,
             std::span<const PoolItem>, MatrixSpan) override {}

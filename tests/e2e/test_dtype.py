@@ -2,6 +2,7 @@
 refused; auto measures once and keeps what it found."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -87,6 +88,44 @@ def test_what_is_kept_badly_is_measured_again(tmp_path):
     table = sheaf("models", "measure", RERANKER, environment=cache)
     assert table.returncode == 0 and max(map(len, table.stdout.splitlines())) <= 80
     assert sheaf("models", "show", RERANKER, "--json", environment=cache).stdout.count('"backend"') == len(DTYPES)
+
+
+def replica_that(tmp_path, case):
+    program = tmp_path / "replica"
+    program.write_text(f'#!/bin/sh\ncase "$*" in {case}; esac\nexec "{BIN / "sheaf-replica"}" "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.parametrize("dtype", sorted(DTYPES))
+def test_a_dtype_that_fails_is_not_taken_and_stops_no_start(dtype, tmp_path):
+    program = replica_that(tmp_path, f"embed*{dtype}*) kill -9 $$")
+    with Server("--dtype", "auto", "--replica-program", program, environment={"SHEAF_CACHE": str(tmp_path / "cache")},
+                replicas=1) as server:
+        chosen = requests.get(server.http + "/info", timeout=10).json()["model_dtype"]
+        assert chosen == "float32" if dtype == "float32" else chosen != dtype
+        said = "precisions cannot be measured" if dtype == "float32" else f"{dtype} fails"
+        assert any(said in line for line in server.log)
+
+
+@pytest.mark.parametrize("said", ["{}", "[]", '{"float32": 5}', '{"int8": "x"}', "nothing"])
+def test_a_replica_that_says_no_dtypes_stops_no_start(said, tmp_path):
+    program = replica_that(tmp_path, f"dtypes*) echo '{said}'; exit 0")
+    with Server("--dtype", "auto", "--replica-program", program, replicas=1) as server:
+        assert requests.get(server.http + "/info", timeout=10).json()["model_dtype"] == "float32"
+
+
+def test_names_of_files_need_not_be_utf8(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/b\xffd"
+    shutil.copytree(os.fsencode(RERANKER), folder)
+    with open(folder + b"/\xfe.txt", "w") as file:
+        file.write("x")
+    cache = {"SHEAF_CACHE": str(tmp_path / "cache")}
+    for _ in range(2):
+        measured = sheaf("models", "measure", os.fsdecode(folder), environment=cache)
+        assert measured.returncode == 0, measured.stderr
+    assert [path.suffix for path in (tmp_path / "cache/precision").iterdir()] == [".json"]
+    assert "tokens/s" in sheaf("models", "show", os.fsdecode(folder), environment=cache).stdout
 
 
 def test_a_classifier_is_not_measured(tmp_path):

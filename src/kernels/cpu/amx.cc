@@ -85,7 +85,7 @@ constexpr LinearKernels kKernels = {.name = "amx bf16",
                                     .pack = bf16_pack<Amx>,
                                     .linear = linear,
                                     .unpack_row = bf16_unpack_row<Amx>,
-                                    .attention_scratch = amx_attention_scratch,
+                                    .attention_scratch = amx_attention_scratch<Amx>,
                                     .attention = amx_attention<Amx>};
 
 }  // namespace

@@ -35,8 +35,9 @@ struct AmxScratch {
   }
 };
 
-inline std::size_t amx_attention_scratch(std::size_t tokens, std::size_t head_size,
-                                         std::size_t /*position_count*/) {
+template <class Arch>
+std::size_t amx_attention_scratch(std::size_t tokens, std::size_t head_size,
+                                  std::size_t /*position_count*/) {
   return AmxScratch::floats(tokens, head_size);
 }
 

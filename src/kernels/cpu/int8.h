@@ -18,6 +18,7 @@
 namespace sheaf::kernels::cpu {
 
 constexpr std::size_t kInt8Block = 64;  // inputs
+constexpr float kInt8Least = 1e-37f;    // a scale below is taken for 0: its inverse has no room
 
 // What a block of a row's numbers stands for: `scale` times each; `offset` is -128 times their sum.
 struct Int8Block {
@@ -65,7 +66,7 @@ void int8_pack(const float* weight, std::size_t stride, std::size_t inputs, std:
         const std::size_t count = first + n < outputs ? smaller(kInt8Block, inputs - k0) : 0;
         const float* from = count == 0 ? weight : weight + (first + n) * stride + k0;
         const float scale = largest_magnitude(from, count) / 127;
-        const float inverse = scale > 0 ? 1 / scale : 0;
+        const float inverse = scale > kInt8Least ? 1 / scale : 0;
         scales[block * Arch::panel + n] = scale;
         for (std::size_t k = 0; k < kInt8Block; ++k) {
           const float value = k < count && inverse > 0 ? __builtin_rintf(from[k] * inverse) : 0;
@@ -120,7 +121,7 @@ SHEAF_INLINE Int8Block to_int8(const float* x, std::size_t count, std::int8_t* o
     return {poison, 0};
   }
   const float scale = Arch::largest(top) / 127;
-  const float inverse = scale > 0 ? 1 / scale : 0;
+  const float inverse = scale > kInt8Least ? 1 / scale : 0;
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   Ints sums = {};
   for (std::size_t v = 0; v < kVectors; ++v) {
