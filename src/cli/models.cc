@@ -19,6 +19,9 @@
 namespace sheaf::cli {
 namespace {
 
+// Names of folders need not be UTF-8.
+constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
+
 struct ModelsSettings {
   std::vector<std::string> words;  // verb and name
   std::string revision;
@@ -55,7 +58,7 @@ int list(const ModelsSettings& settings) {
                       {"revision", model.revision},
                       {"bytes", model.bytes},
                       {"folder", model.folder}});
-    fmt::print("{}\n", json.dump(2));
+    fmt::print("{}\n", json.dump(2, ' ', false, kReplace));
     return kExitOk;
   }
   if (models.empty()) {
@@ -175,13 +178,14 @@ int show(const std::string& source, const ModelsSettings& settings) {
       {"max_batch_tokens", memory->max_batch_tokens},
   };
   if (settings.json) {
-    fmt::print("{}\n", facts.dump(2));
+    fmt::print("{}\n", facts.dump(2, ' ', false, kReplace));
     return kExitOk;
   }
   for (const auto& [key, value] : facts.items()) {
     if (value == "" || (value.is_structured() && value.empty())) continue;  // a folder: no revision
     if (key == "precisions" && precisions) continue;
-    fmt::print("{:<18} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+    fmt::print("{:<18} {}\n", key,
+               value.is_string() ? value.get<std::string>() : value.dump(-1, ' ', false, kReplace));
   }
   if (precisions) fmt::print("\n{}", table_of(*precisions));
   return kExitOk;
@@ -206,7 +210,7 @@ int measure(const std::string& source, const ModelsSettings& settings) {
     fmt::print("{}\n",
                nlohmann::ordered_json{
                    {"name", found->name}, {"auto", best}, {"precisions", facts_of(*measured)}}
-                   .dump(2));
+                   .dump(2, ' ', false, kReplace));
     return kExitOk;
   }
   fmt::print("{}", table_of(*measured));
@@ -219,7 +223,7 @@ int pull(const std::string& source, const ModelsSettings& settings) {
   if (settings.json) {
     const nlohmann::json json = {
         {"name", found->name}, {"revision", found->revision}, {"folder", found->folder}};
-    fmt::print("{}\n", json.dump(2));
+    fmt::print("{}\n", json.dump(2, ' ', false, kReplace));
   } else {
     fmt::print("{} {}\n{}\n", found->name, found->revision.substr(0, 8), found->folder);
   }

@@ -139,6 +139,10 @@ Result<std::unique_ptr<Embedder>> make_offline_embedder(const OfflineEmbedderOpt
   // The process loads its weights while the tokenizer is read here.
   std::vector<std::string> command = {options.replica_program, "embed"};
   std::ranges::copy(options.source.flags(), std::back_inserter(command));
+  if (options.seconds_max > 0) {
+    command.emplace_back("--seconds-max");
+    command.push_back(std::to_string(options.seconds_max));
+  }
   SHEAF_ASSIGN(ChildProcess process, ChildProcess::start(command));
   SHEAF_ASSIGN(auto model, router::ServedModel::load({.name = options.name,
                                                       .folder = options.source.folder,

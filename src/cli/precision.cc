@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::array<std::string_view, 4> kDtypes = {"auto", "float32", "bfloat16", "int8"};
 constexpr int kTimedRuns = 3;        // of which the fastest counts: others may be at work here
+constexpr int kSecondsMax = 60;      // of one dtype: a start waits for it
 constexpr double kWorthwhile = 1.1;  // a gain below is not worth any loss
 
 struct Answers {
@@ -67,14 +68,6 @@ double sparse_product(std::span<const float> a, std::span<const float> b) {
   return sum;
 }
 
-// Of two answers that say nothing 1, of one 0, and of what is no number too.
-double cosine(std::span<const float> a, std::span<const float> b, auto product_of) {
-  const double of_a = product_of(a, a), of_b = product_of(b, b);
-  if (of_a == 0 && of_b == 0) return 1;
-  const double quotient = product_of(a, b) / std::sqrt(of_a * of_b);
-  return std::isfinite(quotient) ? quotient : 0;
-}
-
 double deviation(const std::vector<std::vector<float>>& scores) {
   double sum = 0, squares = 0;
   for (const auto& row : scores) {
@@ -92,12 +85,10 @@ std::vector<double> nearness(const Answers& exact, const Answers& other, bool sp
   const double spread = scores ? deviation(exact.rows) : 0;
   for (std::size_t i = 0; i < exact.rows.size(); ++i) {
     const auto &a = exact.rows[i], &b = other.rows[i];
-    if (!sparse && a.size() != b.size())
-      near.push_back(0);
-    else if (scores)
+    if (scores)
       near.push_back(spread > 0 ? 1 - std::pow((a[0] - b[0]) / spread, 2) / 2 : 0);
     else
-      near.push_back(sparse ? cosine(a, b, sparse_product) : cosine(a, b, product));
+      near.push_back(cosine_of(a, b, sparse));
   }
   return near;
 }
@@ -122,6 +113,15 @@ void warn_if_inaccurate(const std::string& dtype, const std::string& replica_pro
 
 }  // namespace
 
+double cosine_of(std::span<const float> a, std::span<const float> b, bool sparse) {
+  if (!sparse && a.size() != b.size()) return 0;
+  const auto times = sparse ? sparse_product : product;
+  const double of_a = times(a, a), of_b = times(b, b);
+  if (of_a == 0 && of_b == 0) return 1;
+  const double quotient = times(a, b) / std::sqrt(of_a * of_b);
+  return std::isfinite(quotient) ? quotient : 0;
+}
+
 bool is_measured(const model::ModelSpec& spec) {
   return spec.task() == model::Task::embed || spec.is_reranker();
 }
@@ -131,7 +131,7 @@ Result<std::vector<Precision>> measure_precisions(const std::string& replica_pro
                                                   const ModelSource& source) {
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(source.folder, source.pooling));
   SHEAF_ASSIGN(const auto dtypes, dtypes_of(replica_program));
-  OfflineEmbedderOptions options{replica_program, name, source, 0, {}};
+  OfflineEmbedderOptions options{replica_program, name, source, 0, {}, kSecondsMax};
   const bool ranks = spec.is_reranker();
   if (ranks) options.question.query = std::make_shared<const std::string>(sample_query());
   const bool sparse = !ranks && spec.main_output() == model::Output::sparse;

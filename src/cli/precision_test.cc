@@ -24,6 +24,21 @@ TEST(Precisions, TheFastestThatIsAccurateIsTaken) {
             "int8");
 }
 
+TEST(Cosines, OfAnswersThatSayNothing) {
+  const std::vector<float> none, zeros(3), one = {1, 2, 2}, other = {2, 4, 4},
+                                           broken = {1, std::nanf(""), 0}, terms = {3, 0.5f, 7, 1};
+  for (const bool sparse : {false, true}) EXPECT_EQ(cosine_of(none, none, sparse), 1);
+  EXPECT_DOUBLE_EQ(cosine_of(one, other, false), 1);
+  EXPECT_EQ(cosine_of(zeros, zeros, false), 1);
+  EXPECT_EQ(cosine_of(one, zeros, false), 0);
+  EXPECT_EQ(cosine_of(one, broken, false), 0);
+  EXPECT_EQ(cosine_of(one, none, false), 0);
+  EXPECT_EQ(cosine_of(terms, none, true), 0);
+  EXPECT_DOUBLE_EQ(cosine_of(terms, terms, true), 1);
+  EXPECT_DOUBLE_EQ(cosine_of(terms, std::vector<float>{4, 9, 7, 1}, true),
+                   1 / std::sqrt(1.25 * 82));
+}
+
 TEST(Precisions, WhatIsNotAccurateIsNot) {
   const Precision exact = precision("float32", 100);
   EXPECT_EQ(best({exact, precision("int8", 300, 0.9989, 0.996)}), "float32");

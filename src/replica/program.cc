@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -34,6 +36,7 @@ constexpr std::string_view kUsage =
     "  pack      --model FOLDER --weights FD [--control FD] [--pooling P] [--dtype T]\n"
     "            write the weights, packed for this machine, into an empty file\n"
     "  embed     --model FOLDER [--cores 0,1] [--threads N] [--pooling P] [--dtype T]\n"
+    "            [--seconds-max N]\n"
     "            token ids on standard input to vectors on standard output, binary\n"
     "  describe  --model FOLDER [--pooling P]\n"
     "            the model's shape as JSON\n"
@@ -61,6 +64,12 @@ void exit_when_closed(int control) {
       if (got == 0 || (got < 0 && errno != EINTR)) ::_exit(0);
     }
   }).detach();
+}
+
+// Of a process without a control socket: nobody reads its answers any more.
+void end_with_parent() {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() == 1) ::_exit(1);  // gone already
 }
 
 // Before any other thread exists: they inherit it.
@@ -185,6 +194,9 @@ Result<std::unique_ptr<engine::Engine>> open_source(const Backend& backend,
 Status embed(const Flags& flags, const Backend& backend) {
   SHEAF_ASSIGN(const engine::Source source, source_of(flags));
   SHEAF_ASSIGN(const EngineFlags where, engine_flags(flags));
+  SHEAF_ASSIGN(const int seconds_max, flags.number_or("seconds-max", 0));
+  end_with_parent();
+  ::alarm(static_cast<unsigned>(seconds_max));  // whose signal ends the process; 0: none
   SHEAF_TRY(pin_to(where.cores));
   SHEAF_ASSIGN(const auto engine, open_source(backend, source, {where.threads, nullptr}));
   Runner runner(*engine);
@@ -287,7 +299,7 @@ std::optional<std::vector<std::string_view>> flags_of(std::string_view mode) {
   using Names = std::vector<std::string_view>;
   if (mode == "run") return Names{"channel", "event", "weights", "control", "cores", "threads"};
   if (mode == "pack") return Names{"model", "pooling", "dtype", "weights", "control"};
-  if (mode == "embed") return Names{"model", "pooling", "dtype", "cores", "threads"};
+  if (mode == "embed") return Names{"model", "pooling", "dtype", "cores", "threads", "seconds-max"};
   if (mode == "describe") return Names{"model", "pooling"};
   if (mode == "dtypes") return Names{};
   if (mode == "estimate") return Names{"model", "pooling", "dtype", "max-batch-tokens", "threads"};

@@ -3,13 +3,16 @@ refused; auto measures once and keeps what it found."""
 
 import json
 import os
+import pathlib
 import shutil
+import signal
+import subprocess
 
 import numpy as np
 import pytest
 import requests
 
-from sheaf_server import BIN, DTYPES, MODEL_FOLDER, REPOSITORY, Server
+from sheaf_server import BIN, DTYPES, MODEL_FOLDER, REPOSITORY, SHEAF, Server, environment_without_sheaf, running, wait_until
 from test_commands import sheaf
 
 RERANKER = REPOSITORY / "tests/golden/rerankers/bert"
@@ -108,6 +111,22 @@ def test_a_dtype_that_fails_is_not_taken_and_stops_no_start(dtype, tmp_path):
         assert any(said in line for line in server.log)
 
 
+def test_measuring_ends_with_the_server(tmp_path):
+    """A replica that hangs while it is measured does not outlive the server that measures it."""
+    program = replica_that(tmp_path, f'embed*float32*) exec "{BIN / "sheaf-replica"}" "$@" --threads 1')
+    started = subprocess.Popen([SHEAF, "serve", MODEL_FOLDER, "--port", "0", "--grpc-port", "0", "--replica-program", program],
+                               env=environment_without_sheaf(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    children = pathlib.Path(f"/proc/{started.pid}/task/{started.pid}/children")
+    def measuring():
+        return [pid for pid in map(int, children.read_text().split())
+                if b"embed" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
+    [pid] = wait_until(measuring, 20, "measuring")
+    os.kill(pid, signal.SIGSTOP)
+    started.terminate()
+    started.wait(10)
+    wait_until(lambda: not running(pid), 10, "its end")
+
+
 @pytest.mark.parametrize("said", ["{}", "[]", '{"float32": 5}', '{"int8": "x"}', "nothing"])
 def test_a_replica_that_says_no_dtypes_stops_no_start(said, tmp_path):
     program = replica_that(tmp_path, f"dtypes*) echo '{said}'; exit 0")
@@ -125,7 +144,10 @@ def test_names_of_files_need_not_be_utf8(tmp_path):
         measured = sheaf("models", "measure", os.fsdecode(folder), environment=cache)
         assert measured.returncode == 0, measured.stderr
     assert [path.suffix for path in (tmp_path / "cache/precision").iterdir()] == [".json"]
-    assert "tokens/s" in sheaf("models", "show", os.fsdecode(folder), environment=cache).stdout
+    shown = json.loads(sheaf("models", "show", os.fsdecode(folder), "--json", environment=cache).stdout)
+    assert [one["dtype"] for one in shown["precisions"]] == list(DTYPES)
+    with Server("--dtype", "auto", model=os.fsdecode(folder), environment=cache, replicas=1) as server:
+        assert requests.get(server.http + "/health", timeout=10).status_code == 200
 
 
 def test_a_classifier_is_not_measured(tmp_path):
