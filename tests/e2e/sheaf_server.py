@@ -67,7 +67,7 @@ class Server:
             command += ["--dtype", "float32"]
         clean = environment_without_sheaf()
         self.process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True,
+                                        stderr=subprocess.PIPE, text=True, errors="replace",
                                         env=clean | (environment or {}))
         self.log = []
         self.log_reader = threading.Thread(target=self._read_log, daemon=True)

@@ -117,9 +117,15 @@ def test_measuring_ends_with_the_server(tmp_path):
     started = subprocess.Popen([SHEAF, "serve", MODEL_FOLDER, "--port", "0", "--grpc-port", "0", "--replica-program", program],
                                env=environment_without_sheaf(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     children = pathlib.Path(f"/proc/{started.pid}/task/{started.pid}/children")
+    def packs(pid):
+        links = pathlib.Path(f"/proc/{pid}/fd").iterdir()
+        return any(os.readlink(link).startswith("/memfd:sheaf-weights") for link in links)
     def measuring():
-        return [pid for pid in map(int, children.read_text().split())
-                if b"embed" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
+        try:
+            return [pid for pid in map(int, children.read_text().split())
+                    if b"embed" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") and packs(pid)]
+        except FileNotFoundError:  # one that ended meanwhile
+            return []
     [pid] = wait_until(measuring, 20, "measuring")
     os.kill(pid, signal.SIGSTOP)
     started.terminate()
