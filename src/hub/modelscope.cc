@@ -137,8 +137,9 @@ class ModelScopeModel {
     const std::string lock_name = folder_spelling(repo_ + "/" + path);
     std::string flat = lock_name;
     std::replace(flat.begin(), flat.end(), '/', '-');
-    SHEAF_ASSIGN(const FileLock lock,
-                 FileLock::acquire(options_.modelscope_cache_folder + "/.lock/" + flat, "fetching " + path));
+    SHEAF_ASSIGN(
+        const FileLock lock,
+        FileLock::acquire(options_.modelscope_cache_folder + "/.lock/" + flat, "fetching " + path));
     if (is_current(target, listed)) return {};
     std::error_code error;
     fs::create_directories(fs::path(target).parent_path(), error);

@@ -47,8 +47,8 @@ struct ServerOptions {
 // a connection; gRPC on threads of its own library.
 class Server {
  public:
-  // Whether both ports can be bound now. For those who have long work before start(), which may still
-  // find that another program was faster.
+  // Whether both ports can be bound now. For those who have long work before start(), which may
+  // still find that another program was faster.
   static Status check_ports(const ServerOptions& options);
 
   // Binds both ports and begins to serve. Errors name the address. `io`, `router` and `metrics`
