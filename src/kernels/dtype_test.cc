@@ -200,7 +200,7 @@ TEST_P(Dtypes, AttentionIsThatOfRoundedOperands) {
       SCOPED_TRACE(testing::Message() << shape.head_size << " wide, first " << bounds[1]);
       const std::size_t tokens = bounds.back(), columns = shape.heads * shape.head_size;
       const Values qkv = normal_values(tokens * shape.columns(), 1.5, 5);
-      const bool by_tiles = GetParam().backend == "cpu amx bf16";
+      const bool by_tiles = GetParam().backend.starts_with("cpu amx");
       const Values same = by_tiles ? rounded(qkv, shape.columns(), Dtype::bfloat16) : qkv;
       Values got(tokens * columns, 9), want(tokens * columns, 9);
       backend_->attention({qkv.data(), tokens, shape.columns()}, bounds, shape,

@@ -112,6 +112,7 @@ const Kernels* portable_kernels();
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
 const LinearKernels* amx_bf16_kernels();
+const LinearKernels* amx_int8_kernels();
 const LinearKernels* avx512_bf16_kernels();
 const LinearKernels* avx512_int8_kernels();
 const LinearKernels* avx2_int8_kernels();
