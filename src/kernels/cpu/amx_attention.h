@@ -128,7 +128,8 @@ SHEAF_INLINE void attend_rows(const AttentionPiece& p, const AmxScratch& s, std:
     row_to_bf16(p.q + (first + r) * p.stride, p.head_size, s.queries + r * steps * kBf16Step);
   finish_stores();
   for (std::size_t key = begin; key < end; key += kBf16Panel) {
-    multiply_tiles<Weights::near>(s.queries, rows, steps, s.keys + key * steps * kBf16Step, s.sums);
+    multiply_tiles<Weights::near>(s.queries, steps * kBf16Step * sizeof(Bf16), rows, steps,
+                                  s.keys + key * steps * kBf16Step, s.sums);
     for (std::size_t r = 0; r < rows; ++r)
       __builtin_memcpy(s.scores + r * count + key - begin, s.sums + r * kBf16Panel,
                        kBf16Panel * sizeof(float));
@@ -144,7 +145,7 @@ SHEAF_INLINE void attend_rows(const AttentionPiece& p, const AmxScratch& s, std:
   finish_stores();
   const std::size_t all_steps = whole_panels(p.tokens) / kBf16Step;
   for (std::size_t column = 0; column < p.head_size; column += kBf16Panel) {
-    multiply_tiles<Weights::near>(s.shares, rows, count / kBf16Step,
+    multiply_tiles<Weights::near>(s.shares, count * sizeof(Bf16), rows, count / kBf16Step,
                                   s.values + (column * all_steps + begin) * kBf16Step, s.sums);
     for (std::size_t r = 0; r < rows; ++r)
       for (std::size_t v = 0; v < kBf16Panel; v += Arch::width)

@@ -23,6 +23,13 @@ SHEAF_INLINE std::size_t bf16_steps(std::size_t inputs) {
   return (inputs + kBf16Step - 1) / kBf16Step;
 }
 
+// Of a row of inputs as whole steps: an odd number of cache lines, so that rows do not meet in a
+// few sets of a cache.
+template <class Arch>
+std::size_t bf16_row_bytes(std::size_t inputs) {
+  return (bf16_steps(inputs) | 1) * 64;
+}
+
 template <class Arch>
 std::size_t bf16_packed_floats(std::size_t inputs, std::size_t outputs) {
   return panels_of<Arch>(outputs) * bf16_steps(inputs) * kBf16Half;  // two numbers a float
