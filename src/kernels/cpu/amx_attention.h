@@ -127,13 +127,10 @@ SHEAF_INLINE void attend_rows(const AttentionPiece& p, const AmxScratch& s, std:
   for (std::size_t r = 0; r < rows; ++r)
     row_to_bf16(p.q + (first + r) * p.stride, p.head_size, s.queries + r * steps * kBf16Step);
   finish_stores();
-  for (std::size_t key = begin; key < end; key += kBf16Panel) {
+  for (std::size_t key = begin; key < end; key += kBf16Panel)
     multiply_tiles<Weights::near>(s.queries, steps * kBf16Step * sizeof(Bf16), rows, steps,
-                                  s.keys + key * steps * kBf16Step, s.sums);
-    for (std::size_t r = 0; r < rows; ++r)
-      __builtin_memcpy(s.scores + r * count + key - begin, s.sums + r * kBf16Panel,
-                       kBf16Panel * sizeof(float));
-  }
+                                  s.keys + key * steps * kBf16Step, s.scores + key - begin, count);
+  finish_stores();
   float sums[kRows];
   for (std::size_t r = 0; r < rows; ++r) {
     const std::size_t own = first + r;

@@ -48,7 +48,7 @@ SHEAF_INLINE void fetch_step(const Bf16* weight) {
 
 template <int RowTiles, Weights Where>
 SHEAF_INLINE void multiply_row_tiles(const Bf16* x, std::size_t row_bytes, std::size_t steps,
-                                     const Bf16* weight, float* sums) {
+                                     const Bf16* weight, float* sums, std::size_t sums_stride) {
   const Bf16* below = x + kTileRows * row_bytes / sizeof(Bf16);
   _tile_zero(0);
   _tile_zero(1);
@@ -70,24 +70,26 @@ SHEAF_INLINE void multiply_row_tiles(const Bf16* x, std::size_t row_bytes, std::
     }
     weight += 2 * kBf16Half;
   }
-  constexpr std::size_t kStride = kBf16Panel * sizeof(float);
-  _tile_stored(0, sums, kStride);
-  _tile_stored(1, sums + 16, kStride);
+  const std::size_t sums_bytes = sums_stride * sizeof(float);
+  _tile_stored(0, sums, sums_bytes);
+  _tile_stored(1, sums + 16, sums_bytes);
   if constexpr (RowTiles == 2) {
-    _tile_stored(2, sums + kTileRows * kBf16Panel, kStride);
-    _tile_stored(3, sums + kTileRows * kBf16Panel + 16, kStride);
+    _tile_stored(2, sums + kTileRows * sums_stride, sums_bytes);
+    _tile_stored(3, sums + kTileRows * sums_stride + 16, sums_bytes);
   }
 }
 
-// sums [rows rounded up to 16 or 32][32] = rows [1 .. 32] of x [.., steps of 32 numbers], row_bytes
-// apart, times one panel. What is read of x has been stored before finish_stores().
+// sums [rows rounded up to 16 or 32][32], sums_stride apart, = rows [1 .. 32] of x [.., steps of 32
+// numbers], row_bytes apart, times one panel. What is read of x has been stored before
+// finish_stores().
 template <Weights Where>
 SHEAF_INLINE void multiply_tiles(const Bf16* x, std::size_t row_bytes, std::size_t rows,
-                                 std::size_t steps, const Bf16* panel, float* sums) {
+                                 std::size_t steps, const Bf16* panel, float* sums,
+                                 std::size_t sums_stride = kBf16Panel) {
   if (rows > kTileRows)
-    multiply_row_tiles<2, Where>(x, row_bytes, steps, panel, sums);
+    multiply_row_tiles<2, Where>(x, row_bytes, steps, panel, sums, sums_stride);
   else
-    multiply_row_tiles<1, Where>(x, row_bytes, steps, panel, sums);
+    multiply_row_tiles<1, Where>(x, row_bytes, steps, panel, sums, sums_stride);
 }
 
 }  // namespace sheaf::kernels::cpu
