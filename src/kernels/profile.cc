@@ -13,7 +13,7 @@
 namespace sheaf::kernels {
 namespace {
 
-constexpr char kLine[] = "{:<30.30}{:>8}{:>8}{:>10}{:>6}{:>13}{:>5}\n";  // 80 columns
+constexpr char kLine[] = "{:<28.28}{:>8}{:>8}{:>10}{:>7}{:>14}{:>5}\n";  // 80 columns
 
 std::string percent(double part, double whole, int digits) {
   return whole > 0 ? fmt::format("{:.{}f}%", 100 * part / whole, digits) : "";
