@@ -28,38 +28,72 @@ SHEAF_INLINE std::size_t rounded_up(std::size_t rows) {
   return (rows + kTileRows - 1) / kTileRows * kTileRows;
 }
 
-// A piece's rows in int8, and what it needs for 32 rows and a panel.
+// Of a row as the product takes it: [blocks][64] numbers, then [blocks] scales. An odd number of
+// cache lines, so that rows do not meet in a few sets of a cache.
+std::size_t row_bytes_of(std::size_t inputs) {
+  const std::size_t blocks = int8_blocks(inputs);
+  return ((blocks + (blocks + 15) / 16) | 1) * kInt8Block;
+}
+
+constexpr std::size_t kExactSums = kBlocks * kTilesAcross * kTile;
+constexpr std::size_t kSums = kTilesAcross * kTile;
+constexpr std::size_t kOutputs = kRows * kInt8Block;  // of two panels, until they are a block
+
+// What 32 rows and a panel need, then a piece's rows in int8.
+std::size_t scratch_floats(std::size_t rows, std::size_t inputs) {
+  return kExactSums + kSums + kOutputs + rounded_up(rows) * row_bytes_of(inputs) / sizeof(float);
+}
+
 struct Scratch {
   std::int32_t* exact;  // [kBlocks][kTilesAcross][16][16]
   float* sums;          // [kTilesAcross][16][16]
-  std::int8_t* x;       // [rows][blocks][64]
-  float* scales;        // [rows][blocks]
+  float* outputs;       // [32][64]
 
-  static std::size_t floats(std::size_t rows, std::size_t inputs) {
-    const std::size_t row_floats = int8_blocks(inputs) * (kInt8Block / sizeof(float) + 1);
-    return (kBlocks + 1) * kTilesAcross * kTile + rounded_up(rows) * row_floats;
+  SHEAF_INLINE explicit Scratch(const LinearPiece& p)
+      : exact(reinterpret_cast<std::int32_t*>(p.scratch)),
+        sums(p.scratch + kExactSums),
+        outputs(sums + kSums) {}
+};
+
+// Rows as the product takes them.
+struct Rows {
+  const std::byte* data;
+  std::size_t row_bytes;
+  std::size_t blocks;
+
+  SHEAF_INLINE const std::int8_t* numbers(std::size_t row) const {
+    return reinterpret_cast<const std::int8_t*>(data + row * row_bytes);
   }
-  SHEAF_INLINE explicit Scratch(const LinearPiece& p) {
-    exact = reinterpret_cast<std::int32_t*>(p.scratch);
-    sums = p.scratch + kBlocks * kTilesAcross * kTile;
-    x = reinterpret_cast<std::int8_t*>(sums + kTilesAcross * kTile);
-    scales = reinterpret_cast<float*>(x + rounded_up(p.rows) * int8_blocks(p.inputs) * kInt8Block);
+  SHEAF_INLINE const float* scales(std::size_t row) const {
+    return reinterpret_cast<const float*>(data + row * row_bytes + blocks * kInt8Block);
   }
 };
 
-void to_int8_rows(const LinearPiece& p, std::size_t blocks, const Scratch& s) {
+SHEAF_INLINE void put_block(const float* x, std::size_t count, std::size_t block,
+                            std::size_t blocks, std::byte* row) {
+  const float scale =
+      to_int8<Amx>(x, count, reinterpret_cast<std::int8_t*>(row + block * kInt8Block)).scale;
+  __builtin_memcpy(row + blocks * kInt8Block + block * sizeof scale, &scale, sizeof scale);
+}
+
+void to_int8_rows(const LinearPiece& p, std::size_t row_bytes, std::byte* out) {
+  const std::size_t blocks = int8_blocks(p.inputs);
   for (std::size_t r = 0; r < p.rows; ++r)
     for (std::size_t block = 0; block < blocks; ++block) {
       const std::size_t k0 = block * kInt8Block;
-      s.scales[r * blocks + block] =
-          to_int8<Amx>(p.x + r * p.x_stride + k0, smaller(kInt8Block, p.inputs - k0),
-                       s.x + (r * blocks + block) * kInt8Block)
-              .scale;
+      put_block(p.x + r * p.x_stride + k0, smaller(kInt8Block, p.inputs - k0), block, blocks,
+                out + r * row_bytes);
     }
-  const std::size_t more = (rounded_up(p.rows) - p.rows) * blocks;
-  __builtin_memset(s.x + p.rows * blocks * kInt8Block, 0, more * kInt8Block);
-  for (std::size_t i = 0; i < more; ++i) s.scales[p.rows * blocks + i] = 0;
+  __builtin_memset(out + p.rows * row_bytes, 0, (rounded_up(p.rows) - p.rows) * row_bytes);
   finish_stores();
+}
+
+Rows rows_of(const LinearPiece& p) {
+  const std::size_t row_bytes = row_bytes_of(p.inputs), blocks = int8_blocks(p.inputs);
+  if (p.prepared != nullptr) return {p.prepared, row_bytes, blocks};
+  auto* own = reinterpret_cast<std::byte*>(p.scratch + kExactSums + kSums + kOutputs);
+  to_int8_rows(p, row_bytes, own);
+  return {own, row_bytes, blocks};
 }
 
 // Exact sums of 16 or 32 rows and a panel over `count` blocks, one by one.
@@ -101,7 +135,7 @@ SHEAF_INLINE void multiply_blocks(const std::int8_t* x, std::size_t row_bytes,
 // Adds one tile's exact sums of `count` blocks to `sums`, scaled by those of its outputs [count]
 // [32] and of its rows.
 SHEAF_INLINE void add_scaled(const std::int32_t* exact, std::size_t count, const float* of_outputs,
-                             const float* of_rows, std::size_t blocks,
+                             const float* of_rows, std::size_t row_floats,
                              Amx::Floats (&sums)[kTileRows]) {
   for (std::size_t block = 0; block < count; ++block) {
     const Amx::Floats of_column = Amx::load(of_outputs + block * Amx::panel);
@@ -110,7 +144,7 @@ SHEAF_INLINE void add_scaled(const std::int32_t* exact, std::size_t count, const
       Amx::Ints whole;
       __builtin_memcpy(&whole, exact + block * kTilesAcross * kTile + r * 16, sizeof whole);
       const Amx::Floats scaled = __builtin_convertvector(whole, Amx::Floats) * of_column;
-      sums[r] += scaled * of_rows[r * blocks + block];
+      sums[r] += scaled * of_rows[r * row_floats + block];
     }
   }
 }
@@ -121,23 +155,37 @@ struct Group {  // of up to 32 rows and one panel
 
 template <bool Whole>
 SHEAF_INLINE void finish_tile(const LinearPiece& p, const Group& g, std::size_t tile,
-                              const Amx::Floats (&sums)[kTileRows]) {
-  const std::size_t above = tile / 2 * kTileRows;
-  const std::size_t column = g.panel * Amx::panel + tile % 2 * 16;
-  for (std::size_t r = 0; r < kTileRows && above + r < g.rows; ++r)
-    finish<Amx, Whole>(p, g.first + above + r, column, sums[r]);
+                              const Amx::Floats (&sums)[kTileRows], float* outputs) {
+  const std::size_t above = tile / 2 * kTileRows, right = tile % 2 * 16;
+  const std::size_t column = g.panel * Amx::panel + right;
+  outputs += g.panel % 2 * Amx::panel + right;
+  for (std::size_t r = above; r < above + kTileRows && r < g.rows; ++r)
+    if (p.prepared_out == nullptr)
+      finish<Amx, Whole>(p, g.first + r, column, sums[r - above]);
+    else
+      Amx::store(outputs + r * kInt8Block,
+                 finished<Amx, Whole>(p, g.first + r, column, sums[r - above]));
+}
+
+// Two panels of outputs are a block of the next product's inputs.
+SHEAF_INLINE void prepare_block(const LinearPiece& p, const Group& g, const float* outputs) {
+  const std::size_t blocks = int8_blocks(p.outputs), block = g.panel / 2;
+  const std::size_t count = smaller(kInt8Block, p.outputs - block * kInt8Block);
+  for (std::size_t r = 0; r < g.rows; ++r)
+    put_block(outputs + r * kInt8Block, count, block, blocks,
+              p.prepared_out + (g.first + r) * row_bytes_of(p.outputs));
 }
 
 template <int RowTiles, bool Whole>
-SHEAF_INLINE void multiply_group(const LinearPiece& p, const Group& g, const Scratch& s) {
-  const std::size_t blocks = int8_blocks(p.inputs);
+SHEAF_INLINE void multiply_group(const LinearPiece& p, const Rows& x, const Group& g,
+                                 const Scratch& s) {
   const auto* weight =
-      reinterpret_cast<const std::uint8_t*>(p.packed) + g.panel * int8_panel_bytes<Amx>(blocks);
+      reinterpret_cast<const std::uint8_t*>(p.packed) + g.panel * int8_panel_bytes<Amx>(x.blocks);
   const auto* of_outputs =
-      reinterpret_cast<const float*>(weight + blocks * Amx::panel * kInt8Block);
-  for (std::size_t block = 0; block < blocks; block += kBlocks) {
-    const std::size_t count = smaller(kBlocks, blocks - block);
-    multiply_blocks<RowTiles>(s.x + (g.first * blocks + block) * kInt8Block, blocks * kInt8Block,
+      reinterpret_cast<const float*>(weight + x.blocks * Amx::panel * kInt8Block);
+  for (std::size_t block = 0; block < x.blocks; block += kBlocks) {
+    const std::size_t count = smaller(kBlocks, x.blocks - block);
+    multiply_blocks<RowTiles>(x.numbers(g.first) + block * kInt8Block, x.row_bytes,
                               weight + block * Amx::panel * kInt8Block, count, s.exact);
     for (std::size_t tile = 0; tile < 2 * RowTiles; ++tile) {
       Amx::Floats sums[kTileRows];
@@ -145,9 +193,10 @@ SHEAF_INLINE void multiply_group(const LinearPiece& p, const Group& g, const Scr
       for (std::size_t r = 0; r < kTileRows; ++r)
         sums[r] = block == 0 ? Amx::Floats{} : Amx::load(s.sums + tile * kTile + r * 16);
       add_scaled(s.exact + tile * kTile, count, of_outputs + block * Amx::panel + tile % 2 * 16,
-                 s.scales + (g.first + tile / 2 * kTileRows) * blocks + block, blocks, sums);
-      if (block + count == blocks) {
-        finish_tile<Whole>(p, g, tile, sums);
+                 x.scales(g.first + tile / 2 * kTileRows) + block, x.row_bytes / sizeof(float),
+                 sums);
+      if (block + count == x.blocks) {
+        finish_tile<Whole>(p, g, tile, sums, s.outputs);
       } else {
 #pragma GCC unroll 16
         for (std::size_t r = 0; r < kTileRows; ++r)
@@ -155,31 +204,33 @@ SHEAF_INLINE void multiply_group(const LinearPiece& p, const Group& g, const Scr
       }
     }
   }
+  if (p.prepared_out != nullptr && (g.panel % 2 == 1 || g.panel + 1 == p.last_panel))
+    prepare_block(p, g, s.outputs);
 }
 
 template <int RowTiles>
-SHEAF_INLINE void multiply_group(const LinearPiece& p, const Group& g, const Scratch& s) {
+SHEAF_INLINE void multiply_group(const LinearPiece& p, const Rows& x, const Group& g,
+                                 const Scratch& s) {
   if ((g.panel + 1) * Amx::panel <= p.outputs)
-    multiply_group<RowTiles, true>(p, g, s);
+    multiply_group<RowTiles, true>(p, x, g, s);
   else
-    multiply_group<RowTiles, false>(p, g, s);
+    multiply_group<RowTiles, false>(p, x, g, s);
 }
 
 void linear(const LinearPiece& p) {
-  const std::size_t blocks = int8_blocks(p.inputs);
   const Scratch scratch(p);
-  to_int8_rows(p, blocks, scratch);
+  const Rows x = rows_of(p);
   const Tiles tiles;
-  const std::size_t near = 1 + kNearBytes / int8_panel_bytes<Amx>(blocks);
+  const std::size_t near = (2 + kNearBytes / int8_panel_bytes<Amx>(x.blocks)) / 2 * 2;
   for (std::size_t begin = p.first_panel; begin < p.last_panel; begin += near) {
     const std::size_t end = smaller(begin + near, p.last_panel);
     for (std::size_t first = 0; first < p.rows; first += kRows)
       for (std::size_t panel = begin; panel < end; ++panel) {
         const Group group{first, smaller(kRows, p.rows - first), panel};
         if (group.rows > kTileRows)
-          multiply_group<2>(p, group, scratch);
+          multiply_group<2>(p, x, group, scratch);
         else
-          multiply_group<1>(p, group, scratch);
+          multiply_group<1>(p, x, group, scratch);
       }
   }
 }
@@ -192,7 +243,9 @@ constexpr LinearKernels kKernels = {.name = "amx int8",
                                     .piece_flops = 256'000'000,
                                     .pieces_per_thread = 1,
                                     .packed_floats = int8_packed_floats<Amx>,
-                                    .scratch_floats = Scratch::floats,
+                                    .prepared_bytes = row_bytes_of,
+                                    .prepared_panels = 2,
+                                    .scratch_floats = scratch_floats,
                                     .pack = int8_pack<Amx>,
                                     .linear = linear,
                                     .unpack_row = int8_unpack_row<Amx>,

@@ -115,6 +115,8 @@ constexpr LinearKernels make_vnni_kernels(const char* name) {
           .piece_flops = 64'000'000,
           .pieces_per_thread = 1,
           .packed_floats = int8_packed_floats<Arch>,
+          .prepared_bytes = nullptr,
+          .prepared_panels = 1,
           .scratch_floats = vnni_scratch_floats<Arch>,
           .pack = int8_pack<Arch>,
           .linear = vnni_linear<Arch>,
