@@ -78,7 +78,7 @@ INSTANTIATE_TEST_SUITE_P(
         ProfiledModel{"families/mpnet",
                       "",
                       model::Output::vector,
-                      {"attention ", "embed ", "linear ", "normalize ", "pool "}},
+                      {"attention ", "embed ", "feed_forward ", "linear ", "normalize ", "pool "}},
         ProfiledModel{
             "families/qwen3", "", model::Output::vector, {"gate ", "normalize_heads ", "rotate "}},
         ProfiledModel{"families/nomic_moe", "", model::Output::vector, {"mix_experts "}},

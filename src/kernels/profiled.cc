@@ -113,6 +113,21 @@ class Profiled final : public Backend {
           });
   }
 
+  std::size_t middle_floats(std::size_t rows, std::size_t columns) const override {
+    return real_->middle_floats(rows, columns);
+  }
+  void feed_forward(MatrixView x, const Linear& up, Activation activation, const Linear& down,
+                    MatrixView residual, MatrixSpan out) override {
+    timed([&] { real_->feed_forward(x, up, activation, down, residual, out); },
+          [&] {
+            return Profile::Call{.operation = fmt::format("feed_forward {}->{}{}", up.inputs,
+                                                          up.outputs, name_of(activation)),
+                                 .rows = x.rows,
+                                 .flop = 2 * (product(x.rows, up.inputs, up.outputs) +
+                                              product(x.rows, down.inputs, down.outputs))};
+          });
+  }
+
   void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens,
                  const AttentionShape& shape, MatrixSpan out) override {
     timed([&] { real_->attention(qkv, cu_seqlens, shape, out); },

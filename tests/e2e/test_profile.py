@@ -31,7 +31,7 @@ def test_embed_shows_it_beside_the_same_vectors():
     assert timed.stdout == plain.stdout and plain.stderr == ""
     assert max(map(len, timed.stderr.splitlines())) <= 80
     [operations] = tables(timed.stderr)
-    assert operations["linear 384->1536 gelu"] == 6 and operations["embed 384"] == 1
+    assert operations["feed_forward 384->1536 gelu"] == 6 and operations["embed 384"] == 1
     assert operations["attention 12 x 32"] == 6 and operations["normalize 384"] == 12
     assert "GFLOP/s" in timed.stderr and "GB/s" in timed.stderr
 
