@@ -18,6 +18,7 @@ import tempfile
 
 import numpy as np
 
+import first_vector_stage
 import rounds
 import tokenizer_stage
 import workload
@@ -107,7 +108,8 @@ def qwen3():
 
 
 STAGES = {"rerank": rerank, "qwen3": qwen3, "tokenizers": None, "rerank-whole": rerank_whole, "minilm": minilm,
-          "bert-base": bert_base, "precisions": precisions}
+          "bert-base": bert_base, "precisions": precisions, "first-vector": None}
+OTHER_STAGES = {"tokenizers": tokenizer_stage, "first-vector": first_vector_stage}
 
 
 def flop_of(config, batches):
@@ -261,8 +263,8 @@ def kept_results(stage, args):
 
 def run_stage(stage, args):
     report = {"commit": commit(), "machine": rounds.machine(), "stage": stage}
-    if stage == "tokenizers":
-        report |= tokenizer_stage.run(args)
+    if stage in OTHER_STAGES:
+        report |= OTHER_STAGES[stage].run(args)
     else:
         results = {(result["model"], result["name"]): result for result in kept_results(stage, args)}
         works = STAGES[stage]()
