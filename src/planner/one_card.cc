@@ -1,0 +1,173 @@
+#include "planner/one_card.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <optional>
+
+namespace sheaf::planner {
+namespace {
+
+// Partial assignments looked at. Six models on the cuts of an H200 take some ten thousand.
+constexpr std::size_t kStepsMax = 200'000;
+
+std::int64_t ppm(double share) { return std::llround(std::min(share, 1e6) * 1e6); }
+
+bool are_alike(const Part& a, const Part& b) { return a.profile == b.profile; }
+
+// Depth first over models, each given slices to itself and at most one to share, in all ways that
+// differ by more than which of several parts alike is taken. Every component of Score can only grow
+// as models are added, so a partial assignment that is not better than the best plan is left.
+class CardSearch {
+ public:
+  CardSearch(const Machine& machine, std::span<const Demand> demands)
+      : machine_(machine), demands_(demands), order_(demands.size()) {
+    std::iota(order_.begin(), order_.end(), std::size_t{0});
+    std::ranges::stable_sort(order_, [&](std::size_t a, std::size_t b) {
+      return load_of(demands[a]) > load_of(demands[b]);
+    });
+  }
+
+  CardPlan run() {
+    for (cut_index_ = 0; cut_index_ < machine_.cuts.size(); ++cut_index_) {
+      members_.assign(cut().size(), {});
+      place(0);
+    }
+    best_->exact = steps_ <= kStepsMax;
+    return std::move(*best_);
+  }
+
+ private:
+  static double load_of(const Demand& demand) {
+    return demand.wanted_tokens_per_s / rate_in(Part{}, demand);
+  }
+
+  const Cut& cut() const { return machine_.cuts[cut_index_]; }
+
+  void place(std::size_t placed) {
+    // The first way down is walked to its end, so that there always is a plan.
+    if (best_ && ++steps_ > kStepsMax) return;
+    const Score score = score_of(placed);
+    if (best_ && score >= best_->score) return;
+    if (placed == order_.size()) {
+      best_ = CardPlan{cut_index_, members_, score, true};
+      return;
+    }
+    give_alone(placed, 0);
+  }
+
+  // Gives model order_[placed] none, one, two ... of the free parts from `part` on to itself.
+  void give_alone(std::size_t placed, std::size_t part) {
+    if (part == cut().size()) return give_shared(placed);
+    const std::size_t model = order_[placed];
+    std::size_t behind = part;  // the first part of another kind
+    while (behind < cut().size() && are_alike(cut()[part], cut()[behind])) ++behind;
+    std::vector<std::size_t> taken;
+    for (std::size_t p = part; p < behind; ++p) {
+      if (!members_[p].empty() || !fits(p, model) || !gains_by_another(model)) continue;
+      members_[p].push_back(model);
+      taken.push_back(p);
+    }
+    for (;;) {  // most first: the heaviest model comes first, and wants them
+      give_alone(placed, behind);
+      if (taken.empty()) break;
+      members_[taken.back()].pop_back();
+      taken.pop_back();
+    }
+  }
+
+  // One that wants no rate gains nothing by a second replica.
+  bool gains_by_another(std::size_t model) const {
+    if (demands_[model].wanted_tokens_per_s > 0) return true;
+    return std::ranges::none_of(members_, [&](const auto& of_part) {
+      return std::ranges::find(of_part, model) != of_part.end();
+    });
+  }
+
+  void give_shared(std::size_t placed) {
+    const std::size_t model = order_[placed];
+    if (may_share(model))
+      for (std::size_t p = 0; p < cut().size(); ++p) {
+        if (members_[p].empty() || !takes(p, model)) continue;
+        members_[p].push_back(model);
+        place(placed + 1);
+        members_[p].pop_back();
+      }
+    place(placed + 1);
+  }
+
+  // A slice to itself that another model joins later is shared by then. So a model may join only if
+  // neither it nor the one that it joins comes to share two slices.
+  bool may_share(std::size_t model) const {
+    return demands_[model].isolation != Isolation::full && !shares(model) &&
+           gains_by_another(model);
+  }
+
+  bool shares(std::size_t model) const {
+    return std::ranges::any_of(members_, [&](const auto& of_part) {
+      return of_part.size() > 1 && std::ranges::find(of_part, model) != of_part.end();
+    });
+  }
+
+  bool takes(std::size_t part, std::size_t model) const {
+    const auto& there = members_[part];
+    if (there.size() >= kSharersMax || !fits(part, model)) return false;
+    if (std::ranges::find(there, model) != there.end()) return false;
+    return std::ranges::all_of(there, [&](std::size_t other) {
+      return demands_[other].isolation != Isolation::full && (there.size() > 1 || !shares(other));
+    });
+  }
+
+  bool fits(std::size_t part, std::size_t model) const {
+    std::uint64_t bytes = demands_[model].weights_bytes + demands_[model].replica_bytes;
+    for (const std::size_t other : members_[part])
+      bytes += demands_[other].weights_bytes + demands_[other].replica_bytes;
+    return bytes <= usable_bytes(cut()[part], machine_.memory_utilization);
+  }
+
+  // Of the first `placed` models; the others as if they were nowhere and wanted nothing.
+  Score score_of(std::size_t placed) const {
+    const CardOutcome outcome = outcome_of(cut(), members_, demands_);
+    Score score;
+    for (std::size_t rank = 0; rank < placed; ++rank)
+      add_model(demands_[order_[rank]], outcome.models[order_[rank]], score);
+    for (std::size_t p = 0; p < cut().size(); ++p) {
+      if (members_[p].empty()) continue;
+      const double usable =
+          static_cast<double>(usable_bytes(cut()[p], machine_.memory_utilization));
+      ++score.slices;
+      score.fullness_ppm = std::max(
+          score.fullness_ppm, ppm(static_cast<double>(outcome.slices[p].used_bytes) / usable));
+    }
+    score.cards = score.slices > 0 ? 1 : 0;
+    return score;
+  }
+
+  static void add_model(const Demand& demand, const CardOutcome::Model& model, Score& score) {
+    if (model.replicas == 0) {
+      ++score.unserved;
+      return;
+    }
+    if (!is_met(demand, model)) ++score.unmet;
+    if (demand.wanted_tokens_per_s == 0) return;
+    const double part = model.tokens_per_s / demand.wanted_tokens_per_s;
+    score.missing_ppm += ppm(std::max(0.0, 1 - part));
+    score.tightness_ppm = std::max(score.tightness_ppm, ppm(1 / part));
+  }
+
+  const Machine& machine_;
+  std::span<const Demand> demands_;
+  std::vector<std::size_t> order_;  // heaviest first
+  std::size_t cut_index_ = 0;
+  Members members_;
+  std::size_t steps_ = 0;
+  std::optional<CardPlan> best_;
+};
+
+}  // namespace
+
+CardPlan plan_card(const Machine& machine, std::span<const Demand> demands) {
+  return CardSearch(machine, demands).run();
+}
+
+}  // namespace sheaf::planner
