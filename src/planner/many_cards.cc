@@ -8,9 +8,11 @@
 namespace sheaf::planner {
 namespace {
 
-constexpr std::uint32_t kSplitsMax = 4;   // parts that a piece is cut into where no card has room
-constexpr double kCrumb = 1e-9;           // of a card's rate: nothing
-constexpr std::size_t kPiecesMax = 4096;  // whatever is wanted
+constexpr std::uint32_t kSplitsMax = 4;  // parts that a piece is cut into where no card has room
+constexpr double kCrumb = 1e-9;          // of a card's rate: nothing
+// Of one card's search: alone, about a second's worth; as one of the many that packing takes.
+constexpr std::size_t kSteps = 300'000;
+constexpr std::size_t kPackingSteps = 10'000;
 
 struct CardLoad {
   double compute = 0;
@@ -49,16 +51,20 @@ Piece piece_of(std::size_t model, const Demand& demand, double tokens_per_s) {
 // Cards full of a model and a rest, which finds room beside others sooner than equal parts would.
 // The heaviest pieces come first, but the first of every model before all others, so that cards do
 // not run out before every model has a replica.
-std::vector<Piece> pieces_of(std::span<const Demand> demands) {
+std::vector<Piece> pieces_of(std::span<const Demand> demands, std::uint32_t cards) {
   std::vector<Piece> firsts, others;
   for (std::size_t i = 0; i < demands.size(); ++i) {
     const double limit = demands[i].p99_ms > 0 ? kPunctualLimit : 1.0;
     const double card_rate = rate_in(Part{}, demands[i]) * limit;
     double rest = demands[i].wanted_tokens_per_s;
     firsts.push_back(piece_of(i, demands[i], std::min(rest, card_rate)));
-    for (rest -= card_rate; rest > kCrumb * card_rate && others.size() < kPiecesMax;
-         rest -= card_rate)
+    rest -= card_rate;
+    for (std::uint32_t card = 1; card < cards && rest > kCrumb * card_rate; ++card) {
       others.push_back(piece_of(i, demands[i], std::min(rest, card_rate)));
+      rest -= card_rate;
+    }
+    // More than all cards could do.
+    if (rest > kCrumb * card_rate) firsts.back().demand.wanted_tokens_per_s += rest;
   }
   const auto heavier = [](const Piece& a, const Piece& b) {
     return load_of(a.demand).worst() > load_of(b.demand).worst();
@@ -74,7 +80,7 @@ class Packer {
   explicit Packer(const Machine& machine) : machine_(machine) {}
 
   std::vector<PackedCard> run(std::span<const Demand> demands) {
-    for (const Piece& piece : pieces_of(demands))
+    for (const Piece& piece : pieces_of(demands, machine_.cards))
       if (!put(piece) && !put_in_parts(piece)) squeeze(piece);
     empty_cards();
     return std::move(cards_);
@@ -84,7 +90,7 @@ class Packer {
   CardPlan plan_of(const std::vector<Piece>& pieces) const {
     std::vector<Demand> demands;
     for (const Piece& piece : pieces) demands.push_back(piece.demand);
-    return plan_card(machine_, demands);
+    return plan_card(machine_, demands, kPackingSteps);
   }
 
   static bool is_good(const CardPlan& plan) {
@@ -207,7 +213,7 @@ std::vector<PackedCard> pack_cards(const Machine& machine, std::span<const Deman
   if (machine.cards > 1) return Packer(machine).run(demands);
   PackedCard card;
   for (std::size_t i = 0; i < demands.size(); ++i) card.pieces.push_back({i, demands[i]});
-  card.plan = plan_card(machine, demands);
+  card.plan = plan_card(machine, demands, kSteps);
   return {card};
 }
 

@@ -8,9 +8,6 @@
 namespace sheaf::planner {
 namespace {
 
-// Partial assignments looked at. Six models on the cuts of an H200 take some ten thousand.
-constexpr std::size_t kStepsMax = 200'000;
-
 std::int64_t ppm(double share) { return std::llround(std::min(share, 1e6) * 1e6); }
 
 bool are_alike(const Part& a, const Part& b) { return a.profile == b.profile; }
@@ -20,8 +17,11 @@ bool are_alike(const Part& a, const Part& b) { return a.profile == b.profile; }
 // as models are added, so a partial assignment that is not better than the best plan is left.
 class CardSearch {
  public:
-  CardSearch(const Machine& machine, std::span<const Demand> demands)
-      : machine_(machine), demands_(demands), order_(demands.size()) {
+  CardSearch(const Machine& machine, std::span<const Demand> demands, std::size_t steps_max)
+      : machine_(machine),
+        demands_(demands),
+        steps_max_(std::max<std::size_t>(steps_max / machine.cuts.size(), 1)),
+        order_(demands.size()) {
     std::iota(order_.begin(), order_.end(), std::size_t{0});
     std::ranges::stable_sort(order_, [&](std::size_t a, std::size_t b) {
       return load_of(demands[a]) > load_of(demands[b]);
@@ -29,11 +29,14 @@ class CardSearch {
   }
 
   CardPlan run() {
+    bool exact = true;
     for (cut_index_ = 0; cut_index_ < machine_.cuts.size(); ++cut_index_) {
       members_.assign(cut().size(), {});
+      steps_ = 0;
       place(0);
+      exact = exact && steps_ <= steps_max_;
     }
-    best_->exact = steps_ <= kStepsMax;
+    best_->exact = exact;
     return std::move(*best_);
   }
 
@@ -46,7 +49,7 @@ class CardSearch {
 
   void place(std::size_t placed) {
     // The first way down is walked to its end, so that there always is a plan.
-    if (best_ && ++steps_ > kStepsMax) return;
+    if (best_ && ++steps_ > steps_max_) return;
     const Score score = score_of(placed);
     if (best_ && score >= best_->score) return;
     if (placed == order_.size()) {
@@ -56,44 +59,51 @@ class CardSearch {
     give_alone(placed, 0);
   }
 
-  // Gives model order_[placed] none, one, two ... of the free parts from `part` on to itself.
+  // Gives model order_[placed] none, one, two ... of the free parts from `part` on to itself. Who
+  // has none yet tries that last: it leads nowhere good, and steps are counted.
   void give_alone(std::size_t placed, std::size_t part) {
     if (part == cut().size()) return give_shared(placed);
     const std::size_t model = order_[placed];
+    const bool has_some = replicas_of(model) > 0;
     std::size_t behind = part;  // the first part of another kind
     while (behind < cut().size() && are_alike(cut()[part], cut()[behind])) ++behind;
+    if (has_some) give_alone(placed, behind);
     std::vector<std::size_t> taken;
     for (std::size_t p = part; p < behind; ++p) {
       if (!members_[p].empty() || !fits(p, model) || !gains_by_another(model)) continue;
       members_[p].push_back(model);
       taken.push_back(p);
-    }
-    for (;;) {  // most first: the heaviest model comes first, and wants them
       give_alone(placed, behind);
-      if (taken.empty()) break;
-      members_[taken.back()].pop_back();
-      taken.pop_back();
     }
+    for (const std::size_t p : taken) members_[p].pop_back();
+    if (!has_some) give_alone(placed, behind);
+  }
+
+  std::size_t replicas_of(std::size_t model) const {
+    return static_cast<std::size_t>(std::ranges::count_if(members_, [&](const auto& of_part) {
+      return std::ranges::find(of_part, model) != of_part.end();
+    }));
   }
 
   // One that wants no rate gains nothing by a second replica.
   bool gains_by_another(std::size_t model) const {
-    if (demands_[model].wanted_tokens_per_s > 0) return true;
-    return std::ranges::none_of(members_, [&](const auto& of_part) {
-      return std::ranges::find(of_part, model) != of_part.end();
-    });
+    return demands_[model].wanted_tokens_per_s > 0 || replicas_of(model) == 0;
   }
 
+  // Where fewest are first, and not at all where it has slices to itself.
   void give_shared(std::size_t placed) {
     const std::size_t model = order_[placed];
+    const bool has_some = replicas_of(model) > 0;
+    if (has_some) place(placed + 1);
     if (may_share(model))
-      for (std::size_t p = 0; p < cut().size(); ++p) {
-        if (members_[p].empty() || !takes(p, model)) continue;
-        members_[p].push_back(model);
-        place(placed + 1);
-        members_[p].pop_back();
-      }
-    place(placed + 1);
+      for (std::size_t sharers = 1; sharers < kSharersMax; ++sharers)
+        for (std::size_t p = 0; p < cut().size(); ++p) {
+          if (members_[p].size() != sharers || !takes(p, model)) continue;
+          members_[p].push_back(model);
+          place(placed + 1);
+          members_[p].pop_back();
+        }
+    if (!has_some) place(placed + 1);
   }
 
   // A slice to itself that another model joins later is shared by then. So a model may join only if
@@ -111,7 +121,7 @@ class CardSearch {
 
   bool takes(std::size_t part, std::size_t model) const {
     const auto& there = members_[part];
-    if (there.size() >= kSharersMax || !fits(part, model)) return false;
+    if (!fits(part, model)) return false;
     if (std::ranges::find(there, model) != there.end()) return false;
     return std::ranges::all_of(there, [&](std::size_t other) {
       return demands_[other].isolation != Isolation::full && (there.size() > 1 || !shares(other));
@@ -157,6 +167,7 @@ class CardSearch {
 
   const Machine& machine_;
   std::span<const Demand> demands_;
+  const std::size_t steps_max_;     // a cut
   std::vector<std::size_t> order_;  // heaviest first
   std::size_t cut_index_ = 0;
   Members members_;
@@ -166,8 +177,8 @@ class CardSearch {
 
 }  // namespace
 
-CardPlan plan_card(const Machine& machine, std::span<const Demand> demands) {
-  return CardSearch(machine, demands).run();
+CardPlan plan_card(const Machine& machine, std::span<const Demand> demands, std::size_t steps_max) {
+  return CardSearch(machine, demands, steps_max).run();
 }
 
 }  // namespace sheaf::planner

@@ -18,8 +18,9 @@ struct CardPlan {
   bool exact = true;
 };
 
-// The best for `demands` on one of machine's cards. None of them: the card, not used.
-CardPlan plan_card(const Machine& machine, std::span<const Demand> demands);
+// The best for `demands` on one of machine's cards. None of them: the card, not used. Looks at
+// about `steps_max` partial assignments, a share of them of each cut; then `exact` is false.
+CardPlan plan_card(const Machine& machine, std::span<const Demand> demands, std::size_t steps_max);
 
 // What becomes of models on one card.
 struct CardOutcome {
