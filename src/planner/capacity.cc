@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/text.h"
 
@@ -19,7 +20,10 @@ std::uint32_t clients_of(const Gpu& gpu) {
          static_cast<std::uint32_t>(gpu.card->compute_slices);
 }
 
-std::string bytes(std::uint64_t count) { return human_bytes(static_cast<double>(count)); }
+// Two digits, as slices are told apart by the second.
+std::string gib(std::uint64_t count) {
+  return fmt::format("{:.2f} GiB", static_cast<double>(count) / (1 << 30));
+}
 // As weights are spoken of: "8.04 GB".
 std::string decimal_gb(std::uint64_t count) {
   return fmt::format("{:.2f} GB", static_cast<double>(count) / 1e9);
@@ -31,7 +35,8 @@ std::optional<Gpu> smallest_that_fits(const ModelFacts& model, const Load& load,
   std::optional<Gpu> best;
   const auto consider = [&](const Gpu& gpu) {
     if (fit_of(model, load, gpu, memory_utilization).replicas == 0) return;
-    if (!best || gpu.memory_bytes < best->memory_bytes) best = gpu;
+    // Of two as large the later one, which has more multiprocessors.
+    if (!best || gpu.memory_bytes <= best->memory_bytes) best = gpu;
   };
   for (const slices::MigProfile& profile : card.profiles)
     if (profile.name.find('+') == std::string_view::npos)
@@ -40,19 +45,11 @@ std::optional<Gpu> smallest_that_fits(const ModelFacts& model, const Load& load,
   return best;
 }
 
-// "int8 (4.6 GiB)" where it fits, else the dtype and the slice of the card that it would fit.
-std::string smaller_dtype(const ModelFacts& model, const Load& load, const Gpu& gpu,
-                          double memory_utilization) {
-  Load smaller = load;
-  smaller.dtype = load.dtype == Dtype::float32 ? Dtype::bfloat16 : Dtype::int8;
-  if (load.dtype >= Dtype::int8) return "";
-  const Fit fit = fit_of(model, smaller, gpu, memory_utilization);
-  const std::string what =
-      fmt::format("{} ({})", name_of(smaller.dtype), bytes(fit.memory.total_bytes()));
-  if (fit.replicas > 0) return what;
-  if (gpu.card == nullptr) return "";
-  const auto slice = smallest_that_fits(model, smaller, *gpu.card, memory_utilization);
-  return slice ? fmt::format("{} on {}", what, slice->name) : "";
+// Half precision of float32, int8 of both halves; nothing of what is no larger.
+std::optional<Load> in_smaller_dtype(Load load) {
+  if (load.dtype >= Dtype::int8) return std::nullopt;
+  load.dtype = load.dtype == Dtype::float32 ? Dtype::bfloat16 : Dtype::int8;
+  return load;
 }
 
 std::string larger_slice(const ModelFacts& model, const Load& load, const Gpu& gpu,
@@ -61,12 +58,13 @@ std::string larger_slice(const ModelFacts& model, const Load& load, const Gpu& g
   const auto slice = smallest_that_fits(model, load, *gpu.card, memory_utilization);
   if (!slice) return "";
   std::string text =
-      fmt::format("{} ({}) for {}", slice->name, bytes(slice->memory_bytes), name_of(load.dtype));
+      fmt::format("{} ({}) for {}", slice->name, gib(slice->memory_bytes), name_of(load.dtype));
   if (instances < 2) return text;
-  const int most = slice->profile == nullptr ? 1 : slice->profile->count_max;
-  const std::uint32_t fewer = std::min(instances - 1, static_cast<std::uint32_t>(most));
-  return text + fmt::format("; fewer instances: {} of it in place of {} {}", fewer, instances,
-                            gpu.profile->name);
+  const auto most =
+      static_cast<std::uint32_t>(slice->profile == nullptr ? 1 : slice->profile->count_max);
+  return text + (most >= instances ? fmt::format(", {} of which one card has", instances)
+                                   : fmt::format("; fewer instances: one card has {} of it, not {}",
+                                                 most, instances));
 }
 
 std::string several_cards(const ModelFacts& model, const Load& load, const Gpu& gpu,
@@ -114,15 +112,25 @@ std::string refusal(const ModelFacts& model, const Load& load, const Gpu& gpu,
       "set "
       "({}), and {} may be used ({:.0f} %)",
       model.name, name_of(load.dtype), gpu.name, decimal_gb(fit.memory.weights_bytes),
-      bytes(gpu.memory_bytes), bytes(fit.memory.total_bytes()), bytes(fit.memory.replica_bytes()),
-      bytes(fit.usable_bytes), 100 * memory_utilization);
-  std::string remedies;
-  for (const std::string& remedy : {smaller_dtype(model, load, gpu, memory_utilization),
-                                    smaller_batch(model, load, gpu, memory_utilization),
-                                    larger_slice(model, load, gpu, memory_utilization, instances),
-                                    several_cards(model, load, gpu, memory_utilization)})
-    if (!remedy.empty()) remedies += fmt::format("{}{}", remedies.empty() ? "" : "; ", remedy);
-  return text + (remedies.empty() ? "; a larger card is needed" : "; what helps: " + remedies);
+      gib(gpu.memory_bytes), gib(fit.memory.total_bytes()), gib(fit.memory.replica_bytes()),
+      gib(fit.usable_bytes), 100 * memory_utilization);
+  std::vector<std::string> remedies = {
+      larger_slice(model, load, gpu, memory_utilization, instances),
+      several_cards(model, load, gpu, memory_utilization),
+      smaller_batch(model, load, gpu, memory_utilization)};
+  std::string vain;  // what comes to mind first and does not help
+  if (const auto smaller = in_smaller_dtype(load)) {
+    const Fit other = fit_of(model, *smaller, gpu, memory_utilization);
+    const std::string what =
+        fmt::format("{} ({})", name_of(smaller->dtype), gib(other.memory.total_bytes()));
+    if (other.replicas > 0)
+      remedies.insert(remedies.begin(), what);
+    else
+      vain = fmt::format("; {} does not fit either", what);
+  }
+  std::erase(remedies, "");
+  if (remedies.empty()) return text + vain + "; a larger card is needed";
+  return fmt::format("{}; what helps: {}{}", text, fmt::join(remedies, "; "), vain);
 }
 
 std::vector<Spread> spreads_of(const ModelFacts& model, const Load& load, const Gpu& gpu,

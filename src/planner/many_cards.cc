@@ -93,10 +93,6 @@ class Packer {
     return plan_card(machine_, demands, kPackingSteps);
   }
 
-  static bool is_good(const CardPlan& plan) {
-    return plan.score.unserved == 0 && plan.score.unmet == 0;
-  }
-
   static bool has(const PackedCard& card, std::size_t model) {
     return std::ranges::find(card.pieces, model, &Piece::model) != card.pieces.end();
   }
@@ -208,12 +204,15 @@ class Packer {
 
 }  // namespace
 
+bool is_good(const CardPlan& plan) { return plan.score.unserved == 0 && plan.score.unmet == 0; }
+
 std::vector<PackedCard> pack_cards(const Machine& machine, std::span<const Demand> demands) {
   if (demands.empty()) return {};
-  if (machine.cards > 1) return Packer(machine).run(demands);
   PackedCard card;
   for (std::size_t i = 0; i < demands.size(); ++i) card.pieces.push_back({i, demands[i]});
+  if (machine.cards > 1 && load_of(card.pieces).worst() > 1) return Packer(machine).run(demands);
   card.plan = plan_card(machine, demands, kSteps);
+  if (machine.cards > 1 && !is_good(card.plan)) return Packer(machine).run(demands);
   return {card};
 }
 

@@ -17,6 +17,9 @@ struct PackedCard {
   CardPlan plan;              // members are indexes of pieces
 };
 
+// Every model runs, and every target is met.
+bool is_good(const CardPlan& plan);
+
 // At most machine.cards of them, none without a piece. Heaviest pieces first.
 std::vector<PackedCard> pack_cards(const Machine& machine, std::span<const Demand> demands);
 

@@ -30,10 +30,13 @@ class Reckoning {
   }
 
   CardOutcome run() {
-    for (std::size_t i = 0; i < demands_.size(); ++i) rest_[i] = demands_[i].wanted_tokens_per_s;
     for (std::size_t part = 0; part < cut_.size(); ++part) add_slice(part);
     for (std::size_t part = 0; part < cut_.size(); ++part)
-      if (members_[part].size() == 1) add_alone(part, members_[part].front());
+      if (members_[part].size() == 1)
+        outcome_.models[members_[part].front()].tokens_per_s += capacity(part);
+    for (std::size_t i = 0; i < demands_.size(); ++i) rest_[i] = rest_of(i);
+    for (std::size_t part = 0; part < cut_.size(); ++part)
+      if (members_[part].size() == 1) load_alone(part, members_[part].front());
     for (std::size_t part = 0; part < cut_.size(); ++part)
       if (members_[part].size() > 1) add_shared(part);
     return std::move(outcome_);
@@ -55,14 +58,22 @@ class Reckoning {
     }
   }
 
-  // Slices that a model has to itself carry what they can; the rest is left to one that it shares.
-  void add_alone(std::size_t part, std::size_t i) {
-    const double capacity = rate_in(cut_[part], demands_[i]) * outcome_.slices[part].limit;
-    const double carried = std::min(rest_[i], capacity);
-    outcome_.models[i].tokens_per_s += capacity;
-    rest_[i] =
-        rest_[i] - carried < kSame * demands_[i].wanted_tokens_per_s ? 0 : rest_[i] - carried;
-    add_load(part, i, carried);
+  // Of a slice that one model has to itself.
+  double capacity(std::size_t part) const {
+    return rate_in(cut_[part], demands_[members_[part].front()]) * outcome_.slices[part].limit;
+  }
+
+  // What the slices that it has to itself leave to one that it shares.
+  double rest_of(std::size_t i) const {
+    const double wanted = demands_[i].wanted_tokens_per_s;
+    const double rest = wanted - outcome_.models[i].tokens_per_s;
+    return rest < kSame * wanted ? 0 : rest;
+  }
+
+  // Such slices are busy alike.
+  void load_alone(std::size_t part, std::size_t i) {
+    const double own = outcome_.models[i].tokens_per_s;
+    add_load(part, i, capacity(part) * std::min(1.0, demands_[i].wanted_tokens_per_s / own));
   }
 
   void add_load(std::size_t part, std::size_t i, double tokens_per_s) {
@@ -91,7 +102,7 @@ class Reckoning {
   const Cut& cut_;
   const Members& members_;
   std::span<const Demand> demands_;
-  std::vector<double> rest_;  // of each model's wanted rate
+  std::vector<double> rest_;  // of each model's wanted rate, for a slice that it shares
   CardOutcome outcome_;
 };
 

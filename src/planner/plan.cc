@@ -25,11 +25,13 @@ class Assembly {
   Assembly(const Machine& machine, std::span<const Demand> demands)
       : machine_(machine), demands_(demands) {
     plan_.models.resize(demands.size());
-    plan_.exact = machine.cards == 1;
   }
 
   Plan run(const std::vector<PackedCard>& cards) {
     for (const PackedCard& card : cards) add_card(card);
+    // One card that meets everything is as few as there can be.
+    plan_.exact = cards.empty() || (cards.size() == 1 && cards.front().plan.exact &&
+                                    (machine_.cards == 1 || is_good(cards.front().plan)));
     for (std::size_t i = 0; i < demands_.size(); ++i) judge(i);
     plan_.score.cards = static_cast<std::int64_t>(plan_.cuts.size());
     explain(machine_, demands_, plan_);
@@ -40,7 +42,6 @@ class Assembly {
   void add_card(const PackedCard& card) {
     const bool used =
         std::ranges::any_of(card.plan.members, [](const auto& m) { return !m.empty(); });
-    plan_.exact = plan_.exact && card.plan.exact;
     if (!used) return;
     std::vector<Demand> wanted;
     for (const Piece& piece : card.pieces) wanted.push_back(piece.demand);

@@ -39,7 +39,7 @@ std::string why_shared(const PlannedSlice& slice, std::span<const Demand> demand
   }
   std::string why = compute && bandwidth
                         ? "one loads the arithmetic, the other the memory: side by side by MPS"
-                        : "small beside each other: MPS runs them at once";
+                        : "small models: MPS runs them side by side";
   if (limited) why += ", with a memory limit for each (isolation memory)";
   return why + fmt::format("; arithmetic {} busy, memory {}", percent(slice.compute_load),
                            percent(slice.bandwidth_load));
@@ -58,6 +58,11 @@ std::string why_nowhere(const Machine& machine, const Demand& demand) {
     return fmt::format("needs {}, and a whole {} gives {}; int8, a larger card, or several ranks",
                        human_bytes(static_cast<double>(needed)), machine.card,
                        human_bytes(static_cast<double>(largest)));
+  if (demand.isolation == Isolation::full)
+    return fmt::format(
+        "isolation full, and no slice of {} is left that it could have to itself; a "
+        "further card",
+        human_bytes(static_cast<double>(needed)));
   return fmt::format("no room for its {} beside the others; a further card, or int8 for some",
                      human_bytes(static_cast<double>(needed)));
 }
@@ -76,7 +81,7 @@ std::string why_unmet(const Demand& demand, const PlannedModel& model) {
 std::string why_met(const Demand& demand, const PlannedModel& model) {
   std::string text;
   if (demand.wanted_tokens_per_s > 0)
-    text = fmt::format("{:.1f} times the wanted rate",
+    text = fmt::format("{:.2f} times the wanted rate",
                        model.tokens_per_s / demand.wanted_tokens_per_s);
   if (demand.p99_ms > 0)
     text += fmt::format("{}p99 about {:.0f} ms of {:.0f}", text.empty() ? "" : ", ", model.p99_ms,
