@@ -21,6 +21,9 @@ using planner::Fit;
 constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
 
 std::string bytes(std::uint64_t count) { return human_bytes(static_cast<double>(count)); }
+std::string mib(std::uint64_t count) {
+  return fmt::format("{:.0f}", static_cast<double>(count) / (1 << 20));
+}
 
 double gib(std::uint64_t count) { return static_cast<double>(count) / (1 << 30); }
 
@@ -88,7 +91,8 @@ std::string kv_note(const planner::ModelFacts& model) {
   const std::uint64_t each = planner::kv_bytes_per_token(model, Dtype::bfloat16);
   std::string note =
       fmt::format("KV cache: none, as its texts are read once ({})", model::kind_of(model.spec));
-  if (each > 0) note += fmt::format("; generating would take {} a token in 16 bits", bytes(each));
+  if (each > 0)
+    note += fmt::format(";\n  generating would take {} a token in 16 bits", bytes(each));
   return note;
 }
 
@@ -121,13 +125,13 @@ std::string text_of(const planner::ModelFacts& model, const CapacityQuestion& as
                {"all"},
                {"replicas"}});
   for (const Fit& fit : fits)
-    table.add_row({std::string(name_of(fit.dtype)), bytes(fit.memory.weights_bytes),
-                   bytes(fit.memory.activations_bytes), bytes(fit.memory.kv_cache_bytes),
-                   bytes(fit.memory.context_bytes), bytes(fit.memory.workspace_bytes),
-                   bytes(fit.memory.total_bytes()),
+    table.add_row({std::string(name_of(fit.dtype)), mib(fit.memory.weights_bytes),
+                   mib(fit.memory.activations_bytes), mib(fit.memory.kv_cache_bytes),
+                   mib(fit.memory.context_bytes), mib(fit.memory.workspace_bytes),
+                   mib(fit.memory.total_bytes()),
                    !fit.computable ? "Hopper" : fmt::format("{}", fit.replicas)});
   out += table.render();
-  out += "\nWeights count once however many replicas, the rest for each. * assumed, not measured\n";
+  out += "\nMiB. Weights count once however many replicas, the rest for each. * assumed\n";
   out += kv_note(model) + "\n";
   if (const std::string trust = trust_note(asked.gpu); !trust.empty())
     out += fmt::format("{}: {}\n", asked.gpu.name, trust);

@@ -10,6 +10,8 @@
 namespace sheaf::planner {
 namespace {
 
+constexpr std::uint32_t kBatchTokensMin = 2048;  // of remedies: smaller ones leave a card idle
+
 std::uint64_t usable_of(std::uint64_t memory_bytes, double memory_utilization) {
   return static_cast<std::uint64_t>(static_cast<double>(memory_bytes) * memory_utilization);
 }
@@ -52,13 +54,23 @@ std::optional<Load> in_smaller_dtype(Load load) {
   return load;
 }
 
+// The smallest larger slice, if need be with a smaller batch.
 std::string larger_slice(const ModelFacts& model, const Load& load, const Gpu& gpu,
                          double memory_utilization, std::uint32_t instances) {
   if (gpu.profile == nullptr) return "";
-  const auto slice = smallest_that_fits(model, load, *gpu.card, memory_utilization);
+  std::optional<Gpu> slice;
+  Load smaller = load;
+  for (Load tried = load; tried.batch_tokens >= kBatchTokensMin; tried.batch_tokens /= 2) {
+    const auto found = smallest_that_fits(model, tried, *gpu.card, memory_utilization);
+    if (!found || (slice && found->memory_bytes >= slice->memory_bytes)) continue;
+    slice = found;
+    smaller = tried;
+  }
   if (!slice) return "";
   std::string text =
       fmt::format("{} ({}) for {}", slice->name, gib(slice->memory_bytes), name_of(load.dtype));
+  if (smaller.batch_tokens < load.batch_tokens)
+    text += fmt::format(" with --max-batch-tokens {}", smaller.batch_tokens);
   if (instances < 2) return text;
   const auto most =
       static_cast<std::uint32_t>(slice->profile == nullptr ? 1 : slice->profile->count_max);
@@ -81,7 +93,7 @@ std::string several_cards(const ModelFacts& model, const Load& load, const Gpu& 
 std::string smaller_batch(const ModelFacts& model, const Load& load, const Gpu& gpu,
                           double memory_utilization) {
   Load smaller = load;
-  while (smaller.batch_tokens > 512) {
+  while (smaller.batch_tokens >= 2 * kBatchTokensMin) {
     smaller.batch_tokens /= 2;
     if (fit_of(model, smaller, gpu, memory_utilization).replicas > 0)
       return fmt::format("--max-batch-tokens {}", smaller.batch_tokens);

@@ -16,7 +16,7 @@ struct TokenWidths {
     lasting = 3ull * spec.hidden_size;
     const std::uint64_t query_heads = spec.heads, key_heads = spec.kv_heads;
     attention = (2 * query_heads + 2 * key_heads) * spec.head_size;
-    middle = std::uint64_t{spec.intermediate_size} * (spec.gated ? 3 : 1);
+    middle = std::uint64_t{spec.intermediate_size} * (is_gated(spec) ? 3 : 1);
     if (spec.experts > 0) middle *= spec.experts_chosen;
   }
 };
@@ -60,6 +60,12 @@ std::uint64_t layer_bytes(const ModelFacts& model, Dtype dtype) {
 }
 
 }  // namespace
+
+bool is_gated(const model::ModelSpec& spec) {
+  using enum model::Architecture;
+  return spec.gated || spec.architecture == decoder || spec.architecture == gemma3 ||
+         spec.architecture == modernbert;
+}
 
 Memory memory_of(const ModelFacts& model, const Load& load) {
   Memory memory;

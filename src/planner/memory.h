@@ -51,6 +51,10 @@ struct Memory {
 // Of a replica of one rank. Attention keeps no matrix of scores.
 Memory memory_of(const ModelFacts& model, const Load& load);
 
+// Whether the middle of a layer is three times as wide as the inner size: the families that always
+// gate do not say so in their spec.
+bool is_gated(const model::ModelSpec& spec);
+
 // What a token of a conversation would hold in the KV cache if the model generated: every decoder
 // could, none of those served does. 0 of others.
 std::uint64_t kv_bytes_per_token(const ModelFacts& model, Dtype dtype);
