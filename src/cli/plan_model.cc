@@ -61,15 +61,15 @@ std::string refusal_of(const planner::ModelFacts& model, const CapacityQuestion&
 }
 
 std::string layers_of(const planner::Rank& rank) {
+  if (rank.layers == 1) return fmt::format("{}", rank.first_layer);
   return fmt::format("{}-{}", rank.first_layer, rank.first_layer + rank.layers - 1);
 }
 
 // The layers of each rank; ranks that split heads have all of them.
 std::string shares_of(const planner::Spread& spread) {
   const planner::Rank& first = spread.ranks.front();
-  if (spread.tensor)
-    return fmt::format("layers {} on each, {} heads a rank", layers_of(first), first.heads);
-  std::string text = "layers ";
+  if (spread.tensor) return fmt::format("{}, {} heads each", layers_of(first), first.heads);
+  std::string text;
   for (const planner::Rank& rank : spread.ranks)
     text += fmt::format("{}{}", &rank == &first ? "" : ", ", layers_of(rank));
   return text;
@@ -109,7 +109,7 @@ std::string text_of(const planner::ModelFacts& model, const CapacityQuestion& as
                     const std::vector<Fit>& fits, const std::vector<planner::Spread>& spreads) {
   const model::ModelSpec& spec = model.spec;
   std::string out =
-      fmt::format("{}: {}, {} layers, {} parameters, texts of {} tokens\n", model.name,
+      fmt::format("{}\n{}, {} layers, {} parameters, texts of {} tokens\n", model.name,
                   model::kind_of(spec), spec.layers, parameters_of(model),
                   asked.load.max_length > 0 ? std::min(asked.load.max_length, spec.max_length)
                                             : spec.max_length);
@@ -138,7 +138,7 @@ std::string text_of(const planner::ModelFacts& model, const CapacityQuestion& as
   if (spreads.empty()) return out;
   out += fmt::format("\nOver several cards of this kind, in {}:\n",
                      name_of(refused_load(asked, fits).dtype));
-  Table split({{"split by"}, {"cards"}, {"fullest"}, {"fits"}, {"a rank's part", true}});
+  Table split({{"split by"}, {"cards"}, {"fullest"}, {"fits"}, {"layers of each rank", true}});
   for (const planner::Spread& spread : spreads)
     split.add_row({spread.tensor ? "heads" : "layers", fmt::format("{}", spread.ranks.size()),
                    bytes(fullest(spread)), spread.fits ? "yes" : "no", shares_of(spread)});
