@@ -1,17 +1,18 @@
 #include <fmt/core.h>
 
-#include <cstdlib>
+#include <algorithm>
 #include <fstream>
-#include <optional>
 #include <vector>
 
 #include "cli/client_flags.h"
 #include "cli/command.h"
 #include "cli/config_file.h"
 #include "cli/flag_set.h"
+#include "cli/plan_cards.h"
 #include "cli/plan_model.h"
 #include "cli/plan_report.h"
 #include "cli/serve_settings.h"
+#include "cli/slices.h"
 #include "model/spec/spec.h"
 #include "planner/capacity.h"
 #include "planner/rates.h"
@@ -25,7 +26,7 @@ struct PlanSettings {
   std::vector<std::string> words;  // "model" and its name, or nothing
   std::string config;
   std::string gpu;
-  std::uint32_t count = 1;
+  std::uint32_t count = 0;  // 0: one
   std::string dtype;
   std::uint32_t max_length = 0;
   std::uint32_t max_batch_tokens = 0;
@@ -41,13 +42,14 @@ struct PlanSettings {
 };
 
 FlagSet flags_for(PlanSettings& s) {
-  FlagSet flags("sheaf plan {-c sheaf.yaml | model MODEL} --gpu GPU [flags]",
+  FlagSet flags("sheaf plan {-c sheaf.yaml | model MODEL} [--gpu GPU] [flags]",
                 "Proposes slices and replicas for the models of a file, or says whether\n"
                 "a model fits a card. The card need not be here; nothing is changed.");
   flags.add_positional("VERB", s.words);
   flags.add({"config", "FILE", "whose models to plan for; or -c FILE"}, text(s.config));
-  flags.add({"gpu", "GPU", "h200, a100-40/1g.5gb, or memory: 24GiB"}, text(s.gpu));
-  flags.add({"count", "N", "such cards in the machine"}, whole_number(s.count, 1, 64));
+  flags.add({"gpu", "GPU", "h200; model: a100-40/1g.5gb, 24GiB", "", "the cards here"},
+            text(s.gpu));
+  flags.add({"count", "N", "such cards in the machine", "", "1"}, whole_number(s.count, 1, 64));
   flags.add({"dtype", "T", "float32, bfloat16, float16, int8, fp8", "", "model: all"},
             checked_text(s.dtype, [](std::string_view name) -> Status {
               SHEAF_TRY(planner::parse_dtype(name));
@@ -88,7 +90,9 @@ Status check(const PlanSettings& s) {
   if (!s.is_capacity() && s.config.empty())
     return usage("nothing to plan for: name a file, -c sheaf.yaml, or a model: sheaf plan model M");
   if (!s.output.empty() && !s.apply) return usage("--output says where --apply writes to");
-  if (s.gpu.empty())
+  if (s.count > 0 && (s.gpu.empty() || s.is_capacity()))
+    return usage("--count counts the cards of --gpu that a file's models are planned for");
+  if (s.gpu.empty() && s.is_capacity())
     return usage(
         "--gpu says what to plan for: a card (h200), a slice (a100-40/1g.5gb) or memory "
         "(24GiB)");
@@ -157,8 +161,8 @@ Result<planner::Demand> demand_of(const ModelSetting& setting, const ServeSettin
       .isolation = isolation_of(setting.isolation)};
 }
 
-int print_cut(const PlanSettings& s, const planner::Plan& plan) {
-  const std::string document = mig_configs_of(plan);
+int print_cut(const PlanSettings& s, const PlanCards& cards, const planner::Plan& plan) {
+  const std::string document = mig_configs_of(cards, plan);
   if (s.output.empty()) {
     fmt::print("{}", document);
   } else {
@@ -172,28 +176,34 @@ int print_cut(const PlanSettings& s, const planner::Plan& plan) {
   return plan.score.unserved + plan.score.unmet > 0 ? kExitFailed : kExitOk;
 }
 
+Result<PlanCards> cards_for(const PlanSettings& s) {
+  if (!s.gpu.empty()) return described_cards(s.gpu, std::max(s.count, 1u));
+  SHEAF_ASSIGN(const SlicesHere here, look_at_slices());
+  if (here.no_gpus_because.empty()) return cards_here(here.gpus);
+  return Error{ErrorCode::not_found,
+               fmt::format("no cards here to plan for ({}); --gpu h200 --count 8 describes others",
+                           here.no_gpus_because)};
+}
+
 int plan_file(const PlanSettings& s) {
-  const auto gpu = parse_gpu(s.gpu);
-  if (!gpu.ok()) return fail("plan", gpu.error(), kExitUsage);
-  if (gpu->card == nullptr || gpu->profile != nullptr)
-    return fail(
-        "plan",
-        usage(fmt::format("--gpu {}: a plan cuts whole cards; name one, as in --gpu h200", s.gpu)),
-        kExitUsage);
+  const auto cards = cards_for(s);
+  if (!cards.ok()) return fail("plan", cards.error(), s.gpu.empty() ? kExitFailed : kExitUsage);
   ServeFlags serve;
   const std::vector<std::string> arguments = {"--config", s.config};
   if (const Status read = serve.read(arguments, [](const char*) { return nullptr; }); !read.ok())
     return fail("plan", read.error(), kExitUsage);
   std::vector<planner::Demand> demands;
   for (const ModelSetting& model : serve.settings().models) {
-    auto demand = demand_of(model, serve.settings(), s, *gpu->card);
+    auto demand = demand_of(model, serve.settings(), s, *cards->model);
     if (!demand.ok()) return fail("plan", demand.error());
     demands.push_back(*std::move(demand));
   }
-  const planner::Machine machine = planner::machine_of(*gpu->card, s.count, s.memory_utilization);
+  const planner::Machine machine = planner::machine_of(
+      *cards->model, static_cast<std::uint32_t>(cards->indexes.size()), s.memory_utilization);
   const planner::Plan plan = planner::make_plan(machine, demands);
-  if (s.apply) return print_cut(s, plan);
-  fmt::print("{}", s.json ? json_of(machine, demands, plan) : table_of(machine, demands, plan));
+  if (s.apply) return print_cut(s, *cards, plan);
+  fmt::print("{}", s.json ? json_of(machine, *cards, demands, plan)
+                          : table_of(machine, *cards, demands, plan));
   return plan.score.unserved + plan.score.unmet > 0 ? kExitFailed : kExitOk;
 }
 

@@ -18,8 +18,6 @@ using nlohmann::ordered_json;
 using planner::Dtype;
 using planner::Fit;
 
-constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
-
 std::string bytes(std::uint64_t count) { return human_bytes(static_cast<double>(count)); }
 std::string mib(std::uint64_t count) {
   return fmt::format("{:.0f}", static_cast<double>(count) / (1 << 20));
@@ -183,7 +181,7 @@ std::string json_text_of(const planner::ModelFacts& model, const CapacityQuestio
   for (const Fit& fit : fits) json["dtypes"].push_back(json_of(fit));
   for (const planner::Spread& spread : spreads) json["spreads"].push_back(json_of(spread));
   if (!refusal.empty()) json["refusal"] = refusal;
-  return json.dump(2, ' ', false, kReplace) + "\n";
+  return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace

@@ -23,9 +23,7 @@ using planner::Plan;
 using planner::PlannedModel;
 using planner::PlannedSlice;
 
-constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
-
-std::string gib(std::uint64_t bytes) {
+std::string gib_text(std::uint64_t bytes) {
   return fmt::format("{:.1f}", static_cast<double>(bytes) / (1 << 30));
 }
 
@@ -68,7 +66,8 @@ std::string models_table(std::span<const Demand> demands, const Plan& plan) {
   return table.render() + reasons;
 }
 
-std::string slices_table(std::span<const Demand> demands, const Plan& plan) {
+std::string slices_table(const PlanCards& cards, std::span<const Demand> demands,
+                         const Plan& plan) {
   Table table({{"card"},
                {"slice", true},
                {"sharing", true},
@@ -79,23 +78,22 @@ std::string slices_table(std::span<const Demand> demands, const Plan& plan) {
                {"models", true}});
   std::string reasons;
   for (const PlannedSlice& slice : plan.slices) {
-    table.add_row({fmt::format("{}", slice.card), slice_name(slice),
-                   std::string(name_of(slice.sharing)), gib(slice.used_bytes),
-                   gib(slice.usable_bytes), percent(slice.compute_load),
+    table.add_row({fmt::format("{}", cards.indexes[slice.card]), slice_name(slice),
+                   std::string(name_of(slice.sharing)), gib_text(slice.used_bytes),
+                   gib_text(slice.usable_bytes), percent(slice.compute_load),
                    percent(slice.bandwidth_load), one_line(names_of(slice, demands), 60)});
     const std::string reason =
-        fmt::format("  card {}, {}: {}\n", slice.card, slice_name(slice), slice.reason);
+        fmt::format("  {}, {}: {}\n", slice_name(slice), names_of(slice, demands), slice.reason);
     if (reasons.find(reason) == std::string::npos) reasons += reason;  // slices alike
   }
   return table.render() + reasons;
 }
 
 // Which figures of the slices are not NVIDIA's; a line each, none of a card that is all documented.
-std::string doubts_about(const Machine& machine, const Plan& plan) {
-  const slices::CardModel* card = slices::find_card(machine.card);
+std::string doubts_about(const slices::CardModel& card, const Plan& plan) {
   std::set<std::string> lines;
   for (const PlannedSlice& slice : plan.slices) {
-    const slices::MigProfile* profile = slices::find_profile(*card, slice.part.profile);
+    const slices::MigProfile* profile = slices::find_profile(card, slice.part.profile);
     if (profile == nullptr) continue;
     std::string doubts;
     const auto doubt = [&doubts](const char* what, slices::Certainty certainty) {
@@ -105,7 +103,7 @@ std::string doubts_about(const Machine& machine, const Plan& plan) {
     doubt("memory", profile->memory_certainty);
     doubt("multiprocessors", profile->multiprocessors_certainty);
     doubt("places", profile->placement_certainty);
-    if (!doubts.empty()) lines.insert(fmt::format("{}/{}: {}\n", card->key, profile->name, doubts));
+    if (!doubts.empty()) lines.insert(fmt::format("{}/{}: {}\n", card.key, profile->name, doubts));
   }
   return fmt::format("{}", fmt::join(lines, ""));
 }
@@ -122,11 +120,12 @@ std::string assumptions() {
       percent(planner::kPunctualLimit));
 }
 
-ordered_json json_of_slice(const PlannedSlice& slice, std::span<const Demand> demands) {
+ordered_json json_of_slice(const PlannedSlice& slice, const PlanCards& cards,
+                           std::span<const Demand> demands) {
   ordered_json models = ordered_json::array();
   for (const std::size_t i : slice.models) models.push_back(demands[i].name);
   return {
-      {"card", slice.card},
+      {"card", cards.indexes[slice.card]},
       {"profile", slice.part.profile.empty() ? ordered_json() : ordered_json(slice.part.profile)},
       {"sharing", name_of(slice.sharing)},
       {"models", models},
@@ -163,17 +162,19 @@ std::string mig_devices_of(const Plan& plan, std::uint32_t card) {
 
 }  // namespace
 
-std::string table_of(const Machine& machine, std::span<const Demand> demands, const Plan& plan) {
+std::string table_of(const Machine& machine, const PlanCards& cards,
+                     std::span<const Demand> demands, const Plan& plan) {
   std::string out =
       fmt::format("{} × {}, {} used; {}\n\n", machine.cards, machine.card, plan.cuts.size(),
                   plan.exact ? "no assignment to a card's cuts scores better"
                              : "packed card by card: a better plan may exist");
   out += models_table(demands, plan) + "\n";
-  if (!plan.slices.empty()) out += slices_table(demands, plan) + "\n";
-  return out + assumptions() + doubts_about(machine, plan);
+  if (!plan.slices.empty()) out += slices_table(cards, demands, plan) + "\n";
+  return out + assumptions() + doubts_about(*cards.model, plan);
 }
 
-std::string json_of(const Machine& machine, std::span<const Demand> demands, const Plan& plan) {
+std::string json_of(const Machine& machine, const PlanCards& cards, std::span<const Demand> demands,
+                    const Plan& plan) {
   ordered_json json = {{"card", machine.card},
                        {"cards", machine.cards},
                        {"cards_used", plan.cuts.size()},
@@ -186,7 +187,7 @@ std::string json_of(const Machine& machine, std::span<const Demand> demands, con
   for (std::size_t i = 0; i < demands.size(); ++i)
     json["models"].push_back(json_of_model(demands[i], plan.models[i]));
   for (const PlannedSlice& slice : plan.slices)
-    json["slices"].push_back(json_of_slice(slice, demands));
+    json["slices"].push_back(json_of_slice(slice, cards, demands));
   json["assumed"] = {{"arithmetic_efficiency", planner::kArithmeticEfficiency},
                      {"bandwidth_efficiency", planner::kBandwidthEfficiency},
                      {"text_tokens", planner::kTextTokens},
@@ -195,18 +196,18 @@ std::string json_of(const Machine& machine, std::span<const Demand> demands, con
                      {"workspace_bytes", planner::kWorkspaceBytes},
                      {"shared_limit", planner::kSharedLimit},
                      {"punctual_limit", planner::kPunctualLimit}};
-  return json.dump(2, ' ', false, kReplace) + "\n";
+  return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
-std::string mig_configs_of(const Plan& plan) {
+std::string mig_configs_of(const PlanCards& cards, const Plan& plan) {
   // Cards that are cut alike stand in one entry.
-  std::map<std::string, std::vector<std::uint32_t>> cards_of;
+  std::map<std::string, std::vector<unsigned>> cards_of;
   for (std::uint32_t card = 0; card < plan.cuts.size(); ++card)
-    cards_of[mig_devices_of(plan, card)].push_back(card);
+    cards_of[mig_devices_of(plan, card)].push_back(cards.indexes[card]);
   std::string out = "version: v1\nmig-configs:\n  sheaf-plan:\n";
   if (cards_of.empty()) return "version: v1\nmig-configs:\n  sheaf-plan: []\n";
-  for (const auto& [devices, cards] : cards_of) {
-    out += fmt::format("    - devices: [{}]\n", fmt::join(cards, ", "));
+  for (const auto& [devices, indexes] : cards_of) {
+    out += fmt::format("    - devices: [{}]\n", fmt::join(indexes, ", "));
     out += devices.empty() ? std::string("      mig-enabled: false\n      mig-devices: {}\n")
                            : "      mig-enabled: true\n      mig-devices:\n" + devices;
   }

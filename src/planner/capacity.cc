@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::uint32_t kBatchTokensMin = 2048;  // of remedies: smaller ones leave a card idle
 
-std::uint64_t usable_of(std::uint64_t memory_bytes, double memory_utilization) {
+std::uint64_t share_of(std::uint64_t memory_bytes, double memory_utilization) {
   return static_cast<std::uint64_t>(static_cast<double>(memory_bytes) * memory_utilization);
 }
 
@@ -107,7 +107,7 @@ Fit fit_of(const ModelFacts& model, const Load& load, const Gpu& gpu, double mem
   Fit fit;
   fit.dtype = load.dtype;
   fit.memory = memory_of(model, load);
-  fit.usable_bytes = usable_of(gpu.memory_bytes, memory_utilization);
+  fit.usable_bytes = share_of(gpu.memory_bytes, memory_utilization);
   fit.computable = load.dtype != Dtype::fp8 || !gpu.lacks_fp8();
   if (!fit.computable || fit.memory.total_bytes() > fit.usable_bytes) return fit;
   const std::uint64_t room = fit.usable_bytes - fit.memory.weights_bytes;
@@ -147,7 +147,7 @@ std::string refusal(const ModelFacts& model, const Load& load, const Gpu& gpu,
 
 std::vector<Spread> spreads_of(const ModelFacts& model, const Load& load, const Gpu& gpu,
                                double memory_utilization) {
-  const std::uint64_t usable = usable_of(gpu.memory_bytes, memory_utilization);
+  const std::uint64_t usable = share_of(gpu.memory_bytes, memory_utilization);
   std::vector<Spread> spreads;
   const auto add = [&](bool tensor, std::vector<Rank> ranks) {
     if (ranks.empty()) return;

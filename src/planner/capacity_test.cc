@@ -7,8 +7,7 @@
 namespace sheaf::planner {
 namespace {
 
-Load load(Dtype dtype) { return {.dtype = dtype, .batch_tokens = 16'384, .max_length = 0}; }
-Gpu gpu(std::string_view name) { return find_gpu(name).value(); }
+Gpu gpu_named(std::string_view name) { return find_gpu(name).value(); }
 
 bool says(const std::string& text, std::string_view part) {
   return text.find(part) != std::string::npos;
@@ -26,20 +25,20 @@ TEST(Fit, WeightsCountOnceAndReplicasEach) {
 }
 
 TEST(Fit, ASmallModelIsBoundByMpsNotByMemory) {
-  EXPECT_EQ(fit_of(minilm(), load(Dtype::bfloat16), gpu("h200"), 0.9).replicas, 48u);
-  EXPECT_EQ(fit_of(minilm(), load(Dtype::bfloat16), gpu("h200/1g.18gb"), 0.9).replicas, 6u);
+  EXPECT_EQ(fit_of(minilm(), load(Dtype::bfloat16), gpu_named("h200"), 0.9).replicas, 48u);
+  EXPECT_EQ(fit_of(minilm(), load(Dtype::bfloat16), gpu_named("h200/1g.18gb"), 0.9).replicas, 6u);
 }
 
 TEST(Fit, Fp8NeedsHopper) {
-  const Fit ampere = fit_of(minilm(), load(Dtype::fp8), gpu("a100-80"), 0.9);
+  const Fit ampere = fit_of(minilm(), load(Dtype::fp8), gpu_named("a100-80"), 0.9);
   EXPECT_FALSE(ampere.computable);
   EXPECT_EQ(ampere.replicas, 0u);
-  EXPECT_GT(fit_of(minilm(), load(Dtype::fp8), gpu("h100-80"), 0.9).replicas, 0u);
+  EXPECT_GT(fit_of(minilm(), load(Dtype::fp8), gpu_named("h100-80"), 0.9).replicas, 0u);
 }
 
 TEST(Refusal, FourBillionParametersOnAFiveGigabyteSlice) {
   const std::string text =
-      refusal(qwen3_embedding_4b(), load(Dtype::bfloat16), gpu("a100-40/1g.5gb"), 0.9, 3);
+      refusal(qwen3_embedding_4b(), load(Dtype::bfloat16), gpu_named("a100-40/1g.5gb"), 0.9, 3);
   EXPECT_TRUE(says(text, "8.04 GB of weights against 4.75 GiB")) << text;
   EXPECT_TRUE(says(text, "4.27 GiB may be used")) << text;
   EXPECT_TRUE(
@@ -51,7 +50,7 @@ TEST(Refusal, FourBillionParametersOnAFiveGigabyteSlice) {
 
 TEST(Refusal, MoreInstancesThanACardHasLargerSlices) {
   const std::string text =
-      refusal(qwen3_embedding_4b(), load(Dtype::bfloat16), gpu("a100-40/1g.5gb"), 0.9, 5);
+      refusal(qwen3_embedding_4b(), load(Dtype::bfloat16), gpu_named("a100-40/1g.5gb"), 0.9, 5);
   EXPECT_TRUE(says(text, "fewer instances: one card has 3 of it, not 5")) << text;
 }
 
@@ -64,7 +63,7 @@ TEST(Refusal, ASmallerDtypeOrSeveralCards) {
 TEST(Refusal, ASmallerBatchWhereThatIsEnough) {
   Load large = load(Dtype::bfloat16);
   large.batch_tokens = 1 << 20;
-  const std::string text = refusal(minilm(), large, gpu("a100-40/1g.5gb"), 0.9);
+  const std::string text = refusal(minilm(), large, gpu_named("a100-40/1g.5gb"), 0.9);
   EXPECT_TRUE(says(text, "--max-batch-tokens 524288")) << text;
 }
 

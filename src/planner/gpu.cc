@@ -69,7 +69,7 @@ std::set<Counts> full_counts(const slices::CardModel& card) {
   return full;
 }
 
-Part part_of(const slices::CardModel& card, const slices::MigProfile& profile) {
+Part part_for(const slices::CardModel& card, const slices::MigProfile& profile) {
   return {std::string(profile.name), profile.memory_bytes(),
           static_cast<double>(profile.multiprocessors) / card.multiprocessors,
           static_cast<double>(profile.memory_slices) / card.memory_slices};
@@ -95,7 +95,7 @@ Machine machine_of(const slices::CardModel& card, std::uint32_t cards, double me
   for (const Counts& counts : full_counts(card)) {
     Cut cut;
     for (std::size_t i = counts.size(); i-- > 0;)
-      cut.insert(cut.end(), static_cast<std::size_t>(counts[i]), part_of(card, card.profiles[i]));
+      cut.insert(cut.end(), static_cast<std::size_t>(counts[i]), part_for(card, card.profiles[i]));
     machine.cuts.push_back(std::move(cut));
   }
   return machine;

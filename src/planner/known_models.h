@@ -5,6 +5,10 @@
 // For tests: the shapes of models that people use, as their config.json has them.
 namespace sheaf::planner {
 
+inline Load load(Dtype dtype, std::uint32_t batch_tokens = 16'384) {
+  return {.dtype = dtype, .batch_tokens = batch_tokens, .max_length = 0};
+}
+
 inline ModelFacts qwen3_embedding_4b() {
   ModelFacts model;
   model.name = "Qwen3-Embedding-4B";

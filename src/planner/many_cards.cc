@@ -36,7 +36,7 @@ CardLoad load_of(const std::vector<Piece>& pieces) {
   return sum;
 }
 
-Piece part_of(const Piece& piece, std::uint32_t parts) {
+Piece split_piece(const Piece& piece, std::uint32_t parts) {
   Piece part = piece;
   part.demand.wanted_tokens_per_s /= parts;
   return part;
@@ -141,7 +141,7 @@ class Packer {
     for (std::uint32_t parts = 2; parts <= kSplitsMax; ++parts) {
       const std::vector<PackedCard> before = cards_;
       std::uint32_t placed = 0;
-      while (placed < parts && put_on_used(part_of(piece, parts), cards_.size())) ++placed;
+      while (placed < parts && put_on_used(split_piece(piece, parts), cards_.size())) ++placed;
       if (placed == parts) return true;
       cards_ = before;
     }

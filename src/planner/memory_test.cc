@@ -9,10 +9,6 @@
 namespace sheaf::planner {
 namespace {
 
-Load load(Dtype dtype, std::uint32_t tokens = 16'384) {
-  return {.dtype = dtype, .batch_tokens = tokens, .max_length = 0};
-}
-
 double gb(std::uint64_t bytes) { return static_cast<double>(bytes) / 1e9; }
 
 TEST(Dtype, NamesComeBack) {

@@ -1,14 +1,11 @@
 #include "planner/one_card.h"
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 #include <optional>
 
 namespace sheaf::planner {
 namespace {
-
-std::int64_t ppm(double share) { return std::llround(std::min(share, 1e6) * 1e6); }
 
 bool are_alike(const Part& a, const Part& b) { return a.profile == b.profile; }
 
@@ -140,7 +137,7 @@ class CardSearch {
     const CardOutcome outcome = outcome_of(cut(), members_, demands_);
     Score score;
     for (std::size_t rank = 0; rank < placed; ++rank)
-      add_model(demands_[order_[rank]], outcome.models[order_[rank]], score);
+      count_model(demands_[order_[rank]], outcome.models[order_[rank]], score);
     for (std::size_t p = 0; p < cut().size(); ++p) {
       if (members_[p].empty()) continue;
       const double usable =
@@ -151,18 +148,6 @@ class CardSearch {
     }
     score.cards = score.slices > 0 ? 1 : 0;
     return score;
-  }
-
-  static void add_model(const Demand& demand, const CardOutcome::Model& model, Score& score) {
-    if (model.replicas == 0) {
-      ++score.unserved;
-      return;
-    }
-    if (!is_met(demand, model)) ++score.unmet;
-    if (demand.wanted_tokens_per_s == 0) return;
-    const double part = model.tokens_per_s / demand.wanted_tokens_per_s;
-    score.missing_ppm += ppm(std::max(0.0, 1 - part));
-    score.tightness_ppm = std::max(score.tightness_ppm, ppm(1 / part));
   }
 
   const Machine& machine_;

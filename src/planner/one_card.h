@@ -44,5 +44,8 @@ CardOutcome outcome_of(const Cut& cut, const Members& members, std::span<const D
 double rate_in(const Part& part, const Demand& demand);
 std::uint64_t usable_bytes(const Part& part, double memory_utilization);
 bool is_met(const Demand& demand, const CardOutcome::Model& model);
+// Adds what becomes of one model to a score.
+void count_model(const Demand& demand, const CardOutcome::Model& model, Score& score);
+std::int64_t ppm(double share);  // at most a million wholes
 
 }  // namespace sheaf::planner

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "planner/one_card.h"
 
@@ -122,6 +123,20 @@ bool is_met(const Demand& demand, const CardOutcome::Model& model) {
   return model.tokens_per_s >= demand.wanted_tokens_per_s * (1 - kSame) &&
          (demand.p99_ms == 0 || model.p99_ms <= demand.p99_ms * (1 + kSame));
 }
+
+void count_model(const Demand& demand, const CardOutcome::Model& model, Score& score) {
+  if (model.replicas == 0) {
+    ++score.unserved;
+    return;
+  }
+  if (!is_met(demand, model)) ++score.unmet;
+  if (demand.wanted_tokens_per_s == 0) return;
+  const double part = model.tokens_per_s / demand.wanted_tokens_per_s;
+  score.missing_ppm += ppm(std::max(0.0, 1 - part));
+  score.tightness_ppm = std::max(score.tightness_ppm, ppm(1 / part));
+}
+
+std::int64_t ppm(double share) { return std::llround(std::min(share, 1e6) * 1e6); }
 
 CardOutcome outcome_of(const Cut& cut, const Members& members, std::span<const Demand> demands) {
   return Reckoning(cut, members, demands).run();

@@ -1,15 +1,12 @@
 #include "planner/plan.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "planner/many_cards.h"
 #include "planner/reasons.h"
 
 namespace sheaf::planner {
 namespace {
-
-std::int64_t ppm(double share) { return std::llround(std::min(share, 1e6) * 1e6); }
 
 Sharing sharing_of(const PlannedSlice& slice, std::span<const Demand> demands) {
   if (slice.models.size() == 1) return Sharing::alone;
@@ -80,18 +77,9 @@ class Assembly {
 
   void judge(std::size_t i) {
     PlannedModel& model = plan_.models[i];
-    const Demand& demand = demands_[i];
-    model.met = is_met(demand, {model.replicas, model.tokens_per_s, model.p99_ms});
-    Score& score = plan_.score;
-    if (model.replicas == 0) {
-      ++score.unserved;
-      return;
-    }
-    if (!model.met) ++score.unmet;
-    if (demand.wanted_tokens_per_s == 0) return;
-    const double part = model.tokens_per_s / demand.wanted_tokens_per_s;
-    score.missing_ppm += ppm(std::max(0.0, 1 - part));
-    score.tightness_ppm = std::max(score.tightness_ppm, ppm(1 / part));
+    const CardOutcome::Model outcome{model.replicas, model.tokens_per_s, model.p99_ms};
+    model.met = is_met(demands_[i], outcome);
+    count_model(demands_[i], outcome, plan_.score);
   }
 
   const Machine& machine_;

@@ -7,7 +7,6 @@
 namespace sheaf::planner {
 namespace {
 
-Load load(Dtype dtype) { return {.dtype = dtype, .batch_tokens = 16'384, .max_length = 0}; }
 const slices::CardModel& card(std::string_view key) { return *slices::find_card(key); }
 
 TEST(Rates, FromTheDataSheet) {
