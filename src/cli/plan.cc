@@ -9,6 +9,7 @@
 #include "cli/config_file.h"
 #include "cli/flag_set.h"
 #include "cli/plan_cards.h"
+#include "cli/plan_cores.h"
 #include "cli/plan_model.h"
 #include "cli/plan_report.h"
 #include "cli/serve_settings.h"
@@ -34,6 +35,8 @@ struct PlanSettings {
   std::uint32_t instances = 1;
   std::string revision;
   std::string pooling;
+  std::string cores;  // a number, or "here"; empty: cards
+  std::uint64_t memory_bytes = 0;
   bool apply = false;
   std::string output;
   bool json = false;
@@ -47,9 +50,11 @@ FlagSet flags_for(PlanSettings& s) {
                 "a model fits a card. The card need not be here; nothing is changed.");
   flags.add_positional("VERB", s.words);
   flags.add({"config", "FILE", "whose models to plan for; or -c FILE"}, text(s.config));
-  flags.add({"gpu", "GPU", "h200; model: a100-40/1g.5gb, 24GiB", "", "the cards here"},
-            text(s.gpu));
+  flags.add({"gpu", "GPU", "h200; model: a100-40/1g.5gb, 24GiB", "", "those here"}, text(s.gpu));
   flags.add({"count", "N", "such cards in the machine", "", "1"}, whole_number(s.count, 1, 64));
+  flags.add({"cores", "N|here", "plan for processor cores instead of cards"}, text(s.cores));
+  flags.add({"memory", "BYTES", "of a machine of such cores", "", "that here"},
+            byte_count(s.memory_bytes));
   flags.add({"dtype", "T", "float32, bfloat16, float16, int8, fp8", "", "model: all"},
             checked_text(s.dtype, [](std::string_view name) -> Status {
               SHEAF_TRY(planner::parse_dtype(name));
@@ -90,6 +95,14 @@ Status check(const PlanSettings& s) {
   if (!s.is_capacity() && s.config.empty())
     return usage("nothing to plan for: name a file, -c sheaf.yaml, or a model: sheaf plan model M");
   if (!s.output.empty() && !s.apply) return usage("--output says where --apply writes to");
+  if (!s.cores.empty() && (s.is_capacity() || !s.gpu.empty() || s.apply))
+    return usage(
+        "--cores plans for a file's models without cards: leave out --gpu, --apply, MODEL");
+  if (!s.cores.empty() && s.cores != "here")
+    if (const auto number = parse_whole_number(s.cores, 1, 4096); !number.ok())
+      return usage(fmt::format("--cores: {}, nor here", number.error().message));
+  if (s.memory_bytes > 0 && s.cores.empty())
+    return usage("--memory belongs to --cores; --gpu takes memory itself: --gpu 24GiB");
   if (s.count > 0 && (s.gpu.empty() || s.is_capacity()))
     return usage("--count counts the cards of --gpu that a file's models are planned for");
   if (s.gpu.empty() && s.is_capacity())
@@ -117,11 +130,6 @@ int plan_model(const PlanSettings& s) {
   fmt::print("{}", report->text);
   if (report->fits) return kExitOk;
   return fail("plan", {ErrorCode::unsupported, report->refusal});
-}
-
-planner::Isolation isolation_of(const std::string& word) {
-  if (word == "full") return planner::Isolation::full;
-  return word == "memory" ? planner::Isolation::memory : planner::Isolation::none;
 }
 
 // The file's dtypes are those of this machine's processor; "auto" is measured on a card before it
@@ -185,12 +193,33 @@ Result<PlanCards> cards_for(const PlanSettings& s) {
                            here.no_gpus_because)};
 }
 
-int plan_file(const PlanSettings& s) {
+Status read_file(const PlanSettings& s, ServeFlags& serve) {
+  const std::vector<std::string> arguments = {"--config", s.config};
+  return serve.read(arguments, [](const char*) { return nullptr; });
+}
+
+int plan_for_cores(const PlanSettings& s) {
+  ServeFlags serve;
+  if (const Status read = read_file(s, serve); !read.ok())
+    return fail("plan", read.error(), kExitUsage);
+  auto machine = cores_here();
+  if (!machine.ok()) return fail("plan", machine.error());
+  if (s.cores != "here")
+    machine->cores = static_cast<std::uint32_t>(parse_whole_number(s.cores, 1, 4096).value());
+  if (s.memory_bytes > 0) machine->memory_bytes = s.memory_bytes;
+  const auto demands = demands_on_cores(serve.settings(), machine->cores);
+  if (!demands.ok()) return fail("plan", demands.error());
+  const planner::CorePlan plan = planner::plan_cores(*machine, *demands);
+  fmt::print("{}", s.json ? json_of(*machine, *demands, plan) : table_of(*machine, *demands, plan));
+  const bool met = std::ranges::all_of(plan.models, &planner::CoreShare::met);
+  return met && plan.fits() ? kExitOk : kExitFailed;
+}
+
+int plan_for_cards(const PlanSettings& s) {
   const auto cards = cards_for(s);
   if (!cards.ok()) return fail("plan", cards.error(), s.gpu.empty() ? kExitFailed : kExitUsage);
   ServeFlags serve;
-  const std::vector<std::string> arguments = {"--config", s.config};
-  if (const Status read = serve.read(arguments, [](const char*) { return nullptr; }); !read.ok())
+  if (const Status read = read_file(s, serve); !read.ok())
     return fail("plan", read.error(), kExitUsage);
   std::vector<planner::Demand> demands;
   for (const ModelSetting& model : serve.settings().models) {
@@ -219,7 +248,8 @@ int plan_command(Arguments arguments) {
   if (const auto done =
           take_client_flags("plan", flags, words, [&settings] { return check(settings); }))
     return *done;
-  return settings.is_capacity() ? plan_model(settings) : plan_file(settings);
+  if (settings.is_capacity()) return plan_model(settings);
+  return settings.cores.empty() ? plan_for_cards(settings) : plan_for_cores(settings);
 }
 
 }  // namespace sheaf::cli

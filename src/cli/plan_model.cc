@@ -186,13 +186,23 @@ std::string json_text_of(const planner::ModelFacts& model, const CapacityQuestio
 
 }  // namespace
 
-Result<planner::ModelFacts> facts_for_planning(const std::string& name, const std::string& source,
-                                               const std::string& revision,
-                                               const std::string& pooling) {
+Result<hub::ResolvedModel> find_for_planning(const std::string& source,
+                                             const std::string& revision) {
   auto hub = hub::HubOptions::from_environment();
   hub.offline = true;
   hub.offline_because = "`sheaf models pull` fetches it";
-  SHEAF_ASSIGN(const hub::ResolvedModel found, fetch_model(source, revision, hub));
+  return fetch_model(source, revision, hub);
+}
+
+planner::Isolation isolation_of(const std::string& word) {
+  if (word == "full") return planner::Isolation::full;
+  return word == "memory" ? planner::Isolation::memory : planner::Isolation::none;
+}
+
+Result<planner::ModelFacts> facts_for_planning(const std::string& name, const std::string& source,
+                                               const std::string& revision,
+                                               const std::string& pooling) {
+  SHEAF_ASSIGN(const hub::ResolvedModel found, find_for_planning(source, revision));
   SHEAF_ASSIGN(model::ModelSpec spec, model::read_spec(found.folder, pooling));
   SHEAF_ASSIGN(const model::ParameterCount parameters, model::count_parameters(found.folder, spec));
   return planner::ModelFacts{name.empty() ? found.name : name, std::move(spec), parameters};

@@ -9,7 +9,14 @@
 
 namespace sheaf::cli {
 
-// A model's facts for planning, from files that are on this machine: nothing is fetched. `name` is
+// A model's files on this machine: nothing is fetched.
+Result<hub::ResolvedModel> find_for_planning(const std::string& source,
+                                             const std::string& revision);
+
+// "none", "memory" or "full", checked before.
+planner::Isolation isolation_of(const std::string& word);
+
+// A model's facts for planning, from its files on this machine. `name` is
 // what it is called in the plan; empty: as the hub or its folder does.
 Result<planner::ModelFacts> facts_for_planning(const std::string& name, const std::string& source,
                                                const std::string& revision,

@@ -166,7 +166,7 @@ class Packer {
       loss.unserved -= cards_[at].plan.score.unserved;
       loss.unmet -= cards_[at].plan.score.unmet;
       loss.missing_ppm -= cards_[at].plan.score.missing_ppm;
-      if (best && loss >= best_loss) continue;
+      if (best && !(loss < best_loss)) continue;
       best = std::move(more);
       best_at = at;
       best_loss = loss;

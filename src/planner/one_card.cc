@@ -48,7 +48,7 @@ class CardSearch {
     // The first way down is walked to its end, so that there always is a plan.
     if (best_ && ++steps_ > steps_max_) return;
     const Score score = score_of(placed);
-    if (best_ && score >= best_->score) return;
+    if (best_ && !(score < best_->score)) return;
     if (placed == order_.size()) {
       best_ = CardPlan{cut_index_, members_, score, true};
       return;

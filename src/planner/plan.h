@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -71,7 +72,11 @@ struct Score {
   std::int64_t slices = 0;
   std::int64_t fullness_ppm = 0;  // largest used / usable memory
 
-  auto operator<=>(const Score&) const = default;  // less is better
+  std::array<std::int64_t, 7> in_order() const {
+    return {unserved, unmet, missing_ppm, cards, tightness_ppm, slices, fullness_ppm};
+  }
+  bool operator==(const Score&) const = default;
+  bool operator<(const Score& other) const { return in_order() < other.in_order(); }  // is better
 };
 
 struct PlannedSlice {
