@@ -108,7 +108,7 @@ Result<CoreMachine> cores_here() {
 
 std::string table_of(const CoreMachine& machine, std::span<const Demand> demands,
                      const CorePlan& plan) {
-  std::string out = fmt::format("{} cores, {} of {} of memory\n\n", machine.cores,
+  std::string out = fmt::format("cores: {}; memory: {} of {} to be used\n\n", machine.cores,
                                 human_bytes(static_cast<double>(plan.used_bytes)),
                                 human_bytes(static_cast<double>(plan.usable_bytes)));
   Table table({{"model"},

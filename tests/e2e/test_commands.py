@@ -84,6 +84,10 @@ def test_version():
     (["plan", "model", "x", "--gpu", "a100-40/1g.6gb"], "it has 1g.5gb,"),
     (["plan", "model", "x", "--gpu", "24GX"], "'24GX' is not like"),
     (["plan", "model", "x", "--gpu", "h200", "--gpu-memory-utilization", "1.5"], "is more than all of it"),
+    (["plan", "-c", "x", "--cores", "x"], "--cores: 'x' is not a whole number from 1 to 4096, nor here"),
+    (["plan", "-c", "x", "--cores", "2", "--gpu", "l4"], "leave out --gpu"),
+    (["plan", "-c", "x", "--count", "2"], "--count counts the cards of --gpu"),
+    (["plan", "-c", "x", "--memory", "1GiB"], "--memory belongs to --cores"),
     (["plan", "-c", "x", "--gpu", "24GiB"], "a plan cuts whole cards"),
     (["plan", "-c", "x", "--gpu", "h200", "--output", "y"], "--output says where --apply writes to"),
     (["plan", "-c", "x", "model", "y", "--gpu", "h200"], "are for files")])

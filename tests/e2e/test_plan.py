@@ -133,6 +133,25 @@ def test_a_target_out_of_reach_is_said_and_is_1(tmp_path):
     assert "4 % of the wanted rate" in model["reason"]
 
 
+def test_cores_are_split_by_need(tmp_path):
+    models = [{"source": MODEL_FOLDER, "name": name, "measured_tokens_per_s": 16000, "target": {"tokens_per_s": wanted}}
+              for name, wanted in (("much", 9000), ("little", 1500))]
+    result = plan(tmp_path, models, "--cores", "16", "--memory", "8GiB", "--json")
+    assert result.returncode == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert [model["cores"] for model in answer["models"]] == [13, 3]
+    assert [model["replicas"] for model in answer["models"]] == [2, 1]
+    weights = [model["weights_bytes"] for model in answer["models"]]
+    assert sum(weights) < answer["used_bytes"] < sum(weights) + (200 << 20) and answer["fits"]
+    text = plan(tmp_path, models, "--cores", "16", "--memory", "128MiB")
+    assert text.returncode == 1 and "memory does not suffice" in text.stdout
+
+
+def test_without_cards_and_flags_it_says_what_to_name(tmp_path):
+    result = sheaf("plan", "-c", tmp_path / "x", environment={"SHEAF_NVML": "/nowhere/libnvidia-ml.so"})
+    assert result.returncode == 1 and "--gpu h200 --count 8 describes others" in result.stderr
+
+
 @pytest.mark.parametrize("model, said", [
     ({"target": {"tokens_per_sec": 1}}, "unknown key 'tokens_per_sec'; did you mean 'tokens_per_s'?"),
     ({"target": 5}, "'target' is not a map"),
