@@ -175,7 +175,9 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(src/kernels/cpu/avx512.cc PROPERTIES COMPILE_OPTIONS "${avx512}")
   set_source_files_properties(src/kernels/cpu/avx512_int8.cc PROPERTIES COMPILE_OPTIONS "${avx512};-mavx512vnni")
   set_source_files_properties(src/kernels/cpu/avx512_bf16.cc PROPERTIES COMPILE_OPTIONS "${avx512};-mavx512bf16")
-  set_source_files_properties(src/kernels/cpu/amx.cc PROPERTIES COMPILE_OPTIONS
+  set_source_files_properties(src/kernels/cpu/amx_bf16.cc PROPERTIES COMPILE_OPTIONS
     "${avx512};-mavx512bf16;-mamx-tile;-mamx-bf16")
+  set_source_files_properties(src/kernels/cpu/amx_int8.cc PROPERTIES COMPILE_OPTIONS
+    "${avx512};-mavx512bf16;-mamx-tile;-mamx-bf16;-mamx-int8")
   set_source_files_properties(src/kernels/cpu/avx2_int8.cc PROPERTIES COMPILE_OPTIONS "${kernel_flags};-mavx2;-mfma;-mavxvnni")
 endif()

@@ -200,6 +200,7 @@ int measure(const std::string& source, const ModelsSettings& settings) {
   const auto program = find_replica_program("");
   if (!program.ok()) return fail("models", program.error());
   const ModelSource model_source{found->folder, settings.pooling};
+  const auto lock = lock_measuring(model_source, found->name);
   const auto measured = measure_precisions(*program, found->name, model_source);
   if (!measured.ok()) return fail("models", measured.error());
   if (const Status kept = keep_precisions(*program, model_source, *measured); !kept.ok())

@@ -102,6 +102,27 @@ Result<nlohmann::ordered_json> dtypes_of(const std::string& replica_program) {
   return json;
 }
 
+// Measures and keeps, unless another process just did. Nothing where measuring fails, which is no
+// reason not to serve.
+std::optional<std::vector<Precision>> measure_once(const std::string& replica_program,
+                                                   const std::string& name,
+                                                   const ModelSource& source) {
+  // Two that measure at once would each find the machine busy. Where nothing can be kept there is
+  // no lock either.
+  const auto lock = lock_measuring(source, name);
+  if (auto kept = kept_precisions(replica_program, source)) return kept;
+  log(LogLevel::info, "model {}: measuring precisions, once on this machine", name);
+  auto measured = measure_precisions(replica_program, name, source);
+  if (!measured.ok()) {
+    log(LogLevel::warn, "model {}: precisions cannot be measured, so it computes in float32: {}",
+        name, measured.error().message);
+    return std::nullopt;
+  }
+  if (const Status kept = keep_precisions(replica_program, source, *measured); !kept.ok())
+    log(LogLevel::warn, "what was measured cannot be kept: {}", kept.error().message);
+  return std::move(*measured);
+}
+
 void warn_if_inaccurate(const std::string& dtype, const std::string& replica_program,
                         const std::string& name, const ModelSource& source) {
   const auto kept = kept_precisions(replica_program, source);
@@ -203,18 +224,8 @@ Result<std::string> dtype_for_serving(const std::string& wanted, const std::stri
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(source.folder, source.pooling));
   if (!is_measured(spec)) return std::string("float32");
   auto precisions = kept_precisions(replica_program, source);
-  if (!precisions) {
-    log(LogLevel::info, "model {}: measuring precisions, once on this machine", name);
-    auto measured = measure_precisions(replica_program, name, source);
-    if (!measured.ok()) {  // which is no reason not to serve
-      log(LogLevel::warn, "model {}: precisions cannot be measured, so it computes in float32: {}",
-          name, measured.error().message);
-      return std::string("float32");
-    }
-    precisions = std::move(*measured);
-    if (const Status kept = keep_precisions(replica_program, source, *precisions); !kept.ok())
-      log(LogLevel::warn, "what was measured cannot be kept: {}", kept.error().message);
-  }
+  if (!precisions) precisions = measure_once(replica_program, name, source);
+  if (!precisions) return std::string("float32");
   const Precision& best = best_precision(*precisions);
   log(LogLevel::info, "model {}: by --dtype auto computes in {}", name,
       describe(best, *precisions));

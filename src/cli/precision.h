@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file_lock.h"
 #include "base/result.h"
 #include "cli/model_source.h"
 #include "model/spec/spec.h"
@@ -39,6 +40,8 @@ Result<std::vector<Precision>> measure_precisions(const std::string& replica_pro
 // What was kept; nothing if there is none of this model, program and processor.
 std::optional<std::vector<Precision>> kept_precisions(const std::string& replica_program,
                                                       const ModelSource& source);
+// While it lives, no other process measures the model. Waits for one that does.
+Result<FileLock> lock_measuring(const ModelSource& source, const std::string& name);
 Status keep_precisions(const std::string& replica_program, const ModelSource& source,
                        std::span<const Precision> precisions);
 

@@ -115,6 +115,11 @@ std::optional<std::vector<Precision>> kept_precisions(const std::string& replica
   }
 }
 
+Result<FileLock> lock_measuring(const ModelSource& source, const std::string& name) {
+  return FileLock::acquire(file_of(source).string() + ".lock",
+                           fmt::format("measuring precisions of model {}", name));
+}
+
 Status keep_precisions(const std::string& replica_program, const ModelSource& source,
                        std::span<const Precision> precisions) {
   json list = json::array();

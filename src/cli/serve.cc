@@ -153,6 +153,9 @@ int check(const ServeSettings& settings) {
 
 int serve(const ServeFlags& flags, TimeUs started_us) {
   const ServeSettings& settings = flags.settings();
+  // A model may take minutes to fetch and to measure, and a port in use makes that vain.
+  if (const Status free = server::Server::check_ports(server_options(settings)); !free.ok())
+    return fail("serve", free.error());
   auto options = router_options(settings);
   if (!options.ok()) return fail("serve", options.error());
   // One carried 4,000 requests of 16 texts a second (docs/benchmarks/serve.json, "router"); the

@@ -23,7 +23,7 @@ namespace {
 // Texts of a batch run in groups of about this many blocks of rows: enough tokens that reading the
 // weights costs little beside using them, few enough that activations stay small and near, whatever
 // the batch's size.
-constexpr std::size_t kBlocksPerGroup = 8;
+constexpr std::size_t kBlocksPerGroup = 4;
 
 Error refuse(std::string message) { return {ErrorCode::invalid_argument, std::move(message)}; }
 

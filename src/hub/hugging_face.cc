@@ -4,9 +4,9 @@
 #include <charconv>
 #include <optional>
 
+#include "base/file_lock.h"
 #include "base/log.h"
 #include "hub/download.h"
-#include "hub/file_lock.h"
 #include "hub/hf_cache.h"
 #include "hub/http.h"
 #include "hub/names.h"
@@ -168,7 +168,8 @@ class HuggingFaceModel {
     if (!is_safe_file_name(facts.etag))
       return Error{ErrorCode::corrupt, fmt::format("{} of {}: the hub sends an unusable ETag '{}'",
                                                    file.path, repo_, facts.etag)};
-    SHEAF_ASSIGN(const FileLock lock, FileLock::acquire(cache_.lock_file(facts.etag), file.path));
+    SHEAF_ASSIGN(const FileLock lock,
+                 FileLock::acquire(cache_.lock_file(facts.etag), "fetching " + file.path));
     if (!cache_.has_blob(facts.etag) && !cache_.has(commit, file.path))
       SHEAF_TRY(download(file.path, facts, lock.held()));
     if (cache_.has(commit, file.path)) return {};

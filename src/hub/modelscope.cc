@@ -5,9 +5,9 @@
 #include <filesystem>
 #include <optional>
 
+#include "base/file_lock.h"
 #include "base/log.h"
 #include "hub/download.h"
-#include "hub/file_lock.h"
 #include "hub/http.h"
 #include "hub/modelscope_listing.h"
 #include "hub/names.h"
@@ -137,8 +137,9 @@ class ModelScopeModel {
     const std::string lock_name = folder_spelling(repo_ + "/" + path);
     std::string flat = lock_name;
     std::replace(flat.begin(), flat.end(), '/', '-');
-    SHEAF_ASSIGN(const FileLock lock,
-                 FileLock::acquire(options_.modelscope_cache_folder + "/.lock/" + flat, path));
+    SHEAF_ASSIGN(
+        const FileLock lock,
+        FileLock::acquire(options_.modelscope_cache_folder + "/.lock/" + flat, "fetching " + path));
     if (is_current(target, listed)) return {};
     std::error_code error;
     fs::create_directories(fs::path(target).parent_path(), error);

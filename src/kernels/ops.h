@@ -197,6 +197,13 @@ class Backend {
   virtual void linear(MatrixView x, const Linear& weight, Activation activation,
                       MatrixView residual, MatrixSpan out) = 0;
 
+  // Floats that feed_forward() keeps between its products.
+  virtual std::size_t middle_floats(std::size_t rows, std::size_t columns) const = 0;
+  // out = down(activation(up x)) + residual; x and out [n, columns]. What lies between the two
+  // products is kept as the second takes it.
+  virtual void feed_forward(MatrixView x, const Linear& up, Activation activation,
+                            const Linear& down, MatrixView residual, MatrixSpan out) = 0;
+
   // softmax(q k^T / sqrt(head_size) + bias) v within each text; the scores are others with
   // shape.relative. qkv [tokens, shape.columns()] holds
   // q, k, v side by side; out [tokens, heads * head_size].

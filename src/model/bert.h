@@ -53,7 +53,6 @@ class Bert final : public Model {
   tensor::Buffer heads_input_;          // [tokens, 3 * hidden]
   tensor::Buffer context_;              // [tokens, hidden]
   tensor::Buffer sum_;                  // [block, hidden]
-  tensor::Buffer intermediate_states_;  // [block, intermediate]
 };
 
 }  // namespace sheaf::model

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "server/bind_listener.h"
 #include "server/http_head.h"
 
 namespace sheaf::server {
@@ -21,16 +22,6 @@ using boost::system::error_code;
 
 constexpr int kBacklog = 1024;
 constexpr std::chrono::milliseconds kAcceptPause{100};  // when descriptors run out
-
-Result<tcp::endpoint> resolve(asio::io_context& io, const std::string& host, std::uint16_t port) {
-  error_code ec;
-  tcp::resolver resolver(io);
-  const auto found = resolver.resolve(host, std::to_string(port), tcp::resolver::passive, ec);
-  if (ec || found.empty()) {
-    return Error{ErrorCode::io, fmt::format("HTTP address {}: {}", host, ec.message())};
-  }
-  return found.begin()->endpoint();
-}
 
 }  // namespace
 
@@ -53,20 +44,11 @@ Result<std::shared_ptr<HttpServer>> HttpServer::start(asio::io_context& io,
 }
 
 Status HttpServer::listen() {
-  SHEAF_ASSIGN(const tcp::endpoint endpoint, resolve(io_, options_.host, options_.http_port));
+  SHEAF_TRY(bind_listener(acceptor_, options_.host, options_.http_port, "--port"));
   error_code ec;
-  const auto step = [&](const char* what) {
-    return Error{ErrorCode::io, fmt::format("HTTP listener: cannot {} {} port {}: {}", what,
-                                            options_.host, options_.http_port, ec.message())};
-  };
-  if (acceptor_.open(endpoint.protocol(), ec)) return step("open");
-  if (acceptor_.set_option(tcp::acceptor::reuse_address(true), ec)) return step("set up");
-  if (acceptor_.bind(endpoint, ec)) {
-    Error error = step("bind");
-    if (ec == asio::error::address_in_use) error.message += "; --port chooses another";
-    return error;
-  }
-  if (acceptor_.listen(kBacklog, ec)) return step("listen on");
+  if (acceptor_.listen(kBacklog, ec))
+    return Error{ErrorCode::io, fmt::format("cannot listen on {} port {}: {}", options_.host,
+                                            options_.http_port, ec.message())};
   port_ = acceptor_.local_endpoint(ec).port();
   return {};
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "api/api.h"
+#include "server/bind_listener.h"
 #include "server/grpc_server.h"
 #include "server/http_server.h"
 
@@ -63,6 +64,13 @@ class Server::Impl {
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Server::~Server() = default;
+
+Status Server::check_ports(const ServerOptions& options) {
+  asio::io_context io;
+  Acceptor http(asio::make_strand(io)), grpc(asio::make_strand(io));
+  SHEAF_TRY(bind_listener(http, options.host, options.http_port, "--port"));
+  return bind_listener(grpc, options.host, options.grpc_port, "--grpc-port");
+}
 
 Result<std::unique_ptr<Server>> Server::start(boost::asio::io_context& io, router::Router& router,
                                               telemetry::Metrics& metrics, ServerOptions options) {

@@ -47,6 +47,10 @@ struct ServerOptions {
 // a connection; gRPC on threads of its own library.
 class Server {
  public:
+  // Whether both ports can be bound now. For those who have long work before start(), which may
+  // still find that another program was faster.
+  static Status check_ports(const ServerOptions& options);
+
   // Binds both ports and begins to serve. Errors name the address. `io`, `router` and `metrics`
   // must outlive the server, and `router` the last run of `io`.
   static Result<std::unique_ptr<Server>> start(boost::asio::io_context& io, router::Router& router,

@@ -1,11 +1,13 @@
 """--dtype: each that this processor has instructions for is as accurate as auto asks for on a real model, the others are
 refused; auto measures once and keeps what it found."""
 
+import fcntl
 import json
 import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 
 import numpy as np
@@ -79,6 +81,37 @@ def test_auto_measures_once_and_keeps_it(tmp_path):
     assert shown["dtype"] == chosen and {one["dtype"] for one in shown["precisions"]} == set(DTYPES)
 
 
+def test_one_process_measures_and_others_wait(tmp_path):
+    cache = {"SHEAF_CACHE": str(tmp_path)}
+    assert sheaf("models", "measure", RERANKER, environment=cache).returncode == 0
+    [kept] = (tmp_path / "precision").glob("*.json")
+    found = kept.read_text()
+    kept.unlink()
+    with open(f"{kept}.lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        started = subprocess.Popen([SHEAF, "serve", RERANKER, "--port", "0", "--grpc-port", "0"], stderr=subprocess.PIPE,
+                                   stdout=subprocess.DEVNULL, text=True, env=environment_without_sheaf() | cache)
+        until = []
+        while not until or "another process is measuring precisions" not in until[-1]:
+            until.append(started.stderr.readline())
+            assert until[-1], until
+        kept.write_text(found)
+    started.terminate()  # drains once it serves
+    rest = started.communicate(timeout=30)[1]
+    assert "computes in" in rest or started.returncode < 0, rest
+    assert "once on this machine" not in "".join(until) + rest
+
+
+def test_a_port_in_use_is_said_before_anything_is_measured(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for flags in (("--port", port, "--grpc-port", "0"), ("--port", "0", "--grpc-port", port)):
+            refused = sheaf("serve", RERANKER, *flags, environment={"SHEAF_CACHE": str(tmp_path)})
+            flag = flags[0 if flags[1] == port else 2]
+            assert refused.returncode == 1 and f"{flag} chooses another" in refused.stderr, refused.stderr
+            assert "measuring" not in refused.stderr and not (tmp_path / "precision").exists()
+
+
 def test_what_is_kept_badly_is_measured_again(tmp_path):
     cache = {"SHEAF_CACHE": str(tmp_path)}
     first = json.loads(sheaf("models", "measure", RERANKER, "--json", environment=cache).stdout)
@@ -149,7 +182,7 @@ def test_names_of_files_need_not_be_utf8(tmp_path):
     for _ in range(2):
         measured = sheaf("models", "measure", os.fsdecode(folder), environment=cache)
         assert measured.returncode == 0, measured.stderr
-    assert [path.suffix for path in (tmp_path / "cache/precision").iterdir()] == [".json"]
+    assert len(list((tmp_path / "cache/precision").glob("*.json"))) == 1
     shown = json.loads(sheaf("models", "show", os.fsdecode(folder), "--json", environment=cache).stdout)
     assert [one["dtype"] for one in shown["precisions"]] == list(DTYPES)
     with Server("--dtype", "auto", model=os.fsdecode(folder), environment=cache, replicas=1) as server:

@@ -5,7 +5,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 
-namespace sheaf::hub {
+namespace sheaf {
 
 // An exclusive lock between processes (flock on a file of its own), the same that Python's filelock
 // takes, so that sheaf and huggingface_hub exclude each other. Released when destroyed or when the
@@ -13,8 +13,8 @@ namespace sheaf::hub {
 class FileLock {
  public:
   // Makes the file and its folders if need be, and waits for as long as another process holds the
-  // lock, saying so in the log with `what` ("model.safetensors").
-  static Result<FileLock> acquire(const std::string& path, const std::string& what);
+  // lock, saying so in the log with what it does there ("fetching model.safetensors").
+  static Result<FileLock> acquire(const std::string& path, const std::string& doing);
 
   // False on a file system without flock (some network ones): the lock then excludes nobody.
   bool held() const { return held_; }
@@ -25,4 +25,4 @@ class FileLock {
   bool held_;
 };
 
-}  // namespace sheaf::hub
+}  // namespace sheaf
