@@ -145,13 +145,11 @@ Result<planner::Demand> demand_of(const ModelSetting& setting, const ServeSettin
   SHEAF_ASSIGN(const planner::ModelFacts model,
                facts_for_planning(setting.name, setting.source, setting.revision,
                                   setting.pooling.value_or(serve.pooling)));
-  const std::uint32_t batch_tokens =
-      s.max_batch_tokens > 0 ? s.max_batch_tokens
-                             : setting.max_batch_tokens.value_or(serve.max_batch_tokens);
+  const std::uint32_t batch_tokens = setting.max_batch_tokens.value_or(serve.max_batch_tokens);
   planner::Load load;
   SHEAF_ASSIGN(load.dtype, dtype_of(setting, serve, s));
   load.batch_tokens = batch_tokens > 0 ? batch_tokens : planner::kBatchTokens;
-  load.max_length = s.max_length > 0 ? s.max_length : setting.max_length.value_or(serve.max_length);
+  load.max_length = setting.max_length.value_or(serve.max_length);
   const planner::Memory memory = planner::memory_of(model, load);
   SHEAF_ASSIGN(const planner::Rates rates,
                planner::rates_of(model, load, card, setting.measured_tokens_per_s));
@@ -193,8 +191,17 @@ Result<PlanCards> cards_for(const PlanSettings& s) {
                            here.no_gpus_because)};
 }
 
+// Flags beat what the file says, as they do of `sheaf serve`.
 Status read_file(const PlanSettings& s, ServeFlags& serve) {
-  const std::vector<std::string> arguments = {"--config", s.config};
+  std::vector<std::string> arguments = {"--config", s.config};
+  const auto add = [&arguments](const char* flag, std::string value) {
+    arguments.emplace_back(flag);
+    arguments.push_back(std::move(value));
+  };
+  if (s.max_length > 0) add("--max-length", std::to_string(s.max_length));
+  if (s.max_batch_tokens > 0) add("--max-batch-tokens", std::to_string(s.max_batch_tokens));
+  // Cards compute in dtypes that the processor does not.
+  if (!s.dtype.empty() && !s.cores.empty()) add("--dtype", s.dtype);
   return serve.read(arguments, [](const char*) { return nullptr; });
 }
 
