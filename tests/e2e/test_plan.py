@@ -3,11 +3,12 @@
 import json
 import pathlib
 import struct
+import subprocess
 
 import pytest
 import yaml
 
-from sheaf_server import MODEL_FOLDER
+from sheaf_server import BIN, MODEL_FOLDER
 from test_commands import sheaf
 
 
@@ -150,6 +151,25 @@ def test_cores_are_split_by_need(tmp_path):
 def test_without_cards_and_flags_it_says_what_to_name(tmp_path):
     result = sheaf("plan", "-c", tmp_path / "x", environment={"SHEAF_NVML": "/nowhere/libnvidia-ml.so"})
     assert result.returncode == 1 and "--gpu h200 --count 8 describes others" in result.stderr
+
+
+def test_without_gpu_the_cards_here_are_planned_for(tmp_path, large):
+    """Cards of a simulated NVML; their own indexes stand in the plan and in the cut."""
+    state = tmp_path / "cards"
+    subprocess.run([BIN / "nvml_sim", state, "create", "h200-141", "h200-141", "h200-141"], check=True)
+    here = {"SHEAF_NVML": str(BIN / "libsheaf-nvml-sim.so"), "SHEAF_NVML_SIM_STATE": str(state),
+            "CUDA_VISIBLE_DEVICES": "1,2"}
+    (tmp_path / "sheaf.yaml").write_text(yaml.safe_dump({"models": [
+        {"source": str(large), "name": "large", "isolation": "full", "target": {"tokens_per_s": 1000}},
+        {"source": MODEL_FOLDER, "name": "mini", "isolation": "full", "target": {"tokens_per_s": 1000}}]}))
+    result = sheaf("plan", "-c", tmp_path / "sheaf.yaml", "--json", environment=here)
+    assert result.returncode == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert (answer["card"], answer["cards"], answer["cards_used"]) == ("h200-141", 2, 1)
+    assert {slice_["card"] for slice_ in answer["slices"]} == {1}
+    cut = sheaf("plan", "-c", tmp_path / "sheaf.yaml", "--apply", environment=here)
+    [entry] = yaml.safe_load(cut.stdout)["mig-configs"]["sheaf-plan"]
+    assert entry["devices"] == [1] and entry["mig-enabled"]
 
 
 @pytest.mark.parametrize("model, said", [
