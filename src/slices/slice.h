@@ -6,13 +6,19 @@
 
 #include "base/result.h"
 
-// What the machine has and how it is cut. This issue knows one kind of slice, `cores`.
+// What the machine has and how its cores are cut. Cards: gpu.h.
 namespace sheaf::slices {
 
 // A processor core (as the kernel counts them) that this process may use.
 struct Core {
   int cpu = 0;  // the kernel's number
   int numa_node = 0;
+};
+
+// A memory domain.
+struct NumaNode {
+  int number = 0;  // the kernel's
+  std::uint64_t memory_bytes = 0;
 };
 
 struct Machine {
@@ -22,6 +28,9 @@ struct Machine {
   // Cores' worth of time that the cgroup's quota grants; cores.size() without one.
   double core_quota = 0;
   int numa_nodes = 1;  // with usable cores
+  std::string processor;        // "Intel(R) Xeon(R) …"; empty where the kernel does not tell
+  int physical_cores = 0;       // that `cores` are threads of
+  std::vector<NumaNode> nodes;  // that have memory, whether we may use their cores or not
 };
 
 // A place to run one replica.
