@@ -50,9 +50,13 @@ int list(const SlicesSettings& settings) {
     if (!state.ok()) return fail("slices", state.error());
     fmt::print("GPU {} {} {}: MIG {}\n", gpu->index, gpu->name, gpu->uuid,
                gpu->mig->current ? "on" : "off");
-    for (const slices::GpuInstance& instance : gpu->instances)
+    for (const slices::GpuInstance& instance : gpu->instances) {
       for (const slices::ComputeInstance& compute : instance.compute)
         fmt::print("  {:<3} {:<14} {}\n", instance.id, compute.name, compute.uuid);
+      if (instance.compute.empty())
+        fmt::print("  {:<3} {:<14} no compute instance: nothing can run here\n", instance.id,
+                   instance.name);
+    }
     if (gpu->model == nullptr || !gpu->mig->current) continue;
     const auto geometry = slices::geometry_of(*gpu->model, *state);
     if (geometry.ok()) fmt::print("{}", geometry->picture());
@@ -88,13 +92,13 @@ std::string mark(slices::Certainty certainty) {
 
 void print_profiles(const slices::CardModel& model, const slices::MigGeometry& geometry) {
   Table table({{"profile"},
-               {"id", true},
-               {"at most", true},
-               {"room", true},
-               {"memory", true},
-               {"SMs", true},
-               {"starts"},
-               {"size", true}});
+               {"id"},
+               {"at most"},
+               {"room"},
+               {"memory"},
+               {"SMs"},
+               {"starts", true},
+               {"size"}});
   for (const slices::MigProfile& profile : model.profiles)
     table.add_row(
         {std::string(profile.name),
