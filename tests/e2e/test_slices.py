@@ -205,7 +205,7 @@ def test_a_tree_of_cards_and_slices(machine):
     tree = cut_machine(machine).sheaf()
     assert "GPU 0 NVIDIA A100-SXM4-40GB GPU-" in tree
     assert "3g.20gb at memory slice 4 (GPU instance 2): 19.5 GiB, 18.5 GiB free" in tree
-    assert re.search(r"│  │  └─ 3g.20gb MIG-[0-9a-f-]{36}\n│  │     └─ process \d+ \S+ \(compute\): 1.0 GiB", tree), tree
+    assert re.search(r"└─ 3g.20gb MIG-[0-9a-f-]{36}\n│        └─ process \d+ \S+ \(compute\): 1.0 GiB", tree), tree
     assert "no MIG" in tree
 
 
