@@ -218,8 +218,10 @@ Result<Gpu> read_gpu(const Nvml& nvml, unsigned index) {
   if (!gpu.mig) return gpu;
   gpu.model = read_card_model(nvml, device, gpu.pci_id, gpu.name);
   if (gpu.mig->current)
-    if (const Status read = read_instances(nvml, device, gpu); !read.ok())
+    if (const Status read = read_instances(nvml, device, gpu); !read.ok()) {
+      gpu.instances_known = false;
       gpu.notes.push_back("its instances cannot be listed: " + read.error().message);
+    }
   return gpu;
 }
 

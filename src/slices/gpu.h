@@ -62,6 +62,7 @@ struct Gpu {
   unsigned nvlinks = 0;                // active
   std::optional<Nvml::MigMode> mig;    // nullopt: this card has no MIG
   std::vector<GpuInstance> instances;  // by start
+  bool instances_known = true;         // false: NVML would not list them
   std::vector<GpuProcess> processes;   // by pid
   bool visible = true;  // the card, or something on it, is within CUDA_VISIBLE_DEVICES
   std::vector<std::string> notes;

@@ -27,7 +27,7 @@ struct Machine {
   std::vector<Core> cores;
   // Cores' worth of time that the cgroup's quota grants; cores.size() without one.
   double core_quota = 0;
-  int numa_nodes = 1;  // with usable cores
+  int numa_nodes = 1;           // with usable cores
   std::string processor;        // "Intel(R) Xeon(R) …"; empty where the kernel does not tell
   int physical_cores = 0;       // that `cores` are threads of
   std::vector<NumaNode> nodes;  // that have memory, whether we may use their cores or not
