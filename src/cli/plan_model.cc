@@ -143,7 +143,7 @@ std::string text_of(const planner::ModelFacts& model, const CapacityQuestion& as
   return out + split.render();
 }
 
-ordered_json json_of(const Fit& fit) {
+ordered_json json_of_fit(const Fit& fit) {
   return {{"dtype", name_of(fit.dtype)},
           {"weights_bytes", fit.memory.weights_bytes},
           {"activations_bytes", fit.memory.activations_bytes},
@@ -155,7 +155,7 @@ ordered_json json_of(const Fit& fit) {
           {"replicas", fit.replicas}};
 }
 
-ordered_json json_of(const planner::Spread& spread) {
+ordered_json json_of_spread(const planner::Spread& spread) {
   ordered_json ranks = ordered_json::array();
   for (const planner::Rank& rank : spread.ranks)
     ranks.push_back({{"first_layer", rank.first_layer},
@@ -178,8 +178,8 @@ std::string json_text_of(const planner::ModelFacts& model, const CapacityQuestio
                        {"assumed", {"context_bytes", "workspace_bytes"}},
                        {"dtypes", ordered_json::array()},
                        {"spreads", ordered_json::array()}};
-  for (const Fit& fit : fits) json["dtypes"].push_back(json_of(fit));
-  for (const planner::Spread& spread : spreads) json["spreads"].push_back(json_of(spread));
+  for (const Fit& fit : fits) json["dtypes"].push_back(json_of_fit(fit));
+  for (const planner::Spread& spread : spreads) json["spreads"].push_back(json_of_spread(spread));
   if (!refusal.empty()) json["refusal"] = refusal;
   return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
