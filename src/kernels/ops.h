@@ -200,8 +200,10 @@ class Backend {
   virtual void linear(MatrixView x, const Linear& weight, Activation activation,
                       MatrixView residual, MatrixSpan out) = 0;
 
-  // Floats that feed_forward() keeps between its products.
+  // Floats that feed_forward() keeps between its products, and that all threads together keep for
+  // the second of them.
   virtual std::size_t middle_floats(std::size_t rows, std::size_t columns) const = 0;
+  virtual std::size_t second_linear_floats(std::size_t rows, std::size_t columns) const = 0;
   // out = down(activation(up x)) + residual; x and out [n, columns]. What lies between the two
   // products is kept as the second takes it.
   virtual void feed_forward(MatrixView x, const Linear& up, Activation activation,
