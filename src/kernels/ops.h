@@ -158,6 +158,9 @@ struct WordWeights {
 struct BackendOptions {
   int threads = 1;                                 // the calling thread included
   std::atomic<std::uint64_t>* progress = nullptr;  // raised after every piece of work
+  // Raised by the time that threads spend in pieces of work; null: nobody measures it. Only the
+  // backends of this processor's own instructions do.
+  std::atomic<std::uint64_t>* busy_ns = nullptr;
 };
 
 // One device's operations with its threads and scratch memory. One thread calls at a time; every

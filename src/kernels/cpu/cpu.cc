@@ -29,7 +29,7 @@ class Cpu final : public Backend {
       : name_(what.name),
         kernels_(*what.kernels),
         linear_(*what.linear),
-        pool_(options.threads, options.progress),
+        pool_(options.threads, {.progress = options.progress, .busy_ns = options.busy_ns}),
         scratch_(static_cast<std::size_t>(pool_.threads())),
         linear_scratch_(scratch_.size()) {}
 
