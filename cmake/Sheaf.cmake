@@ -100,7 +100,7 @@ endfunction()
 # sheaf::FOLDER; *_test.cc beside the code become one test program, *_fuzz.cc one fuzz target each. PRECOMPILED are
 # headers of others that take longer to read than most of the sources here, for these and their tests. COLD is what runs
 # once, or waits for others: compiled at -O1, in two thirds of the time.
-set(SHEAF_NESTED_LIBRARIES model/spec core/simulation)
+set(SHEAF_NESTED_LIBRARIES model/spec core/simulation slices/nvml_simulation)
 function(sheaf_library folder)
   cmake_parse_arguments(ARG "COLD" "" "LINKS;PRECOMPILED" ${ARGN})
   set(kind library)
