@@ -169,7 +169,8 @@ set_source_files_properties(src/kernels/cpu/portable.cc PROPERTIES COMPILE_OPTIO
 set_source_files_properties(src/kernels/ops_test.cc PROPERTIES COMPILE_OPTIONS "-O1;-Wno-psabi"
                                                                SKIP_PRECOMPILE_HEADERS ON)  # which are of -O0
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  set_source_files_properties(src/kernels/cpu/avx2.cc PROPERTIES COMPILE_OPTIONS "${kernel_flags};-mavx2;-mfma")
+  set_source_files_properties(src/kernels/cpu/avx2.cc src/kernels/cpu/avx2_madd_int8.cc PROPERTIES COMPILE_OPTIONS
+    "${kernel_flags};-mavx2;-mfma")
   # GCC 12 warns of its own headers' undefined vectors (GCC bug 105593).
   set(avx512 ${kernel_flags};$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>;-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mfma)
   set_source_files_properties(src/kernels/cpu/avx512.cc PROPERTIES COMPILE_OPTIONS "${avx512}")

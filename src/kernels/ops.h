@@ -251,8 +251,8 @@ class Backend {
 
 // Every backend of this build that this processor can run and that computes products in `dtype`,
 // fastest first. float32: "cpu avx512", "cpu avx2", "cpu portable", "reference"; bfloat16: "cpu amx
-// bf16", "cpu avx512 bf16"; int8: "cpu avx512 int8", "cpu avx2 int8". None but float32 is certain
-// to have any.
+// bf16", "cpu avx512 bf16"; int8: "cpu avx512 int8", "cpu avx2 int8", "cpu avx2 madd int8". None
+// but float32 is certain to have any.
 std::vector<std::string> backend_names(Dtype dtype = Dtype::float32);
 
 // Error of kind unsupported if the name is unknown or this processor lacks its instructions.
