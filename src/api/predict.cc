@@ -31,12 +31,14 @@ Result<router::Input> read_sequence(const Context& context, std::string_view fie
   return sequence_of(field, std::move(texts));
 }
 
+// A list of objects is one input each, as Hugging Face's pipelines read it.
 bool is_batch(const simdjson::dom::array& list) {
-  return list.begin() != list.end() && (*list.begin()).is_array();
+  return list.begin() != list.end() && !(*list.begin()).is_string();
 }
 
 Status read_inputs(const Context& context, JsonValue value, PredictBody& body) {
   std::vector<router::Input>& inputs = body.score.request.inputs;
+  inputs.clear();  // of a key given twice the last counts
   simdjson::dom::array list;
   const bool is_list = value.get(list) == simdjson::SUCCESS;
   if (is_list && list.size() == 0) return {};

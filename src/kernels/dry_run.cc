@@ -38,9 +38,13 @@ class DryRun final : public Backend {
   std::size_t middle_floats(std::size_t rows, std::size_t columns) const override {
     return real_->middle_floats(rows, columns);
   }
+  std::size_t second_linear_floats(std::size_t rows, std::size_t columns) const override {
+    return real_->second_linear_floats(rows, columns);
+  }
   void feed_forward(MatrixView x, const Linear& up, Activation activation, const Linear&,
                     MatrixView, MatrixSpan) override {
     linear(x, up, activation, {}, {});
+    linear_scratch_.reserve(second_linear_floats(x.rows, up.outputs));
     middle_.reserve(middle_floats(x.rows, up.outputs));
   }
   void attention(MatrixView, std::span<const std::uint32_t> cu_seqlens, const AttentionShape& shape,
@@ -58,7 +62,9 @@ class DryRun final : public Backend {
                    MatrixSpan) override {
     experts_.reserve(preferred_rows() * 2 * x.columns);
     linear_scratch_.reserve(real_->linear_floats(preferred_rows(), x.columns));
-    middle_.reserve(middle_floats(preferred_rows(), experts.up.front().outputs));
+    const std::size_t wide = experts.up.front().outputs;
+    linear_scratch_.reserve(second_linear_floats(preferred_rows(), wide));
+    middle_.reserve(middle_floats(preferred_rows(), wide));
   }
   void pool(MatrixView, std::span<const std::uint32_t>, std::span<const Reduction>,
             std::span<const PoolItem>, MatrixSpan) override {}

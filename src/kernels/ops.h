@@ -200,8 +200,10 @@ class Backend {
   virtual void linear(MatrixView x, const Linear& weight, Activation activation,
                       MatrixView residual, MatrixSpan out) = 0;
 
-  // Floats that feed_forward() keeps between its products.
+  // Floats that feed_forward() keeps between its products, and that all threads together keep for
+  // the second of them.
   virtual std::size_t middle_floats(std::size_t rows, std::size_t columns) const = 0;
+  virtual std::size_t second_linear_floats(std::size_t rows, std::size_t columns) const = 0;
   // out = down(activation(up x)) + residual; x and out [n, columns]. What lies between the two
   // products is kept as the second takes it.
   virtual void feed_forward(MatrixView x, const Linear& up, Activation activation,
@@ -249,8 +251,8 @@ class Backend {
 
 // Every backend of this build that this processor can run and that computes products in `dtype`,
 // fastest first. float32: "cpu avx512", "cpu avx2", "cpu portable", "reference"; bfloat16: "cpu amx
-// bf16", "cpu avx512 bf16"; int8: "cpu avx512 int8", "cpu avx2 int8". None but float32 is certain
-// to have any.
+// bf16", "cpu avx512 bf16"; int8: "cpu avx512 int8", "cpu avx2 int8", "cpu avx2 madd int8". None
+// but float32 is certain to have any.
 std::vector<std::string> backend_names(Dtype dtype = Dtype::float32);
 
 // Error of kind unsupported if the name is unknown or this processor lacks its instructions.

@@ -116,6 +116,9 @@ class Profiled final : public Backend {
   std::size_t middle_floats(std::size_t rows, std::size_t columns) const override {
     return real_->middle_floats(rows, columns);
   }
+  std::size_t second_linear_floats(std::size_t rows, std::size_t columns) const override {
+    return real_->second_linear_floats(rows, columns);
+  }
   void feed_forward(MatrixView x, const Linear& up, Activation activation, const Linear& down,
                     MatrixView residual, MatrixSpan out) override {
     timed([&] { real_->feed_forward(x, up, activation, down, residual, out); },

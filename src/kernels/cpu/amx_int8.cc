@@ -15,7 +15,7 @@ namespace {
 // A tile multiplies 16 rows by 16 outputs over one block of 64 inputs, exactly; what it holds then
 // is scaled and added to float32 sums in registers, 16 vectors of them. 64 tiles' exact sums at a
 // time lie in the first-level cache between the two.
-struct Amx : NearTileShape<16, 12, 2> {
+struct Amx : Int8Shape<16, 12, 2> {
   static constexpr int raised = 0;
 };
 

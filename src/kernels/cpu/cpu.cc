@@ -86,6 +86,10 @@ class Cpu final : public Backend {
     return (rows + linear_.row_step) * linear_.prepared_bytes(columns) / sizeof(float);
   }
 
+  std::size_t second_linear_floats(std::size_t rows, std::size_t columns) const override {
+    return linear_floats(linear_.prepared_bytes == nullptr ? rows : 0, columns);
+  }
+
   void feed_forward(MatrixView x, const Linear& up, Activation activation, const Linear& down,
                     MatrixView residual, MatrixSpan out) override {
     float* middle = middle_.reserve(middle_floats(x.rows, up.outputs));

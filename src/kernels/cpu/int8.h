@@ -17,6 +17,14 @@ namespace sheaf::kernels::cpu {
 constexpr std::size_t kInt8Block = 64;  // inputs
 constexpr float kInt8Least = 1e-37f;    // a scale below is taken for 0: its inverse has no room
 
+// An Arch for such products.
+template <int Width, int Rows, int Vectors>
+struct Int8Shape : NearTileShape<Width, Rows, Vectors> {
+  using Floats = typename Simd<Width>::Floats;
+  // What may become no more than 127 when a block of a row is scaled: here its numbers.
+  static SHEAF_INLINE Floats bounded(Floats x) { return x < 0 ? -x : x; }
+};
+
 // What a block of a row's numbers stands for: `scale` times each; `sum` is their own.
 struct Int8Block {
   float scale;
@@ -112,7 +120,7 @@ SHEAF_INLINE Int8Block to_int8(const float* x, std::size_t count, std::int8_t* o
     values[v] = left >= static_cast<std::ptrdiff_t>(Arch::width)
                     ? Arch::load(x + v * Arch::width)
                     : Arch::load_first(x + v * Arch::width, left);
-    top = Arch::max(top, values[v] < 0 ? -values[v] : values[v]);
+    top = Arch::max(top, Arch::bounded(values[v]));
     check += values[v] * 0.0f;
   }
   const float poison = Arch::sum(check);

@@ -126,5 +126,6 @@ const LinearKernels* amx_int8_kernels();
 const LinearKernels* avx512_bf16_kernels();
 const LinearKernels* avx512_int8_kernels();
 const LinearKernels* avx2_int8_kernels();
+const LinearKernels* avx2_madd_int8_kernels();
 
 }  // namespace sheaf::kernels::cpu

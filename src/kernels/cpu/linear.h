@@ -71,7 +71,7 @@ SHEAF_INLINE float* output_at(const LinearPiece& p, std::size_t row, std::size_t
 }
 
 // A vector of sums with bias, activation and residual. Whole: none of its outputs lies beyond the
-// last; those that do are activation(0).
+// last; those that do are 0.
 template <class Arch, bool Whole>
 SHEAF_INLINE typename Arch::Floats finished(const LinearPiece& p, std::size_t row,
                                             std::size_t column, typename Arch::Floats value) {
@@ -82,6 +82,9 @@ SHEAF_INLINE typename Arch::Floats finished(const LinearPiece& p, std::size_t ro
   if (p.bias != nullptr) value += load(p.bias + column);
   value = activate<Arch>(p.activation, value);
   if (p.residual != nullptr) value += load(p.residual + row * p.residual_stride + column);
+  if constexpr (!Whole)  // else what is no number times a padded weight's zero
+    for (std::ptrdiff_t i = 0; i < static_cast<std::ptrdiff_t>(Arch::width); ++i)
+      if (i >= left) value[i] = 0;
   return value;
 }
 

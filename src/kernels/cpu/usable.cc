@@ -68,6 +68,8 @@ std::vector<CpuBackend> usable_cpu_backends() {
   if (has.avx512_vnni) add(cpu::avx512_kernels(), cpu::avx512_int8_kernels());
   if (has.avx_vnni)
     add(has.avx512 ? cpu::avx512_kernels() : cpu::avx2_kernels(), cpu::avx2_int8_kernels());
+  // All of it by AVX2, so that it is tested and measured anywhere as it runs where it is the best.
+  if (has.avx2) add(cpu::avx2_kernels(), cpu::avx2_madd_int8_kernels());
 #endif
   add_float32(cpu::portable_kernels());
   return usable;

@@ -3,14 +3,15 @@
 #include "kernels/cpu/int8.h"
 
 // Products in int8 by VNNI's instructions, which add the products of four unsigned bytes by four
-// signed ones to each sum. A row of inputs is followed by [blocks] of Int8Block.
+// signed ones to each sum, or by others to the same effect. A row of inputs is followed by [blocks]
+// of Int8Block.
 //
 // Arch is a TileShape (tile.h) that has
 //   static Ints multiply_add(Ints sums, Ints unsigned_bytes, Ints signed_bytes)
 namespace sheaf::kernels::cpu {
 
 template <int Width, int Rows, int Vectors>
-struct VnniShape : NearTileShape<Width, Rows, Vectors> {
+struct VnniShape : Int8Shape<Width, Rows, Vectors> {
   static constexpr int raised = 128;  // weights, so that they are unsigned
 };
 
@@ -28,6 +29,12 @@ SHEAF_INLINE void vnni_tile(const LinearPiece& p, const std::int8_t* x, const In
   using Floats = typename Arch::Floats;
   using Ints = typename Arch::Ints;
   const auto* scales = reinterpret_cast<const float*>(weight + blocks * Arch::panel * kInt8Block);
+  // As in linear.h the next panel is fetched meanwhile.
+  const std::size_t panel_floats = int8_panel_bytes<Arch>(blocks) / sizeof(float);
+  const std::size_t steps = p.rows * blocks * (kInt8Block / 4) * Arch::vectors;
+  const std::size_t ahead_step = (panel_floats * R + steps - 1) / steps;
+  const float* ahead =
+      reinterpret_cast<const float*>(weight) + panel_floats + panel_floats * row / p.rows;
   Floats sums[R][Arch::vectors] = {};
   for (std::size_t block = 0; block < blocks; ++block) {
     Ints exact[R][Arch::vectors];
@@ -42,10 +49,13 @@ SHEAF_INLINE void vnni_tile(const LinearPiece& p, const std::int8_t* x, const In
     for (std::size_t four = 0; four < kInt8Block / 4; ++four) {
       Ints columns[Arch::vectors];
 #pragma GCC unroll 2
-      for (int v = 0; v < Arch::vectors; ++v)  // all at once would go by the stack
+      for (int v = 0; v < Arch::vectors; ++v) {  // all at once would go by the stack
+        __builtin_prefetch(ahead, 0, 2);
+        ahead += ahead_step;
         __builtin_memcpy(&columns[v],
                          weight + (static_cast<std::size_t>(v) * 16 + four) * sizeof(Ints),
                          sizeof(Ints));
+      }
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
         std::int32_t four_numbers;

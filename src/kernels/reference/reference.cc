@@ -138,6 +138,7 @@ class Reference final : public Backend {
   std::size_t middle_floats(std::size_t rows, std::size_t columns) const override {
     return rows * columns;
   }
+  std::size_t second_linear_floats(std::size_t, std::size_t) const override { return 0; }
   void feed_forward(MatrixView x, const Linear& up, Activation activation, const Linear& down,
                     MatrixView residual, MatrixSpan out) override {
     std::vector<float> middle(x.rows * up.outputs);
