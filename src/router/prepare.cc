@@ -184,8 +184,24 @@ class Preparation {
     return question.append(asked.before_query).append(query).append(asked.after_query);
   }
 
-  // What is too long is cut off the document alone: without the query, or without what makes the
-  // model answer, all documents would score the same.
+  // Of a question that leaves no room for a document: its query, from behind, as
+  // sentence-transformers does. Without all of the query, or without what makes the model answer,
+  // whatever is asked would score the same.
+  Status cut_question() {
+    std::vector<std::int32_t> without_query;
+    SHEAF_TRY(tokenizer_.encode_bare(question_of(""), without_query));
+    const std::size_t around = without_query.size() + last_ids_.size();
+    if (around >= options_.max_tokens)
+      return Error{ErrorCode::invalid_argument,
+                   fmt::format("the instruction and the template around it have {} tokens, and {} "
+                               "leaves none for query and document",
+                               around, limit())};
+    const std::size_t room = options_.max_tokens - last_ids_.size();
+    first_ids_.resize(std::min(first_ids_.size(), room));
+    second_ids_.resize(std::min(second_ids_.size(), room - first_ids_.size()));
+    return {};
+  }
+
   Result<tokenizer::EncodedPair> join_by_template(const model::PairTemplate& asked,
                                                   std::size_t document_at,
                                                   std::vector<std::int32_t>& ids) {
@@ -193,12 +209,10 @@ class Preparation {
     const std::size_t tokens = first_ids_.size() + second_ids_.size() + last_ids_.size();
     if (request_.truncate && tokens > options_.max_tokens) {
       const std::size_t around = first_ids_.size() + document_at + last_ids_.size();
-      if (around >= options_.max_tokens)
-        return Error{ErrorCode::invalid_argument,
-                     fmt::format("the query, the instruction and the template around them have {} "
-                                 "tokens, and {} leaves none for the document",
-                                 around, limit())};
-      cut_document(document_at, options_.max_tokens - around);
+      if (around < options_.max_tokens)
+        cut_document(document_at, options_.max_tokens - around);
+      else
+        SHEAF_TRY(cut_question());
     }
     for (const auto* part : {&first_ids_, &second_ids_, &last_ids_})
       ids.insert(ids.end(), part->begin(), part->end());

@@ -347,8 +347,8 @@ TEST(PrepareInputs, AnInstructionMayBeMissingWithWhatStandsAroundIt) {
   EXPECT_EQ(text(), "<[q: ]q=ab;d=cd>");
 }
 
-// Without the document, or the query, all would score the same.
-TEST(PrepareInputs, RefusesAQuestionThatLeavesNoRoomForTheDocument) {
+// Whatever is asked would score the same.
+TEST(PrepareInputs, RefusesAnInstructionThatLeavesNoRoomForTheQuery) {
   ModelInfo model = small_model();
   model.max_length = 20;
   model.spec.labels = {"LABEL_0"};
@@ -359,11 +359,11 @@ TEST(PrepareInputs, RefusesAQuestionThatLeavesNoRoomForTheDocument) {
   EXPECT_EQ(prepare(request, model)->ids_of(0).size(), 20u) << "one token of the document";
   request.instruction += "iii";
   EXPECT_EQ(prepare(request, model).error().message,
-            "input: the query, the instruction and the template around them have 22 tokens, and "
-            "the model's limit of 20 leaves none for the document");
+            "input: the instruction and the template around it have 20 tokens, and the model's "
+            "limit of 20 leaves none for query and document");
   request.instruction.clear();
-  request.max_tokens = 6;
-  EXPECT_NE(prepare(request, model).error().message.find("6 tokens, and the request's limit of 6"),
+  request.max_tokens = 4;
+  EXPECT_NE(prepare(request, model).error().message.find("4 tokens, and the request's limit of 4"),
             std::string::npos);
   request.truncate = false;
   EXPECT_NE(prepare(request, model).error().message.find("8 tokens are more"), std::string::npos);
@@ -398,12 +398,16 @@ TEST(PrepareInputs, AsksAboutAPairInTheModelsTemplate) {
     return std::string(ids.begin(), ids.end());
   };
   EmbedRequest request{.inputs = {TextPair{std::make_shared<std::string>("ab"), "cd"},
-                                  TextPair{std::make_shared<std::string>("ab"), "cdefghijklmn"}}};
+                                  TextPair{std::make_shared<std::string>("ab"), "cdefghijklmn"},
+                                  TextPair{std::make_shared<std::string>(20, 'x'), "y"},
+                                  TextPair{std::make_shared<std::string>(20, 'x'), "z"}}};
   auto prepared = prepare(request, model);
   ASSERT_TRUE(prepared.ok()) << prepared.error().message;
   EXPECT_EQ(all_of(prepared->ids_of(0)), "<i>q=ab;d=_cd!?");
   EXPECT_EQ(all_of(prepared->ids_of(1)), "<i>q=ab;d=_cdefghi!?");  // the end stays
-  EXPECT_EQ(prepared->second_at, (std::vector<std::uint32_t>{0, 0}));
+  EXPECT_EQ(all_of(prepared->ids_of(2)), "<i>q=xxxxxxxxxxxxx!?");
+  EXPECT_EQ(all_of(prepared->ids_of(3)), "<i>q=xxxxxxxxxxxxx!?");
+  EXPECT_EQ(prepared->second_at, (std::vector<std::uint32_t>{0, 0, 0, 0}));
   request.max_second_tokens = 1;  // of the document's own
   EXPECT_EQ(all_of(prepare(request, model)->ids_of(0)), "<i>q=ab;d=_c!?");
   request.truncation_side = tokenizer::Side::left;
