@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ranges>
 #include <utility>
 
 #include "base/text.h"
@@ -120,8 +119,8 @@ Status put_back(const Nvml& nvml, MigJournal& journal, const CardState& before,
 Status put_all_back(const Nvml& nvml, MigJournal& journal, const std::vector<CardState>& before,
                     ChangeReport& undone) {
   Status first;
-  for (const CardState& card : std::views::reverse(before))
-    if (Status back = put_back(nvml, journal, card, undone); !back.ok() && first.ok())
+  for (auto card = before.rbegin(); card != before.rend(); ++card)
+    if (Status back = put_back(nvml, journal, *card, undone); !back.ok() && first.ok())
       first = std::move(back);
   return first;
 }
