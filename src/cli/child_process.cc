@@ -1,6 +1,7 @@
 #include "cli/child_process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,6 +15,8 @@ extern char** environ;
 
 namespace sheaf::cli {
 namespace {
+
+constexpr int kEndMs = 5'000;
 
 struct Pipe {
   Fd read_end, write_end;
@@ -64,6 +67,8 @@ ChildProcess::~ChildProcess() {
 
 void ChildProcess::end() {
   input_.reset();
+  pollfd its_output{.fd = output_.get(), .events = 0, .revents = 0};  // hung up when it ends
+  if (::poll(&its_output, 1, kEndMs) != 1) ::kill(pid_, SIGKILL);
   while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
   pid_ = 0;

@@ -22,7 +22,7 @@ class ChildProcess {
   ~ChildProcess();
 
   // Closes its standard input and waits until it has ended by itself, as a program does that has
-  // nothing more to read.
+  // nothing more to read. Killed if it has not within five seconds.
   void end();
 
   int input() const { return input_.get(); }    // its standard input, for us to write

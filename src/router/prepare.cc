@@ -184,13 +184,16 @@ class Preparation {
     return question.append(asked.before_query).append(query).append(asked.after_query);
   }
 
-  // Of a question that leaves no room for a document: its query, from behind, as
-  // sentence-transformers does. Without all of the query, or without what makes the model answer,
-  // whatever is asked would score the same.
+  // Of a question that leaves no room for a document the query is cut from behind, as
+  // sentence-transformers does. It must not be lost altogether, nor what makes the model answer:
+  // whatever is asked would score the same. The pairs that follow find their question cut.
   Status cut_question() {
-    std::vector<std::int32_t> without_query;
-    SHEAF_TRY(tokenizer_.encode_bare(question_of(""), without_query));
-    const std::size_t around = without_query.size() + last_ids_.size();
+    if (!question_tokens_) {
+      std::vector<std::int32_t> without_query;
+      SHEAF_TRY(tokenizer_.encode_bare(question_of(""), without_query));
+      question_tokens_ = without_query.size();
+    }
+    const std::size_t around = *question_tokens_ + last_ids_.size();
     if (around >= options_.max_tokens)
       return Error{ErrorCode::invalid_argument,
                    fmt::format("the instruction and the template around it have {} tokens, and {} "
@@ -202,6 +205,7 @@ class Preparation {
     return {};
   }
 
+  // What is too long is cut off the document, or where that is not enough off the question.
   Result<tokenizer::EncodedPair> join_by_template(const model::PairTemplate& asked,
                                                   std::size_t document_at,
                                                   std::vector<std::int32_t>& ids) {
@@ -249,6 +253,7 @@ class Preparation {
   std::shared_ptr<const std::string> first_;  // of the pair before, which is often this one's too
   std::vector<std::int32_t> first_ids_, second_ids_;
   std::vector<std::int32_t> before_document_, last_ids_;  // of the template
+  std::optional<std::size_t> question_tokens_;            // of it and the instruction, no query
 };
 
 Error wrong_output(const EmbedRequest& request, const ModelInfo& model) {

@@ -5,6 +5,7 @@
 #include <pcre2.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <ctime>
 #include <optional>
@@ -102,9 +103,12 @@ class Translation {
   // From "(?i:" to what closes it, or to the end.
   std::string_view group_text() const {
     int depth = 0;
+    bool in_set = false;
     for (std::size_t i = 0; i < rest_.size(); ++i) {
       if (rest_[i] == '\\')
         ++i;
+      else if (in_set || rest_[i] == '[')
+        in_set = rest_[i] != ']';
       else if (rest_[i] == '(')
         ++depth;
       else if (rest_[i] == ')' && --depth == 0)
@@ -114,8 +118,8 @@ class Translation {
   }
 
   // Oniguruma's "ss" also matches U+00DF and the other way round; PCRE2 folds letter by letter.
-  // These are the folds of several letters in Unicode's CaseFolding.txt that are ASCII; of others
-  // any is refused.
+  // These are the folds of several letters in Unicode's CaseFolding.txt that are ASCII; whatever
+  // is not, or is written as its number, is refused.
   static bool may_fold_to_several(std::string_view text) {
     std::string lower(text);
     for (char& c : lower) {
@@ -123,8 +127,8 @@ class Translation {
       if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
     }
     const auto holds = [&](std::string_view pair) { return lower.find(pair) != std::string::npos; };
-    return std::ranges::any_of(std::array<std::string_view, 5>{"ss", "ff", "fi", "fl", "st"},
-                               holds);
+    constexpr std::array<std::string_view, 7> kFolds = {"ss", "ff", "fi", "fl", "st", "\\u", "\\x"};
+    return std::ranges::any_of(kFolds, holds);
   }
 
   void escape() {

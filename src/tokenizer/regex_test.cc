@@ -38,15 +38,28 @@ TEST(Regex, KnowsCharactersNewerThanPcre2) {
 }
 
 TEST(Regex, RefusesWhatMeansSomethingElseInOniguruma) {
-  for (const std::string expression :
-       {R"(\w+)", R"(\bx)", R"(\h)", "(?m)a", "(?i)a", "[[:alpha:]]", "[a&&b]", "[]a]", "a{,3}",
-        "a{1,3}+", R"(\p{Greek})", R"(\p{^L})", R"(\pL)", R"(\X)", "(?<name>a)", "\\"}) {
+  for (const std::string expression : {R"(\w+)",        R"(\bx)",
+                                       R"(\h)",         "(?m)a",
+                                       "(?i)a",         "[[:alpha:]]",
+                                       "[a&&b]",        "[]a]",
+                                       "a{,3}",         "a{1,3}+",
+                                       R"(\p{Greek})",  R"(\p{^L})",
+                                       R"(\pL)",        R"(\X)",
+                                       "(?<name>a)",    "\\",
+                                       "a{2}?",         R"(\p{N}{2}?|\p{L}+)",
+                                       "(?i:strasse)",  "(?i:Fi)",
+                                       "(?i:[)]|ss)",   "(?i:(a|b)ss)",
+                                       "(?i:\u00DF)",   R"((?i:\u00DF))",
+                                       R"((?i:\x{df}))"}) {
     const auto regex = regex_of(expression);
     ASSERT_FALSE(regex.ok()) << expression;
     EXPECT_NE(regex.error().message.find("pattern.e: "), std::string::npos);
     EXPECT_NE(regex.error().message.find("is not supported"), std::string::npos)
         << regex.error().message;
   }
+  // What is like it and means the same.
+  EXPECT_EQ(matches(R"(a{1,3}?|\x{62}?c)", "aabc").size(), 3u);
+  EXPECT_EQ(matches(R"((?i:'s|'t|'re|[sdmt]|\p{L})ss)", "A'Sss").size(), 1u);
   EXPECT_NE(regex_of("(a").error().message.find("is no regular expression"), std::string::npos);
   EXPECT_NE(regex_of(")a|b(").error().message.find("is no regular expression"), std::string::npos);
   EXPECT_NE(regex_of("[a").error().message.find("is not supported"), std::string::npos);

@@ -13,14 +13,6 @@ namespace {
 
 struct Amx : NearTileShape<16, 12, 2> {};
 
-// Panels that are used for all rows before the next ones, so that they come from memory once and
-// from the second-level cache then, while a group's rows stay in the first.
-constexpr std::size_t kNearBytes = 384 << 10;
-
-SHEAF_INLINE std::size_t rounded_up(std::size_t rows) {
-  return (rows + kTileRows - 1) / kTileRows * kTileRows;
-}
-
 // Sums of the rows at hand, then all rows of the piece in bfloat16.
 std::size_t scratch_floats(std::size_t rows, std::size_t inputs) {
   return kSums + rounded_up(rows) * bf16_row_bytes<Amx>(inputs) / sizeof(float);

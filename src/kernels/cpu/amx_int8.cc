@@ -13,7 +13,7 @@ namespace sheaf::kernels::cpu {
 namespace {
 
 // A tile multiplies 16 rows by 16 outputs over one block of 64 inputs, exactly; what it holds then
-// is scaled and added to float32 sums in registers, 16 vectors of them. 64 tiles' exact sums at a
+// is scaled and added to float32 sums in registers, 16 vectors of them. 32 tiles' exact sums at a
 // time lie in the first-level cache between the two.
 struct Amx : Int8Shape<16, 12, 2> {
   static constexpr int raised = 0;
@@ -22,11 +22,6 @@ struct Amx : Int8Shape<16, 12, 2> {
 constexpr std::size_t kTile = kTileRows * 16;  // numbers in a tile of sums
 constexpr std::size_t kTilesAcross = 4;        // of 32 rows x 32 outputs
 constexpr std::size_t kBlocks = 8;             // of inputs between two scalings
-constexpr std::size_t kNearBytes = 384 << 10;  // of weights, as in amx_bf16.cc
-
-SHEAF_INLINE std::size_t rounded_up(std::size_t rows) {
-  return (rows + kTileRows - 1) / kTileRows * kTileRows;
-}
 
 // Of a row as the product takes it: [blocks][64] numbers, then [blocks] scales. An odd number of
 // cache lines, so that rows do not meet in a few sets of a cache.
@@ -36,7 +31,6 @@ std::size_t row_bytes_of(std::size_t inputs) {
 }
 
 constexpr std::size_t kExactSums = kBlocks * kTilesAcross * kTile;
-constexpr std::size_t kSums = kTilesAcross * kTile;
 constexpr std::size_t kOutputs = kRows * kInt8Block;  // of two panels, until they are a block
 
 // What 32 rows and a panel need, then a piece's rows in int8.
@@ -46,7 +40,7 @@ std::size_t scratch_floats(std::size_t rows, std::size_t inputs) {
 
 struct Scratch {
   std::int32_t* exact;  // [kBlocks][kTilesAcross][16][16]
-  float* sums;          // [kTilesAcross][16][16]
+  float* sums;          // [kTilesAcross][16][16], which are kSums
   float* outputs;       // [32][64]
 
   SHEAF_INLINE explicit Scratch(const LinearPiece& p)

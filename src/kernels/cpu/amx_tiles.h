@@ -11,6 +11,13 @@ namespace sheaf::kernels::cpu {
 constexpr std::size_t kTileRows = 16;
 constexpr std::size_t kRows = 2 * kTileRows;  // at a time
 constexpr std::size_t kSums = kRows * kBf16Panel;
+// Panels that are used for all rows before the next ones, so that they come from memory once and
+// from the second-level cache then, while a group's rows stay in the first.
+constexpr std::size_t kNearBytes = 384 << 10;
+
+SHEAF_INLINE std::size_t rounded_up(std::size_t rows) {
+  return (rows + kTileRows - 1) / kTileRows * kTileRows;
+}
 
 struct alignas(64) TileConfig {
   std::uint8_t palette = 1;

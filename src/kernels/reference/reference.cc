@@ -207,11 +207,9 @@ class Reference final : public Backend {
       std::vector<ExpertShare> chosen(experts.chosen);
       largest_shares({logits.row(t), logits.columns}, chosen);
       for (const auto& [expert, share] : chosen) {
-        std::vector<float> wide(experts.up[expert].outputs);
         std::vector<float> part(out.columns);
-        const MatrixSpan wide_row{wide.data(), 1, wide.size()};
-        linear(x.slice_rows(t, 1), experts.up[expert], experts.activation, {}, wide_row);
-        linear(wide_row, experts.down[expert], Activation::none, {}, {part.data(), 1, part.size()});
+        feed_forward(x.slice_rows(t, 1), experts.up[expert], experts.activation,
+                     experts.down[expert], {}, {part.data(), 1, part.size()});
         for (std::size_t i = 0; i < part.size(); ++i) sum[i] += double{share} * part[i];
       }
       std::copy(sum.begin(), sum.end(), out.row(t));
