@@ -102,6 +102,7 @@ MergeTable::MergeTable(std::span<const Pair> pairs) {
   pilots_.resize(size / 4);
   pilot_shift_ = 64 - std::countr_zero(pilots_.size());
   for (const Pair& pair : pairs) ids_.push_back(pair.id);
+  ids_.push_back(-1);  // so that there is one
   Builder(*this, pairs).build();
 }
 

@@ -63,7 +63,7 @@ class MergeTable {
   }
   // Multiplying moves every bit of the key up, the xors bring the upper ones down.
   static std::uint64_t hash_of(std::uint64_t key) {
-    const std::uint64_t product = (key ^ key >> 29) * 0x9E3779B97F4A7C15;
+    const std::uint64_t product = key * 0x9E3779B97F4A7C15;
     return product ^ product >> 32;
   }
   std::size_t index_of(std::uint64_t hash, std::uint8_t pilot) const {

@@ -67,7 +67,7 @@ TEST(MergeTable, ManyPairsOfOneBucketAreFoundAsWell) {
     for (std::int32_t right = 0; right < 1000; ++right) {
       const std::uint64_t key = (std::uint64_t{static_cast<std::uint32_t>(left)} + 1) << 32 |
                                 (static_cast<std::uint32_t>(right) + 1);
-      const std::uint64_t product = (key ^ key >> 29) * 0x9E3779B97F4A7C15;
+      const std::uint64_t product = key * 0x9E3779B97F4A7C15;
       if (product >> 54 == 0) pairs.push_back({left, right, 5});
     }
   }
