@@ -296,7 +296,8 @@ Result<std::unique_ptr<const Model>> Bpe::parse(const JsonField& field, Alphabet
   SHEAF_ASSIGN(const Options options, parse_options(field, vocabulary));
   SHEAF_ASSIGN(const JsonField merges_field, field.get("merges"));
   SHEAF_ASSIGN(const std::vector<BpeWalk::Merge> merges, parse_merges(merges_field, vocabulary));
-  std::unique_ptr<Bpe> model(new Bpe(std::move(vocabulary), alphabet, MergeTable(merges)));
+  MergeTable table(merges, vocabulary.id_end());
+  std::unique_ptr<Bpe> model(new Bpe(std::move(vocabulary), alphabet, std::move(table)));
   model->options_ = options;
   SHEAF_TRY(model->set_bytes(field));
   if (alphabet == Alphabet::characters) model->set_characters();

@@ -18,16 +18,15 @@ class BpeLanes {
   static constexpr std::size_t kLanes = 2;
   static constexpr std::size_t kSymbolsMax = 32;  // of a run
 
-  // Adds the run of `count` symbols at `symbols`, behind which memory can be read up to
-  // kSymbolsMax. When all lanes are taken, and by flush(), what the runs become is appended to
-  // `tokens`, in the order in which they came.
+  // Adds a run of `count` symbols, at most kSymbolsMax. When all lanes are taken, and by flush(),
+  // what the runs become is appended to `tokens`, in the order in which they came.
   void add(const BpeSymbol* symbols, std::size_t count, const MergeTable& table,
            std::vector<BpeSymbol>& tokens);
   void flush(const MergeTable& table, std::vector<BpeSymbol>& tokens);
 
  private:
   // Places 1 to kSymbolsMax are the symbols', with a place on both sides that merges with nothing.
-  // Four more are for the merge that a lane does when it has none left.
+  // Four more are for what a lane does when it has no merge left; nobody reads what comes of it.
   static constexpr std::size_t kPlaces = 64;
   static constexpr std::size_t kIdle = 36;
   static constexpr std::uint64_t kIdlePlaces = std::uint64_t{15} << (kIdle - 1);

@@ -41,7 +41,7 @@ TEST(BpeLanes, MergesEachRunAsIfAlone) {
       ++ids;
     }
     if (round % 2 == 0) std::shuffle(pairs.begin(), pairs.end(), random);
-    const MergeTable table(pairs);
+    const MergeTable table(pairs, static_cast<std::size_t>(ids));
     Symbols expected, found;
     for (std::size_t runs = random() % 6; runs > 0; --runs) {
       Symbols run = random_run(random, 1 + random() % BpeLanes::kSymbolsMax, letters);

@@ -46,7 +46,7 @@ CharacterPairs::CharacterPairs(const std::vector<Merge>& merges,
                                const std::vector<std::string>& strings,
                                const CodePointMap<std::int32_t>& characters,
                                const MergeTable& table)
-    : indices_(std::span<const Merge>{}) {
+    : indices_({}, 0) {
   const std::vector<std::uint32_t> uses = first_uses(merges, strings.size());
   const auto string = [&](std::int32_t id) -> std::string_view {
     return strings[static_cast<std::size_t>(id)];
@@ -76,7 +76,7 @@ CharacterPairs::CharacterPairs(const std::vector<Merge>& merges,
     }
   }
   pairs_.emplace_back();
-  indices_ = MergeTable(keys);
+  indices_ = MergeTable(keys, strings.size());
 }
 
 }  // namespace sheaf::tokenizer

@@ -17,7 +17,7 @@ class CharacterPairsTest : public testing::Test {
       const char* p = strings_[id].data();
       characters.set(unicode::decode_utf8(p), static_cast<std::int32_t>(id));
     }
-    return {merges, strings_, characters, MergeTable(merges)};
+    return {merges, strings_, characters, MergeTable(merges, strings_.size())};
   }
   std::vector<std::string> strings_{"中", "国", "人", "中国", "国人", "中国人", "人中国", "人中"};
   static constexpr std::uint32_t kNoRank = MergeTable::kNoRank;
