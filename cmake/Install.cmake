@@ -10,7 +10,8 @@ endforeach()
 install(TARGETS sheaf sheaf-replica RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES README.md ARCHITECTURE.md DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)
 # As in the repository, so that the README's links lead somewhere.
-install(FILES docs/interfaces.md docs/models.md docs/adding-a-model.md docs/cpu.md docs/serving.md docs/tokenizers.md
+install(FILES docs/interfaces.md docs/models.md docs/adding-a-model.md docs/cpu.md docs/plan.md docs/serving.md
+        docs/slices.md docs/tokenizers.md
         DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs OPTIONAL)
 install(FILES deploy/sheaf.yaml DESTINATION ${CMAKE_INSTALL_DOCDIR}/deploy OPTIONAL)
 
@@ -25,7 +26,8 @@ install(CODE "
   set(bin_folder \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\")
   set(doc_folder \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DOCDIR}\")
   configure_file(${CMAKE_SOURCE_DIR}/deploy/sheaf.service.in ${CMAKE_BINARY_DIR}/sheaf.service @ONLY)
-  file(INSTALL ${CMAKE_BINARY_DIR}/sheaf.service DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/systemd/system\")
+  configure_file(${CMAKE_SOURCE_DIR}/deploy/sheaf-slices.service.in ${CMAKE_BINARY_DIR}/sheaf-slices.service @ONLY)
+  file(INSTALL ${CMAKE_BINARY_DIR}/sheaf.service ${CMAKE_BINARY_DIR}/sheaf-slices.service DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/systemd/system\")
 ")
 
 # The configuration in force belongs to the machine: packages bring it as a conffile, `make install` does not touch it.

@@ -100,7 +100,7 @@ endfunction()
 # sheaf::FOLDER; *_test.cc beside the code become one test program, *_fuzz.cc one fuzz target each. PRECOMPILED are
 # headers of others that take longer to read than most of the sources here, for these and their tests. COLD is what runs
 # once, or waits for others: compiled at -O1, in two thirds of the time.
-set(SHEAF_NESTED_LIBRARIES model/spec core/simulation)
+set(SHEAF_NESTED_LIBRARIES model/spec core/simulation slices/nvml_simulation)
 function(sheaf_library folder)
   cmake_parse_arguments(ARG "COLD" "" "LINKS;PRECOMPILED" ${ARGN})
   set(kind library)
@@ -169,13 +169,16 @@ set_source_files_properties(src/kernels/cpu/portable.cc PROPERTIES COMPILE_OPTIO
 set_source_files_properties(src/kernels/ops_test.cc PROPERTIES COMPILE_OPTIONS "-O1;-Wno-psabi"
                                                                SKIP_PRECOMPILE_HEADERS ON)  # which are of -O0
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  set_source_files_properties(src/kernels/cpu/avx2.cc PROPERTIES COMPILE_OPTIONS "${kernel_flags};-mavx2;-mfma")
+  set_source_files_properties(src/kernels/cpu/avx2.cc src/kernels/cpu/avx2_madd_int8.cc PROPERTIES COMPILE_OPTIONS
+    "${kernel_flags};-mavx2;-mfma")
   # GCC 12 warns of its own headers' undefined vectors (GCC bug 105593).
   set(avx512 ${kernel_flags};$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>;-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mfma)
   set_source_files_properties(src/kernels/cpu/avx512.cc PROPERTIES COMPILE_OPTIONS "${avx512}")
   set_source_files_properties(src/kernels/cpu/avx512_int8.cc PROPERTIES COMPILE_OPTIONS "${avx512};-mavx512vnni")
   set_source_files_properties(src/kernels/cpu/avx512_bf16.cc PROPERTIES COMPILE_OPTIONS "${avx512};-mavx512bf16")
-  set_source_files_properties(src/kernels/cpu/amx.cc PROPERTIES COMPILE_OPTIONS
+  set_source_files_properties(src/kernels/cpu/amx_bf16.cc PROPERTIES COMPILE_OPTIONS
     "${avx512};-mavx512bf16;-mamx-tile;-mamx-bf16")
+  set_source_files_properties(src/kernels/cpu/amx_int8.cc PROPERTIES COMPILE_OPTIONS
+    "${avx512};-mavx512bf16;-mamx-tile;-mamx-bf16;-mamx-int8")
   set_source_files_properties(src/kernels/cpu/avx2_int8.cc PROPERTIES COMPILE_OPTIONS "${kernel_flags};-mavx2;-mfma;-mavxvnni")
 endif()

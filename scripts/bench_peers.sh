@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh run test
-scripts/build.sh release sheaf-engine-bench tokenizer_io
+scripts/build.sh release sheaf sheaf-replica sheaf-engine-bench tokenizer_io
 model=$(scripts/get_model.sh --files)
 # llama.cpp is compiled with the rest of the environment, once; its tools and the vision part are not used.
 LLAVA_BUILD=OFF CMAKE_ARGS="-DLLAVA_BUILD=OFF" scripts/venv.sh .venv-peers bench/peers/requirements.txt

@@ -26,7 +26,7 @@ lone_headers() {
 check_headers() {
   scripts/build.sh tidy sheaf_proto
   lone_headers | xargs -P "$(nproc)" -I{} bash -c '
-    echo "#include \"{}\"" | g++ -std=c++20 -fsyntax-only -Wall -Wextra -Werror -Wno-psabi -Wno-missing-field-initializers -DSHEAF_SOURCE_DIR=\"\" \
+    echo "#include \"{}\"" | g++ -std=c++20 -fsyntax-only -Wall -Wextra -Werror -Wno-psabi -Wno-missing-field-initializers -DSHEAF_SOURCE_DIR=\"\" -DSHEAF_BIN_DIR=\"\" \
       -I. -Isrc -isystem build/tidy/proto -x c++ - ||
       { echo "{} does not compile by itself"; exit 1; }'
 }

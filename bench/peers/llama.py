@@ -5,7 +5,6 @@ import ctypes
 import llama_cpp
 import numpy as np
 
-import gguf_file
 import model_files
 import workload
 
@@ -19,9 +18,10 @@ class LlamaCpp:
     def __init__(self, task):
         self.version = llama_cpp.__version__
         self.pooling = POOLING[model_files.pooling_of(task.model)]
-        path = model_files.once(
-            task.converted / f"{type(self).__name__}.gguf",
-            lambda path: gguf_file.convert(task.model, path, self.pooling, self.QUANTIZED, self.WORDS))
+        def convert(path):
+            import gguf_file  # takes a second, which is not llama.cpp's
+            gguf_file.convert(task.model, path, self.pooling, self.QUANTIZED, self.WORDS)
+        path = model_files.once(task.converted / f"{type(self).__name__}.gguf", convert)
         # The logger must outlive the library's calls.
         self.silence = llama_cpp.llama_log_callback(lambda *_: None)
         llama_cpp.llama_log_set(self.silence, ctypes.c_void_p(0))

@@ -18,6 +18,7 @@ import tempfile
 
 import numpy as np
 
+import first_vector_stage
 import rounds
 import tokenizer_stage
 import workload
@@ -107,7 +108,8 @@ def qwen3():
 
 
 STAGES = {"rerank": rerank, "qwen3": qwen3, "tokenizers": None, "rerank-whole": rerank_whole, "minilm": minilm,
-          "bert-base": bert_base, "precisions": precisions}
+          "bert-base": bert_base, "precisions": precisions, "first-vector": None}
+OTHER_STAGES = {"tokenizers": tokenizer_stage, "first-vector": first_vector_stage}
 
 
 def flop_of(config, batches):
@@ -248,25 +250,40 @@ def commit():
     return done.stdout.strip()
 
 
+def write(report, stage, args):
+    if args.out:
+        (args.out / f"peers_{stage}.json").write_text(json.dumps(report, indent=1) + "\n")
+
+
+def kept_results(stage, args):
+    """With --only, what an earlier run found of other work stays; each row says by which commit."""
+    path = args.out / f"peers_{stage}.json" if args.out else None
+    return json.loads(path.read_text()).get("results", []) if args.only and path and path.exists() else []
+
+
 def run_stage(stage, args):
     report = {"commit": commit(), "machine": rounds.machine(), "stage": stage}
-    if stage == "tokenizers":
-        report |= tokenizer_stage.run(args)
+    if stage in OTHER_STAGES:
+        report |= OTHER_STAGES[stage].run(args)
     else:
-        report["results"] = []
-        for work in STAGES[stage]():
+        results = {(result["model"], result["name"]): result for result in kept_results(stage, args)}
+        works = STAGES[stage]()
+        for work in works:
             if args.only in work.name:
-                report["results"].append(compare(work, args))
-                print_table(report["results"][-1])
-        shares = [r["share_of_goal"]["median"] for r in report["results"] if r["share_of_goal"]]
+                result = compare(work, args) | {"commit": report["commit"], "load_after": round(os.getloadavg()[0], 2)}
+                print_table(result)
+                results[(work.model, work.name)] = result
+                # As soon as it is there: a long stage may be cut.
+                report["results"] = [results[(w.model, w.name)] for w in works if (w.model, w.name) in results]
+                write(report, stage, args)
+        shares = [r["share_of_goal"]["median"] for r in report["results"] if r.get("share_of_goal")]
         if shares:
             report["share_of_goal_mean"] = float(np.exp(np.mean(np.log(shares))))
             print(f"\n{stage}: geometric mean of shares of the goal {report['share_of_goal_mean']:.3f}, least {min(shares):.3f}")
     report["load_after"] = round(os.getloadavg()[0], 2)
+    write(report, stage, args)
     if args.out:
-        path = args.out / f"peers_{stage}.json"
-        path.write_text(json.dumps(report, indent=1) + "\n")
-        print(f"Written: {path}")
+        print(f"Written: {args.out / f'peers_{stage}.json'}")
 
 
 def main():

@@ -6,6 +6,7 @@
   router      with a replica that answers at once: requests of 16 texts a second, their CPU time in the router by
               stage, and the idle overhead without a model that empties the caches
   start       process start to first vector, model in the page cache
+  memory      what a replica, and one more, hold after one short text each
 
 Every server is started here, on ports that the system chooses, and ended by its pid.
 """
@@ -196,6 +197,51 @@ def measure_start(bin_dir, model, rounds):
     return {"first_vector_s": spread(seconds)}
 
 
+def values_of_smaps(text, field):
+    return [int(kib) / 1024 for kib in re.findall(rf"^{field}:\s+(\d+) kB", text, re.M)]
+
+
+def replica_memory(pid):
+    """MiB. What is private would go with the process; of the packed weights it counts what it has touched, by huge pages."""
+    rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    def of(field):
+        return values_of_smaps(rollup, field)[0]
+    mappings = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", pathlib.Path(f"/proc/{pid}/smaps").read_text(), flags=re.M)
+    weights = sum(values_of_smaps(mapping, "Rss")[0] for mapping in mappings if "/memfd:sheaf-weights" in mapping)
+    return {"resident_mib": of("Rss"), "proportional_mib": of("Pss"), "anonymous_mib": of("Anonymous"),
+            "private_mib": of("Private_Dirty") + of("Private_Clean"), "weights_mapped_mib": weights}
+
+
+def packed_mib(pid):
+    """Of the weights' memfd: what the machine keeps for all replicas together."""
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        if os.readlink(fd).startswith("/memfd:sheaf-weights"):
+            return os.stat(fd).st_blocks * 512 / 2**20
+    raise SystemExit(f"process {pid} holds no weights")
+
+
+def layers_mib(model):
+    """Matrices of a BERT's layers in float32: what every text touches."""
+    config = json.loads((model / "config.json").read_text())
+    hidden = config["hidden_size"]
+    return config["num_hidden_layers"] * 4 * (4 * hidden**2 + 2 * hidden * config["intermediate_size"]) / 2**20
+
+
+def measure_memory(bin_dir, model):
+    found = {"layers_mib": layers_mib(model)}
+    for replicas in (1, 2):
+        with Server(bin_dir, model, "--num-replicas", str(replicas)) as server:
+            server.first_vector_s()
+            for _ in range(100):  # until each has had a text
+                fleet = json.loads(urllib.request.urlopen(server.url + "/v1/fleet", timeout=10).read())["replicas"]
+                if len(fleet) == replicas and all(replica["batches"] > 0 for replica in fleet):
+                    break
+                load(bin_dir, server, "--batch-sizes", "1", "--concurrency", "2", "--prompt-length", "8", "--requests", "4")
+            found[f"{replicas}_replicas"] = [replica_memory(replica["pid"]) for replica in fleet]
+            found["packed_mib"] = packed_mib(fleet[0]["pid"])
+    return found
+
+
 def machine():
     cpuinfo = pathlib.Path("/proc/cpuinfo").read_text()
     flags = set(re.search(r"^flags\s*:\s*(.*)$", cpuinfo, re.M).group(1).split())
@@ -218,15 +264,20 @@ def main():
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs/benchmarks/serve.json")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", help="measure this alone; the file keeps the rest as it is")
     args = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
-    result = {"commit": commit(), "machine": machine(), "dtype": DTYPE, "date": time.strftime("%Y-%m-%d")}
+    about = {"commit": commit(), "machine": machine(), "dtype": DTYPE, "date": time.strftime("%Y-%m-%d")}
+    result = json.loads(args.out.read_text()) if args.only else about
     for name, measure in [("start", lambda: measure_start(args.bin, args.model, args.rounds)),
+                          ("memory", lambda: measure_memory(args.bin, args.model)),
                           ("router", lambda: measure_router(args.bin, args.model, args.rounds)),
                           ("idle", lambda: measure_idle(args.bin, args.model, args.rounds)),
                           ("throughput", lambda: measure_throughput(args.bin, args.model, args.rounds, cores))]:
+        if args.only not in (None, name):
+            continue
         print(f"measuring {name} …", file=sys.stderr, flush=True)
-        result[name] = measure()
+        result[name] = measure() | ({"commit": about["commit"], "date": about["date"]} if args.only else {})
         print(json.dumps({name: result[name]}, indent=2), flush=True)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(result, indent=2) + "\n")

@@ -147,17 +147,21 @@ Result<std::uint64_t> read_count(std::string_view field, JsonValue value) {
     return Error{ErrorCode::invalid_argument,
                  fmt::format("{} is {}; it cannot be negative", field, number), std::string(field)};
   }
+  if (double number; value.get(number) == simdjson::SUCCESS)
+    return wrong(field, fmt::format("{} is {}; a whole number is expected", field, number));
   return wrong_type(field, value, "a whole number");
 }
 
 Result<std::uint32_t> read_token_limit(std::string_view field, JsonValue value) {
-  if (std::int64_t limit; value.get(limit) == simdjson::SUCCESS && limit == -1) return 0;
+  if (std::int64_t limit; value.get(limit) == simdjson::SUCCESS && limit < 1) {
+    if (limit == -1) return 0;
+    return wrong(field, fmt::format("{} is {}; a limit of at least 1 token is expected, or -1 for "
+                                    "the model's own",
+                                    field, limit));
+  }
   SHEAF_ASSIGN(const std::uint64_t limit, read_count(field, value));
   constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
-  if (limit > 0) return static_cast<std::uint32_t>(std::min(limit, kMost));
-  return Error{ErrorCode::invalid_argument,
-               fmt::format("{} is 0; a limit of at least 1 token is expected", field),
-               std::string(field)};
+  return static_cast<std::uint32_t>(std::min(limit, kMost));
 }
 
 Result<std::string_view> read_text(std::string_view field, JsonValue value) {
@@ -169,6 +173,8 @@ Result<tokenizer::Side> read_side(std::string_view field, JsonValue value) {
   if (std::string_view text; value.get(text) == simdjson::SUCCESS) {
     if (equal_ignoring_case(text, "left")) return tokenizer::Side::left;
     if (equal_ignoring_case(text, "right")) return tokenizer::Side::right;
+    return wrong(field, fmt::format("{} is {}; \"left\" or \"right\" is expected", field,
+                                    json_quote(excerpt(text))));
   }
   return wrong_type(field, value, "\"left\" or \"right\"");
 }

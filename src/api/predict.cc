@@ -12,6 +12,7 @@ struct PredictBody {
   ScoreBody score;
   bool batch = false;  // answered with a list for each input
   std::vector<std::string> labels;
+  LabelScale scale = LabelScale::softmax;
 };
 
 router::Input pair_of(std::string first, std::string second) {
@@ -30,12 +31,14 @@ Result<router::Input> read_sequence(const Context& context, std::string_view fie
   return sequence_of(field, std::move(texts));
 }
 
+// A list of objects is one input each, as Hugging Face's pipelines read it.
 bool is_batch(const simdjson::dom::array& list) {
-  return list.begin() != list.end() && (*list.begin()).is_array();
+  return list.begin() != list.end() && !(*list.begin()).is_string();
 }
 
 Status read_inputs(const Context& context, JsonValue value, PredictBody& body) {
   std::vector<router::Input>& inputs = body.score.request.inputs;
+  inputs.clear();  // of a key given twice the last counts
   simdjson::dom::array list;
   const bool is_list = value.get(list) == simdjson::SUCCESS;
   if (is_list && list.size() == 0) return {};
@@ -72,16 +75,17 @@ std::optional<Refusal> read_body(const Call& call, PredictBody& body) {
   Result<const router::ModelInfo*> model = choose_model(call, ScoreKind::classifier, body.score);
   if (!model.ok()) return Refusal{std::move(model).error()};
   body.labels = (*model)->spec.labels;
+  body.scale = label_scale((*model)->spec, body.score.raw);
   return std::nullopt;
 }
 
-std::string write_predictions(const std::vector<std::string>& labels, bool batch, bool raw,
+std::string write_predictions(const std::vector<std::string>& labels, bool batch, LabelScale scale,
                               const router::EmbedReply& reply) {
   std::string out;
   for (std::size_t i = 0; i < reply.tokens.size(); ++i) {
     if (batch) out.push_back(i == 0 ? '[' : ',');
     append_label_scores(out, labels,
-                        {reply.vectors.data() + i * reply.dimensions, reply.dimensions}, raw);
+                        {reply.vectors.data() + i * reply.dimensions, reply.dimensions}, scale);
   }
   if (batch) out.push_back(']');
   return out;
@@ -104,8 +108,10 @@ core::RequestId tei_predict(const Call& call, Respond respond) {
   if (auto refusal = read_body(call, body)) return refuse(call, *refusal, respond);
   return run_embed(
       call, std::move(body.score.request), Dialect::tei,
-      [labels = std::move(body.labels), batch = body.batch, raw = body.score.raw](
-          const router::EmbedReply& reply) { return write_predictions(labels, batch, raw, reply); },
+      [labels = std::move(body.labels), batch = body.batch,
+       scale = body.scale](const router::EmbedReply& reply) {
+        return write_predictions(labels, batch, scale, reply);
+      },
       std::move(respond));
 }
 

@@ -155,9 +155,15 @@ Result<const router::ModelInfo*> choose_model(const Call& call, ScoreKind kind, 
 
 float sigmoid(float score) { return float(1 / (1 + std::exp(-double(score)))); }
 
-void to_probabilities(std::span<float> scores) {
-  if (scores.size() == 1) scores[0] = sigmoid(scores[0]);
-  if (scores.size() <= 1) return;
+LabelScale label_scale(const model::ModelSpec& spec, bool raw) {
+  if (raw) return LabelScale::raw;
+  return spec.independent_labels || spec.labels.size() == 1 ? LabelScale::sigmoid
+                                                            : LabelScale::softmax;
+}
+
+void scale_labels(std::span<float> scores, LabelScale scale) {
+  if (scale == LabelScale::sigmoid) std::ranges::transform(scores, scores.begin(), sigmoid);
+  if (scale != LabelScale::softmax || scores.empty()) return;
   const double highest = *std::max_element(scores.begin(), scores.end());
   double sum = 0;
   for (const float score : scores) sum += std::exp(score - highest);
@@ -184,17 +190,17 @@ std::vector<Ranked> rank_documents(std::span<const float> raw_scores, bool raw) 
   return rank(raw_scores, document_scores(raw_scores, raw));
 }
 
-std::vector<Ranked> rank_labels(std::span<const float> raw_scores, bool raw) {
+std::vector<Ranked> rank_labels(std::span<const float> raw_scores, LabelScale scale) {
   std::vector<float> scores(raw_scores.begin(), raw_scores.end());
-  if (!raw) to_probabilities(scores);
+  scale_labels(scores, scale);
   return rank(raw_scores, scores);
 }
 
 void append_label_scores(std::string& out, const std::vector<std::string>& labels,
-                         std::span<const float> raw_scores, bool raw) {
+                         std::span<const float> raw_scores, LabelScale scale) {
   out.push_back('[');
   const char* comma = "";
-  for (const Ranked& label : rank_labels(raw_scores, raw)) {
+  for (const Ranked& label : rank_labels(raw_scores, scale)) {
     out.append(std::exchange(comma, ",")).append("{\"score\":");
     append_number(out, label.score);
     out.append(",\"label\":");

@@ -58,8 +58,13 @@ Result<const router::ModelInfo*> choose_model(const Call& call, ScoreKind kind, 
 // ---- scores
 
 float sigmoid(float score);
-// Of one text's labels, in place: sigmoid of a single one, softmax of several.
-void to_probabilities(std::span<float> scores);
+
+// What is made of the scores of one text's labels: softmax; of a single one, or where several may
+// hold, the sigmoid of each; or nothing.
+enum class LabelScale { softmax, sigmoid, raw };
+LabelScale label_scale(const model::ModelSpec& spec, bool raw);
+void scale_labels(std::span<float> scores, LabelScale scale);  // in place
+
 // Of documents, in the order given: the sigmoid of each, or each as the head gives it.
 std::vector<float> document_scores(std::span<const float> raw_scores, bool raw);
 
@@ -73,10 +78,10 @@ struct Ranked {
 };
 // Both in one: of documents for a query, and of one text's labels.
 std::vector<Ranked> rank_documents(std::span<const float> raw_scores, bool raw);
-std::vector<Ranked> rank_labels(std::span<const float> raw_scores, bool raw);
+std::vector<Ranked> rank_labels(std::span<const float> raw_scores, LabelScale scale);
 
 // [{"score":0.9,"label":"joy"},...], the highest first, as TEI and Infinity have it.
 void append_label_scores(std::string& out, const std::vector<std::string>& labels,
-                         std::span<const float> raw_scores, bool raw);
+                         std::span<const float> raw_scores, LabelScale scale);
 
 }  // namespace sheaf::api

@@ -23,23 +23,40 @@ TEST(ScoreTest, SigmoidOfAnySize) {
   EXPECT_TRUE(std::isnan(sigmoid(kNan)));
 }
 
-TEST(ScoreTest, OneLabelIsASigmoidSeveralASoftmax) {
+TEST(ScoreTest, OneLabelIsASigmoidSeveralASoftmaxUnlessTheyMayHoldTogether) {
+  model::ModelSpec spec;
+  spec.labels = {"a"};
+  EXPECT_EQ(label_scale(spec, /*raw=*/false), LabelScale::sigmoid);
+  spec.labels = {"a", "b"};
+  EXPECT_EQ(label_scale(spec, /*raw=*/false), LabelScale::softmax);
+  spec.independent_labels = true;
+  EXPECT_EQ(label_scale(spec, /*raw=*/false), LabelScale::sigmoid);
+  EXPECT_EQ(label_scale(spec, /*raw=*/true), LabelScale::raw);
+
+  std::vector<float> both = {1, 2};
+  scale_labels(both, LabelScale::raw);
+  EXPECT_EQ(both, (std::vector<float>{1, 2}));
+  scale_labels(both, LabelScale::sigmoid);
+  EXPECT_EQ(both, (std::vector<float>{sigmoid(1), sigmoid(2)}));
+}
+
+TEST(ScoreTest, LabelsAreScaled) {
   std::vector<float> one = {1};
-  to_probabilities(one);
+  scale_labels(one, LabelScale::sigmoid);
   EXPECT_EQ(one[0], sigmoid(1));
 
   std::vector<float> three = {1, 0, -1};
-  to_probabilities(three);
+  scale_labels(three, LabelScale::softmax);
   EXPECT_NEAR(three[0], 0.6652409558, 1e-7);
   EXPECT_NEAR(three[1], 0.2447284711, 1e-7);
   EXPECT_NEAR(three[2], 0.0900305732, 1e-7);
 
   std::vector<float> large = {1000, 1000, -1000};
-  to_probabilities(large);
+  scale_labels(large, LabelScale::softmax);
   EXPECT_EQ(large, (std::vector<float>{0.5f, 0.5f, 0}));
 
   std::vector<float> none;
-  to_probabilities(none);
+  scale_labels(none, LabelScale::softmax);
 }
 
 TEST(ScoreTest, RankingIsStableAndPutsNanLast) {
@@ -66,11 +83,11 @@ TEST(ScoreTest, RankingOfManyWithNanIsAPermutation) {
 
 TEST(ScoreTest, LabelsAreRankedByRawScores) {
   std::string out;
-  append_label_scores(out, {"a", "b\"", "c"}, std::vector<float>{0, 40, 41}, /*raw=*/true);
+  append_label_scores(out, {"a", "b\"", "c"}, std::vector<float>{0, 40, 41}, LabelScale::raw);
   EXPECT_EQ(out,
             R"([{"score":41,"label":"c"},{"score":40,"label":"b\""},{"score":0,"label":"a"}])");
   out.clear();
-  append_label_scores(out, {"a", "b"}, std::vector<float>{0, 0}, /*raw=*/false);
+  append_label_scores(out, {"a", "b"}, std::vector<float>{0, 0}, LabelScale::softmax);
   EXPECT_EQ(out, R"([{"score":0.5,"label":"a"},{"score":0.5,"label":"b"}])");
 }
 
@@ -84,11 +101,11 @@ TEST(ScoreTest, DocumentsAreScaledOneByOneAndLabelsTogether) {
   EXPECT_EQ(documents[2].score, 0.5f);
   EXPECT_EQ(rank_documents(raw_scores, /*raw=*/true)[0].score, 41);
 
-  const std::vector<Ranked> labels = rank_labels(raw_scores, /*raw=*/false);
+  const std::vector<Ranked> labels = rank_labels(raw_scores, LabelScale::softmax);
   EXPECT_EQ(labels[0].index, 2u);
   EXPECT_NEAR(labels[0].score, 0.7310585786, 1e-6);
   EXPECT_NEAR(labels[1].score, 0.2689414214, 1e-6);
-  EXPECT_EQ(rank_labels(raw_scores, /*raw=*/true)[0].score, 41);
+  EXPECT_EQ(rank_labels(raw_scores, LabelScale::raw)[0].score, 41);
 }
 
 TEST(ScoreTest, PairsOneWithEachOrEachWithItsOwn) {

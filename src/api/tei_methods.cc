@@ -189,10 +189,10 @@ Result<Job> predict(const GrpcCaller& caller, const In& in, router::Input input)
   request.model = model->name;
   request.task = model::Task::classify;
   request.inputs.push_back(std::move(input));
-  return Job{std::move(request), [raw = in.raw_scores(),
+  return Job{std::move(request), [scale = label_scale(model->spec, in.raw_scores()),
                                   &labels = model->spec.labels](const router::EmbedReply& reply) {
                pb::PredictResponse out;
-               for (const auto& [index, score] : rank_labels(reply.vectors, raw)) {
+               for (const auto& [index, score] : rank_labels(reply.vectors, scale)) {
                  pb::Prediction& prediction = *out.add_predictions();
                  prediction.set_score(score);
                  prediction.set_label(labels[index]);

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "base/text.h"
+#include "router/prepare.h"
 
 namespace sheaf::api {
 namespace {
@@ -10,14 +10,8 @@ namespace {
 constexpr std::size_t kInspectedBytesMax = 1u << 20;
 
 Result<std::string> prompt_of(const router::ModelInfo& model, const std::string& name) {
-  if (name.empty()) return std::string();
-  const auto prompt = model.spec.prompts.find(name);
-  if (prompt == model.spec.prompts.end()) {
-    return Error{ErrorCode::invalid_argument,
-                 fmt::format("model {} has no prompt named \"{}\"", model.name, excerpt(name)),
-                 "prompt_name"};
-  }
-  return prompt->second;
+  SHEAF_TRY(router::check_prompt(name, model.spec, model.name, "prompt_name"));
+  return name.empty() ? std::string() : model.spec.prompts.at(name);
 }
 
 }  // namespace

@@ -119,6 +119,7 @@ struct ClassifyBody {
   ScoreBody score;
   bool infinity = false;  // in whose form to answer; else vLLM's
   std::vector<std::string> labels;
+  LabelScale scale = LabelScale::softmax;
 };
 
 Status read_classify_field(const Context& context, std::string_view key, JsonValue value,
@@ -145,13 +146,14 @@ Result<ClassifyBody> read_classify(const Call& call) {
   SHEAF_ASSIGN(const router::ModelInfo* model,
                choose_model(call, ScoreKind::classifier, body.score));
   body.labels = model->spec.labels;
+  body.scale = label_scale(model->spec, body.score.raw);
   return body;
 }
 
 void append_class(std::string& out, std::size_t index, const std::vector<std::string>& labels,
-                  std::span<const float> raw_scores, bool raw) {
+                  std::span<const float> raw_scores, LabelScale scale) {
   std::vector<float> scores(raw_scores.begin(), raw_scores.end());
-  if (!raw) to_probabilities(scores);
+  scale_labels(scores, scale);
   fmt::format_to(std::back_inserter(out), "{{\"index\":{},\"label\":", index);
   append_json_quoted(out, labels[ranking(raw_scores)[0]]);
   out.append(",\"probs\":");
@@ -165,9 +167,9 @@ std::string write_classes(const ClassifyBody& body, std::string_view id,
   for (std::size_t i = 0; i < reply.tokens.size(); ++i) {
     if (i > 0) out.push_back(',');
     if (body.infinity) {
-      append_label_scores(out, body.labels, row_of(reply, i), body.score.raw);
+      append_label_scores(out, body.labels, row_of(reply, i), body.scale);
     } else {
-      append_class(out, i, body.labels, row_of(reply, i), body.score.raw);
+      append_class(out, i, body.labels, row_of(reply, i), body.scale);
     }
   }
   end_reply(out, reply);

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "base/on_cores.h"
+
 namespace sheaf {
 namespace {
 
@@ -50,10 +52,12 @@ Result<Mapping> Mapping::map(int fd, std::size_t bytes, Access access) {
 }
 
 void Mapping::use_huge_pages() {
-  const std::size_t whole = size_ / kHugePage * kHugePage;
-  // What has no page at all is not collapsed.
-  for (std::size_t at = 0; at < whole; at += kHugePage) data_[at] = std::byte{0};
-  ::madvise(data_, whole, kCollapse);
+  // Most of it is the kernel's writing zeros.
+  on_cores(size_ / kHugePage, [this](std::size_t page) {
+    std::byte* at = data_ + page * kHugePage;
+    *at = std::byte{0};  // what has no page at all is not collapsed
+    ::madvise(at, kHugePage, kCollapse);
+  });
 }
 
 Result<Mapping> Mapping::map_file(const std::string& path) {

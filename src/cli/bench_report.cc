@@ -44,7 +44,7 @@ std::string remarks(const BenchStep& step) {
   return out;
 }
 
-nlohmann::json json_of(const BenchStep& step) {
+nlohmann::json json_of_step(const BenchStep& step) {
   const LoadResult& result = step.result;
   const auto ms = [&](double q) { return quantile(result.latencies_us, q) / 1e3; };
   const double texts = texts_of(step);
@@ -98,7 +98,7 @@ std::string bench_json(const BenchSetup& setup, const std::vector<BenchStep>& st
                          {"steps", nlohmann::json::array()}};
   json["model"] = setup.model.empty() ? nlohmann::json(nullptr) : nlohmann::json(setup.model);
   json["rate"] = setup.rate > 0 ? nlohmann::json(setup.rate) : nlohmann::json(nullptr);
-  for (const BenchStep& step : steps) json["steps"].push_back(json_of(step));
+  for (const BenchStep& step : steps) json["steps"].push_back(json_of_step(step));
   return json.dump(2) + "\n";
 }
 

@@ -59,8 +59,14 @@ ChildProcess::ChildProcess(ChildProcess&& other) noexcept
 ChildProcess::~ChildProcess() {
   if (pid_ == 0) return;
   ::kill(pid_, SIGKILL);
+  end();
+}
+
+void ChildProcess::end() {
+  input_.reset();
   while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
+  pid_ = 0;
 }
 
 Result<std::string> output_of(const std::vector<std::string>& command) {

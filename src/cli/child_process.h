@@ -21,6 +21,10 @@ class ChildProcess {
   ChildProcess& operator=(ChildProcess&&) = delete;
   ~ChildProcess();
 
+  // Closes its standard input and waits until it has ended by itself, as a program does that has
+  // nothing more to read.
+  void end();
+
   int input() const { return input_.get(); }    // its standard input, for us to write
   int output() const { return output_.get(); }  // its standard output, for us to read
 

@@ -26,6 +26,8 @@ constexpr Command kCommands[] = {
     {"rerank", "lines of files or of standard input ranked by a query", rerank_command},
     {"bench", "measure a running server", bench_command},
     {"models", "models on this machine: list, show, pull, measure", models_command},
+    {"plan", "slices and replicas for models on cards; whether a model fits", plan_command},
+    {"slices", "what this machine has, and how its cards are cut", slices_command},
 };
 
 std::string help() {

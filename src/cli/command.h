@@ -23,6 +23,8 @@ int embed_command(Arguments arguments);
 int rerank_command(Arguments arguments);
 int bench_command(Arguments arguments);
 int models_command(Arguments arguments);
+int plan_command(Arguments arguments);
+int slices_command(Arguments arguments);
 
 // "sheaf bench: <message>" on standard error, in the log's form where that is JSON; gives the exit
 // code back.

@@ -23,7 +23,12 @@ constexpr std::string_view kModelKeys[] = {"name",
                                            "pooling",
                                            "dtype",
                                            "default_prompt_name",
-                                           "default_prompt"};
+                                           "default_prompt",
+                                           "target",
+                                           "isolation",
+                                           "measured_tokens_per_s"};
+constexpr std::string_view kTargetKeys[] = {"tokens_per_s", "p99_ms"};
+constexpr std::string_view kIsolations[] = {"none", "memory", "full"};
 
 // Walks one file; every function returns the error to be shown.
 class Reader {
@@ -119,6 +124,7 @@ class Reader {
     const std::string key = key_node.as<std::string>();
     if (std::find(std::begin(kModelKeys), std::end(kModelKeys), key) == std::end(kModelKeys))
       return unknown_key(key_node, key, kModelKeys);
+    if (key == "target") return read_target(value, model);
     if (!value.IsScalar())
       return error_at(key_node, fmt::format("models: '{}' is not a single value", key));
     const std::string text = value.as<std::string>();
@@ -133,7 +139,38 @@ class Reader {
     if (key == "dtype") return read_checked(value, key, text, check_dtype, model.dtype);
     if (key == "max_batch_tokens") return read_number(value, key, model.max_batch_tokens);
     if (key == "max_length") return read_number(value, key, model.max_length);
+    if (key == "measured_tokens_per_s") return read_real(value, key, model.measured_tokens_per_s);
+    if (key == "isolation") return read_isolation(value, text, model.isolation);
     return {};
+  }
+
+  Status read_target(const YAML::Node& map, ModelSetting& model) {
+    if (!map.IsMap()) return error_at(map, "models: 'target' is not a map");
+    for (const auto& pair : map) {
+      const std::string key = pair.first.as<std::string>();
+      if (std::find(std::begin(kTargetKeys), std::end(kTargetKeys), key) == std::end(kTargetKeys))
+        return unknown_key(pair.first, key, kTargetKeys);
+      double& target = key == "p99_ms" ? model.target_p99_ms : model.target_tokens_per_s;
+      SHEAF_TRY(read_real(pair.second, "target." + key, target));
+    }
+    return {};
+  }
+
+  Status read_isolation(const YAML::Node& value, const std::string& text,
+                        std::string& setting) const {
+    if (std::find(std::begin(kIsolations), std::end(kIsolations), text) == std::end(kIsolations))
+      return error_at(
+          value, fmt::format("models: isolation: '{}' is not one of none, memory, full", text));
+    setting = text;
+    return {};
+  }
+
+  Status read_real(const YAML::Node& value, const std::string& key, double& number) const {
+    if (!value.IsScalar())
+      return error_at(value, fmt::format("models: '{}' is not a single value", key));
+    const Status read = positive_real(number).set(value.as<std::string>());
+    if (read.ok()) return {};
+    return error_at(value, fmt::format("models: {}: {}", key, read.error().message));
   }
 
   Status read_checked(const YAML::Node& value, const std::string& key, const std::string& text,

@@ -101,7 +101,7 @@ std::string_view similarity_of(const model::ModelSpec& spec) {
              : "";
 }
 
-std::string table_of(const std::vector<Precision>& precisions) {
+std::string precision_table(const std::vector<Precision>& precisions) {
   if (precisions.front().tokens_per_s == 0)
     return "precisions of a classifier are not measured: --dtype auto is float32\n";
   const Precision& best = best_precision(precisions);
@@ -187,7 +187,7 @@ int show(const std::string& source, const ModelsSettings& settings) {
     fmt::print("{:<18} {}\n", key,
                value.is_string() ? value.get<std::string>() : value.dump(-1, ' ', false, kReplace));
   }
-  if (precisions) fmt::print("\n{}", table_of(*precisions));
+  if (precisions) fmt::print("\n{}", precision_table(*precisions));
   return kExitOk;
 }
 
@@ -214,7 +214,7 @@ int measure(const std::string& source, const ModelsSettings& settings) {
                    .dump(2, ' ', false, kReplace));
     return kExitOk;
   }
-  fmt::print("{}", table_of(*measured));
+  fmt::print("{}", precision_table(*measured));
   return kExitOk;
 }
 

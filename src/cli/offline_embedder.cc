@@ -31,6 +31,11 @@ class OfflineEmbedder final : public Embedder {
         request_(std::move(request)),
         query_(std::move(query)) {}
 
+  // One that owes nothing ends by itself, and says what it has to say first (SHEAF_PROFILE).
+  ~OfflineEmbedder() override {
+    if (!owes_answer_) process_.end();
+  }
+
   model::Output output() const override { return request_.output; }
   std::size_t window() const override { return 2; }
 
@@ -64,6 +69,7 @@ class OfflineEmbedder final : public Embedder {
       SHEAF_TRY(send_part(batch));
     }
     sent_ = 0;
+    owes_answer_ = false;
     if (!batches_.empty()) SHEAF_TRY(send_part(batches_.front()));
     done.texts = std::move(batch.texts);
     return done;
@@ -93,6 +99,7 @@ class OfflineEmbedder final : public Embedder {
                         .second_at = batch.inputs.second_at[sent_],
                         .output = router::OpenRequest::wire_output(output())});
     }
+    owes_answer_ = true;
     return channel::write_offline_batch(process_.input(), items_);
   }
 
@@ -103,6 +110,7 @@ class OfflineEmbedder final : public Embedder {
   std::shared_ptr<const std::string> query_;  // null: texts are asked about alone
   std::deque<PreparedBatch> batches_;         // the first is inside the replica
   std::vector<channel::Item> items_;          // that the replica has now, of the first batch
+  bool owes_answer_ = false;                  // the replica
   std::size_t sent_ = 0;                      // texts of the first batch that have been sent
 };
 

@@ -234,8 +234,15 @@ Result<std::string> dtype_for_serving(const std::string& wanted, const std::stri
 
 Status check_dtype(std::string_view dtype) {
   if (std::ranges::find(kDtypes, dtype) != kDtypes.end()) return {};
-  return Error{ErrorCode::invalid_argument,
-               fmt::format("'{}' is not one of auto, float32, bfloat16, int8", dtype)};
+  constexpr std::pair<std::string_view, std::string_view> kMeant[] = {
+      {"bf16", "bfloat16"}, {"fp16", "bfloat16"}, {"float16", "bfloat16"}, {"half", "bfloat16"},
+      {"fp32", "float32"},  {"f32", "float32"},   {"float", "float32"},    {"q8_0", "int8"}};
+  const auto* meant = std::ranges::find(kMeant, dtype, [](const auto& pair) { return pair.first; });
+  return Error{
+      ErrorCode::invalid_argument,
+      fmt::format(
+          "'{}' is not one of auto, float32, bfloat16, int8{}", dtype,
+          meant == std::end(kMeant) ? "" : fmt::format("; {} is the nearest", meant->second))};
 }
 
 }  // namespace sheaf::cli

@@ -39,9 +39,9 @@ void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>&
   flags.add({"default-prompt-name", "P", "one of the model's prompts", "default_prompt_name",
              "the model's"},
             text(s.default_prompt_name));
-  flags.add({"default-prompt", "TEXT", "put before texts that name no prompt", "default_prompt",
-             "the model's"},
-            text(s.default_prompt));
+  flags.add(
+      {"default-prompt", "TEXT", "put before an embedder's texts", "default_prompt", "the model's"},
+      text(s.default_prompt));
   flags.add({"max-batch-tokens", "N", "tokens a batch", "max_batch_tokens", "measured"},
             whole_number(s.max_batch_tokens, 0, 1u << 22));
   flags.add({"load-balancing", "P", "or least_loaded, round_robin, random", "load_balancing"},

@@ -23,6 +23,11 @@ struct ModelSetting {
   std::optional<std::uint32_t> max_length;
   std::optional<std::string> pooling, dtype;
   std::optional<std::string> default_prompt_name, default_prompt;
+  // What `sheaf plan` goes by; serving does not.
+  double target_tokens_per_s = 0;    // 0: none
+  double target_p99_ms = 0;          // 0: none
+  double measured_tokens_per_s = 0;  // of one replica on a whole card; 0: to be estimated
+  std::string isolation = "none";    // or "memory", "full"
 };
 
 // "name=source" or "source".

@@ -159,6 +159,22 @@ TEST(ServeSettings, FlagsBeatWhatTheFileSaysOfAModel) {
   EXPECT_EQ(flags.settings().num_replicas, "5");
 }
 
+TEST(ServeSettings, WhatPlansGoByIsReadAndDoesNotBotherServing) {
+  const TemporaryFile file(
+      "models:\n- {source: a/b, target: {tokens_per_s: 5e4, p99_ms: 20}, isolation: full,\n"
+      "   measured_tokens_per_s: 90000}\n- {source: c/d, target: {p99_ms: 7.5}}\n- e/f\n");
+  ServeFlags flags;
+  ASSERT_TRUE(read(flags, {"--config", file.path()}).ok());
+  const auto& models = flags.settings().models;
+  EXPECT_EQ(models[0].target_tokens_per_s, 50'000);
+  EXPECT_EQ(models[0].target_p99_ms, 20);
+  EXPECT_EQ(models[0].isolation, "full");
+  EXPECT_EQ(models[0].measured_tokens_per_s, 90'000);
+  EXPECT_EQ(models[1].target_tokens_per_s, 0);
+  EXPECT_EQ(models[1].target_p99_ms, 7.5);
+  EXPECT_EQ(models[2].isolation, "none");
+}
+
 TEST(ServeSettings, UnknownKeysNameLineAndNearestKey) {
   const auto refused = [](const std::string& yaml) {
     const TemporaryFile file(yaml);

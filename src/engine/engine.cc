@@ -10,6 +10,7 @@
 #include "engine/pack.h"
 #include "kernels/dry_run.h"
 #include "kernels/ops.h"
+#include "kernels/profile.h"
 #include "model/dense_head.h"
 #include "model/model.h"
 #include "model/packed_file.h"
@@ -23,7 +24,7 @@ namespace {
 // Texts of a batch run in groups of about this many blocks of rows: enough tokens that reading the
 // weights costs little beside using them, few enough that activations stay small and near, whatever
 // the batch's size.
-constexpr std::size_t kBlocksPerGroup = 8;
+constexpr std::size_t kBlocksPerGroup = 4;
 
 Error refuse(std::string message) { return {ErrorCode::invalid_argument, std::move(message)}; }
 
@@ -210,9 +211,16 @@ Result<std::unique_ptr<Engine>> open_with(Wrap wrap, Mapping packed, EngineOptio
   if (options.threads < 1)
     return refuse(fmt::format("an engine cannot run on {} threads", options.threads));
   SHEAF_ASSIGN(model::PackedFile file, model::PackedFile::open(std::move(packed)));
-  SHEAF_ASSIGN(auto ops, kernels::make_backend(file.backend(), {.threads = options.threads,
-                                                                .progress = options.progress}));
-  auto engine = std::make_unique<ModelEngine>(std::move(file), wrap(std::move(ops)));
+  SHEAF_ASSIGN(auto ops,
+               kernels::make_backend(
+                   file.backend(),
+                   {.threads = options.threads,
+                    .progress = options.progress,
+                    .busy_ns = options.profile == nullptr ? nullptr : &options.profile->busy_ns}));
+  ops = wrap(std::move(ops));
+  if (options.profile != nullptr)
+    ops = kernels::make_profiled(std::move(ops), options.threads, *options.profile);
+  auto engine = std::make_unique<ModelEngine>(std::move(file), std::move(ops));
   SHEAF_TRY(engine->status());
   return std::unique_ptr<Engine>(std::move(engine));
 }

@@ -12,6 +12,10 @@
 #include "model/spec/spec.h"
 #include "tensor/dtype.h"
 
+namespace sheaf::kernels {
+class Profile;
+}
+
 namespace sheaf::engine {
 
 // What is asked of one text of a batch beyond the model's own pooling. The first three mean
@@ -56,6 +60,7 @@ struct EngineOptions {
   // Raised at least every 20 ms of CPU time while forward() works (a hang is seen by its standing
   // still).
   std::atomic<std::uint64_t>* progress = nullptr;
+  kernels::Profile* profile = nullptr;  // to time operations into; outlives the engine
 };
 
 // A model to be packed: its folder, read with `pooling` as read_spec() takes it, and what its

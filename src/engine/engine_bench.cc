@@ -3,7 +3,8 @@
 // Runs a workload through the engine once for every line it reads, and prints one JSON line each
 // time, so that a driver (bench/peers/run.py) can take turns with another program. A workload is a
 // text file: a batch a line, texts separated by ';', token ids by spaces. --vectors writes the
-// answers, as floats, once.
+// answers, as floats, once. With SHEAF_PROFILE=1 in the environment the time of each operation is
+// shown on standard error at the end, of all runs.
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 #include <time.h>
@@ -22,6 +23,7 @@
 #include "engine/engine.h"
 #include "engine/pack.h"
 #include "kernels/ops.h"
+#include "kernels/profile.h"
 
 namespace sheaf::engine {
 namespace {
@@ -62,7 +64,8 @@ struct Opened {
   double open_seconds = 0;
 };
 
-Result<Opened> open_engine(const std::string& folder, const std::string& backend, int threads) {
+Result<Opened> open_engine(const std::string& folder, const std::string& backend, int threads,
+                           kernels::Profile* profile) {
   const TimeUs start = monotonic_us();
   SHEAF_ASSIGN(const Fd fd, make_memfd("sheaf-engine-bench", 0));
   SHEAF_TRY(pack_for(backend, folder, fd.get()));
@@ -70,7 +73,8 @@ Result<Opened> open_engine(const std::string& folder, const std::string& backend
   const TimeUs packed = monotonic_us();
   SHEAF_ASSIGN(const std::size_t bytes, file_size(fd.get()));
   SHEAF_ASSIGN(Mapping mapping, Mapping::map(fd.get(), bytes, Mapping::Access::read_only));
-  SHEAF_ASSIGN(auto engine, Engine::open(std::move(mapping), {.threads = threads}));
+  SHEAF_ASSIGN(auto engine,
+               Engine::open(std::move(mapping), {.threads = threads, .profile = profile}));
   return Opened{.engine = std::move(engine),
                 .pack_seconds = static_cast<double>(packed - start) * 1e-6,
                 .open_seconds = static_cast<double>(monotonic_us() - packed) * 1e-6};
@@ -116,7 +120,8 @@ Status serve(const std::string& folder, const std::string& path,
   const int threads = flags.contains("--threads") ? std::stoi(flags["--threads"]) : 1;
   SHEAF_ASSIGN(const std::string backend, backend_of(flags["--backend"], flags["--dtype"]));
   const std::vector<OwnedBatch> workload = read_workload(path);
-  SHEAF_ASSIGN(const Opened opened, open_engine(folder, backend, threads));
+  const auto profile = kernels::profile_if_asked();
+  SHEAF_ASSIGN(const Opened opened, open_engine(folder, backend, threads, profile.get()));
   std::vector<float> vectors;
   SHEAF_ASSIGN(const Times first, run(*opened.engine, workload, &vectors));
   if (flags.contains("--vectors"))
@@ -132,6 +137,7 @@ Status serve(const std::string& folder, const std::string& path,
     fmt::print("{{\"wall\":{},\"cpu\":{}}}\n", times.wall_seconds, times.cpu_seconds);
     std::fflush(stdout);
   }
+  kernels::print_profile(profile.get());
   return {};
 }
 

@@ -410,8 +410,11 @@ TEST_P(Families, AreNearInEveryDtype) {
   fs::remove_all(copy);
   fs::copy(folder + "/model", copy, fs::copy_options::recursive);
   std::ofstream(copy / "1_Pooling/config.json") << R"({"pooling_mode": "mean"})";
+  // Where the logits of two experts are near, as in a text of nomic_moe, rounding may choose the
+  // other one, and does by AVX2.
+  const double least_int8 = GetParam() == "nomic_moe" ? 0.98 : 0.99;
   for (const auto& [dtype, least] :
-       {std::pair(tensor::Dtype::bfloat16, 0.999), std::pair(tensor::Dtype::int8, 0.99)})
+       {std::pair(tensor::Dtype::bfloat16, 0.999), std::pair(tensor::Dtype::int8, least_int8)})
     for (const std::string& backend : kernels::backend_names(dtype)) {
       SCOPED_TRACE(backend);
       auto engine = open_model(copy, backend);

@@ -35,6 +35,18 @@ class DryRun final : public Backend {
   void linear(MatrixView x, const Linear& weight, Activation, MatrixView, MatrixSpan) override {
     linear_scratch_.reserve(real_->linear_floats(x.rows, weight.inputs));
   }
+  std::size_t middle_floats(std::size_t rows, std::size_t columns) const override {
+    return real_->middle_floats(rows, columns);
+  }
+  std::size_t second_linear_floats(std::size_t rows, std::size_t columns) const override {
+    return real_->second_linear_floats(rows, columns);
+  }
+  void feed_forward(MatrixView x, const Linear& up, Activation activation, const Linear&,
+                    MatrixView, MatrixSpan) override {
+    linear(x, up, activation, {}, {});
+    linear_scratch_.reserve(second_linear_floats(x.rows, up.outputs));
+    middle_.reserve(middle_floats(x.rows, up.outputs));
+  }
   void attention(MatrixView, std::span<const std::uint32_t> cu_seqlens, const AttentionShape& shape,
                  MatrixSpan) override {
     std::size_t longest = 0;
@@ -48,9 +60,11 @@ class DryRun final : public Backend {
   void gate(MatrixView, Activation, MatrixSpan) override {}
   void mix_experts(MatrixView x, MatrixView, const Experts& experts, MatrixView,
                    MatrixSpan) override {
-    experts_.reserve(preferred_rows() * (2 * x.columns + experts.up.front().outputs));
-    for (const Linear* weight : {&experts.up.front(), &experts.down.front()})
-      linear_scratch_.reserve(real_->linear_floats(preferred_rows(), weight->inputs));
+    experts_.reserve(preferred_rows() * 2 * x.columns);
+    linear_scratch_.reserve(real_->linear_floats(preferred_rows(), x.columns));
+    const std::size_t wide = experts.up.front().outputs;
+    linear_scratch_.reserve(second_linear_floats(preferred_rows(), wide));
+    middle_.reserve(middle_floats(preferred_rows(), wide));
   }
   void pool(MatrixView, std::span<const std::uint32_t>, std::span<const Reduction>,
             std::span<const PoolItem>, MatrixSpan) override {}
@@ -62,7 +76,7 @@ class DryRun final : public Backend {
 
  private:
   std::unique_ptr<Backend> real_;
-  tensor::Buffer scratch_, linear_scratch_, experts_;
+  tensor::Buffer scratch_, linear_scratch_, middle_, experts_;
 };
 
 }  // namespace

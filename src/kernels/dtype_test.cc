@@ -31,23 +31,25 @@ float rounded_to_bfloat16(float x) {
   return x;
 }
 
-// Steps of the largest of each 64 / 127.
-void round_to_int8(std::span<float> row) {
+// Steps of the largest of each 64 / 127, or of what two neighbours of one sign are together.
+void round_to_int8(std::span<float> row, bool by_pairs) {
   for (std::size_t first = 0; first < row.size(); first += 64) {
     const std::span<float> block =
         row.subspan(first, std::min<std::size_t>(64, row.size() - first));
     float largest = 0;
     for (const float x : block) largest = std::max(largest, std::abs(x));
+    for (std::size_t i = 1; by_pairs && i < block.size(); i += 2)
+      largest = std::max(largest, std::abs(block[i - 1] + block[i]));
     const float scale = largest / 127;
     const float inverse = scale > 0 ? 1 / scale : 0;
     for (float& x : block) x = std::rint(x * inverse) * scale;
   }
 }
 
-Values rounded(Values values, std::size_t columns, Dtype dtype) {
+Values rounded(Values values, std::size_t columns, Dtype dtype, bool by_pairs = false) {
   if (dtype == Dtype::bfloat16) std::ranges::transform(values, values.begin(), rounded_to_bfloat16);
   for (std::size_t at = 0; dtype == Dtype::int8 && at < values.size(); at += columns)
-    round_to_int8(std::span(values).subspan(at, columns));
+    round_to_int8(std::span(values).subspan(at, columns), by_pairs);
   return values;
 }
 
@@ -83,8 +85,14 @@ class Dtypes : public ::testing::TestWithParam<Setup> {
   void check(std::size_t rows, std::size_t inputs, std::size_t outputs, Activation activation,
              bool with_residual) {
     SCOPED_TRACE(testing::Message() << rows << " rows, " << inputs << " -> " << outputs);
-    const Values x = normal_values(rows * inputs, 1, 1);
-    const Values weight = normal_values(outputs * inputs, 1 / std::sqrt(float(inputs)), 2);
+    compare(rows, normal_values(rows * inputs, 1, 1),
+            normal_values(outputs * inputs, 1 / std::sqrt(float(inputs)), 2), inputs, activation,
+            with_residual);
+  }
+
+  void compare(std::size_t rows, const Values& x, const Values& weight, std::size_t inputs,
+               Activation activation, bool with_residual) {
+    const std::size_t outputs = weight.size() / inputs;
     const Values bias = normal_values(outputs, 1, 3);
     const Values residual = normal_values(rows * outputs, 1, 4);
     const MatrixView add =
@@ -95,7 +103,8 @@ class Dtypes : public ::testing::TestWithParam<Setup> {
     backend_->linear({x.data(), rows, inputs},
                      Packed(*backend_, weight, inputs, bias.data()).linear(), activation, add,
                      {got.data(), rows, outputs, stride});
-    const Values x_rounded = rounded(x, inputs, backend_->dtype());
+    const bool by_pairs = GetParam().backend == "cpu avx2 madd int8";
+    const Values x_rounded = rounded(x, inputs, backend_->dtype(), by_pairs);
     const Packed exact(*reference_, rounded(weight, inputs, backend_->dtype()), inputs,
                        bias.data());
     reference_->linear({x_rounded.data(), rows, inputs}, exact.linear(), activation, add,
@@ -119,6 +128,48 @@ TEST_P(Dtypes, LinearIsThatOfRoundedOperands) {
     }
   check(50, 384, 192, Activation::none, false);
   check(200, 768, 96, Activation::silu, true);
+}
+
+// Sums of products as large as can be, of one sign or of changing ones.
+TEST_P(Dtypes, NothingIsCutOff) {
+  constexpr std::size_t kRows = 7, kInputs = 192, kOutputs = 40;
+  Values x = normal_values(kRows * kInputs, 1, 1), weight = normal_values(kOutputs * kInputs, 1, 2);
+  for (Values* values : {&x, &weight})
+    for (float& value : *values) value = value < 0 ? -1.0f : 1.0f;
+  std::fill_n(x.begin(), kInputs, 1.0f);
+  std::fill_n(x.begin() + kInputs, kInputs, -1.0f);
+  std::fill_n(weight.begin(), kInputs, 1.0f);
+  std::fill_n(weight.begin() + kInputs, kInputs, -1.0f);
+  compare(kRows, x, weight, kInputs, Activation::none, false);
+}
+
+// To the bit: what lies between is rounded once, whichever of the two does it.
+TEST_P(Dtypes, FeedForwardIsItsTwoProducts) {
+  const std::pair<std::size_t, std::size_t> shapes[] = {{1, 1},    {33, 31},  {64, 65},   {70, 97},
+                                                        {96, 128}, {128, 33}, {384, 1536}};
+  for (const auto& [columns, wide] : shapes)
+    for (const std::size_t rows : {1, 16, 17, 33, 70, 300}) {
+      SCOPED_TRACE(testing::Message() << rows << " rows, " << columns << " -> " << wide);
+      Values x = normal_values(rows * columns, 1, 1);
+      if (rows == 33) x[20 * columns] = std::nanf("");
+      if (rows == 33) x[7 * columns] = INFINITY;
+      const Values up = normal_values(wide * columns, 1 / std::sqrt(float(columns)), 2);
+      const Values down = normal_values(wide * columns, 1 / std::sqrt(float(wide)), 3);
+      const Values up_bias = normal_values(wide, 1, 4), down_bias = normal_values(columns, 1, 5);
+      const Packed first(*backend_, up, columns, up_bias.data());
+      const Packed second(*backend_, down, wide, down_bias.data());
+      Values middle(rows * wide), got(rows * columns, 7), want(rows * columns, 9);
+      const MatrixView from{x.data(), rows, columns};
+      backend_->linear(from, first.linear(), Activation::gelu, {}, {middle.data(), rows, wide});
+      backend_->linear({middle.data(), rows, wide}, second.linear(), Activation::none, from,
+                       {want.data(), rows, columns});
+      backend_->feed_forward(from, first.linear(), Activation::gelu, second.linear(), from,
+                             {got.data(), rows, columns});
+      for (std::size_t i = 0; i < got.size(); ++i)
+        ASSERT_TRUE(got[i] == want[i] || (std::isnan(got[i]) && std::isnan(want[i])))
+            << "row " << i / columns << " column " << i % columns << ": " << got[i] << " is not "
+            << want[i];
+    }
 }
 
 TEST_P(Dtypes, GeluKeepsItsBoundEverywhere) {
@@ -200,7 +251,7 @@ TEST_P(Dtypes, AttentionIsThatOfRoundedOperands) {
       SCOPED_TRACE(testing::Message() << shape.head_size << " wide, first " << bounds[1]);
       const std::size_t tokens = bounds.back(), columns = shape.heads * shape.head_size;
       const Values qkv = normal_values(tokens * shape.columns(), 1.5, 5);
-      const bool by_tiles = GetParam().backend == "cpu amx bf16";
+      const bool by_tiles = GetParam().backend.starts_with("cpu amx");
       const Values same = by_tiles ? rounded(qkv, shape.columns(), Dtype::bfloat16) : qkv;
       Values got(tokens * columns, 9), want(tokens * columns, 9);
       backend_->attention({qkv.data(), tokens, shape.columns()}, bounds, shape,

@@ -158,6 +158,9 @@ struct WordWeights {
 struct BackendOptions {
   int threads = 1;                                 // the calling thread included
   std::atomic<std::uint64_t>* progress = nullptr;  // raised after every piece of work
+  // Raised by the time that threads spend in pieces of work; null: nobody measures it. Only the
+  // backends of this processor's own instructions do.
+  std::atomic<std::uint64_t>* busy_ns = nullptr;
 };
 
 // One device's operations with its threads and scratch memory. One thread calls at a time; every
@@ -196,6 +199,15 @@ class Backend {
   // residual without data is none.
   virtual void linear(MatrixView x, const Linear& weight, Activation activation,
                       MatrixView residual, MatrixSpan out) = 0;
+
+  // Floats that feed_forward() keeps between its products, and that all threads together keep for
+  // the second of them.
+  virtual std::size_t middle_floats(std::size_t rows, std::size_t columns) const = 0;
+  virtual std::size_t second_linear_floats(std::size_t rows, std::size_t columns) const = 0;
+  // out = down(activation(up x)) + residual; x and out [n, columns]. What lies between the two
+  // products is kept as the second takes it.
+  virtual void feed_forward(MatrixView x, const Linear& up, Activation activation,
+                            const Linear& down, MatrixView residual, MatrixSpan out) = 0;
 
   // softmax(q k^T / sqrt(head_size) + bias) v within each text; the scores are others with
   // shape.relative. qkv [tokens, shape.columns()] holds
@@ -239,8 +251,8 @@ class Backend {
 
 // Every backend of this build that this processor can run and that computes products in `dtype`,
 // fastest first. float32: "cpu avx512", "cpu avx2", "cpu portable", "reference"; bfloat16: "cpu amx
-// bf16", "cpu avx512 bf16"; int8: "cpu avx512 int8", "cpu avx2 int8". None but float32 is certain
-// to have any.
+// bf16", "cpu avx512 bf16"; int8: "cpu avx512 int8", "cpu avx2 int8", "cpu avx2 madd int8". None
+// but float32 is certain to have any.
 std::vector<std::string> backend_names(Dtype dtype = Dtype::float32);
 
 // Error of kind unsupported if the name is unknown or this processor lacks its instructions.

@@ -164,6 +164,37 @@ TEST_P(Ops, Linear) {
   check_linear(16, 1536, 384, Activation::none, true);
 }
 
+TEST_P(Ops, FeedForward) {
+  for (const auto& [columns, wide] :
+       {std::pair<std::size_t, std::size_t>{1, 1}, {33, 70}, {385, 100}})
+    for (const std::size_t rows : {1, 7, 50}) {
+      SCOPED_TRACE(testing::Message() << rows << " rows, " << columns << " -> " << wide);
+      const Random x(rows, columns, 1, 1);
+      const Random up(wide, columns, 1 / std::sqrt(static_cast<float>(columns)), 2);
+      const Random down(columns, wide, 1 / std::sqrt(static_cast<float>(wide)), 3);
+      const Random up_bias(1, wide, 1, 4), down_bias(1, columns, 1, 5),
+          residual(rows, columns, 1, 6);
+      Buffer up_memory, down_memory, reference_up, reference_down;
+      Output got(rows, columns), want(rows, columns), without(rows, columns),
+          want_without(rows, columns);
+      const Linear first = packed(*backend_, up, up_bias, up_memory);
+      const Linear second = packed(*backend_, down, down_bias, down_memory);
+      backend_->feed_forward(x.view(), first, Activation::gelu, second, residual.view(),
+                             got.span());
+      backend_->feed_forward(x.view(), first, Activation::silu, second, {}, without.span());
+      const Linear exact_first = packed(*reference_, up, up_bias, reference_up);
+      const Linear exact_second = packed(*reference_, down, down_bias, reference_down);
+      Buffer middle;
+      const MatrixSpan between = middle.matrix(rows, wide);
+      reference_->linear(x.view(), exact_first, Activation::gelu, {}, between);
+      reference_->linear(between, exact_second, Activation::none, residual.view(), want.span());
+      reference_->linear(x.view(), exact_first, Activation::silu, {}, between);
+      reference_->linear(between, exact_second, Activation::none, {}, want_without.span());
+      expect_near(got, want, 3e-6);
+      expect_near(without, want_without, 3e-6);
+    }
+}
+
 TEST_P(Ops, ActivationsKeepTheirBoundsEverywhere) {
   std::vector<float> points;
   for (float x = -12; x < 12; x += 0.0037f) points.push_back(x);

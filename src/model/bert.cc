@@ -166,12 +166,10 @@ void Bert::run_layer(kernels::Backend& ops, const Layer& layer,
   for_row_blocks(ops, x.rows, [&](std::size_t first, std::size_t rows) {
     const MatrixSpan states = x.slice_rows(first, rows);
     const MatrixSpan sum = sum_.matrix(rows, hidden_);
-    const MatrixSpan wide = intermediate_states_.matrix(rows, intermediate_);
     ops.linear(context.slice_rows(first, rows), layer.attention_output, Activation::none, states,
                sum);
     ops.normalize(sum, layer.attention_norm, {}, states);
-    ops.linear(states, layer.up, Activation::gelu, {}, wide);
-    ops.linear(wide, layer.down, Activation::none, states, sum);
+    ops.feed_forward(states, layer.up, Activation::gelu, layer.down, states, sum);
     ops.normalize(sum, layer.output_norm, {}, states);
   });
 }

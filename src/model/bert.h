@@ -49,11 +49,10 @@ class Bert final : public Model {
   std::vector<std::int32_t> distance_rows_;  // [2 * positions - 1]
   std::vector<Layer> layers_;
 
-  tensor::Buffer states_;               // [tokens, hidden]
-  tensor::Buffer heads_input_;          // [tokens, 3 * hidden]
-  tensor::Buffer context_;              // [tokens, hidden]
-  tensor::Buffer sum_;                  // [block, hidden]
-  tensor::Buffer intermediate_states_;  // [block, intermediate]
+  tensor::Buffer states_;       // [tokens, hidden]
+  tensor::Buffer heads_input_;  // [tokens, 3 * hidden]
+  tensor::Buffer context_;      // [tokens, hidden]
+  tensor::Buffer sum_;          // [block, hidden]
 };
 
 }  // namespace sheaf::model

@@ -274,15 +274,15 @@ void LongBert::finish_attention(kernels::Backend& ops, const Layer& layer, Matri
 
 void LongBert::run_middle(kernels::Backend& ops, const Layer& layer, MatrixSpan states) {
   const MatrixSpan sum = sum_.matrix(states.rows, hidden_);
-  const MatrixSpan wide = wide_.matrix(states.rows, (gated_ ? 2 : 1) * intermediate_);
-  MatrixView inner = wide;
-  ops.linear(states, layer.up, gated_ ? Activation::none : activation_, {}, wide);
   if (gated_) {
+    const MatrixSpan wide = wide_.matrix(states.rows, 2 * intermediate_);
     const MatrixSpan gated = gated_states_.matrix(states.rows, intermediate_);
+    ops.linear(states, layer.up, Activation::none, {}, wide);
     ops.gate(wide, activation_, gated);
-    inner = gated;
+    ops.linear(gated, layer.down, Activation::none, states, sum);
+  } else {
+    ops.feed_forward(states, layer.up, activation_, layer.down, states, sum);
   }
-  ops.linear(inner, layer.down, Activation::none, states, sum);
   ops.normalize(sum, layer.output_norm, {}, states);
 }
 

@@ -8,10 +8,13 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <tuple>
 #include <utility>
 
+#include "base/on_cores.h"
 #include "model/spec/json_file.h"
 #include "model/spec/spec_json.h"
 
@@ -145,12 +148,20 @@ Status write_packed_outline(int fd, const ModelSpec& spec, const std::string& ba
 Status write_packed_file(int fd, const ModelSpec& spec, const std::string& backend,
                          std::vector<PackedTensorSource> tensors) {
   SHEAF_ASSIGN(Begun begun, begin_file(fd, spec, backend, tensors));
-  for (const PackedTensorSource& source : tensors) {
-    if (!source.fill(reinterpret_cast<float*>(begun.data + source.tensor.offset)))
+  std::vector<std::size_t> largest_first(tensors.size());
+  std::iota(largest_first.begin(), largest_first.end(), std::size_t{0});
+  std::ranges::stable_sort(largest_first, std::ranges::greater(),
+                           [&](std::size_t i) { return tensors[i].tensor.floats; });
+  std::vector<char> finite(tensors.size());  // not bool, whose neighbours share a byte
+  on_cores(tensors.size(), [&](std::size_t turn) {
+    const std::size_t i = largest_first[turn];
+    finite[i] = tensors[i].fill(reinterpret_cast<float*>(begun.data + tensors[i].tensor.offset));
+  });
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    if (finite[i] == 0)
       return Error{ErrorCode::corrupt,
                    fmt::format("model.safetensors: tensor '{}' holds a value that is not finite",
-                               source.tensor.name)};
-  }
+                               tensors[i].tensor.name)};
   return {};
 }
 

@@ -27,7 +27,7 @@ struct PackedTensor {
 };
 
 // A tensor to be written and who writes it into its `floats` zeroed floats; false if a value,
-// before it is packed, is not finite.
+// before it is packed, is not finite. Several tensors are filled at once, each by one thread.
 struct PackedTensorSource {
   PackedTensor tensor;
   std::function<bool(float*)> fill;

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <span>
@@ -85,12 +86,45 @@ std::vector<float> row_of(const StoredTensor* table, std::uint32_t row, std::siz
   return values_of({table, row * columns, columns});
 }
 
-// Infinities and NaNs have all bits of the exponent set.
+// Infinities and NaNs have all bits of the exponent set. Compared by sixteen, which compilers turn
+// into wide instructions: all of a model's weights pass here.
 bool all_finite(std::span<const float> values) {
-  std::uint32_t largest = 0;
-  for (const float value : values)
-    largest = std::max(largest, std::bit_cast<std::uint32_t>(value) & 0x7fff'ffff);
-  return largest < 0x7f80'0000;
+  constexpr std::size_t kWide = 16;
+  constexpr std::uint32_t kExponent = 0x7f80'0000;
+  std::array<std::uint32_t, kWide> found = {};
+  const auto look = [&](const float* at, std::size_t i) {
+    found[i] |= (std::bit_cast<std::uint32_t>(at[i]) & kExponent) == kExponent ? 1 : 0;
+  };
+  std::size_t first = 0;
+  for (; first + kWide <= values.size(); first += kWide)
+    for (std::size_t i = 0; i < kWide; ++i) look(values.data() + first, i);
+  for (std::size_t i = 0; first + i < values.size(); ++i) look(values.data() + first, i);
+  return std::ranges::all_of(found, [](std::uint32_t one) { return one == 0; });
+}
+
+// Part by part, each looked at while it is in the nearest cache.
+bool copy_finite(const StoredTensor* tensor, std::size_t count, Adjust adjust, float* out) {
+  constexpr std::size_t kNear = 4096;
+  const bool as_it_is = adjust.plus == 0 && adjust.times == 1;
+  bool finite = true;
+  for (std::size_t first = 0; first < count; first += kNear) {
+    const std::span<float> part(out + first, std::min(kNear, count - first));
+    read({tensor, first, part.size()}, part.data());
+    if (!as_it_is)
+      for (float& value : part) value = (value + adjust.plus) * adjust.times;
+    finite = all_finite(part) && finite;
+  }
+  return finite;
+}
+
+// What is stored as it is wanted, in place; null: it has to be read.
+const float* in_place(const std::vector<LinearPart>& parts, const std::vector<Piece>& weights) {
+  const StoredTensor& tensor = *weights.front().tensor;
+  const std::byte* at = tensor.data + weights.front().first * sizeof(float);
+  const bool aligned = reinterpret_cast<std::uintptr_t>(at) % alignof(float) == 0;
+  const bool whole = parts.size() == 1 && !parts.front().transposed;
+  return whole && aligned && tensor.entry.dtype == "F32" ? reinterpret_cast<const float*>(at)
+                                                         : nullptr;
 }
 
 // x W^T + b
@@ -154,10 +188,7 @@ void StoredWeights::plan_copy(const std::string& name, const StoredTensor* tenso
   if (tensor == nullptr) return;
   tensors_.push_back({{.name = name, .rows = rows, .columns = columns, .floats = rows * columns},
                       [tensor, adjust, count = rows * columns](float* out) {
-                        read({tensor, 0, count}, out);
-                        for (float& value : std::span(out, count))
-                          value = (value + adjust.plus) * adjust.times;
-                        return all_finite({out, count});
+                        return copy_finite(tensor, count, adjust, out);
                       }});
 }
 
@@ -189,14 +220,18 @@ kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std:
                        .columns = inputs,
                        .floats = backend_->packed_floats(inputs, outputs)},
                       [this, parts, weights, inputs, outputs](float* out) {
-                        std::vector<float> whole(outputs * inputs);
-                        float* rest = whole.data();
-                        for (std::size_t i = 0; i < parts.size(); ++i) {
-                          read_part(parts[i], weights[i], inputs, rest);
-                          rest += weights[i].count;
+                        tensor::Buffer read;
+                        const float* whole = in_place(parts, weights);
+                        if (whole == nullptr) {
+                          float* rest = read.reserve(outputs * inputs);
+                          whole = rest;
+                          for (std::size_t i = 0; i < parts.size(); ++i) {
+                            read_part(parts[i], weights[i], inputs, rest);
+                            rest += weights[i].count;
+                          }
                         }
-                        backend_->pack_linear({whole.data(), outputs, inputs}, out);
-                        return all_finite(whole);
+                        backend_->pack_linear({whole, outputs, inputs}, out);
+                        return all_finite({whole, outputs * inputs});
                       }});
   if (bias == Bias::none) return {};
   tensors_.push_back({{.name = name + ".bias", .rows = 1, .columns = outputs, .floats = outputs},

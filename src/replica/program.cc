@@ -19,6 +19,7 @@
 #include "base/text.h"
 #include "channel/offline.h"
 #include "channel/replica_end.h"
+#include "kernels/profile.h"
 #include "model/spec/spec.h"
 #include "replica/flags.h"
 #include "replica/loop.h"
@@ -42,7 +43,10 @@ constexpr std::string_view kUsage =
     "            the model's shape as JSON\n"
     "  dtypes    what this processor can compute in, and how, as JSON\n"
     "  estimate  --model FOLDER [--max-batch-tokens N] [--threads N] [--pooling P] [--dtype T]\n"
-    "            the model's memory as JSON\n";
+    "            the model's memory as JSON\n"
+    "\n"
+    "With SHEAF_PROFILE=1 in the environment run and embed show at their end, on standard\n"
+    "error, what time each operation of the model took.\n";
 
 // One JSON line on the control socket. A router that is gone is noticed by the watcher.
 void say(int control, const std::string& line) {
@@ -56,12 +60,14 @@ void say_error(int control, const Error& error) {
 // The router's end of the control socket lives exactly as long as the router wants this process.
 // A thread of its own waits for its closing, so that neither a long batch nor a kernel that spins
 // forever keeps the process alive.
-void exit_when_closed(int control) {
-  std::thread([control] {
+void exit_when_closed(int control, std::shared_ptr<const kernels::Profile> profile = nullptr) {
+  std::thread([control, profile = std::move(profile)] {
     char byte;
     for (;;) {
       const ssize_t got = ::read(control, &byte, 1);
-      if (got == 0 || (got < 0 && errno != EINTR)) ::_exit(0);
+      if (got > 0 || (got < 0 && errno == EINTR)) continue;
+      kernels::print_profile(profile.get());
+      ::_exit(0);
     }
   }).detach();
 }
@@ -128,7 +134,7 @@ std::string ready_line(const engine::Engine& engine, const channel::Limits& limi
       limits.max_batch_items);
 }
 
-Status run_on(const Flags& flags, int control, const Backend& backend) {
+Status run_on(const Flags& flags, int control, const Backend& backend, kernels::Profile* profile) {
   SHEAF_ASSIGN(const EngineFlags where, engine_flags(flags));
   SHEAF_TRY(pin_to(where.cores));
   volunteer_for_oom();
@@ -138,7 +144,7 @@ Status run_on(const Flags& flags, int control, const Backend& backend) {
 
   SHEAF_ASSIGN(auto channel, channel::ReplicaEnd::open(channel_fd, Fd(event_fd)));
   SHEAF_ASSIGN(const auto engine,
-               open_engine(backend, weights_fd, {where.threads, &channel.progress()}));
+               open_engine(backend, weights_fd, {where.threads, &channel.progress(), profile}));
   const channel::Limits carries = channel.limits(), gives = limits_of(engine->spec());
   if (gives.row_floats != carries.row_floats || gives.sparse_terms != carries.sparse_terms ||
       gives.token_floats != carries.token_floats)
@@ -154,8 +160,9 @@ Status run_on(const Flags& flags, int control, const Backend& backend) {
 
 Status run(const Flags& flags, const Backend& backend) {
   SHEAF_ASSIGN(const int control, flags.number("control"));
-  exit_when_closed(control);
-  const Status status = run_on(flags, control, backend);
+  const auto profile = kernels::profile_if_asked();
+  exit_when_closed(control, profile);
+  const Status status = run_on(flags, control, backend, profile.get());
   if (!status.ok()) say_error(control, status.error());
   return status;
 }
@@ -198,19 +205,23 @@ Status embed(const Flags& flags, const Backend& backend) {
   end_with_parent();
   ::alarm(static_cast<unsigned>(seconds_max));  // whose signal ends the process; 0: none
   SHEAF_TRY(pin_to(where.cores));
-  SHEAF_ASSIGN(const auto engine, open_source(backend, source, {where.threads, nullptr}));
+  const auto profile = kernels::profile_if_asked();
+  SHEAF_ASSIGN(const auto engine,
+               open_source(backend, source, {where.threads, nullptr, profile.get()}));
   Runner runner(*engine);
   const channel::Limits limits = limits_of(engine->spec());
   SHEAF_TRY(channel::write_offline_hello(STDOUT_FILENO, limits));
   for (;;) {
     SHEAF_ASSIGN(const auto batch, channel::read_offline_batch(STDIN_FILENO, limits));
-    if (!batch) return {};
+    if (!batch) break;
     const auto output = runner.run(*batch);
     SHEAF_TRY(output.ok()
                   ? channel::write_offline_reply(STDOUT_FILENO, output->compute_us,
                                                  output->rows.floats(), output->rows.values())
                   : channel::write_offline_failure(STDOUT_FILENO, output.error()));
   }
+  kernels::print_profile(profile.get());
+  return {};
 }
 
 Status describe(const Flags& flags) {

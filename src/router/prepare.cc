@@ -63,17 +63,31 @@ class Preparation {
     return request.truncation_side.value_or(own);
   }
 
+  std::string limit() const {
+    return fmt::format("the {} limit of {}",
+                       options_.max_tokens == model_.max_length ? "model's" : "request's",
+                       options_.max_tokens);
+  }
+
   Status check_length(std::size_t index, std::size_t tokens) const {
-    const std::size_t limit = options_.max_tokens;
-    if (tokens <= limit || request_.truncate) return {};
+    if (tokens <= options_.max_tokens || request_.truncate) return {};
     return input_error(
         request_, index,
-        fmt::format("{} tokens are more than the {} limit of {} and truncation is off", tokens,
-                    limit == model_.max_length ? "model's" : "request's", limit));
+        fmt::format("{} tokens are more than {} and truncation is off", tokens, limit()));
+  }
+
+  // Of an input that is to be cut: that `around` tokens, which always stay, leave `least` of it.
+  Status check_room(std::size_t index, std::size_t around, std::size_t least) const {
+    if (!request_.truncate || options_.max_tokens >= around + least) return {};
+    return input_error(
+        request_, index,
+        fmt::format("{} has no room for {} beside {} special token{}", limit(),
+                    least == 1 ? "a text" : "two texts", around, around == 1 ? "" : "s"));
   }
 
   Status append_text(const std::string& text, std::size_t index, std::vector<std::int32_t>& ids) {
     const std::size_t before = ids.size();
+    SHEAF_TRY(check_room(index, tokenizer_.special_tokens_added(), 1));
     const std::string prompted = prompt_.empty() ? std::string() : std::string(prompt_) + text;
     const Result<std::size_t> tokens =
         tokenizer_.encode(prompt_.empty() ? text : prompted, options_, ids);
@@ -111,6 +125,8 @@ class Preparation {
     const Result<tokenizer::EncodedPair> encoded = join(pair.second, ids);
     if (!encoded.ok()) return input_error(request_, index, encoded.error().message);
     SHEAF_TRY(check_length(index, encoded->tokens));
+    if (model_.spec.pair_template.empty() && encoded->tokens > options_.max_tokens)
+      SHEAF_TRY(check_room(index, encoded->tokens - first_ids_.size() - second_ids_.size(), 2));
     if (ids.size() == before) return input_error(request_, index, "the pair has no tokens");
     const bool cut_off = encoded->second_at >= ids.size() - before;  // nothing of the second left
     return cut_off ? 0 : static_cast<std::uint32_t>(encoded->second_at);
@@ -131,20 +147,30 @@ class Preparation {
     second_ids_.clear();
     SHEAF_TRY(tokenizer_.encode_bare(asked.empty() ? second : asked.before_document + second,
                                      second_ids_));
-    if (request_.max_second_tokens != 0) SHEAF_TRY(cut_document());
-    if (!asked.empty()) return join_by_template(asked, ids);
+    SHEAF_ASSIGN(const std::size_t document_at, begin_of_document(asked));
+    if (request_.max_second_tokens != 0) cut_document(document_at, request_.max_second_tokens);
+    if (!asked.empty()) return join_by_template(asked, document_at, ids);
     return tokenizer_.join_pair(first_ids_, second_ids_, options_, ids);
   }
 
-  // What a template puts before a document does not count.
-  Status cut_document() {
-    if (!document_at_) {
-      std::vector<std::int32_t> before;
-      SHEAF_TRY(tokenizer_.encode_bare(model_.spec.pair_template.before_document, before));
-      document_at_ = before.size();
-    }
-    second_ids_.resize(std::min(second_ids_.size(), *document_at_ + request_.max_second_tokens));
-    return {};
+  // Tokens of the second text that are the template's alone: a space at its end may belong to the
+  // document's first word.
+  Result<std::size_t> begin_of_document(const model::PairTemplate& asked) {
+    if (asked.before_document.empty()) return 0;
+    if (before_document_.empty())
+      SHEAF_TRY(tokenizer_.encode_bare(asked.before_document, before_document_));
+    const auto [end, unused] = std::ranges::mismatch(before_document_, second_ids_);
+    return static_cast<std::size_t>(end - before_document_.begin());
+  }
+
+  // What a template puts before a document stays and does not count.
+  void cut_document(std::size_t document_at, std::size_t limit) {
+    const std::size_t tokens = second_ids_.size() - document_at;
+    if (tokens <= limit) return;
+    const bool left = options_.truncation_side == tokenizer::Side::left;
+    const std::size_t begin = document_at + (left ? 0 : limit);
+    const auto from = second_ids_.begin() + static_cast<std::ptrdiff_t>(begin);
+    second_ids_.erase(from, from + static_cast<std::ptrdiff_t>(tokens - limit));
   }
 
   // All of a template that stands before the document.
@@ -158,23 +184,39 @@ class Preparation {
     return question.append(asked.before_query).append(query).append(asked.after_query);
   }
 
-  // What is too long is cut from behind, of the document and then of the query; what makes the
-  // model answer stays.
+  // Of a question that leaves no room for a document: its query, from behind, as
+  // sentence-transformers does. Without all of the query, or without what makes the model answer,
+  // whatever is asked would score the same.
+  Status cut_question() {
+    std::vector<std::int32_t> without_query;
+    SHEAF_TRY(tokenizer_.encode_bare(question_of(""), without_query));
+    const std::size_t around = without_query.size() + last_ids_.size();
+    if (around >= options_.max_tokens)
+      return Error{ErrorCode::invalid_argument,
+                   fmt::format("the instruction and the template around it have {} tokens, and {} "
+                               "leaves none for query and document",
+                               around, limit())};
+    const std::size_t room = options_.max_tokens - last_ids_.size();
+    first_ids_.resize(std::min(first_ids_.size(), room));
+    second_ids_.resize(std::min(second_ids_.size(), room - first_ids_.size()));
+    return {};
+  }
+
   Result<tokenizer::EncodedPair> join_by_template(const model::PairTemplate& asked,
+                                                  std::size_t document_at,
                                                   std::vector<std::int32_t>& ids) {
     if (last_ids_.empty()) SHEAF_TRY(tokenizer_.encode_bare(asked.after_document, last_ids_));
-    if (options_.max_tokens <= last_ids_.size())
-      return Error{ErrorCode::invalid_argument,
-                   fmt::format("the limit of {} tokens is less than a pair without texts has",
-                               options_.max_tokens)};
-    const std::size_t begin = ids.size();
-    const std::size_t room = options_.max_tokens - last_ids_.size();
-    ids.insert(ids.end(), first_ids_.begin(), first_ids_.end());
-    ids.insert(ids.end(), second_ids_.begin(), second_ids_.end());
-    ids.resize(begin + std::min(ids.size() - begin, room));
-    ids.insert(ids.end(), last_ids_.begin(), last_ids_.end());
-    return tokenizer::EncodedPair{.tokens =
-                                      first_ids_.size() + second_ids_.size() + last_ids_.size()};
+    const std::size_t tokens = first_ids_.size() + second_ids_.size() + last_ids_.size();
+    if (request_.truncate && tokens > options_.max_tokens) {
+      const std::size_t around = first_ids_.size() + document_at + last_ids_.size();
+      if (around < options_.max_tokens)
+        cut_document(document_at, options_.max_tokens - around);
+      else
+        SHEAF_TRY(cut_question());
+    }
+    for (const auto* part : {&first_ids_, &second_ids_, &last_ids_})
+      ids.insert(ids.end(), part->begin(), part->end());
+    return tokenizer::EncodedPair{.tokens = tokens};
   }
 
   Status append_ids(const std::vector<std::int32_t>& given, std::size_t index,
@@ -206,8 +248,7 @@ class Preparation {
   tokenizer::EncodeOptions options_;
   std::shared_ptr<const std::string> first_;  // of the pair before, which is often this one's too
   std::vector<std::int32_t> first_ids_, second_ids_;
-  std::vector<std::int32_t> last_ids_;      // of the template's end
-  std::optional<std::size_t> document_at_;  // tokens of the template right before a document
+  std::vector<std::int32_t> before_document_, last_ids_;  // of the template
 };
 
 Error wrong_output(const EmbedRequest& request, const ModelInfo& model) {

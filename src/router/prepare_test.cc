@@ -347,6 +347,43 @@ TEST(PrepareInputs, AnInstructionMayBeMissingWithWhatStandsAroundIt) {
   EXPECT_EQ(text(), "<[q: ]q=ab;d=cd>");
 }
 
+// Whatever is asked would score the same.
+TEST(PrepareInputs, RefusesAnInstructionThatLeavesNoRoomForTheQuery) {
+  ModelInfo model = small_model();
+  model.max_length = 20;
+  model.spec.labels = {"LABEL_0"};
+  model.spec.pair_template = {
+      .before_instruction = "<", .instruction = "i", .before_query = ">", .after_document = "!"};
+  EmbedRequest request{.inputs = {TextPair{std::make_shared<std::string>("ab"), "cd"}},
+                       .instruction = std::string(14, 'i')};
+  EXPECT_EQ(prepare(request, model)->ids_of(0).size(), 20u) << "one token of the document";
+  request.instruction += "iii";
+  EXPECT_EQ(prepare(request, model).error().message,
+            "input: the instruction and the template around it have 20 tokens, and the model's "
+            "limit of 20 leaves none for query and document");
+  request.instruction.clear();
+  request.max_tokens = 4;
+  EXPECT_NE(prepare(request, model).error().message.find("4 tokens, and the request's limit of 4"),
+            std::string::npos);
+  request.truncate = false;
+  EXPECT_NE(prepare(request, model).error().message.find("8 tokens are more"), std::string::npos);
+}
+
+TEST(PrepareInputs, RefusesALimitThatSpecialTokensUseUp) {
+  EmbedRequest request{.inputs = {"abc"}, .max_tokens = 2};
+  EXPECT_EQ(prepare(request).error().message,
+            "input: the request's limit of 2 has no room for a text beside 2 special tokens");
+  request.max_tokens = 3;
+  EXPECT_EQ(text_of(prepare(request)->ids_of(0)), "a");
+  request.inputs = {TextPair{std::make_shared<std::string>("ab"), "cd"}};
+  request.task = model::Task::classify;
+  request.max_tokens = 4;
+  EXPECT_EQ(prepare(request).error().message,
+            "input: the request's limit of 4 has no room for two texts beside 3 special tokens");
+  request.max_tokens = 5;
+  EXPECT_TRUE(prepare(request).ok());
+}
+
 TEST(PrepareInputs, AsksAboutAPairInTheModelsTemplate) {
   ModelInfo model = small_model();
   model.max_length = 20;
@@ -362,15 +399,19 @@ TEST(PrepareInputs, AsksAboutAPairInTheModelsTemplate) {
   };
   EmbedRequest request{.inputs = {TextPair{std::make_shared<std::string>("ab"), "cd"},
                                   TextPair{std::make_shared<std::string>("ab"), "cdefghijklmn"},
-                                  TextPair{std::make_shared<std::string>(20, 'x'), "y"}}};
+                                  TextPair{std::make_shared<std::string>(20, 'x'), "y"},
+                                  TextPair{std::make_shared<std::string>(20, 'x'), "z"}}};
   auto prepared = prepare(request, model);
   ASSERT_TRUE(prepared.ok()) << prepared.error().message;
   EXPECT_EQ(all_of(prepared->ids_of(0)), "<i>q=ab;d=_cd!?");
   EXPECT_EQ(all_of(prepared->ids_of(1)), "<i>q=ab;d=_cdefghi!?");  // the end stays
   EXPECT_EQ(all_of(prepared->ids_of(2)), "<i>q=xxxxxxxxxxxxx!?");
-  EXPECT_EQ(prepared->second_at, (std::vector<std::uint32_t>{0, 0, 0}));
+  EXPECT_EQ(all_of(prepared->ids_of(3)), "<i>q=xxxxxxxxxxxxx!?");
+  EXPECT_EQ(prepared->second_at, (std::vector<std::uint32_t>{0, 0, 0, 0}));
   request.max_second_tokens = 1;  // of the document's own
   EXPECT_EQ(all_of(prepare(request, model)->ids_of(0)), "<i>q=ab;d=_c!?");
+  request.truncation_side = tokenizer::Side::left;
+  EXPECT_EQ(all_of(prepare(request, model)->ids_of(0)), "<i>q=ab;d=_d!?");
   request.max_second_tokens = 0;
 
   request.prompt_name = "query";
@@ -385,11 +426,10 @@ TEST(PrepareInputs, AsksAboutAPairInTheModelsTemplate) {
   EXPECT_NE(prepared.error().message.find("input[1]: 27 tokens"), std::string::npos)
       << prepared.error().message;
 
-  model.max_length = 2;
+  request.truncate = true;
   prepared = prepare(request, model);
-  ASSERT_FALSE(prepared.ok());
-  EXPECT_NE(prepared.error().message.find("input[0]: the limit of 2 tokens"), std::string::npos)
-      << prepared.error().message;
+  ASSERT_TRUE(prepared.ok());
+  EXPECT_EQ(all_of(prepared->ids_of(1)), "<q: >q=ab;d=_jklmn!?");  // cut on the left
 }
 
 }  // namespace

@@ -131,8 +131,9 @@ struct ModelConfig {
   std::uint32_t max_length = 0;        // 0: the model's own
   std::string pooling;                 // as model::read_spec() takes it
   std::string dtype = "float32";       // that products are computed in
-  // Put before texts that ask for no prompt, in place of the model's own default; at most one of
-  // the two: one of the model's prompts ("" for none), or a text, which becomes prompt "default".
+  // Of an embedder alone, put before texts that ask for no prompt, in place of the model's own
+  // default; at most one of the two: one of the model's prompts ("" for none), or a text, which
+  // becomes prompt "default".
   std::optional<std::string> default_prompt_name;
   std::optional<std::string> default_prompt;
 };

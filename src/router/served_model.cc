@@ -32,7 +32,9 @@ Status check_pairs(const ModelConfig& config, const model::ModelSpec& spec,
   return Error{pair.error().code, config.folder + "/" + pair.error().message};
 }
 
+// Of embedders alone: beside one there may be a reranker, whose instruction it would replace.
 Status choose_default_prompt(const ModelConfig& config, model::ModelSpec& spec) {
+  if (spec.task() != model::Task::embed) return {};
   if (config.default_prompt) {
     spec.prompts["default"] = *config.default_prompt;
     spec.default_prompt_name = "default";
@@ -48,11 +50,34 @@ Status choose_default_prompt(const ModelConfig& config, model::ModelSpec& spec) 
   return {};
 }
 
-Status check_length(const ModelConfig& config, std::uint32_t positions) {
-  if (config.max_length <= positions) return {};
+// Tokens that an input has besides its texts.
+Result<std::size_t> tokens_around(const model::ModelSpec& spec,
+                                  const tokenizer::Tokenizer& tokenizer) {
+  std::vector<std::int32_t> ids;
+  if (const model::PairTemplate& asked = spec.pair_template; !asked.empty()) {
+    for (const std::string& part :
+         {asked.before_instruction + asked.before_query + asked.after_query + asked.before_document,
+          asked.after_document})
+      SHEAF_TRY(tokenizer.encode_bare(part, ids));
+    return ids.size();
+  }
+  if (!spec.is_reranker()) return tokenizer.special_tokens_added();
+  SHEAF_ASSIGN(const tokenizer::EncodedPair pair, tokenizer.join_pair({}, {}, {}, ids));
+  return pair.tokens;
+}
+
+Status check_length(const ModelConfig& config, const model::ModelSpec& spec,
+                    const tokenizer::Tokenizer& tokenizer) {
+  if (config.max_length > spec.positions)
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("max length {} is more than the {} positions of {}", config.max_length,
+                             spec.positions, config.name)};
+  if (config.max_length == 0) return {};
+  SHEAF_ASSIGN(const std::size_t around, tokens_around(spec, tokenizer));
+  if (config.max_length > around) return {};
   return Error{ErrorCode::invalid_argument,
-               fmt::format("max length {} is more than the {} positions of {}", config.max_length,
-                           positions, config.name)};
+               fmt::format("max length {} leaves no room for texts: {} puts {} tokens around them",
+                           config.max_length, config.name, around)};
 }
 
 }  // namespace
@@ -65,10 +90,10 @@ Result<std::unique_ptr<ServedModel>> ServedModel::load(const ModelConfig& config
                                                              {.lower_case = info.spec.do_lower_case,
                                                               .before = info.spec.opening_token,
                                                               .after = info.spec.closing_token}));
-  SHEAF_TRY(check_length(config, info.spec.positions));
   SHEAF_TRY(choose_default_prompt(config, info.spec));
   SHEAF_TRY(check_vocabulary(config, model->tokenizer_->vocab_size(), info.spec.vocab_size));
   SHEAF_TRY(check_pairs(config, info.spec, *model->tokenizer_));
+  SHEAF_TRY(check_length(config, info.spec, *model->tokenizer_));
   info.name = config.name;
   info.folder = config.folder;
   info.revision = config.revision;

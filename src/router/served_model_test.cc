@@ -97,6 +97,21 @@ TEST_F(ServedModelTest, TakesAnotherDefaultPrompt) {
   EXPECT_EQ(prompt(), "d: ");
 }
 
+TEST_F(ServedModelTest, ADefaultPromptIsForEmbeddersAlone) {
+  const std::string path = config_.folder + "/config.json";
+  std::ifstream file(path);
+  std::string json{std::istreambuf_iterator<char>(file), {}};
+  const std::string_view name = "BertModel";
+  std::ofstream(path) << json.replace(json.find(name), name.size(),
+                                      "BertForSequenceClassification");
+  std::filesystem::remove(config_.folder + "/modules.json");
+  config_.default_prompt_name = "query";
+  EXPECT_EQ(refusal(), "") << "that an embedder beside it has";
+  config_.default_prompt_name.reset();
+  config_.default_prompt = "d: ";
+  EXPECT_EQ(prompt_of({}, load()->info()), "");
+}
+
 TEST_F(ServedModelTest, TokenizesAsTheOtherFilesSay) {
   const auto ids = [this](const char* text) {
     std::vector<std::int32_t> ids;
@@ -107,6 +122,9 @@ TEST_F(ServedModelTest, TokenizesAsTheOtherFilesSay) {
   std::ofstream(config_.folder + "/tokenizer_config.json")
       << R"({"add_bos_token": true, "bos_token": "[CLS]", "add_eos_token": true, "eos_token": "[SEP]"})";
   EXPECT_EQ(ids("W4 w5"), (std::vector<std::int32_t>{2, 1, 5, 3}));
+  config_.max_length = 2;
+  EXPECT_EQ(refusal(), "max length 2 leaves no room for texts: tiny puts 2 tokens around them");
+  config_.max_length = 0;
   std::ofstream(config_.folder + "/sentence_bert_config.json") << R"({"do_lower_case": true})";
   EXPECT_EQ(ids("W4 w5"), (std::vector<std::int32_t>{2, 4, 5, 3}));
   std::ofstream(config_.folder + "/tokenizer_config.json")

@@ -67,6 +67,20 @@ double cgroup_quota() {
   return least;
 }
 
+std::vector<NumaNode> numa_nodes(hwloc_topology_t topology) {
+  std::vector<NumaNode> nodes;
+  for (hwloc_obj_t node = nullptr;
+       (node = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_NUMANODE, node)) != nullptr;)
+    nodes.push_back({static_cast<int>(node->os_index), node->attr->numanode.local_memory});
+  return nodes;
+}
+
+std::string processor_name(hwloc_topology_t topology) {
+  const hwloc_obj_t package = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_PACKAGE, nullptr);
+  const char* name = package == nullptr ? nullptr : hwloc_obj_get_info_by_name(package, "CPUModel");
+  return name == nullptr ? "" : name;
+}
+
 }  // namespace
 
 double parse_cpu_max(const std::string& text) {
@@ -84,17 +98,22 @@ Result<Machine> detect_machine() {
     hwloc_bitmap_fill(allowed.get());
 
   Machine machine;
+  machine.processor = processor_name(topology.get());
+  machine.nodes = numa_nodes(topology.get());
   std::set<int> nodes;
+  std::set<hwloc_obj_t> physical;
   for (hwloc_obj_t core = nullptr;
        (core = hwloc_get_next_obj_by_type(topology.get(), HWLOC_OBJ_PU, core)) != nullptr;) {
     if (!hwloc_bitmap_isset(allowed.get(), core->os_index)) continue;
     const int node = core->nodeset == nullptr ? 0 : hwloc_bitmap_first(core->nodeset);
     machine.cores.push_back({static_cast<int>(core->os_index), std::max(node, 0)});
     nodes.insert(machine.cores.back().numa_node);
+    physical.insert(hwloc_get_ancestor_obj_by_type(topology.get(), HWLOC_OBJ_CORE, core));
   }
   if (machine.cores.empty())
     return Error{ErrorCode::unsupported, "this process may use no processor core"};
   machine.numa_nodes = static_cast<int>(nodes.size());
+  machine.physical_cores = static_cast<int>(physical.size());
   const auto count = static_cast<double>(machine.cores.size());
   const double quota = cgroup_quota();
   machine.core_quota = quota > 0 ? std::min(quota, count) : count;

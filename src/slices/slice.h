@@ -6,7 +6,7 @@
 
 #include "base/result.h"
 
-// What the machine has and how it is cut. This issue knows one kind of slice, `cores`.
+// What the machine has and how its cores are cut. Cards: gpu.h.
 namespace sheaf::slices {
 
 // A processor core (as the kernel counts them) that this process may use.
@@ -15,13 +15,22 @@ struct Core {
   int numa_node = 0;
 };
 
+// A memory domain.
+struct NumaNode {
+  int number = 0;  // the kernel's
+  std::uint64_t memory_bytes = 0;
+};
+
 struct Machine {
   // In topological order: neighbours share as much as possible (hyper-threads of one physical
   // core, then a cache, then a NUMA node). Never empty.
   std::vector<Core> cores;
   // Cores' worth of time that the cgroup's quota grants; cores.size() without one.
   double core_quota = 0;
-  int numa_nodes = 1;  // with usable cores
+  int numa_nodes = 1;           // with usable cores
+  std::string processor;        // "Intel(R) Xeon(R) …"; empty where the kernel does not tell
+  int physical_cores = 0;       // that `cores` are threads of
+  std::vector<NumaNode> nodes;  // that have memory, whether we may use their cores or not
 };
 
 // A place to run one replica.

@@ -90,6 +90,10 @@ TEST(DetectMachine, StaysInsideTheAffinityMask) {
   const auto all = detect_machine();
   ASSERT_TRUE(all.ok()) << all.error().message;
   EXPECT_EQ(static_cast<int>(all->cores.size()), CPU_COUNT(&before));
+  EXPECT_GE(all->physical_cores, 1);
+  EXPECT_LE(all->physical_cores, static_cast<int>(all->cores.size()));
+  ASSERT_FALSE(all->nodes.empty());
+  EXPECT_GT(all->nodes[0].memory_bytes, 1u << 20);
 
   CPU_ZERO(&one);
   CPU_SET(last, &one);

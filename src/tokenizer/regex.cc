@@ -63,7 +63,17 @@ class Translation {
     if (rest_.starts_with("(?")) return group();
     // {,3} is literal text for PCRE2; {1,3}+ is possessive for it, a repetition for Oniguruma.
     if (rest_.starts_with("{,") || rest_.starts_with("}+")) return refuse(2);
+    // {2}? is lazy for PCRE2; for Oniguruma, which knows that nothing is to be chosen, "none or
+    // two".
+    if (rest_.starts_with("}?") && is_fixed_count()) return refuse(2);
     copy(1);
+  }
+
+  // Whether what was copied ends with "{" and digits that are no code point's.
+  bool is_fixed_count() const {
+    const std::size_t open = out_.rfind('{');
+    if (open == std::string::npos || out_.find(',', open) != std::string::npos) return false;
+    return open < 2 || out_.compare(open - 2, 2, "\\x") != 0;
   }
 
   void in_set() {
@@ -82,10 +92,39 @@ class Translation {
   }
 
   void group() {
-    for (const std::string_view known : {"(?:", "(?=", "(?!", "(?>", "(?<=", "(?<!", "(?i:"}) {
+    for (const std::string_view known : {"(?:", "(?=", "(?!", "(?>", "(?<=", "(?<!"}) {
       if (rest_.starts_with(known)) return copy(known.size());
     }
+    if (rest_.starts_with("(?i:") && !may_fold_to_several(group_text())) return copy(4);
     refuse(4);
+  }
+
+  // From "(?i:" to what closes it, or to the end.
+  std::string_view group_text() const {
+    int depth = 0;
+    for (std::size_t i = 0; i < rest_.size(); ++i) {
+      if (rest_[i] == '\\')
+        ++i;
+      else if (rest_[i] == '(')
+        ++depth;
+      else if (rest_[i] == ')' && --depth == 0)
+        return rest_.substr(0, i);
+    }
+    return rest_;
+  }
+
+  // Oniguruma's "ss" also matches U+00DF and the other way round; PCRE2 folds letter by letter.
+  // These are the folds of several letters in Unicode's CaseFolding.txt that are ASCII; of others
+  // any is refused.
+  static bool may_fold_to_several(std::string_view text) {
+    std::string lower(text);
+    for (char& c : lower) {
+      if (static_cast<unsigned char>(c) >= 0x80) return true;
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    }
+    const auto holds = [&](std::string_view pair) { return lower.find(pair) != std::string::npos; };
+    return std::ranges::any_of(std::array<std::string_view, 5>{"ss", "ff", "fi", "fl", "st"},
+                               holds);
   }
 
   void escape() {

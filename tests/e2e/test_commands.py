@@ -25,7 +25,7 @@ def fits_a_screen(text, lines_max=45):
     assert max(map(len, lines)) <= 80, max(lines, key=len)
 
 
-@pytest.mark.parametrize("command", ["", "serve", "embed", "rerank", "bench", "models"])
+@pytest.mark.parametrize("command", ["", "serve", "embed", "rerank", "bench", "models", "plan"])
 def test_help(command):
     result = sheaf(*command.split(), "--help")
     assert result.returncode == 0 and result.stderr == ""
@@ -34,7 +34,7 @@ def test_help(command):
     assert command == "" or "[" in result.stdout, "defaults in brackets"
 
 
-@pytest.mark.parametrize("command", ["serve", "embed", "rerank", "bench", "models"])
+@pytest.mark.parametrize("command", ["serve", "embed", "rerank", "bench", "models", "plan"])
 def test_help_of_a_command(command):
     assert sheaf("help", command).stdout == sheaf(command, "--help").stdout
     assert sheaf("help", "serv").returncode == 2
@@ -75,7 +75,22 @@ def test_version():
     (["bench", "--requests", "9", "--duration", "1s"], "leave one of them out"),
     (["serve", "x", "--auto-truncate", "maybe"], "'maybe' is not true or false"),
     (["models", "drop"], "list, show, pull"),
-    (["models", "show"], "one model")])
+    (["models", "show"], "one model"),
+    (["plan"], "nothing to plan for"),
+    (["plan", "modle", "x", "--gpu", "h200"], "takes -c FILE, or the words: model MODEL"),
+    (["plan", "model", "x"], "--gpu says what to plan for"),
+    (["plan", "model", "x", "--gpu", "h200", "--dtype", "int4"], "--dtype: 'int4' is not one of float32,"),
+    (["plan", "model", "x", "--gpu", "a100"], "'a100' may be any of a100-40, a100-80"),
+    (["plan", "model", "x", "--gpu", "a100-40/1g.6gb"], "it has 1g.5gb,"),
+    (["plan", "model", "x", "--gpu", "24GX"], "'24GX' is not like"),
+    (["plan", "model", "x", "--gpu", "h200", "--gpu-memory-utilization", "1.5"], "is more than all of it"),
+    (["plan", "-c", "x", "--cores", "x"], "--cores: 'x' is not a whole number from 1 to 4096, nor here"),
+    (["plan", "-c", "x", "--cores", "2", "--gpu", "l4"], "leave out --gpu"),
+    (["plan", "-c", "x", "--count", "2"], "--count counts the cards of --gpu"),
+    (["plan", "-c", "x", "--memory", "1GiB"], "--memory belongs to --cores"),
+    (["plan", "-c", "x", "--gpu", "24GiB"], "a plan cuts whole cards"),
+    (["plan", "-c", "x", "--gpu", "h200", "--output", "y"], "--output says where --apply writes to"),
+    (["plan", "-c", "x", "model", "y", "--gpu", "h200"], "are for files")])
 def test_wrong_usage_is_2_and_says_what_is_right(arguments, said):
     result = sheaf(*arguments)
     assert result.returncode == 2, result

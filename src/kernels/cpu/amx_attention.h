@@ -41,19 +41,55 @@ std::size_t amx_attention_scratch(std::size_t tokens, std::size_t head_size,
   return AmxScratch::floats(tokens, head_size);
 }
 
+// Rows and columns of 16 x 16 numbers change places: neighbours by two, by four, then quarters of
+// registers.
+SHEAF_INLINE void transpose(__m512i (&rows)[16]) {
+  __m512i twos[16], fours[16], halves[16];
+#pragma GCC unroll 8
+  for (int i = 0; i < 16; i += 2) {
+    twos[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+    twos[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {  // [i + j]: in quarter q column 4 q + j of rows i to i + 3
+    fours[i] = _mm512_unpacklo_epi64(twos[i], twos[i + 2]);
+    fours[i + 1] = _mm512_unpackhi_epi64(twos[i], twos[i + 2]);
+    fours[i + 2] = _mm512_unpacklo_epi64(twos[i + 1], twos[i + 3]);
+    fours[i + 3] = _mm512_unpackhi_epi64(twos[i + 1], twos[i + 3]);
+  }
+  constexpr int kEven = 0x88, kOdd = 0xdd;  // quarters 0 and 2, 1 and 3, of each operand
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    halves[j] = _mm512_shuffle_i32x4(fours[j], fours[4 + j], kEven);
+    halves[4 + j] = _mm512_shuffle_i32x4(fours[j], fours[4 + j], kOdd);
+    halves[8 + j] = _mm512_shuffle_i32x4(fours[8 + j], fours[12 + j], kEven);
+    halves[12 + j] = _mm512_shuffle_i32x4(fours[8 + j], fours[12 + j], kOdd);
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    rows[j] = _mm512_shuffle_i32x4(halves[j], halves[8 + j], kEven);
+    rows[4 + j] = _mm512_shuffle_i32x4(halves[4 + j], halves[12 + j], kEven);
+    rows[8 + j] = _mm512_shuffle_i32x4(halves[j], halves[8 + j], kOdd);
+    rows[12 + j] = _mm512_shuffle_i32x4(halves[4 + j], halves[12 + j], kOdd);
+  }
+}
+
 // Keys [begin, end), multiples of 32: those of them that do not exist are zeros.
 SHEAF_INLINE void pack_bf16_keys(const AttentionPiece& p, std::size_t begin, std::size_t end,
                                  const AmxScratch& s) {
   const std::size_t steps = bf16_steps(p.head_size);
-  std::uint32_t pairs[16];
-  for (std::size_t key = begin; key < end; ++key) {
-    auto* column = reinterpret_cast<std::uint32_t*>(s.keys + bf16_at(steps, key, 0));
-    for (std::size_t step = 0; step < steps; ++step, column += kBf16Half) {
-      const std::size_t left = key < p.tokens ? p.head_size - step * kBf16Step : 0;
-      step_to_bf16(p.k + key * p.stride + step * kBf16Step, left, reinterpret_cast<Bf16*>(pairs));
-      for (std::size_t pair = 0; pair < 16; ++pair) column[pair * 16] = pairs[pair];
+  for (std::size_t key = begin; key < end; key += 16)
+    for (std::size_t step = 0; step < steps; ++step) {
+      __m512i pairs[16];
+#pragma GCC unroll 16
+      for (std::size_t i = 0; i < 16; ++i) {
+        const std::size_t left = key + i < p.tokens ? p.head_size - step * kBf16Step : 0;
+        pairs[i] = reinterpret_cast<__m512i>(
+            bf16_step(p.k + (key + i) * p.stride + step * kBf16Step, left));
+      }
+      transpose(pairs);
+      __builtin_memcpy(s.keys + bf16_at(steps, key, step * kBf16Step), pairs, sizeof pairs);
     }
-  }
 }
 
 // The same of values, of which two neighbours are a pair.
@@ -120,38 +156,36 @@ SHEAF_INLINE float softmax_row(float* scores, std::size_t begin, std::size_t end
 }
 
 // Queries [first, first + rows) over the keys [begin, end), multiples of 32.
-template <class Arch>
 SHEAF_INLINE void attend_rows(const AttentionPiece& p, const AmxScratch& s, std::size_t first,
                               std::size_t rows, std::size_t begin, std::size_t end, float scale) {
   const std::size_t steps = bf16_steps(p.head_size), count = end - begin;
   for (std::size_t r = 0; r < rows; ++r)
     row_to_bf16(p.q + (first + r) * p.stride, p.head_size, s.queries + r * steps * kBf16Step);
   finish_stores();
-  for (std::size_t key = begin; key < end; key += kBf16Panel) {
-    multiply_tiles<Weights::near>(s.queries, rows, steps, s.keys + key * steps * kBf16Step, s.sums);
-    for (std::size_t r = 0; r < rows; ++r)
-      __builtin_memcpy(s.scores + r * count + key - begin, s.sums + r * kBf16Panel,
-                       kBf16Panel * sizeof(float));
-  }
-  float sums[kRows];
+  for (std::size_t key = begin; key < end; key += kBf16Panel)
+    multiply_tiles<Weights::near>(s.queries, steps * kBf16Step * sizeof(Bf16), rows, steps,
+                                  s.keys + key * steps * kBf16Step, s.scores + key - begin, count);
+  finish_stores();
+  float inverses[kRows];
   for (std::size_t r = 0; r < rows; ++r) {
     const std::size_t own = first + r;
     const std::size_t from = own - smaller(own, p.before);
     const std::size_t to = smaller(p.tokens, own + p.after + 1);
-    sums[r] = softmax_row(s.scores + r * count, from < begin ? 0 : from - begin, to - begin, count,
-                          scale, s.shares + r * count);
+    inverses[r] = 1 / softmax_row(s.scores + r * count, from < begin ? 0 : from - begin, to - begin,
+                                  count, scale, s.shares + r * count);
   }
   finish_stores();
   const std::size_t all_steps = whole_panels(p.tokens) / kBf16Step;
   for (std::size_t column = 0; column < p.head_size; column += kBf16Panel) {
-    multiply_tiles<Weights::near>(s.shares, rows, count / kBf16Step,
+    multiply_tiles<Weights::near>(s.shares, count * sizeof(Bf16), rows, count / kBf16Step,
                                   s.values + (column * all_steps + begin) * kBf16Step, s.sums);
-    for (std::size_t r = 0; r < rows; ++r)
-      for (std::size_t v = 0; v < kBf16Panel; v += Arch::width)
-        Arch::store_first(
-            p.out + (first + r) * p.out_stride + column + v,
-            Arch::load(s.sums + r * kBf16Panel + v) / sums[r],
-            static_cast<std::ptrdiff_t>(p.head_size) - static_cast<std::ptrdiff_t>(column + v));
+    for (std::size_t v = 0; v < kBf16Panel && column + v < p.head_size; v += 16) {
+      const auto exist = static_cast<__mmask16>((1u << smaller(p.head_size - column - v, 16)) - 1);
+      for (std::size_t r = 0; r < rows; ++r)
+        _mm512_mask_storeu_ps(p.out + (first + r) * p.out_stride + column + v, exist,
+                              _mm512_mul_ps(_mm512_loadu_ps(s.sums + r * kBf16Panel + v),
+                                            _mm512_set1_ps(inverses[r])));
+    }
   }
 }
 
@@ -170,7 +204,7 @@ void amx_attention(const AttentionPiece& p) {
   const Tiles tiles;
   for (std::size_t query = p.first_query; query < p.last_query; query += kRows) {
     const std::size_t rows = smaller(kRows, p.last_query - query);
-    attend_rows<Arch>(p, scratch, query, rows, first_key(query), end_of_keys(query + rows), scale);
+    attend_rows(p, scratch, query, rows, first_key(query), end_of_keys(query + rows), scale);
   }
 }
 

@@ -47,10 +47,9 @@ SHEAF_INLINE void fetch_step(const Bf16* weight) {
 }
 
 template <int RowTiles, Weights Where>
-SHEAF_INLINE void multiply_row_tiles(const Bf16* x, std::size_t steps, const Bf16* weight,
-                                     float* sums) {
-  const std::size_t stride = steps * kBf16Step * sizeof(Bf16);
-  const Bf16* below = x + kTileRows * steps * kBf16Step;
+SHEAF_INLINE void multiply_row_tiles(const Bf16* x, std::size_t row_bytes, std::size_t steps,
+                                     const Bf16* weight, float* sums, std::size_t sums_stride) {
+  const Bf16* below = x + kTileRows * row_bytes / sizeof(Bf16);
   _tile_zero(0);
   _tile_zero(1);
   if constexpr (RowTiles == 2) {
@@ -59,36 +58,38 @@ SHEAF_INLINE void multiply_row_tiles(const Bf16* x, std::size_t steps, const Bf1
   }
   for (std::size_t step = 0; step < steps; ++step) {
     if constexpr (Where == Weights::far) fetch_step(weight);
-    _tile_loadd(4, x + step * kBf16Step, stride);
+    _tile_loadd(4, x + step * kBf16Step, row_bytes);
     _tile_loadd(6, weight, 64);
     _tile_loadd(7, weight + kBf16Half, 64);
     _tile_dpbf16ps(0, 4, 6);
     _tile_dpbf16ps(1, 4, 7);
     if constexpr (RowTiles == 2) {
-      _tile_loadd(5, below + step * kBf16Step, stride);
+      _tile_loadd(5, below + step * kBf16Step, row_bytes);
       _tile_dpbf16ps(2, 5, 6);
       _tile_dpbf16ps(3, 5, 7);
     }
     weight += 2 * kBf16Half;
   }
-  constexpr std::size_t kStride = kBf16Panel * sizeof(float);
-  _tile_stored(0, sums, kStride);
-  _tile_stored(1, sums + 16, kStride);
+  const std::size_t sums_bytes = sums_stride * sizeof(float);
+  _tile_stored(0, sums, sums_bytes);
+  _tile_stored(1, sums + 16, sums_bytes);
   if constexpr (RowTiles == 2) {
-    _tile_stored(2, sums + kTileRows * kBf16Panel, kStride);
-    _tile_stored(3, sums + kTileRows * kBf16Panel + 16, kStride);
+    _tile_stored(2, sums + kTileRows * sums_stride, sums_bytes);
+    _tile_stored(3, sums + kTileRows * sums_stride + 16, sums_bytes);
   }
 }
 
-// sums [rows rounded up to 16 or 32][32] = rows [1 .. 32] of x [.., steps of 32 numbers] times one
-// panel. What is read of x has been stored before finish_stores().
+// sums [rows rounded up to 16 or 32][32], sums_stride apart, = rows [1 .. 32] of x [.., steps of 32
+// numbers], row_bytes apart, times one panel. What is read of x has been stored before
+// finish_stores().
 template <Weights Where>
-SHEAF_INLINE void multiply_tiles(const Bf16* x, std::size_t rows, std::size_t steps,
-                                 const Bf16* panel, float* sums) {
+SHEAF_INLINE void multiply_tiles(const Bf16* x, std::size_t row_bytes, std::size_t rows,
+                                 std::size_t steps, const Bf16* panel, float* sums,
+                                 std::size_t sums_stride = kBf16Panel) {
   if (rows > kTileRows)
-    multiply_row_tiles<2, Where>(x, steps, panel, sums);
+    multiply_row_tiles<2, Where>(x, row_bytes, steps, panel, sums, sums_stride);
   else
-    multiply_row_tiles<1, Where>(x, steps, panel, sums);
+    multiply_row_tiles<1, Where>(x, row_bytes, steps, panel, sums, sums_stride);
 }
 
 }  // namespace sheaf::kernels::cpu

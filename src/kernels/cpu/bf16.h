@@ -23,6 +23,13 @@ SHEAF_INLINE std::size_t bf16_steps(std::size_t inputs) {
   return (inputs + kBf16Step - 1) / kBf16Step;
 }
 
+// Of a row of inputs as whole steps: an odd number of cache lines, so that rows do not meet in a
+// few sets of a cache.
+template <class Arch>
+std::size_t bf16_row_bytes(std::size_t inputs) {
+  return (bf16_steps(inputs) | 1) * 64;
+}
+
 template <class Arch>
 std::size_t bf16_packed_floats(std::size_t inputs, std::size_t outputs) {
   return panels_of<Arch>(outputs) * bf16_steps(inputs) * kBf16Half;  // two numbers a float
@@ -65,18 +72,19 @@ void bf16_unpack_row(const float* packed, std::size_t inputs, std::size_t /*outp
 }
 
 // One step of a row, of whose inputs `left` exist.
-SHEAF_INLINE void step_to_bf16(const float* x, std::size_t left, Bf16* out) {
+SHEAF_INLINE __m512bh bf16_step(const float* x, std::size_t left) {
   const __mmask16 low = left >= 16 ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
   const std::size_t above = left >= 32 ? 16 : left > 16 ? left - 16 : 0;
   const auto high = static_cast<__mmask16>((1u << above) - 1);
-  const __m512bh both =
-      _mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high, x + 16), _mm512_maskz_loadu_ps(low, x));
-  __builtin_memcpy(out, &both, sizeof both);
+  return _mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high, x + 16), _mm512_maskz_loadu_ps(low, x));
 }
 
 // One row of inputs as whole steps.
 SHEAF_INLINE void row_to_bf16(const float* x, std::size_t inputs, Bf16* out) {
-  for (std::size_t k = 0; k < inputs; k += kBf16Step) step_to_bf16(x + k, inputs - k, out + k);
+  for (std::size_t k = 0; k < inputs; k += kBf16Step) {
+    const __m512bh step = bf16_step(x + k, inputs - k);
+    __builtin_memcpy(out + k, &step, sizeof step);
+  }
 }
 
 }  // namespace sheaf::kernels::cpu

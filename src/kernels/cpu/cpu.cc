@@ -29,7 +29,7 @@ class Cpu final : public Backend {
       : name_(what.name),
         kernels_(*what.kernels),
         linear_(*what.linear),
-        pool_(options.threads, options.progress),
+        pool_(options.threads, {.progress = options.progress, .busy_ns = options.busy_ns}),
         scratch_(static_cast<std::size_t>(pool_.threads())),
         linear_scratch_(scratch_.size()) {}
 
@@ -77,31 +77,32 @@ class Cpu final : public Backend {
 
   void linear(MatrixView x, const Linear& weight, Activation activation, MatrixView residual,
               MatrixSpan out) override {
-    const std::size_t panels = ceil_div(weight.outputs, linear_.panel_width);
-    const std::size_t blocks = ceil_div(x.rows, linear_.row_block);
-    const std::size_t groups = column_groups(blocks, panels, weight.inputs);
-    pool_.run(blocks * groups, [&](std::size_t piece, int thread) {
-      const std::size_t block = piece / groups;
-      const std::size_t group = piece % groups;
-      const std::size_t first = part_begin(x.rows, block, blocks, linear_.row_step);
-      const std::size_t rows = part_begin(x.rows, block + 1, blocks, linear_.row_step) - first;
-      const std::size_t first_panel = panels * group / groups;
-      linear_.linear({.x = x.row(first),
-                      .x_stride = x.stride,
-                      .rows = rows,
-                      .packed = weight.weight,
-                      .bias = weight.bias,
-                      .inputs = weight.inputs,
-                      .outputs = weight.outputs,
-                      .first_panel = first_panel,
-                      .last_panel = panels * (group + 1) / groups,
-                      .activation = activation,
-                      .residual = residual.data == nullptr ? nullptr : residual.row(first),
-                      .residual_stride = residual.stride,
-                      .out = out.row(first) + first_panel * linear_.panel_width,
-                      .out_stride = out.stride,
-                      .scratch = linear_scratch(thread, rows, weight.inputs)});
-    });
+    run_linear({.x = x.data, .x_stride = x.stride, .out = out.data, .out_stride = out.stride},
+               x.rows, weight, activation, residual);
+  }
+
+  std::size_t middle_floats(std::size_t rows, std::size_t columns) const override {
+    if (linear_.prepared_bytes == nullptr) return rows * columns;
+    return (rows + linear_.row_step) * linear_.prepared_bytes(columns) / sizeof(float);
+  }
+
+  std::size_t second_linear_floats(std::size_t rows, std::size_t columns) const override {
+    return linear_floats(linear_.prepared_bytes == nullptr ? rows : 0, columns);
+  }
+
+  void feed_forward(MatrixView x, const Linear& up, Activation activation, const Linear& down,
+                    MatrixView residual, MatrixSpan out) override {
+    float* middle = middle_.reserve(middle_floats(x.rows, up.outputs));
+    cpu::LinearPiece first{.x = x.data, .x_stride = x.stride};
+    cpu::LinearPiece second{.out = out.data, .out_stride = out.stride};
+    if (linear_.prepared_bytes == nullptr) {
+      second.x = first.out = middle;
+      second.x_stride = first.out_stride = up.outputs;
+    } else {
+      second.prepared = first.prepared_out = reinterpret_cast<std::byte*>(middle);
+    }
+    run_linear(first, x.rows, up, activation, {});
+    run_linear(second, x.rows, down, Activation::none, residual);
   }
 
   void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens,
@@ -234,19 +235,56 @@ class Cpu final : public Backend {
                        .inputs = words.inputs,
                        .outputs = words.outputs,
                        .first_panel = panels * group / groups,
-                       .last_panel = panels * (group + 1) / groups,
-                       .activation = Activation::none,
-                       .residual = nullptr,
-                       .residual_stride = 0,
-                       .out = nullptr,
-                       .out_stride = 0,
-                       .scratch = nullptr},
+                       .last_panel = panels * (group + 1) / groups},
                       t, cu_seqlens, how, thread, out);
       });
     }
   }
 
  private:
+  // A whole product in pieces; of `ends` only where rows come from and go to is looked at.
+  void run_linear(const cpu::LinearPiece& ends, std::size_t all_rows, const Linear& weight,
+                  Activation activation, MatrixView residual) {
+    const std::size_t panels = ceil_div(weight.outputs, linear_.panel_width);
+    const std::size_t step = ends.prepared_out == nullptr ? 1 : linear_.prepared_panels;
+    const std::size_t blocks = ceil_div(all_rows, linear_.row_block);
+    const std::size_t groups =
+        std::min(column_groups(blocks, panels, weight.inputs), ceil_div(panels, step));
+    pool_.run(blocks * groups, [&](std::size_t number, int thread) {
+      const std::size_t group = number % groups;
+      const std::size_t first = part_begin(all_rows, number / groups, blocks, linear_.row_step);
+      cpu::LinearPiece piece = ends;
+      piece.rows = part_begin(all_rows, number / groups + 1, blocks, linear_.row_step) - first;
+      piece.packed = weight.weight;
+      piece.bias = weight.bias;
+      piece.inputs = weight.inputs;
+      piece.outputs = weight.outputs;
+      piece.first_panel = part_begin(panels, group, groups, step);
+      piece.last_panel = part_begin(panels, group + 1, groups, step);
+      piece.activation = activation;
+      if (residual.data != nullptr) {
+        piece.residual = residual.row(first);
+        piece.residual_stride = residual.stride;
+      }
+      move_rows(piece, first);
+      piece.scratch =
+          linear_scratch(thread, ends.prepared == nullptr ? piece.rows : 0, weight.inputs);
+      linear_.linear(piece);
+    });
+  }
+
+  // Where the piece's rows, from `first` on, and columns come from and go to.
+  void move_rows(cpu::LinearPiece& piece, std::size_t first) const {
+    if (piece.prepared != nullptr)
+      piece.prepared += first * linear_.prepared_bytes(piece.inputs);
+    else
+      piece.x += first * piece.x_stride;
+    if (piece.prepared_out != nullptr)
+      piece.prepared_out += first * linear_.prepared_bytes(piece.outputs);
+    else
+      piece.out += first * piece.out_stride + piece.first_panel * linear_.panel_width;
+  }
+
   // The piece's rows are x's from `begin` on.
   void weigh_block(cpu::LinearPiece piece, std::size_t begin,
                    std::span<const std::uint32_t> cu_seqlens, WordWeights how, int thread,
@@ -327,12 +365,10 @@ class Cpu final : public Backend {
   void add_expert(MatrixView x, std::span<const RowShare> rows, const Linear& up,
                   const Linear& down, Activation activation, MatrixSpan out) {
     const MatrixSpan inputs = expert_inputs_.matrix(rows.size(), x.columns);
-    const MatrixSpan wide = expert_wide_.matrix(rows.size(), up.outputs);
     const MatrixSpan outputs = expert_outputs_.matrix(rows.size(), x.columns);
     for_rows(rows.size(),
              [&](std::size_t i) { std::copy_n(x.row(rows[i].row), x.columns, inputs.row(i)); });
-    linear(inputs, up, activation, {}, wide);
-    linear(wide, down, Activation::none, {}, outputs);
+    feed_forward(inputs, up, activation, down, {}, outputs);
     for_rows(rows.size(), [&](std::size_t i) {
       for (std::size_t j = 0; j < x.columns; ++j)
         out.row(rows[i].row)[j] += rows[i].share * outputs.row(i)[j];
@@ -366,7 +402,7 @@ class Cpu final : public Backend {
   std::vector<ExpertShare> shares_;             // [rows, chosen]
   std::vector<RowShare> expert_rows_;
   std::vector<std::size_t> expert_begins_;
-  tensor::Buffer expert_inputs_, expert_wide_, expert_outputs_;
+  tensor::Buffer middle_, expert_inputs_, expert_outputs_;
 };
 
 }  // namespace

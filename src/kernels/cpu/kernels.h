@@ -13,21 +13,27 @@ namespace sheaf::kernels::cpu {
 
 // Rows [0, rows) of x times panels [first_panel, last_panel) of a packed weight.
 struct LinearPiece {
-  const float* x;
-  std::size_t x_stride;
-  std::size_t rows;
-  const float* packed;
-  const float* bias;
-  std::size_t inputs;
-  std::size_t outputs;
-  std::size_t first_panel;
-  std::size_t last_panel;
-  Activation activation;
-  const float* residual;  // or null
-  std::size_t residual_stride;
-  float* out;  // [rows, outputs of these panels]
-  std::size_t out_stride;
-  float* scratch;  // LinearKernels::scratch_floats(rows, inputs), 64-byte aligned
+  const float* x = nullptr;
+  std::size_t x_stride = 0;
+  // In place of x: rows as such a product takes them, LinearKernels::prepared_bytes() each. Up to
+  // row_step - 1 more are read, whatever they hold.
+  const std::byte* prepared = nullptr;
+  std::size_t rows = 0;
+  const float* packed = nullptr;
+  const float* bias = nullptr;
+  std::size_t inputs = 0;
+  std::size_t outputs = 0;
+  std::size_t first_panel = 0;
+  std::size_t last_panel = 0;
+  Activation activation = Activation::none;
+  const float* residual = nullptr;
+  std::size_t residual_stride = 0;
+  float* out = nullptr;  // [rows, outputs of these panels]
+  std::size_t out_stride = 0;
+  // In place of out: [rows] as the next product takes them, of all outputs, whatever the panels.
+  std::byte* prepared_out = nullptr;
+  // LinearKernels::scratch_floats(rows, inputs), 64-byte aligned; where x is prepared, of 0 rows
+  float* scratch = nullptr;
 };
 
 // Queries [first_query, last_query) of one head of one text of `tokens` tokens.
@@ -66,6 +72,10 @@ struct LinearKernels {
   std::size_t pieces_per_thread;
 
   std::size_t (*packed_floats)(std::size_t inputs, std::size_t outputs);
+  // Of a row of so many numbers as products take it, a multiple of 64; null: they take float32.
+  std::size_t (*prepared_bytes)(std::size_t columns);
+  // Pieces with a prepared_out begin at multiples of so many panels.
+  std::size_t prepared_panels;
   // What a piece needs beside its operands: inputs in another dtype, sums on their way.
   std::size_t (*scratch_floats)(std::size_t rows, std::size_t inputs);
   void (*pack)(const float* weight, std::size_t stride, std::size_t inputs, std::size_t outputs,
@@ -112,8 +122,10 @@ const Kernels* portable_kernels();
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
 const LinearKernels* amx_bf16_kernels();
+const LinearKernels* amx_int8_kernels();
 const LinearKernels* avx512_bf16_kernels();
 const LinearKernels* avx512_int8_kernels();
 const LinearKernels* avx2_int8_kernels();
+const LinearKernels* avx2_madd_int8_kernels();
 
 }  // namespace sheaf::kernels::cpu

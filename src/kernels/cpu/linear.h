@@ -70,11 +70,11 @@ SHEAF_INLINE float* output_at(const LinearPiece& p, std::size_t row, std::size_t
   return p.out + row * p.out_stride + column - p.first_panel * Arch::panel;
 }
 
-// The end of a vector of sums: bias, activation, residual. Whole: none of its outputs lies beyond
-// the last.
+// A vector of sums with bias, activation and residual. Whole: none of its outputs lies beyond the
+// last; those that do are 0.
 template <class Arch, bool Whole>
-SHEAF_INLINE void finish(const LinearPiece& p, std::size_t row, std::size_t column,
-                         typename Arch::Floats value) {
+SHEAF_INLINE typename Arch::Floats finished(const LinearPiece& p, std::size_t row,
+                                            std::size_t column, typename Arch::Floats value) {
   const auto left = static_cast<std::ptrdiff_t>(p.outputs) - static_cast<std::ptrdiff_t>(column);
   const auto load = [left](const float* at) {
     return Whole ? Arch::load(at) : Arch::load_first(at, left);
@@ -82,6 +82,17 @@ SHEAF_INLINE void finish(const LinearPiece& p, std::size_t row, std::size_t colu
   if (p.bias != nullptr) value += load(p.bias + column);
   value = activate<Arch>(p.activation, value);
   if (p.residual != nullptr) value += load(p.residual + row * p.residual_stride + column);
+  if constexpr (!Whole)  // else what is no number times a padded weight's zero
+    for (std::ptrdiff_t i = 0; i < static_cast<std::ptrdiff_t>(Arch::width); ++i)
+      if (i >= left) value[i] = 0;
+  return value;
+}
+
+template <class Arch, bool Whole>
+SHEAF_INLINE void finish(const LinearPiece& p, std::size_t row, std::size_t column,
+                         typename Arch::Floats value) {
+  const auto left = static_cast<std::ptrdiff_t>(p.outputs) - static_cast<std::ptrdiff_t>(column);
+  value = finished<Arch, Whole>(p, row, column, value);
   if constexpr (Whole)
     Arch::store(output_at<Arch>(p, row, column), value);
   else

@@ -1,5 +1,7 @@
 #include "kernels/cpu/pool.h"
 
+#include "base/clock.h"
+
 namespace sheaf::kernels::cpu {
 namespace {
 
@@ -31,8 +33,8 @@ void await_change(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
 
 }  // namespace
 
-Pool::Pool(int threads, std::atomic<std::uint64_t>* progress)
-    : progress_(progress),
+Pool::Pool(int threads, Counters counters)
+    : counters_(counters),
       slices_(static_cast<std::size_t>(threads < 1 ? 1 : threads)),
       state_(kClosed) {
   for (int thread = 1; thread < this->threads(); ++thread)
@@ -48,10 +50,12 @@ Pool::~Pool() {
 
 void Pool::run_job(Job job, std::size_t tasks) {
   if (workers_.empty() || tasks == 1) {
+    const std::int64_t start_ns = counters_.busy_ns == nullptr ? 0 : monotonic_ns();
     for (std::size_t task = 0; task < tasks; ++task) {
       job.call(job.context, task, 0);
       advance();
     }
+    count_busy(start_ns);
     return;
   }
   job_ = job;
@@ -102,9 +106,11 @@ void Pool::leave() {
 }
 
 void Pool::finish_tasks(int thread) {
+  const std::int64_t start_ns = counters_.busy_ns == nullptr ? 0 : monotonic_ns();
   const std::size_t count = slices_.size();
   for (std::size_t i = 0; i < count; ++i)
     run_slice(slices_[(static_cast<std::size_t>(thread) + i) % count], thread);
+  count_busy(start_ns);
 }
 
 void Pool::run_slice(Slice& slice, int thread) {
@@ -117,7 +123,13 @@ void Pool::run_slice(Slice& slice, int thread) {
 }
 
 void Pool::advance() {
-  if (progress_ != nullptr) progress_->fetch_add(1, std::memory_order_relaxed);
+  if (counters_.progress != nullptr) counters_.progress->fetch_add(1, std::memory_order_relaxed);
+}
+
+void Pool::count_busy(std::int64_t start_ns) {
+  if (counters_.busy_ns != nullptr)
+    counters_.busy_ns->fetch_add(static_cast<std::uint64_t>(monotonic_ns() - start_ns),
+                                 std::memory_order_relaxed);
 }
 
 }  // namespace sheaf::kernels::cpu

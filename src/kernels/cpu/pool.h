@@ -15,8 +15,12 @@ namespace sheaf::kernels::cpu {
 // is busy with another process) finds the run closed and holds nobody up. One thread calls run().
 class Pool {
  public:
-  // `progress`, if any, is raised after every task.
-  Pool(int threads, std::atomic<std::uint64_t>* progress);
+  // What a pool raises, if it is there.
+  struct Counters {
+    std::atomic<std::uint64_t>* progress = nullptr;  // after every task
+    std::atomic<std::uint64_t>* busy_ns = nullptr;   // by each thread's time within tasks
+  };
+  Pool(int threads, Counters counters);
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
@@ -54,8 +58,9 @@ class Pool {
   void run_slice(Slice& slice, int thread);
   void finish_tasks(int thread);
   void advance();
+  void count_busy(std::int64_t start_ns);
 
-  std::atomic<std::uint64_t>* progress_;
+  const Counters counters_;
   std::vector<Slice> slices_;
   Job job_;
   // Number of the run, whether it is closed, and how many workers are inside it: see pool.cc.

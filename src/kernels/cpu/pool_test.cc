@@ -10,7 +10,7 @@ namespace {
 TEST(Pool, RunsEveryTaskOnceForAnyCount) {
   for (int threads = 1; threads <= 4; ++threads) {
     std::atomic<std::uint64_t> progress{0};
-    Pool pool(threads, &progress);
+    Pool pool(threads, {.progress = &progress});
     EXPECT_EQ(pool.threads(), threads);
     std::uint64_t total = 0;
     for (std::size_t tasks = 0; tasks < 300; ++tasks) {
@@ -28,7 +28,7 @@ TEST(Pool, RunsEveryTaskOnceForAnyCount) {
 }
 
 TEST(Pool, WakesThreadsThatHaveGoneToSleep) {
-  Pool pool(3, nullptr);
+  Pool pool(3, {});
   for (int round = 0; round < 5; ++round) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));  // far longer than they spin
     std::atomic<int> runs{0};
@@ -38,7 +38,7 @@ TEST(Pool, WakesThreadsThatHaveGoneToSleep) {
 }
 
 TEST(Pool, OneThreadsResultIsSeenByAllInTheNextRun) {
-  Pool pool(4, nullptr);
+  Pool pool(4, {});
   std::vector<std::uint64_t> values(1000, 1);
   for (int round = 0; round < 20; ++round) {
     std::vector<std::uint64_t> next(values.size());
@@ -49,9 +49,19 @@ TEST(Pool, OneThreadsResultIsSeenByAllInTheNextRun) {
   for (std::uint64_t value : values) ASSERT_EQ(value, 1u << 20);
 }
 
+TEST(Pool, CountsTheTimeWithinTasks) {
+  for (const int threads : {1, 2}) {
+    std::atomic<std::uint64_t> busy_ns{0};
+    Pool pool(threads, {.busy_ns = &busy_ns});
+    const auto nap = std::chrono::milliseconds(2);
+    pool.run(4, [nap](std::size_t, int) { std::this_thread::sleep_for(nap); });
+    EXPECT_GE(busy_ns.load(), 8'000'000u);  // however many threads shared it
+  }
+}
+
 // More threads than cores: most are late for most runs, and enter whichever is open then.
 TEST(Pool, LateThreadsEnterALaterRunOrNone) {
-  Pool pool(16, nullptr);
+  Pool pool(16, {});
   for (std::uint64_t round = 0; round < 5'000; ++round) {
     const std::size_t tasks = 2 + round % 7;
     std::atomic<std::uint64_t> sum{0};

@@ -19,6 +19,8 @@ constexpr Kernels make_kernels(const char* name, std::size_t row_block) {
                       .piece_flops = 32'000'000,  // 7 ms at 5 GFLOP/s
                       .pieces_per_thread = 3,
                       .packed_floats = packed_floats<Arch>,
+                      .prepared_bytes = nullptr,
+                      .prepared_panels = 1,
                       .scratch_floats = no_scratch<Arch>,
                       .pack = pack_linear<Arch>,
                       .linear = linear<Arch>,

@@ -21,7 +21,7 @@ bool may_use_tiles() {
 }
 
 struct Features {
-  bool avx2, avx512, avx512_bf16, avx512_vnni, avx_vnni, amx_bf16;
+  bool avx2, avx512, avx512_bf16, avx512_vnni, avx_vnni, amx_bf16, amx_int8;
 };
 
 // Bits of CPUID leaf 7 that GCC 12's __builtin_cpu_supports does not know.
@@ -36,8 +36,9 @@ Features features() {
   f.avx512_bf16 = f.avx512 && __builtin_cpu_supports("avx512bf16");
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0) {
-    constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;
+    constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24, kAmxInt8 = 1u << 25;
     f.amx_bf16 = f.avx512_bf16 && (edx & kAmxBf16) != 0 && (edx & kAmxTile) != 0 && may_use_tiles();
+    f.amx_int8 = f.amx_bf16 && (edx & kAmxInt8) != 0;  // both: its attention is in bfloat16
   }
   if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0)
     f.avx_vnni = f.avx2 && (eax & 1u << 4) != 0;
@@ -63,9 +64,12 @@ std::vector<CpuBackend> usable_cpu_backends() {
   if (has.avx2) add_float32(cpu::avx2_kernels());
   if (has.amx_bf16) add(cpu::avx512_kernels(), cpu::amx_bf16_kernels());
   if (has.avx512_bf16) add(cpu::avx512_kernels(), cpu::avx512_bf16_kernels());
+  if (has.amx_int8) add(cpu::avx512_kernels(), cpu::amx_int8_kernels());
   if (has.avx512_vnni) add(cpu::avx512_kernels(), cpu::avx512_int8_kernels());
   if (has.avx_vnni)
     add(has.avx512 ? cpu::avx512_kernels() : cpu::avx2_kernels(), cpu::avx2_int8_kernels());
+  // All of it by AVX2, so that it is tested and measured anywhere as it runs where it is the best.
+  if (has.avx2) add(cpu::avx2_kernels(), cpu::avx2_madd_int8_kernels());
 #endif
   add_float32(cpu::portable_kernels());
   return usable;

@@ -135,6 +135,17 @@ class Reference final : public Backend {
     }
   }
 
+  std::size_t middle_floats(std::size_t rows, std::size_t columns) const override {
+    return rows * columns;
+  }
+  std::size_t second_linear_floats(std::size_t, std::size_t) const override { return 0; }
+  void feed_forward(MatrixView x, const Linear& up, Activation activation, const Linear& down,
+                    MatrixView residual, MatrixSpan out) override {
+    std::vector<float> middle(x.rows * up.outputs);
+    linear(x, up, activation, {}, {middle.data(), x.rows, up.outputs});
+    linear({middle.data(), x.rows, up.outputs}, down, Activation::none, residual, out);
+  }
+
   void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens,
                  const AttentionShape& shape, MatrixSpan out) override {
     const std::size_t size = shape.head_size;

@@ -88,6 +88,15 @@ Status read_labels(const JsonObject& config, ModelSpec& spec) {
   return {};
 }
 
+// The name that sentence-transformers has for it before and since its version 4.
+Status read_score_activation(const JsonObject& config, ModelSpec& spec) {
+  SHEAF_ASSIGN(spec.score_activation, config.text_or("sbert_ce_default_activation_function", ""));
+  if (!config.has("sentence_transformers")) return {};
+  SHEAF_ASSIGN(const JsonObject own, config.object("sentence_transformers"));
+  SHEAF_ASSIGN(spec.score_activation, own.text_or("activation_fn", spec.score_activation));
+  return {};
+}
+
 // ModernBERT's head can be configured.
 Status read_modernbert_head(const JsonObject& config, ModelSpec& spec, DenseSpec& dense) {
   std::string activation;
@@ -128,6 +137,9 @@ Status read_classifier(const JsonObject& config, ModelSpec& spec) {
     return config.unsupported("architectures",
                               "is a classifier; of " + spec.model_type + " built are embedders");
   SHEAF_TRY(read_labels(config, spec));
+  SHEAF_TRY(read_score_activation(config, spec));
+  SHEAF_ASSIGN(const std::string problem, config.text_or("problem_type", ""));
+  spec.independent_labels = problem == "multi_label_classification";
   spec.pooling = {head->pooling};
   if (!head->dense.empty()) {
     DenseSpec dense{.folder = "",

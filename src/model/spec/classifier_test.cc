@@ -33,6 +33,27 @@ TEST_F(ClassifierTest, LabelsHaveTheirNamesOrThoseThatTransformersMakes) {
   EXPECT_EQ(read_spec(folder_)->labels, (std::vector<std::string>{"LABEL_0", "LABEL_1"}));
 }
 
+TEST_F(ClassifierTest, SeveralLabelsMayHold) {
+  EXPECT_FALSE(read_spec(folder_)->independent_labels);
+  set("config.json", "problem_type", "multi_label_classification");
+  EXPECT_TRUE(read_spec(folder_)->independent_labels);
+  set("config.json", "problem_type", "single_label_classification");
+  EXPECT_FALSE(read_spec(folder_)->independent_labels);
+}
+
+TEST_F(ClassifierTest, NotesThatItsFileWantsAnotherActivation) {
+  set("config.json", "sbert_ce_default_activation_function", "torch.nn.modules.activation.Sigmoid");
+  EXPECT_TRUE(notes_on(*read_spec(folder_)).empty());
+  set("config.json", "sentence_transformers",
+      {{"activation_fn", "torch.nn.modules.linear.Identity"}});
+  EXPECT_EQ(
+      notes_on(*read_spec(folder_)),
+      std::vector<std::string>{"its config.json wants torch.nn.modules.linear.Identity of "
+                               "scores; answers are their sigmoid unless raw_scores is true"});
+  set("config.json", "sentence_transformers", {{"activation_fn", 5}});
+  EXPECT_NE(refusal().find("sentence_transformers.activation_fn"), std::string::npos) << refusal();
+}
+
 TEST_F(ClassifierTest, BadLabelsAreRefusedNamingTheField) {
   set("config.json", "id2label", {{"0", "no"}, {"2", "maybe"}});
   EXPECT_NE(refusal().find("'id2label' has 2 entries, but no name for 1"), std::string::npos)

@@ -266,6 +266,12 @@ std::vector<std::string> notes_on(const ModelSpec& spec) {
   std::vector<std::string> notes;
   if (!spec.assumed.empty()) notes.push_back("taken for " + spec.assumed);
   if (!spec.unread_heads.empty()) notes.push_back(unread_heads_of(spec));
+  if (!spec.score_activation.empty() && !spec.score_activation.ends_with(".Sigmoid"))
+    notes.push_back(fmt::format(
+        "its config.json wants {} of scores; answers are {} unless "
+        "raw_scores is true",
+        spec.score_activation,
+        spec.labels.size() == 1 || spec.independent_labels ? "their sigmoid" : "their softmax"));
   return notes;
 }
 

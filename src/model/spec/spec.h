@@ -180,9 +180,12 @@ struct ModelSpec {
   std::string unread_heads;                // heads stored in files that are not read
   bool adapters = false;  // there are some, one for each task; not built, the model is without them
   std::vector<std::string> labels;  // what a classifier's outputs mean; empty: the model embeds
-  bool normalize = false;           // the model's own last module is Normalize
-  std::uint32_t dimensions = 0;     // of what it answers: truncate_dim included; labels
-  std::uint32_t max_length = 0;     // tokens a text by default, special tokens included
+  bool independent_labels = false;  // several may hold: sigmoid of each, no softmax
+  // What a cross-encoder's file wants done to its score, a class of torch; empty: it says nothing.
+  std::string score_activation;
+  bool normalize = false;        // the model's own last module is Normalize
+  std::uint32_t dimensions = 0;  // of what it answers: truncate_dim included; labels
+  std::uint32_t max_length = 0;  // tokens a text by default, special tokens included
   bool do_lower_case = false;
   // Tokens that stand around each text where tokenizer.json puts none; empty: none.
   std::string opening_token, closing_token;

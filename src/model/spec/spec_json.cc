@@ -57,9 +57,9 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(
     local_before, local_after, query_key_value_bias, attention_output_bias, up_bias, down_bias,
     gated, experts, experts_chosen, expert_every, head_norms, query_scalar, norm_epsilon,
     activation, pooling, pools_prompt, dense, word_head, token_weight, token_vectors, special_ids,
-    unread_heads, adapters, labels, normalize, dimensions, max_length, do_lower_case, opening_token,
-    closing_token, cut_left, prompts, default_prompt_name, similarity, pair_template, weights_dtype,
-    parameter_count, weights_bytes_fp32, assumed)
+    unread_heads, adapters, labels, independent_labels, score_activation, normalize, dimensions,
+    max_length, do_lower_case, opening_token, closing_token, cut_left, prompts, default_prompt_name,
+    similarity, pair_template, weights_dtype, parameter_count, weights_bytes_fp32, assumed)
 
 std::string to_json(const ModelSpec& spec) { return nlohmann::json(spec).dump(); }
 

@@ -1,0 +1,54 @@
+#include "cli/plan_cards.h"
+
+#include <gtest/gtest.h>
+
+namespace sheaf::cli {
+namespace {
+
+slices::Gpu card_here(unsigned index, std::string_view key) {
+  slices::Gpu gpu;
+  gpu.index = index;
+  const slices::CardModel* card = slices::find_card(key);
+  gpu.model = {std::shared_ptr<void>(), card};
+  gpu.name = card->product;
+  return gpu;
+}
+
+std::string no_cards_because(const slices::GpuInventory& inventory) {
+  const auto cards = cards_here(inventory);
+  return cards.ok() ? "ok" : cards.error().message;
+}
+
+TEST(PlanCards, VisibleCardsWithTheirOwnIndexes) {
+  slices::GpuInventory inventory;
+  for (const unsigned index : {0u, 1u, 3u}) inventory.gpus.push_back(card_here(index, "h200-141"));
+  inventory.gpus[0].visible = false;
+  const auto cards = cards_here(inventory);
+  ASSERT_TRUE(cards.ok()) << cards.error().message;
+  EXPECT_EQ(cards->model->key, "h200-141");
+  EXPECT_EQ(cards->indexes, (std::vector<unsigned>{1, 3}));
+}
+
+TEST(PlanCards, NoneOrSeveralKindsAreRefused) {
+  slices::GpuInventory inventory;
+  EXPECT_NE(no_cards_because(inventory).find("--gpu h200"), std::string::npos);
+  inventory.gpus = {card_here(0, "h200-141"), card_here(1, "l4"), card_here(2, "l4")};
+  EXPECT_NE(no_cards_because(inventory).find("1 × NVIDIA H200, 2 × NVIDIA L4"), std::string::npos)
+      << no_cards_because(inventory);
+  inventory.gpus[0].visible = false;
+  EXPECT_EQ(no_cards_because(inventory), "ok");
+  inventory.gpus[1].model = nullptr;
+  inventory.gpus[2].model = nullptr;
+  EXPECT_NE(no_cards_because(inventory), "ok");
+}
+
+TEST(PlanCards, DescribedOnesAreCountedFromZero) {
+  const auto cards = described_cards("h200", 3);
+  ASSERT_TRUE(cards.ok());
+  EXPECT_EQ(cards->indexes, (std::vector<unsigned>{0, 1, 2}));
+  EXPECT_FALSE(described_cards("24GiB", 1).ok());
+  EXPECT_FALSE(described_cards("h200/1g.18gb", 1).ok());
+}
+
+}  // namespace
+}  // namespace sheaf::cli

@@ -1,0 +1,237 @@
+#include "cli/plan_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "cli/flag_value.h"
+#include "cli/model_files.h"
+#include "cli/table.h"
+#include "planner/capacity.h"
+
+namespace sheaf::cli {
+namespace {
+
+using nlohmann::ordered_json;
+using planner::Dtype;
+using planner::Fit;
+
+std::string bytes(std::uint64_t count) { return human_bytes(static_cast<double>(count)); }
+std::string mib(std::uint64_t count) {
+  return fmt::format("{:.0f}", static_cast<double>(count) / (1 << 20));
+}
+
+double gib(std::uint64_t count) { return static_cast<double>(count) / (1 << 30); }
+
+Result<std::vector<Fit>> fits_of(const planner::ModelFacts& model, const CapacityQuestion& asked) {
+  std::vector<Dtype> dtypes(planner::kDtypes.begin(), planner::kDtypes.end());
+  if (!asked.dtype.empty()) {
+    SHEAF_ASSIGN(const Dtype dtype, planner::parse_dtype(asked.dtype));
+    dtypes = {dtype};
+  }
+  std::vector<Fit> fits;
+  for (const Dtype dtype : dtypes) {
+    planner::Load load = asked.load;
+    load.dtype = dtype;
+    fits.push_back(planner::fit_of(model, load, asked.gpu, asked.memory_utilization));
+  }
+  return fits;
+}
+
+// Dtype that a refusal speaks of: the one asked for, else half precision, as models are stored in.
+planner::Load refused_load(const CapacityQuestion& asked, const std::vector<Fit>& fits) {
+  planner::Load load = asked.load;
+  load.dtype = fits.size() == 1 ? fits.front().dtype : Dtype::bfloat16;
+  return load;
+}
+
+std::string refusal_of(const planner::ModelFacts& model, const CapacityQuestion& asked,
+                       const std::vector<Fit>& fits) {
+  if (fits.size() == 1 && !fits.front().computable)
+    return fmt::format(
+        "{}: fp8 needs Hopper or later, and {} has compute capability {}.{}; there is int8",
+        model.name, asked.gpu.name, asked.gpu.card->compute_capability_major,
+        asked.gpu.card->compute_capability_minor);
+  return planner::refusal(model, refused_load(asked, fits), asked.gpu, asked.memory_utilization,
+                          asked.instances);
+}
+
+std::string layers_of(const planner::Rank& rank) {
+  if (rank.layers == 1) return fmt::format("{}", rank.first_layer);
+  return fmt::format("{}-{}", rank.first_layer, rank.first_layer + rank.layers - 1);
+}
+
+// The layers of each rank; ranks that split heads have all of them.
+std::string shares_of(const planner::Spread& spread) {
+  const planner::Rank& first = spread.ranks.front();
+  if (spread.tensor) return fmt::format("{}, {} heads each", layers_of(first), first.heads);
+  std::string text;
+  for (const planner::Rank& rank : spread.ranks)
+    text += fmt::format("{}{}", &rank == &first ? "" : ", ", layers_of(rank));
+  return text;
+}
+
+std::uint64_t fullest(const planner::Spread& spread) {
+  std::uint64_t most = 0;
+  for (const planner::Rank& rank : spread.ranks) most = std::max(most, rank.memory.total_bytes());
+  return most;
+}
+
+// "22.7M", "4.02B".
+std::string parameters_of(const planner::ModelFacts& model) {
+  const auto count = static_cast<double>(model.parameters.total());
+  return count < 1e9 ? human_count(count) : fmt::format("{:.2f}B", count / 1e9);
+}
+
+std::string kv_note(const planner::ModelFacts& model) {
+  const std::uint64_t each = planner::kv_bytes_per_token(model, Dtype::bfloat16);
+  std::string note =
+      fmt::format("KV cache: none, as its texts are read once ({})", model::kind_of(model.spec));
+  if (each > 0)
+    note += fmt::format(";\n  generating would take {} a token in 16 bits", bytes(each));
+  return note;
+}
+
+std::string trust_note(const planner::Gpu& gpu) {
+  if (gpu.card == nullptr) return "";
+  const slices::Certainty certainty =
+      gpu.profile == nullptr ? gpu.card->memory_certainty : gpu.profile->memory_certainty;
+  if (certainty == slices::Certainty::documented) return "";
+  return fmt::format("its memory is {}, not from NVIDIA's documents",
+                     certainty == slices::Certainty::inferred ? "inferred" : "a nominal figure");
+}
+
+std::string text_of(const planner::ModelFacts& model, const CapacityQuestion& asked,
+                    const std::vector<Fit>& fits, const std::vector<planner::Spread>& spreads) {
+  const model::ModelSpec& spec = model.spec;
+  std::string out =
+      fmt::format("{}\n{}, {} layers, {} parameters, texts of {} tokens\n", model.name,
+                  model::kind_of(spec), spec.layers, parameters_of(model),
+                  asked.load.max_length > 0 ? std::min(asked.load.max_length, spec.max_length)
+                                            : spec.max_length);
+  out += fmt::format("{}: {:.2f} GiB, of which {:.2f} may be used; batches of {} tokens\n\n",
+                     asked.gpu.name, gib(asked.gpu.memory_bytes), gib(fits.front().usable_bytes),
+                     asked.load.batch_tokens);
+  Table table({{"dtype"},
+               {"weights"},
+               {"activations"},
+               {"KV cache"},
+               {"context*"},
+               {"workspace*"},
+               {"all"},
+               {"replicas"}});
+  for (const Fit& fit : fits)
+    table.add_row({std::string(name_of(fit.dtype)), mib(fit.memory.weights_bytes),
+                   mib(fit.memory.activations_bytes), mib(fit.memory.kv_cache_bytes),
+                   mib(fit.memory.context_bytes), mib(fit.memory.workspace_bytes),
+                   mib(fit.memory.total_bytes()),
+                   !fit.computable ? "Hopper" : fmt::format("{}", fit.replicas)});
+  out += table.render();
+  out += "\nMiB. Weights count once however many replicas, the rest for each. * assumed\n";
+  out += kv_note(model) + "\n";
+  if (const std::string trust = trust_note(asked.gpu); !trust.empty())
+    out += fmt::format("{}: {}\n", asked.gpu.name, trust);
+  if (spreads.empty()) return out;
+  out += fmt::format("\nOver several cards of this kind, in {}:\n",
+                     name_of(refused_load(asked, fits).dtype));
+  Table split({{"split by"}, {"cards"}, {"fullest"}, {"fits"}, {"layers of each rank", true}});
+  for (const planner::Spread& spread : spreads)
+    split.add_row({spread.tensor ? "heads" : "layers", fmt::format("{}", spread.ranks.size()),
+                   bytes(fullest(spread)), spread.fits ? "yes" : "no", shares_of(spread)});
+  return out + split.render();
+}
+
+ordered_json json_of_fit(const Fit& fit) {
+  return {{"dtype", name_of(fit.dtype)},
+          {"weights_bytes", fit.memory.weights_bytes},
+          {"activations_bytes", fit.memory.activations_bytes},
+          {"kv_cache_bytes", fit.memory.kv_cache_bytes},
+          {"context_bytes", fit.memory.context_bytes},
+          {"workspace_bytes", fit.memory.workspace_bytes},
+          {"total_bytes", fit.memory.total_bytes()},
+          {"computable", fit.computable},
+          {"replicas", fit.replicas}};
+}
+
+ordered_json json_of_spread(const planner::Spread& spread) {
+  ordered_json ranks = ordered_json::array();
+  for (const planner::Rank& rank : spread.ranks)
+    ranks.push_back({{"first_layer", rank.first_layer},
+                     {"layers", rank.layers},
+                     {"heads", rank.heads},
+                     {"total_bytes", rank.memory.total_bytes()}});
+  return {
+      {"split_by", spread.tensor ? "heads" : "layers"}, {"fits", spread.fits}, {"ranks", ranks}};
+}
+
+std::string json_text_of(const planner::ModelFacts& model, const CapacityQuestion& asked,
+                         const std::vector<Fit>& fits, const std::vector<planner::Spread>& spreads,
+                         const std::string& refusal) {
+  ordered_json json = {{"model", model.name},
+                       {"parameters", model.parameters.total()},
+                       {"gpu", asked.gpu.name},
+                       {"gpu_bytes", asked.gpu.memory_bytes},
+                       {"usable_bytes", fits.front().usable_bytes},
+                       {"max_batch_tokens", asked.load.batch_tokens},
+                       {"assumed", {"context_bytes", "workspace_bytes"}},
+                       {"dtypes", ordered_json::array()},
+                       {"spreads", ordered_json::array()}};
+  for (const Fit& fit : fits) json["dtypes"].push_back(json_of_fit(fit));
+  for (const planner::Spread& spread : spreads) json["spreads"].push_back(json_of_spread(spread));
+  if (!refusal.empty()) json["refusal"] = refusal;
+  return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+Result<hub::ResolvedModel> find_for_planning(const std::string& source,
+                                             const std::string& revision) {
+  auto hub = hub::HubOptions::from_environment();
+  hub.offline = true;
+  hub.offline_because = "`sheaf models pull` fetches it";
+  return fetch_model(source, revision, hub);
+}
+
+planner::Isolation isolation_of(const std::string& word) {
+  if (word == "full") return planner::Isolation::full;
+  return word == "memory" ? planner::Isolation::memory : planner::Isolation::none;
+}
+
+Result<planner::ModelFacts> facts_for_planning(const std::string& name, const std::string& source,
+                                               const std::string& revision,
+                                               const std::string& pooling) {
+  SHEAF_ASSIGN(const hub::ResolvedModel found, find_for_planning(source, revision));
+  SHEAF_ASSIGN(model::ModelSpec spec, model::read_spec(found.folder, pooling));
+  SHEAF_ASSIGN(const model::ParameterCount parameters, model::count_parameters(found.folder, spec));
+  return planner::ModelFacts{name.empty() ? found.name : name, std::move(spec), parameters};
+}
+
+Result<planner::Gpu> parse_gpu(std::string_view text) {
+  if (text.empty() || text.front() < '0' || text.front() > '9') return planner::find_gpu(text);
+  SHEAF_ASSIGN(const std::uint64_t memory_bytes, parse_byte_count(text));
+  return planner::Gpu{std::string(text), memory_bytes, nullptr, nullptr};
+}
+
+Result<CapacityReport> report_capacity(const planner::ModelFacts& model,
+                                       const CapacityQuestion& question, bool json) {
+  SHEAF_ASSIGN(const std::vector<Fit> fits, fits_of(model, question));
+  CapacityReport report;
+  report.fits = std::ranges::any_of(fits, [](const Fit& fit) { return fit.replicas > 0; });
+  // One that fits in half precision needs no second card.
+  const planner::Load whole = refused_load(question, fits);
+  const bool needs_more =
+      planner::fit_of(model, whole, question.gpu, question.memory_utilization).replicas == 0;
+  std::vector<planner::Spread> spreads;
+  if (needs_more && question.gpu.profile == nullptr && fits.front().computable)
+    spreads = planner::spreads_of(model, whole, question.gpu, question.memory_utilization);
+  const std::string refusal = needs_more ? refusal_of(model, question, fits) : "";
+  if (!report.fits) report.refusal = refusal;
+  report.text = json ? json_text_of(model, question, fits, spreads, refusal)
+                     : text_of(model, question, fits, spreads);
+  if (!json && report.fits && needs_more) report.text += "\n" + refusal + "\n";
+  return report;
+}
+
+}  // namespace sheaf::cli

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "cli/plan_cards.h"
+#include "planner/plan.h"
+
+namespace sheaf::cli {
+
+// A plan as tables for people, every choice with its reason; and as JSON.
+std::string table_of(const planner::Machine& machine, const PlanCards& cards,
+                     std::span<const planner::Demand> demands, const planner::Plan& plan);
+std::string json_of(const planner::Machine& machine, const PlanCards& cards,
+                    std::span<const planner::Demand> demands, const planner::Plan& plan);
+
+// The cuts of the cards that it uses, as mig-parted and `sheaf slices apply` take them: one
+// configuration, "sheaf-plan".
+std::string mig_configs_of(const PlanCards& cards, const planner::Plan& plan);
+
+}  // namespace sheaf::cli

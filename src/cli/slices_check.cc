@@ -1,0 +1,51 @@
+#include <fmt/core.h>
+
+#include "cli/command.h"
+#include "cli/slices.h"
+#include "cli/slices_verbs.h"
+#include "slices/doctor.h"
+
+// `sheaf slices check`: can these cards be cut, and can they run sheaf?
+namespace sheaf::cli {
+namespace {
+
+nlohmann::ordered_json facts_of_finding(const slices::Finding& finding) {
+  return {{"health", name_of(finding.health)},
+          {"question", name_of(finding.question)},
+          {"gpu", finding.gpu ? nlohmann::ordered_json(*finding.gpu) : nlohmann::ordered_json()},
+          {"what", finding.what},
+          {"why", finding.why},
+          {"repair", finding.repair}};
+}
+
+std::string where(const slices::Finding& finding) {
+  return finding.gpu ? fmt::format("GPU {} {}", *finding.gpu, name_of(finding.question))
+                     : std::string(name_of(finding.question));
+}
+
+void print(const std::vector<slices::Finding>& findings) {
+  for (const slices::Finding& one : findings) {
+    fmt::print("{:<8} {:<10} {}\n", name_of(one.health), where(one), one.what);
+    if (!one.why.empty()) fmt::print("{:19} why: {}\n", "", one.why);
+    if (!one.repair.empty()) fmt::print("{:19} repair: {}\n", "", one.repair);
+  }
+}
+
+}  // namespace
+
+int slices_check(const SlicesSettings& settings) {
+  const auto here = look_at_slices();
+  if (!here.ok()) return fail("slices", here.error(), kExitUsage);
+  const auto findings = slices::examine(here->gpus, slices::read_host(here->machine, here->gpus),
+                                        here->no_gpus_because);
+  if (settings.json) {
+    auto json = nlohmann::ordered_json::array();
+    for (const slices::Finding& one : findings) json.push_back(facts_of_finding(one));
+    fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  } else {
+    print(findings);
+  }
+  return static_cast<int>(slices::worst_of(findings));
+}
+
+}  // namespace sheaf::cli

@@ -1,0 +1,262 @@
+// Compiled for AMX-INT8 beside AVX-512 BF16 (cmake/Sheaf.cmake).
+#include "kernels/cpu/kernels.h"
+
+#if defined(__AMX_TILE__) && defined(__AMX_INT8__)
+#include "kernels/cpu/amx_attention.h"
+#include "kernels/cpu/amx_tiles.h"
+#include "kernels/cpu/int8.h"
+#endif
+
+namespace sheaf::kernels::cpu {
+
+#if defined(__AMX_TILE__) && defined(__AMX_INT8__)
+namespace {
+
+// A tile multiplies 16 rows by 16 outputs over one block of 64 inputs, exactly; what it holds then
+// is scaled and added to float32 sums in registers, 16 vectors of them. 64 tiles' exact sums at a
+// time lie in the first-level cache between the two.
+struct Amx : Int8Shape<16, 12, 2> {
+  static constexpr int raised = 0;
+};
+
+constexpr std::size_t kTile = kTileRows * 16;  // numbers in a tile of sums
+constexpr std::size_t kTilesAcross = 4;        // of 32 rows x 32 outputs
+constexpr std::size_t kBlocks = 8;             // of inputs between two scalings
+constexpr std::size_t kNearBytes = 384 << 10;  // of weights, as in amx_bf16.cc
+
+SHEAF_INLINE std::size_t rounded_up(std::size_t rows) {
+  return (rows + kTileRows - 1) / kTileRows * kTileRows;
+}
+
+// Of a row as the product takes it: [blocks][64] numbers, then [blocks] scales. An odd number of
+// cache lines, so that rows do not meet in a few sets of a cache.
+std::size_t row_bytes_of(std::size_t inputs) {
+  const std::size_t blocks = int8_blocks(inputs);
+  return ((blocks + (blocks + 15) / 16) | 1) * kInt8Block;
+}
+
+constexpr std::size_t kExactSums = kBlocks * kTilesAcross * kTile;
+constexpr std::size_t kSums = kTilesAcross * kTile;
+constexpr std::size_t kOutputs = kRows * kInt8Block;  // of two panels, until they are a block
+
+// What 32 rows and a panel need, then a piece's rows in int8.
+std::size_t scratch_floats(std::size_t rows, std::size_t inputs) {
+  return kExactSums + kSums + kOutputs + rounded_up(rows) * row_bytes_of(inputs) / sizeof(float);
+}
+
+struct Scratch {
+  std::int32_t* exact;  // [kBlocks][kTilesAcross][16][16]
+  float* sums;          // [kTilesAcross][16][16]
+  float* outputs;       // [32][64]
+
+  SHEAF_INLINE explicit Scratch(const LinearPiece& p)
+      : exact(reinterpret_cast<std::int32_t*>(p.scratch)),
+        sums(p.scratch + kExactSums),
+        outputs(sums + kSums) {}
+};
+
+// Rows as the product takes them.
+struct Rows {
+  const std::byte* data;
+  std::size_t row_bytes;
+  std::size_t blocks;
+
+  SHEAF_INLINE const std::int8_t* numbers(std::size_t row) const {
+    return reinterpret_cast<const std::int8_t*>(data + row * row_bytes);
+  }
+  SHEAF_INLINE const float* scales(std::size_t row) const {
+    return reinterpret_cast<const float*>(data + row * row_bytes + blocks * kInt8Block);
+  }
+};
+
+SHEAF_INLINE void put_block(const float* x, std::size_t count, std::size_t block,
+                            std::size_t blocks, std::byte* row) {
+  const float scale =
+      to_int8<Amx>(x, count, reinterpret_cast<std::int8_t*>(row + block * kInt8Block)).scale;
+  __builtin_memcpy(row + blocks * kInt8Block + block * sizeof scale, &scale, sizeof scale);
+}
+
+void to_int8_rows(const LinearPiece& p, std::size_t row_bytes, std::byte* out) {
+  const std::size_t blocks = int8_blocks(p.inputs);
+  for (std::size_t r = 0; r < p.rows; ++r)
+    for (std::size_t block = 0; block < blocks; ++block) {
+      const std::size_t k0 = block * kInt8Block;
+      put_block(p.x + r * p.x_stride + k0, smaller(kInt8Block, p.inputs - k0), block, blocks,
+                out + r * row_bytes);
+    }
+  __builtin_memset(out + p.rows * row_bytes, 0, (rounded_up(p.rows) - p.rows) * row_bytes);
+  finish_stores();
+}
+
+Rows rows_of(const LinearPiece& p) {
+  const std::size_t row_bytes = row_bytes_of(p.inputs), blocks = int8_blocks(p.inputs);
+  if (p.prepared != nullptr) return {p.prepared, row_bytes, blocks};
+  auto* own = reinterpret_cast<std::byte*>(p.scratch + kExactSums + kSums + kOutputs);
+  to_int8_rows(p, row_bytes, own);
+  return {own, row_bytes, blocks};
+}
+
+// Exact sums of 16 or 32 rows and a panel over `count` blocks, one by one.
+template <int RowTiles>
+SHEAF_INLINE void multiply_blocks(const std::int8_t* x, std::size_t row_bytes,
+                                  const std::uint8_t* weight, std::size_t count,
+                                  std::int32_t* exact) {
+  constexpr std::size_t kBytes = 1024;  // of a tile
+  const std::int8_t* below = x + kTileRows * row_bytes;
+  for (std::size_t block = 0; block < count; ++block) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_loadd(4, x, row_bytes);
+    _tile_loadd(6, weight, 64);
+    _tile_loadd(7, weight + kBytes, 64);
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbssd(1, 4, 7);
+    if constexpr (RowTiles == 2) {
+      _tile_zero(2);
+      _tile_zero(3);
+      _tile_loadd(5, below, row_bytes);
+      _tile_dpbssd(2, 5, 6);
+      _tile_dpbssd(3, 5, 7);
+    }
+    _tile_stored(0, exact, 64);
+    _tile_stored(1, exact + kTile, 64);
+    if constexpr (RowTiles == 2) {
+      _tile_stored(2, exact + 2 * kTile, 64);
+      _tile_stored(3, exact + 3 * kTile, 64);
+    }
+    x += kInt8Block;
+    below += kInt8Block;
+    weight += 2 * kBytes;
+    exact += kTilesAcross * kTile;
+  }
+  finish_stores();
+}
+
+// Adds one tile's exact sums of `count` blocks to `sums`, scaled by those of its outputs [count]
+// [32] and of its rows.
+SHEAF_INLINE void add_scaled(const std::int32_t* exact, std::size_t count, const float* of_outputs,
+                             const float* of_rows, std::size_t row_floats,
+                             Amx::Floats (&sums)[kTileRows]) {
+  for (std::size_t block = 0; block < count; ++block) {
+    const Amx::Floats of_column = Amx::load(of_outputs + block * Amx::panel);
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < kTileRows; ++r) {
+      Amx::Ints whole;
+      __builtin_memcpy(&whole, exact + block * kTilesAcross * kTile + r * 16, sizeof whole);
+      const Amx::Floats scaled = __builtin_convertvector(whole, Amx::Floats) * of_column;
+      sums[r] += scaled * of_rows[r * row_floats + block];
+    }
+  }
+}
+
+struct Group {  // of up to 32 rows and one panel
+  std::size_t first, rows, panel;
+};
+
+template <bool Whole>
+SHEAF_INLINE void finish_tile(const LinearPiece& p, const Group& g, std::size_t tile,
+                              const Amx::Floats (&sums)[kTileRows], float* outputs) {
+  const std::size_t above = tile / 2 * kTileRows, right = tile % 2 * 16;
+  const std::size_t column = g.panel * Amx::panel + right;
+  outputs += g.panel % 2 * Amx::panel + right;
+  for (std::size_t r = above; r < above + kTileRows && r < g.rows; ++r)
+    if (p.prepared_out == nullptr)
+      finish<Amx, Whole>(p, g.first + r, column, sums[r - above]);
+    else
+      Amx::store(outputs + r * kInt8Block,
+                 finished<Amx, Whole>(p, g.first + r, column, sums[r - above]));
+}
+
+// Two panels of outputs are a block of the next product's inputs.
+SHEAF_INLINE void prepare_block(const LinearPiece& p, const Group& g, const float* outputs) {
+  const std::size_t blocks = int8_blocks(p.outputs), block = g.panel / 2;
+  const std::size_t count = smaller(kInt8Block, p.outputs - block * kInt8Block);
+  for (std::size_t r = 0; r < g.rows; ++r)
+    put_block(outputs + r * kInt8Block, count, block, blocks,
+              p.prepared_out + (g.first + r) * row_bytes_of(p.outputs));
+}
+
+template <int RowTiles, bool Whole>
+SHEAF_INLINE void multiply_group(const LinearPiece& p, const Rows& x, const Group& g,
+                                 const Scratch& s) {
+  const auto* weight =
+      reinterpret_cast<const std::uint8_t*>(p.packed) + g.panel * int8_panel_bytes<Amx>(x.blocks);
+  const auto* of_outputs =
+      reinterpret_cast<const float*>(weight + x.blocks * Amx::panel * kInt8Block);
+  for (std::size_t block = 0; block < x.blocks; block += kBlocks) {
+    const std::size_t count = smaller(kBlocks, x.blocks - block);
+    multiply_blocks<RowTiles>(x.numbers(g.first) + block * kInt8Block, x.row_bytes,
+                              weight + block * Amx::panel * kInt8Block, count, s.exact);
+    for (std::size_t tile = 0; tile < 2 * RowTiles; ++tile) {
+      Amx::Floats sums[kTileRows];
+#pragma GCC unroll 16
+      for (std::size_t r = 0; r < kTileRows; ++r)
+        sums[r] = block == 0 ? Amx::Floats{} : Amx::load(s.sums + tile * kTile + r * 16);
+      add_scaled(s.exact + tile * kTile, count, of_outputs + block * Amx::panel + tile % 2 * 16,
+                 x.scales(g.first + tile / 2 * kTileRows) + block, x.row_bytes / sizeof(float),
+                 sums);
+      if (block + count == x.blocks) {
+        finish_tile<Whole>(p, g, tile, sums, s.outputs);
+      } else {
+#pragma GCC unroll 16
+        for (std::size_t r = 0; r < kTileRows; ++r)
+          Amx::store(s.sums + tile * kTile + r * 16, sums[r]);
+      }
+    }
+  }
+  if (p.prepared_out != nullptr && (g.panel % 2 == 1 || g.panel + 1 == p.last_panel))
+    prepare_block(p, g, s.outputs);
+}
+
+template <int RowTiles>
+SHEAF_INLINE void multiply_group(const LinearPiece& p, const Rows& x, const Group& g,
+                                 const Scratch& s) {
+  if ((g.panel + 1) * Amx::panel <= p.outputs)
+    multiply_group<RowTiles, true>(p, x, g, s);
+  else
+    multiply_group<RowTiles, false>(p, x, g, s);
+}
+
+void linear(const LinearPiece& p) {
+  const Scratch scratch(p);
+  const Rows x = rows_of(p);
+  const Tiles tiles;
+  const std::size_t near = (2 + kNearBytes / int8_panel_bytes<Amx>(x.blocks)) / 2 * 2;
+  for (std::size_t begin = p.first_panel; begin < p.last_panel; begin += near) {
+    const std::size_t end = smaller(begin + near, p.last_panel);
+    for (std::size_t first = 0; first < p.rows; first += kRows)
+      for (std::size_t panel = begin; panel < end; ++panel) {
+        const Group group{first, smaller(kRows, p.rows - first), panel};
+        if (group.rows > kTileRows)
+          multiply_group<2>(p, x, group, scratch);
+        else
+          multiply_group<1>(p, x, group, scratch);
+      }
+  }
+}
+
+constexpr LinearKernels kKernels = {.name = "amx int8",
+                                    .dtype = Dtype::int8,
+                                    .panel_width = Amx::panel,
+                                    .row_step = kRows,
+                                    .row_block = 128,
+                                    .piece_flops = 256'000'000,
+                                    .pieces_per_thread = 1,
+                                    .packed_floats = int8_packed_floats<Amx>,
+                                    .prepared_bytes = row_bytes_of,
+                                    .prepared_panels = 2,
+                                    .scratch_floats = scratch_floats,
+                                    .pack = int8_pack<Amx>,
+                                    .linear = linear,
+                                    .unpack_row = int8_unpack_row<Amx>,
+                                    .attention_scratch = amx_attention_scratch<Amx>,
+                                    .attention = amx_attention<Amx>};
+
+}  // namespace
+
+const LinearKernels* amx_int8_kernels() { return &kKernels; }
+#else
+const LinearKernels* amx_int8_kernels() { return nullptr; }
+#endif
+
+}  // namespace sheaf::kernels::cpu

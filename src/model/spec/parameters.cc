@@ -1,0 +1,32 @@
+#include "model/spec/parameters.h"
+
+#include "model/spec/checkpoint.h"
+
+namespace sheaf::model {
+namespace {
+
+bool is_real(const std::string& dtype) {
+  return dtype != "BOOL" && (dtype.front() == 'F' || dtype.front() == 'B');
+}
+
+// All families call their tables embeddings but for MPNet's biases by distance, of which there are
+// a few hundred.
+bool is_table(const StoredTensor& tensor) { return tensor.name.find("embed") != std::string::npos; }
+
+}  // namespace
+
+Result<ParameterCount> count_parameters(const std::string& folder, const ModelSpec& spec) {
+  SHEAF_ASSIGN(const Checkpoint checkpoint, Checkpoint::open(folder, files_of_parts(spec)));
+  ParameterCount count;
+  for (const StoredTensor& tensor : checkpoint.tensors()) {
+    if (!is_real(tensor.entry.dtype) || tensor.name == "lm_head.weight") continue;
+    const std::uint64_t numbers = element_count(tensor.entry);
+    if (tensor.entry.shape.size() < 2)
+      count.vectors += numbers;
+    else
+      (is_table(tensor) ? count.tables : count.products) += numbers;
+  }
+  return count;
+}
+
+}  // namespace sheaf::model

@@ -1,0 +1,163 @@
+#include "planner/capacity.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "base/text.h"
+
+namespace sheaf::planner {
+namespace {
+
+constexpr std::uint32_t kBatchTokensMin = 2048;  // of remedies: smaller ones leave a card idle
+
+std::uint64_t share_of(std::uint64_t memory_bytes, double memory_utilization) {
+  return static_cast<std::uint64_t>(static_cast<double>(memory_bytes) * memory_utilization);
+}
+
+std::uint32_t clients_of(const Gpu& gpu) {
+  if (gpu.profile == nullptr) return kMpsClientsMax;
+  return kMpsClientsMax * static_cast<std::uint32_t>(gpu.profile->compute_slices) /
+         static_cast<std::uint32_t>(gpu.card->compute_slices);
+}
+
+// Two digits, as slices are told apart by the second.
+std::string gib(std::uint64_t count) {
+  return fmt::format("{:.2f} GiB", static_cast<double>(count) / (1 << 30));
+}
+// As weights are spoken of: "8.04 GB".
+std::string decimal_gb(std::uint64_t count) {
+  return fmt::format("{:.2f} GB", static_cast<double>(count) / 1e9);
+}
+
+// The smallest slice of the card that holds the load, or the card itself; nothing if none does.
+std::optional<Gpu> smallest_that_fits(const ModelFacts& model, const Load& load,
+                                      const slices::CardModel& card, double memory_utilization) {
+  std::optional<Gpu> best;
+  const auto consider = [&](const Gpu& gpu) {
+    if (fit_of(model, load, gpu, memory_utilization).replicas == 0) return;
+    // Of two as large the later one, which has more multiprocessors.
+    if (!best || gpu.memory_bytes <= best->memory_bytes) best = gpu;
+  };
+  for (const slices::MigProfile& profile : card.profiles)
+    if (profile.name.find('+') == std::string_view::npos)
+      consider({std::string(profile.name), profile.memory_bytes(), &card, &profile});
+  consider({fmt::format("a whole {}", card.key), card.memory_bytes(), &card, nullptr});
+  return best;
+}
+
+// Half precision of float32, int8 of both halves; nothing of what is no larger.
+std::optional<Load> in_smaller_dtype(Load load) {
+  if (load.dtype >= Dtype::int8) return std::nullopt;
+  load.dtype = load.dtype == Dtype::float32 ? Dtype::bfloat16 : Dtype::int8;
+  return load;
+}
+
+// The smallest larger slice, if need be with a smaller batch.
+std::string larger_slice(const ModelFacts& model, const Load& load, const Gpu& gpu,
+                         double memory_utilization, std::uint32_t instances) {
+  if (gpu.profile == nullptr) return "";
+  std::optional<Gpu> slice;
+  Load smaller = load;
+  for (Load tried = load; tried.batch_tokens >= kBatchTokensMin; tried.batch_tokens /= 2) {
+    const auto found = smallest_that_fits(model, tried, *gpu.card, memory_utilization);
+    if (!found || (slice && found->memory_bytes >= slice->memory_bytes)) continue;
+    slice = found;
+    smaller = tried;
+  }
+  if (!slice) return "";
+  std::string text =
+      fmt::format("{} ({}) for {}", slice->name, gib(slice->memory_bytes), name_of(load.dtype));
+  if (smaller.batch_tokens < load.batch_tokens)
+    text += fmt::format(" with --max-batch-tokens {}", smaller.batch_tokens);
+  if (instances < 2) return text;
+  const auto most =
+      static_cast<std::uint32_t>(slice->profile == nullptr ? 1 : slice->profile->count_max);
+  return text + (most >= instances ? fmt::format(", {} of which one card has", instances)
+                                   : fmt::format("; fewer instances: one card has {} of it, not {}",
+                                                 most, instances));
+}
+
+std::string several_cards(const ModelFacts& model, const Load& load, const Gpu& gpu,
+                          double memory_utilization) {
+  if (gpu.profile != nullptr) return "";  // ranks on slices cannot reach each other's memory
+  for (const Spread& spread : spreads_of(model, load, gpu, memory_utilization))
+    if (spread.fits)
+      return fmt::format("{} such cards, split by {}", spread.ranks.size(),
+                         spread.tensor ? "heads" : "layers");
+  return "";
+}
+
+// Memory that a batch takes can be had by a smaller one where weights alone would fit.
+std::string smaller_batch(const ModelFacts& model, const Load& load, const Gpu& gpu,
+                          double memory_utilization) {
+  Load smaller = load;
+  while (smaller.batch_tokens >= 2 * kBatchTokensMin) {
+    smaller.batch_tokens /= 2;
+    if (fit_of(model, smaller, gpu, memory_utilization).replicas > 0)
+      return fmt::format("--max-batch-tokens {}", smaller.batch_tokens);
+  }
+  return "";
+}
+
+}  // namespace
+
+Fit fit_of(const ModelFacts& model, const Load& load, const Gpu& gpu, double memory_utilization) {
+  Fit fit;
+  fit.dtype = load.dtype;
+  fit.memory = memory_of(model, load);
+  fit.usable_bytes = share_of(gpu.memory_bytes, memory_utilization);
+  fit.computable = load.dtype != Dtype::fp8 || !gpu.lacks_fp8();
+  if (!fit.computable || fit.memory.total_bytes() > fit.usable_bytes) return fit;
+  const std::uint64_t room = fit.usable_bytes - fit.memory.weights_bytes;
+  fit.replicas = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(room / fit.memory.replica_bytes(), clients_of(gpu)));
+  return fit;
+}
+
+std::string refusal(const ModelFacts& model, const Load& load, const Gpu& gpu,
+                    double memory_utilization, std::uint32_t instances) {
+  const Fit fit = fit_of(model, load, gpu, memory_utilization);
+  std::string text = fmt::format(
+      "{} in {} does not fit {}: {} of weights against {}; it needs {} with a replica's working "
+      "set "
+      "({}), and {} may be used ({:.0f} %)",
+      model.name, name_of(load.dtype), gpu.name, decimal_gb(fit.memory.weights_bytes),
+      gib(gpu.memory_bytes), gib(fit.memory.total_bytes()), gib(fit.memory.replica_bytes()),
+      gib(fit.usable_bytes), 100 * memory_utilization);
+  std::vector<std::string> remedies = {
+      larger_slice(model, load, gpu, memory_utilization, instances),
+      several_cards(model, load, gpu, memory_utilization),
+      smaller_batch(model, load, gpu, memory_utilization)};
+  std::string vain;  // what comes to mind first and does not help
+  if (const auto smaller = in_smaller_dtype(load)) {
+    const Fit other = fit_of(model, *smaller, gpu, memory_utilization);
+    const std::string what =
+        fmt::format("{} ({})", name_of(smaller->dtype), gib(other.memory.total_bytes()));
+    if (other.replicas > 0)
+      remedies.insert(remedies.begin(), what);
+    else
+      vain = fmt::format("; {} does not fit either", what);
+  }
+  std::erase(remedies, "");
+  if (remedies.empty()) return text + vain + "; a larger card is needed";
+  return fmt::format("{}; what helps: {}{}", text, fmt::join(remedies, "; "), vain);
+}
+
+std::vector<Spread> spreads_of(const ModelFacts& model, const Load& load, const Gpu& gpu,
+                               double memory_utilization) {
+  const std::uint64_t usable = share_of(gpu.memory_bytes, memory_utilization);
+  std::vector<Spread> spreads;
+  const auto add = [&](bool tensor, std::vector<Rank> ranks) {
+    if (ranks.empty()) return;
+    const bool fits = std::ranges::all_of(
+        ranks, [&](const Rank& rank) { return rank.memory.total_bytes() <= usable; });
+    spreads.push_back({tensor, std::move(ranks), fits});
+  };
+  for (const std::uint32_t ranks : {2u, 4u, 8u}) add(true, tensor_parallel(model, load, ranks));
+  for (const std::uint32_t ranks : {2u, 3u, 4u, 8u}) add(false, pipeline(model, load, ranks));
+  return spreads;
+}
+
+}  // namespace sheaf::planner

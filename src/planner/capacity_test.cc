@@ -1,0 +1,89 @@
+#include "planner/capacity.h"
+
+#include <gtest/gtest.h>
+
+#include "planner/known_models.h"
+
+namespace sheaf::planner {
+namespace {
+
+Gpu gpu_named(std::string_view name) { return find_gpu(name).value(); }
+
+bool says(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST(Fit, WeightsCountOnceAndReplicasEach) {
+  const Gpu card{"24GiB", 24ull << 30, nullptr, nullptr};
+  const Fit fit = fit_of(qwen3_embedding_4b(), load(Dtype::bfloat16), card, 0.9);
+  ASSERT_GT(fit.replicas, 1u);
+  const auto taken = [&](std::uint64_t n) {
+    return fit.memory.weights_bytes + n * fit.memory.replica_bytes();
+  };
+  EXPECT_LE(taken(fit.replicas), fit.usable_bytes);
+  EXPECT_GT(taken(fit.replicas + 1), fit.usable_bytes);
+}
+
+TEST(Fit, ASmallModelIsBoundByMpsNotByMemory) {
+  EXPECT_EQ(fit_of(minilm(), load(Dtype::bfloat16), gpu_named("h200"), 0.9).replicas, 48u);
+  EXPECT_EQ(fit_of(minilm(), load(Dtype::bfloat16), gpu_named("h200/1g.18gb"), 0.9).replicas, 6u);
+}
+
+TEST(Fit, Fp8NeedsHopper) {
+  const Fit ampere = fit_of(minilm(), load(Dtype::fp8), gpu_named("a100-80"), 0.9);
+  EXPECT_FALSE(ampere.computable);
+  EXPECT_EQ(ampere.replicas, 0u);
+  EXPECT_GT(fit_of(minilm(), load(Dtype::fp8), gpu_named("h100-80"), 0.9).replicas, 0u);
+}
+
+TEST(Refusal, FourBillionParametersOnAFiveGigabyteSlice) {
+  const std::string text =
+      refusal(qwen3_embedding_4b(), load(Dtype::bfloat16), gpu_named("a100-40/1g.5gb"), 0.9, 3);
+  EXPECT_TRUE(says(text, "8.04 GB of weights against 4.75 GiB")) << text;
+  EXPECT_TRUE(says(text, "4.27 GiB may be used")) << text;
+  EXPECT_TRUE(
+      says(text,
+           "2g.10gb (9.62 GiB) for bfloat16 with --max-batch-tokens 8192, 3 of which one card has"))
+      << text;
+  EXPECT_TRUE(says(text, "int8 (6.44 GiB) does not fit either")) << text;
+}
+
+TEST(Refusal, MoreInstancesThanACardHasLargerSlices) {
+  const std::string text =
+      refusal(qwen3_embedding_4b(), load(Dtype::bfloat16), gpu_named("a100-40/1g.5gb"), 0.9, 5);
+  EXPECT_TRUE(says(text, "fewer instances: one card has 3 of it, not 5")) << text;
+}
+
+TEST(Refusal, ASmallerDtypeOrSeveralCards) {
+  const Gpu card{"8GiB", 8ull << 30, nullptr, nullptr};
+  const std::string text = refusal(qwen3_embedding_4b(), load(Dtype::bfloat16), card, 0.9);
+  EXPECT_TRUE(says(text, "what helps: int8 (6.44 GiB); 2 such cards, split by heads")) << text;
+}
+
+TEST(Refusal, ASmallerBatchWhereThatIsEnough) {
+  Load large = load(Dtype::bfloat16);
+  large.batch_tokens = 1 << 20;
+  const std::string text = refusal(minilm(), large, gpu_named("a100-40/1g.5gb"), 0.9);
+  EXPECT_TRUE(says(text, "--max-batch-tokens 524288")) << text;
+}
+
+TEST(Refusal, NothingHelpsATooSmallCard) {
+  const Gpu card{"512MiB", 512ull << 20, nullptr, nullptr};
+  const std::string text = refusal(minilm(), load(Dtype::int8), card, 0.9);
+  EXPECT_TRUE(says(text, "a larger card is needed")) << text;
+}
+
+TEST(Spreads, SayWhichFit) {
+  const Gpu card{"5GiB", 5ull << 30, nullptr, nullptr};
+  bool one_fits = false, one_does_not = false;
+  for (const Spread& spread : spreads_of(qwen3_embedding_4b(), load(Dtype::bfloat16), card, 0.9)) {
+    std::uint64_t most = 0;
+    for (const Rank& rank : spread.ranks) most = std::max(most, rank.memory.total_bytes());
+    EXPECT_EQ(spread.fits, most <= static_cast<std::uint64_t>(0.9 * (5ull << 30)));
+    (spread.fits ? one_fits : one_does_not) = true;
+  }
+  EXPECT_TRUE(one_fits && one_does_not);
+}
+
+}  // namespace
+}  // namespace sheaf::planner

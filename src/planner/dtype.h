@@ -1,0 +1,27 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace sheaf::planner {
+
+// What the products of a model on a GPU may be computed in, the most exact first. Both halves take
+// the same memory.
+enum class Dtype { float32, bfloat16, float16, int8, fp8 };
+inline constexpr std::array<Dtype, 5> kDtypes = {Dtype::float32, Dtype::bfloat16, Dtype::float16,
+                                                 Dtype::int8, Dtype::fp8};
+
+std::string_view name_of(Dtype dtype);  // "bfloat16"
+// The error names all that there are.
+Result<Dtype> parse_dtype(std::string_view name);
+
+// Of so many numbers in matrices, scales included: int8 has one for each 64 inputs of an output,
+// fp8 one an output.
+std::uint64_t product_bytes(Dtype dtype, std::uint64_t numbers);
+// Of what passes between products, and of tables: half where products are smaller than that.
+std::uint64_t number_bytes(Dtype dtype);
+
+}  // namespace sheaf::planner

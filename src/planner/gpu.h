@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "planner/plan.h"
+#include "slices/mig_table.h"
+
+namespace sheaf::planner {
+
+// A card or a MIG slice to plan for. It need not be in this machine.
+struct Gpu {
+  std::string name;  // "h200-141", "a100-40/1g.5gb", "24GiB"
+  std::uint64_t memory_bytes = 0;
+  const slices::CardModel* card = nullptr;      // nothing: only its memory is known
+  const slices::MigProfile* profile = nullptr;  // nothing: a whole card
+
+  bool lacks_fp8() const { return card != nullptr && card->compute_capability_major < 9; }
+};
+
+// "h200-141", the beginning "h200" of just one card's name, or either with a MIG profile or its id
+// behind a slash. Errors name the cards or profiles that there are.
+Result<Gpu> find_gpu(std::string_view text);
+
+// So many cards of a kind with every valid cut: profiles that differ in media engines alone count
+// as one, and cuts that leave room for another slice are left out.
+Machine machine_of(const slices::CardModel& card, std::uint32_t cards, double memory_utilization);
+
+}  // namespace sheaf::planner

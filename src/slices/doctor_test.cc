@@ -1,0 +1,163 @@
+#include "slices/doctor.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+namespace sheaf::slices {
+namespace {
+
+Gpu healthy() {
+  Gpu gpu;
+  gpu.name = "NVIDIA H100 80GB HBM3";
+  gpu.pci_id = 0x233010DE;
+  gpu.compute_capability_major = 9;
+  gpu.memory_bytes = gpu.free_bytes = 80ull << 30;
+  gpu.persistence = gpu.ecc_enabled = true;
+  gpu.pcie = Nvml::PcieLink{5, 5, 16, 16};
+  gpu.mig = Nvml::MigMode{};
+  return gpu;
+}
+
+GpuInventory with(const Gpu& gpu) { return {"580.65.06", "13.580", 13000, {gpu}, {}}; }
+
+HostFacts good_host() {
+  HostFacts host;
+  host.machine.cores = {{0, 0}};
+  host.open_files_max = 1 << 20;
+  host.locked_memory_bytes = UINT64_MAX;
+  host.has_mig_capabilities = true;
+  return host;
+}
+
+// The one finding that is not ok.
+Finding complaint(const GpuInventory& gpus, const HostFacts& host) {
+  Finding found;
+  int complaints = 0;
+  for (const Finding& finding : examine(gpus, host, "")) {
+    if (finding.health == Health::ok) continue;
+    found = finding;
+    ++complaints;
+  }
+  EXPECT_EQ(complaints, 1) << found.what;
+  EXPECT_NE(found.why, "") << found.what;
+  return found;
+}
+
+TEST(Doctor, NothingToSayOfAHealthyMachine) {
+  const auto findings = examine(with(healthy()), good_host(), "");
+  EXPECT_GE(findings.size(), 7u);
+  EXPECT_EQ(worst_of(findings), Health::ok);
+}
+
+struct Case {
+  const char* what;
+  Health health;
+  Question question;
+  std::function<void(Gpu&, HostFacts&)> spoil;
+};
+
+TEST(Doctor, EachFaultIsOneComplaint) {
+  const std::vector<Case> cases = {
+      {"persistence mode is off", Health::warning, Question::run,
+       [](Gpu& gpu, HostFacts&) { gpu.persistence = false; }},
+      {"compute capability 7.0 is below 7.5", Health::error, Question::run,
+       [](Gpu& gpu, HostFacts&) { gpu.compute_capability_major = 7; }},
+      {"only 1.0 GiB of its memory is free", Health::warning, Question::run,
+       [](Gpu& gpu, HostFacts&) { gpu.free_bytes = 1 << 30; }},
+      {"its compute mode is prohibited", Health::error, Question::run,
+       [](Gpu& gpu, HostFacts&) { gpu.compute_mode = 2; }},
+      {"its PCIe link is 5.0 x8 of 5.0 x16", Health::warning, Question::run,
+       [](Gpu& gpu, HostFacts&) { gpu.pcie->width = 8; }},
+      {"its PCIe link is 1.0 x16 of 5.0 x16", Health::warning, Question::run,
+       [](Gpu& gpu, HostFacts&) {
+         gpu.pcie->generation = 1;
+         gpu.utilization_percent = 90;
+       }},
+      {"its clocks are held down by heat, by hardware", Health::warning, Question::run,
+       [](Gpu& gpu, HostFacts&) { gpu.throttle_reasons = 0x41; }},
+      {"a row of its memory could not be remapped", Health::error, Question::run,
+       [](Gpu& gpu, HostFacts&) {
+         gpu.remapped_rows = Nvml::RemappedRows{0, 1, true, true};
+       }},
+      {"memory waits to be retired", Health::warning, Question::run,
+       [](Gpu& gpu, HostFacts&) { gpu.retired_pages_pending = true; }},
+      {"3 uncorrected memory errors since the boot", Health::warning, Question::run,
+       [](Gpu& gpu, HostFacts&) { gpu.uncorrected_ecc_errors = 3; }},
+      {"the driver asks for a reboot of the machine", Health::error, Question::run,
+       [](Gpu& gpu, HostFacts&) { gpu.recovery_action = 2; }},
+      {"it hangs on NUMA node 3, where this process may use no core", Health::warning,
+       Question::run, [](Gpu& gpu, HostFacts&) { gpu.numa_node = 3; }},
+      {"MIG will be on after a reset", Health::warning, Question::cut,
+       [](Gpu& gpu, HostFacts&) { gpu.mig->pending = true; }},
+      {"MIG is on and it holds no instance", Health::error, Question::run,
+       [](Gpu& gpu, HostFacts&) {
+         gpu.mig = Nvml::MigMode{true, true};
+       }},
+      {"it is in use by 17 python", Health::warning, Question::cut,
+       [](Gpu& gpu, HostFacts&) {
+         gpu.processes = {{17, "python"}};
+       }},
+      {"/proc/driver/nvidia/capabilities/mig/config is missing", Health::error, Question::cut,
+       [](Gpu&, HostFacts& host) { host.has_mig_capabilities = false; }},
+      {"/dev/nvidiactl missing", Health::error, Question::run,
+       [](Gpu&, HostFacts& host) { host.missing_nodes = {"/dev/nvidiactl"}; }},
+      {"NVIDIA_DRIVER_CAPABILITIES=compute lacks utility", Health::error, Question::machine,
+       [](Gpu&, HostFacts& host) { host.driver_capabilities = "compute"; }},
+      {"Docker is here without NVIDIA's container toolkit", Health::warning, Question::machine,
+       [](Gpu&, HostFacts& host) { host.has_docker = true; }},
+      {"only 1024 open files are allowed", Health::warning, Question::machine,
+       [](Gpu&, HostFacts& host) { host.open_files_max = 1024; }},
+      {"only 64.0 KiB may be locked in memory", Health::warning, Question::machine,
+       [](Gpu&, HostFacts& host) { host.locked_memory_bytes = 64 << 10; }},
+  };
+  for (const Case& one : cases) {
+    Gpu gpu = healthy();
+    HostFacts host = good_host();
+    one.spoil(gpu, host);
+    const Finding found = complaint(with(gpu), host);
+    EXPECT_EQ(found.what, one.what);
+    EXPECT_EQ(found.health, one.health) << one.what;
+    EXPECT_EQ(found.question, one.question) << one.what;
+    EXPECT_NE(found.repair, "") << one.what;
+  }
+}
+
+TEST(Doctor, DriversAreOldForOneQuestionOrBoth) {
+  GpuInventory gpus = with(healthy());
+  gpus.cuda_version = 12040;
+  gpus.driver_version = "550.90.07";
+  EXPECT_EQ(complaint(gpus, good_host()).what,
+            "driver 550.90.07, CUDA 12.4 is older than CUDA 13 of sheaf's build");
+  gpus.cuda_version = 13000;
+  gpus.driver_version = "525.85.05";
+  EXPECT_EQ(complaint(gpus, good_host()).what, "driver 525.85.05, CUDA 13.0 is too old to cut it");
+}
+
+TEST(Doctor, SeveralCardsWantTheFabricManager) {
+  Gpu gpu = healthy();
+  gpu.nvlinks = 18;
+  GpuInventory gpus = with(gpu);
+  EXPECT_EQ(worst_of(examine(gpus, good_host(), "")), Health::ok);
+  gpus.gpus.push_back(gpu);
+  EXPECT_EQ(worst_of(examine(gpus, good_host(), "")), Health::warning);
+  HostFacts host = good_host();
+  host.fabric_manager_runs = true;
+  EXPECT_EQ(worst_of(examine(gpus, host, "")), Health::ok);
+}
+
+TEST(Doctor, WithoutACardSheafRunsOnTheProcessor) {
+  const auto findings = examine({}, good_host(), "NVML cannot be opened");
+  EXPECT_EQ(worst_of(findings), Health::warning);
+  EXPECT_EQ(findings.back().what, "NVML cannot be opened");
+  EXPECT_EQ(findings.back().why, "sheaf runs on the processor alone");
+}
+
+TEST(Versions, AreComparedByNumber) {
+  EXPECT_EQ(compare_versions("450.80.02", "450.119.03"), -1);
+  EXPECT_EQ(compare_versions("525.85.12", "525.85.12"), 0);
+  EXPECT_EQ(compare_versions("570", "525.85.12"), 1);
+}
+
+}  // namespace
+}  // namespace sheaf::slices

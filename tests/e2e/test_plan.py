@@ -1,0 +1,184 @@
+"""`sheaf plan`: what fits a card, and which slices a file's models need. No card is here, and none is touched."""
+
+import json
+import pathlib
+import struct
+import subprocess
+
+import pytest
+import yaml
+
+from sheaf_server import BIN, MODEL_FOLDER
+from test_commands import sheaf
+
+
+def four_billion(folder):
+    """The shape of Qwen3-Embedding-4B; its eight gigabytes of weights are a hole in the file."""
+    hidden, layers, heads, kv_heads, size, inner, words = 2560, 36, 32, 8, 128, 9728, 151665
+    config = {"architectures": ["Qwen3Model"], "model_type": "qwen3", "attention_bias": False, "head_dim": size,
+              "hidden_act": "silu", "hidden_size": hidden, "intermediate_size": inner, "max_position_embeddings": 40960,
+              "num_attention_heads": heads, "num_hidden_layers": layers, "num_key_value_heads": kv_heads,
+              "rms_norm_eps": 1e-6, "rope_theta": 1e6, "use_sliding_window": False, "vocab_size": words}
+    shapes = {"embed_tokens": [words, hidden], "norm": [hidden]}
+    for i in range(layers):
+        shapes |= {f"layers.{i}.{name}": shape for name, shape in {
+            "input_layernorm": [hidden], "post_attention_layernorm": [hidden],
+            "self_attn.q_norm": [size], "self_attn.k_norm": [size],
+            "self_attn.q_proj": [heads * size, hidden], "self_attn.k_proj": [kv_heads * size, hidden],
+            "self_attn.v_proj": [kv_heads * size, hidden], "self_attn.o_proj": [hidden, heads * size],
+            "mlp.gate_proj": [inner, hidden], "mlp.up_proj": [inner, hidden], "mlp.down_proj": [hidden, inner]}.items()}
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        size_bytes = 2
+        for n in shape:
+            size_bytes *= n
+        header[f"{name}.weight"] = {"dtype": "BF16", "shape": shape, "data_offsets": [end, end + size_bytes]}
+        end += size_bytes
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer.json").write_text("{}")
+    text = json.dumps(header).encode()
+    with open(folder / "model.safetensors", "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + end)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    return four_billion(tmp_path_factory.mktemp("plan") / "four-billion")
+
+
+def plan(tmp_path, models, *arguments):
+    (tmp_path / "sheaf.yaml").write_text(yaml.safe_dump({"models": models}))
+    return sheaf("plan", "-c", tmp_path / "sheaf.yaml", *arguments)
+
+
+def test_capacity_lists_all_that_a_model_takes():
+    result = sheaf("plan", "model", MODEL_FOLDER, "--gpu", "24GiB")
+    assert result.returncode == 0, result.stderr
+    for word in ["weights", "activations", "KV cache", "context*", "workspace*", "replicas", "* assumed",
+                 "float32", "bfloat16", "int8", "fp8"]:
+        assert word in result.stdout, word
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_capacity_as_json_adds_up():
+    result = sheaf("plan", "model", MODEL_FOLDER, "--gpu", "a100-40/2g.10gb", "--json")
+    facts = json.loads(result.stdout)
+    assert facts["gpu_bytes"] == 9856 << 20 and "refusal" not in facts
+    for row in facts["dtypes"]:
+        parts = [row[f"{name}_bytes"] for name in ("weights", "activations", "kv_cache", "context", "workspace")]
+        assert row["total_bytes"] == sum(parts) and row["kv_cache_bytes"] == 0
+        assert row["computable"] == (row["dtype"] != "fp8")
+    weights = {row["dtype"]: row["weights_bytes"] for row in facts["dtypes"]}
+    stored = (pathlib.Path(MODEL_FOLDER) / "model.safetensors").stat().st_size
+    assert abs(weights["float32"] - stored) < 0.01 * stored
+    assert weights["int8"] < weights["bfloat16"] < weights["float32"]
+
+
+def test_what_does_not_fit_is_refused_with_remedies(large):
+    result = sheaf("plan", "model", large, "--gpu", "a100-40/1g.5gb", "--instances", "3")
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+    for said in ["8.04 GB of weights against 4.75 GiB", "may be used", "2g.10gb", "int8"]:
+        assert said in result.stderr, result.stderr
+
+
+def test_ranks_of_a_model_that_one_card_does_not_hold(large):
+    result = sheaf("plan", "model", large, "--gpu", "8GiB", "--dtype", "bfloat16", "--json")
+    assert result.returncode == 1
+    spreads = {(s["split_by"], len(s["ranks"])): s for s in json.loads(result.stdout)["spreads"]}
+    assert spreads["heads", 2]["fits"] and spreads["heads", 4]["ranks"][0]["heads"] == 8
+    stages = spreads["layers", 4]["ranks"]
+    assert sum(stage["layers"] for stage in stages) == 36
+    assert [s["first_layer"] for s in stages[1:]] == [s["first_layer"] + s["layers"] for s in stages[:-1]]
+    assert "2 such cards, split by heads" in result.stderr
+
+
+def test_isolation_gets_slices_and_their_cut(tmp_path, large):
+    models = [{"source": MODEL_FOLDER, "name": "mini", "target": {"tokens_per_s": 100000, "p99_ms": 100}},
+              {"source": str(large), "name": "large", "isolation": "full", "target": {"tokens_per_s": 20000}}]
+    result = plan(tmp_path, models, "--gpu", "h200", "--count", "8", "--json")
+    assert result.returncode == 0, result.stdout + result.stderr
+    answer = json.loads(result.stdout)
+    assert answer["cards_used"] == 1 and answer["unmet"] == 0
+    for slice_ in answer["slices"]:
+        assert slice_["used_bytes"] <= slice_["usable_bytes"] and slice_["reason"]
+        if "large" in slice_["models"]:
+            assert slice_["models"] == ["large"] and slice_["sharing"] == "alone" and slice_["profile"]
+    for model in answer["models"]:
+        assert model["tokens_per_s"] >= model["wanted_tokens_per_s"] and model["reason"]
+
+    target = tmp_path / "cut.yaml"
+    written = plan(tmp_path, models, "--gpu", "h200", "--count", "8", "--apply", "--output", target)
+    assert written.returncode == 0 and written.stdout == "" and "nothing was cut" in written.stderr
+    [entry] = yaml.safe_load(target.read_text())["mig-configs"]["sheaf-plan"]
+    profiles = [s["profile"] for s in answer["slices"]]
+    assert entry == {"devices": [0], "mig-enabled": True, "mig-devices": {p: profiles.count(p) for p in profiles}}
+
+
+def test_a_plan_for_people(tmp_path):
+    result = plan(tmp_path, [{"source": MODEL_FOLDER, "name": "mini", "target": {"tokens_per_s": 1000}},
+                             {"source": MODEL_FOLDER, "name": "rare"}], "--gpu", "l4")
+    assert result.returncode == 0, result.stderr
+    assert "take turns" in result.stdout and "assumed:" in result.stdout
+    assert " time " in result.stdout, "sharing"
+
+
+def test_a_target_out_of_reach_is_said_and_is_1(tmp_path):
+    result = plan(tmp_path, [{"source": MODEL_FOLDER, "measured_tokens_per_s": 1000,
+                              "target": {"tokens_per_s": 50000}}], "--gpu", "a10g", "--count", "2", "--json")
+    assert result.returncode == 1 and result.stderr == ""
+    [model] = json.loads(result.stdout)["models"]
+    assert model["replicas"] == 2 and not model["met"] and abs(model["tokens_per_s"] - 2000) < 1
+    assert "4 % of the wanted rate" in model["reason"]
+
+
+def test_cores_are_split_by_need(tmp_path):
+    models = [{"source": MODEL_FOLDER, "name": name, "measured_tokens_per_s": 16000, "target": {"tokens_per_s": wanted}}
+              for name, wanted in (("much", 9000), ("little", 1500))]
+    result = plan(tmp_path, models, "--cores", "16", "--memory", "8GiB", "--json")
+    assert result.returncode == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert [model["cores"] for model in answer["models"]] == [13, 3]
+    assert [model["replicas"] for model in answer["models"]] == [2, 1]
+    weights = [model["weights_bytes"] for model in answer["models"]]
+    assert sum(weights) < answer["used_bytes"] < sum(weights) + (200 << 20) and answer["fits"]
+    text = plan(tmp_path, models, "--cores", "16", "--memory", "128MiB")
+    assert text.returncode == 1 and "memory does not suffice" in text.stdout
+
+
+def test_without_cards_and_flags_it_says_what_to_name(tmp_path):
+    result = sheaf("plan", "-c", tmp_path / "x", environment={"SHEAF_NVML": "/nowhere/libnvidia-ml.so"})
+    assert result.returncode == 1 and "--gpu h200 --count 8 describes others" in result.stderr
+
+
+def test_without_gpu_the_cards_here_are_planned_for(tmp_path, large):
+    """Cards of a simulated NVML; their own indexes stand in the plan and in the cut."""
+    state = tmp_path / "cards"
+    subprocess.run([BIN / "nvml_sim", state, "create", "h200-141", "h200-141", "h200-141"], check=True)
+    here = {"SHEAF_NVML": str(BIN / "libsheaf-nvml-sim.so"), "SHEAF_NVML_SIM_STATE": str(state),
+            "CUDA_VISIBLE_DEVICES": "1,2"}
+    (tmp_path / "sheaf.yaml").write_text(yaml.safe_dump({"models": [
+        {"source": str(large), "name": "large", "isolation": "full", "target": {"tokens_per_s": 1000}},
+        {"source": MODEL_FOLDER, "name": "mini", "isolation": "full", "target": {"tokens_per_s": 1000}}]}))
+    result = sheaf("plan", "-c", tmp_path / "sheaf.yaml", "--json", environment=here)
+    assert result.returncode == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert (answer["card"], answer["cards"], answer["cards_used"]) == ("h200-141", 2, 1)
+    assert {slice_["card"] for slice_ in answer["slices"]} == {1}
+    cut = sheaf("plan", "-c", tmp_path / "sheaf.yaml", "--apply", environment=here)
+    [entry] = yaml.safe_load(cut.stdout)["mig-configs"]["sheaf-plan"]
+    assert entry["devices"] == [1] and entry["mig-enabled"]
+
+
+@pytest.mark.parametrize("model, said", [
+    ({"target": {"tokens_per_sec": 1}}, "unknown key 'tokens_per_sec'; did you mean 'tokens_per_s'?"),
+    ({"target": 5}, "'target' is not a map"),
+    ({"target": {"p99_ms": -1}}, "target.p99_ms: '-1' is not a number above 0"),
+    ({"isolation": "fully"}, "isolation: 'fully' is not one of none, memory, full"),
+    ({"isolatoin": "full"}, "unknown key 'isolatoin'; did you mean 'isolation'?")])
+def test_mistakes_in_the_file_are_named(tmp_path, model, said):
+    result = plan(tmp_path, [{"source": MODEL_FOLDER} | model], "--gpu", "h200")
+    assert result.returncode == 2 and result.stdout == ""
+    assert f"{tmp_path}/sheaf.yaml:" in result.stderr and said in result.stderr, result.stderr
