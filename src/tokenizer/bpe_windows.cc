@@ -11,6 +11,8 @@ constexpr std::size_t kWalkedMax = 2048;
 // What follows this many bytes behind a token hardly changes it.
 constexpr std::size_t kMarginBytes = 32;
 constexpr int kMisfitsMax = 8;
+// So few symbols are merged faster by themselves than in lanes.
+constexpr std::size_t kMergedAlone = 24;
 // Where the next character is that starts as bytes.
 std::size_t known_end(const BpeWindows::Rules& rules, std::string_view text, std::size_t begin) {
   const char* const end = text.data() + text.size();
@@ -147,6 +149,7 @@ void BpeWindows::merge_certain(const Rules& rules, std::size_t count) {
 // Of stretches one after the other, in as many runs of about one size as keep all lanes busy.
 void BpeWindows::merge_rest(const Rules& rules, std::vector<BpeSymbol>& tokens) {
   constexpr std::size_t kTogether = BpeLanes::kLanes * (BpeLanes::kSymbolsMax - 4);
+  if (batch_.count <= kMergedAlone) return merge_run(rules, 0, batch_.count, tokens);
   const std::size_t runs = BpeLanes::kLanes * ((batch_.count + kTogether - 1) / kTogether);
   const std::size_t wanted = (batch_.count + runs - 1) / runs;
   const auto& ends = batch_.stretch_ends;
@@ -161,13 +164,18 @@ void BpeWindows::merge_rest(const Rules& rules, std::vector<BpeSymbol>& tokens) 
       lanes_.add(&batch_.symbols[begin], end - begin, rules.merges, tokens);
     } else {
       lanes_.flush(rules.merges, tokens);
-      window_.assign(&batch_.symbols[begin], &batch_.symbols[end]);
-      merger_.merge(window_, rules.merges);
-      tokens.insert(tokens.end(), window_.begin(), window_.end());
+      merge_run(rules, begin, end, tokens);
     }
     begin = end;
   }
   lanes_.flush(rules.merges, tokens);
+}
+
+void BpeWindows::merge_run(const Rules& rules, std::size_t begin, std::size_t end,
+                           std::vector<BpeSymbol>& tokens) {
+  window_.assign(&batch_.symbols[begin], &batch_.symbols[end]);
+  merger_.merge(window_, rules.merges);
+  tokens.insert(tokens.end(), window_.begin(), window_.end());
 }
 
 // Appends the tokens from `begin` up to the next border that no merge crosses, and returns where

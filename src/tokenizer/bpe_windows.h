@@ -59,6 +59,8 @@ class BpeWindows {
   bool read_batch(const Rules& rules, std::string_view text, std::size_t begin);
   void merge_certain(const Rules& rules, std::size_t count);
   void merge_rest(const Rules& rules, std::vector<BpeSymbol>& tokens);
+  void merge_run(const Rules& rules, std::size_t begin, std::size_t end,
+                 std::vector<BpeSymbol>& tokens);
   std::size_t tokenize_stretch(const Rules& rules, std::string_view text, std::size_t begin,
                                std::vector<BpeSymbol>& tokens);
   End fill(const Rules& rules, std::string_view text, std::size_t begin);
