@@ -21,7 +21,8 @@ GOALS = {"BPE": 10, "Unigram": 5, "WordPiece": 10, "WordPiece, MiniLM, English":
 # Repeated without end: long words, spaces, marks, clusters and digits, which slower rules stumble over.
 HOSTILE = {"letters": "ab", "spaces": " ", "marks": "\u0301", "Han": "\u4e2d", "emoji": "\U0001f469\u200d", "apostrophes": "'",
            "digits": "1", "words": "un "}
-BYTES = [50_000, 200_000, 800_000]
+BYTES = [1_000, 10_000, 100_000, 1_000_000]
+SLOPES = (0.9, 1.1)  # that the time is in proportion to the length
 
 
 def is_chinese(text):
@@ -133,30 +134,40 @@ def slope(name, path, what, unit, args):
             (folder / str(size)).mkdir()
             text = write_lines(folder / str(size), [unit * (size // len(unit.encode()))])
             commands[size] = [args.bin / "tokenizer_io", path, "--time", text, folder / "ids"]
-        times, _ = take_turns(commands, folder, args, min(args.rounds, 5))
+        times, _ = take_turns(commands, folder, args, min(args.rounds, 3))
     lengths = [math.log(size) for size in BYTES]
     best = [math.log(min(seconds)) for seconds in times.values()]
     return {"tokenizer": name, "text": what, "clock": args.clock, "times": times,
             "slope": statistics.linear_regression(lengths, best).slope}
 
 
-def alone(paths, lines_of, args):
-    """Threads and hostile texts, where no --only asks for some text alone."""
-    if args.only:
-        return {}
-    threads = [scaling(name, path, lines_of["English"], args) for name, path in paths.items()]
-    for row in threads:
-        print(f"{row['tokenizer']}: {row['threads']} threads are {row['times_as_fast']['median']:.2f} times as fast as one", flush=True)
-    slopes = [slope(name, path, what, unit, args) for name, path in paths.items() for what, unit in HOSTILE.items()]
-    for name in paths:
-        own = {row["text"]: row["slope"] for row in slopes if row["tokenizer"] == name}
-        print(f"{name}: slopes on hostile texts {min(own.values()):.2f} ({min(own, key=own.get)}) to "
-              f"{max(own.values()):.2f} ({max(own, key=own.get)})", flush=True)
-    return {"threads": threads, "slopes": slopes}
+def threads_of_all(paths, lines_of, args):
+    for name, path in paths.items():
+        if args.only not in f"{name} threads":
+            continue
+        row = scaling(name, path, lines_of["English"], args)
+        print(f"{name}: {row['threads']} threads are {row['times_as_fast']['median']:.2f} times as fast as one", flush=True)
+        yield row
+
+
+def slopes_of_all(paths, args):
+    for name, path in paths.items():
+        own = {}
+        for what, unit in HOSTILE.items():
+            if args.only in f"{name} slope {what}":
+                row = slope(name, path, what, unit, args)
+                own[what] = row["slope"]
+                yield row
+        if own:
+            outside = [what for what, value in own.items() if not SLOPES[0] <= value <= SLOPES[1]]
+            print(f"{name}: slopes on hostile texts of {BYTES[0]:,} to {BYTES[-1]:,} bytes {min(own.values()):.2f} ({min(own, key=own.get)}) "
+                  f"to {max(own.values()):.2f} ({max(own, key=own.get)}); outside {SLOPES[0]} to {SLOPES[1]}: "
+                  f"{', '.join(outside) or 'none'}", flush=True)
 
 
 def run(args):
     sys.path.insert(0, str(TESTS / "tokenizer"))
     import byte_level
     lines_of, paths = texts(byte_level), tokenizers(args, byte_level)
-    return {"results": list(compare_all(paths, lines_of, args))} | alone(paths, lines_of, args)
+    return {"results": list(compare_all(paths, lines_of, args)), "threads": list(threads_of_all(paths, lines_of, args)),
+            "slopes": list(slopes_of_all(paths, args))}

@@ -1,6 +1,7 @@
 #include "base/utf8.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 
@@ -30,6 +31,21 @@ std::size_t valid_utf8_sequence(std::string_view text) {
   return 0;
 }
 
+namespace {
+
+// Whether the first six bytes are two characters of U+1000 to U+CFFF, which have no exceptions:
+// most of what Asia writes. The lead bytes are E1 to EC, looked at side by side.
+bool begins_with_two_of_three_bytes(std::uint64_t little_endian) {
+  constexpr std::uint64_t kFixedBits = 0x0000'C0C0'F0C0'C0F0, kFixed = 0x0000'8080'E080'80E0;
+  constexpr std::uint64_t kLow = 0x0F00'000F, kCarry = 0x1000'0010, kThree = 0x0300'0003;
+  if ((little_endian & kFixedBits) != kFixed) return false;
+  const std::uint64_t low = little_endian & kLow;
+  const std::uint64_t above_e0 = low + kLow, above_ec = low + kThree;
+  return (above_e0 & ~above_ec & kCarry) == kCarry;
+}
+
+}  // namespace
+
 std::size_t find_invalid_utf8(std::string_view text) {
   std::size_t i = 0;
   while (i < text.size()) {
@@ -40,7 +56,11 @@ std::size_t find_invalid_utf8(std::string_view text) {
         i += 8;
         continue;
       }
-      // U+1000 to U+CFFF, which have no exceptions: most of what Asia writes.
+      if (std::endian::native == std::endian::little && begins_with_two_of_three_bytes(word)) {
+        i += 6;
+        continue;
+      }
+      // One such character, before what is none.
       const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[i + at]); };
       if (byte(0) >= 0xE1 && byte(0) <= 0xEC && (byte(1) & 0xC0) == 0x80 &&
           (byte(2) & 0xC0) == 0x80) {

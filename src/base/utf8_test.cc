@@ -38,6 +38,25 @@ TEST(Utf8, FindsEveryScalarValueGoodInsideText) {
     EXPECT_EQ(find_invalid_utf8(std::string("\u4E2D") + bad + "aaaaaaaa"), 3u);
 }
 
+// Two characters at a time, of which either may be at fault: every byte in every place.
+TEST(Utf8, FindsEveryBadByteInCharactersOfThreeBytes) {
+  const std::string good = "\u4E2D\u1000\uCFFF\u56FD";
+  ASSERT_EQ(find_invalid_utf8(good), std::string::npos);
+  for (std::size_t at = 0; at < good.size(); ++at) {
+    for (int byte = 0; byte < 256; ++byte) {
+      std::string text = good;
+      text[at] = static_cast<char>(byte);
+      std::size_t bad = 0;
+      for (std::size_t size = 1; bad < text.size(); bad += size) {
+        size = valid_utf8_sequence(std::string_view(text).substr(bad));
+        if (size == 0) break;
+      }
+      ASSERT_EQ(find_invalid_utf8(text), bad < text.size() ? bad : std::string::npos)
+          << "byte " << byte << " at " << at;
+    }
+  }
+}
+
 TEST(Utf8, RefusesOverlongAndTruncatedForms) {
   for (const char* bad :
        {"\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xE0\x9F\xBF", "\xF0\x80\x80\x80",

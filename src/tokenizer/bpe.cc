@@ -255,16 +255,6 @@ std::optional<std::vector<std::int32_t>> Bpe::atoms(
   return result;
 }
 
-void Bpe::set_neighbours(const std::vector<BpeWalk::Merge>& merges,
-                         const std::vector<std::string>& strings) {
-  std::size_t characters = 0;
-  for (const BpeWalk::Merge& merge : merges)
-    characters += count_characters(strings[static_cast<std::size_t>(merge.id)]);
-  neighbours_ = NeighbourFilter(characters);
-  for (const BpeWalk::Merge& merge : merges)
-    neighbours_.add(strings[static_cast<std::size_t>(merge.id)]);
-}
-
 // Whether no merge takes the mark of a space together with what stands before it, but for another
 // one. Then words are encoded by themselves, and found in the cache.
 bool Bpe::merges_keep_words(const std::vector<BpeWalk::Merge>& merges) const {
@@ -291,13 +281,13 @@ void Bpe::set_walk(const std::vector<BpeWalk::Merge>& merges) {
   });
   walk_ = BpeWalk::build(*starts, merges, strings, merges_);
   if (!walk_) return;
-  set_neighbours(merges, strings);
-  if (!reads_bytes) {
+  if (reads_bytes) {
+    characters_ = closed_characters(*walk_, merges, strings);
+    for (unicode::CodePoint c = 0; c < 128; ++c) characters_.set(c, byte_ids_[c]);
+  } else {
     cuts_words_ = !options_.ignore_merges && merges_keep_words(merges);
-    return;
   }
-  characters_ = closed_characters(*walk_, merges, strings);
-  for (unicode::CodePoint c = 0; c < 128; ++c) characters_.set(c, byte_ids_[c]);
+  pairs_.emplace(merges, strings, characters_, merges_);
 }
 
 Result<std::unique_ptr<const Model>> Bpe::parse(const JsonField& field, Alphabet alphabet) {
@@ -306,7 +296,8 @@ Result<std::unique_ptr<const Model>> Bpe::parse(const JsonField& field, Alphabet
   SHEAF_ASSIGN(const Options options, parse_options(field, vocabulary));
   SHEAF_ASSIGN(const JsonField merges_field, field.get("merges"));
   SHEAF_ASSIGN(const std::vector<BpeWalk::Merge> merges, parse_merges(merges_field, vocabulary));
-  std::unique_ptr<Bpe> model(new Bpe(std::move(vocabulary), alphabet, MergeTable(merges)));
+  MergeTable table(merges, vocabulary.id_end());
+  std::unique_ptr<Bpe> model(new Bpe(std::move(vocabulary), alphabet, std::move(table)));
   model->options_ = options;
   SHEAF_TRY(model->set_bytes(field));
   if (alphabet == Alphabet::characters) model->set_characters();
@@ -376,23 +367,6 @@ void Bpe::start_from_characters(std::string_view piece, Workspace& workspace) co
   append_unknown();
 }
 
-// Characters without a token are bytes that never merge, so that what lies between them is encoded
-// by itself.
-void Bpe::walk_characters(std::string_view piece, Workspace& workspace) const {
-  const char* const begin = piece.data();
-  const char* const end = begin + piece.size();
-  for (const char *p = begin, *next = p; p < end; p = next) {
-    const char* const known = p;
-    while (p < end && characters_[unicode::decode_utf8(next)] >= 0) p = next;
-    const std::string_view read = piece.substr(0, static_cast<std::size_t>(p - begin));
-    if (p > known) {
-      const auto from = static_cast<std::size_t>(known - begin);
-      workspace.windows.tokenize(rules(), read, from, workspace.symbols);
-    }
-    if (next > p) fall_back({p, static_cast<std::size_t>(next - p)}, workspace);
-  }
-}
-
 void Bpe::tokenize(std::string_view piece, Workspace& workspace) const {
   workspace.symbols.clear();
   piece = piece.substr(0, kPieceBytesMax);
@@ -404,13 +378,11 @@ void Bpe::tokenize(std::string_view piece, Workspace& workspace) const {
       return;
     }
   }
-  const bool reads_bytes = alphabet_ == Alphabet::bytes;
-  if (walk_ && reads_bytes) {
+  if (walk_) {
     workspace.windows.tokenize(rules(), piece, 0, workspace.symbols);
-  } else if (walk_) {
-    walk_characters(piece, workspace);
   } else {
-    reads_bytes ? start_from_bytes(piece, workspace) : start_from_characters(piece, workspace);
+    alphabet_ == Alphabet::bytes ? start_from_bytes(piece, workspace)
+                                 : start_from_characters(piece, workspace);
     workspace.merger.merge(workspace.symbols, merges_);
   }
 }
@@ -427,7 +399,11 @@ void Bpe::encode_piece(std::string_view piece, Workspace& workspace, Cache& cach
     entry = found;
   }
   tokenize(piece, workspace);
-  for (const Symbol& symbol : workspace.symbols) ids.push_back(symbol.id);
+  const std::size_t before = ids.size();
+  ids.resize(before + workspace.symbols.size());
+  std::transform(workspace.symbols.begin(), workspace.symbols.end(),
+                 ids.begin() + static_cast<std::ptrdiff_t>(before),
+                 [](const Symbol& symbol) { return symbol.id; });
   if (entry == nullptr) return;
   if (workspace.symbols.size() > Cache::kIdsMax) return Cache::forget(*entry);
   entry->count = static_cast<std::uint8_t>(workspace.symbols.size());

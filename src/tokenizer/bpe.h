@@ -6,10 +6,10 @@
 #include "tokenizer/bpe_walk.h"
 #include "tokenizer/bpe_windows.h"
 #include "tokenizer/byte_trie.h"
+#include "tokenizer/character_pairs.h"
 #include "tokenizer/code_point_map.h"
 #include "tokenizer/merge_table.h"
 #include "tokenizer/model.h"
-#include "tokenizer/neighbour_filter.h"
 
 namespace sheaf::tokenizer {
 
@@ -45,8 +45,6 @@ class Bpe final : public Model {
   Status set_bytes(const JsonField& field);
   void set_characters();
   void set_walk(const std::vector<BpeWalk::Merge>& merges);
-  void set_neighbours(const std::vector<BpeWalk::Merge>& merges,
-                      const std::vector<std::string>& strings);
   bool merges_keep_words(const std::vector<BpeWalk::Merge>& merges) const;
   std::optional<std::vector<std::int32_t>> atoms(const std::vector<BpeWalk::Merge>& merges) const;
 
@@ -57,8 +55,9 @@ class Bpe final : public Model {
   void start_from_bytes(std::string_view piece, Workspace& workspace) const;
   void start_from_characters(std::string_view piece, Workspace& workspace) const;
   bool fall_back(std::string_view character, Workspace& workspace) const;
-  void walk_characters(std::string_view piece, Workspace& workspace) const;
-  BpeWindows::Rules rules() const { return {*walk_, merges_, characters_, byte_ids_, neighbours_}; }
+  BpeWindows::Rules rules() const {
+    return {*walk_, merges_, characters_, byte_ids_, *pairs_, alphabet_ == Alphabet::bytes};
+  }
 
   Vocabulary vocabulary_;
   Alphabet alphabet_;
@@ -71,7 +70,7 @@ class Bpe final : public Model {
   // (closed_characters.h) or of ASCII, where there is a walk. -1: none.
   CodePointMap<std::int32_t> characters_{-1};
   std::optional<BpeWalk> walk_;           // nothing: pieces are merged
-  NeighbourFilter neighbours_;            // of what merges make, where there is a walk
+  std::optional<CharacterPairs> pairs_;   // of characters_, where there is a walk
   bool cuts_words_ = false;               // pieces are encoded word by word
   std::optional<ByteTrie> whole_pieces_;  // with ignore_merges: from bytes to ids
   std::uint64_t serial_;                  // tells the models of a process apart, for Cache

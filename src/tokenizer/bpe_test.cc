@@ -161,6 +161,16 @@ TEST(Bpe, EncodesDenseTextAsTheDefinitionSays) {
   }
 }
 
+// A character that is a symbol from the start merges with the first byte of one that is none.
+TEST(Bpe, EncodesWhatMergesIntoACharacterOfBytes) {
+  ByteModel model;
+  model.add_character("中");
+  model.add("中", "\xE5");
+  const auto tokenizer = Tokenizer::parse(model.json()).value();
+  for (const std::string text : {"中国", "中国中", "国中国", "中中国国"})
+    EXPECT_EQ(ids_of(*tokenizer, text), model.encode(text)) << text;
+}
+
 // Characters of which the last two merge first, then the two before them, and so on: where a window
 // is cut off decides about all of its tokens, and windows fit together or never do.
 TEST(Bpe, EncodesWhatDependsOnTheFarEndOfTheText) {
@@ -244,6 +254,37 @@ TEST(Bpe, EncodesCharactersAsTheDefinitionSays) {
     const auto tokenizer = Tokenizer::parse(model.json()).value();
     for (int i = 0; i < 20; ++i) {
       const std::string text = text_of(random, random() % (i < 18 ? 60 : 400), characters);
+      ASSERT_EQ(ids_of(*tokenizer, text), model.encode(text)) << text << " in round " << round;
+    }
+  }
+}
+
+// Han and a few others, all or most of them known: what is merged at once and what has to wait,
+// between borders that no merge crosses and without any, in texts of many batches.
+TEST(Bpe, EncodesDenseCharactersAsTheDefinitionSays) {
+  std::mt19937 random(8);
+  for (int round = 0; round < 80; ++round) {
+    Characters known;
+    const std::size_t count = 1 + random() % (round % 3 == 0 ? 4 : 40);
+    for (unicode::CodePoint c = 0x4E00; known.size() < count; ++c) {
+      known.emplace_back();
+      unicode::append_utf8(c, known.back());
+    }
+    CharacterModel model(known);
+    Characters parts = known;
+    for (std::size_t i = 0; i < 4 * count + 10; ++i) {
+      const std::string left = parts[random() % parts.size()];
+      const std::string right = parts[random() % parts.size()];
+      if (left.size() + right.size() > 24 || model.ids.contains(left + right)) continue;
+      model.add(left, right);
+      parts.push_back(left + right);
+    }
+    if (round % 5 == 0) std::shuffle(model.merges.begin(), model.merges.end(), random);
+    Characters characters = known;
+    if (round % 2 == 0) characters.insert(characters.end(), {"的", "😀"});
+    const auto tokenizer = Tokenizer::parse(model.json()).value();
+    for (int i = 0; i < 12; ++i) {
+      const std::string text = text_of(random, random() % (i < 10 ? 100 : 600), characters);
       ASSERT_EQ(ids_of(*tokenizer, text), model.encode(text)) << text << " in round " << round;
     }
   }

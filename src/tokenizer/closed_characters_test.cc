@@ -26,7 +26,7 @@ struct Closed {
   bool has(unicode::CodePoint c) {
     std::vector<std::int32_t> bytes(256);
     for (std::int32_t i = 0; i < 256; ++i) bytes[static_cast<std::size_t>(i)] = i;
-    const auto walk = BpeWalk::build(bytes, merges, strings, MergeTable(merges));
+    const auto walk = BpeWalk::build(bytes, merges, strings, MergeTable(merges, strings.size()));
     return closed_characters(walk.value(), merges, strings)[c] >= 0;
   }
 };

@@ -8,11 +8,14 @@ namespace sheaf::tokenizer {
 // Gives each bucket a pilot, the largest first, while most places are free.
 class MergeTable::Builder {
  public:
-  Builder(MergeTable& table, std::span<const Pair> pairs) : table_(table) {
+  Builder(MergeTable& table, std::span<const Pair> pairs, std::size_t id_end)
+      : table_(table), fits_(id_end <= kHalfMask && pairs.size() <= kRankMask) {
     entries_.reserve(pairs.size());
     for (std::uint32_t rank = 0; rank < pairs.size(); ++rank) {
-      const std::uint64_t key = key_of(pairs[rank].left, pairs[rank].right);
-      entries_.push_back({hash_of(key), key, rank});
+      const auto& [left, right, id] = pairs[rank];
+      const std::uint64_t wide = wide_key_of(left, right);
+      const std::uint64_t key = fits_ ? key_of(left, right) : wide;
+      entries_.push_back({key * kFactor, key, wide, rank});
     }
   }
 
@@ -36,16 +39,10 @@ class MergeTable::Builder {
 
  private:
   struct Entry {
-    std::uint64_t hash, key;
+    std::uint64_t hash, key, wide;
     std::uint32_t rank;
 
-    bool fits() const {
-      return key >> 32 <= kHalfMask && static_cast<std::uint32_t>(key) <= kHalfMask &&
-             rank <= kRankMask;
-    }
-    std::uint64_t slot() const {
-      return ((key >> 32 << kHalfBits | static_cast<std::uint32_t>(key)) << kRankBits) | rank;
-    }
+    std::uint64_t slot() const { return key << kRankBits | rank; }
   };
   // So many pairs in one bucket are no accident.
   static constexpr std::size_t kBucketMax = 64;
@@ -66,14 +63,12 @@ class MergeTable::Builder {
 
   void place(std::span<const Entry> bucket) {
     std::uint8_t& pilot = table_.pilots_[bucket_of(bucket.front())];
-    const bool fits =
-        bucket.size() <= kBucketMax &&
-        std::all_of(bucket.begin(), bucket.end(), [](const Entry& entry) { return entry.fits(); });
+    const bool fits = fits_ && bucket.size() <= kBucketMax;
     for (pilot = 0; fits && pilot < kHomeless; ++pilot) {
       if (try_pilot(bucket, pilot)) return;
     }
     pilot = kHomeless;
-    for (const Entry& entry : bucket) table_.homeless_.push_back({entry.key, entry.rank});
+    for (const Entry& entry : bucket) table_.homeless_.push_back({entry.wide, entry.rank});
   }
 
   bool try_pilot(std::span<const Entry> bucket, std::uint8_t pilot) {
@@ -92,20 +87,23 @@ class MergeTable::Builder {
   }
 
   MergeTable& table_;
+  const bool fits_;  // everything into slots
   std::vector<Entry> entries_;
 };
 
-MergeTable::MergeTable(std::span<const Pair> pairs) {
+MergeTable::MergeTable(std::span<const Pair> pairs, std::size_t id_end) {
   const std::size_t size = std::bit_ceil(std::max<std::size_t>(pairs.size() / 4 * 5, 16));
   slots_.resize(size);
   mask_ = static_cast<std::uint32_t>(size - 1);
-  pilots_.resize(size / 4);
+  pilots_.resize(size / 4, id_end <= kHalfMask ? 0 : kHomeless);
   pilot_shift_ = 64 - std::countr_zero(pilots_.size());
   for (const Pair& pair : pairs) ids_.push_back(pair.id);
-  Builder(*this, pairs).build();
+  ids_.push_back(-1);  // so that there is one
+  Builder(*this, pairs, id_end).build();
 }
 
-std::uint32_t MergeTable::rank_of_homeless(std::uint64_t key) const {
+std::uint32_t MergeTable::rank_of_homeless(std::int32_t left, std::int32_t right) const {
+  const std::uint64_t key = wide_key_of(left, right);
   const auto found =
       std::lower_bound(homeless_.begin(), homeless_.end(), key,
                        [](const Homeless& a, std::uint64_t wanted) { return a.key < wanted; });
