@@ -382,6 +382,7 @@ TEST_F(SpecTest, BadBertsForLongTextsAreRefusedNamingTheField) {
       {"gte_new", "position_embedding_type", "\"absolute\"", "position_embedding_type"},
       {"gte_new", "rope_scaling", R"({"type":"dynamic","factor":2})", "rope_scaling.type"},
       {"gte_new", "rope_scaling", R"({"type":"ntk"})", "rope_scaling.factor"},
+      {"gte_new", "rope_scaling", R"({"factor":2})", "rope_scaling.type"},
       {"gte_new", "rope_scaling", R"({"type":"ntk","factor":2,"mixed_b":0.5})",
        "rope_scaling.mixed_b"},
       {"gte_new", "num_attention_heads", "8", "num_attention_heads"},  // heads of 3
