@@ -101,7 +101,7 @@ Status check(const PlanSettings& s) {
         "--cores plans for a file's models without cards: leave out --apply, --cut, MODEL");
   if (s.asked.count > 0 && s.is_capacity())
     return usage("--count counts the cards of --gpu that a file's models are planned for");
-  SHEAF_TRY(check_plan_question(s.asked));
+  SHEAF_TRY(check_plan_question(s.asked, "--"));
   if (s.asked.gpu.empty() && s.is_capacity())
     return usage(
         "--gpu says what to plan for: a card (h200), a slice (a100-40/1g.5gb) or memory "

@@ -94,24 +94,25 @@ Result<PlanAnswer> answer_for_cores(const PlanQuestion& question, const ServeSet
 
 }  // namespace
 
-Status check_plan_question(const PlanQuestion& question) {
+Status check_plan_question(const PlanQuestion& question, std::string_view dashes) {
   if (question.memory_utilization > 1)
-    return wrong(fmt::format("--gpu-memory-utilization {}: is more than all of it, 1",
+    return wrong(fmt::format("{}gpu-memory-utilization {}: is more than all of it, 1", dashes,
                              question.memory_utilization));
   if (!question.cores.empty() && !question.gpu.empty())
-    return wrong("--cores plans without cards: leave out --gpu");
+    return wrong(fmt::format("{0}cores plans without cards: leave out {0}gpu", dashes));
   if (!question.cores.empty() && question.cores != "here")
     if (const auto number = parse_whole_number(question.cores, 1, 4096); !number.ok())
-      return wrong(fmt::format("--cores: {}, nor here", number.error().message));
+      return wrong(fmt::format("{}cores: {}, nor here", dashes, number.error().message));
   if (question.memory_bytes > 0 && question.cores.empty())
-    return wrong("--memory belongs to --cores; --gpu takes memory itself: --gpu 24GiB");
+    return wrong(fmt::format(
+        "{0}memory belongs to {0}cores; {0}gpu takes memory itself: {0}gpu 24GiB", dashes));
   if (question.count > 0 && question.gpu.empty())
-    return wrong("--count counts the cards of --gpu that the models are planned for");
+    return wrong(
+        fmt::format("{0}count counts the cards of {0}gpu that the models are planned for", dashes));
   return {};
 }
 
 Result<PlanAnswer> answer_plan(const PlanQuestion& question, const ServeSettings& serve) {
-  SHEAF_TRY(check_plan_question(question));
   return question.cores.empty() ? answer_for_cards(question, serve)
                                 : answer_for_cores(question, serve);
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "cli/serve_settings.h"
@@ -17,17 +18,17 @@ struct PlanQuestion {
   std::string dtype;               // empty: as the models say
   double memory_utilization = 0.9;
 };
-// Errors name the flag.
-Status check_plan_question(const PlanQuestion& question);
+// Errors name what is wrong behind `dashes`: "--" of flags, "" of a request's fields.
+Status check_plan_question(const PlanQuestion& question, std::string_view dashes);
 
 struct PlanAnswer {
   std::string table, json;  // the same for people and for programs
   std::string cut;          // in mig-parted's format; empty where cores were planned for
   bool met = false;         // every model runs and no target is missed
 };
-// The plan for the models of `serve`, whose files must be on this machine. Takes as long as
-// planner::make_plan(), and some milliseconds a model. Error invalid_argument: the question itself
-// is wrong.
+// The plan for the models of `serve`, whose files must be on this machine; of a question that was
+// checked. Takes as long as planner::make_plan(), and some milliseconds a model. Error
+// invalid_argument: there is no such card.
 Result<PlanAnswer> answer_plan(const PlanQuestion& question, const ServeSettings& serve);
 
 }  // namespace sheaf::cli

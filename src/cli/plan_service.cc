@@ -65,6 +65,7 @@ Result<PlanQuestion> take_question(ordered_json& object) {
       return wrong("gpu_memory_utilization is not a number above 0, up to 1");
     question.memory_utilization = share->get<double>();
   }
+  SHEAF_TRY(check_plan_question(question, ""));
   return question;
 }
 

@@ -17,14 +17,6 @@ namespace {
 using nlohmann::json;
 using Names = std::span<const std::string_view>;
 
-// The first that exists counts. Models made before sentence-transformers 2 name it after their
-// architecture.
-constexpr std::string_view kFiles[] = {
-    "sentence_bert_config.json",       "sentence_roberta_config.json",
-    "sentence_distilbert_config.json", "sentence_camembert_config.json",
-    "sentence_albert_config.json",     "sentence_xlm-roberta_config.json",
-    "sentence_xlnet_config.json"};
-
 // Tasks by which sentence-transformers chooses transformers' class.
 constexpr std::string_view kTasks[] = {"feature-extraction", "fill-mask", "sequence-classification",
                                        "text-generation"};
@@ -172,7 +164,7 @@ class TransformerModule {
 }  // namespace
 
 Status read_transformer_module(const std::string& folder, ModelSpec& spec) {
-  for (const std::string_view name : kFiles) {
+  for (const std::string_view name : kTransformerFiles) {
     SHEAF_ASSIGN(const std::optional<json> file, read_json_file(folder, std::string(name)));
     if (!file) continue;
     SHEAF_ASSIGN(const JsonObject object,
