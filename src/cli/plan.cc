@@ -8,6 +8,7 @@
 #include "cli/config_file.h"
 #include "cli/flag_set.h"
 #include "cli/partition_file.h"
+#include "cli/plan_cards.h"
 #include "cli/plan_model.h"
 #include "cli/plan_question.h"
 #include "cli/serve_settings.h"
@@ -102,6 +103,7 @@ Status check(const PlanSettings& s) {
   if (s.asked.count > 0 && s.is_capacity())
     return usage("--count counts the cards of --gpu that a file's models are planned for");
   SHEAF_TRY(check_plan_question(s.asked, "--"));
+  if (!s.is_capacity() && !s.asked.gpu.empty()) SHEAF_TRY(described_cards(s.asked.gpu, 1));
   if (s.asked.gpu.empty() && s.is_capacity())
     return usage(
         "--gpu says what to plan for: a card (h200), a slice (a100-40/1g.5gb) or memory "

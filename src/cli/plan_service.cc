@@ -17,7 +17,7 @@ using nlohmann::ordered_json;
 constexpr const char* kBody = "body";  // what errors call it
 constexpr std::uint64_t kCountMax = 64;
 
-Error wrong(std::string message) { return {ErrorCode::invalid_argument, std::move(message)}; }
+Error bad_field(std::string message) { return {ErrorCode::invalid_argument, std::move(message)}; }
 
 // Takes `key` out of the object, so that what remains is a configuration.
 std::optional<ordered_json> take(ordered_json& object, const char* key) {
@@ -36,7 +36,7 @@ Status take_text(ordered_json& object, const char* key, std::string& text) {
   else if (value->is_string())
     text = value->get<std::string>();
   else
-    return wrong(fmt::format("{} is not a text", key));
+    return bad_field(fmt::format("{} is not a text", key));
   return {};
 }
 
@@ -45,7 +45,7 @@ Status take_number(ordered_json& object, const char* key, std::uint64_t max, std
   if (!value) return {};
   if (!value->is_number_unsigned() || value->get<std::uint64_t>() < 1 ||
       value->get<std::uint64_t>() > max)
-    return wrong(fmt::format("{} is not a whole number from 1 to {}", key, max));
+    return bad_field(fmt::format("{} is not a whole number from 1 to {}", key, max));
   out = value->get<std::uint64_t>();
   return {};
 }
@@ -62,7 +62,7 @@ Result<PlanQuestion> take_question(ordered_json& object) {
   SHEAF_TRY(take_number(object, "memory_bytes", 1ull << 50, question.memory_bytes));
   if (const auto share = take(object, "gpu_memory_utilization")) {
     if (!share->is_number() || share->get<double>() <= 0 || share->get<double>() > 1)
-      return wrong("gpu_memory_utilization is not a number above 0, up to 1");
+      return bad_field("gpu_memory_utilization is not a number above 0, up to 1");
     question.memory_utilization = share->get<double>();
   }
   SHEAF_TRY(check_plan_question(question, ""));
@@ -113,22 +113,22 @@ void PlanService::run() {
 
 Result<std::string> PlanService::answer(const std::string& question) const {
   ordered_json object = ordered_json::parse(question, nullptr, /*allow_exceptions=*/false);
-  if (!object.is_object()) return wrong("the body is not a JSON object");
+  if (!object.is_object()) return bad_field("the body is not a JSON object");
   SHEAF_ASSIGN(const PlanQuestion asked, take_question(object));
   if (!object.contains("models")) {
     object["models"] = ordered_json::array();
     for (const auto& [name, folder] : folders_) object["models"].push_back({{"source", name}});
   }
-  if (!object["models"].is_array()) return wrong("models is not a list");
+  if (!object["models"].is_array()) return bad_field("models is not a list");
   for (ordered_json& model : object["models"]) {
     if (!model.is_object() || !model.contains("source") || !model["source"].is_string())
-      return wrong("models: each is an object with a text \"source\"");
+      return bad_field("models: each is an object with a text \"source\"");
     const auto source = model["source"].get<std::string>();
     if (const auto served = folders_.find(source); served != folders_.end()) {
       model["source"] = served->second;
       if (!model.contains("name")) model["name"] = source;
     } else if (!hub::is_hub_name(source)) {
-      return wrong(fmt::format("models: '{}' is neither served here nor a hub name", source));
+      return bad_field(fmt::format("models: '{}' is neither served here nor a hub name", source));
     }
   }
   ServeFlags serve;

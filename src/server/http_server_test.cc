@@ -302,9 +302,10 @@ TEST(HttpServerTest, BodiesAreBoundedTogether) {
       // Read while one of the others was, the slow one may have been refused in turn.
       const auto answer = slow.ask(large.substr(large.size() - 1));
       slow_was_first = answer && answer->status == 200;
-      if (slow_was_first)
+      if (slow_was_first) {
         EXPECT_EQ(slow.ask(post("/embed", R"({"inputs": "a"})"))->status, 200)
             << "it holds no more";
+      }
     }
     EXPECT_TRUE(slow_was_first);
   }

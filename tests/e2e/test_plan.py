@@ -149,6 +149,7 @@ def test_cores_are_split_by_need(tmp_path):
 
 
 def test_without_cards_and_flags_it_says_what_to_name(tmp_path):
+    (tmp_path / "x").write_text(yaml.safe_dump({"models": [{"source": MODEL_FOLDER}]}))
     result = sheaf("plan", "-c", tmp_path / "x", environment={"SHEAF_NVML": "/nowhere/libnvidia-ml.so"})
     assert result.returncode == 1 and "--gpu h200 --count 8 describes others" in result.stderr
 

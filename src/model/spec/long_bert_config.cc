@@ -172,12 +172,16 @@ Status read_nomic(const JsonObject& config, ModelSpec& spec) {
   return want(config, "hidden_act", "silu", spec.activation);
 }
 
-// Zhang et al., "mGTE" (2024). Its own code ("new") knows less of rotary positions than
-// transformers' ("gte"), and takes another theta where none is given.
+// Zhang et al., "mGTE" (2024). Its own code ("new") scales by NTK alone and takes another theta
+// where none is given than transformers' ("gte"), whose files with that scaling are of the former
+// too.
 Status read_gte(const JsonObject& config, ModelSpec& spec) {
   SHEAF_TRY(read_gte_layers(config, spec));
-  const bool own_code = spec.model_type == "new" && !config.has("rope_parameters");
-  if (!own_code) return read_turned(config, 160'000, spec);
+  const nlohmann::json* scaling = config.find("rope_scaling");
+  const bool by_ntk = scaling != nullptr && scaling->is_object() &&
+                      scaling->value("type", nlohmann::json()) == "ntk";
+  const bool own_code = spec.model_type == "new" || by_ntk;
+  if (config.has("rope_parameters") || !own_code) return read_turned(config, 160'000, spec);
   SHEAF_TRY(check_turned_heads(config, "num_attention_heads", spec));
   return read_ntk(config, spec.rotary);
 }
