@@ -492,7 +492,7 @@ TEST_F(SpecTest, BadModulesAreRefused) {
   write("modules.json", "{}");
   expect_refused("modules.json", "list of modules");
   write("modules.json", "[3]");
-  expect_refused("modules.json", "0.");
+  expect_refused("modules.json", "field '0' is ");
   write("modules.json", "[" + transformer + "]");
   expect_refused("modules.json", "no Pooling");
   modules(R"({"type":"x.Pooling","path":"../../etc"})");
