@@ -9,6 +9,7 @@
 #include "cli/plan_question.h"
 #include "cli/serve_settings.h"
 #include "hub/hub.h"
+#include "planner/dtype.h"
 
 namespace sheaf::cli {
 namespace {

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "model/row_blocks.h"
+#include "model/words.h"
 
 namespace sheaf::model {
 
