@@ -65,8 +65,14 @@ TEST(ServeSettings, TheLogBeginsWithTheModels) {
 TEST(ServeSettings, RefusalsSayWhatExists) {
   EXPECT_EQ(message_of({"m", "--dtype", "int4"}),
             "--dtype: 'int4' is not one of auto, float32, bfloat16, int8");
-  EXPECT_EQ(message_of({"m", "--device", "cuda"}),
-            "--device cuda: this build computes on the CPU only; there is auto and cpu");
+  EXPECT_EQ(message_of({"m", "--device", "gpu"}),
+            "--device: 'gpu' is not one of auto, cpu, cuda");
+  EXPECT_EQ(message_of({"m", "--gpu-assignment", "alone"}),
+            "--gpu-assignment: 'alone' is not one of auto, dedicated, shared, mig, mps, time");
+  EXPECT_EQ(message_of({"m", "--gpu-memory-utilization", "1.5"}),
+            "--gpu-memory-utilization 1.5: is more than all of it, 1");
+  EXPECT_EQ(message_of({"m", "--device", "cpu", "--num-gpus", "2"}),
+            "--device cpu: --num-gpus and --gpu-assignment are about cards");
   EXPECT_EQ(message_of({"m", "--num-replicas", "0"}),
             "--num-replicas: '0' is not a whole number from 1 to 1024, nor auto");
   EXPECT_EQ(message_of({"m", "--load-balancing", "best"}),
