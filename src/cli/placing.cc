@@ -9,7 +9,6 @@
 
 #include "base/text.h"
 #include "cli/flag_value.h"
-#include "cli/slices.h"
 #include "cli/table.h"
 #include "model/spec/parameters.h"
 #include "planner/capacity.h"
@@ -45,20 +44,6 @@ std::string cuda_program(const std::string& replica_program) {
   const std::string path =
       (std::filesystem::path(replica_program).parent_path() / "sheaf-replica-cuda").string();
   return ::access(path.c_str(), X_OK) == 0 ? path : "";
-}
-
-// What computes on the cards that are here. On simulated ones nothing can, and the CPU stands in.
-Result<std::string> card_program(const SlicesHere& here, const std::string& replica_program) {
-  if (here.gpus.simulated) return replica_program;
-  std::string program = cuda_program(replica_program);
-  if (program.empty())
-    return Error{ErrorCode::unsupported,
-                 fmt::format("this build computes on the CPU only: there is no sheaf-replica-cuda "
-                             "beside {}; --device cpu serves on processor cores",
-                             replica_program)};
-  if (!here.no_gpus_because.empty())
-    return Error{ErrorCode::not_found, "no card to serve on: " + here.no_gpus_because};
-  return program;
 }
 
 // Places of one server: what it is told, and the machine as it was read when cards came into play.
@@ -231,6 +216,19 @@ class Placer {
 };
 
 }  // namespace
+
+Result<std::string> card_program(const SlicesHere& here, const std::string& replica_program) {
+  if (here.gpus.simulated) return replica_program;
+  std::string program = cuda_program(replica_program);
+  if (program.empty())
+    return Error{ErrorCode::unsupported,
+                 fmt::format("this build computes on the CPU only: there is no sheaf-replica-cuda "
+                             "beside {}; --device cpu serves on processor cores",
+                             replica_program)};
+  if (!here.no_gpus_because.empty())
+    return Error{ErrorCode::not_found, "no card to serve on: " + here.no_gpus_because};
+  return program;
+}
 
 Status check_device(const ServeSettings& settings, const std::string& replica_program) {
   if (settings.device != "cuda") return {};

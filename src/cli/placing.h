@@ -5,6 +5,7 @@
 
 #include "base/result.h"
 #include "cli/serve_settings.h"
+#include "cli/slices.h"
 #include "router/router.h"
 #include "slices/placement.h"
 
@@ -19,6 +20,10 @@ struct Placing {
 
 // Whether `--device cuda` can be done here at all: asked before models are fetched.
 Status check_device(const ServeSettings& settings, const std::string& replica_program);
+
+// What computes on the cards that are here: sheaf-replica-cuda beside sheaf-replica. On simulated
+// cards nothing can, and `replica_program` stands in.
+Result<std::string> card_program(const SlicesHere& here, const std::string& replica_program);
 
 // Places the models, `configs` as settings.models stand, their dtypes no longer "auto", and sets how
 // many replicas each has. What a replica takes of a card is estimated as `sheaf plan model` does.

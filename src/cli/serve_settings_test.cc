@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "cli/config_file.h"
+#include "cli/placing.h"
 #include "cli/version.h"
 
 namespace sheaf::cli {
@@ -163,6 +164,38 @@ TEST(ServeSettings, FlagsBeatWhatTheFileSaysOfAModel) {
   EXPECT_FALSE(flags.settings().models[0].dtype.has_value());
   EXPECT_EQ(flags.settings().pooling, "mean");
   EXPECT_EQ(flags.settings().num_replicas, "5");
+}
+
+using Words = std::vector<std::string>;
+
+TEST(ServeSettings, SlicesOfModelsAndOfTheServer) {
+  const TemporaryFile file(
+      "models:\n"
+      "  - {source: a/b, slices: [0, 'mig:1/3', 'cores:0,2-3']}\n"
+      "  - {source: c/d, slices: gpu:1}\n"
+      "slices: {gpus: 2, memory_utilization: 0.5, assignment: shared}\n");
+  ServeFlags from_file;
+  const Status read_file = read(from_file, {"--config", file.path()});
+  ASSERT_TRUE(read_file.ok()) << read_file.error().message;
+  const ServeSettings& settings = from_file.settings();
+  EXPECT_EQ(settings.models[0].slices, (Words{"0", "mig:1/3", "cores:0,2-3"}));
+  EXPECT_EQ(settings.models[1].slices, Words{"gpu:1"});
+  EXPECT_EQ(settings.num_gpus, 2u);
+  EXPECT_EQ(settings.gpu_memory_utilization, 0.5);
+  EXPECT_EQ(settings.gpu_assignment, "shared");
+
+  ServeFlags flags;
+  ASSERT_TRUE(
+      read(flags, {"--config", file.path(), "--slices", "cores:0,2-3,gpu:0", "--slices", "1"})
+          .ok());
+  EXPECT_EQ(flags.settings().slices, (Words{"cores:0,2-3", "gpu:0", "1"}));
+  EXPECT_TRUE(flags.settings().models[0].slices.empty()) << "the flag beats the file";
+}
+
+TEST(Placing, NumbersBehindCoresAreCores) {
+  EXPECT_EQ(join_core_lists({"cores:0", "2-3", "gpu:0", "1"}), (Words{"cores:0,2-3", "gpu:0", "1"}));
+  EXPECT_EQ(join_core_lists({"0", "cores:1", "cores:2", "3"}), (Words{"0", "cores:1", "cores:2,3"}));
+  EXPECT_TRUE(join_core_lists({}).empty());
 }
 
 TEST(ServeSettings, WhatPlansGoByIsReadAndDoesNotBotherServing) {

@@ -130,21 +130,19 @@ def test_eight_h200_from_check_to_destroy(machine):
 def test_requests_wait_while_the_only_slice_is_gone(machine):
     here = machine("h200-141")
     here.sheaf("mig", "enable")
-    here.sheaf("mig", "create", "1g.18gb")
+    here.sheaf("mig", "create", "1g.18gb@0")
     (name,) = mig_slices(here)
     with serve(here, "--slices", name, replicas=1) as server:
         with Load(server, clients=2) as load:
             destroy(here, name)
             wait_until(lambda: states_of(server) == ["waiting"], 10, "the wait")
-            unhealthy = server.session.get(server.http + "/health/ready", timeout=10)
-            assert unhealthy.status_code == 503
-            here.sheaf("mig", "create", "1g.18gb@" + str(0))
-            new = set(mig_slices(here))
-            if name in new:
-                server.wait_full(1)
-                load.wait_answered(10)
-        if name in new:
-            assert load.failures == []
+            health = server.session.get(server.http + "/health/ready", timeout=10)
+            assert health.status_code == 503
+            here.sheaf("mig", "create", "1g.18gb@0")
+            assert set(mig_slices(here)) == {name}
+            server.wait_full(1)
+            load.wait_answered(10)
+        assert load.failures == []
 
 
 def test_cards_that_are_lost_and_shares_that_move_together(machine):
@@ -233,6 +231,17 @@ def refused_config(machine, config):
                           env=environment_without_sheaf() | environment(machine), capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
     return done.stderr
+
+
+def test_try_runs_a_model_on_each_slice(machine):
+    here = machine("h200-141", "l4")
+    here.sheaf("mig", "enable", "--gpu", "0")
+    here.sheaf("mig", "create", "--gpu", "0", "1g.18gb")
+    tried = json.loads(subprocess.run([SHEAF, "slices", "try", MODEL_FOLDER, "--json"], env=here.environment, check=True,
+                                      capture_output=True, text=True, timeout=120).stdout)
+    assert [t["slice"] for t in tried] == [*mig_slices(here), "gpu:1"]
+    assert all(t["ok"] and t["load_us"] > 0 and t["run_us"] > 0 for t in tried)
+    assert "is not a model" in here.sheaf("try", str(here.folder), code=1)
 
 
 def test_core_sets_can_be_named():
