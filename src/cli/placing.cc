@@ -202,9 +202,10 @@ class Placer {
       return fmt::format("; the rest of its {} is taken by others, whom `sheaf slices` lists",
                          human_bytes(static_cast<double>(misfit.device.memory_bytes)));
     const std::uint64_t room = misfit.allowed_bytes * misfit.shares;
-    return fmt::format("; what helps: fewer replicas ({} fit there), more cards, a smaller --dtype "
-                       "or --max-batch-tokens",
-                       room / misfit.needed_bytes);
+    return fmt::format(
+        "; what helps: fewer replicas ({} fit there), more cards, a smaller --dtype "
+        "or --max-batch-tokens",
+        room / misfit.needed_bytes);
   }
 
   const ServeSettings& settings_;

@@ -14,7 +14,7 @@ namespace sheaf::cli {
 // Where the replicas of a server run.
 struct Placing {
   slices::Placement placement;
-  std::string card_program;            // of those on slices of cards; empty: none is
+  std::string card_program;           // of those on slices of cards; empty: none is
   std::vector<std::string> warnings;  // for the log
 };
 
@@ -25,9 +25,9 @@ Status check_device(const ServeSettings& settings, const std::string& replica_pr
 // cards nothing can, and `replica_program` stands in.
 Result<std::string> card_program(const SlicesHere& here, const std::string& replica_program);
 
-// Places the models, `configs` as settings.models stand, their dtypes no longer "auto", and sets how
-// many replicas each has. What a replica takes of a card is estimated as `sheaf plan model` does.
-// Refusals say what is needed, what is there, and what would help.
+// Places the models, `configs` as settings.models stand, their dtypes no longer "auto", and sets
+// how many replicas each has. What a replica takes of a card is estimated as `sheaf plan model`
+// does. Refusals say what is needed, what is there, and what would help.
 Result<Placing> place_models(const ServeSettings& settings, const std::string& replica_program,
                              std::vector<router::ModelConfig>& configs);
 

@@ -150,7 +150,8 @@ Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings&
                        measured ? config.dtype : "auto, measured at the first start",
                        describe(memory), config.folder);
   for (const std::string& note : notes_on(info.spec)) lines += fmt::format("  {}\n", note);
-  return CheckedModel{config.name, config, model::kind_of(info.spec), info.max_length, lines};
+  return CheckedModel{config.name, config, std::string(model::kind_of(info.spec)), info.max_length,
+                      lines};
 }
 
 void print_checked(const std::vector<CheckedModel>& models) {
@@ -229,8 +230,7 @@ int serve(const ServeFlags& flags, TimeUs started_us) {
 void warn_of_unknown_variables(const FlagSet& flags) {
   constexpr std::string_view kOthers[] = {"SHEAF_API_KEY", "SHEAF_SERVER", "SHEAF_CACHE",
                                           "SHEAF_FAULT_",  "SHEAF_TEST_",  "SHEAF_BIN_DIR",
-                                          "SHEAF_PROFILE", "SHEAF_NVML",
-                                          "SHEAF_SLICES_FOLDER"};
+                                          "SHEAF_PROFILE", "SHEAF_NVML",   "SHEAF_SLICES_FOLDER"};
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
     const std::string_view name = text.substr(0, text.find('='));

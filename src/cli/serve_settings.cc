@@ -57,9 +57,9 @@ void add_slice_flags(FlagSet& flags, ServeSettings& s) {
             whole_number(s.num_gpus, 1, 64));
   flags.add({"gpu-assignment", "A", "or dedicated, shared, mig, mps, time", "slices.assignment"},
             choice(s.gpu_assignment, {"auto", "dedicated", "shared", "mig", "mps", "time"}));
-  flags.add({"gpu-memory-utilization", "F", "share of a card or MIG slice",
-             "slices.memory_utilization"},
-            positive_real(s.gpu_memory_utilization));
+  flags.add(
+      {"gpu-memory-utilization", "F", "share of a card or MIG slice", "slices.memory_utilization"},
+      positive_real(s.gpu_memory_utilization));
 }
 
 void add_listen_flags(FlagSet& flags, ServeSettings& s) {

@@ -46,8 +46,8 @@ struct ServeSettings {
 
   std::string num_replicas = "auto";
   std::string device = "auto";
-  std::vector<std::string> slices;     // of all models; empty: as device says
-  std::uint32_t num_gpus = 0;          // 0: all
+  std::vector<std::string> slices;  // of all models; empty: as device says
+  std::uint32_t num_gpus = 0;       // 0: all
   std::string gpu_assignment = "auto";
   double gpu_memory_utilization = 0.9;
   std::string dtype = "auto";

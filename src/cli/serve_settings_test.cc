@@ -66,8 +66,7 @@ TEST(ServeSettings, TheLogBeginsWithTheModels) {
 TEST(ServeSettings, RefusalsSayWhatExists) {
   EXPECT_EQ(message_of({"m", "--dtype", "int4"}),
             "--dtype: 'int4' is not one of auto, float32, bfloat16, int8");
-  EXPECT_EQ(message_of({"m", "--device", "gpu"}),
-            "--device: 'gpu' is not one of auto, cpu, cuda");
+  EXPECT_EQ(message_of({"m", "--device", "gpu"}), "--device: 'gpu' is not one of auto, cpu, cuda");
   EXPECT_EQ(message_of({"m", "--gpu-assignment", "alone"}),
             "--gpu-assignment: 'alone' is not one of auto, dedicated, shared, mig, mps, time");
   EXPECT_EQ(message_of({"m", "--gpu-memory-utilization", "1.5"}),
@@ -193,8 +192,10 @@ TEST(ServeSettings, SlicesOfModelsAndOfTheServer) {
 }
 
 TEST(Placing, NumbersBehindCoresAreCores) {
-  EXPECT_EQ(join_core_lists({"cores:0", "2-3", "gpu:0", "1"}), (Words{"cores:0,2-3", "gpu:0", "1"}));
-  EXPECT_EQ(join_core_lists({"0", "cores:1", "cores:2", "3"}), (Words{"0", "cores:1", "cores:2,3"}));
+  EXPECT_EQ(join_core_lists({"cores:0", "2-3", "gpu:0", "1"}),
+            (Words{"cores:0,2-3", "gpu:0", "1"}));
+  EXPECT_EQ(join_core_lists({"0", "cores:1", "cores:2", "3"}),
+            (Words{"0", "cores:1", "cores:2,3"}));
   EXPECT_TRUE(join_core_lists({}).empty());
 }
 

@@ -64,10 +64,10 @@ struct SlicesVerb {
   bool takes_words;
 };
 constexpr SlicesVerb kSlicesVerbs[] = {
-    {"mig", slices_mig, true},        {"apply", slices_apply, true},
-    {"assert", slices_assert, true},  {"export", slices_export, false},
-    {"check", slices_check, false},   {"env", slices_env, true},
-    {"try", slices_try, true},        {"daemon", slices_daemon, false},
+    {"mig", slices_mig, true},       {"apply", slices_apply, true},
+    {"assert", slices_assert, true}, {"export", slices_export, false},
+    {"check", slices_check, false},  {"env", slices_env, true},
+    {"try", slices_try, true},       {"daemon", slices_daemon, false},
 };
 
 int run_verb_of_slices(SlicesSettings& settings) {

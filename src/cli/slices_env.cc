@@ -5,8 +5,8 @@
 #include "cli/command.h"
 #include "cli/flag_value.h"
 #include "cli/slices.h"
-#include "slices/device.h"
 #include "cli/slices_verbs.h"
+#include "slices/device.h"
 
 // `sheaf slices env SLICE`: how a process, a container or a cluster is given a card or a MIG slice.
 namespace sheaf::cli {
@@ -106,8 +106,10 @@ nlohmann::ordered_json facts_of_place(const Place& place) {
 
 int slices_env(const SlicesSettings& settings) {
   if (settings.words.size() != 1)
-    return fail("slices", usage_error("env takes one slice: gpu:0, mig:0/3, a UUID, an index, or GPU:MIG index"),
-                kExitUsage);
+    return fail(
+        "slices",
+        usage_error("env takes one slice: gpu:0, mig:0/3, a UUID, an index, or GPU:MIG index"),
+        kExitUsage);
   const auto here = look_at_slices();
   if (!here.ok()) return fail("slices", here.error());
   if (!here->no_gpus_because.empty())

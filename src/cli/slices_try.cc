@@ -65,10 +65,9 @@ void print_table(const std::vector<TriedSlice>& all) {
   Table table({{"slice"}, {"profile", true}, {"load"}, {"run"}, {"result", true}});
   for (const TriedSlice& one : all) {
     const bool ran = one.error.empty();
-    table.add_row({one.slice, one.profile,
-                   ran ? human_duration(static_cast<double>(one.load_us)) : "-",
-                   ran ? human_duration(static_cast<double>(one.run_us)) : "-",
-                   ran ? "OK" : one.error});
+    table.add_row(
+        {one.slice, one.profile, ran ? human_duration(static_cast<double>(one.load_us)) : "-",
+         ran ? human_duration(static_cast<double>(one.run_us)) : "-", ran ? "OK" : one.error});
   }
   fmt::print("{}", table.render());
 }
@@ -97,7 +96,8 @@ int slices_try(const SlicesSettings& settings) {
   if (!options.ok()) return fail("slices", options.error());
   const auto devices = slices::devices_of(here->gpus);
   if (devices.empty())
-    return fail("slices", {ErrorCode::not_found, "no card that is not cut and no MIG slice is here"});
+    return fail("slices",
+                {ErrorCode::not_found, "no card that is not cut and no MIG slice is here"});
   if (here->gpus.simulated)
     fmt::print(stderr, "the cards are simulated (SHEAF_NVML): the CPU computes\n");
   std::vector<TriedSlice> all;

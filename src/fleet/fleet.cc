@@ -218,14 +218,16 @@ class Driver final : public Fleet {
     std::vector<slices::Slice> taken;
     for (const Place& other : places_)
       if (!other.slice_lost && is_on_card(other)) taken.push_back(other.seat.slice);
-    auto slice = slices::find_replacement(machine_, devices_, place.seat, taken,
-                                          options_.placement.rules);
+    auto slice =
+        slices::find_replacement(machine_, devices_, place.seat, taken, options_.placement.rules);
     if (!slice) {
       if (!std::exchange(place.said, true)) say_later(replica, why_it_waits(place));
       return false;
     }
-    log(LogLevel::info, "replica {} moves from {} to {}", replica_name(replica),
-        place.seat.slice.name, slice->name);
+    const bool is_back = slice->uuid == place.seat.slice.uuid;
+    log(LogLevel::info, "replica {} {} {}", replica_name(replica),
+        is_back ? "starts again on" : fmt::format("moves from {} to", place.seat.slice.name),
+        slice->name);
     place.seat.slice = std::move(*slice);
     place.slice_lost = false;
     if (std::exchange(place.said, false)) say_later(replica, "");
@@ -338,7 +340,7 @@ class Driver final : public Fleet {
   std::chrono::milliseconds period_ = kIdlePeriod;
   TimeUs last_submit_us_ = -kStayBusyUs;
   TimeUs last_oom_us_ = 0;
-  std::vector<slices::Device> devices_;          // as the watch saw them last
+  std::vector<slices::Device> devices_;         // as the watch saw them last
   std::unique_ptr<slices::DeviceWatch> watch_;  // where there are slices of cards
 };
 
@@ -351,9 +353,8 @@ Result<std::unique_ptr<Fleet>> Fleet::create(boost::asio::io_context& io, std::m
   std::size_t replicas = 0;
   for (const FleetModel& model : options.models) replicas += model.replicas;
   if (replicas != options.placement.replicas.size())
-    return Error{ErrorCode::internal,
-                 fmt::format("{} replicas are to run, and {} have a slice", replicas,
-                             options.placement.replicas.size())};
+    return Error{ErrorCode::internal, fmt::format("{} replicas are to run, and {} have a slice",
+                                                  replicas, options.placement.replicas.size())};
   SHEAF_ASSIGN(slices::Machine machine, slices::detect_machine());
   return std::unique_ptr<Fleet>(
       std::make_unique<Driver>(io, mutex, std::move(options), listener, std::move(machine)));

@@ -62,7 +62,7 @@ struct FleetModel {
   std::string name;
   std::string folder;  // with config.json and so on
   model::ModelSpec spec;
-  std::uint32_t replicas = 1;  // as many as the placement has for it
+  std::uint32_t replicas = 1;     // as many as the placement has for it
   std::string pooling = {};       // that `spec` was read with, as model::read_spec() takes it
   std::string dtype = "float32";  // that products are computed in
 };
@@ -76,9 +76,10 @@ struct FleetOptions {
   std::vector<std::string> replica_environment;
 };
 
-// A replica whose card or MIG device vanishes is killed, which counts neither against it nor against
-// texts, and starts again on another slice of its kind, or waits for one. Vanishing is noticed
-// within about two seconds. All members are called with `mutex` (given at creation) held, except create() and the destructor.
+// A replica whose card or MIG device vanishes is killed, which counts neither against it nor
+// against texts, and starts again on another slice of its kind, or waits for one. Vanishing is
+// noticed within about two seconds. All members are called with `mutex` (given at creation) held,
+// except create() and the destructor.
 class Fleet {
  public:
   // Begins packing each model's weights (in a `sheaf-replica pack` process); start() calls made

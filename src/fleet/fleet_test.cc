@@ -673,7 +673,8 @@ TEST_F(CardsTest, AReplicaWaitsUntilThereIsACard) {
   ASSERT_TRUE(wait_until([&] { return !replica(1).exits.empty(); }));
   start_again(1, 2);
   ASSERT_TRUE(wait_until([&] { return !replica(1).waits.empty(); }));
-  EXPECT_EQ(replica(1).waits, "slice gpu:1 vanished, and no free slice of its kind has 1.0 MiB to use");
+  EXPECT_EQ(replica(1).waits,
+            "slice gpu:1 vanished, and no free slice of its kind has 1.0 MiB to use");
   EXPECT_EQ(pid_of(1), 0);
   lose(1, false);
   ASSERT_TRUE(wait_ready(1, 2));

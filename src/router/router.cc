@@ -535,9 +535,9 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     if (draining_) return Error{ErrorCode::unavailable, "the server is shutting down", "", 1};
     for (std::size_t i = 0; i < models_.size(); ++i)
       if (core_->model_status(static_cast<core::ModelId>(i)).replicas_ready == 0)
-        return Error{ErrorCode::unavailable,
-                     "model " + models_[i]->info().name + " has no ready replica" + why_not_ready(i),
-                     "", 1};
+        return Error{
+            ErrorCode::unavailable,
+            "model " + models_[i]->info().name + " has no ready replica" + why_not_ready(i), "", 1};
     return {};
   }
 

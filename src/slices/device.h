@@ -22,7 +22,7 @@ struct Device {
 
   std::string name() const { return (mig ? "mig:" : "gpu:") + place; }
   // By its name or UUID, or by those of what it is cut from: "mig:0/3" means all compute instances
-  // of that GPU instance, "gpu:0" and "0" all that is on card 0.
+  // of that GPU instance, "gpu:0", "0" and "mig:0" all that card 0 is cut into.
   bool is_meant_by(std::string_view word) const;
 };
 

@@ -35,7 +35,8 @@ class DeviceWatch {
   using Heard = std::function<void(const std::vector<Device>&)>;
 
   static constexpr std::chrono::milliseconds kPeriod{400};
-  // Of the NVML that Nvml::open() finds; the log says when it cannot be read, and when it can again.
+  // Of the NVML that Nvml::open() finds; the log says when it cannot be read, and when it can
+  // again.
   explicit DeviceWatch(Heard heard, std::chrono::milliseconds period = kPeriod);
   // Waits a second at most: a reading that hangs is left behind, and nobody hears of it.
   ~DeviceWatch();

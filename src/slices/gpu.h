@@ -73,10 +73,10 @@ struct Gpu {
 
 struct GpuInventory {
   std::string driver_version, nvml_version;
-  int cuda_version = 0;    // 12040 for 12.4
-  bool simulated = false;  // made up by the tests' library
+  int cuda_version = 0;  // 12040 for 12.4
   std::vector<Gpu> gpus;
   std::vector<std::string> notes;  // on CUDA_VISIBLE_DEVICES
+  bool simulated = false;          // made up by the tests' library
 };
 
 // What is read of a card: all, or what devices_of() goes by, which is far less.

@@ -24,10 +24,12 @@ struct NamedAssignment {
   std::string_view name;
   Assignment assignment;
 };
-constexpr std::array kAssignments = {
-    NamedAssignment{"auto", Assignment::automatic}, NamedAssignment{"dedicated", Assignment::dedicated},
-    NamedAssignment{"shared", Assignment::shared},  NamedAssignment{"mig", Assignment::mig},
-    NamedAssignment{"mps", Assignment::mps},        NamedAssignment{"time", Assignment::time}};
+constexpr std::array kAssignments = {NamedAssignment{"auto", Assignment::automatic},
+                                     NamedAssignment{"dedicated", Assignment::dedicated},
+                                     NamedAssignment{"shared", Assignment::shared},
+                                     NamedAssignment{"mig", Assignment::mig},
+                                     NamedAssignment{"mps", Assignment::mps},
+                                     NamedAssignment{"time", Assignment::time}};
 
 Error placement_error(std::string message) {
   return Error{ErrorCode::invalid_argument, std::move(message)};
@@ -48,8 +50,9 @@ Result<std::string> on_this_machine(const std::string& word, const PlacementRule
   if (at == word.npos) return word;
   const std::string machine = word.substr(at + 1);
   if (machine == rules.machine || machine == "localhost") return word.substr(0, at);
-  return placement_error(fmt::format("slice {} is on machine {}, and only slices of this one, {}, are served",
-                             word, machine, rules.machine));
+  return placement_error(
+      fmt::format("slice {} is on machine {}, and only slices of this one, {}, are served", word,
+                  machine, rules.machine));
 }
 
 std::string text_of_devices(const std::vector<Device>& devices) {
@@ -61,13 +64,14 @@ std::string text_of_devices(const std::vector<Device>& devices) {
 
 Error no_such_slice(const Wish& wish, const std::string& word, const std::vector<Device>& devices) {
   if (word.find('#') != word.npos)
-    return placement_error(
-        fmt::format("model {}: {} is a share, and shares are cut when replicas are placed: name the "
-                    "card or MIG slice",
-                    wish.model, word));
-  return Error{ErrorCode::not_found,
-               fmt::format("model {}: no card and no MIG slice is {}; {}; `sheaf slices` shows them",
-                           wish.model, word, text_of_devices(devices))};
+    return placement_error(fmt::format(
+        "model {}: {} is a share, and shares are cut when replicas are placed: name the "
+        "card or MIG slice",
+        wish.model, word));
+  return Error{
+      ErrorCode::not_found,
+      fmt::format("model {}: no card and no MIG slice is {}; {}; `sheaf slices` shows them",
+                  wish.model, word, text_of_devices(devices))};
 }
 
 using Indexes = std::vector<std::size_t>;  // of devices
@@ -83,8 +87,9 @@ Result<Indexes> resolve(const Wish& wish, const std::vector<Device>& devices,
       if (!devices[i].is_meant_by(word)) continue;
       found = true;
       if (rules.assignment == Assignment::mig && !devices[i].mig)
-        return placement_error(fmt::format("model {}: {} is no MIG slice, as --gpu-assignment mig wants",
-                                   wish.model, devices[i].name()));
+        return placement_error(
+            fmt::format("model {}: {} is no MIG slice, as --gpu-assignment mig wants", wish.model,
+                        devices[i].name()));
       if (std::ranges::find(named, i) == named.end()) named.push_back(i);
     }
     if (!found) return no_such_slice(wish, word, devices);
@@ -175,8 +180,7 @@ class CardPlacement {
   Result<std::optional<Misfit>> seat_all() {
     SHEAF_TRY(check());
     SHEAF_TRY(seat_lists());
-    SHEAF_ASSIGN(const Indexes open, open_devices());
-    SHEAF_ASSIGN(auto misfit, seat_others(open));
+    SHEAF_ASSIGN(auto misfit, seat_others());
     return misfit ? misfit : misfit_of_lists();
   }
 
@@ -189,8 +193,7 @@ class CardPlacement {
         const auto shares = static_cast<std::uint32_t>(rooms_[i].seated.size());
         Slice slice = slice_on(devices_[i], shares, next_share[i]++, rules_);
         bind_near(machine_, devices_[i], slice);
-        all.push_back(
-            {wish, std::move(slice), wishes_[wish].replica_bytes, wishes_[wish].slices});
+        all.push_back({wish, std::move(slice), wishes_[wish].replica_bytes, wishes_[wish].slices});
       }
     return all;
   }
@@ -210,11 +213,9 @@ class CardPlacement {
     for (const Gpu& gpu : gpus_.gpus)
       if (gpu.visible) cards.insert(gpu.index);
     if (rules_.num_gpus > cards.size())
-      return placement_error(fmt::format("--num-gpus {}: there are {} cards here{}", rules_.num_gpus,
-                                 cards.size(),
-                                 cards.size() < gpus_.gpus.size()
-                                     ? " that CUDA_VISIBLE_DEVICES shows"
-                                     : ""));
+      return placement_error(
+          fmt::format("--num-gpus {}: there are {} cards here{}", rules_.num_gpus, cards.size(),
+                      cards.size() < gpus_.gpus.size() ? " that CUDA_VISIBLE_DEVICES shows" : ""));
     if (!devices_.empty()) return {};
     for (const Gpu& gpu : gpus_.gpus)
       if (gpu.visible && gpu.mig && gpu.mig->current)
@@ -239,10 +240,10 @@ class CardPlacement {
     if (!must_be_alone()) return {};
     for (const std::size_t i : named_)
       if (rooms_[i].seated.size() > 1)
-        return placement_error(fmt::format("--gpu-assignment {}: {} replicas are to run on {}; "
-                                   "--gpu-assignment shared lets them share it",
-                                   name_of(rules_.assignment), rooms_[i].seated.size(),
-                                   devices_[i].name()));
+        return placement_error(
+            fmt::format("--gpu-assignment {}: {} replicas are to run on {}; "
+                        "--gpu-assignment shared lets them share it",
+                        name_of(rules_.assignment), rooms_[i].seated.size(), devices_[i].name()));
     return {};
   }
 
@@ -256,8 +257,8 @@ class CardPlacement {
   }
 
   Misfit misfit(std::size_t wish, std::size_t device, std::size_t shares) const {
-    return {wish, devices_[device], static_cast<std::uint32_t>(shares),
-            wishes_[wish].replica_bytes, rooms_[device].part_bytes(shares)};
+    return {wish, devices_[device], static_cast<std::uint32_t>(shares), wishes_[wish].replica_bytes,
+            rooms_[device].part_bytes(shares)};
   }
 
   // ---- without
@@ -273,9 +274,10 @@ class CardPlacement {
       if (!named_.contains(i)) unnamed.push_back(i);
     }
     if (open.empty())
-      return Error{ErrorCode::not_found,
-                   "--gpu-assignment mig: no card here is cut; `sheaf slices mig enable` and `sheaf "
-                   "slices mig create` cut one"};
+      return Error{
+          ErrorCode::not_found,
+          "--gpu-assignment mig: no card here is cut; `sheaf slices mig enable` and `sheaf "
+          "slices mig create` cut one"};
     return unnamed.empty() ? open : unnamed;
   }
 
@@ -288,9 +290,10 @@ class CardPlacement {
     return replicas;
   }
 
-  Result<std::optional<Misfit>> seat_others(const Indexes& open) {
+  Result<std::optional<Misfit>> seat_others() {
     const std::vector<std::size_t> replicas = certain_replicas();
     if (replicas.empty()) return std::optional<Misfit>();
+    SHEAF_ASSIGN(const Indexes open, open_devices());
     std::vector<std::uint64_t> needs;
     for (const std::size_t wish : replicas) needs.push_back(wishes_[wish].replica_bytes);
     std::vector<Room> rooms;
@@ -350,7 +353,8 @@ class CardPlacement {
     std::size_t total = replicas.size();
     for (const std::size_t i : open) total += rooms_[i].seated.size();
     const std::size_t even = (total + open.size() - 1) / open.size();
-    return misfit(wish, device, std::max(even, room(device) / std::max<std::uint64_t>(need(wish), 1) + 1));
+    return misfit(wish, device,
+                  std::max(even, room(device) / std::max<std::uint64_t>(need(wish), 1) + 1));
   }
 
   const Machine& machine_;
@@ -369,9 +373,10 @@ Result<std::vector<int>> cores_named(const Wish& wish, const std::string& given,
                                      const Machine& machine, const PlacementRules& rules) {
   SHEAF_ASSIGN(const std::string word, on_this_machine(given, rules));
   if (!word.starts_with("cores:"))
-    return placement_error(fmt::format("model {}: {} is no set of cores such as cores:0-1, and it runs on "
-                               "the processor",
-                               wish.model, word));
+    return placement_error(
+        fmt::format("model {}: {} is no set of cores such as cores:0-1, and it runs on "
+                    "the processor",
+                    wish.model, word));
   auto cpus = parse_cpu_list(std::string_view(word).substr(6));
   if (!cpus.ok())
     return placement_error(fmt::format("model {}: {}: {}", wish.model, word, cpus.error().message));
@@ -386,8 +391,7 @@ Result<std::vector<int>> cores_named(const Wish& wish, const std::string& given,
 // The machine as if it had only those cores, or all but those.
 Machine cores_part(const Machine& machine, const std::set<int>& cpus, bool within) {
   Machine part = machine;
-  std::erase_if(part.cores,
-                [&](const Core& core) { return cpus.contains(core.cpu) != within; });
+  std::erase_if(part.cores, [&](const Core& core) { return cpus.contains(core.cpu) != within; });
   part.core_quota = machine.core_quota * static_cast<double>(part.cores.size()) /
                     static_cast<double>(machine.cores.size());
   return part;
@@ -443,7 +447,8 @@ class CorePlacement {
     for (const auto& [cpus, users] : users_) {
       auto slices =
           cut_cores(cores_part(machine_, cpus, true), static_cast<std::uint32_t>(users.size()));
-      for (std::size_t i = 0; i < users.size(); ++i) replicas_[users[i]].slice = std::move(slices[i]);
+      for (std::size_t i = 0; i < users.size(); ++i)
+        replicas_[users[i]].slice = std::move(slices[i]);
     }
   }
 
@@ -458,9 +463,10 @@ class CorePlacement {
 Status check_mps(const std::vector<PlacedReplica>& replicas) {
   for (const PlacedReplica& replica : replicas)
     if (replica.slice.kind == SliceKind::mps && replica.slice.shares > kMpsClients)
-      return placement_error(fmt::format("--gpu-assignment mps: {} replicas on one card or MIG slice, and "
-                                 "MPS serves {}",
-                                 replica.slice.shares, kMpsClients));
+      return placement_error(
+          fmt::format("--gpu-assignment mps: {} replicas on one card or MIG slice, and "
+                      "MPS serves {}",
+                      replica.slice.shares, kMpsClients));
   return {};
 }
 

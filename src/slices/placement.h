@@ -13,8 +13,8 @@
 #include "slices/device.h"
 #include "slices/slice.h"
 
-// Which slice each replica of a server gets. Pure functions of plain values: made once at start, and
-// asked again for a replica whose slice vanished.
+// Which slice each replica of a server gets. Pure functions of plain values: made once at start,
+// and asked again for a replica whose slice vanished.
 namespace sheaf::slices {
 
 // How replicas may share cards and MIG devices ("devices" below).

@@ -108,28 +108,31 @@ TEST(Place, AutoIsDedicatedWhileCardsSuffice) {
 
 TEST(Place, ReplicasDefaultToOneASlice) {
   EXPECT_EQ(names_for(cards(3), {on_cards(0)}, kAuto), (Names{"gpu:0", "gpu:1", "gpu:2"}));
-  EXPECT_EQ(names_for(inventory_of_cards({card(0, 10), cut_card(1, {10, 10})}), {on_cards(0)}, kAuto),
-            (Names{"gpu:0", "mig:1/3", "mig:1/4"}));
+  EXPECT_EQ(
+      names_for(inventory_of_cards({card(0, 10), cut_card(1, {10, 10})}), {on_cards(0)}, kAuto),
+      (Names{"gpu:0", "mig:1/3", "mig:1/4"}));
   // Only where one fits.
-  EXPECT_EQ(names_for(inventory_of_cards({cut_card(0, {40, 10, 5})}), {on_cards(0, 8 * kGiB)}, kAuto),
-            (Names{"mig:0/3", "mig:0/4"}));
+  EXPECT_EQ(
+      names_for(inventory_of_cards({cut_card(0, {40, 10, 5})}), {on_cards(0, 8 * kGiB)}, kAuto),
+      (Names{"mig:0/3", "mig:0/4"}));
   // Two models divide what there is.
   EXPECT_EQ(names_for(cards(5), {on_cards(0), on_cards(0)}, kAuto),
             (Names{"gpu:0", "gpu:2", "gpu:4", "gpu:1", "gpu:3"}));
-  EXPECT_EQ(names_for(cards(1), {on_cards(0), on_cards(0)}, kAuto), (Names{"time:0#0", "time:0#1"}));
+  EXPECT_EQ(names_for(cards(1), {on_cards(0), on_cards(0)}, kAuto),
+            (Names{"time:0#0", "time:0#1"}));
 }
 
 TEST(Place, DedicatedWithMoreReplicasThanCardsNamesShared) {
-  EXPECT_EQ(names_for(cards(2), {on_cards(3)}, rules_of(Assignment::dedicated)),
-            Names{"!--gpu-assignment dedicated: 3 replicas want a card or MIG slice each, and 2 are "
-                  "free; --gpu-assignment shared lets several share one"});
+  EXPECT_EQ(
+      names_for(cards(2), {on_cards(3)}, rules_of(Assignment::dedicated)),
+      Names{"!--gpu-assignment dedicated: 3 replicas want a card or MIG slice each, and 2 are "
+            "free; --gpu-assignment shared lets several share one"});
   EXPECT_EQ(names_for(cards(2), {on_cards(2)}, rules_of(Assignment::dedicated)),
             (Names{"gpu:0", "gpu:1"}));
 }
 
 TEST(Place, SharedIsEvenAndSharesMemoryEvenly) {
-  const Placement five =
-      placed(cards(2), {on_cards(5)}, rules_of(Assignment::shared));
+  const Placement five = placed(cards(2), {on_cards(5)}, rules_of(Assignment::shared));
   std::map<std::string, int> crowd;
   for (const PlacedReplica& replica : five.replicas) {
     ++crowd[replica.slice.uuid];
@@ -145,16 +148,17 @@ TEST(Place, MpsSaysSoInTheEnvironment) {
   const Placement two = placed(cards(1), {on_cards(2)}, rules_of(Assignment::mps));
   const Slice& second = two.replicas[1].slice;
   EXPECT_EQ(second.name, "mps:0#1");
-  EXPECT_EQ(second.environment,
-            (Names{"CUDA_VISIBLE_DEVICES=GPU-0", "SHEAF_DEVICE_MEMORY_BYTES=4831838208",
-                   "CUDA_MPS_PIPE_DIRECTORY=/run/x/mps/GPU-0",
-                   "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=50",
-                   "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0=4608M"}));
+  EXPECT_EQ(
+      second.environment,
+      (Names{"CUDA_VISIBLE_DEVICES=GPU-0", "SHEAF_DEVICE_MEMORY_BYTES=4831838208",
+             "CUDA_MPS_PIPE_DIRECTORY=/run/x/mps/GPU-0", "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=50",
+             "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0=4608M"}));
   // One alone is a client too: the card may be the daemon's.
   EXPECT_EQ(placed(cards(2), {on_cards(1)}, rules_of(Assignment::mps)).replicas[0].slice.kind,
             SliceKind::mps);
-  EXPECT_EQ(names_for(cards(1, 1000), {on_cards(49)}, rules_of(Assignment::mps)),
-            Names{"!--gpu-assignment mps: 49 replicas on one card or MIG slice, and MPS serves 48"});
+  EXPECT_EQ(
+      names_for(cards(1, 1000), {on_cards(49)}, rules_of(Assignment::mps)),
+      Names{"!--gpu-assignment mps: 49 replicas on one card or MIG slice, and MPS serves 48"});
 }
 
 TEST(Place, MigTakesMigSlicesAlone) {
@@ -164,9 +168,10 @@ TEST(Place, MigTakesMigSlicesAlone) {
   EXPECT_EQ(names_for(gpus, {on_cards(3)}, mig),
             Names{"!--gpu-assignment mig: 3 replicas want a MIG slice each, and 2 are free; "
                   "--gpu-assignment shared lets several share one"});
-  EXPECT_EQ(names_for(cards(2), {on_cards(1)}, mig),
-            Names{"!--gpu-assignment mig: no card here is cut; `sheaf slices mig enable` and `sheaf "
-                  "slices mig create` cut one"});
+  EXPECT_EQ(
+      names_for(cards(2), {on_cards(1)}, mig),
+      Names{"!--gpu-assignment mig: no card here is cut; `sheaf slices mig enable` and `sheaf "
+            "slices mig create` cut one"});
   EXPECT_EQ(names_for(gpus, {on_cards(1, kGiB, {"gpu:0"})}, mig),
             Names{"!model m: gpu:0 is no MIG slice, as --gpu-assignment mig wants"});
 }
@@ -190,9 +195,10 @@ TEST(Place, ListsNameMigSlicesByNameUuidAndCard) {
   EXPECT_EQ(names_for(gpus, {on_cards(0, kGiB, {"mig:0/4"})}, kAuto), Names{"mig:0/4"});
   EXPECT_EQ(names_for(gpus, {on_cards(0, kGiB, {"MIG-0-0"})}, kAuto), Names{"mig:0/3"});
   EXPECT_EQ(names_for(gpus, {on_cards(0, kGiB, {"gpu:0"})}, kAuto), (Names{"mig:0/3", "mig:0/4"}));
-  EXPECT_EQ(names_for(gpus, {on_cards(0, kGiB, {"mig:0/9"})}, kAuto),
-            Names{"!model m: no card and no MIG slice is mig:0/9; there are mig:0/3, mig:0/4, gpu:1; "
-                  "`sheaf slices` shows them"});
+  EXPECT_EQ(
+      names_for(gpus, {on_cards(0, kGiB, {"mig:0/9"})}, kAuto),
+      Names{"!model m: no card and no MIG slice is mig:0/9; there are mig:0/3, mig:0/4, gpu:1; "
+            "`sheaf slices` shows them"});
   EXPECT_EQ(names_for(gpus, {on_cards(0, kGiB, {"time:0#1"})}, kAuto)[0].substr(0, 29),
             "!model m: time:0#1 is a share");
 }
@@ -246,25 +252,27 @@ TEST(Place, VisibleDevicesBoundEverything) {
   EXPECT_EQ(names_for(gpus, {on_cards(0, kGiB, {"gpu:0"})}, kAuto)[0].substr(0, 46),
             "!model m: no card and no MIG slice is gpu:0; t");
   mark_visible(gpus, "");
-  EXPECT_EQ(names_for(gpus, {on_cards(0)}, kAuto),
-            Names{"!no slice to serve on: no card is here"});
+  EXPECT_EQ(names_for(gpus, {on_cards(0)}, kAuto), Names{"!no slice to serve on: no card is here"});
 }
 
 TEST(Place, ACardThatIsNotCutIsNoPlace) {
-  EXPECT_EQ(names_for(inventory_of_cards({cut_card(0, {})}), {on_cards(0)}, kAuto),
-            Names{"!no slice to serve on: GPU 0 is in MIG mode and not cut; `sheaf slices mig create "
-                  "--gpu 0` cuts it"});
+  EXPECT_EQ(
+      names_for(inventory_of_cards({cut_card(0, {})}), {on_cards(0)}, kAuto),
+      Names{"!no slice to serve on: GPU 0 is in MIG mode and not cut; `sheaf slices mig create "
+            "--gpu 0` cuts it"});
 }
 
 // ---- memory
 
 TEST(Place, WhatDoesNotFitIsNamedWithItsBytes) {
-  EXPECT_EQ(names_for(cards(2), {on_cards(1, 12 * kGiB)}, kAuto),
-            Names{"?model m does not fit gpu:0 (NVIDIA Test): a replica needs 12.0 GiB, and 9.0 GiB "
-                  "may be used there"});
-  EXPECT_EQ(names_for(cards(1), {on_cards(3, 4 * kGiB)}, kAuto),
-            Names{"?model m does not fit one of 3 shares of gpu:0 (NVIDIA Test): a replica needs 4.0 "
-                  "GiB, and 3.0 GiB may be used there"});
+  EXPECT_EQ(
+      names_for(cards(2), {on_cards(1, 12 * kGiB)}, kAuto),
+      Names{"?model m does not fit gpu:0 (NVIDIA Test): a replica needs 12.0 GiB, and 9.0 GiB "
+            "may be used there"});
+  EXPECT_EQ(
+      names_for(cards(1), {on_cards(3, 4 * kGiB)}, kAuto),
+      Names{"?model m does not fit one of 3 shares of gpu:0 (NVIDIA Test): a replica needs 4.0 "
+            "GiB, and 3.0 GiB may be used there"});
   const auto small = inventory_of_cards({cut_card(0, {40, 5})});
   EXPECT_EQ(names_for(small, {on_cards(2, 8 * kGiB)}, rules_of(Assignment::dedicated)),
             Names{"?model m does not fit mig:0/4 (5g): a replica needs 8.0 GiB, and 4.5 GiB may be "
@@ -335,7 +343,9 @@ void expect_sound(const GpuInventory& gpus, const std::vector<Wish>& wishes,
   }
   for (std::size_t i = 0; i < wishes.size(); ++i) {
     EXPECT_GE(count[i], 1u);
-    if (wishes[i].replicas > 0) EXPECT_EQ(count[i], wishes[i].replicas);
+    if (wishes[i].replicas > 0) {
+      EXPECT_EQ(count[i], wishes[i].replicas);
+    }
   }
   for (const Device& device : devices_of(gpus))
     EXPECT_LE(static_cast<double>(used[device.uuid]),
@@ -362,8 +372,8 @@ TEST(Place, GeneratedProblemsAreSound) {
       if (below(4) == 0) wish.slices = {std::to_string(below(static_cast<unsigned>(gpus.size())))};
       wishes.push_back(wish);
     }
-    const auto rules = rules_of(static_cast<Assignment>(below(6)),
-                                below(static_cast<unsigned>(gpus.size()) + 1));
+    const auto rules =
+        rules_of(static_cast<Assignment>(below(6)), below(static_cast<unsigned>(gpus.size()) + 1));
     const auto result = place(machine_of_cores(8), inventory, wishes, rules);
     if (!result.ok()) {
       ++errors;
@@ -438,7 +448,8 @@ TEST(FindReplacement, SharesMoveTogether) {
   second.allowed.clear();
   const auto devices = without(devices_of(three), "GPU-0");
   const Slice other = two.replicas[2].slice;
-  const auto moved = find_replacement(machine_of_cores(8), devices, first, std::vector{other}, kAuto);
+  const auto moved =
+      find_replacement(machine_of_cores(8), devices, first, std::vector{other}, kAuto);
   ASSERT_TRUE(moved);
   EXPECT_EQ(moved->name, "time:2#0");
   EXPECT_EQ(moved->memory_bytes, first.slice.memory_bytes);

@@ -13,7 +13,8 @@ constexpr std::size_t kNoRoom = SIZE_MAX;
 std::vector<std::size_t> by_need(std::span<const std::uint64_t> needs) {
   std::vector<std::size_t> order(needs.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return needs[a] > needs[b]; });
+  std::ranges::stable_sort(order,
+                           [&](std::size_t a, std::size_t b) { return needs[a] > needs[b]; });
   return order;
 }
 

@@ -93,10 +93,8 @@ TEST(Seating, AgreesWithTryingEverySeating) {
     const auto shared = seat_shared(rooms, needs);
     if (shared) expect_sound(rooms, needs, *shared);
     const bool possible = has_seating(rooms, needs, 0, false);
-    if (alike)
-      EXPECT_EQ(shared.has_value(), possible);
-    else if (shared)
-      EXPECT_TRUE(possible);
+    EXPECT_TRUE(possible || !shared);
+    EXPECT_TRUE(shared || !possible || !alike) << "of rooms alike none is overlooked";
     ++(shared ? seated : refused);
   }
   EXPECT_GT(seated, 1'000);
@@ -106,8 +104,8 @@ TEST(Seating, AgreesWithTryingEverySeating) {
 TEST(Seating, AlikeReplicasDifferByOneARoom) {
   for (std::size_t rooms = 1; rooms <= 9; ++rooms)
     for (std::size_t replicas = 1; replicas <= 30; ++replicas) {
-      const auto seats = seat_shared(rooms_of(std::vector<std::uint64_t>(rooms, 1000)),
-                                     Needs(replicas, 10));
+      const auto seats =
+          seat_shared(rooms_of(std::vector<std::uint64_t>(rooms, 1000)), Needs(replicas, 10));
       ASSERT_TRUE(seats);
       const auto count = crowds(*seats, rooms);
       EXPECT_LE(std::ranges::max(count) - std::ranges::min(count), 1u);

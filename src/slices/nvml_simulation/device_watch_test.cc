@@ -53,7 +53,9 @@ TEST(DevicesOf, ReadsCardsAndMigDevicesWithoutTheRest) {
   EXPECT_EQ(devices[0].card_uuid, reading.gpus[0].uuid);
   EXPECT_TRUE(devices[0].is_meant_by("gpu:0"));
   EXPECT_TRUE(devices[0].is_meant_by(devices[0].uuid));
-  EXPECT_FALSE(devices[0].is_meant_by("mig:0"));
+  EXPECT_TRUE(devices[0].is_meant_by("mig:0"));
+  EXPECT_FALSE(devices[2].is_meant_by("mig:0"));
+  EXPECT_FALSE(devices[0].is_meant_by("mig:0/2"));
   EXPECT_FALSE(devices[0].is_meant_by("1"));
 }
 
