@@ -52,7 +52,7 @@ def test_version():
     (["serve", "x", "--port", "http"], "--port: 'http' is not a whole number from 0 to 65535"),
     (["serve", "x", "--dtype", "int4"], "--dtype: 'int4' is not one of auto, float32, bfloat16, int8"),
     (["embed", "--server", ":1", "--dtype", "int8"], "leave it out with --server"),
-    (["serve", "x", "--device", "cuda"], "this build computes on the CPU only"),
+    (["serve", "x", "--device", "gpu"], "is not one of auto, cpu, cuda"),
     (["bench", "--batch-size", "1"], "did you mean --batch-sizes?"),
     (["bench", "--server", "host:port"], "host:port"),
     (["embed", "--format", "csv"], "not one of"),
