@@ -18,7 +18,6 @@
 namespace sheaf::cli {
 namespace {
 
-using slices::Assignment;
 using slices::Misfit;
 using slices::PlacedReplica;
 using slices::SliceKind;
