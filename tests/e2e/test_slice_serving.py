@@ -81,7 +81,7 @@ def test_eight_h200_from_check_to_destroy(machine):
     config.write_text("models:\n" + "".join(
         f"  - {{source: {MODEL_FOLDER}, name: m{i}, isolation: full, target: {{tokens_per_s: 1000}}}}\n" for i in range(10)))
     cut = here.folder / "cut.yaml"
-    plan = subprocess.run([SHEAF, "plan", "-c", config, "--apply", "--output", cut], env=here.environment,
+    plan = subprocess.run([SHEAF, "plan", "-c", config, "--cut", "--output", cut], env=here.environment,
                           capture_output=True, text=True, timeout=60)
     assert plan.returncode == 0, plan.stderr
     here.sheaf("apply", str(cut))
