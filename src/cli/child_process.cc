@@ -6,9 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <string_view>
 #include <utility>
 
 extern char** environ;
@@ -28,14 +30,35 @@ Result<Pipe> make_pipe() {
   return Pipe{Fd(ends[0]), Fd(ends[1])};
 }
 
+// As system calls take them; valid while `texts` is.
+std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  for (const std::string& text : texts) pointers.push_back(const_cast<char*>(text.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+std::vector<std::string> environment_with(std::vector<std::string> added) {
+  const std::size_t own = added.size();
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view ours = *entry;
+    const std::string_view name = ours.substr(0, ours.find('=') + 1);
+    const bool replaced = std::any_of(added.begin(), added.begin() + static_cast<long>(own),
+                                      [&](const std::string& o) { return o.starts_with(name); });
+    if (!replaced) added.emplace_back(ours);
+  }
+  return added;
+}
+
 }  // namespace
 
-Result<ChildProcess> ChildProcess::start(const std::vector<std::string>& command, Errors errors) {
+Result<ChildProcess> ChildProcess::start(const std::vector<std::string>& command, Errors errors,
+                                         const std::vector<std::string>& environment) {
   SHEAF_ASSIGN(Pipe input, make_pipe());
   SHEAF_ASSIGN(Pipe output, make_pipe());
-  std::vector<char*> arguments;
-  for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
-  arguments.push_back(nullptr);
+  const std::vector<char*> arguments = pointers_to(command);
+  const std::vector<std::string> variables = environment_with(environment);
+  const std::vector<char*> variable_pointers = pointers_to(variables);
 
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
@@ -44,8 +67,8 @@ Result<ChildProcess> ChildProcess::start(const std::vector<std::string>& command
   if (errors == Errors::dropped)
     ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
   pid_t pid = 0;
-  const int error =
-      ::posix_spawn(&pid, command[0].c_str(), &actions, nullptr, arguments.data(), environ);
+  const int error = ::posix_spawn(&pid, command[0].c_str(), &actions, nullptr, arguments.data(),
+                                  variable_pointers.data());
   ::posix_spawn_file_actions_destroy(&actions);
   if (error != 0) return errno_error(command[0], error);
   return ChildProcess(pid, std::move(input.write_end), std::move(output.read_end));

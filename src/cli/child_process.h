@@ -15,8 +15,10 @@ namespace sheaf::cli {
 class ChildProcess {
  public:
   enum class Errors { ours, dropped };  // where its standard error goes
+  // `environment`: "NAME=value", in place of ours of that name.
   static Result<ChildProcess> start(const std::vector<std::string>& command,
-                                    Errors errors = Errors::ours);
+                                    Errors errors = Errors::ours,
+                                    const std::vector<std::string>& environment = {});
   ChildProcess(ChildProcess&& other) noexcept;
   ChildProcess& operator=(ChildProcess&&) = delete;
   ~ChildProcess();

@@ -26,7 +26,8 @@ constexpr std::string_view kModelKeys[] = {"name",
                                            "default_prompt",
                                            "target",
                                            "isolation",
-                                           "measured_tokens_per_s"};
+                                           "measured_tokens_per_s",
+                                           "slices"};
 constexpr std::string_view kTargetKeys[] = {"tokens_per_s", "p99_ms"};
 constexpr std::string_view kIsolations[] = {"none", "memory", "full"};
 
@@ -125,6 +126,7 @@ class Reader {
     if (std::find(std::begin(kModelKeys), std::end(kModelKeys), key) == std::end(kModelKeys))
       return unknown_key(key_node, key, kModelKeys);
     if (key == "target") return read_target(value, model);
+    if (key == "slices") return read_slices(value, model);
     if (!value.IsScalar())
       return error_at(key_node, fmt::format("models: '{}' is not a single value", key));
     const std::string text = value.as<std::string>();
@@ -152,6 +154,20 @@ class Reader {
         return unknown_key(pair.first, key, kTargetKeys);
       double& target = key == "p99_ms" ? model.target_p99_ms : model.target_tokens_per_s;
       SHEAF_TRY(read_real(pair.second, "target." + key, target));
+    }
+    return {};
+  }
+
+  // A list of names, or one; numbers are cards.
+  Status read_slices(const YAML::Node& value, ModelSetting& model) {
+    if (value.IsScalar()) {
+      model.slices = {value.as<std::string>()};
+      return {};
+    }
+    if (!value.IsSequence()) return error_at(value, "models: 'slices' is not a list");
+    for (const auto& node : value) {
+      if (!node.IsScalar()) return error_at(node, "models: a slice is not a single value");
+      model.slices.push_back(node.as<std::string>());
     }
     return {};
   }

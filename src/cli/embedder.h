@@ -58,6 +58,7 @@ struct OfflineEmbedderOptions {
   std::uint32_t max_length = 0;  // 0: the model's own
   Question question;
   int seconds_max = 0;  // that the process may live; 0: as long as it is wanted
+  std::vector<std::string> environment = {};  // "NAME=value", of the process
 };
 Result<std::unique_ptr<Embedder>> make_offline_embedder(const OfflineEmbedderOptions& options);
 

@@ -151,7 +151,8 @@ Result<std::unique_ptr<Embedder>> make_offline_embedder(const OfflineEmbedderOpt
     command.emplace_back("--seconds-max");
     command.push_back(std::to_string(options.seconds_max));
   }
-  SHEAF_ASSIGN(ChildProcess process, ChildProcess::start(command));
+  SHEAF_ASSIGN(ChildProcess process,
+               ChildProcess::start(command, ChildProcess::Errors::ours, options.environment));
   SHEAF_ASSIGN(auto model, router::ServedModel::load({.name = options.name,
                                                       .folder = options.source.folder,
                                                       .revision = "",

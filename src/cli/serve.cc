@@ -7,13 +7,16 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <thread>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/model_files.h"
 #include "cli/model_memory.h"
+#include "cli/placing.h"
 #include "cli/plan_service.h"
 #include "cli/precision.h"
 #include "cli/replica_program.h"
@@ -65,9 +68,24 @@ Result<ModelMemory> memory_for(const std::string& program, const router::ModelCo
                    static_cast<int>(threads));
 }
 
+Status place(const ServeSettings& settings, router::RouterOptions& options) {
+  SHEAF_ASSIGN(Placing placing, place_models(settings, options.replica_program, options.models));
+  for (const std::string& warning : placing.warnings) log(LogLevel::warn, "{}", warning);
+  for (const slices::PlacedReplica& replica : placing.placement.replicas)
+    if (replica.slice.kind != slices::SliceKind::cores)
+      log(LogLevel::info, "model {}: a replica on {} ({}), {} needed of {}",
+          options.models[replica.wish].name, replica.slice.name, replica.slice.uuid,
+          human_bytes(static_cast<double>(replica.needed_bytes)),
+          human_bytes(static_cast<double>(replica.slice.memory_bytes)));
+  options.card_program = std::move(placing.card_program);
+  options.placement = std::move(placing.placement);
+  return {};
+}
+
 Result<router::RouterOptions> router_options(const ServeSettings& settings) {
   router::RouterOptions options;
   SHEAF_ASSIGN(options.replica_program, find_replica_program(settings.replica_program));
+  SHEAF_TRY(check_device(settings, options.replica_program));
   options.policy = core::parse_policy(settings.load_balancing).value();
   options.request_timeout_us = settings.request_timeout_us;
   options.max_texts = settings.max_texts;
@@ -78,17 +96,23 @@ Result<router::RouterOptions> router_options(const ServeSettings& settings) {
     SHEAF_ASSIGN(router::ModelConfig config, model_config(model, settings, found));
     SHEAF_ASSIGN(config.dtype, dtype_for_serving(config.dtype, options.replica_program, config.name,
                                                  {config.folder, config.pooling}));
+    options.models.push_back(std::move(config));
+  }
+  SHEAF_TRY(place(settings, options));
+  for (const router::ModelConfig& config : options.models) {
     SHEAF_ASSIGN(const ModelMemory memory, memory_for(options.replica_program, config));
     log(LogLevel::info, "model {}, replicas {}: {}", config.name, config.replicas,
         describe(memory));
-    options.models.push_back(std::move(config));
   }
   return options;
 }
 
 struct CheckedModel {
   std::string id;
-  bool seen = true;  // its files are on this machine
+  std::optional<router::ModelConfig> config = {};  // nothing: its files are not on this machine
+  std::string kind = {};
+  std::uint32_t max_length = 0;
+  std::string details = {};  // lines
 };
 
 CheckedModel say_not_seen(const ModelSetting& model) {
@@ -99,7 +123,7 @@ CheckedModel say_not_seen(const ModelSetting& model) {
       model.source);
   if (const std::string similar = hub::similar_folder(model.source); !similar.empty())
     fmt::print("  did you mean the folder {}?\n", similar);
-  return {model.name.empty() ? model.source : model.name, false};
+  return {model.name.empty() ? model.source : model.name};
 }
 
 // What can be known of a model without starting it.
@@ -122,31 +146,63 @@ Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings&
   SHEAF_ASSIGN(const auto served, router::ServedModel::load(config));
   const router::ModelInfo& info = served->info();
   SHEAF_ASSIGN(const ModelMemory memory, memory_for(program, config));
-  fmt::print("model {}: {}, replicas {}, tokens a text {}\n", config.name,
-             model::kind_of(info.spec), config.replicas, info.max_length);
-  for (const std::string& output : describe_outputs(info.spec)) fmt::print("  {}\n", output);
-  fmt::print("  dtype: {}\n", measured ? config.dtype : "auto, measured at the first start");
-  fmt::print("  memory: {}\n  folder: {}\n", describe(memory), config.folder);
-  for (const std::string& note : notes_on(info.spec)) fmt::print("  {}\n", note);
-  return CheckedModel{config.name};
+  std::string lines;
+  for (const std::string& output : describe_outputs(info.spec))
+    lines += fmt::format("  {}\n", output);
+  lines += fmt::format("  dtype: {}\n  memory: {}\n  folder: {}\n",
+                       measured ? config.dtype : "auto, measured at the first start",
+                       describe(memory), config.folder);
+  for (const std::string& note : notes_on(info.spec)) lines += fmt::format("  {}\n", note);
+  return CheckedModel{config.name, config, std::string(model::kind_of(info.spec)), info.max_length,
+                      lines};
+}
+
+void print_checked(const std::vector<CheckedModel>& models) {
+  for (const CheckedModel& model : models)
+    if (model.config)
+      fmt::print("model {}: {}, replicas {}, tokens a text {}\n{}", model.id, model.kind,
+                 model.config->replicas, model.max_length, model.details);
+}
+
+// The table of where all of them run; sets their numbers of replicas.
+Result<std::string> check_placement(const ServeSettings& settings,
+                                    std::vector<CheckedModel>& models) {
+  std::vector<router::ModelConfig> configs;
+  for (const CheckedModel& model : models) configs.push_back(*model.config);
+  SHEAF_ASSIGN(const std::string program, find_replica_program(settings.replica_program));
+  SHEAF_ASSIGN(const Placing placing, place_models(settings, program, configs));
+  for (std::size_t i = 0; i < models.size(); ++i) models[i].config->replicas = configs[i].replicas;
+  std::string text = table_of(placing, configs);
+  for (const std::string& warning : placing.warnings) text += warning + "\n";
+  return text;
 }
 
 // How many models were not seen.
 Result<std::size_t> check_models(const ServeSettings& settings) {
   std::set<std::string> ids;
+  std::vector<CheckedModel> models;
   std::size_t not_seen = 0;
   for (const ModelSetting& model : settings.models) {
-    SHEAF_ASSIGN(const CheckedModel checked, check_model(model, settings));
+    SHEAF_ASSIGN(CheckedModel checked, check_model(model, settings));
     if (!ids.insert(checked.id).second)
       return Error{ErrorCode::invalid_argument, "two models are to be served as " + checked.id};
-    not_seen += checked.seen ? 0 : 1;
+    not_seen += checked.config ? 0 : 1;
+    models.push_back(std::move(checked));
   }
+  std::string placement;  // that of one depends on all the others
+  if (not_seen == 0) {
+    SHEAF_ASSIGN(placement, check_placement(settings, models));
+  }
+  print_checked(models);
+  fmt::print("{}", placement);
   return not_seen;
 }
 
 int check(const ServeSettings& settings) {
-  if (const auto program = find_replica_program(settings.replica_program); !program.ok())
-    return fail("serve", program.error());
+  const auto program = find_replica_program(settings.replica_program);
+  if (!program.ok()) return fail("serve", program.error());
+  if (const Status able = check_device(settings, *program); !able.ok())
+    return fail("serve", able.error());
   const auto not_seen = check_models(settings);
   if (!not_seen.ok()) return fail("serve", not_seen.error());
   fmt::print("settings are valid; {}nothing was started\n",
@@ -188,7 +244,7 @@ int serve(const ServeFlags& flags, TimeUs started_us) {
 void warn_of_unknown_variables(const FlagSet& flags) {
   constexpr std::string_view kOthers[] = {"SHEAF_API_KEY", "SHEAF_SERVER", "SHEAF_CACHE",
                                           "SHEAF_FAULT_",  "SHEAF_TEST_",  "SHEAF_BIN_DIR",
-                                          "SHEAF_PROFILE"};
+                                          "SHEAF_PROFILE", "SHEAF_NVML",   "SHEAF_SLICES_FOLDER"};
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
     const std::string_view name = text.substr(0, text.find('='));

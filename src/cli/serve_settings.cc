@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cli/config_file.h"
+#include "cli/placing.h"
 #include "cli/precision.h"
 #include "model/spec/spec.h"
 
@@ -29,7 +30,8 @@ void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>&
             text(s.revision));
   flags.add({"num-replicas", "N", "copies of each model; auto: by cores", "num_replicas"},
             text(s.num_replicas));
-  flags.add({"device", "D", "auto or cpu", "device"}, text(s.device));
+  flags.add({"device", "D", "auto, cpu or cuda", "device"},
+            choice(s.device, {"auto", "cpu", "cuda"}));
   flags.add({"dtype", "T", "auto, float32, bfloat16 or int8", "dtype"},
             checked_text(s.dtype, check_dtype));
   flags.add({"max-length", "N", "tokens a text is cut to", "max_length", "the model's"},
@@ -46,6 +48,18 @@ void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>&
             whole_number(s.max_batch_tokens, 0, 1u << 22));
   flags.add({"load-balancing", "P", "or least_loaded, round_robin, random", "load_balancing"},
             choice(s.load_balancing, {"predictive", "least_loaded", "round_robin", "random"}));
+}
+
+void add_slice_flags(FlagSet& flags, ServeSettings& s) {
+  flags.add({"slices", "ID,...", "where: cores:0-1, gpu:0, mig:0/3, UUIDs", "", "any"},
+            text_list(s.slices));
+  flags.add({"num-gpus", "N", "cards to use", "slices.gpus", "all"},
+            whole_number(s.num_gpus, 1, 64));
+  flags.add({"gpu-assignment", "A", "or dedicated, shared, mig, mps, time", "slices.assignment"},
+            choice(s.gpu_assignment, {"auto", "dedicated", "shared", "mig", "mps", "time"}));
+  flags.add(
+      {"gpu-memory-utilization", "F", "share of a card or MIG slice", "slices.memory_utilization"},
+      positive_real(s.gpu_memory_utilization));
 }
 
 void add_listen_flags(FlagSet& flags, ServeSettings& s) {
@@ -160,6 +174,7 @@ ModelSetting parse_model_argument(std::string_view argument) {
 ServeFlags::ServeFlags() : flags_(std::string(kUsage), std::string(kSummary)) {
   flags_.add_positional("MODEL", positional_);
   add_model_flags(flags_, settings_, model_flag_);
+  add_slice_flags(flags_, settings_);
   add_listen_flags(flags_, settings_);
   add_limit_flags(flags_, settings_);
   add_process_flags(flags_, settings_);
@@ -189,6 +204,7 @@ Status ServeFlags::read_text(const std::string& yaml, const std::string& name) {
 
 // Models named on the command line or in the environment replace those of the file.
 Status ServeFlags::choose_models(std::vector<ModelSetting> of_file) {
+  settings_.slices = join_core_lists(settings_.slices);
   std::vector<std::string> named = positional_;
   named.insert(named.end(), model_flag_.begin(), model_flag_.end());
   for (const std::string& argument : named)
@@ -206,6 +222,7 @@ Status ServeFlags::choose_models(std::vector<ModelSetting> of_file) {
     if (flags_.origin_of("max-length") > Origin::file) model.max_length.reset();
     if (flags_.origin_of("pooling") > Origin::file) model.pooling.reset();
     if (flags_.origin_of("dtype") > Origin::file) model.dtype.reset();
+    if (flags_.origin_of("slices") > Origin::file) model.slices.clear();
     for (const char* prompt : {"default-prompt-name", "default-prompt"})
       if (flags_.origin_of(prompt) > Origin::file) {
         model.default_prompt_name.reset();
@@ -227,10 +244,11 @@ Status ServeFlags::check_consistent() const {
   for (const ModelSetting& model : settings_.models)
     if (model.replicas)
       SHEAF_TRY(check_replicas(fmt::format("models: {}: replicas", model.source), *model.replicas));
-  if (settings_.device != "auto" && settings_.device != "cpu")
-    return setting_error(
-        fmt::format("--device {}: this build computes on the CPU only; there is auto and cpu",
-                    settings_.device));
+  if (settings_.gpu_memory_utilization > 1)
+    return setting_error(fmt::format("--gpu-memory-utilization {}: is more than all of it, 1",
+                                     settings_.gpu_memory_utilization));
+  if (settings_.device == "cpu" && (settings_.num_gpus > 0 || settings_.gpu_assignment != "auto"))
+    return setting_error("--device cpu: --num-gpus and --gpu-assignment are about cards");
   // Whoever sets an empty key wants one: the server must not stand open for a variable not set.
   if (flags_.given("api-key") && settings_.api_keys.empty())
     return setting_error("--api-key: is empty; leave it out to ask for no key");

@@ -23,6 +23,7 @@ struct ModelSetting {
   std::optional<std::uint32_t> max_length;
   std::optional<std::string> pooling, dtype;
   std::optional<std::string> default_prompt_name, default_prompt;
+  std::vector<std::string> slices;  // where its replicas run; empty: what the server is set to
   // What `sheaf plan` goes by; serving does not.
   double target_tokens_per_s = 0;    // 0: none
   double target_p99_ms = 0;          // 0: none
@@ -45,6 +46,10 @@ struct ServeSettings {
 
   std::string num_replicas = "auto";
   std::string device = "auto";
+  std::vector<std::string> slices;  // of all models; empty: as device says
+  std::uint32_t num_gpus = 0;       // 0: all
+  std::string gpu_assignment = "auto";
+  double gpu_memory_utilization = 0.9;
   std::string dtype = "auto";
   std::string load_balancing = "predictive";
   std::uint32_t max_batch_tokens = 0;  // 0: measured

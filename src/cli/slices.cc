@@ -38,6 +38,7 @@ FlagSet flags_for(SlicesSettings& s) {
       "export          print the present cut as such a file\n"
       "check           can cards be cut, can they run sheaf, what is wrong\n"
       "env SLICE       environment, docker, CDI, Kubernetes and Slurm forms of a slice\n"
+      "try MODEL       load and run it once on each card and MIG slice\n"
       "daemon          the privileged helper that cuts cards for others\n"
       "Cards outside CUDA_VISIBLE_DEVICES are listed and marked. SHEAF_NVML names\n"
       "another libnvidia-ml.so.1, SHEAF_SLICES_FOLDER another folder.\n"
@@ -63,10 +64,10 @@ struct SlicesVerb {
   bool takes_words;
 };
 constexpr SlicesVerb kSlicesVerbs[] = {
-    {"mig", slices_mig, true},        {"apply", slices_apply, true},
-    {"assert", slices_assert, true},  {"export", slices_export, false},
-    {"check", slices_check, false},   {"env", slices_env, true},
-    {"daemon", slices_daemon, false},
+    {"mig", slices_mig, true},       {"apply", slices_apply, true},
+    {"assert", slices_assert, true}, {"export", slices_export, false},
+    {"check", slices_check, false},  {"env", slices_env, true},
+    {"try", slices_try, true},       {"daemon", slices_daemon, false},
 };
 
 int run_verb_of_slices(SlicesSettings& settings) {
@@ -80,7 +81,7 @@ int run_verb_of_slices(SlicesSettings& settings) {
   }
   return fail("slices",
               usage_error(fmt::format("'{}' is not one of mig, apply, assert, export, check, env, "
-                                      "daemon",
+                                      "try, daemon",
                                       name)),
               kExitUsage);
 }

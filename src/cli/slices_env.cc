@@ -6,6 +6,7 @@
 #include "cli/flag_value.h"
 #include "cli/slices.h"
 #include "cli/slices_verbs.h"
+#include "slices/device.h"
 
 // `sheaf slices env SLICE`: how a process, a container or a cluster is given a card or a MIG slice.
 namespace sheaf::cli {
@@ -23,6 +24,11 @@ struct Place {
   unsigned mig_index = 0;  // NVML's, among the MIG devices of the card
 
   const std::string& uuid() const { return compute == nullptr ? gpu->uuid : compute->uuid; }
+  // As `sheaf serve --slices` takes it and x-sheaf-slice says it.
+  std::string name() const {
+    if (compute == nullptr) return fmt::format("gpu:{}", gpu->index);
+    return "mig:" + slices::mig_place(*gpu, *instance, *compute);
+  }
 };
 
 // In the order of NVML's indexes: by GPU instance's id, then compute instance's.
@@ -37,12 +43,14 @@ std::vector<Place> mig_places(const Gpu& gpu) {
   return places;
 }
 
-// A UUID, an index ("0"), or card and MIG index ("0:1", as Docker counts).
+// A slice's name, a UUID, an index ("0"), or card and MIG index ("0:1", as Docker counts).
 Result<Place> find_place(const slices::GpuInventory& gpus, const std::string& word) {
   for (const Gpu& gpu : gpus.gpus) {
-    if (gpu.uuid == word || std::to_string(gpu.index) == word) return Place{&gpu};
+    const Place card{&gpu};
+    if (card.name() == word || gpu.uuid == word || std::to_string(gpu.index) == word) return card;
     for (const Place& place : mig_places(gpu))
-      if (place.uuid() == word || fmt::format("{}:{}", gpu.index, place.mig_index) == word)
+      if (place.name() == word || place.uuid() == word ||
+          fmt::format("{}:{}", gpu.index, place.mig_index) == word)
         return place;
   }
   return Error{ErrorCode::not_found,
@@ -85,7 +93,8 @@ nlohmann::ordered_json facts_of_place(const Place& place) {
   const std::string cdi = place.compute == nullptr
                               ? std::to_string(place.gpu->index)
                               : fmt::format("{}:{}", place.gpu->index, place.mig_index);
-  return {{"CUDA_VISIBLE_DEVICES", uuid},
+  return {{"slice", place.name()},
+          {"CUDA_VISIBLE_DEVICES", uuid},
           {"NVIDIA_VISIBLE_DEVICES", uuid},
           {"docker", fmt::format("docker run --gpus '\"device={}\"'", cdi)},
           {"cdi", fmt::format("--device nvidia.com/gpu={}", cdi)},
@@ -97,8 +106,10 @@ nlohmann::ordered_json facts_of_place(const Place& place) {
 
 int slices_env(const SlicesSettings& settings) {
   if (settings.words.size() != 1)
-    return fail("slices", usage_error("env takes one slice: an index, GPU:MIG index, or a UUID"),
-                kExitUsage);
+    return fail(
+        "slices",
+        usage_error("env takes one slice: gpu:0, mig:0/3, a UUID, an index, or GPU:MIG index"),
+        kExitUsage);
   const auto here = look_at_slices();
   if (!here.ok()) return fail("slices", here.error());
   if (!here->no_gpus_because.empty())

@@ -31,5 +31,6 @@ int slices_daemon(const SlicesSettings& settings);
 // 0 all well, 1 warnings, 2 errors.
 int slices_check(const SlicesSettings& settings);
 int slices_env(const SlicesSettings& settings);
+int slices_try(const SlicesSettings& settings);
 
 }  // namespace sheaf::cli

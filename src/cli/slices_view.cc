@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "cli/slices.h"
+#include "slices/device.h"
 
 // `sheaf slices` without a verb: the machine as a tree, or as JSON.
 namespace sheaf::cli {
@@ -80,7 +81,8 @@ Node node_of(const Gpu& gpu, const GpuInstance& instance) {
           ? fmt::format(", {} free", human_bytes(static_cast<double>(*instance.free_bytes)))
           : "")};
   for (const ComputeInstance& compute : instance.compute) {
-    Node child{fmt::format("{} {}{}", compute.name,
+    Node child{fmt::format("{} mig:{} {}{}", compute.name,
+                           slices::mig_place(gpu, instance, compute),
                            compute.uuid.empty() ? "of unknown UUID" : compute.uuid,
                            compute.visible ? "" : " (outside CUDA_VISIBLE_DEVICES)")};
     for (const GpuProcess& process : gpu.processes)
@@ -157,10 +159,11 @@ ordered_json facts_of(const GpuProcess& process) {
           {"compute_instance", or_null(process.compute_instance)}};
 }
 
-ordered_json facts_of(const GpuInstance& instance) {
+ordered_json facts_of(const Gpu& gpu, const GpuInstance& instance) {
   auto compute = ordered_json::array();
   for (const ComputeInstance& one : instance.compute)
     compute.push_back({{"id", one.id},
+                       {"slice", "mig:" + slices::mig_place(gpu, instance, one)},
                        {"profile", one.name},
                        {"profile_id", one.profile_id},
                        {"uuid", one.uuid},
@@ -180,7 +183,7 @@ ordered_json facts_of(const GpuInstance& instance) {
 ordered_json mig_facts(const Gpu& gpu) {
   if (!gpu.mig) return nullptr;
   auto instances = ordered_json::array();
-  for (const GpuInstance& instance : gpu.instances) instances.push_back(facts_of(instance));
+  for (const GpuInstance& instance : gpu.instances) instances.push_back(facts_of(gpu, instance));
   return {{"current", gpu.mig->current}, {"pending", gpu.mig->pending}, {"instances", instances}};
 }
 
@@ -204,6 +207,7 @@ ordered_json facts_of(const Gpu& gpu) {
   auto processes = ordered_json::array();
   for (const GpuProcess& process : gpu.processes) processes.push_back(facts_of(process));
   return {{"index", gpu.index},
+          {"slice", fmt::format("gpu:{}", gpu.index)},
           {"name", gpu.name},
           {"uuid", gpu.uuid},
           {"minor", or_null(gpu.minor)},

@@ -61,6 +61,12 @@ void Core::on_replica_ready(TimeUs now_us, ReplicaId replica, Incarnation incarn
     pool->on_ready(now_us, position, incarnation, ready);
 }
 
+void Core::on_replica_waits(TimeUs now_us, ReplicaId replica, Incarnation incarnation,
+                            const std::string& reason) {
+  if (const auto [pool, position] = state_->find(replica); pool != nullptr)
+    pool->on_waits(now_us, position, incarnation, reason);
+}
+
 void Core::on_replica_exit(TimeUs now_us, ReplicaId replica, Incarnation incarnation,
                            const ExitReport& report) {
   if (const auto [pool, position] = state_->find(replica); pool != nullptr)
@@ -123,6 +129,8 @@ std::string_view name_of(ReplicaState state) {
   switch (state) {
     case ReplicaState::stopped:
       return "stopped";
+    case ReplicaState::waiting:
+      return "waiting";
     case ReplicaState::starting:
       return "starting";
     case ReplicaState::ready:

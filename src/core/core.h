@@ -75,7 +75,8 @@ struct ReplicaReady {
 
 // How a replica's process ended.
 struct ExitReport {
-  enum class Kind { exit_code, signal, spawn_failed, protocol_error };
+  // slice_lost: the driver ended it because the place where it ran is gone.
+  enum class Kind { exit_code, signal, spawn_failed, protocol_error, slice_lost };
   Kind kind = Kind::exit_code;
   int value = 0;               // exit code or signal number
   bool out_of_memory = false;  // SIGKILL with the cgroup's oom_kill counter risen
@@ -140,6 +141,7 @@ using Action = std::variant<SendBatch, CancelBatch, Answer, Refuse, StartReplica
 
 enum class ReplicaState {
   stopped,
+  waiting,  // for a place to run: see Core::on_replica_waits()
   starting,
   ready,
   killing,
@@ -194,6 +196,10 @@ class Core {
 
   void on_replica_ready(TimeUs now_us, ReplicaId replica, Incarnation incarnation,
                         const ReplicaReady& ready);
+  // A replica that is to start has no place to run: its start takes no time until it has one, and
+  // is no failure. Again with an empty reason when it has.
+  void on_replica_waits(TimeUs now_us, ReplicaId replica, Incarnation incarnation,
+                        const std::string& reason);
   void on_replica_exit(TimeUs now_us, ReplicaId replica, Incarnation incarnation,
                        const ExitReport& report);
   void on_progress(TimeUs now_us, ReplicaId replica, Incarnation incarnation,

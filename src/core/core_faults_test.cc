@@ -44,6 +44,60 @@ TEST(CoreFaults, AStoppedReplicaIsKilledAtOnceAndNobodyIsBlamed) {
   EXPECT_EQ(bench.state(0), ReplicaState::starting) << "at once, without back-off";
 }
 
+TEST(CoreFaults, AVanishedSliceBlamesNobodyHoweverOften) {
+  Bench bench(replicas(2));
+  bench.ready(0);
+  bench.ready(1);
+  for (int i = 0; i < 20; ++i) {
+    bench.request(1 + static_cast<RequestId>(i), {16});
+    const SendBatch lost = bench.batches.back();
+    bench.exit(lost.replica, {ExitReport::Kind::slice_lost, 0, false, "mig:0/3"});
+    ASSERT_EQ(bench.state(lost.replica), ReplicaState::starting) << "at once, no breaker";
+    const SendBatch again = bench.batches.back();
+    ASSERT_NE(again.replica, lost.replica);
+    EXPECT_EQ(again.items, lost.items);
+    bench.done(again);
+    bench.ready(lost.replica);
+  }
+  EXPECT_EQ(bench.answers.size(), 20U);
+  EXPECT_TRUE(bench.kills.empty());
+}
+
+TEST(CoreFaults, AReplicaMayWaitForASliceForHours) {
+  Bench bench(replicas(2));
+  bench.ready(0);
+  bench.ready(1);
+  bench.exit(1, {ExitReport::Kind::slice_lost, 0, false, "mig:0/3"});
+  const Incarnation second = bench.incarnation(1);
+  bench.core.on_replica_waits(bench.now, 1, second, "slice mig:0/3 vanished");
+  bench.pass_until(7'200 * kSecond);
+  EXPECT_EQ(bench.state(1), ReplicaState::waiting);
+  EXPECT_EQ(bench.core.replica_status(1).last_death, "slice mig:0/3 vanished");
+  EXPECT_TRUE(bench.kills.empty()) << "its start takes no time";
+  bench.request(1, {16});
+  bench.done(bench.batches.back());
+  EXPECT_EQ(bench.answers.size(), 1U) << "the other one works";
+  bench.core.on_replica_waits(bench.now, 1, second, "");
+  EXPECT_EQ(bench.state(1), ReplicaState::starting);
+  bench.ready(1);
+  EXPECT_EQ(bench.state(1), ReplicaState::ready);
+  EXPECT_EQ(bench.incarnation(1), second);
+}
+
+TEST(CoreFaults, WhoWaitsForTheOnlySliceIsToldWhy) {
+  Bench bench(replicas(1));
+  bench.ready(0);
+  bench.exit(0, {ExitReport::Kind::slice_lost, 0, false, "gpu:0"});
+  bench.core.on_replica_waits(bench.now, 0, bench.incarnation(0), "slice gpu:0 vanished");
+  bench.request(1, {16});
+  bench.pass_until(10 * kSecond);
+  ASSERT_EQ(bench.refusals.count(1), 1U);
+  EXPECT_NE(bench.refusals.at(1).message.find("slice gpu:0 vanished"), std::string::npos);
+  bench.core.on_drain(bench.now);
+  bench.take();
+  EXPECT_EQ(bench.stops.size(), 1U) << "it waits no longer";
+}
+
 TEST(CoreFaults, KillsHoweverManyInARowAreSurvived) {
   Bench bench(replicas(1));
   bench.ready(0);

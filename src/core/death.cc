@@ -30,6 +30,8 @@ Death judge_kind(const ExitReport& report) {
       return {Blame::none, true, "could not be started"};
     case ExitReport::Kind::protocol_error:  // its memory is damaged, as after a wild write
       return {Blame::suspected, true, "broken frames"};
+    case ExitReport::Kind::slice_lost:
+      return {Blame::none, false, "its slice vanished"};
   }
   return {};
 }

@@ -33,6 +33,10 @@ TEST(Death, IsJudgedByHowTheProcessEnded) {
                 true,
                 "could not be started: no file"},
            Case{{Kind::protocol_error, 0, false, ""}, Blame::suspected, true, "broken frames"},
+           Case{{Kind::slice_lost, 0, false, "mig:0/3"},
+                Blame::none,
+                false,
+                "its slice vanished: mig:0/3"},
        }) {
     const Death death = judge(c.report, 1);
     EXPECT_EQ(death.blame, c.blame) << c.cause;

@@ -348,6 +348,13 @@ void Pool::on_ready(TimeUs now_us, std::uint32_t position, Incarnation incarnati
   after_event(now_us);
 }
 
+void Pool::on_waits(TimeUs now_us, std::uint32_t position, Incarnation incarnation,
+                    const std::string& reason) {
+  if (!replicas_[position].supervisor.runs(incarnation)) return;
+  replicas_.wait(now_us, position, reason);
+  after_event(now_us);
+}
+
 void Pool::on_exit(TimeUs now_us, std::uint32_t position, Incarnation incarnation,
                    const ExitReport& report) {
   Replica& replica = replicas_[position];

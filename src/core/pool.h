@@ -31,6 +31,8 @@ class Pool {
   void on_cancel(TimeUs now_us, RequestId request);
   void on_ready(TimeUs now_us, std::uint32_t position, Incarnation incarnation,
                 const ReplicaReady& limits);
+  void on_waits(TimeUs now_us, std::uint32_t position, Incarnation incarnation,
+                const std::string& reason);
   void on_exit(TimeUs now_us, std::uint32_t position, Incarnation incarnation,
                const ExitReport& report);
   void on_progress(TimeUs now_us, std::uint32_t position, Incarnation incarnation,

@@ -46,6 +46,14 @@ void Replicas::restart(TimeUs now_us, std::uint32_t position) {
     outbox_.notice(Notice::Level::info, name(position) + " is started again" + wait);
 }
 
+void Replicas::wait(TimeUs now_us, std::uint32_t position, const std::string& reason) {
+  Replica& replica = all_[position];
+  if (reason.empty()) return replica.supervisor.wait_is_over(now_us);
+  replica.supervisor.wait();
+  replica.last_death = reason;
+  outbox_.notice(Notice::Level::error, name(position) + " waits: " + reason);
+}
+
 void Replicas::stop_all() {
   stopped_ = true;
   for (std::uint32_t i = 0; i < size(); ++i) {
@@ -123,6 +131,7 @@ Error Replicas::starved_error(TimeUs now_us) const {
     const bool starting = state == ReplicaState::starting;
     wait_us = std::min(wait_us, starting ? 0 : replica.supervisor.next_us() - now_us);
     if (state == ReplicaState::broken) why = "; last: " + replica.last_death;
+    if (state == ReplicaState::waiting) why = "; one waits: " + replica.last_death;
   }
   return {ErrorCode::unavailable,
           "no replica has been ready for " + seconds(now_us - no_ready_since_us_) + why, "",

@@ -29,6 +29,8 @@ class Replicas {
   void ended_by_itself(TimeUs now_us, std::uint32_t position, const Death& death);
   // After the end of a process: starts the next one, or says when.
   void restart(TimeUs now_us, std::uint32_t position);
+  // For a place to run; with an empty reason: no longer.
+  void wait(TimeUs now_us, std::uint32_t position, const std::string& reason);
   void stop_all();  // drained: none is started any more
   bool stopped() const { return stopped_; }
   TimeUs next_us() const;  // when the next start is due or takes too long; INT64_MAX if never

@@ -24,6 +24,16 @@ Incarnation Supervisor::start(TimeUs now_us) {
   return ++incarnation_;
 }
 
+void Supervisor::wait() {
+  if (state_ == ReplicaState::starting) state_ = ReplicaState::waiting;
+}
+
+void Supervisor::wait_is_over(TimeUs now_us) {
+  if (state_ != ReplicaState::waiting) return;
+  state_ = ReplicaState::starting;
+  until_us_ = now_us + start_timeout_us_;
+}
+
 void Supervisor::kill(bool failure) {
   state_ = ReplicaState::killing;
   kill_is_failure_ = failure;
@@ -65,7 +75,8 @@ void Supervisor::forgive(TimeUs now_us) {
 }
 
 bool Supervisor::runs(Incarnation incarnation) const {
-  const bool alive = state_ == ReplicaState::starting || state_ == ReplicaState::ready;
+  const bool alive = state_ == ReplicaState::waiting || state_ == ReplicaState::starting ||
+                     state_ == ReplicaState::ready;
   return alive && incarnation == incarnation_;
 }
 

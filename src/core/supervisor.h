@@ -13,6 +13,7 @@ namespace sheaf::core {
 // while. Says what to do; the pool turns that into actions.
 //
 //   stopped → starting → ready → (killing) → starting | backoff → starting | broken → starting
+//             starting ⇄ waiting, while there is no place for its process
 //
 // A failure is a death that counts or a failed start. After one: back-off of 0.1 s, doubled with
 // each further one in 60 s, at most 30 s, with jitter. After 5 in 60 s the breaker opens: after 30
@@ -29,6 +30,9 @@ class Supervisor {
 
   Incarnation start(TimeUs now_us);
   void ready() { state_ = ReplicaState::ready; }
+  // Of one that starts: there is no place for it, and then there is.
+  void wait();
+  void wait_is_over(TimeUs now_us);
   // It is over as far as work goes, but its process has not been seen to end. `failure`: this will
   // count when it has.
   void kill(bool failure);

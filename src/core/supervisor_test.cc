@@ -109,6 +109,24 @@ TEST(Supervisor, AStartMayNotTakeForEver) {
   EXPECT_EQ(one.next_us(), kNever);
 }
 
+TEST(Supervisor, WaitingForASliceTakesNoTime) {
+  Supervisor one = supervisor();
+  one.wait();
+  EXPECT_EQ(one.state(), ReplicaState::stopped) << "only one that starts waits";
+  one.start(0);
+  one.wait();
+  EXPECT_EQ(one.state(), ReplicaState::waiting);
+  EXPECT_TRUE(one.runs(1));
+  EXPECT_FALSE(one.is_ready());
+  EXPECT_EQ(one.next_us(), kNever);
+  one.wait_is_over(500 * kSecond);
+  EXPECT_EQ(one.state(), ReplicaState::starting);
+  EXPECT_EQ(one.next_us(), 560 * kSecond);
+  one.ready();
+  one.wait_is_over(501 * kSecond);
+  EXPECT_TRUE(one.is_ready());
+}
+
 TEST(Supervisor, StoppedStaysStopped) {
   Supervisor one = supervisor();
   one.start(0);

@@ -1,5 +1,6 @@
 #include "fleet/fleet.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -7,14 +8,17 @@
 #include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <chrono>
+#include <functional>
 #include <optional>
+#include <utility>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "fleet/loop.h"
 #include "fleet/oom.h"
 #include "fleet/packing.h"
 #include "fleet/session.h"
-#include "slices/slice.h"
+#include "slices/device_watch.h"
 
 namespace sheaf::fleet {
 namespace {
@@ -46,26 +50,31 @@ struct Weights {
 // A replica's place: its slice, and the process that is there now.
 struct Place {
   std::size_t model = 0;
-  slices::Slice slice;
-  std::shared_ptr<Session> session;
-  std::optional<Incarnation> waiting;  // for the weights
+  slices::PlacedReplica seat;
+  std::shared_ptr<Session> session = nullptr;
+  std::optional<Incarnation> waiting = std::nullopt;  // for the weights, or for a slice
+  bool slice_lost = false;                            // the seat's, and no other was found yet
+  bool said = false;                                  // that it waits for one
 };
 
 class Driver final : public Fleet {
  public:
   Driver(boost::asio::io_context& io, std::mutex& mutex, FleetOptions options,
-         FleetListener& listener, const slices::Machine& machine)
+         FleetListener& listener, slices::Machine machine)
       : loop_{io, mutex, std::make_shared<Gate>()},
         options_(std::move(options)),
         listener_(listener),
+        machine_(std::move(machine)),
         timer_(std::make_shared<boost::asio::steady_timer>(io)) {
-    make_places(machine);
+    make_places();
     const std::lock_guard lock(mutex);
     for (std::size_t model = 0; model < options_.models.size(); ++model) pack(model);
     set_timer(kIdlePeriod);
+    watch_devices();
   }
 
   ~Driver() override {
+    watch_.reset();
     loop_.gate->close();
     const std::lock_guard lock(loop_.mutex);
     timer_->cancel();
@@ -82,6 +91,8 @@ class Driver final : public Fleet {
     if (place.session) place.session->abandon();  // the core starts a place only after its exit
     place.session.reset();
     place.waiting = incarnation;
+    place.said = false;
+    if (place.slice_lost) find_slice(replica);
     if (weights_[place.model].fd)
       launch(replica);
     else
@@ -113,7 +124,7 @@ class Driver final : public Fleet {
 
   std::string replica_name(ReplicaId replica) const override { return std::to_string(replica); }
   std::string slice_name(ReplicaId replica) const override {
-    return places_.at(replica).slice.name;
+    return places_.at(replica).seat.slice.name;
   }
   int pid(ReplicaId replica) const override {
     const auto& session = places_.at(replica).session;
@@ -121,16 +132,16 @@ class Driver final : public Fleet {
   }
 
  private:
-  void make_places(const slices::Machine& machine) {
+  void make_places() {
     weights_.resize(options_.models.size());
+    auto seat = options_.placement.replicas.begin();
     for (std::size_t model = 0; model < options_.models.size(); ++model)
       for (std::uint32_t i = 0; i < options_.models[model].replicas; ++i)
-        places_.push_back({model, {}, nullptr, std::nullopt});
-    if (places_.size() > machine.cores.size())
-      log(LogLevel::warn, "{} replicas are more than the {} cores: some share one", places_.size(),
-          machine.cores.size());
-    auto slices = slices::cut_cores(machine, static_cast<std::uint32_t>(places_.size()));
-    for (std::size_t i = 0; i < places_.size(); ++i) places_[i].slice = std::move(slices[i]);
+        places_.push_back({.model = model, .seat = *seat++});
+    const auto on_cores = std::ranges::count_if(places_, std::not_fn(is_on_card));
+    if (static_cast<std::size_t>(on_cores) > machine_.cores.size())
+      log(LogLevel::warn, "{} replicas are more than the {} cores: some share one", on_cores,
+          machine_.cores.size());
   }
 
   Session* find(ReplicaId replica, Incarnation incarnation) {
@@ -163,17 +174,96 @@ class Driver final : public Fleet {
       if (places_[replica].model == model && places_[replica].waiting) launch(replica);
   }
 
+  // ---- slices that come and go
+
+  static bool is_on_card(const Place& place) {
+    return place.seat.slice.kind != slices::SliceKind::cores;
+  }
+
+  void watch_devices() {
+    if (std::ranges::none_of(places_, is_on_card)) return;
+    watch_ = std::make_unique<slices::DeviceWatch>([this](const auto& devices) {
+      boost::asio::post(loop_.io, loop_.handler(timer_, [this, devices](error_code, std::size_t) {
+        take_devices(devices);
+      }));
+    });
+  }
+
+  void take_devices(const std::vector<slices::Device>& devices) {
+    devices_ = devices;
+    for (ReplicaId replica = 0; replica < places_.size(); ++replica) {
+      Place& place = places_[replica];
+      if (!is_on_card(place)) continue;
+      if (!place.slice_lost && !is_there(place.seat.slice)) lose_slice(replica);
+      if (place.slice_lost && place.waiting && find_slice(replica) && weights_[place.model].fd)
+        launch(replica);
+    }
+  }
+
+  bool is_there(const slices::Slice& slice) const {
+    return std::ranges::find(devices_, slice.uuid, &slices::Device::uuid) != devices_.end();
+  }
+
+  void lose_slice(ReplicaId replica) {
+    Place& place = places_[replica];
+    log(LogLevel::error, "slice {} ({}) of replica {} vanished", place.seat.slice.name,
+        place.seat.slice.uuid, replica_name(replica));
+    place.slice_lost = true;
+    if (place.session) place.session->lose_slice();
+  }
+
+  // Finds another slice for a replica that is to start. False: it waits for one.
+  bool find_slice(ReplicaId replica) {
+    Place& place = places_[replica];
+    std::vector<slices::Slice> taken;
+    for (const Place& other : places_)
+      if (!other.slice_lost && is_on_card(other)) taken.push_back(other.seat.slice);
+    auto slice =
+        slices::find_replacement(machine_, devices_, place.seat, taken, options_.placement.rules);
+    if (!slice) {
+      if (!std::exchange(place.said, true)) say_later(replica, why_it_waits(place));
+      return false;
+    }
+    const bool is_back = slice->uuid == place.seat.slice.uuid;
+    log(LogLevel::info, "replica {} {} {}", replica_name(replica),
+        is_back ? "starts again on" : fmt::format("moves from {} to", place.seat.slice.name),
+        slice->name);
+    place.seat.slice = std::move(*slice);
+    place.slice_lost = false;
+    if (std::exchange(place.said, false)) say_later(replica, "");
+    return true;
+  }
+
+  static std::string why_it_waits(const Place& place) {
+    return fmt::format("slice {} vanished, and no free slice of its kind{} has {} to use",
+                       place.seat.slice.name,
+                       place.seat.allowed.empty() ? "" : " in the model's list",
+                       human_bytes(static_cast<double>(place.seat.needed_bytes)));
+  }
+
+  void say_later(ReplicaId replica, const std::string& reason) {
+    const Incarnation incarnation = *places_[replica].waiting;
+    boost::asio::post(loop_.io, loop_.handler(timer_, [this, replica, incarnation, reason](
+                                                          error_code, std::size_t) {
+      listener_.replica_waits(replica, incarnation, reason);
+    }));
+  }
+
   // ---- processes
 
   void launch(ReplicaId replica) {
     Place& place = places_[replica];
+    if (place.slice_lost) return;  // it is launched when it has another
     const Incarnation incarnation = *std::exchange(place.waiting, std::nullopt);
     const FleetModel& model = options_.models[place.model];
+    std::vector<std::string> environment = options_.replica_environment;
+    const slices::Slice& slice = place.seat.slice;
+    environment.insert(environment.end(), slice.environment.begin(), slice.environment.end());
     SessionOptions options{replica,
                            incarnation,
-                           options_.replica_program,
-                           options_.replica_environment,
-                           place.slice,
+                           is_on_card(place) ? options_.card_program : options_.replica_program,
+                           std::move(environment),
+                           slice,
                            limits_for(model.spec),
                            weights_[place.model].fd.get()};
     auto session = Session::start(
@@ -207,7 +297,7 @@ class Driver final : public Fleet {
     Place& place = places_.at(replica);
     if (place.waiting != incarnation) return false;
     place.waiting.reset();
-    report_later(replica, incarnation, "ended while its weights were still being packed");
+    report_later(replica, incarnation, "ended while it waited for its weights or a slice");
     return true;
   }
 
@@ -242,6 +332,7 @@ class Driver final : public Fleet {
   Loop loop_;
   FleetOptions options_;
   FleetListener& listener_;
+  const slices::Machine machine_;
   OomWatch oom_;
   std::vector<Weights> weights_;  // one a model
   std::vector<Place> places_;     // one a replica
@@ -249,6 +340,8 @@ class Driver final : public Fleet {
   std::chrono::milliseconds period_ = kIdlePeriod;
   TimeUs last_submit_us_ = -kStayBusyUs;
   TimeUs last_oom_us_ = 0;
+  std::vector<slices::Device> devices_;         // as the watch saw them last
+  std::unique_ptr<slices::DeviceWatch> watch_;  // where there are slices of cards
 };
 
 }  // namespace
@@ -257,9 +350,14 @@ Result<std::unique_ptr<Fleet>> Fleet::create(boost::asio::io_context& io, std::m
                                              FleetOptions options, FleetListener& listener) {
   if (::access(options.replica_program.c_str(), X_OK) != 0)
     return errno_error("replica program " + options.replica_program, errno);
-  SHEAF_ASSIGN(const slices::Machine machine, slices::detect_machine());
+  std::size_t replicas = 0;
+  for (const FleetModel& model : options.models) replicas += model.replicas;
+  if (replicas != options.placement.replicas.size())
+    return Error{ErrorCode::internal, fmt::format("{} replicas are to run, and {} have a slice",
+                                                  replicas, options.placement.replicas.size())};
+  SHEAF_ASSIGN(slices::Machine machine, slices::detect_machine());
   return std::unique_ptr<Fleet>(
-      std::make_unique<Driver>(io, mutex, std::move(options), listener, machine));
+      std::make_unique<Driver>(io, mutex, std::move(options), listener, std::move(machine)));
 }
 
 }  // namespace sheaf::fleet

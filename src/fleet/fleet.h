@@ -11,6 +11,7 @@
 #include "channel/router_end.h"
 #include "core/core.h"
 #include "model/spec/spec.h"
+#include "slices/placement.h"
 
 // Driver: owns the replica processes, their channels and the weights' memfds; knows nothing of
 // requests.
@@ -53,25 +54,32 @@ class FleetListener {
   virtual void replica_batch_end(ReplicaId, Incarnation, const BatchEnd&) = 0;
   virtual void replica_progress(ReplicaId, Incarnation, const core::ProgressSample&) = 0;
   virtual void replica_exit(ReplicaId, Incarnation, const core::ExitReport&) = 0;
+  // One that was to start waits for a slice, as the reason says; empty: it has one and goes on.
+  virtual void replica_waits(ReplicaId, Incarnation, const std::string& reason) = 0;
 };
 
 struct FleetModel {
   std::string name;
   std::string folder;  // with config.json and so on
   model::ModelSpec spec;
-  std::uint32_t replicas = 1;
+  std::uint32_t replicas = 1;     // as many as the placement has for it
   std::string pooling = {};       // that `spec` was read with, as model::read_spec() takes it
   std::string dtype = "float32";  // that products are computed in
 };
 
 struct FleetOptions {
   std::string replica_program;     // path of sheaf-replica
+  std::string card_program = {};   // of the one for slices of cards, if there are any
   std::vector<FleetModel> models;  // replica ids run over these in order
+  slices::Placement placement;     // of them all, in this order
   // "NAME=value" added to the replicas' environment (the tests' fault hooks).
   std::vector<std::string> replica_environment;
 };
 
-// All members are called with `mutex` (given at creation) held, except create() and the destructor.
+// A replica whose card or MIG device vanishes is killed, which counts neither against it nor
+// against texts, and starts again on another slice of its kind, or waits for one. Vanishing is
+// noticed within about two seconds. All members are called with `mutex` (given at creation) held,
+// except create() and the destructor.
 class Fleet {
  public:
   // Begins packing each model's weights (in a `sheaf-replica pack` process); start() calls made
@@ -92,7 +100,7 @@ class Fleet {
   virtual void cancel(ReplicaId replica, Incarnation incarnation, BatchId batch) = 0;
 
   virtual std::string replica_name(ReplicaId replica) const = 0;  // "0", "1", ...: x-sheaf-replica
-  virtual std::string slice_name(ReplicaId replica) const = 0;    // "cores:0-1"
+  virtual std::string slice_name(ReplicaId replica) const = 0;    // "cores:0-1"; the last it had
   virtual int pid(ReplicaId replica) const = 0;                   // 0 if none
 };
 

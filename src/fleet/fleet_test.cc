@@ -66,6 +66,8 @@ struct ReplicaRecord {
   std::vector<core::ExitReport> exits;
   std::vector<core::ProgressSample> samples;
   std::map<BatchId, BatchRecord> batches;
+  std::string waits;  // why, as it was said last
+  int waits_said = 0;
 };
 
 // Remembers what it hears; wait_until() looks at it.
@@ -99,6 +101,11 @@ class Recorder : public FleetListener {
     replicas[id].exits.push_back(report);
     changed.notify_all();
   }
+  void replica_waits(ReplicaId id, Incarnation, const std::string& reason) override {
+    replicas[id].waits = reason;
+    ++replicas[id].waits_said;
+    changed.notify_all();
+  }
 
   std::vector<ReplicaRecord> replicas;
   std::condition_variable changed;
@@ -118,6 +125,16 @@ class FleetTest : public ::testing::Test {
     std::filesystem::remove_all(folder_);
   }
 
+  // On processor cores, unless the test says otherwise.
+  virtual slices::Placement placement(std::uint32_t replicas) {
+    const auto machine = slices::detect_machine();
+    EXPECT_TRUE(machine.ok());
+    const slices::Wish wish{.model = "fake", .replicas = replicas};
+    auto placed = slices::place(*machine, {}, {&wish, 1}, {});
+    EXPECT_TRUE(placed.ok());
+    return std::get<slices::Placement>(std::move(*placed));
+  }
+
   void create(std::uint32_t replicas, const std::string& folder = "") {
     FleetModel model{"fake", folder.empty() ? folder_ : folder, {}, replicas};
     model.spec.dimensions = kDimensions;
@@ -128,6 +145,8 @@ class FleetTest : public ::testing::Test {
     options.replica_program = program_;
     options.models = {model};
     options.replica_environment = environment_;
+    options.card_program = program_;
+    options.placement = placement(replicas);
     recorder_ = std::make_unique<Recorder>(replicas);
     auto fleet = Fleet::create(io_, mutex_, options, *recorder_);
     ASSERT_TRUE(fleet.ok()) << fleet.error().message;
@@ -577,6 +596,106 @@ TEST_F(FleetTest, AHostileReplicaMayNotFloodItsControlSocket) {
     (void)!::send(control.get(), flood.data(), flood.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }));
   EXPECT_EQ(replica(0).exits[0].kind, core::ExitReport::Kind::protocol_error);
+}
+
+// On simulated cards, which nvml_sim drives as in tests/e2e. A replica on each of the first ones.
+class CardsTest : public FleetTest {
+ protected:
+  CardsTest() {
+    ::setenv("SHEAF_NVML", SHEAF_BIN_DIR "/libsheaf-nvml-sim.so", 1);
+    ::setenv("SHEAF_NVML_SIM_STATE", (folder_ + "/cards").c_str(), 1);
+    drive("create l4 l4 l4");
+  }
+  ~CardsTest() override {
+    fleet_.reset();
+    ::unsetenv("SHEAF_NVML");
+    ::unsetenv("SHEAF_NVML_SIM_STATE");
+  }
+
+  void drive(const std::string& words) {
+    const std::string command = SHEAF_BIN_DIR "/nvml_sim " + folder_ + "/cards " + words;
+    ASSERT_EQ(std::system(command.c_str()), 0) << command;
+  }
+  void lose(int card, bool lost = true) {
+    drive("set " + std::to_string(card) + " lost " + (lost ? "1" : "0"));
+  }
+
+  slices::Placement placement(std::uint32_t replicas) override {
+    const auto nvml = slices::Nvml::open();
+    EXPECT_TRUE(nvml.ok());
+    const slices::Wish wish{
+        .model = "fake", .on_cards = true, .replicas = replicas, .replica_bytes = 1 << 20};
+    auto placed = slices::place(*slices::detect_machine(), *slices::read_gpus(*nvml, nullptr),
+                                {&wish, 1}, {});
+    EXPECT_TRUE(placed.ok());
+    return std::get<slices::Placement>(std::move(*placed));
+  }
+  std::string slice_of(ReplicaId id) {
+    const std::lock_guard lock(mutex_);
+    return fleet_->slice_name(id);
+  }
+  void start_again(ReplicaId id, Incarnation incarnation) {
+    const std::lock_guard lock(mutex_);
+    fleet_->start(id, incarnation);
+  }
+  std::string environment_of(ReplicaId id) {
+    std::ifstream file("/proc/" + std::to_string(pid_of(id)) + "/environ");
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+};
+
+TEST_F(CardsTest, AReplicaWhoseCardVanishesMovesToAFreeOne) {
+  create(2);
+  ASSERT_TRUE(wait_ready(0) && wait_ready(1));
+  EXPECT_EQ(slice_of(0), "gpu:0");
+  EXPECT_EQ(slice_of(1), "gpu:1");
+  const std::string first = environment_of(0);
+  EXPECT_NE(first.find("CUDA_VISIBLE_DEVICES=GPU-"), std::string::npos);
+  ASSERT_TRUE(submit(0, 1, {{kHangId}}));
+  const TimeUs lost_us = monotonic_us();
+  lose(0);
+  ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }));
+  EXPECT_LT(monotonic_us() - lost_us, 5'000'000);
+  EXPECT_EQ(replica(0).exits[0].kind, core::ExitReport::Kind::slice_lost);
+  EXPECT_EQ(replica(0).exits[0].detail, "gpu:0");
+  start_again(0, 2);
+  ASSERT_TRUE(wait_ready(0, 2));
+  EXPECT_EQ(slice_of(0), "gpu:2");
+  EXPECT_NE(environment_of(0), first);
+  EXPECT_EQ(replica(0).waits_said, 0);
+  EXPECT_TRUE(replica(1).exits.empty()) << "the other card is fine";
+}
+
+TEST_F(CardsTest, AReplicaWaitsUntilThereIsACard) {
+  create(3);
+  for (ReplicaId id = 0; id < 3; ++id) ASSERT_TRUE(wait_ready(id));
+  lose(1);
+  ASSERT_TRUE(wait_until([&] { return !replica(1).exits.empty(); }));
+  start_again(1, 2);
+  ASSERT_TRUE(wait_until([&] { return !replica(1).waits.empty(); }));
+  EXPECT_EQ(replica(1).waits,
+            "slice gpu:1 vanished, and no free slice of its kind has 1.0 MiB to use");
+  EXPECT_EQ(pid_of(1), 0);
+  lose(1, false);
+  ASSERT_TRUE(wait_ready(1, 2));
+  EXPECT_EQ(replica(1).waits, "");
+  EXPECT_EQ(replica(1).waits_said, 2);
+  EXPECT_EQ(slice_of(1), "gpu:1");
+}
+
+TEST_F(CardsTest, WhoWaitsForACardCanBeStopped) {
+  create(3);
+  for (ReplicaId id = 0; id < 3; ++id) ASSERT_TRUE(wait_ready(id));
+  lose(2);
+  ASSERT_TRUE(wait_until([&] { return !replica(2).exits.empty(); }));
+  start_again(2, 2);
+  ASSERT_TRUE(wait_until([&] { return !replica(2).waits.empty(); }));
+  {
+    const std::lock_guard lock(mutex_);
+    fleet_->stop(2, 2);
+  }
+  ASSERT_TRUE(wait_until([&] { return replica(2).exits.size() == 2; }));
+  EXPECT_EQ(replica(2).exits[1].kind, core::ExitReport::Kind::spawn_failed);
 }
 
 // A router that is killed leaves no replica behind: not an idle one, not one that hangs, and not

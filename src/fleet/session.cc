@@ -108,6 +108,11 @@ void Session::kill() {
   process_.kill();
 }
 
+void Session::lose_slice() {
+  slice_lost_ = true;
+  kill();
+}
+
 bool Session::submit(BatchId batch, std::span<const BatchItem> items) {
   if (!ready_ || open_.contains(batch)) return false;
   const auto taken = channel_.submit(batch, items);
@@ -328,6 +333,7 @@ void Session::take_exit() {
 core::ExitReport Session::exit_report(const ExitStatus& status) {
   using Kind = core::ExitReport::Kind;
   core::ExitReport report;
+  if (slice_lost_) return {Kind::slice_lost, 0, false, options_.slice.name};
   if (!violation_.empty()) {
     report.kind = Kind::protocol_error;
     report.detail = violation_;

@@ -53,6 +53,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   void stop();
   void kill();
+  void lose_slice();  // kills it: where it ran is gone
   bool submit(BatchId batch, std::span<const BatchItem> items);
   void cancel(BatchId batch);
   // Every 50 ms while busy, else a few times a second.
@@ -104,6 +105,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::uint32_t row_item_ = 0;
   bool ready_ = false;
   bool killed_ = false;  // by us
+  bool slice_lost_ = false;
   bool ended_ = false;
   TimeUs leave_by_us_ = 0;  // killed if still alive then; 0: may stay
   std::string violation_;

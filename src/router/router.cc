@@ -197,7 +197,9 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 
   fleet::FleetOptions fleet_options() const {
     fleet::FleetOptions fleet{.replica_program = options_.replica_program,
+                              .card_program = options_.card_program,
                               .models = {},
+                              .placement = options_.placement,
                               .replica_environment = options_.replica_environment};
     for (std::size_t i = 0; i < models_.size(); ++i) {
       const ModelInfo& info = models_[i]->info();
@@ -524,24 +526,31 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     tell_core([&](TimeUs now) { core_->on_replica_exit(now, id, incarnation, report); });
   }
 
+  void replica_waits(ReplicaId id, Incarnation incarnation, const std::string& reason) override {
+    tell_core([&](TimeUs now) { core_->on_replica_waits(now, id, incarnation, reason); });
+  }
+
   // ---- health
 
   Status quick_health() const {
     if (draining_) return Error{ErrorCode::unavailable, "the server is shutting down", "", 1};
     for (std::size_t i = 0; i < models_.size(); ++i)
       if (core_->model_status(static_cast<core::ModelId>(i)).replicas_ready == 0)
-        return Error{ErrorCode::unavailable,
-                     "model " + models_[i]->info().name + " has no ready replica" + why_broken(i),
-                     "", 1};
+        return Error{
+            ErrorCode::unavailable,
+            "model " + models_[i]->info().name + " has no ready replica" + why_not_ready(i), "", 1};
     return {};
   }
 
   // What the log says too, for those who only see the answer.
-  std::string why_broken(std::size_t model) const {
+  std::string why_not_ready(std::size_t model) const {
     for (ReplicaId id = 0; id < core_->replica_count(); ++id) {
       const core::ReplicaStatus status = core_->replica_status(id);
-      if (status.model == model && status.state == core::ReplicaState::broken)
+      if (status.model != model) continue;
+      if (status.state == core::ReplicaState::broken)
         return "; " + fleet_->replica_name(id) + " failed too often, last: " + status.last_death;
+      if (status.state == core::ReplicaState::waiting)
+        return "; " + fleet_->replica_name(id) + " waits: " + status.last_death;
     }
     return {};
   }
@@ -653,6 +662,15 @@ class RouterImpl final : public Router, private fleet::FleetListener {
   TokenizerPool tokenizers_;  // last: joined first, while all it calls back into is alive
 };
 
+Result<slices::Placement> place_on_cores(const std::vector<ModelConfig>& models) {
+  SHEAF_ASSIGN(const slices::Machine machine, slices::detect_machine());
+  std::vector<slices::Wish> wishes;
+  for (const ModelConfig& model : models)
+    wishes.push_back({.model = model.name, .replicas = model.replicas});
+  SHEAF_ASSIGN(auto placed, slices::place(machine, {}, wishes, {}));
+  return std::get<slices::Placement>(std::move(placed));  // cores have no misfits
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Router>> Router::create(boost::asio::io_context& io, RouterOptions options,
@@ -668,6 +686,9 @@ Result<std::unique_ptr<Router>> Router::create(boost::asio::io_context& io, Rout
   }
   if (options.tokenizer_threads == 0)
     options.tokenizer_threads = std::clamp(std::thread::hardware_concurrency(), 1u, 8u);
+  if (options.placement.replicas.empty()) {
+    SHEAF_ASSIGN(options.placement, place_on_cores(options.models));
+  }
   auto router = std::make_unique<RouterImpl>(io, std::move(options), metrics, std::move(models));
   SHEAF_TRY(router->start());
   return std::unique_ptr<Router>(std::move(router));

@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "core/core.h"
 #include "model/spec/spec.h"
+#include "slices/placement.h"
 #include "telemetry/metrics.h"
 #include "tokenizer/tokenizer.h"
 
@@ -141,7 +142,10 @@ struct ModelConfig {
 struct RouterOptions {
   std::vector<ModelConfig> models;  // the first is the default
   std::string replica_program;
+  std::string card_program;  // that runs on slices of cards
   std::vector<std::string> replica_environment;
+  // Of all replicas, by model; none: processor cores, divided evenly.
+  slices::Placement placement;
   core::Policy policy = core::Policy::predictive;
   TimeUs request_timeout_us = 300'000'000;
   std::uint32_t max_texts = 2048;       // a request

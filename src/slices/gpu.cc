@@ -72,7 +72,6 @@ void read_state(const Nvml& nvml, abi::Device device, Gpu& gpu) {
   take(gpu, nvml.throttle_reasons(device), gpu.throttle_reasons);
   take(gpu, nvml.recovery_action(device), gpu.recovery_action);
   take(gpu, nvml.active_nvlinks(device), gpu.nvlinks);
-  take(gpu, nvml.mig_mode(device), gpu.mig);
   std::optional<abi::Utilization> utilization;
   take(gpu, nvml.utilization(device), utilization);
   if (utilization) gpu.utilization_percent = utilization->gpu;
@@ -209,12 +208,15 @@ bool all_alike(const std::vector<Gpu>& gpus) {
 
 }  // namespace
 
-Result<Gpu> read_gpu(const Nvml& nvml, unsigned index) {
+Result<Gpu> read_gpu(const Nvml& nvml, unsigned index, Reading reading) {
   SHEAF_ASSIGN(const abi::Device device, nvml.device(index));
   Gpu gpu{.index = index};
   read_identity(nvml, device, gpu);
-  read_state(nvml, device, gpu);
-  read_processes(nvml, device, gpu);
+  take(gpu, nvml.mig_mode(device), gpu.mig);
+  if (reading == Reading::all) {
+    read_state(nvml, device, gpu);
+    read_processes(nvml, device, gpu);
+  }
   if (!gpu.mig) return gpu;
   gpu.model = read_card_model(nvml, device, gpu.pci_id, gpu.name);
   if (gpu.mig->current)
@@ -225,11 +227,14 @@ Result<Gpu> read_gpu(const Nvml& nvml, unsigned index) {
   return gpu;
 }
 
-Result<GpuInventory> read_gpus(const Nvml& nvml, const char* visible_devices) {
-  GpuInventory inventory{nvml.driver_version(), nvml.nvml_version(), nvml.cuda_version(), {}, {}};
+Result<GpuInventory> read_gpus(const Nvml& nvml, const char* visible_devices, Reading reading) {
+  GpuInventory inventory{.driver_version = nvml.driver_version(),
+                         .nvml_version = nvml.nvml_version(),
+                         .cuda_version = nvml.cuda_version(),
+                         .simulated = nvml.is_simulation()};
   SHEAF_ASSIGN(const unsigned count, nvml.device_count());
   for (unsigned index = 0; index < count; ++index) {
-    auto gpu = read_gpu(nvml, index);
+    auto gpu = read_gpu(nvml, index, reading);
     if (gpu.ok())
       inventory.gpus.push_back(std::move(*gpu));
     else

@@ -76,13 +76,18 @@ struct GpuInventory {
   int cuda_version = 0;  // 12040 for 12.4
   std::vector<Gpu> gpus;
   std::vector<std::string> notes;  // on CUDA_VISIBLE_DEVICES
+  bool simulated = false;          // made up by the tests' library
 };
+
+// What is read of a card: all, or what devices_of() goes by, which is far less.
+enum class Reading { all, devices };
 
 // Never fails as a whole but where NVML cannot count the cards: what cannot be read of a card is a
 // note. `visible_devices`: the value of CUDA_VISIBLE_DEVICES, or nullptr.
-Result<GpuInventory> read_gpus(const Nvml& nvml, const char* visible_devices);
+Result<GpuInventory> read_gpus(const Nvml& nvml, const char* visible_devices,
+                               Reading reading = Reading::all);
 // One card, without regard to CUDA_VISIBLE_DEVICES.
-Result<Gpu> read_gpu(const Nvml& nvml, unsigned index);
+Result<Gpu> read_gpu(const Nvml& nvml, unsigned index, Reading reading = Reading::all);
 
 // Sets `visible` as CUDA would: indexes, UUIDs or their beginnings, MIG UUIDs in both forms, up to
 // the first word that names nothing; nullptr shows all. Notes say what was not found, and where

@@ -196,6 +196,9 @@ Result<Nvml> Nvml::open(const std::string& path) {
 const std::string& Nvml::driver_version() const { return library_->driver_version; }
 const std::string& Nvml::nvml_version() const { return library_->nvml_version; }
 int Nvml::cuda_version() const { return library_->cuda_version; }
+bool Nvml::is_simulation() const {
+  return dlsym(library_->file.get(), "sheafNvmlSimulation") != nullptr;
+}
 
 Result<unsigned> Nvml::device_count() const {
   unsigned count = 0;

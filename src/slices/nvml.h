@@ -52,6 +52,8 @@ class Nvml {
   const std::string& driver_version() const;  // "550.90.07"
   const std::string& nvml_version() const;
   int cuda_version() const;  // of the driver: 12040 for 12.4; 0 if it does not tell
+  // It is the library of the tests (nvml_simulation): there are no cards.
+  bool is_simulation() const;
 
   Result<unsigned> device_count() const;
   Result<abi::Device> device(unsigned index) const;

@@ -1,7 +1,11 @@
 #include "slices/slice.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <set>
 
 namespace sheaf::slices {
 namespace {
@@ -26,7 +30,45 @@ Slice make_slice(const Machine& machine, Range range) {
   return slice;
 }
 
+constexpr int kCpusMax = 1 << 16;
+
+bool take_cpu(std::string_view& text, int& cpu) {
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), cpu);
+  if (failure != std::errc() || cpu < 0 || cpu >= kCpusMax) return false;
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  return true;
+}
+
+// "3" or "0-2" from the beginning of `text`.
+bool take_cpus(std::string_view& text, std::set<int>& cpus) {
+  int first = 0;
+  if (!take_cpu(text, first)) return false;
+  int last = first;
+  if (text.starts_with('-')) {
+    text.remove_prefix(1);
+    if (!take_cpu(text, last) || last < first) return false;
+  }
+  for (int cpu = first; cpu <= last; ++cpu) cpus.insert(cpu);
+  return true;
+}
+
 }  // namespace
+
+std::string_view name_of(SliceKind kind) {
+  switch (kind) {
+    case SliceKind::cores:
+      return "cores";
+    case SliceKind::gpu:
+      return "gpu";
+    case SliceKind::mig:
+      return "mig";
+    case SliceKind::mps:
+      return "mps";
+    case SliceKind::time:
+      return "time";
+  }
+  return "";
+}
 
 std::vector<Slice> cut_cores(const Machine& machine, std::uint32_t count) {
   const std::size_t cores = machine.cores.size();
@@ -59,6 +101,17 @@ std::string format_cpu_list(const std::vector<int>& cpus) {
     i = last + 1;
   }
   return text;
+}
+
+Result<std::vector<int>> parse_cpu_list(std::string_view text) {
+  std::set<int> cpus;
+  for (std::string_view rest = text;;) {
+    if (!take_cpus(rest, cpus) || (!rest.empty() && rest.front() != ','))
+      return Error{ErrorCode::invalid_argument,
+                   fmt::format("'{}' is no list of cores such as 0-2,5", text)};
+    if (rest.empty()) return std::vector<int>(cpus.begin(), cpus.end());
+    rest.remove_prefix(1);
+  }
 }
 
 }  // namespace sheaf::slices

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -33,12 +34,25 @@ struct Machine {
   std::vector<NumaNode> nodes;  // that have memory, whether we may use their cores or not
 };
 
-// A place to run one replica.
+// What a slice is of: processor cores, a whole card, a MIG device, or a share of one of the latter
+// two, by MPS or in turns.
+enum class SliceKind { cores, gpu, mig, mps, time };
+std::string_view name_of(SliceKind kind);
+
+// A place to run one replica: exactly one process at a time.
 struct Slice {
-  std::string name;       // "cores:0-1"
-  std::vector<int> cpus;  // ascending
+  // "cores:0-1", "gpu:0" (NVML's index), "mig:0/3" (card 0, GPU instance 3), "mig:0/3/1" (a compute
+  // instance that has but a part of it), "time:0#1", "mps:0/3#0" (a share of a card or MIG device).
+  std::string name;
+  SliceKind kind = SliceKind::cores;
+  std::string uuid;                // of the card or MIG device; empty of cores
+  std::uint64_t memory_bytes = 0;  // of it that the replica may take; 0: of cores, the machine's
+  // Of the card or MIG device, which is shared evenly: one of so many, counted from 0.
+  std::uint32_t shares = 1, share = 0;
+  std::vector<int> cpus;  // ascending; of a card's replica where its own threads run
   int threads = 1;        // that its replica should run: its part of the quota, at least one
   int numa_node = 0;      // of its first core
+  std::vector<std::string> environment = {};  // "NAME=value", for its process
 };
 
 // The cores of this machine within the affinity mask and cgroup of this process. Takes a few
@@ -55,6 +69,8 @@ std::uint32_t default_replicas(const Machine& machine);
 
 // {0, 1, 2, 5} -> "0-2,5". Ascending numbers.
 std::string format_cpu_list(const std::vector<int>& cpus);
+// And back: ascending, each once. Error invalid_argument: it is no such list.
+Result<std::vector<int>> parse_cpu_list(std::string_view text);
 
 // The quota of a cgroup in cores: of `cpu.max` (version 2, "200000 100000" or "max 100000"), or
 // nothing below zero: no quota. Exposed for its test.

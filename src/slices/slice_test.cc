@@ -73,6 +73,15 @@ TEST(CpuList, IsWrittenAsTheKernelDoes) {
   EXPECT_EQ(format_cpu_list({0, 1, 2, 5, 7, 8}), "0-2,5,7-8");
 }
 
+TEST(CpuList, IsReadAsItIsWritten) {
+  for (const std::string text : {"3", "0-2,5,7-8", "0,2,4"})
+    EXPECT_EQ(format_cpu_list(*parse_cpu_list(text)), text);
+  EXPECT_EQ(*parse_cpu_list("5,1-2,2"), (std::vector<int>{1, 2, 5}));
+  for (const char* text : {"", ",", "1,", "-1", "2-1", "1-", "a", "1 ", "99999999999", "0-99999"})
+    EXPECT_FALSE(parse_cpu_list(text).ok()) << text;
+  EXPECT_EQ(parse_cpu_list("1;2").error().message, "'1;2' is no list of cores such as 0-2,5");
+}
+
 TEST(CpuMax, ReadsBothVersions) {
   EXPECT_DOUBLE_EQ(parse_cpu_max("150000 100000\n"), 1.5);
   EXPECT_LT(parse_cpu_max("max 100000\n"), 0);

@@ -19,7 +19,7 @@ def sheaf(*arguments, stdin="", environment=None, timeout=120, folder=None):
                           capture_output=True, env=environment_without_sheaf() | (environment or {}), cwd=folder)
 
 
-def fits_a_screen(text, lines_max=45):
+def fits_a_screen(text, lines_max=48):
     lines = text.splitlines()
     assert len(lines) <= lines_max
     assert max(map(len, lines)) <= 80, max(lines, key=len)
@@ -52,7 +52,7 @@ def test_version():
     (["serve", "x", "--port", "http"], "--port: 'http' is not a whole number from 0 to 65535"),
     (["serve", "x", "--dtype", "int4"], "--dtype: 'int4' is not one of auto, float32, bfloat16, int8"),
     (["embed", "--server", ":1", "--dtype", "int8"], "leave it out with --server"),
-    (["serve", "x", "--device", "cuda"], "there is auto and cpu"),
+    (["serve", "x", "--device", "gpu"], "is not one of auto, cpu, cuda"),
     (["bench", "--batch-size", "1"], "did you mean --batch-sizes?"),
     (["bench", "--server", "host:port"], "host:port"),
     (["embed", "--format", "csv"], "not one of"),

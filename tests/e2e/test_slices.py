@@ -13,42 +13,7 @@ import time
 import pytest
 
 from sheaf_server import REPOSITORY, SHEAF
-
-BIN = SHEAF.parent
-LIBRARY = BIN / "libsheaf-nvml-sim.so"
-
-
-class Machine:
-    """A simulated machine in a folder of its own. Tools find it as libnvidia-ml.so.1, sheaf by SHEAF_NVML."""
-
-    def __init__(self, folder, *cards):
-        if not LIBRARY.exists():
-            pytest.skip(f"{LIBRARY} is not built")
-        self.folder = folder
-        (folder / "libnvidia-ml.so.1").symlink_to(LIBRARY)
-        self.environment = dict(os.environ, SHEAF_NVML=str(LIBRARY), LD_LIBRARY_PATH=str(folder),
-                                SHEAF_NVML_SIM_STATE=str(folder / "cards"), SHEAF_SLICES_FOLDER=str(folder / "run"))
-        self.environment.pop("CUDA_VISIBLE_DEVICES", None)
-        self.drive("create", *cards)
-
-    def drive(self, *words):
-        command = [BIN / "nvml_sim", self.folder / "cards", *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-    def sheaf(self, *words, code=0, **more):
-        done = subprocess.run([SHEAF, "slices", *words], env={**self.environment, **more}, capture_output=True, text=True,
-                              timeout=60)
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def facts(self):
-        return json.loads(self.sheaf("--json"))
-
-    def python(self, script):
-        done = subprocess.run([sys.executable, "-c", script], env=self.environment, capture_output=True, text=True,
-                              timeout=60)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+from simulated_machine import Machine
 
 
 @pytest.fixture
@@ -205,7 +170,7 @@ def test_a_tree_of_cards_and_slices(machine):
     tree = cut_machine(machine).sheaf()
     assert "GPU 0 NVIDIA A100-SXM4-40GB GPU-" in tree
     assert "3g.20gb at memory slice 4 (GPU instance 2): 19.5 GiB, 18.5 GiB free" in tree
-    assert re.search(r"└─ 3g.20gb MIG-[0-9a-f-]{36}\n│        └─ process \d+ \S+ \(compute\): 1.0 GiB", tree), tree
+    assert re.search(r"└─ 3g.20gb mig:0/2 MIG-[0-9a-f-]{36}\n│        └─ process \d+ \S+ \(compute\): 1.0 GiB", tree), tree
     assert "no MIG" in tree
 
 
@@ -308,7 +273,9 @@ def test_env_of_a_slice(machine):
     here = cut_machine(machine)
     uuid = here.facts()["gpus"][0]["mig"]["instances"][-1]["compute_instances"][0]["uuid"]
     facts = json.loads(here.sheaf("env", uuid, "--json"))
-    assert facts["CUDA_VISIBLE_DEVICES"] == uuid
+    assert facts["CUDA_VISIBLE_DEVICES"] == uuid and facts["slice"] == "mig:0/2"
+    assert json.loads(here.sheaf("env", "mig:0/2", "--json")) == facts
+    assert json.loads(here.sheaf("env", "gpu:2", "--json"))["docker"] == "docker run --gpus '\"device=2\"'"
     assert facts["docker"] == "docker run --gpus '\"device=0:0\"'"
     assert facts["kubernetes"] == "limits: {nvidia.com/mig-3g.20gb: 1}"
     # GPU instance 2 of card 0: 3 + 9 * 2, and its first compute instance after it.

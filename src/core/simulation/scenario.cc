@@ -90,7 +90,7 @@ void add_faults(Random& random, Scenario& scenario, TimeUs duration_us) {
   if (random.chance(0.2)) return;  // fair weather
   const std::int64_t faults = random.between(1, 12);
   for (std::int64_t i = 0; i < faults; ++i) {
-    const auto kind = static_cast<Scenario::FaultKind>(random.below(8));
+    const auto kind = static_cast<Scenario::FaultKind>(random.below(9));
     const auto replica = static_cast<ReplicaId>(random.below(scenario.machines.size()));
     scenario.faults.push_back({random.between(0, duration_us), kind, replica});
   }

@@ -29,6 +29,7 @@ struct Scenario {
     hang,           // computes for ever, or sleeps for ever
     broken_frames,
     refuse_batch,  // the replica's own refusal of the batch that it runs
+    lose_slice,    // where it runs vanishes; the next one may have to wait for another place
   };
   struct Fault {
     TimeUs at_us = 0;

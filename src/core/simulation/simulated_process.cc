@@ -63,6 +63,8 @@ void SimulatedProcess::suffer(Scenario::FaultKind fault) {
       return end({ExitReport::Kind::protocol_error, 0, false, "batch 9 is not open"});
     case Kind::refuse_batch:
       return busy() && !stopped_ && !hung_ ? refuse_front() : void();
+    case Kind::lose_slice:
+      return end({ExitReport::Kind::slice_lost, 0, false, "mig:0/3"});
   }
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "core/random.h"
@@ -21,6 +22,7 @@ namespace {
 constexpr TimeUs kSampleUs = 50'000;
 constexpr TimeUs kTickLateUs = 1'000;  // at most
 constexpr TimeUs kSettleUs = 300'000'000;
+constexpr TimeUs kSliceWaitMaxUs = 30'000'000;
 constexpr std::size_t kViolationsMax = 10;
 
 std::uint64_t payload_of(const ItemRef& item) { return item.request << 20 | item.index; }
@@ -91,6 +93,7 @@ class World : public ProcessListener {
   void perform(const StopReplica& stop);
   void perform(const KillReplica& kill);
   void perform(const Notice& notice);
+  void wait_for_slice(const std::shared_ptr<SimulatedProcess>& process);
   SimulatedProcess* live(ReplicaId replica, Incarnation incarnation);
 
   // Judgement.
@@ -118,6 +121,7 @@ class World : public ProcessListener {
   std::multimap<RequestId, const Scenario::Arrival*> followers_;  // of a request that has not ended
   std::vector<std::shared_ptr<SimulatedProcess>> processes_;  // by ReplicaId; null before the first
   std::vector<TimeUs> last_frame_us_;  // by ReplicaId: frames of one replica keep their order
+  std::set<ReplicaId> without_slice_;  // whose last one vanished
   std::map<BatchId, OpenBatch> batches_;
   std::map<ModelId, TimeUs> unready_since_us_;
   std::optional<RequestId> arriving_;
@@ -233,6 +237,7 @@ void World::strike(const Scenario::Fault& fault) {
   log("fault {} at {}.{}", static_cast<int>(fault.kind), process->replica(),
       process->incarnation());
   process->suffer(fault.kind);
+  if (fault.kind == Kind::lose_slice) without_slice_.insert(fault.replica);
   if (fault.kind == Kind::stop) expect_killed(process, 2 * kSampleUs, "stopped");
   if (fault.kind == Kind::hang && process->hung_busy())
     expect_killed(process, scenario_.core.hang_cpu_us + 4 * kSampleUs, "hung");
@@ -439,7 +444,23 @@ void World::perform(const StartReplica& start) {
     violation(fmt::format("replica {} is started twice", start.replica));
   process = std::make_shared<SimulatedProcess>(start.replica, start.incarnation, scenario_,
                                                timeline_, random_, *this);
-  process->start();
+  if (without_slice_.erase(start.replica) == 0 || random_.chance(0.5)) return process->start();
+  wait_for_slice(process);
+}
+
+// As the fleet does: it says so a moment later, and again when there is one.
+void World::wait_for_slice(const std::shared_ptr<SimulatedProcess>& process) {
+  const auto tell = [this, process](const char* reason) {
+    log("waits {}.{} {}", process->replica(), process->incarnation(), reason);
+    core_.on_replica_waits(now(), process->replica(), process->incarnation(), reason);
+    after_core();
+  };
+  timeline_.after(random_.between(10, 1'000), [tell] { tell("slice mig:0/3 vanished"); });
+  timeline_.after(random_.between(2'000, kSliceWaitMaxUs), [tell, process] {
+    if (!process->alive()) return;  // stopped meanwhile
+    tell("");
+    process->start();
+  });
 }
 
 void World::perform(const StopReplica& stop) {

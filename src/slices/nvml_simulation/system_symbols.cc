@@ -34,6 +34,9 @@ bool next_event(SimState& state, Watch& watch, abi::EventData& data) {
 
 }  // namespace
 
+// No symbol of NVML: by it sheaf tells that no card stands behind what it reads.
+SHEAF_SIM_EXPORT int sheafNvmlSimulation() { return 1; }
+
 SHEAF_SIM_EXPORT abi::Return nvmlInit_v2() { return start("nvmlInit_v2"); }
 SHEAF_SIM_EXPORT abi::Return nvmlInitWithFlags(unsigned) { return start("nvmlInitWithFlags"); }
 SHEAF_SIM_EXPORT abi::Return nvmlShutdown() { return Session::shutdown(); }

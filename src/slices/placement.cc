@@ -1,0 +1,577 @@
+#include "slices/placement.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <functional>
+#include <iterator>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "base/text.h"
+#include "slices/seating.h"
+
+namespace sheaf::slices {
+namespace {
+
+// One server of CUDA 13.0 takes so many clients (NVIDIA's guide to MPS).
+constexpr std::size_t kMpsClients = 48;
+
+struct NamedAssignment {
+  std::string_view name;
+  Assignment assignment;
+};
+constexpr std::array kAssignments = {NamedAssignment{"auto", Assignment::automatic},
+                                     NamedAssignment{"dedicated", Assignment::dedicated},
+                                     NamedAssignment{"shared", Assignment::shared},
+                                     NamedAssignment{"mig", Assignment::mig},
+                                     NamedAssignment{"mps", Assignment::mps},
+                                     NamedAssignment{"time", Assignment::time}};
+
+Error placement_error(std::string message) {
+  return Error{ErrorCode::invalid_argument, std::move(message)};
+}
+
+std::string size_text(std::uint64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
+
+std::uint64_t usable_bytes(const Device& device, const PlacementRules& rules) {
+  const double share = static_cast<double>(device.memory_bytes) * rules.memory_utilization;
+  return std::min(static_cast<std::uint64_t>(share), device.free_bytes);
+}
+
+// ---- what names mean
+
+// Without "@machine", which must be this one.
+Result<std::string> on_this_machine(const std::string& word, const PlacementRules& rules) {
+  const std::size_t at = word.find('@');
+  if (at == word.npos) return word;
+  const std::string machine = word.substr(at + 1);
+  if (machine == rules.machine || machine == "localhost") return word.substr(0, at);
+  return placement_error(
+      fmt::format("slice {} is on machine {}, and only slices of this one, {}, are served", word,
+                  machine, rules.machine));
+}
+
+std::string text_of_devices(const std::vector<Device>& devices) {
+  if (devices.empty()) return "no card that is not cut and no MIG slice is here";
+  std::vector<std::string> names;
+  for (const Device& device : devices) names.push_back(device.name());
+  return fmt::format("there are {}", fmt::join(names, ", "));
+}
+
+Error no_such_slice(const Wish& wish, const std::string& word, const std::vector<Device>& devices) {
+  if (word.find('#') != word.npos)
+    return placement_error(fmt::format(
+        "model {}: {} is a share, and shares are cut when replicas are placed: name the "
+        "card or MIG slice",
+        wish.model, word));
+  return Error{
+      ErrorCode::not_found,
+      fmt::format("model {}: no card and no MIG slice is {}; {}; `sheaf slices` shows them",
+                  wish.model, word, text_of_devices(devices))};
+}
+
+using Indexes = std::vector<std::size_t>;  // of devices
+
+// The devices that a list names, in its order, each once.
+Result<Indexes> resolve(const Wish& wish, const std::vector<Device>& devices,
+                        const PlacementRules& rules) {
+  Indexes named;
+  for (const std::string& given : wish.slices) {
+    SHEAF_ASSIGN(const std::string word, on_this_machine(given, rules));
+    bool found = false;
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+      if (!devices[i].is_meant_by(word)) continue;
+      found = true;
+      if (rules.assignment == Assignment::mig && !devices[i].mig)
+        return placement_error(
+            fmt::format("model {}: {} is no MIG slice, as --gpu-assignment mig wants", wish.model,
+                        devices[i].name()));
+      if (std::ranges::find(named, i) == named.end()) named.push_back(i);
+    }
+    if (!found) return no_such_slice(wish, word, devices);
+  }
+  return named;
+}
+
+// ---- slices
+
+Slice slice_on(const Device& device, std::uint32_t shares, std::uint32_t share,
+               const PlacementRules& rules) {
+  Slice slice;
+  slice.uuid = device.uuid;
+  slice.shares = shares;
+  slice.share = share;
+  slice.memory_bytes = usable_bytes(device, rules) / shares;
+  slice.environment = {"CUDA_VISIBLE_DEVICES=" + device.uuid,
+                       fmt::format("SHEAF_DEVICE_MEMORY_BYTES={}", slice.memory_bytes)};
+  const bool mps = rules.assignment == Assignment::mps;
+  if (shares == 1 && !mps) {
+    slice.kind = device.mig ? SliceKind::mig : SliceKind::gpu;
+    slice.name = device.name();
+    return slice;
+  }
+  slice.kind = mps ? SliceKind::mps : SliceKind::time;
+  slice.name = fmt::format("{}:{}#{}", name_of(slice.kind), device.place, share);
+  if (!mps) return slice;
+  // To a client the device is the only one, number 0; limits by UUID have no effect.
+  slice.environment.push_back(
+      fmt::format("CUDA_MPS_PIPE_DIRECTORY={}/{}", rules.mps_folder, device.uuid));
+  slice.environment.push_back(
+      fmt::format("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE={}", std::max(100 / shares, 1u)));
+  slice.environment.push_back(
+      fmt::format("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0={}M", slice.memory_bytes >> 20));
+  return slice;
+}
+
+// The cores of the card's own memory domain; all where it is unknown or none of ours.
+std::vector<int> cores_near(const Machine& machine, int numa_node) {
+  std::vector<int> near, all;
+  for (const Core& core : machine.cores) {
+    all.push_back(core.cpu);
+    if (core.numa_node == numa_node) near.push_back(core.cpu);
+  }
+  std::vector<int>& cpus = near.empty() ? all : near;
+  std::ranges::sort(cpus);
+  return cpus;
+}
+
+int node_of(const Machine& machine, const std::vector<int>& cpus) {
+  for (const Core& core : machine.cores)
+    if (core.cpu == cpus.front()) return core.numa_node;
+  return 0;
+}
+
+void bind_near(const Machine& machine, const Device& device, Slice& slice) {
+  slice.cpus = cores_near(machine, device.numa_node);
+  slice.numa_node = node_of(machine, slice.cpus);
+}
+
+// Those on the same cores divide them.
+void divide_threads(const Machine& machine, std::vector<PlacedReplica>& replicas) {
+  std::map<std::vector<int>, double> crowd;
+  for (const PlacedReplica& replica : replicas)
+    if (replica.slice.kind != SliceKind::cores) ++crowd[replica.slice.cpus];
+  const double granted = machine.core_quota / static_cast<double>(machine.cores.size());
+  for (PlacedReplica& replica : replicas) {
+    Slice& slice = replica.slice;
+    if (slice.kind == SliceKind::cores) continue;
+    const double each = granted * static_cast<double>(slice.cpus.size()) / crowd.at(slice.cpus);
+    slice.threads = std::max(static_cast<int>(std::floor(each)), 1);
+  }
+}
+
+// ---- on cards
+
+class CardPlacement {
+ public:
+  CardPlacement(const Machine& machine, const GpuInventory& gpus, std::span<const Wish> wishes,
+                const PlacementRules& rules)
+      : machine_(machine), gpus_(gpus), wishes_(wishes), rules_(rules), devices_(devices_of(gpus)) {
+    for (const Device& device : devices_)
+      rooms_.push_back({usable_bytes(device, rules), device.gpu});
+    seats_.resize(wishes.size());
+  }
+
+  // Nothing: all have a seat.
+  Result<std::optional<Misfit>> seat_all() {
+    SHEAF_TRY(check());
+    SHEAF_TRY(seat_lists());
+    SHEAF_ASSIGN(auto misfit, seat_others());
+    return misfit ? misfit : misfit_of_lists();
+  }
+
+  // By wish, those on cores left out.
+  std::vector<PlacedReplica> replicas() const {
+    std::vector<std::uint32_t> next_share(devices_.size(), 0);
+    std::vector<PlacedReplica> all;
+    for (std::size_t wish = 0; wish < wishes_.size(); ++wish)
+      for (const std::size_t i : seats_[wish]) {
+        const auto shares = static_cast<std::uint32_t>(rooms_[i].seated.size());
+        Slice slice = slice_on(devices_[i], shares, next_share[i]++, rules_);
+        bind_near(machine_, devices_[i], slice);
+        all.push_back({wish, std::move(slice), wishes_[wish].replica_bytes, wishes_[wish].slices});
+      }
+    return all;
+  }
+
+ private:
+  bool must_be_alone() const {
+    return rules_.assignment == Assignment::dedicated || rules_.assignment == Assignment::mig;
+  }
+
+  void seat(std::size_t wish, std::size_t device) {
+    seats_[wish].push_back(device);
+    rooms_[device].seated.push_back(wishes_[wish].replica_bytes);
+  }
+
+  Status check() const {
+    std::set<unsigned> cards;
+    for (const Gpu& gpu : gpus_.gpus)
+      if (gpu.visible) cards.insert(gpu.index);
+    if (rules_.num_gpus > cards.size())
+      return placement_error(
+          fmt::format("--num-gpus {}: there are {} cards here{}", rules_.num_gpus, cards.size(),
+                      cards.size() < gpus_.gpus.size() ? " that CUDA_VISIBLE_DEVICES shows" : ""));
+    if (!devices_.empty()) return {};
+    for (const Gpu& gpu : gpus_.gpus)
+      if (gpu.visible && gpu.mig && gpu.mig->current)
+        return Error{ErrorCode::not_found,
+                     fmt::format("no slice to serve on: GPU {} is in MIG mode and not cut; `sheaf "
+                                 "slices mig create --gpu {}` cuts it",
+                                 gpu.index, gpu.index)};
+    return Error{ErrorCode::not_found, "no slice to serve on: no card is here"};
+  }
+
+  // ---- with a list
+
+  Status seat_lists() {
+    for (std::size_t wish = 0; wish < wishes_.size(); ++wish) {
+      if (!wishes_[wish].on_cards || wishes_[wish].slices.empty()) continue;
+      SHEAF_ASSIGN(const Indexes list, resolve(wishes_[wish], devices_, rules_));
+      const std::size_t wanted = wishes_[wish].replicas;
+      const std::size_t count = wanted == 0 ? list.size() : wanted;
+      for (std::size_t i = 0; i < count; ++i) seat(wish, list[i % list.size()]);
+      named_.insert(list.begin(), list.end());
+    }
+    if (!must_be_alone()) return {};
+    for (const std::size_t i : named_)
+      if (rooms_[i].seated.size() > 1)
+        return placement_error(
+            fmt::format("--gpu-assignment {}: {} replicas are to run on {}; "
+                        "--gpu-assignment shared lets them share it",
+                        name_of(rules_.assignment), rooms_[i].seated.size(), devices_[i].name()));
+    return {};
+  }
+
+  std::optional<Misfit> misfit_of_lists() const {
+    for (std::size_t wish = 0; wish < wishes_.size(); ++wish)
+      for (const std::size_t i : seats_[wish])
+        if (const std::uint64_t part = rooms_[i].part_bytes(rooms_[i].seated.size());
+            part < wishes_[wish].replica_bytes)
+          return misfit(wish, i, rooms_[i].seated.size());
+    return std::nullopt;
+  }
+
+  Misfit misfit(std::size_t wish, std::size_t device, std::size_t shares) const {
+    return {wish, devices_[device], static_cast<std::uint32_t>(shares), wishes_[wish].replica_bytes,
+            rooms_[device].part_bytes(shares)};
+  }
+
+  // ---- without
+
+  Result<Indexes> open_devices() const {
+    Indexes open, unnamed;
+    std::set<unsigned> cards;
+    for (std::size_t i = 0; i < devices_.size(); ++i) {
+      cards.insert(devices_[i].gpu);
+      if (rules_.num_gpus > 0 && cards.size() > rules_.num_gpus) break;
+      if (rules_.assignment == Assignment::mig && !devices_[i].mig) continue;
+      open.push_back(i);
+      if (!named_.contains(i)) unnamed.push_back(i);
+    }
+    if (open.empty())
+      return Error{
+          ErrorCode::not_found,
+          "--gpu-assignment mig: no card here is cut; `sheaf slices mig enable` and `sheaf "
+          "slices mig create` cut one"};
+    return unnamed.empty() ? open : unnamed;
+  }
+
+  // One entry a replica: the wish. Each has one at least.
+  std::vector<std::size_t> certain_replicas() const {
+    std::vector<std::size_t> replicas;
+    for (std::size_t wish = 0; wish < wishes_.size(); ++wish)
+      if (wishes_[wish].on_cards && wishes_[wish].slices.empty())
+        replicas.insert(replicas.end(), std::max(wishes_[wish].replicas, 1u), wish);
+    return replicas;
+  }
+
+  Result<std::optional<Misfit>> seat_others() {
+    const std::vector<std::size_t> replicas = certain_replicas();
+    if (replicas.empty()) return std::optional<Misfit>();
+    SHEAF_ASSIGN(const Indexes open, open_devices());
+    std::vector<std::uint64_t> needs;
+    for (const std::size_t wish : replicas) needs.push_back(wishes_[wish].replica_bytes);
+    std::vector<Room> rooms;
+    for (const std::size_t i : open) rooms.push_back(rooms_[i]);
+    const auto empty = static_cast<std::size_t>(
+        std::ranges::count_if(rooms, [](const Room& room) { return room.seated.empty(); }));
+
+    auto seats = seat_alone(rooms, needs);
+    const bool alone = seats.has_value();
+    if (!seats && !must_be_alone()) seats = seat_shared(rooms, needs);
+    if (!seats && must_be_alone() && replicas.size() > empty)
+      return placement_error(too_many(replicas.size(), empty));
+    if (!seats) return std::optional<Misfit>(worst_misfit(open, replicas));
+    for (std::size_t i = 0; i < replicas.size(); ++i) seat(replicas[i], open[(*seats)[i]]);
+    if (alone) seat_further(open);
+    return std::optional<Misfit>();
+  }
+
+  std::string too_many(std::size_t replicas, std::size_t free) const {
+    return fmt::format(
+        "--gpu-assignment {}: {} replicas want a {} each, and {} {} free; --gpu-assignment shared "
+        "lets several share one",
+        name_of(rules_.assignment), replicas,
+        rules_.assignment == Assignment::mig ? "MIG slice" : "card or MIG slice", free,
+        free == 1 ? "is" : "are");
+  }
+
+  // What is left goes to the models that said no number, to the one with fewest first.
+  void seat_further(const Indexes& open) {
+    for (const std::size_t i : open) {
+      if (!rooms_[i].seated.empty()) continue;
+      std::optional<std::size_t> chosen;
+      for (std::size_t wish = 0; wish < wishes_.size(); ++wish) {
+        const Wish& one = wishes_[wish];
+        if (!one.on_cards || one.replicas > 0 || !one.slices.empty()) continue;
+        if (one.replica_bytes > rooms_[i].bytes) continue;
+        if (!chosen || seats_[wish].size() < seats_[*chosen].size()) chosen = wish;
+      }
+      if (chosen) seat(*chosen, i);
+    }
+  }
+
+  // Why these did not fit. Alone the replica that needs k-th most must fit the k-th largest device;
+  // where they may share, the largest is cut in one share too many for the model that needs most.
+  Misfit worst_misfit(Indexes open, std::vector<std::size_t> replicas) const {
+    const auto need = [this](std::size_t wish) { return wishes_[wish].replica_bytes; };
+    const auto room = [this](std::size_t i) { return rooms_[i].bytes; };
+    std::ranges::stable_sort(replicas, std::greater(), need);
+    std::ranges::stable_sort(open, std::greater(), room);
+    if (must_be_alone()) {
+      std::erase_if(open, [this](std::size_t i) { return !rooms_[i].seated.empty(); });
+      for (std::size_t k = 0; k < replicas.size(); ++k)
+        if (need(replicas[k]) > room(open[k])) return misfit(replicas[k], open[k], 1);
+    }
+    const std::size_t wish = replicas.front(), device = open.front();
+    if (need(wish) > room(device)) return misfit(wish, device, 1);
+    std::size_t total = replicas.size();
+    for (const std::size_t i : open) total += rooms_[i].seated.size();
+    const std::size_t even = (total + open.size() - 1) / open.size();
+    return misfit(wish, device,
+                  std::max(even, room(device) / std::max<std::uint64_t>(need(wish), 1) + 1));
+  }
+
+  const Machine& machine_;
+  const GpuInventory& gpus_;
+  const std::span<const Wish> wishes_;
+  const PlacementRules& rules_;
+  const std::vector<Device> devices_;
+  std::vector<Room> rooms_;  // by device
+  std::set<std::size_t> named_;
+  std::vector<Indexes> seats_;  // by wish: the device of each replica
+};
+
+// ---- on cores
+
+Result<std::vector<int>> cores_named(const Wish& wish, const std::string& given,
+                                     const Machine& machine, const PlacementRules& rules) {
+  SHEAF_ASSIGN(const std::string word, on_this_machine(given, rules));
+  if (!word.starts_with("cores:"))
+    return placement_error(
+        fmt::format("model {}: {} is no set of cores such as cores:0-1, and it runs on "
+                    "the processor",
+                    wish.model, word));
+  auto cpus = parse_cpu_list(std::string_view(word).substr(6));
+  if (!cpus.ok())
+    return placement_error(fmt::format("model {}: {}: {}", wish.model, word, cpus.error().message));
+  for (const int cpu : *cpus)
+    if (std::ranges::find(machine.cores, cpu, &Core::cpu) == machine.cores.end())
+      return Error{ErrorCode::not_found,
+                   fmt::format("model {}: {}: core {} is not here, or may not be used", wish.model,
+                               word, cpu)};
+  return cpus;
+}
+
+// The machine as if it had only those cores, or all but those.
+Machine cores_part(const Machine& machine, const std::set<int>& cpus, bool within) {
+  Machine part = machine;
+  std::erase_if(part.cores, [&](const Core& core) { return cpus.contains(core.cpu) != within; });
+  part.core_quota = machine.core_quota * static_cast<double>(part.cores.size()) /
+                    static_cast<double>(machine.cores.size());
+  return part;
+}
+
+// Which sets of cores the replicas of each wish get, and how each set is cut.
+class CorePlacement {
+ public:
+  CorePlacement(const Machine& machine, std::span<const Wish> wishes, const PlacementRules& rules)
+      : machine_(machine), wishes_(wishes), rules_(rules) {}
+
+  Result<std::vector<PlacedReplica>> replicas() {
+    for (std::size_t wish = 0; wish < wishes_.size(); ++wish)
+      if (!wishes_[wish].on_cards && !wishes_[wish].slices.empty()) SHEAF_TRY(take_list(wish));
+    const Machine rest = cores_part(machine_, named_, false);
+    const Machine& open = rest.cores.empty() ? machine_ : rest;
+    for (std::size_t wish = 0; wish < wishes_.size(); ++wish)
+      if (!wishes_[wish].on_cards && wishes_[wish].slices.empty()) {
+        const std::uint32_t wanted = wishes_[wish].replicas;
+        for (std::uint32_t i = 0; i < (wanted == 0 ? default_replicas(machine_) : wanted); ++i)
+          add(wish, cpus_of(open));
+      }
+    cut();
+    return std::move(replicas_);
+  }
+
+ private:
+  static std::set<int> cpus_of(const Machine& machine) {
+    std::set<int> cpus;
+    for (const Core& core : machine.cores) cpus.insert(core.cpu);
+    return cpus;
+  }
+
+  void add(std::size_t wish, const std::set<int>& cpus) {
+    users_[cpus].push_back(replicas_.size());
+    replicas_.push_back({.wish = wish, .slice = {}, .allowed = wishes_[wish].slices});
+  }
+
+  Status take_list(std::size_t wish) {
+    std::vector<std::set<int>> sets;
+    for (const std::string& word : wishes_[wish].slices) {
+      SHEAF_ASSIGN(const std::vector<int> cpus, cores_named(wishes_[wish], word, machine_, rules_));
+      sets.emplace_back(cpus.begin(), cpus.end());
+      named_.insert(cpus.begin(), cpus.end());
+    }
+    const std::size_t wanted = wishes_[wish].replicas;
+    for (std::size_t i = 0; i < (wanted == 0 ? sets.size() : wanted); ++i)
+      add(wish, sets[i % sets.size()]);
+    return {};
+  }
+
+  void cut() {
+    for (const auto& [cpus, users] : users_) {
+      auto slices =
+          cut_cores(cores_part(machine_, cpus, true), static_cast<std::uint32_t>(users.size()));
+      for (std::size_t i = 0; i < users.size(); ++i)
+        replicas_[users[i]].slice = std::move(slices[i]);
+    }
+  }
+
+  const Machine& machine_;
+  const std::span<const Wish> wishes_;
+  const PlacementRules& rules_;
+  std::set<int> named_;
+  std::map<std::set<int>, std::vector<std::size_t>> users_;  // of each set of cores: replicas
+  std::vector<PlacedReplica> replicas_;
+};
+
+Status check_mps(const std::vector<PlacedReplica>& replicas) {
+  for (const PlacedReplica& replica : replicas)
+    if (replica.slice.kind == SliceKind::mps && replica.slice.shares > kMpsClients)
+      return placement_error(
+          fmt::format("--gpu-assignment mps: {} replicas on one card or MIG slice, and "
+                      "MPS serves {}",
+                      replica.slice.shares, kMpsClients));
+  return {};
+}
+
+// ---- replacement
+
+// May the share be put where these are already? With the others of a device that was cut as its
+// own was, in a place that none of them has.
+bool has_place(const PlacedReplica& lost, const Device& device, std::span<const Slice> taken,
+               bool& has_mates) {
+  for (const Slice& other : taken) {
+    if (other.uuid != device.uuid) continue;
+    if (lost.slice.shares == 1 || other.shares != lost.slice.shares ||
+        other.share == lost.slice.share)
+      return false;
+    has_mates = true;
+  }
+  return true;
+}
+
+bool is_allowed(const PlacedReplica& lost, const Device& device, const PlacementRules& rules) {
+  return lost.allowed.empty() || std::ranges::any_of(lost.allowed, [&](const std::string& word) {
+           const auto name = on_this_machine(word, rules);
+           return name.ok() && device.is_meant_by(*name);
+         });
+}
+
+bool is_within_cards(const Device& device, const std::vector<Device>& devices,
+                     std::span<const Slice> taken, const PlacementRules& rules) {
+  if (rules.num_gpus == 0) return true;
+  std::set<unsigned> cards = {device.gpu};
+  for (const Device& other : devices)
+    if (std::ranges::find(taken, other.uuid, &Slice::uuid) != taken.end()) cards.insert(other.gpu);
+  return cards.size() <= rules.num_gpus;
+}
+
+}  // namespace
+
+std::string_view name_of(Assignment assignment) {
+  for (const NamedAssignment& one : kAssignments)
+    if (one.assignment == assignment) return one.name;
+  return "";
+}
+
+std::optional<Assignment> parse_assignment(std::string_view name) {
+  for (const NamedAssignment& one : kAssignments)
+    if (one.name == name) return one.assignment;
+  return std::nullopt;
+}
+
+std::string Misfit::text(const Wish& wish) const {
+  const std::string where =
+      shares == 1 ? device.name() : fmt::format("one of {} shares of {}", shares, device.name());
+  return fmt::format("model {} does not fit {} ({}): a replica needs {}, and {} may be used there",
+                     wish.model, where, device.profile, size_text(needed_bytes),
+                     size_text(allowed_bytes));
+}
+
+Result<std::variant<Placement, Misfit>> place(const Machine& machine, const GpuInventory& gpus,
+                                              std::span<const Wish> wishes,
+                                              const PlacementRules& rules) {
+  CorePlacement on_cores(machine, wishes, rules);
+  SHEAF_ASSIGN(std::vector<PlacedReplica> replicas, on_cores.replicas());
+  if (std::ranges::any_of(wishes, &Wish::on_cards)) {
+    CardPlacement on_cards(machine, gpus, wishes, rules);
+    SHEAF_ASSIGN(auto misfit, on_cards.seat_all());
+    if (misfit) return std::variant<Placement, Misfit>(std::move(*misfit));
+    std::ranges::move(on_cards.replicas(), std::back_inserter(replicas));
+  }
+  SHEAF_TRY(check_mps(replicas));
+  std::ranges::stable_sort(replicas, {}, &PlacedReplica::wish);
+  divide_threads(machine, replicas);
+  return std::variant<Placement, Misfit>(Placement{rules.machine, rules, std::move(replicas)});
+}
+
+std::optional<Slice> find_replacement(const Machine& machine, const std::vector<Device>& devices,
+                                      const PlacedReplica& lost, std::span<const Slice> taken,
+                                      const PlacementRules& rules) {
+  const Device* best = nullptr;
+  bool best_has_mates = false;
+  const bool was_mig = lost.slice.uuid.starts_with("MIG-");
+  for (const Device& device : devices) {
+    bool has_mates = false;
+    if (device.mig != was_mig || !is_allowed(lost, device, rules) ||
+        !has_place(lost, device, taken, has_mates) ||
+        !is_within_cards(device, devices, taken, rules))
+      continue;
+    // What its mates hold is theirs of the same room.
+    Device room = device;
+    if (has_mates) room.free_bytes = room.memory_bytes;
+    if (usable_bytes(room, rules) / lost.slice.shares < lost.needed_bytes) continue;
+    const auto rank = [&](const Device& one, bool mates) {
+      return std::tuple(one.uuid != lost.slice.uuid, !mates, one.memory_bytes);
+    };
+    if (best == nullptr || rank(device, has_mates) < rank(*best, best_has_mates)) {
+      best = &device;
+      best_has_mates = has_mates;
+    }
+  }
+  if (best == nullptr) return std::nullopt;
+  Device room = *best;
+  if (best_has_mates) room.free_bytes = room.memory_bytes;
+  Slice slice = slice_on(room, lost.slice.shares, lost.slice.share, rules);
+  bind_near(machine, room, slice);
+  slice.threads = lost.slice.threads;
+  return slice;
+}
+
+}  // namespace sheaf::slices

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "slices/device.h"
+#include "slices/slice.h"
+
+// Which slice each replica of a server gets. Pure functions of plain values: made once at start,
+// and asked again for a replica whose slice vanished.
+namespace sheaf::slices {
+
+// How replicas may share cards and MIG devices ("devices" below).
+//   automatic  a device each while there are enough, else shared
+//   dedicated  a device each, or an error
+//   mig        the same, of MIG devices alone
+//   shared     as evenly as can be; where one has to be shared, in turns
+//   time       the same
+//   mps        the same, always as clients of the device's MPS daemon
+enum class Assignment { automatic, dedicated, shared, mig, mps, time };
+std::string_view name_of(Assignment assignment);
+std::optional<Assignment> parse_assignment(std::string_view name);
+
+// What one model wants.
+struct Wish {
+  std::string model;           // its name, for errors
+  bool on_cards = false;       // else on processor cores
+  std::uint32_t replicas = 0;  // 0: one a slice
+  // Where, and nowhere else: devices and cards as Device::is_meant_by() knows them, or
+  // "cores:0-1"; with "@machine" behind it. Empty: anywhere.
+  std::vector<std::string> slices = {};
+  std::uint64_t replica_bytes = 0;  // of a device, that each takes, weights included
+};
+
+struct PlacementRules {
+  std::uint32_t num_gpus = 0;  // cards that models without a list may use, the first ones; 0: all
+  Assignment assignment = Assignment::automatic;
+  double memory_utilization = 0.9;  // of a device, for all that are on it together
+  std::string machine = {};         // this one's name
+  std::string mps_folder = {};      // a daemon's pipe directory is this, a slash and the UUID
+};
+
+// A replica's place and what it may be exchanged for.
+struct PlacedReplica {
+  std::size_t wish = 0;
+  Slice slice;
+  std::uint64_t needed_bytes = 0;
+  std::vector<std::string> allowed = {};  // as Wish::slices
+};
+
+struct Placement {
+  std::string machine;
+  PlacementRules rules;
+  std::vector<PlacedReplica> replicas;  // by wish
+};
+
+// A model that does not fit, in numbers: whoever knows models can say what would help.
+struct Misfit {
+  std::size_t wish = 0;
+  Device device;  // the largest that it may use
+  std::uint32_t shares = 1;
+  std::uint64_t needed_bytes = 0, allowed_bytes = 0;
+  std::string text(const Wish& wish) const;
+};
+
+// Models with a list of slices get theirs first, their replicas spread over it: with fewer than the
+// list is long the first ones, with more several on each, as evenly as can be. What a list names is
+// left to those who name it while there is anything else. Models without a number of replicas and
+// without a list divide the devices that remain; a processor gives them default_replicas().
+// Errors name what is missing, and what there is.
+Result<std::variant<Placement, Misfit>> place(const Machine& machine, const GpuInventory& gpus,
+                                              std::span<const Wish> wishes,
+                                              const PlacementRules& rules);
+
+// Another slice of the same kind for a replica whose own vanished, from the devices that are there
+// now: its own if it is back, else one with the others of its shares, else the smallest that is
+// large enough and nobody's. `taken`: where the other replicas are. Nothing: it has to wait.
+std::optional<Slice> find_replacement(const Machine& machine, const std::vector<Device>& devices,
+                                      const PlacedReplica& lost, std::span<const Slice> taken,
+                                      const PlacementRules& rules);
+
+}  // namespace sheaf::slices

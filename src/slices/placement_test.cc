@@ -1,0 +1,461 @@
+#include "slices/placement.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <set>
+
+namespace sheaf::slices {
+namespace {
+
+constexpr std::uint64_t kGiB = 1ull << 30;
+
+Machine machine_of_cores(int count) {
+  Machine machine;
+  for (int i = 0; i < count; ++i) machine.cores.push_back({i, i < count / 2 ? 0 : 1});
+  machine.core_quota = count;
+  machine.numa_nodes = 2;
+  return machine;
+}
+
+Gpu card(unsigned index, std::uint64_t gib) {
+  Gpu gpu{.index = index, .name = "NVIDIA Test", .uuid = "GPU-" + std::to_string(index)};
+  gpu.numa_node = static_cast<int>(index % 2);
+  gpu.memory_bytes = gpu.free_bytes = gib * kGiB;
+  return gpu;
+}
+
+// Cut into GPU instances of these sizes, with ids from 3 on.
+Gpu cut_card(unsigned index, const std::vector<std::uint64_t>& gib) {
+  Gpu gpu = card(index, 80);
+  gpu.mig = Nvml::MigMode{true, true};
+  for (std::size_t i = 0; i < gib.size(); ++i) {
+    GpuInstance instance{.id = static_cast<unsigned>(i) + 3,
+                         .start = static_cast<unsigned>(i),
+                         .name = std::to_string(gib[i]) + "g"};
+    instance.memory_bytes = gib[i] * kGiB;
+    instance.free_bytes = instance.memory_bytes;
+    instance.compute.push_back(
+        {.name = instance.name, .uuid = "MIG-" + std::to_string(index) + "-" + std::to_string(i)});
+    gpu.instances.push_back(instance);
+  }
+  return gpu;
+}
+
+GpuInventory inventory_of_cards(std::vector<Gpu> gpus) {
+  GpuInventory inventory;
+  inventory.gpus = std::move(gpus);
+  return inventory;
+}
+
+GpuInventory cards(unsigned count, std::uint64_t gib = 10) {
+  std::vector<Gpu> gpus;
+  for (unsigned i = 0; i < count; ++i) gpus.push_back(card(i, gib));
+  return inventory_of_cards(std::move(gpus));
+}
+
+Wish on_cards(std::uint32_t replicas, std::uint64_t bytes = kGiB,
+              std::vector<std::string> slices = {}) {
+  return {.model = "m",
+          .on_cards = true,
+          .replicas = replicas,
+          .slices = std::move(slices),
+          .replica_bytes = bytes};
+}
+
+PlacementRules rules_of(Assignment assignment, std::uint32_t num_gpus = 0) {
+  return {.num_gpus = num_gpus,
+          .assignment = assignment,
+          .memory_utilization = 0.9,
+          .machine = "here",
+          .mps_folder = "/run/x/mps"};
+}
+
+const PlacementRules kAuto = rules_of(Assignment::automatic);
+
+using Names = std::vector<std::string>;
+
+// The slices' names; "!" and the error, or "?" and the misfit, where there is no placement.
+Names names_for(const GpuInventory& gpus, const std::vector<Wish>& wishes,
+                const PlacementRules& rules) {
+  const auto placed = place(machine_of_cores(8), gpus, wishes, rules);
+  if (!placed.ok()) return {"!" + placed.error().message};
+  if (const auto* misfit = std::get_if<Misfit>(&*placed))
+    return {"?" + misfit->text(wishes[misfit->wish])};
+  Names names;
+  for (const PlacedReplica& replica : std::get<Placement>(*placed).replicas)
+    names.push_back(replica.slice.name);
+  return names;
+}
+
+Placement placed(const GpuInventory& gpus, const std::vector<Wish>& wishes,
+                 const PlacementRules& rules) {
+  auto result = place(machine_of_cores(8), gpus, wishes, rules);
+  EXPECT_TRUE(result.ok()) << result.error().message;
+  EXPECT_TRUE(std::holds_alternative<Placement>(*result));
+  return std::get<Placement>(std::move(*result));
+}
+
+// ---- fewer, as many and more replicas than cards
+
+TEST(Place, AutoIsDedicatedWhileCardsSuffice) {
+  EXPECT_EQ(names_for(cards(3), {on_cards(2)}, kAuto), (Names{"gpu:0", "gpu:1"}));
+  EXPECT_EQ(names_for(cards(3), {on_cards(3)}, kAuto), (Names{"gpu:0", "gpu:1", "gpu:2"}));
+  EXPECT_EQ(names_for(cards(2), {on_cards(3)}, kAuto), (Names{"time:0#0", "gpu:1", "time:0#1"}));
+}
+
+TEST(Place, ReplicasDefaultToOneASlice) {
+  EXPECT_EQ(names_for(cards(3), {on_cards(0)}, kAuto), (Names{"gpu:0", "gpu:1", "gpu:2"}));
+  EXPECT_EQ(
+      names_for(inventory_of_cards({card(0, 10), cut_card(1, {10, 10})}), {on_cards(0)}, kAuto),
+      (Names{"gpu:0", "mig:1/3", "mig:1/4"}));
+  // Only where one fits.
+  EXPECT_EQ(
+      names_for(inventory_of_cards({cut_card(0, {40, 10, 5})}), {on_cards(0, 8 * kGiB)}, kAuto),
+      (Names{"mig:0/3", "mig:0/4"}));
+  // Two models divide what there is.
+  EXPECT_EQ(names_for(cards(5), {on_cards(0), on_cards(0)}, kAuto),
+            (Names{"gpu:0", "gpu:2", "gpu:4", "gpu:1", "gpu:3"}));
+  EXPECT_EQ(names_for(cards(1), {on_cards(0), on_cards(0)}, kAuto),
+            (Names{"time:0#0", "time:0#1"}));
+}
+
+TEST(Place, DedicatedWithMoreReplicasThanCardsNamesShared) {
+  EXPECT_EQ(
+      names_for(cards(2), {on_cards(3)}, rules_of(Assignment::dedicated)),
+      Names{"!--gpu-assignment dedicated: 3 replicas want a card or MIG slice each, and 2 are "
+            "free; --gpu-assignment shared lets several share one"});
+  EXPECT_EQ(names_for(cards(2), {on_cards(2)}, rules_of(Assignment::dedicated)),
+            (Names{"gpu:0", "gpu:1"}));
+}
+
+TEST(Place, SharedIsEvenAndSharesMemoryEvenly) {
+  const Placement five = placed(cards(2), {on_cards(5)}, rules_of(Assignment::shared));
+  std::map<std::string, int> crowd;
+  for (const PlacedReplica& replica : five.replicas) {
+    ++crowd[replica.slice.uuid];
+    EXPECT_EQ(replica.slice.kind, SliceKind::time);
+    const auto usable = static_cast<std::uint64_t>(0.9 * 10 * kGiB);
+    EXPECT_EQ(replica.slice.memory_bytes, usable / replica.slice.shares);
+  }
+  EXPECT_EQ(crowd, (std::map<std::string, int>{{"GPU-0", 3}, {"GPU-1", 2}}));
+  EXPECT_EQ(names_for(cards(2), {on_cards(1)}, rules_of(Assignment::shared)), Names{"gpu:0"});
+}
+
+TEST(Place, MpsSaysSoInTheEnvironment) {
+  const Placement two = placed(cards(1), {on_cards(2)}, rules_of(Assignment::mps));
+  const Slice& second = two.replicas[1].slice;
+  EXPECT_EQ(second.name, "mps:0#1");
+  EXPECT_EQ(
+      second.environment,
+      (Names{"CUDA_VISIBLE_DEVICES=GPU-0", "SHEAF_DEVICE_MEMORY_BYTES=4831838208",
+             "CUDA_MPS_PIPE_DIRECTORY=/run/x/mps/GPU-0", "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=50",
+             "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0=4608M"}));
+  // One alone is a client too: the card may be the daemon's.
+  EXPECT_EQ(placed(cards(2), {on_cards(1)}, rules_of(Assignment::mps)).replicas[0].slice.kind,
+            SliceKind::mps);
+  EXPECT_EQ(
+      names_for(cards(1, 1000), {on_cards(49)}, rules_of(Assignment::mps)),
+      Names{"!--gpu-assignment mps: 49 replicas on one card or MIG slice, and MPS serves 48"});
+}
+
+TEST(Place, MigTakesMigSlicesAlone) {
+  const auto gpus = inventory_of_cards({card(0, 80), cut_card(1, {10, 10})});
+  const PlacementRules mig = rules_of(Assignment::mig);
+  EXPECT_EQ(names_for(gpus, {on_cards(0)}, mig), (Names{"mig:1/3", "mig:1/4"}));
+  EXPECT_EQ(names_for(gpus, {on_cards(3)}, mig),
+            Names{"!--gpu-assignment mig: 3 replicas want a MIG slice each, and 2 are free; "
+                  "--gpu-assignment shared lets several share one"});
+  EXPECT_EQ(
+      names_for(cards(2), {on_cards(1)}, mig),
+      Names{"!--gpu-assignment mig: no card here is cut; `sheaf slices mig enable` and `sheaf "
+            "slices mig create` cut one"});
+  EXPECT_EQ(names_for(gpus, {on_cards(1, kGiB, {"gpu:0"})}, mig),
+            Names{"!model m: gpu:0 is no MIG slice, as --gpu-assignment mig wants"});
+}
+
+// ---- lists
+
+TEST(Place, ListsAreFilledInTheirOrder) {
+  const GpuInventory three = cards(3);
+  EXPECT_EQ(names_for(three, {on_cards(1, kGiB, {"2", "0"})}, kAuto), Names{"gpu:2"});
+  EXPECT_EQ(names_for(three, {on_cards(0, kGiB, {"GPU-2", "gpu:0"})}, kAuto),
+            (Names{"gpu:2", "gpu:0"}));
+  EXPECT_EQ(names_for(three, {on_cards(3, kGiB, {"2", "0"})}, kAuto),
+            (Names{"time:2#0", "gpu:0", "time:2#1"}));
+  EXPECT_EQ(names_for(three, {on_cards(3, kGiB, {"2", "0"})}, rules_of(Assignment::dedicated)),
+            Names{"!--gpu-assignment dedicated: 2 replicas are to run on gpu:2; --gpu-assignment "
+                  "shared lets them share it"});
+}
+
+TEST(Place, ListsNameMigSlicesByNameUuidAndCard) {
+  const auto gpus = inventory_of_cards({cut_card(0, {10, 10}), card(1, 80)});
+  EXPECT_EQ(names_for(gpus, {on_cards(0, kGiB, {"mig:0/4"})}, kAuto), Names{"mig:0/4"});
+  EXPECT_EQ(names_for(gpus, {on_cards(0, kGiB, {"MIG-0-0"})}, kAuto), Names{"mig:0/3"});
+  EXPECT_EQ(names_for(gpus, {on_cards(0, kGiB, {"gpu:0"})}, kAuto), (Names{"mig:0/3", "mig:0/4"}));
+  EXPECT_EQ(
+      names_for(gpus, {on_cards(0, kGiB, {"mig:0/9"})}, kAuto),
+      Names{"!model m: no card and no MIG slice is mig:0/9; there are mig:0/3, mig:0/4, gpu:1; "
+            "`sheaf slices` shows them"});
+  EXPECT_EQ(names_for(gpus, {on_cards(0, kGiB, {"time:0#1"})}, kAuto)[0].substr(0, 29),
+            "!model m: time:0#1 is a share");
+}
+
+TEST(Place, ComputeInstancesOfOneInstanceShareItsMemory) {
+  Gpu gpu = cut_card(0, {20});
+  gpu.instances[0].compute = {{.id = 0, .name = "1c.20g", .uuid = "MIG-a"},
+                              {.id = 1, .name = "1c.20g", .uuid = "MIG-b"}};
+  const auto gpus = inventory_of_cards({gpu});
+  const Placement both = placed(gpus, {on_cards(0, 8 * kGiB)}, kAuto);
+  ASSERT_EQ(both.replicas.size(), 2u);
+  EXPECT_EQ(both.replicas[1].slice.name, "mig:0/3/1");
+  EXPECT_EQ(both.replicas[1].slice.memory_bytes, static_cast<std::uint64_t>(0.9 * 10 * kGiB));
+  EXPECT_EQ(names_for(gpus, {on_cards(0, kGiB, {"mig:0/3"})}, kAuto),
+            (Names{"mig:0/3/0", "mig:0/3/1"}));
+}
+
+TEST(Place, WhatAListNamesIsLeftToIt) {
+  EXPECT_EQ(names_for(cards(3), {on_cards(0), on_cards(0, kGiB, {"0"})}, kAuto),
+            (Names{"gpu:1", "gpu:2", "gpu:0"}));
+  EXPECT_EQ(names_for(cards(1), {on_cards(1), on_cards(0, kGiB, {"0"})}, kAuto),
+            (Names{"time:0#0", "time:0#1"}));
+}
+
+TEST(Place, OnlyThisMachineIsServed) {
+  EXPECT_EQ(names_for(cards(2), {on_cards(0, kGiB, {"gpu:1@here"})}, kAuto), Names{"gpu:1"});
+  EXPECT_EQ(names_for(cards(2), {on_cards(0, kGiB, {"gpu:1@node7"})}, kAuto),
+            Names{"!slice gpu:1@node7 is on machine node7, and only slices of this one, here, are "
+                  "served"});
+  EXPECT_EQ(placed(cards(1), {on_cards(1)}, kAuto).machine, "here");
+}
+
+// ---- bounds
+
+TEST(Place, NumGpusBoundsTheCards) {
+  EXPECT_EQ(names_for(cards(4), {on_cards(0)}, rules_of(Assignment::automatic, 2)),
+            (Names{"gpu:0", "gpu:1"}));
+  EXPECT_EQ(names_for(cards(4), {on_cards(2)}, rules_of(Assignment::automatic, 1)),
+            (Names{"time:0#0", "time:0#1"}));
+  EXPECT_EQ(names_for(cards(2), {on_cards(1)}, rules_of(Assignment::automatic, 3)),
+            Names{"!--num-gpus 3: there are 2 cards here"});
+  const auto gpus = inventory_of_cards({cut_card(0, {10, 10}), card(1, 80)});
+  EXPECT_EQ(names_for(gpus, {on_cards(0)}, rules_of(Assignment::automatic, 1)),
+            (Names{"mig:0/3", "mig:0/4"}));
+}
+
+TEST(Place, VisibleDevicesBoundEverything) {
+  GpuInventory gpus = inventory_of_cards({card(0, 10), card(1, 10), cut_card(2, {10, 10})});
+  mark_visible(gpus, "GPU-1,MIG-2-1");
+  EXPECT_EQ(names_for(gpus, {on_cards(0)}, kAuto), (Names{"gpu:1", "mig:2/4"}));
+  EXPECT_EQ(names_for(gpus, {on_cards(0, kGiB, {"gpu:0"})}, kAuto)[0].substr(0, 46),
+            "!model m: no card and no MIG slice is gpu:0; t");
+  mark_visible(gpus, "");
+  EXPECT_EQ(names_for(gpus, {on_cards(0)}, kAuto), Names{"!no slice to serve on: no card is here"});
+}
+
+TEST(Place, ACardThatIsNotCutIsNoPlace) {
+  EXPECT_EQ(
+      names_for(inventory_of_cards({cut_card(0, {})}), {on_cards(0)}, kAuto),
+      Names{"!no slice to serve on: GPU 0 is in MIG mode and not cut; `sheaf slices mig create "
+            "--gpu 0` cuts it"});
+}
+
+// ---- memory
+
+TEST(Place, WhatDoesNotFitIsNamedWithItsBytes) {
+  EXPECT_EQ(
+      names_for(cards(2), {on_cards(1, 12 * kGiB)}, kAuto),
+      Names{"?model m does not fit gpu:0 (NVIDIA Test): a replica needs 12.0 GiB, and 9.0 GiB "
+            "may be used there"});
+  EXPECT_EQ(
+      names_for(cards(1), {on_cards(3, 4 * kGiB)}, kAuto),
+      Names{"?model m does not fit one of 3 shares of gpu:0 (NVIDIA Test): a replica needs 4.0 "
+            "GiB, and 3.0 GiB may be used there"});
+  const auto small = inventory_of_cards({cut_card(0, {40, 5})});
+  EXPECT_EQ(names_for(small, {on_cards(2, 8 * kGiB)}, rules_of(Assignment::dedicated)),
+            Names{"?model m does not fit mig:0/4 (5g): a replica needs 8.0 GiB, and 4.5 GiB may be "
+                  "used there"});
+  EXPECT_EQ(names_for(small, {on_cards(2, 8 * kGiB)}, kAuto), (Names{"time:0/3#0", "time:0/3#1"}));
+  EXPECT_EQ(names_for(small, {on_cards(1, 8 * kGiB, {"mig:0/4"})}, kAuto)[0].substr(0, 33),
+            "?model m does not fit mig:0/4 (5g");
+}
+
+TEST(Place, MemoryThatOthersHoldIsNotThere) {
+  GpuInventory gpus = cards(1);
+  gpus.gpus[0].free_bytes = 3 * kGiB;
+  EXPECT_EQ(names_for(gpus, {on_cards(1, 4 * kGiB)}, kAuto),
+            Names{"?model m does not fit gpu:0 (NVIDIA Test): a replica needs 4.0 GiB, and 3.0 GiB "
+                  "may be used there"});
+}
+
+TEST(Place, LargeModelsGetTheLargeSlices) {
+  const auto gpus = inventory_of_cards({cut_card(0, {5, 40, 10})});
+  EXPECT_EQ(names_for(gpus, {on_cards(1), on_cards(1, 30 * kGiB), on_cards(1, 8 * kGiB)}, kAuto),
+            (Names{"mig:0/3", "mig:0/4", "mig:0/5"}));
+}
+
+// ---- hosts
+
+TEST(Place, ThreadsRunNearTheCard) {
+  const Placement three = placed(cards(3), {on_cards(3)}, kAuto);
+  EXPECT_EQ(three.replicas[0].slice.cpus, (std::vector<int>{0, 1, 2, 3}));
+  EXPECT_EQ(three.replicas[1].slice.cpus, (std::vector<int>{4, 5, 6, 7}));
+  EXPECT_EQ(three.replicas[1].slice.numa_node, 1);
+  EXPECT_EQ(three.replicas[0].slice.threads, 2);  // gpu:0 and gpu:2 divide four cores
+  EXPECT_EQ(three.replicas[1].slice.threads, 4);
+  GpuInventory unknown = cards(1);
+  unknown.gpus[0].numa_node = -1;
+  EXPECT_EQ(placed(unknown, {on_cards(1)}, kAuto).replicas[0].slice.cpus.size(), 8u);
+}
+
+TEST(Place, CoresAreCutAsBefore) {
+  const Wish two{.model = "a", .replicas = 2}, one{.model = "b", .replicas = 1};
+  EXPECT_EQ(names_for({}, {two, one}, kAuto), (Names{"cores:0-1", "cores:2-4", "cores:5-7"}));
+  EXPECT_EQ(names_for({}, {Wish{.model = "a"}}, kAuto), (Names{"cores:0-3", "cores:4-7"}));
+  const Wish listed{.model = "c", .replicas = 3, .slices = {"cores:0-1", "cores:6"}};
+  EXPECT_EQ(names_for({}, {listed, one}, kAuto),
+            (Names{"cores:0", "cores:6", "cores:1", "cores:2-5,7"}));
+  EXPECT_EQ(names_for({}, {Wish{.model = "c", .slices = {"cores:0-8"}}}, kAuto),
+            Names{"!model c: cores:0-8: core 8 is not here, or may not be used"});
+  EXPECT_EQ(names_for({}, {Wish{.model = "c", .slices = {"cores:x"}}}, kAuto),
+            Names{"!model c: cores:x: 'x' is no list of cores such as 0-2,5"});
+  EXPECT_EQ(names_for(cards(1), {two, on_cards(1)}, kAuto),
+            (Names{"cores:0-3", "cores:4-7", "gpu:0"}));
+}
+
+// ---- generated problems
+
+// No slice twice, no device over-committed, every wish has its replicas, and where all devices and
+// models are alike the devices' replicas differ by one at most.
+void expect_sound(const GpuInventory& gpus, const std::vector<Wish>& wishes,
+                  const PlacementRules& rules, const Placement& placement) {
+  std::set<std::string> names;
+  std::map<std::string, std::uint64_t> used, crowd;
+  std::vector<std::uint32_t> count(wishes.size(), 0);
+  for (const PlacedReplica& replica : placement.replicas) {
+    EXPECT_TRUE(names.insert(replica.slice.name).second) << replica.slice.name;
+    EXPECT_LE(replica.needed_bytes, replica.slice.memory_bytes);
+    used[replica.slice.uuid] += replica.slice.memory_bytes;
+    ++crowd[replica.slice.uuid];
+    ++count[replica.wish];
+  }
+  for (std::size_t i = 0; i < wishes.size(); ++i) {
+    EXPECT_GE(count[i], 1u);
+    if (wishes[i].replicas > 0) {
+      EXPECT_EQ(count[i], wishes[i].replicas);
+    }
+  }
+  for (const Device& device : devices_of(gpus))
+    EXPECT_LE(static_cast<double>(used[device.uuid]),
+              static_cast<double>(device.memory_bytes) * rules.memory_utilization + 1);
+  for (const PlacedReplica& replica : placement.replicas)
+    EXPECT_EQ(replica.slice.shares, crowd[replica.slice.uuid]);
+}
+
+TEST(Place, GeneratedProblemsAreSound) {
+  std::mt19937 random(11);
+  const auto below = [&](unsigned limit) { return static_cast<unsigned>(random() % limit); };
+  int placements = 0, misfits = 0, errors = 0;
+  for (int i = 0; i < 3'000; ++i) {
+    std::vector<Gpu> gpus;
+    for (unsigned index = 0; index < 1 + below(4); ++index) {
+      std::vector<std::uint64_t> parts(below(5));
+      for (std::uint64_t& part : parts) part = 5u << below(4);
+      gpus.push_back(parts.empty() ? card(index, 80) : cut_card(index, parts));
+    }
+    const GpuInventory inventory = inventory_of_cards(gpus);
+    std::vector<Wish> wishes;
+    for (unsigned model = 0; model < 1 + below(3); ++model) {
+      Wish wish = on_cards(below(7), (1 + below(30)) * kGiB);
+      if (below(4) == 0) wish.slices = {std::to_string(below(static_cast<unsigned>(gpus.size())))};
+      wishes.push_back(wish);
+    }
+    const auto rules =
+        rules_of(static_cast<Assignment>(below(6)), below(static_cast<unsigned>(gpus.size()) + 1));
+    const auto result = place(machine_of_cores(8), inventory, wishes, rules);
+    if (!result.ok()) {
+      ++errors;
+    } else if (const auto* misfit = std::get_if<Misfit>(&*result)) {
+      ++misfits;
+      EXPECT_GT(misfit->needed_bytes, misfit->allowed_bytes);
+    } else {
+      ++placements;
+      expect_sound(inventory, wishes, rules, std::get<Placement>(*result));
+    }
+  }
+  EXPECT_GT(placements, 500);
+  EXPECT_GT(misfits, 200);
+  EXPECT_GT(errors, 100);
+}
+
+// ---- replacement
+
+std::string replacement(const std::vector<Device>& devices, const PlacedReplica& lost,
+                        const std::vector<Slice>& taken, const PlacementRules& rules = kAuto) {
+  const auto found = find_replacement(machine_of_cores(8), devices, lost, taken, rules);
+  return found ? found->name : "none";
+}
+
+std::vector<Slice> slices_but(const Placement& placement, std::size_t lost) {
+  std::vector<Slice> taken;
+  for (std::size_t i = 0; i < placement.replicas.size(); ++i)
+    if (i != lost) taken.push_back(placement.replicas[i].slice);
+  return taken;
+}
+
+std::vector<Device> without(std::vector<Device> devices, const std::string& uuid) {
+  std::erase_if(devices, [&](const Device& device) { return device.uuid == uuid; });
+  return devices;
+}
+
+TEST(FindReplacement, TakesTheSmallestFreeSliceOfTheKind) {
+  const auto gpus = inventory_of_cards({card(0, 80), cut_card(1, {10, 40, 20, 5})});
+  const Placement placement = placed(gpus, {on_cards(0, 8 * kGiB, {"mig:1/3"})}, kAuto);
+  PlacedReplica lost = placement.replicas[0];
+  lost.allowed.clear();
+  const auto devices = without(devices_of(gpus), lost.slice.uuid);
+  EXPECT_EQ(replacement(devices, lost, {}), "mig:1/5");
+  Slice other;
+  other.uuid = "MIG-1-2";
+  EXPECT_EQ(replacement(devices, lost, {other}), "mig:1/4");
+  EXPECT_EQ(replacement(devices_of(gpus), lost, {}), "mig:1/3") << "its own is back";
+  lost.needed_bytes = 50 * kGiB;
+  EXPECT_EQ(replacement(devices, lost, {}), "none") << "a whole card is another kind";
+}
+
+TEST(FindReplacement, StaysWithinListAndCards) {
+  const GpuInventory four = cards(4);
+  const Placement listed = placed(four, {on_cards(1, kGiB, {"0", "2"})}, kAuto);
+  const auto devices = without(devices_of(four), "GPU-0");
+  EXPECT_EQ(replacement(devices, listed.replicas[0], {}), "gpu:2");
+  EXPECT_EQ(replacement(without(devices, "GPU-2"), listed.replicas[0], {}), "none");
+
+  const PlacementRules two = rules_of(Assignment::automatic, 2);
+  const Placement bound = placed(four, {on_cards(2)}, two);
+  EXPECT_EQ(replacement(devices, bound.replicas[0], slices_but(bound, 0), two), "gpu:2");
+  std::vector<Slice> crowded = slices_but(bound, 0);
+  crowded.push_back(placed(four, {on_cards(1, kGiB, {"3"})}, kAuto).replicas[0].slice);
+  EXPECT_EQ(replacement(devices, bound.replicas[0], crowded, two), "none");
+}
+
+TEST(FindReplacement, SharesMoveTogether) {
+  const GpuInventory three = cards(3);
+  const Placement two = placed(three, {on_cards(2, kGiB, {"0"}), on_cards(1, kGiB, {"1"})}, kAuto);
+  PlacedReplica first = two.replicas[0], second = two.replicas[1];
+  first.allowed.clear();
+  second.allowed.clear();
+  const auto devices = without(devices_of(three), "GPU-0");
+  const Slice other = two.replicas[2].slice;
+  const auto moved =
+      find_replacement(machine_of_cores(8), devices, first, std::vector{other}, kAuto);
+  ASSERT_TRUE(moved);
+  EXPECT_EQ(moved->name, "time:2#0");
+  EXPECT_EQ(moved->memory_bytes, first.slice.memory_bytes);
+  EXPECT_EQ(replacement(devices, second, {other, *moved}), "time:2#1");
+  EXPECT_EQ(replacement(devices, first, {other, *moved}), "none") << "its share is taken";
+}
+
+}  // namespace
+}  // namespace sheaf::slices

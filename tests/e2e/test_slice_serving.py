@@ -1,0 +1,258 @@
+"""`sheaf serve` on slices of simulated cards: the CPU stands in for the arithmetic, all else is as on real ones."""
+
+import json
+import subprocess
+
+import pytest
+import requests
+
+from sheaf_server import MODEL, MODEL_FOLDER, SHEAF, Load, Server, environment_without_sheaf, wait_until
+from simulated_machine import Machine
+
+KEPT = ("SHEAF_NVML", "SHEAF_NVML_SIM_STATE", "SHEAF_SLICES_FOLDER", "LD_LIBRARY_PATH")
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return lambda *cards: Machine(tmp_path, *cards)
+
+
+def environment(machine, **more):
+    return {name: machine.environment[name] for name in KEPT} | more
+
+
+def serve(machine, *flags, replicas=2, **more):
+    return Server(*flags, replicas=replicas, environment=environment(machine, **more))
+
+
+def refused(machine, *flags, code=1, **more):
+    """What `sheaf serve --check` says against it."""
+    done = subprocess.run([SHEAF, "serve", f"{MODEL}={MODEL_FOLDER}", "--check", "--dtype", "float32", *flags],
+                          env=environment_without_sheaf() | environment(machine, **more), capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stderr if code else done.stdout
+
+
+def slices_of(server):
+    return [replica["slice"] for replica in server.fleet()["replicas"]]
+
+
+def states_of(server):
+    return [replica["state"] for replica in server.fleet()["replicas"]]
+
+
+def variables_of(pid):
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        return dict(entry.split("=", 1) for entry in file.read().decode().split("\0") if "=" in entry)
+
+
+def mig_slices(machine):
+    """{name: UUID} of all MIG slices."""
+    return {compute["slice"]: compute["uuid"] for gpu in machine.facts()["gpus"] if gpu["mig"]
+            for instance in gpu["mig"]["instances"] for compute in instance["compute_instances"]}
+
+
+def destroy(machine, name):
+    machine.sheaf("mig", "destroy", "--gpu", name.removeprefix("mig:").split("/")[0], mig_slices(machine)[name])
+
+
+def seen_slices(server, count=60):
+    """Those that x-sheaf-slice names, over some requests."""
+    seen = set()
+    for turn in range(count):
+        answer = requests.post(server.http + "/v1/embeddings", json={"input": [f"text {turn}"] * 8}, timeout=30)
+        assert answer.status_code == 200, answer.text
+        seen.add(answer.headers["x-sheaf-slice"])
+    return seen
+
+
+# --- the story ---
+
+
+def test_eight_h200_from_check_to_destroy(machine):
+    """check → plan → apply → serve on seven slices → slices vanish → replicas move, nothing fails → destroyed."""
+    here = machine(*["h200-141"] * 8)
+    findings = json.loads(subprocess.run([SHEAF, "slices", "check", "--json"], env=here.environment, capture_output=True,
+                                         text=True, timeout=60).stdout)
+    assert [f["health"] for f in findings if "can cut it" in f["what"]] == ["ok"] * 8
+
+    config = here.folder / "sheaf.yaml"
+    config.write_text("models:\n" + "".join(
+        f"  - {{source: {MODEL_FOLDER}, name: m{i}, isolation: full, target: {{tokens_per_s: 1000}}}}\n" for i in range(10)))
+    cut = here.folder / "cut.yaml"
+    plan = subprocess.run([SHEAF, "plan", "-c", config, "--cut", "--output", cut], env=here.environment,
+                          capture_output=True, text=True, timeout=60)
+    assert plan.returncode == 0, plan.stderr
+    here.sheaf("apply", str(cut))
+    here.sheaf("assert", str(cut))
+    there = mig_slices(here)
+    assert len(there) >= 9
+
+    with serve(here, "--gpu-assignment", "mig", replicas=7) as server:
+        before = slices_of(server)
+        assert len(set(before)) == 7 and set(before) <= set(there)
+        for replica in server.fleet()["replicas"]:
+            assert variables_of(replica["pid"])["CUDA_VISIBLE_DEVICES"] == there[replica["slice"]]
+        assert any("the cards are simulated" in line for line in server.log)
+        with Load(server) as load:
+            destroy(here, before[3])
+            wait_until(lambda: slices_of(server)[3] != before[3], 4, "the move")
+            server.wait_full(7)
+            load.wait_answered(50)
+            # One more than there are free ones: the last waits.
+            free = set(there) - {before[3]} - set(slices_of(server))
+            for name in free:
+                destroy(here, name)
+            victim = slices_of(server)[0]
+            destroy(here, victim)
+            wait_until(lambda: states_of(server)[0] == "waiting", 10, "the wait")
+            load.wait_answered(50)
+            waits = server.fleet()["replicas"][0]["last_death"]
+            assert waits.startswith(f"slice {victim} vanished, and no free slice of its kind has ")
+            assert 'state="waiting"' in server.session.get(server.http + "/metrics", timeout=10).text
+            assert server.session.get(server.http + "/health", timeout=10).status_code == 200
+            here.sheaf("apply", str(cut))
+            server.wait_full(7)
+            load.wait_answered(50)
+        assert load.failures == []
+        after = slices_of(server)
+        assert len(set(after)) == 7 and set(after) <= set(mig_slices(here))
+        assert seen_slices(server) <= set(after)
+        assert all(r["restarts"] <= 2 for r in server.fleet()["replicas"])
+        assert not any("broken" in line or "poison" in line for line in server.log)
+        server.terminate()
+        assert server.wait_exit() == 0
+    here.sheaf("mig", "destroy", "all", "--gpu", "all")
+    assert mig_slices(here) == {}
+
+
+def test_requests_wait_while_the_only_slice_is_gone(machine):
+    here = machine("h200-141")
+    here.sheaf("mig", "enable")
+    here.sheaf("mig", "create", "1g.18gb@0")
+    (name,) = mig_slices(here)
+    with serve(here, "--slices", name, replicas=1) as server:
+        with Load(server, clients=2) as load:
+            destroy(here, name)
+            wait_until(lambda: states_of(server) == ["waiting"], 10, "the wait")
+            health = server.session.get(server.http + "/health/ready", timeout=10)
+            assert health.status_code == 503
+            here.sheaf("mig", "create", "1g.18gb@0")
+            assert set(mig_slices(here)) == {name}
+            server.wait_full(1)
+            load.wait_answered(10)
+        assert load.failures == []
+
+
+def test_cards_that_are_lost_and_shares_that_move_together(machine):
+    here = machine("l4", "l4", "l4")
+    with serve(here, "--num-gpus", "1", "--gpu-assignment", "time", replicas=2) as server:
+        assert slices_of(server) == ["time:0#0", "time:0#1"]
+        with Load(server) as load:
+            here.drive("set", "0", "lost", "1")
+            wait_until(lambda: slices_of(server) == ["time:1#0", "time:1#1"], 10, "the move")
+            server.wait_full(2)
+            load.wait_answered(50)
+        assert load.failures == []
+
+
+def test_a_hanging_nvml_holds_up_nothing(machine):
+    here = machine("l4")
+    with serve(here, "--num-gpus", "1", replicas=1) as server:
+        with Load(server, clients=2) as load:
+            here.drive("hang", "any", "20000")
+            calls = here.drive("calls")
+            wait_until(lambda: here.drive("calls") != calls, 10, "the watch's next reading")
+            load.wait_answered(200)
+        assert load.failures == []
+        assert server.replica_pids()
+        server.terminate()
+        assert server.wait_exit(10) == 0
+
+
+# --- placement ---
+
+
+def test_check_prints_who_runs_where(machine):
+    here = machine("h200-141", "l4")
+    here.sheaf("mig", "enable", "--gpu", "0")
+    here.sheaf("mig", "create", "--gpu", "0", "3g.71gb", "1g.18gb")
+    said = refused(here, "--device", "cuda", code=0)
+    assert "replicas 3" in said
+    rows = {line.split()[0]: line.split()[2] for line in said.splitlines() if line[:1].isdigit() or line[:7].strip().isdigit()}
+    assert sorted(rows.values()) == sorted([*mig_slices(here), "gpu:1"])
+    assert "the cards are simulated" in said
+    here_too = refused(here, "--num-gpus", "1", "--num-replicas", "1", code=0)
+    assert "replicas 1" in here_too and "gpu:1" not in here_too
+    assert "cores:" in refused(here, code=0), "cards come into play when they are spoken of"
+
+
+@pytest.mark.parametrize("flags, said", [
+    (["--gpu-assignment", "dedicated", "--num-replicas", "3"], "--gpu-assignment shared lets several share one"),
+    (["--num-gpus", "3"], "--num-gpus 3: there are 2 cards here"),
+    (["--slices", "mig:0/1"], "no card and no MIG slice is mig:0/1; there are gpu:0, gpu:1; `sheaf slices` shows them"),
+    (["--slices", "gpu:0@node7"], "is on machine node7, and only slices of this one"),
+    (["--slices", "gpu:0,cores:0"], "its slices are cores and cards"),
+    (["--slices", "gpu:0", "--device", "cpu"], "--device cpu does not go with gpu:0"),
+    (["--slices", "cores:0,99999"], "'0,99999' is no list of cores"),
+    (["--gpu-assignment", "mig"], "no card here is cut"),
+    (["--slices", "gpu:0", "--num-replicas", "200"], "fewer replicas"),
+    (["--slices", "gpu:0", "--gpu-memory-utilization", "0.01"], "and 0.22 GiB may be used (1 %)"),
+])
+def test_what_cannot_be_placed_is_refused_in_a_sentence(machine, flags, said):
+    here = machine("l4", "l4")
+    error = refused(here, *flags)
+    assert said in error and len(error.splitlines()) == 1, error
+
+
+def test_a_card_that_others_fill_is_refused(machine):
+    here = machine("l4")
+    here.drive("process", "0", "1", str(22 << 30))
+    assert "is taken by others" in refused(here, "--num-gpus", "1")
+
+
+def test_the_file_says_slices(machine):
+    here = machine("l4", "l4")
+    config = here.folder / "sheaf.yaml"
+    config.write_text(f"models:\n  - {{source: {MODEL_FOLDER}, name: a, slices: [1], dtype: float32}}\n"
+                      f"  - {{source: {MODEL_FOLDER}, name: b, slices: 'cores:0', dtype: float32}}\n"
+                      "slices: {gpus: 2, memory_utilization: 0.5, assignment: shared}\n")
+    done = subprocess.run([SHEAF, "serve", "--config", config, "--check"],
+                          env=environment_without_sheaf() | environment(here), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "gpu:1" in done.stdout and "cores:0" in done.stdout
+    config.write_text(f"models:\n  - {{source: {MODEL_FOLDER}, slices: {{a: b}}}}\n")
+    assert "'slices' is not a list" in refused_config(here, config)
+
+
+def refused_config(machine, config):
+    done = subprocess.run([SHEAF, "serve", "--config", config, "--check"],
+                          env=environment_without_sheaf() | environment(machine), capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    return done.stderr
+
+
+def test_try_runs_a_model_on_each_slice(machine):
+    here = machine("h200-141", "l4")
+    here.sheaf("mig", "enable", "--gpu", "0")
+    here.sheaf("mig", "create", "--gpu", "0", "1g.18gb")
+    tried = json.loads(subprocess.run([SHEAF, "slices", "try", MODEL_FOLDER, "--json"], env=here.environment, check=True,
+                                      capture_output=True, text=True, timeout=120).stdout)
+    assert [t["slice"] for t in tried] == [*mig_slices(here), "gpu:1"]
+    assert all(t["ok"] and t["load_us"] > 0 and t["run_us"] > 0 for t in tried)
+    assert "is not a model" in here.sheaf("try", str(here.folder), code=1)
+
+
+def test_core_sets_can_be_named():
+    with Server("--slices", "cores:0", replicas=2) as server:
+        assert slices_of(server) == ["cores:0", "cores:0"]
+        assert server.embed("a text").status_code == 200
+
+
+@pytest.mark.parametrize("flags", [["--slices", "gpu:0"], ["--device", "cuda"]])
+def test_without_a_program_for_cards_it_says_so(flags):
+    done = subprocess.run([SHEAF, "serve", f"{MODEL}={MODEL_FOLDER}", "--check", *flags],
+                          env=environment_without_sheaf(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "this build computes on the CPU only: there is no sheaf-replica-cuda beside" in done.stderr
