@@ -174,7 +174,7 @@ int serve(const ServeFlags& flags, TimeUs started_us) {
 void warn_of_unknown_variables(const FlagSet& flags) {
   constexpr std::string_view kOthers[] = {"SHEAF_API_KEY", "SHEAF_SERVER", "SHEAF_CACHE",
                                           "SHEAF_FAULT_",  "SHEAF_TEST_",  "SHEAF_BIN_DIR",
-                                          "SHEAF_PROFILE"};
+                                          "SHEAF_PROFILE", "SHEAF_NVML",   "SHEAF_SLICES_FOLDER"};
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
     const std::string_view name = text.substr(0, text.find('='));
