@@ -22,7 +22,7 @@ using slices::SliceSample;
 
 constexpr TimeUs kSilentUs = 2 * kSecond;  // shorter is no news
 constexpr double kTebi = 1024.0 * 1024 * 1024 * 1024;
-constexpr std::size_t kSliceColumns = 14, kModelColumns = 40;
+constexpr std::size_t kSliceColumns = 14, kModelColumns = 24;
 constexpr std::size_t kWideColumns = 100;  // from here on there is room for clocks
 
 std::string seconds_text(TimeUs us) {
@@ -70,7 +70,7 @@ std::string server_line(const TopReport& report) {
 
 std::string model_line(const TopModel& model) {
   std::string line =
-      fmt::format("  {}: {} of {} replicas ready, ", one_line(model.name, kModelColumns),
+      fmt::format("  {}: {} of {} replicas ready, ", one_line(short_name(model.name), kModelColumns),
                   model.replicas_ready, model.replicas);
   if (model.tokens_per_s) line += human_count(*model.tokens_per_s) + " tokens/s, ";
   return line + human_count(static_cast<double>(model.queue_tokens)) + " tokens waiting";

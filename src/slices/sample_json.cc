@@ -157,8 +157,9 @@ void read_load_source(Reader& reader, SliceSample& sample) {
 }  // namespace
 
 ordered_json facts_of(const SliceSample& sample) {
+  const bool of_cores = sample.slice.starts_with("cores:");
   return {{"slice", sample.slice},
-          {"gpu", sample.gpu},
+          {"gpu", of_cores ? ordered_json() : ordered_json(sample.gpu)},
           {"gpu_instance", null_or(sample.gpu_instance)},
           {"compute_instance", null_or(sample.compute_instance)},
           {"name", sample.name},
