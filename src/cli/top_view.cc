@@ -140,7 +140,9 @@ std::string tenant_text(const TopTenant& tenant) {
 
 std::string idle_text(const SliceSample& sample) {
   if (sample.cut) return "cut into MIG devices";
-  return sample.gpu_instance || sample.slice.starts_with("cores:") ? "" : sample.name;
+  // "NVIDIA A100-SXM4-40GB MIG 3g.20gb": the card's row has the rest.
+  const std::size_t profile = sample.name.rfind(" MIG ");
+  return profile == std::string::npos ? sample.name : sample.name.substr(profile + 1);
 }
 
 // The slice's own cells, or blanks under them.

@@ -92,6 +92,18 @@ TEST(TopView, CardsHaveTheirOwnColumns) {
   EXPECT_TRUE(has(text_of(report_of_cards(), 120, 24), " 1980 "));
 }
 
+TEST(TopView, IdleSlicesSayWhatTheyAre) {
+  TopReport report = report_of_cards();
+  report.slices[0].tenants.clear();
+  slices::SliceSample mig{.slice = "mig:0/3", .gpu_instance = 3};
+  mig.name = "NVIDIA H200 MIG 1g.18gb";
+  report.slices.push_back({mig, {}});
+  EXPECT_TRUE(has(text_of(report, 80, 24), "  NVIDIA H200\n"));
+  EXPECT_TRUE(has(text_of(report, 80, 24), "  MIG 1g.18gb\n"));
+  report.slices[0].sample.cut = true;
+  EXPECT_TRUE(has(text_of(report, 80, 24), "  cut into MIG devices\n"));
+}
+
 TEST(TopView, SaysWhatIsWrong) {
   TopReport report = report_of_cards();
   slices::SliceSample& card = report.slices[0].sample;
