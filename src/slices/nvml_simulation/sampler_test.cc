@@ -302,7 +302,7 @@ TEST(SamplerTest, OlderDriversTellLess) {
     const Sampler sampler({.interval_us = kQuickUs});
     ASSERT_TRUE(sampler.wait_for_readings(1, kLongUs)) << symbol;
     machine.raise_xid(0, 13);
-    ASSERT_TRUE(sampler.wait_for_readings(4, kLongUs)) << symbol;
+    ASSERT_TRUE(sampler.wait_for_readings(2, kLongUs)) << symbol;
     const SliceSample card = sampler.samples().at(0);
     EXPECT_TRUE(is_missing(card)) << symbol;
     EXPECT_EQ(card.load, 0.4) << symbol;
