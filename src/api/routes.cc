@@ -6,6 +6,7 @@
 #include "api/fleet.h"
 #include "api/ollama.h"
 #include "api/openai.h"
+#include "api/plan.h"
 #include "api/predict.h"
 #include "api/rerank.h"
 #include "api/status.h"
@@ -30,6 +31,7 @@ constexpr Route kRoutes[] = {
     {"GET",  "/v1/models/*",         key,   kOpenAi, false,        openai_model},
     {"GET",  "/models",              key,   kOpenAi, false,        openai_models},
     {"GET",  "/v1/fleet",            key,   kOpenAi, false,        fleet},
+    {"POST", "/v1/plan",             key,   kOpenAi, false,        plan},
 
     {"POST", "/embed",               key,   kTei,    true,         tei_embed},
     {"POST", "/embed_sparse",        key,   kTei,    true,         tei_embed_sparse},
