@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "api/cohere.h"
+#include "api/fleet.h"
 #include "api/ollama.h"
 #include "api/openai.h"
 #include "api/plan.h"

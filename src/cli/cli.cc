@@ -28,6 +28,7 @@ constexpr Command kCommands[] = {
     {"models", "models on this machine: list, show, pull, measure", models_command},
     {"plan", "slices and replicas for models on cards; whether a model fits", plan_command},
     {"slices", "what this machine has, and how its cards are cut", slices_command},
+    {"top", "how busy the slices are, and what runs there", top_command},
 };
 
 std::string help() {

@@ -25,6 +25,7 @@ int bench_command(Arguments arguments);
 int models_command(Arguments arguments);
 int plan_command(Arguments arguments);
 int slices_command(Arguments arguments);
+int top_command(Arguments arguments);
 
 // "sheaf bench: <message>" on standard error, in the log's form where that is JSON; gives the exit
 // code back.

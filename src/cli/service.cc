@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -27,6 +28,17 @@ std::string url_host(const std::string& host) {
 std::string client_host(const std::string& host) {
   if (host == "0.0.0.0") return "127.0.0.1";
   return host == "::" ? "[::1]" : url_host(host);
+}
+
+// What the router's replicas have computed on a card or MIG device; `router` outlives the answer.
+slices::BusyTime busy_time_of(const router::Router& router) {
+  return [&router](const std::string& slice) -> std::optional<TimeUs> {
+    std::optional<TimeUs> busy_us;
+    for (const router::ReplicaView& replica : router.replicas())
+      if (slices::is_slice_of(replica.slice, slice))
+        busy_us = busy_us.value_or(0) + replica.status.busy_us;
+    return busy_us;
+  };
 }
 
 void log_model(const router::ModelInfo& model) {
@@ -54,6 +66,7 @@ Service::Service(std::uint32_t threads, TimeUs started_us)
 Service::~Service() {
   // Listeners first: their requests end in the router, whose destructor then ends the replicas.
   server_.reset();
+  gpus_.reset();  // asks the router
   router_.reset();
 }
 
@@ -65,6 +78,8 @@ Result<std::unique_ptr<Service>> Service::create(router::RouterOptions router_op
   SHEAF_ASSIGN(service->router_,
                router::Router::create(service->io_, std::move(router_options), service->metrics_));
   for (const router::ModelInfo* model : service->router_->models()) log_model(*model);
+  service->gpus_ = std::make_unique<telemetry::GpuWatch>(
+      service->metrics_, telemetry::GpuWatchOptions{.busy_time = busy_time_of(*service->router_)});
   SHEAF_ASSIGN(service->server_,
                server::Server::start(service->io_, *service->router_, service->metrics_,
                                      std::move(server_options)));

@@ -10,11 +10,13 @@
 #include "base/result.h"
 #include "router/router.h"
 #include "server/server.h"
+#include "telemetry/gpu_watch.h"
 #include "telemetry/metrics.h"
 
 namespace sheaf::cli {
 
-// A router and its listeners with the threads and signals that drive them: what `sheaf serve` is
+// A router, its listeners and the watch over the machine's cards, with the threads and signals that
+// drive them: what `sheaf serve` is
 // once its settings have been read and its models found.
 class Service {
  public:
@@ -53,6 +55,7 @@ class Service {
   bool draining_ = false;
   End end_ = End::drained;
   std::unique_ptr<router::Router> router_;
+  std::unique_ptr<telemetry::GpuWatch> gpus_;
   std::unique_ptr<server::Server> server_;
 };
 

@@ -45,14 +45,19 @@ std::optional<unsigned> instance_id(unsigned id) {
   return id == abi::kNoInstance ? std::nullopt : std::optional(id);
 }
 
+constexpr Nvml::ProcessKind kProcessKinds[] = {Nvml::ProcessKind::compute,
+                                               Nvml::ProcessKind::graphics, Nvml::ProcessKind::mps};
+
+GpuProcess process_of(const abi::ProcessInfo& told, Nvml::ProcessKind kind) {
+  return {told.pid, program_of(told.pid),           told.used_memory,
+          kind,     instance_id(told.gpu_instance), instance_id(told.compute_instance)};
+}
+
 void read_processes(const Nvml& nvml, abi::Device device, Gpu& gpu) {
-  for (const auto kind :
-       {Nvml::ProcessKind::compute, Nvml::ProcessKind::graphics, Nvml::ProcessKind::mps}) {
+  for (const auto kind : kProcessKinds) {
     std::vector<abi::ProcessInfo> list;
     take(gpu, nvml.processes(device, kind), list);
-    for (const abi::ProcessInfo& one : list)
-      gpu.processes.push_back({one.pid, program_of(one.pid), one.used_memory, kind,
-                               instance_id(one.gpu_instance), instance_id(one.compute_instance)});
+    for (const abi::ProcessInfo& one : list) gpu.processes.push_back(process_of(one, kind));
   }
   std::ranges::sort(gpu.processes, {}, &GpuProcess::pid);
 }
@@ -225,6 +230,15 @@ Result<Gpu> read_gpu(const Nvml& nvml, unsigned index, Reading reading) {
       gpu.notes.push_back("its instances cannot be listed: " + read.error().message);
     }
   return gpu;
+}
+
+std::vector<GpuProcess> processes_of(const Nvml& nvml, abi::Device device) {
+  std::vector<GpuProcess> processes;
+  for (const auto kind : kProcessKinds)
+    if (const auto list = nvml.processes(device, kind); list.ok())
+      for (const abi::ProcessInfo& one : *list) processes.push_back(process_of(one, kind));
+  std::ranges::sort(processes, {}, &GpuProcess::pid);
+  return processes;
 }
 
 Result<GpuInventory> read_gpus(const Nvml& nvml, const char* visible_devices, Reading reading) {

@@ -89,6 +89,9 @@ Result<GpuInventory> read_gpus(const Nvml& nvml, const char* visible_devices,
 // One card, without regard to CUDA_VISIBLE_DEVICES.
 Result<Gpu> read_gpu(const Nvml& nvml, unsigned index, Reading reading = Reading::all);
 
+// What runs on a card or MIG device, by pid; what NVML refuses to list is left out.
+std::vector<GpuProcess> processes_of(const Nvml& nvml, abi::Device device);
+
 // Sets `visible` as CUDA would: indexes, UUIDs or their beginnings, MIG UUIDs in both forms, up to
 // the first word that names nothing; nullptr shows all. Notes say what was not found, and where
 // indexes may mean other cards to CUDA.

@@ -3,7 +3,9 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -325,6 +327,18 @@ Result<abi::Utilization> Nvml::utilization(abi::Device device) const {
   return utilization;
 }
 
+Result<unsigned> Nvml::sm_clock_mhz(abi::Device device) const {
+  unsigned megahertz = 0;
+  SHEAF_NVML_CALL(nvmlDeviceGetClockInfo, device, abi::kClockSm, &megahertz);
+  return megahertz;
+}
+
+Result<unsigned> Nvml::memory_clock_mhz(abi::Device device) const {
+  unsigned megahertz = 0;
+  SHEAF_NVML_CALL(nvmlDeviceGetClockInfo, device, abi::kClockMemory, &megahertz);
+  return megahertz;
+}
+
 Result<Nvml::PcieLink> Nvml::pcie(abi::Device device) const {
   PcieLink link;
   SHEAF_NVML_CALL(nvmlDeviceGetCurrPcieLinkGeneration, device, &link.generation);
@@ -516,6 +530,86 @@ Result<Nvml::LiveComputeInstance> Nvml::create_compute_instance(
 Status Nvml::destroy_compute_instance(abi::ComputeInstance instance) const {
   SHEAF_NVML_CALL(nvmlComputeInstanceDestroy, instance);
   return {};
+}
+
+Result<std::vector<Nvml::MigDevice>> Nvml::mig_devices(abi::Device card) const {
+  unsigned most = 0;
+  SHEAF_NVML_CALL(nvmlDeviceGetMaxMigDeviceCount, card, &most);
+  std::vector<MigDevice> devices;
+  for (unsigned index = 0; index < std::min(most, kInstancesMax); ++index) {
+    MigDevice one;
+    const abi::Return code =
+        raw_call(library_->nvmlDeviceGetMigDeviceHandleByIndex, card, index, &one.handle);
+    if (code == abi::kNotFound) continue;  // a hole
+    SHEAF_TRY(checked("nvmlDeviceGetMigDeviceHandleByIndex", code));
+    SHEAF_NVML_CALL(nvmlDeviceGetGpuInstanceId, one.handle, &one.gpu_instance);
+    SHEAF_NVML_CALL(nvmlDeviceGetComputeInstanceId, one.handle, &one.compute_instance);
+    abi::DeviceAttributes attributes = {};
+    if (raw_call(library_->nvmlDeviceGetAttributes_v2, one.handle, &attributes) == abi::kSuccess)
+      one.whole = attributes.compute_instance_slice_count == attributes.gpu_instance_slice_count;
+    devices.push_back(one);
+  }
+  return devices;
+}
+
+Result<bool> Nvml::has_gpm(abi::Device card) const {
+  abi::GpmSupport support = {.version = abi::kGpmVersion};
+  SHEAF_NVML_CALL(nvmlGpmQueryDeviceSupport, card, &support);
+  return support.is_supported != 0;
+}
+
+Result<NvmlGpmSample> Nvml::gpm_sample(abi::Device card,
+                                       std::optional<unsigned> gpu_instance) const {
+  abi::GpmSample raw = nullptr;
+  if (library_->nvmlGpmSampleFree == nullptr)
+    return nvml_error({"nvmlGpmSampleFree", abi::kFunctionNotFound});
+  SHEAF_NVML_CALL(nvmlGpmSampleAlloc, &raw);
+  NvmlGpmSample sample(raw, {library_->nvmlGpmSampleFree});
+  if (gpu_instance) {
+    SHEAF_NVML_CALL(nvmlGpmMigSampleGet, card, *gpu_instance, raw);
+  } else {
+    SHEAF_NVML_CALL(nvmlGpmSampleGet, card, raw);
+  }
+  return sample;
+}
+
+Result<GpmLoad> Nvml::gpm_load(const NvmlGpmSample& first, const NvmlGpmSample& second) const {
+  abi::GpmMetricsGet asked = {
+      .version = abi::kGpmVersion,
+      .count = 3,
+      .first = first.get(),
+      .second = second.get(),
+      .metrics = {
+          {.id = abi::kGpmGraphicsUtil}, {.id = abi::kGpmSmUtil}, {.id = abi::kGpmDramUtil}}};
+  SHEAF_NVML_CALL(nvmlGpmMetricsGet, &asked);
+  const auto value_of = [&asked](unsigned index) {
+    const abi::GpmMetric& metric = asked.metrics[index];
+    const bool known = metric.result == abi::kSuccess && std::isfinite(metric.value);
+    return known ? std::optional(metric.value) : std::nullopt;
+  };
+  return GpmLoad{value_of(0), value_of(1), value_of(2)};
+}
+
+Result<NvmlEventSet> Nvml::event_set() const {
+  abi::EventSet raw = nullptr;
+  if (library_->nvmlEventSetFree == nullptr)
+    return nvml_error({"nvmlEventSetFree", abi::kFunctionNotFound});
+  SHEAF_NVML_CALL(nvmlEventSetCreate, &raw);
+  return NvmlEventSet(raw, {library_->nvmlEventSetFree});
+}
+
+Status Nvml::watch_xids(abi::Device card, const NvmlEventSet& set) const {
+  SHEAF_NVML_CALL(nvmlDeviceRegisterEvents, card, abi::kEventXid, set.get());
+  return {};
+}
+
+Result<std::optional<abi::EventData>> Nvml::wait_for_event(const NvmlEventSet& set,
+                                                           unsigned timeout_ms) const {
+  abi::EventData event = {};
+  const abi::Return code = raw_call(library_->nvmlEventSetWait_v2, set.get(), &event, timeout_ms);
+  if (code == abi::kTimeout) return std::optional<abi::EventData>();
+  SHEAF_TRY(checked("nvmlEventSetWait_v2", code));
+  return std::optional(event);
 }
 
 }  // namespace sheaf::slices

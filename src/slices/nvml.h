@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "base/result.h"
@@ -30,6 +31,24 @@ struct NvmlGpuProfile {
   unsigned index = 0;
   abi::GpuInstanceProfileInfo info = {};
   std::string name;  // "1g.5gb"; empty from drivers that do not tell it
+};
+
+// What NVML allocated, given back to it; to go before its Nvml does. One thread at a time.
+template <class Handle>
+struct NvmlRelease {
+  abi::Return (*release)(Handle) = nullptr;
+  void operator()(Handle handle) const { release(handle); }
+};
+template <class Handle>
+using NvmlOwned = std::unique_ptr<std::remove_pointer_t<Handle>, NvmlRelease<Handle>>;
+using NvmlEventSet = NvmlOwned<abi::EventSet>;
+using NvmlGpmSample = NvmlOwned<abi::GpmSample>;
+
+// Between two samples of GPM, in per cent; a missing one was not to be had.
+struct GpmLoad {
+  std::optional<double> active;  // of the time something ran
+  std::optional<double> multiprocessors;
+  std::optional<double> memory_bandwidth;
 };
 
 // The one owner of an open NVML session: initialized when made, shut down and closed when
@@ -83,6 +102,8 @@ class Nvml {
   Result<unsigned> power_mw(abi::Device device) const;
   Result<unsigned> power_limit_mw(abi::Device device) const;
   Result<abi::Utilization> utilization(abi::Device device) const;
+  Result<unsigned> sm_clock_mhz(abi::Device device) const;
+  Result<unsigned> memory_clock_mhz(abi::Device device) const;
   struct PcieLink {
     unsigned generation = 0, generation_max = 0, width = 0, width_max = 0;
   };
@@ -130,6 +151,28 @@ class Nvml {
       abi::GpuInstance instance, unsigned profile_id,
       const std::optional<abi::Placement>& placement) const;
   Status destroy_compute_instance(abi::ComputeInstance instance) const;
+
+  // The MIG devices of a card, as anybody may list them who may use them.
+  struct MigDevice {
+    abi::Device handle = nullptr;
+    unsigned gpu_instance = 0, compute_instance = 0;
+    bool whole = true;  // it has all of its GPU instance's multiprocessors
+  };
+  Result<std::vector<MigDevice>> mig_devices(abi::Device card) const;
+
+  // GPM: counters of Hopper and later.
+  Result<bool> has_gpm(abi::Device card) const;
+  // Of the card, or of one GPU instance of it.
+  Result<NvmlGpmSample> gpm_sample(abi::Device card,
+                                   std::optional<unsigned> gpu_instance = std::nullopt) const;
+  // Of the same card or instance, more than 100 ms apart.
+  Result<GpmLoad> gpm_load(const NvmlGpmSample& first, const NvmlGpmSample& second) const;
+
+  Result<NvmlEventSet> event_set() const;
+  Status watch_xids(abi::Device card, const NvmlEventSet& set) const;
+  // The next event of a watched card; nothing if none came in time.
+  Result<std::optional<abi::EventData>> wait_for_event(const NvmlEventSet& set,
+                                                       unsigned timeout_ms) const;
 
  private:
   struct Library;

@@ -3,8 +3,8 @@
 #include <cstddef>
 
 // NVML's C interface, as far as sheaf uses it, declared anew: building needs no CUDA toolkit, and
-// the library is opened at run time. tests/e2e/test_nvml_simulation.py holds it against NVIDIA's
-// header. Names of functions are those of the symbols: the header's plain names are macros.
+// the library is opened at run time. tests/e2e/test_slices.py holds it against NVIDIA's header.
+// Names of functions are those of the symbols: the header's plain names are macros.
 namespace sheaf::slices::abi {
 
 using Return = int;
@@ -35,6 +35,7 @@ using Device = struct DeviceTag*;
 using GpuInstance = struct GpuInstanceTag*;
 using ComputeInstance = struct ComputeInstanceTag*;
 using EventSet = struct EventSetTag*;
+using GpmSample = struct GpmSampleTag*;
 
 constexpr unsigned kGpuProfileIndexes = 0x12;
 constexpr unsigned kComputeProfileIndexes = 9;
@@ -45,6 +46,12 @@ constexpr unsigned kFieldResetlessMig = 184;
 constexpr unsigned kFieldRecoveryAction = 230;
 constexpr unsigned long long kEventXid = 0x8;
 constexpr unsigned long long kEventMigConfig = 0x100;
+constexpr unsigned kClockSm = 1, kClockMemory = 2;
+// GPM's structs carry a bare number, and one has an array that grows without another one: only what
+// is asked for is filled. This is as long as the first header's.
+constexpr unsigned kGpmVersion = 1;
+constexpr unsigned kGpmMetricsMax = 98;
+constexpr unsigned kGpmGraphicsUtil = 1, kGpmSmUtil = 2, kGpmDramUtil = 10;  // per cent
 
 // The first word of structs that may grow.
 template <class T>
@@ -113,6 +120,22 @@ struct EventData {
   unsigned long long type, data;
   unsigned gpu_instance, compute_instance;
 };
+struct GpmSupport {
+  unsigned version, is_supported;
+};
+struct GpmMetric {
+  unsigned id;
+  Return result;
+  double value;
+  struct {
+    char *short_name, *long_name, *unit;
+  } info;
+};
+struct GpmMetricsGet {
+  unsigned version, count;
+  GpmSample first, second;
+  GpmMetric metrics[kGpmMetricsMax];
+};
 struct FieldValue {
   unsigned field, scope;
   long long timestamp_us, latency_us;
@@ -154,6 +177,7 @@ struct FieldValue {
   X(nvmlDeviceGetPowerUsage, (abi::Device, unsigned*))                                          \
   X(nvmlDeviceGetEnforcedPowerLimit, (abi::Device, unsigned*))                                  \
   X(nvmlDeviceGetUtilizationRates, (abi::Device, abi::Utilization*))                            \
+  X(nvmlDeviceGetClockInfo, (abi::Device, unsigned, unsigned*))                                 \
   X(nvmlDeviceGetCurrPcieLinkGeneration, (abi::Device, unsigned*))                              \
   X(nvmlDeviceGetMaxPcieLinkGeneration, (abi::Device, unsigned*))                               \
   X(nvmlDeviceGetCurrPcieLinkWidth, (abi::Device, unsigned*))                                   \
@@ -189,6 +213,17 @@ struct FieldValue {
   X(nvmlDeviceGetMaxMigDeviceCount, (abi::Device, unsigned*))                                   \
   X(nvmlDeviceGetMigDeviceHandleByIndex, (abi::Device, unsigned, abi::Device*))                 \
   X(nvmlDeviceGetGpuInstanceId, (abi::Device, unsigned*))                                       \
-  X(nvmlDeviceGetComputeInstanceId, (abi::Device, unsigned*))
+  X(nvmlDeviceGetComputeInstanceId, (abi::Device, unsigned*))                                   \
+  X(nvmlDeviceGetAttributes_v2, (abi::Device, abi::DeviceAttributes*))                          \
+  X(nvmlEventSetCreate, (abi::EventSet*))                                                       \
+  X(nvmlEventSetFree, (abi::EventSet))                                                          \
+  X(nvmlDeviceRegisterEvents, (abi::Device, unsigned long long, abi::EventSet))                 \
+  X(nvmlEventSetWait_v2, (abi::EventSet, abi::EventData*, unsigned))                            \
+  X(nvmlGpmQueryDeviceSupport, (abi::Device, abi::GpmSupport*))                                 \
+  X(nvmlGpmSampleAlloc, (abi::GpmSample*))                                                      \
+  X(nvmlGpmSampleFree, (abi::GpmSample))                                                        \
+  X(nvmlGpmSampleGet, (abi::Device, abi::GpmSample))                                            \
+  X(nvmlGpmMigSampleGet, (abi::Device, unsigned, abi::GpmSample))                               \
+  X(nvmlGpmMetricsGet, (abi::GpmMetricsGet*))
 
 }  // namespace sheaf::slices::abi

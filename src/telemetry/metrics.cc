@@ -11,6 +11,8 @@
 #include <mutex>
 #include <utility>
 
+#include "telemetry/family.h"
+
 namespace sheaf::telemetry {
 namespace {
 
@@ -18,7 +20,6 @@ using prometheus::Counter;
 using prometheus::Histogram;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
-using Labels = std::vector<prometheus::ClientMetric::Label>;
 
 constexpr double kSecondsPerUs = 1e-6;
 
@@ -35,29 +36,6 @@ Histogram::BucketBoundaries size_buckets(double max) {
   for (double bound = 1; bound <= max; bound *= 2) bounds.push_back(bound);
   return bounds;
 }
-
-// One reading per row: a family that is built at scrape time rather than kept.
-class Family {
- public:
-  Family(std::vector<MetricFamily>& out, std::string name, std::string help, MetricType type)
-      : out_(out) {
-    family_.name = std::move(name);
-    family_.help = std::move(help);
-    family_.type = type;
-  }
-  ~Family() {
-    if (!family_.metric.empty()) out_.push_back(std::move(family_));
-  }
-  void add(Labels labels, double value) {
-    prometheus::ClientMetric& metric = family_.metric.emplace_back();
-    metric.label = std::move(labels);
-    (family_.type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
-  }
-
- private:
-  std::vector<MetricFamily>& out_;
-  MetricFamily family_;
-};
 
 Labels labels_of(const ReplicaReading& reading) {
   return {{"model", reading.model}, {"replica", reading.replica}, {"slice", reading.slice}};
@@ -145,8 +123,16 @@ struct Metrics::State {
 
   std::array<std::atomic<std::int64_t>, std::size(kStageNames)> stage_ns{};
 
-  std::mutex reader_mutex;
+  mutable std::mutex reader_mutex;
   std::function<Readings()> reader;
+  std::function<GpuReadings()> gpu_reader;
+
+  // Its own copy of a reader, if there is one: it is called without the mutex.
+  template <class Reader>
+  Reader copy_of(const Reader& kept) const {
+    const std::lock_guard lock(reader_mutex);
+    return kept;
+  }
 
   Counters& counters(const char* name, const char* help) {
     return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
@@ -207,6 +193,21 @@ void Metrics::set_reader(std::function<Readings()> reader) {
   state_->reader = std::move(reader);
 }
 
+void Metrics::set_gpu_reader(std::function<GpuReadings()> reader) {
+  std::lock_guard lock(state_->reader_mutex);
+  state_->gpu_reader = std::move(reader);
+}
+
+Readings Metrics::readings() const {
+  const auto reader = state_->copy_of(state_->reader);
+  return reader ? reader() : Readings();
+}
+
+GpuReadings Metrics::gpu_readings() const {
+  const auto reader = state_->copy_of(state_->gpu_reader);
+  return reader ? reader() : GpuReadings();
+}
+
 std::string Metrics::render() const {
   std::vector<MetricFamily> families = state_->registry.Collect();
   {
@@ -216,16 +217,10 @@ std::string Metrics::render() const {
       stages.add({{"stage", std::string(kStageNames[i])}},
                  double(state_->stage_ns[i].load(std::memory_order_relaxed)) * 1e-9);
   }
-  std::function<Readings()> reader;
-  {
-    std::lock_guard lock(state_->reader_mutex);
-    reader = state_->reader;
-  }
-  if (reader) {
-    const Readings readings = reader();
-    append_models(readings.models, families);
-    append_replicas(readings.replicas, families);
-  }
+  const Readings now = readings();
+  if (!now.models.empty()) append_models(now.models, families);
+  append_replicas(now.replicas, families);
+  append_gpus(gpu_readings(), families);
   return prometheus::TextSerializer().Serialize(families);
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "telemetry/gpu_readings.h"
 
 namespace sheaf::telemetry {
 
@@ -64,6 +65,12 @@ class Metrics {
 
   // Called at each scrape for what is read rather than counted.
   void set_reader(std::function<Readings()> reader);
+  // The same for cards: whoever watches them. Without one there are none.
+  void set_gpu_reader(std::function<GpuReadings()> reader);
+
+  // What the readers say now.
+  Readings readings() const;
+  GpuReadings gpu_readings() const;
   std::string render() const;  // Prometheus text format 0.0.4
 
  private:

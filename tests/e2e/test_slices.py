@@ -33,7 +33,12 @@ def test_declarations_are_those_of_nvidias_header(tmp_path):
     structs = re.findall(r"^struct (\w+) \{", ours, re.M)
     theirs = {"ProcessInfo": "nvmlProcessInfo_t", "Memory_v2": "nvmlMemory_v2_t", "Placement": "nvmlGpuInstancePlacement_t",
               "GpuInstanceProfileInfo_v2": "nvmlGpuInstanceProfileInfo_v2_t"}
-    lines = [f"static_assert(sizeof(abi::{s}) == sizeof({theirs.get(s, f'nvml{s}_t')}), \"{s}\");" for s in structs]
+    grows = "GpmMetricsGet"  # with the header; what is in front of its array stays
+    lines = [f"static_assert(sizeof(abi::{s}) == sizeof({theirs.get(s, f'nvml{s}_t')}), \"{s}\");" for s in structs
+             if s != grows]
+    lines += [f'static_assert(offsetof(abi::{grows}, metrics) == offsetof(nvmlGpmMetricsGet_t, metrics), "{grows}");',
+              f'static_assert(sizeof(abi::{grows}) <= sizeof(nvmlGpmMetricsGet_t), "{grows}");',
+              'static_assert(offsetof(abi::GpmMetric, value) == offsetof(nvmlGpmMetric_t, value), "GpmMetric");']
     functions = re.findall(r"X\((nvml\w+),", ours)
     assert len(functions) > 50 and len(structs) > 12
     # Same number of parameters of the same sizes: every struct's size was compared above.
@@ -44,6 +49,10 @@ def test_declarations_are_those_of_nvidias_header(tmp_path):
                  "kArgumentVersionMismatch": "NVML_ERROR_ARGUMENT_VERSION_MISMATCH",
                  "kVersionMismatch": "NVML_ERROR_LIB_RM_VERSION_MISMATCH", "kEventXid": "nvmlEventTypeXidCriticalError",
                  "kComputeProfileIndexes": "NVML_COMPUTE_INSTANCE_PROFILE_COUNT",
+                 "kClockSm": "NVML_CLOCK_SM", "kClockMemory": "NVML_CLOCK_MEM", "kTimeout": "NVML_ERROR_TIMEOUT",
+                 "kGpmVersion": "NVML_GPM_METRICS_GET_VERSION", "kGpmVersion + 0": "NVML_GPM_SUPPORT_VERSION",
+                 "kGpmGraphicsUtil": "NVML_GPM_METRIC_GRAPHICS_UTIL", "kGpmSmUtil": "NVML_GPM_METRIC_SM_UTIL",
+                 "kGpmDramUtil": "NVML_GPM_METRIC_DRAM_BW_UTIL",
                  "kFieldRecoveryAction": "NVML_FI_DEV_GET_GPU_RECOVERY_ACTION"}
     lines += [f'static_assert(abi::{a} == {b}, "{a}");' for a, b in constants.items()]
     lines += ['static_assert(abi::version_of<abi::Memory_v2>(2) == nvmlMemory_v2, "nvmlMemory_v2");']
@@ -134,6 +143,85 @@ def test_nvidia_ml_py_agrees(machine):
                         for i in (mine["mig"] or {"instances": []})["instances"] for c in i["compute_instances"])
         assert slices == sorted(tuple(s[k] for k in ("uuid", "gi", "ci", "memory", "free", "name")) for s in other["slices"])
     assert [len(g["slices"]) for g in theirs["gpus"]] == [4, 7, 0, 0]
+
+
+SAMPLING = """
+import json, time, pynvml as n
+n.nvmlInit()
+cards = [n.nvmlDeviceGetHandleByIndex(i) for i in range(n.nvmlDeviceGetCount())]
+events = n.nvmlEventSetCreate()
+for card in cards:
+    n.nvmlDeviceRegisterEvents(card, n.nvmlEventTypeXidCriticalError, events)
+print("watching", flush=True)
+input()
+def metrics(sample):
+    first = sample(n.nvmlGpmSampleAlloc())
+    time.sleep(0.11)
+    second = sample(n.nvmlGpmSampleAlloc())
+    asked = n.c_nvmlGpmMetricsGet_t()
+    asked.version, asked.numMetrics, asked.sample1, asked.sample2 = n.NVML_GPM_METRICS_GET_VERSION, 3, first, second
+    for i, metric in enumerate((n.NVML_GPM_METRIC_GRAPHICS_UTIL, n.NVML_GPM_METRIC_SM_UTIL, n.NVML_GPM_METRIC_DRAM_BW_UTIL)):
+        asked.metrics[i].metricId = metric
+    n.nvmlGpmMetricsGet(asked)
+    for one in (first, second):
+        n.nvmlGpmSampleFree(one)
+    return [asked.metrics[i].value for i in range(3)]
+out = {"gpm": [n.nvmlGpmQueryDeviceSupport(card).isSupportedDevice for card in cards],
+       "sm_clock": [n.nvmlDeviceGetClockInfo(card, n.NVML_CLOCK_SM) for card in cards],
+       "memory_clock": [n.nvmlDeviceGetClockInfo(card, n.NVML_CLOCK_MEM) for card in cards],
+       "utilization": n.nvmlDeviceGetUtilizationRates(cards[2]).gpu,
+       "card": metrics(lambda sample: n.nvmlGpmSampleGet(cards[1], sample)),
+       "instance": metrics(lambda sample: n.nvmlGpmMigSampleGet(cards[0], GI, sample)), "xids": []}
+try:
+    while True:
+        event = n.nvmlEventSetWait_v2(events, 200)
+        out["xids"].append([n.nvmlDeviceGetUUID(event.device), event.eventData, event.gpuInstanceId])
+except n.NVMLError_Timeout:
+    pass
+print(json.dumps(out))
+"""
+
+
+def test_nvidia_ml_py_samples_the_same(machine):
+    """Loads by GPM, clocks and Xids, as `sheaf top` and NVIDIA's own binding read them."""
+    here = machine("h200-141", "h100-80", "l4")
+    here.sheaf("mig", "enable", "--gpu", "0")
+    here.sheaf("mig", "create", "--gpu", "0", "1g.18gb")
+    instance = here.facts()["gpus"][0]["mig"]["instances"][0]["id"]
+    here.drive("load", f"0/{instance}", "60", "30", "12")
+    here.drive("load", "1", "90", "40", "25")
+    here.drive("load", "2", "70")
+    here.drive("set", "1", "sm_clock_mhz", "1980")
+    script = SAMPLING.replace("GI,", f"{instance},")
+    judge = subprocess.Popen([sys.executable, "-c", script], env=here.environment, stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, text=True)
+    top = subprocess.Popen([SHEAF, "top", "--json", "--interval", "300ms"], env=here.environment, stdout=subprocess.PIPE,
+                           text=True)
+    try:
+        assert judge.stdout.readline() == "watching\n"
+        top.stdout.readline()  # by now it watches too
+        here.drive("xid", "1", "31", "3")
+        here.drive("xid", "0", "94", "1", str(instance), "0")
+        theirs = json.loads(judge.communicate("\n", timeout=60)[0])
+        for _ in range(20):
+            ours = {s["slice"]: s for s in json.loads(top.stdout.readline())["slices"]}
+            if ours["gpu:1"]["xids"] == {"31": 3} and ours["gpu:0"]["xids"] == {"94": 1}:
+                break
+    finally:
+        for one in (judge, top):
+            one.kill()
+            one.communicate()
+    assert theirs["gpm"] == [1, 1, 0]
+    assert [ours[f"gpu:{i}"]["sm_clock_mhz"] for i in range(3)] == theirs["sm_clock"] == [1410, 1980, 1410]
+    assert [ours[f"gpu:{i}"]["memory_clock_mhz"] for i in range(3)] == theirs["memory_clock"]
+    for name, percents in (("gpu:1", theirs["card"]), (f"mig:0/{instance}", theirs["instance"])):
+        mine = ours[name]
+        assert mine["load_source"] == "gpm"
+        assert [mine["load"], mine["multiprocessor_load"], mine["memory_load"]] == [p / 100 for p in percents]
+    assert (ours["gpu:2"]["load"], ours["gpu:2"]["load_source"]) == (theirs["utilization"] / 100, "nvml") == (0.7, "nvml")
+    none = 0xFFFFFFFF
+    assert sorted(theirs["xids"]) == sorted([[ours["gpu:1"]["uuid"], 31, none]] * 3 + [[ours["gpu:0"]["uuid"], 94, instance]])
+    assert ours["gpu:1"]["xids"] == {"31": 3} and ours["gpu:0"]["xids"] == {"94": 1}
 
 
 def test_gpustat_agrees(machine):

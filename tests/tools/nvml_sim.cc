@@ -2,11 +2,12 @@
 //   create CARD…                        a machine with these cards
 //   process GPU PID BYTES [GI CI]       a process that computes
 //   set GPU NAME VALUE                  temperature_c, mig_current, lost, …
+//   load GPU[/GI] PERCENT [SM [MEMORY]] of the card, or of a GPU instance
 //   machine NAME VALUE                  unprivileged, struct_version, driver_version, …
 //   fault FUNCTION CODE [SKIP [TIMES]]  "any" for every function
-//   hang FUNCTION MILLISECONDS
+//   hang FUNCTION MILLISECONDS [GPU]
 //   kill FUNCTION before|after [SKIP]
-//   xid GPU NUMBER
+//   xid GPU NUMBER [TIMES [GI CI]]
 //   clear                               all faults
 //   calls                               prints how many there were
 #include <fmt/core.h>
@@ -41,6 +42,7 @@ int add_fault(sim::StateFile& file, sim::SimFaultKind kind, const Words& words) 
   if (words[0] != "any") std::strncpy(fault.function, words[0].c_str(), sizeof fault.function - 1);
   if (kind == sim::SimFaultKind::hang) {
     fault.milliseconds = static_cast<std::uint32_t>(number(words[1]));
+    fault.card = static_cast<std::uint32_t>(number(word(words, 2, "0xFFFFFFFF")));
   } else {
     if (kind == sim::SimFaultKind::answer) fault.code = static_cast<int>(number(words[1]));
     fault.skip = static_cast<std::uint32_t>(number(word(words, 2, "0")));
@@ -60,7 +62,8 @@ int set_card(sim::StateFile& file, const Words& words) {
       {"persistence", &card.persistence},
       {"temperature_c", &card.temperature_c},
       {"power_mw", &card.power_mw},
-      {"utilization_gpu", &card.utilization_gpu},
+      {"sm_clock_mhz", &card.sm_clock_mhz},
+      {"memory_clock_mhz", &card.memory_clock_mhz},
       {"pcie_generation", &card.pcie_generation},
       {"pcie_width", &card.pcie_width},
       {"retired_pending", &card.retired_pending},
@@ -113,10 +116,34 @@ int add_process(sim::StateFile& file, const Words& words) {
   return refuse("no room for another process");
 }
 
+int set_load(sim::StateFile& file, const Words& words) {
+  auto state = file.lock();
+  const std::size_t slash = words[0].find('/');
+  sim::SimCard& card = state->cards[number(words[0].substr(0, slash))];
+  sim::SimLoad& load = slash == std::string::npos
+                           ? card.load
+                           : card.instances[number(words[0].substr(slash + 1))].load;
+  load = {static_cast<std::uint32_t>(number(words[1])),
+          static_cast<std::uint32_t>(number(word(words, 2, words[1].c_str()))),
+          static_cast<std::uint32_t>(number(word(words, 3, "0")))};
+  return 0;
+}
+
+int raise_xids(sim::StateFile& file, const Words& words) {
+  for (std::uint64_t times = number(word(words, 2, "1")); times > 0; --times)
+    file.add_event(
+        {.card = static_cast<std::uint32_t>(number(words[0])),
+         .type = sheaf::slices::abi::kEventXid,
+         .data = number(words[1]),
+         .gpu_instance = static_cast<std::uint32_t>(number(word(words, 3, "0xFFFFFFFF"))),
+         .compute_instance = static_cast<std::uint32_t>(number(word(words, 4, "0xFFFFFFFF")))});
+  return 0;
+}
+
 int drive(sim::StateFile& file, const std::string& verb, const Words& words) {
-  const std::map<std::string, std::size_t> least = {{"process", 3}, {"set", 3},   {"machine", 2},
-                                                    {"fault", 2},   {"hang", 2},  {"kill", 2},
-                                                    {"xid", 2},     {"clear", 0}, {"calls", 0}};
+  const std::map<std::string, std::size_t> least = {
+      {"process", 3}, {"set", 3}, {"machine", 2}, {"fault", 2}, {"hang", 2},
+      {"kill", 2},    {"xid", 2}, {"load", 2},    {"clear", 0}, {"calls", 0}};
   const auto known = least.find(verb);
   if (known == least.end() || words.size() < known->second)
     return refuse("unknown verb or too few words: " + verb);
@@ -129,10 +156,8 @@ int drive(sim::StateFile& file, const std::string& verb, const Words& words) {
     return add_fault(
         file, words[1] == "before" ? sim::SimFaultKind::kill_before : sim::SimFaultKind::kill_after,
         words);
-  if (verb == "xid")
-    file.add_event({.card = static_cast<std::uint32_t>(number(words[0])),
-                    .type = sheaf::slices::abi::kEventXid,
-                    .data = number(words[1])});
+  if (verb == "load") return set_load(file, words);
+  if (verb == "xid") return raise_xids(file, words);
   if (verb == "clear") file.clear_faults();
   if (verb == "calls") fmt::print("{}\n", file.lock()->calls);
   return 0;

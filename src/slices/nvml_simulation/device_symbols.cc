@@ -91,12 +91,13 @@ SHEAF_SIM_EXPORT abi::Return nvmlDeviceGetCount_v2(unsigned* count) {
 }
 
 SHEAF_SIM_EXPORT abi::Return nvmlDeviceGetHandleByIndex_v2(unsigned index, abi::Device* device) {
-  return Session::call("nvmlDeviceGetHandleByIndex_v2", Right::anyone, [&](SimState& state) {
+  const auto find = [&](SimState& state) {
     if (index >= state.card_count) return abi::kInvalidArgument;
     if (state.cards[index].lost) return abi::kGpuIsLost;
     *device = make_handle<abi::Device>(HandleKind::card, index);
     return abi::kSuccess;
-  });
+  };
+  return Session::call("nvmlDeviceGetHandleByIndex_v2", Right::anyone, find, index);
 }
 
 SHEAF_SIM_EXPORT abi::Return nvmlDeviceGetHandleByUUID(const char* uuid, abi::Device* device) {
@@ -249,8 +250,16 @@ SHEAF_SIM_EXPORT abi::Return nvmlDeviceGetUtilizationRates(abi::Device device,
                                                            abi::Utilization* utilization) {
   return call_on("nvmlDeviceGetUtilizationRates", device, [&](Target& target) {
     if (target.card.mig_current != 0) return abi::kNotSupported;
-    *utilization = {target.card.utilization_gpu, target.card.utilization_memory};
+    *utilization = {target.card.load.gpu, target.card.load.memory};
     return abi::kSuccess;
+  });
+}
+
+SHEAF_SIM_EXPORT abi::Return nvmlDeviceGetClockInfo(abi::Device device, unsigned kind,
+                                                    unsigned* megahertz) {
+  if (kind > 3) return abi::kInvalidArgument;
+  return number_of_card("nvmlDeviceGetClockInfo", device, megahertz, [kind](const SimCard& card) {
+    return kind == abi::kClockMemory ? card.memory_clock_mhz : card.sm_clock_mhz;
   });
 }
 

@@ -5,6 +5,8 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -60,6 +62,29 @@ class SimulatedMachine {
       place.used = true;
       return;
     }
+  }
+
+  void hang(const std::string& function, std::uint32_t card, std::uint32_t milliseconds) {
+    SimFault fault{
+        .kind = SimFaultKind::hang, .card = card, .milliseconds = milliseconds, .times = 1};
+    function.copy(fault.function, sizeof fault.function - 1);
+    state_.add_fault(fault);
+  }
+  void raise_xid(std::uint32_t card, std::uint64_t number,
+                 std::uint32_t gpu_instance = abi::kNoInstance) {
+    state_.add_event(
+        {.card = card, .type = abi::kEventXid, .data = number, .gpu_instance = gpu_instance});
+  }
+  // A copy of the library whose tables of symbols lack one name.
+  std::string library_without(const std::string& symbol) const {
+    std::ifstream in(library_path(), std::ios::binary);
+    std::string bytes{std::istreambuf_iterator<char>(in), {}};
+    const std::string name = '\0' + symbol + '\0';
+    for (std::size_t at = 0; (at = bytes.find(name, at)) != std::string::npos; ++at)
+      bytes[at + 1] = '_';
+    std::string path = folder() + "/without-" + symbol;
+    std::ofstream(path, std::ios::binary) << bytes;
+    return path;
   }
 
  private:

@@ -4,8 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <fstream>
-#include <iterator>
+#include <thread>
 
 #include "slices/nvml_simulation/fixture.h"
 
@@ -123,23 +122,11 @@ TEST(Nvml, OlderStructsDo) {
   EXPECT_EQ(profiles->front().name, "");
 }
 
-// A copy of the library whose tables of symbols lack one name.
-std::string library_without(const SimulatedMachine& machine, const std::string& symbol) {
-  std::ifstream in(SimulatedMachine::library_path(), std::ios::binary);
-  std::string bytes{std::istreambuf_iterator<char>(in), {}};
-  const std::string name = '\0' + symbol + '\0';
-  for (std::size_t at = 0; (at = bytes.find(name, at)) != std::string::npos; ++at)
-    bytes[at + 1] = '_';
-  std::string path = machine.folder() + "/without-" + symbol;
-  std::ofstream(path, std::ios::binary) << bytes;
-  return path;
-}
-
 TEST(Nvml, MissingSymbolsAreErrorsOfTheirCallsAlone) {
   SimulatedMachine machine({"a100-40"});
   machine.enable_mig();
   {
-    const auto nvml = Nvml::open(library_without(machine, "nvmlDeviceGetPciInfo_v3"));
+    const auto nvml = Nvml::open(machine.library_without("nvmlDeviceGetPciInfo_v3"));
     ASSERT_TRUE(nvml.ok()) << nvml.error().message;
     const abi::Device device = *nvml->device(0);
     const auto pci = nvml->pci(device);
@@ -150,7 +137,7 @@ TEST(Nvml, MissingSymbolsAreErrorsOfTheirCallsAlone) {
               "update it");
     EXPECT_TRUE(nvml->name(device).ok());
   }
-  const auto useless = Nvml::open(library_without(machine, "nvmlInit_v2"));
+  const auto useless = Nvml::open(machine.library_without("nvmlInit_v2"));
   ASSERT_FALSE(useless.ok());
   EXPECT_NE(useless.error().message.find("is no NVML that sheaf knows"), std::string::npos);
 }
@@ -186,32 +173,62 @@ TEST(Nvml, CreatesAndDestroysInstances) {
 TEST(Nvml, XidEventsReachWhoWatches) {
   SimulatedMachine machine({"l4", "a100-40"});
   const Nvml nvml = machine.open();
-  void* library = dlopen(SimulatedMachine::library_path().c_str(), RTLD_NOW | RTLD_LOCAL);
-  ASSERT_NE(library, nullptr);
-  const auto create =
-      reinterpret_cast<abi::Return (*)(abi::EventSet*)>(dlsym(library, "nvmlEventSetCreate"));
-  const auto watch =
-      reinterpret_cast<abi::Return (*)(abi::Device, unsigned long long, abi::EventSet)>(
-          dlsym(library, "nvmlDeviceRegisterEvents"));
-  const auto wait = reinterpret_cast<abi::Return (*)(abi::EventSet, abi::EventData*, unsigned)>(
-      dlsym(library, "nvmlEventSetWait_v2"));
-  const auto release =
-      reinterpret_cast<abi::Return (*)(abi::EventSet)>(dlsym(library, "nvmlEventSetFree"));
-  abi::EventSet set = nullptr;
-  ASSERT_EQ(create(&set), abi::kSuccess);
-  ASSERT_EQ(watch(*nvml.device(1), abi::kEventXid, set), abi::kSuccess);
-  machine.file().add_event({.card = 0, .type = abi::kEventXid, .data = 13});
-  for (std::uint64_t xid : {79, 94, 31})
-    machine.file().add_event({.card = 1, .type = abi::kEventXid, .data = xid});
-  abi::EventData event = {};
-  for (std::uint64_t xid : {79, 94, 31}) {
-    ASSERT_EQ(wait(set, &event, 1000), abi::kSuccess);
-    EXPECT_EQ(event.data, xid);
-    EXPECT_EQ(event.device, *nvml.device(1));
+  const auto set = nvml.event_set();
+  ASSERT_TRUE(set.ok()) << set.error().message;
+  ASSERT_TRUE(nvml.watch_xids(*nvml.device(1), *set).ok());
+  machine.raise_xid(0, 13);
+  for (const unsigned xid : {79, 94, 31}) machine.raise_xid(1, xid, 3);
+  for (const unsigned xid : {79, 94, 31}) {
+    const auto event = nvml.wait_for_event(*set, 1000);
+    ASSERT_TRUE(event.ok() && *event);
+    EXPECT_EQ((*event)->data, xid);
+    EXPECT_EQ((*event)->device, *nvml.device(1));
+    EXPECT_EQ((*event)->gpu_instance, 3u);
   }
-  EXPECT_EQ(wait(set, &event, 1), abi::kTimeout);
-  release(set);
-  dlclose(library);
+  const auto none = nvml.wait_for_event(*set, 1);
+  EXPECT_TRUE(none.ok() && !*none);
+}
+
+TEST(Nvml, ListsMigDevicesWithTheirInstances) {
+  SimulatedMachine machine({"a100-40"});
+  machine.enable_mig();
+  const Nvml nvml = machine.open();
+  const abi::Device card = *nvml.device(0);
+  EXPECT_TRUE(nvml.mig_devices(card)->empty());
+  const auto gpu = nvml.create_gpu_instance(card, 9, {4, 4});  // 3g.20gb
+  ASSERT_TRUE(gpu.ok());
+  ASSERT_TRUE(nvml.create_compute_instance(gpu->handle, 0, std::nullopt).ok());  // 1c.3g.20gb
+  const auto other = nvml.create_gpu_instance(card, 19, {0, 1});
+  ASSERT_TRUE(other.ok());
+  ASSERT_TRUE(nvml.create_compute_instance(other->handle, 0, std::nullopt).ok());
+  const auto devices = nvml.mig_devices(card);
+  ASSERT_TRUE(devices.ok()) << devices.error().message;
+  ASSERT_EQ(devices->size(), 2u);
+  EXPECT_EQ(devices->at(0).gpu_instance, gpu->info.id);
+  EXPECT_FALSE(devices->at(0).whole);
+  EXPECT_EQ(devices->at(1).gpu_instance, other->info.id);
+  EXPECT_TRUE(devices->at(1).whole);
+}
+
+// Of Hopper and later, between two samples of the same thing that lie far enough apart.
+TEST(Nvml, GpmTellsTheLoadBetweenTwoSamples) {
+  SimulatedMachine machine({"h100-80", "a100-40"});
+  machine.file().lock()->cards[0].load = {.gpu = 90, .multiprocessors = 40, .memory = 25};
+  const Nvml nvml = machine.open();
+  const abi::Device card = *nvml.device(0);
+  EXPECT_TRUE(*nvml.has_gpm(card));
+  EXPECT_FALSE(*nvml.has_gpm(*nvml.device(1)));
+  EXPECT_EQ(nvml.gpm_sample(*nvml.device(1)).error().code, ErrorCode::unsupported);
+
+  const auto first = nvml.gpm_sample(card);
+  ASSERT_TRUE(first.ok()) << first.error().message;
+  EXPECT_FALSE(nvml.gpm_load(*first, *nvml.gpm_sample(card)).ok());  // too near
+  std::this_thread::sleep_for(std::chrono::milliseconds(110));
+  const auto load = nvml.gpm_load(*first, *nvml.gpm_sample(card));
+  ASSERT_TRUE(load.ok()) << load.error().message;
+  EXPECT_EQ(load->active, 90);
+  EXPECT_EQ(load->multiprocessors, 40);
+  EXPECT_EQ(load->memory_bandwidth, 25);
 }
 
 }  // namespace

@@ -27,21 +27,6 @@ void sleep_ms(std::uint32_t milliseconds) {
   }
 }
 
-// The first fault that is due for this call.
-SimFault take_fault(SimState& state, std::string_view function) {
-  for (SimFault& fault : state.faults) {
-    if (!fault.used || (fault.function[0] != 0 && function != fault.function)) continue;
-    if (fault.skip > 0) {
-      --fault.skip;
-      continue;
-    }
-    const SimFault due = fault;
-    if (--fault.times == 0) fault = {};
-    return due;
-  }
-  return {};
-}
-
 }  // namespace
 
 abi::Return Session::init() {
@@ -66,23 +51,39 @@ abi::Return Session::shutdown() {
   return abi::kSuccess;
 }
 
+// The first one that is due for this call.
+SimFault Session::take_fault(SimState& state, const Asked& asked) {
+  for (SimFault& fault : state.faults) {
+    if (!fault.used || (fault.function[0] != 0 && asked.function != fault.function)) continue;
+    if (fault.card != kAnyCard && fault.card != asked.card) continue;
+    if (fault.skip > 0) {
+      --fault.skip;
+      continue;
+    }
+    const SimFault due = fault;
+    if (--fault.times == 0) fault = {};
+    return due;
+  }
+  return {};
+}
+
 StateFile& Session::file() { return *global().file; }
 
-abi::Return Session::before(std::string_view function, Fault& fault) {
+abi::Return Session::before(const Asked& asked, Fault& fault) {
   {
     Global& g = global();
     const std::lock_guard guard(g.mutex);
     if (g.inits == 0) return abi::kUninitialized;
   }
-  return answer_of(function, fault);
+  return answer_of(asked, fault);
 }
 
-abi::Return Session::answer_of(std::string_view function, Fault& fault) {
+abi::Return Session::answer_of(const Asked& asked, Fault& fault) {
   SimFault due;
   {
     StateFile::Locked state = file().lock();
     ++state->calls;
-    due = take_fault(*state, function);
+    due = take_fault(*state, asked);
   }
   if (!due.used) return abi::kSuccess;
   switch (due.kind) {
@@ -103,7 +104,7 @@ abi::Return Session::answer_of(std::string_view function, Fault& fault) {
 
 abi::Return Session::fault_of_init(std::string_view function) {
   Fault fault;
-  const abi::Return code = answer_of(function, fault);
+  const abi::Return code = answer_of({function}, fault);
   after(fault);
   return code;
 }

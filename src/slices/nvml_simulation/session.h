@@ -22,12 +22,15 @@ class Session {
   static abi::Return init();
   static abi::Return shutdown();
 
-  // Runs `work(SimState&)` with the mutex held, unless a fault of this function, a missing init or
-  // a missing right comes first. nvmlInit itself passes through `init()` and takes faults too.
+  // Runs `work(SimState&)` with the mutex held, unless a fault of this function (of this card, if
+  // it is about one), a missing init or a missing right comes first. nvmlInit itself passes through
+  // `init()` and takes faults too.
   template <class Work>
-  static abi::Return call(std::string_view function, Right right, Work&& work) {
+  static abi::Return call(std::string_view function, Right right, Work&& work,
+                          std::uint32_t card = kAnyCard) {
     Fault fault;
-    if (const abi::Return code = before(function, fault); code != abi::kSuccess) return code;
+    if (const abi::Return code = before({function, card}, fault); code != abi::kSuccess)
+      return code;
     abi::Return result = abi::kSuccess;
     {
       StateFile::Locked state = file().lock();
@@ -45,8 +48,13 @@ class Session {
   struct Fault {
     bool kill_after = false;
   };
-  static abi::Return before(std::string_view function, Fault& fault);
-  static abi::Return answer_of(std::string_view function, Fault& fault);
+  struct Asked {
+    std::string_view function;
+    std::uint32_t card = kAnyCard;
+  };
+  static SimFault take_fault(SimState& state, const Asked& asked);
+  static abi::Return before(const Asked& asked, Fault& fault);
+  static abi::Return answer_of(const Asked& asked, Fault& fault);
   static void after(const Fault& fault);
   static StateFile& file();
 };
@@ -66,6 +74,10 @@ Handle make_handle(HandleKind kind, std::uint32_t card, std::uint32_t gpu_instan
   return reinterpret_cast<Handle>(static_cast<std::uintptr_t>(kind) << 24 |
                                   std::uintptr_t{card} << 16 | std::uintptr_t{gpu_instance} << 8 |
                                   std::uintptr_t{compute_instance});
+}
+
+inline std::uint32_t card_of(const void* handle) {
+  return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(handle) >> 16 & 0xFF);
 }
 
 // A live thing behind a handle.
@@ -88,7 +100,7 @@ template <class Work>
 abi::Return with_target(SimState& state, const void* handle, Work&& work) {
   const auto bits = reinterpret_cast<std::uintptr_t>(handle);
   const auto kind = static_cast<HandleKind>(bits >> 24);
-  const auto card = static_cast<std::uint32_t>(bits >> 16 & 0xFF);
+  const std::uint32_t card = card_of(handle);
   const auto gpu_instance = static_cast<std::uint32_t>(bits >> 8 & 0xFF);
   const auto compute_instance = static_cast<std::uint32_t>(bits & 0xFF);
   if (kind < HandleKind::card || kind > HandleKind::compute_instance || card >= state.card_count ||
@@ -109,9 +121,10 @@ abi::Return with_target(SimState& state, const void* handle, Work&& work) {
 template <class Work>
 abi::Return call_on(std::string_view function, const void* handle, Work&& work,
                     Right right = Right::anyone) {
-  return Session::call(function, right, [&](SimState& state) {
-    return with_target(state, handle, std::forward<Work>(work));
-  });
+  return Session::call(
+      function, right,
+      [&](SimState& state) { return with_target(state, handle, std::forward<Work>(work)); },
+      card_of(handle));
 }
 
 // INSUFFICIENT_SIZE where it does not fit.

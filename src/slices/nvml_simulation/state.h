@@ -21,6 +21,12 @@ constexpr int kComputeMax = 8;     // compute instances in a GPU instance
 constexpr int kProcessesMax = 32;
 constexpr int kFaultsMax = 16;
 constexpr int kEventsMax = 64;
+constexpr std::uint32_t kAnyCard = 0xFFFFFFFF;
+
+// In per cent. Of GPU instances GPM alone tells it.
+struct SimLoad {
+  std::uint32_t gpu = 0, multiprocessors = 0, memory = 0;
+};
 
 struct SimComputeInstance {
   bool used = false;
@@ -32,6 +38,7 @@ struct SimGpuInstance {
   bool used = false;
   std::uint32_t profile_id = 0;
   std::uint32_t start = 0, size = 0;  // memory slices
+  SimLoad load;
   SimComputeInstance compute[kComputeMax];
 };
 
@@ -53,7 +60,8 @@ struct SimCard {
   bool reset_blocked = false;  // a change of mode stays pending: RESET_REQUIRED
   std::uint32_t persistence = 1, compute_mode = 0;
   std::uint32_t temperature_c = 34, power_mw = 62000, power_limit_mw = 400000;
-  std::uint32_t utilization_gpu = 0, utilization_memory = 0;
+  std::uint32_t sm_clock_mhz = 1410, memory_clock_mhz = 1593;
+  SimLoad load;
   std::uint32_t pcie_generation = 4, pcie_generation_max = 4, pcie_width = 16, pcie_width_max = 16;
   std::uint32_t nvlinks = 0;
   std::uint32_t ecc_enabled = 1, retired_pending = 0, remap_pending = 0, remap_failed = 0;
@@ -74,7 +82,8 @@ enum class SimFaultKind : std::uint32_t {
 struct SimFault {
   bool used = false;
   SimFaultKind kind = SimFaultKind::answer;
-  char function[64] = "";   // empty: any function
+  char function[64] = "";  // empty: any function
+  std::uint32_t card = kAnyCard;
   std::int32_t code = 999;  // of `answer`
   std::uint32_t milliseconds = 0;
   std::uint32_t skip = 0;   // so many calls first

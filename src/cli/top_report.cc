@@ -1,0 +1,182 @@
+#include "cli/top_report.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "slices/slice.h"
+
+namespace sheaf::cli {
+namespace {
+
+using slices::LoadSource;
+using slices::SliceSample;
+
+constexpr std::string_view kCores = "cores:";
+constexpr int kCpuMax = 1 << 16;
+
+bool take_cpu_number(std::string_view& text, int& number) {
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (failure != std::errc() || number < 0 || number > kCpuMax) return false;
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  return true;
+}
+
+// Builds the report slice by slice.
+class Joiner {
+ public:
+  explicit Joiner(const TopInput& input) : input_(input) {
+    report_.of_this_machine = input.server_is_here;
+    report_.cores = input.cpus.size();
+    report_.cores_load = slices::load_between(input.cores_before, input.cores_after, input.cpus);
+  }
+
+  TopReport join() {
+    add_cards();
+    if (input_.fleet) add_fleet(*input_.fleet);
+    if (input_.server_is_here) add_other_cores();
+    add_processes();
+    return std::move(report_);
+  }
+
+ private:
+  void add_cards() {
+    static const std::vector<SliceSample> kNone;
+    const auto& told = input_.fleet ? input_.fleet->slices : kNone;
+    for (const SliceSample& card : input_.server_is_here ? input_.cards : told) {
+      report_.slices.push_back({card, {}});
+      if (!card.load) take_load_from(told, report_.slices.back().sample);
+    }
+  }
+
+  // How long replicas computed on a slice is known to their server alone.
+  static void take_load_from(const std::vector<SliceSample>& told, SliceSample& sample) {
+    const auto same = std::ranges::find_if(told, [&](const SliceSample& one) {
+      return one.slice == sample.slice && one.uuid == sample.uuid && one.is_fresh();
+    });
+    if (same == told.end()) return;
+    sample.load = same->load;
+    sample.load_source = same->load_source;
+  }
+
+  void add_fleet(const FleetReport& fleet) {
+    report_.ready = fleet.ready;
+    report_.open_requests = fleet.open_requests;
+    for (const ModelReport& model : fleet.models)
+      report_.models.push_back({.name = model.name, .queue_tokens = model.queue_tokens});
+    for (const ReplicaReport& replica : fleet.replicas) add_replica(fleet, replica);
+  }
+
+  void add_replica(const FleetReport& fleet, const ReplicaReport& replica) {
+    TopTenant tenant{.name = replica.name,
+                     .model = replica.model.empty() ? "?" : replica.model,
+                     .state = replica.state,
+                     .pid = replica.pid,
+                     .tokens_in_flight = replica.tokens_in_flight,
+                     .restarts = replica.restarts};
+    if (input_.fleet_before) tenant.rate = rate_of(*input_.fleet_before, fleet, replica);
+    if (input_.server_is_here && input_.memory_of && replica.pid > 0)
+      tenant.memory_bytes = input_.memory_of(replica.pid);
+    count_for_model(tenant);
+    TopSlice& slice = slice_of(replica.slice);
+    if (slice.sample.slice.starts_with(kCores) && tenant.memory_bytes)
+      slice.sample.memory_used_bytes =
+          slice.sample.memory_used_bytes.value_or(0) + *tenant.memory_bytes;
+    if (tenant.rate && !is_read(slice)) {
+      slice.sample.load = std::min(1.0, slice.sample.load.value_or(0) + tenant.rate->busy);
+      slice.sample.load_source = LoadSource::busy_time;
+    }
+    slice.tenants.push_back(std::move(tenant));
+  }
+
+  void count_for_model(const TopTenant& tenant) {
+    auto model = std::ranges::find(report_.models, tenant.model, &TopModel::name);
+    if (model == report_.models.end())
+      model = report_.models.insert(model, TopModel{.name = tenant.model});
+    ++model->replicas;
+    if (tenant.state == "ready") ++model->replicas_ready;
+    if (tenant.rate)
+      model->tokens_per_s = model->tokens_per_s.value_or(0) + tenant.rate->tokens_per_s;
+  }
+
+  // That somebody but the replicas tells the load of: of cards NVML, of cores here the kernel.
+  static bool is_read(const TopSlice& slice) {
+    return slice.sample.load && slice.sample.load_source != LoadSource::busy_time;
+  }
+
+  TopSlice& slice_of(const std::string& name) {
+    const auto known = std::ranges::find_if(report_.slices, [&](const TopSlice& one) {
+      return slices::is_slice_of(name, one.sample.slice);
+    });
+    if (known != report_.slices.end()) return *known;
+    return input_.server_is_here ? add_cores(name) : add_slice(name);
+  }
+
+  TopSlice& add_slice(const std::string& name) {
+    TopSlice& slice = report_.slices.emplace_back();
+    slice.sample.slice = name;
+    return slice;
+  }
+
+  TopSlice& add_cores(const std::string& name) {
+    TopSlice& slice = add_slice(name);
+    const std::vector<int> cpus = cpus_of_slice(name);
+    taken_.insert(cpus.begin(), cpus.end());
+    slice.sample.load = slices::load_between(input_.cores_before, input_.cores_after, cpus);
+    if (slice.sample.load) slice.sample.load_source = LoadSource::kernel;
+    return slice;
+  }
+
+  void add_other_cores() {
+    std::vector<int> others;
+    for (const int cpu : input_.cpus)
+      if (!taken_.contains(cpu)) others.push_back(cpu);
+    std::ranges::sort(others);
+    if (!others.empty()) add_cores(std::string(kCores) + slices::format_cpu_list(others));
+  }
+
+  // Of cards, that are no replicas.
+  void add_processes() {
+    std::set<int> ours;
+    if (input_.fleet)
+      for (const ReplicaReport& replica : input_.fleet->replicas) ours.insert(replica.pid);
+    for (TopSlice& slice : report_.slices)
+      for (const slices::GpuProcess& process : slice.sample.processes) {
+        const int pid = static_cast<int>(process.pid);
+        if (!ours.contains(pid))
+          slice.tenants.push_back(
+              {.name = process.name, .pid = pid, .memory_bytes = process.bytes});
+      }
+  }
+
+  const TopInput& input_;
+  TopReport report_;
+  std::set<int> taken_;  // cores that replicas have
+};
+
+}  // namespace
+
+TopReport join(const TopInput& input) { return Joiner(input).join(); }
+
+std::vector<int> cpus_of_slice(std::string_view slice) {
+  std::vector<int> cpus;
+  if (!slice.starts_with(kCores)) return cpus;
+  for (slice.remove_prefix(kCores.size()); !slice.empty();) {
+    int first = 0;
+    if (!take_cpu_number(slice, first)) return {};
+    int last = first;
+    if (slice.starts_with('-')) {
+      slice.remove_prefix(1);
+      if (!take_cpu_number(slice, last)) return {};
+    }
+    for (int cpu = first; cpu <= last; ++cpu) cpus.push_back(cpu);
+    if (cpus.size() > kCpuMax) return {};
+    if (!slice.empty() && slice.front() != ',') return {};
+    slice.remove_prefix(std::min<std::size_t>(slice.size(), 1));
+  }
+  return cpus;
+}
+
+}  // namespace sheaf::cli

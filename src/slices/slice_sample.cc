@@ -1,0 +1,49 @@
+#include "slices/slice_sample.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace sheaf::slices {
+namespace {
+
+constexpr TimeUs kFreshUs = 5 * kSecond;
+
+constexpr std::array<std::pair<LoadSource, std::string_view>, 5> kLoadSources = {{
+    {LoadSource::none, "none"},
+    {LoadSource::gpm, "gpm"},
+    {LoadSource::nvml, "nvml"},
+    {LoadSource::kernel, "kernel"},
+    {LoadSource::busy_time, "busy_time"},
+}};
+
+// "0/3" of "mig:0/3" and of "mps:0/3#1".
+std::string_view place_in(std::string_view slice) {
+  const std::string_view place = slice.substr(std::min(slice.find(':'), slice.size() - 1) + 1);
+  return place.substr(0, place.find('#'));
+}
+
+bool is_of_cores(std::string_view slice) { return slice.starts_with("cores:"); }
+
+}  // namespace
+
+bool is_slice_of(std::string_view slice, std::string_view whole) {
+  if (is_of_cores(slice) || is_of_cores(whole)) return slice == whole;
+  return !slice.empty() && !whole.empty() && place_in(slice) == place_in(whole);
+}
+
+std::string_view name_of(LoadSource source) {
+  for (const auto& [one, name] : kLoadSources)
+    if (one == source) return name;
+  return "";
+}
+
+std::optional<LoadSource> parse_load_source(std::string_view name) {
+  for (const auto& [source, text] : kLoadSources)
+    if (text == name) return source;
+  return std::nullopt;
+}
+
+bool SliceSample::is_fresh() const { return error.empty() && age_us && *age_us <= kFreshUs; }
+
+}  // namespace sheaf::slices
