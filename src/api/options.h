@@ -4,6 +4,10 @@
 #include <string>
 #include <vector>
 
+namespace sheaf::slices {
+class LeaseClerk;
+}
+
 namespace sheaf::api {
 
 // What the surface may be told; plain value. Limits of requests (texts, timeout) are the router's.
@@ -16,6 +20,7 @@ struct ApiOptions {
   bool auto_truncate = true;                  // where a request does not say `truncate`
   std::uint64_t concurrent_requests_max = 0;  // shown by /info; the server sets it
   std::string version = "0.1.0";
+  slices::LeaseClerk* leases = nullptr;  // outlives the surface; null: no leases are given
 };
 
 }  // namespace sheaf::api

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "api/cohere.h"
+#include "api/leases.h"
 #include "api/ollama.h"
 #include "api/openai.h"
 #include "api/predict.h"
@@ -29,6 +30,11 @@ constexpr Route kRoutes[] = {
     {"GET",  "/v1/models/*",         key,   kOpenAi, false,        openai_model},
     {"GET",  "/models",              key,   kOpenAi, false,        openai_models},
     {"GET",  "/v1/fleet",            key,   kOpenAi, false,        fleet},
+
+    {"POST", "/v1/slices/lease",     key,   kOpenAi, false,        acquire_lease},
+    {"GET",  "/v1/slices/lease",     key,   kOpenAi, false,        list_leases},
+    {"POST", "/v1/slices/lease/*",   key,   kOpenAi, false,        renew_lease},
+    {"DELETE", "/v1/slices/lease/*", key,   kOpenAi, false,        release_lease},
 
     {"POST", "/embed",               key,   kTei,    true,         tei_embed},
     {"POST", "/embed_sparse",        key,   kTei,    true,         tei_embed_sparse},
