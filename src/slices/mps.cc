@@ -206,22 +206,26 @@ Status stop_mps(MigJournal& journal, const std::string& uuid, bool force) {
   return {};
 }
 
-Result<MpsDaemon> revive_mps(MigJournal& journal, const MpsDaemon& gone, const MpsEvent& event) {
+Result<MpsDaemon> revive_mps(MigJournal& journal, const MpsDaemon& gone, const std::string& what) {
   SHEAF_ASSIGN(MpsDaemon daemon, kept_or_error(journal.folder(), gone.uuid));
   if (!(daemon.process == gone.process) || is_alive(daemon.process)) return daemon;
-  const MpsFolders folders(journal.folder(), gone.uuid);
+  for (const ProcessIdentity& server : daemon.servers) kill_process(server);  // they serve nobody
   SHEAF_ASSIGN(const MpsControl control, MpsControl::find());
-  SHEAF_ASSIGN(daemon.process, launch(control, folders, daemon.uuid, daemon.settings));
+  SHEAF_ASSIGN(daemon.process, launch(control, MpsFolders(journal.folder(), daemon.uuid),
+                                      daemon.uuid, daemon.settings));
   ++daemon.generation;
-  daemon.last = event;
-  SHEAF_TRY(keep(folders, daemon));
+  daemon.last = {what, unix_seconds(), std::exchange(daemon.clients, {})};
+  daemon.servers.clear();
+  SHEAF_TRY(keep(MpsFolders(journal.folder(), daemon.uuid), daemon));
   return daemon;
 }
 
-Status note_mps_event(MigJournal& journal, const std::string& uuid, const MpsEvent& event) {
-  SHEAF_ASSIGN(MpsDaemon daemon, kept_or_error(journal.folder(), uuid));
-  daemon.last = event;
-  return keep(MpsFolders(journal.folder(), uuid), daemon);
+Status note_mps(MigJournal& journal, const MpsDaemon& seen) {
+  SHEAF_ASSIGN(const auto kept, find_kept(journal.folder(), seen.uuid));
+  if (!kept || !(kept->process == seen.process)) return {};
+  MpsDaemon daemon = seen;
+  daemon.settings = kept->settings;  // which may have changed meanwhile
+  return keep(MpsFolders(journal.folder(), seen.uuid), daemon);
 }
 
 Result<std::vector<MpsDaemon>> kept_mps(const std::string& folder) {

@@ -38,6 +38,9 @@ struct MpsDaemon {
   ProcessIdentity process;
   unsigned generation = 0;  // how often it was started
   MpsEvent last;
+  // As last seen by who watches it.
+  std::vector<ProcessIdentity> servers;
+  std::vector<pid_t> clients;
 };
 
 struct MpsServer {
@@ -58,10 +61,10 @@ Result<MpsDaemon> start_mps(MigJournal& journal, const std::string& uuid, const 
                             const MpsSettings& settings);
 // Error unavailable: it has clients, and `force` is not set; not_found: none runs there.
 Status stop_mps(MigJournal& journal, const std::string& uuid, bool force);
-// Starts one that is gone again, if it is `gone` still.
-Result<MpsDaemon> revive_mps(MigJournal& journal, const MpsDaemon& gone, const MpsEvent& event);
-// Keeps what happened.
-Status note_mps_event(MigJournal& journal, const std::string& uuid, const MpsEvent& event);
+// Starts one that is gone again, if it is `gone` still; what befell its clients is kept.
+Result<MpsDaemon> revive_mps(MigJournal& journal, const MpsDaemon& gone, const std::string& what);
+// Keeps what was seen of a daemon, if it is that one still.
+Status note_mps(MigJournal& journal, const MpsDaemon& seen);
 
 // All that shall run, as kept. Error corrupt: names the file.
 Result<std::vector<MpsDaemon>> kept_mps(const std::string& folder);

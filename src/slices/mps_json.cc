@@ -28,7 +28,8 @@ void to_json(nlohmann::json& json, const MpsDaemon& daemon) {
           {"settings", daemon.settings},
           {"process", daemon.process},
           {"generation", daemon.generation},
-          {"last", daemon.last}};
+          {"last", daemon.last},
+          {"servers", daemon.servers},   {"clients", daemon.clients}};
 }
 void from_json(const nlohmann::json& json, MpsDaemon& daemon) {
   json.at("uuid").get_to(daemon.uuid);
@@ -37,6 +38,8 @@ void from_json(const nlohmann::json& json, MpsDaemon& daemon) {
   json.at("process").get_to(daemon.process);
   json.at("generation").get_to(daemon.generation);
   json.at("last").get_to(daemon.last);
+  json.at("servers").get_to(daemon.servers);
+  json.at("clients").get_to(daemon.clients);
 }
 
 void to_json(nlohmann::json& json, const MpsServer& server) {

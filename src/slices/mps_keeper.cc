@@ -20,11 +20,6 @@ void reap(const ProcessIdentity& process) {
   if (process.pid > 0) (void)waitpid(process.pid, nullptr, WNOHANG);
 }
 
-void kill_all(const std::vector<ProcessIdentity>& processes) {
-  for (const ProcessIdentity& process : processes)
-    if (is_alive(process)) kill(process.pid, SIGKILL);
-}
-
 std::string clients_text(const std::vector<pid_t>& clients) {
   return clients.empty()
              ? "it had no clients"
@@ -74,47 +69,48 @@ void MpsKeeper::look_at(const MpsDaemon& daemon, Watch& watch) {
   if (servers.ok()) return take(daemon, *servers, watch);
   if (++watch.silences < options_.silences_max) return;
   log(LogLevel::warn, "MPS of {}: {}; it is killed", daemon.text, servers.error().message);
-  kill_all({daemon.process});
+  if (is_alive(daemon.process)) kill(daemon.process.pid, SIGKILL);
   start_again(daemon, "hung", watch);
 }
 
 void MpsKeeper::take(const MpsDaemon& daemon, const std::vector<MpsServer>& servers, Watch& watch) {
   watch.silences = 0;
   watch.retry_ms = 0;
-  watch.servers.clear();
-  watch.clients.clear();
+  MpsDaemon seen = daemon;
+  seen.servers.clear();
+  seen.clients.clear();
   MpsEvent fault{.what = "fault", .at_unix_s = unix_seconds()};
   bool faulted = false;
   for (const MpsServer& server : servers) {
-    if (const auto process = identify(server.pid); process.ok()) watch.servers.push_back(*process);
-    watch.clients.insert(watch.clients.end(), server.clients.begin(), server.clients.end());
+    if (const auto process = identify(server.pid); process.ok()) seen.servers.push_back(*process);
+    seen.clients.insert(seen.clients.end(), server.clients.begin(), server.clients.end());
     if (server.status != "FAULT") continue;
     faulted = true;
     fault.clients.insert(fault.clients.end(), server.clients.begin(), server.clients.end());
   }
-  if (!std::exchange(watch.faulted, faulted) && faulted) {
+  const bool new_fault = faulted && !watch.faulted;
+  if (new_fault) {
     log(LogLevel::warn, "MPS of {}: a client's fault stopped a server; {}", daemon.text,
         clients_text(fault.clients));
-    auto journal = MigJournal::open(options_.folder, kKeeperLockWaitMs, "sheaf slices daemon");
-    const Status noted =
-        journal.ok() ? note_mps_event(*journal, daemon.uuid, fault) : Status(journal.error());
-    if (noted.ok()) return;
-    watch.faulted = false;  // said again at the next look
-    write_log(LogLevel::error, noted.error().message);
+    seen.last = fault;
   }
+  if (new_fault || seen.servers != daemon.servers || seen.clients != daemon.clients) {
+    auto journal = MigJournal::open(options_.folder, kKeeperLockWaitMs, "sheaf slices daemon");
+    const Status noted = journal.ok() ? note_mps(*journal, seen) : Status(journal.error());
+    if (!noted.ok()) return write_log(LogLevel::error, noted.error().message);  // at the next look
+  }
+  watch.faulted = faulted;
 }
 
 void MpsKeeper::start_again(const MpsDaemon& daemon, const std::string& what, Watch& watch) {
   reap(daemon.process);
   if (monotonic_us() < watch.retry_us) return;
-  kill_all(watch.servers);  // they serve nobody without it
   auto journal = MigJournal::open(options_.folder, kKeeperLockWaitMs, "sheaf slices daemon");
-  const MpsEvent event{what, unix_seconds(), watch.clients};
   const auto revived =
-      journal.ok() ? revive_mps(*journal, daemon, event) : Result<MpsDaemon>(journal.error());
+      journal.ok() ? revive_mps(*journal, daemon, what) : Result<MpsDaemon>(journal.error());
   if (revived.ok()) {
     log(LogLevel::warn, "MPS of {} {} and was started again; {}", daemon.text, what,
-        clients_text(watch.clients));
+        clients_text(revived->last.clients));
     watch = {};
     return;
   }

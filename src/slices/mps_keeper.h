@@ -36,8 +36,6 @@ class MpsKeeper {
   struct Watch {
     int silences = 0;
     bool faulted = false;
-    std::vector<ProcessIdentity> servers;
-    std::vector<pid_t> clients;
     TimeUs retry_us = 0;  // no start before
     int retry_ms = 0;
   };
