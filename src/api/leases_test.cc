@@ -76,8 +76,7 @@ TEST_F(LeasesTest, AcquireRenewListRelease) {
 }
 
 TEST_F(LeasesTest, WhatIsNotFreeIsWaitedForOrRefused) {
-  const std::string all =
-      "{\"cores\":" + std::to_string(slices::detect_machine()->cores.size());
+  const std::string all = "{\"cores\":" + std::to_string(slices::detect_machine()->cores.size());
   const auto first = facts("POST", "/v1/slices/lease", all + "}");
   const HttpResponse refused = ask("POST", "/v1/slices/lease", all + "}");
   EXPECT_EQ(refused.status, 503) << refused.body;

@@ -51,7 +51,8 @@ TEST(ClusterConfig, MpsOnlyWithoutMig) {
   EXPECT_EQ(config["sharing"]["mps"]["resources"][0]["replicas"].as<int>(), 4);
   EXPECT_FALSE(config["sharing"]["mps"]["failRequestsGreaterThanOne"]);
   const auto alone = device_plugin_config(slices::usable_places(whole), {});
-  EXPECT_EQ(*alone, "# this node has nvidia.com/gpu: 1\nversion: v1\nflags:\n  migStrategy: none\n");
+  EXPECT_EQ(*alone,
+            "# this node has nvidia.com/gpu: 1\nversion: v1\nflags:\n  migStrategy: none\n");
 }
 
 TEST(ClusterConfig, GresOfTheGeometry) {

@@ -42,7 +42,7 @@ FlagSet flags_for(SlicesSettings& s) {
       "export          print the present cut as such a file\n"
       "check           can cards be cut, can they run sheaf, what is wrong\n"
       "env SLICE       environment, docker, CDI, Kubernetes and Slurm forms of a slice\n"
-      "env kubernetes | slurm   device plugin's configuration, gres.conf for all of them\n"
+      "env kubernetes | slurm   device plugin's configuration, gres.conf: for all\n"
       "lease …         a slice for one task, for a time: sheaf slices lease --help\n"
       "mps …           programs at the same time on a card: sheaf slices mps --help\n"
       "daemon          the privileged helper that does all this for others\n"

@@ -28,7 +28,7 @@ struct LeaseSettings {
   std::vector<std::string> command;  // behind --
   slices::LeaseNeed need;
   std::string task;
-  TimeUs ttl_us = slices::kLeaseTtlDefaultMs * 1000;
+  TimeUs ttl_us = 0;  // the default, or as before
   TimeUs wait_us = 0;
   std::uint32_t holder = 0;
   std::string folder;
@@ -42,14 +42,17 @@ FlagSet lease_flags(LeaseSettings& s) {
   flags.add_group("acquire");
   flags.add({"kind", "K", "cores, gpu or mig", "", "a card or MIG slice"}, text(s.need.kind));
   flags.add({"profile", "P", "of a MIG slice: 1g.5gb"}, text(s.need.profile));
-  flags.add({"memory", "BYTES", "that it has at least"}, byte_count(s.need.memory_bytes));
-  flags.add({"cores", "N", "so many cores"}, whole_number(s.need.cores, 0, 65536));
+  flags.add({"memory", "BYTES", "that it has at least", "", "any"},
+            byte_count(s.need.memory_bytes));
+  flags.add({"cores", "N", "so many cores", "", "none"}, whole_number(s.need.cores, 0, 65536));
   flags.add({"task", "ID", "the same task again gets the same lease"}, text(s.task));
-  flags.add({"wait", "T", "while none is free; first come, first served"}, duration(s.wait_us));
-  flags.add({"holder", "PID", "whose end ends the lease", "", "COMMAND's, or time alone"},
+  flags.add({"wait", "T", "while none is free; first come, first served", "", "0s"},
+            duration(s.wait_us));
+  flags.add({"holder", "PID", "whose end ends the lease", "", "COMMAND, or none"},
             whole_number(s.holder, 0, 1u << 30));
   flags.add_group("all");
-  flags.add({"ttl", "T", "the lease ends so long after its last renewal"}, duration(s.ttl_us));
+  flags.add({"ttl", "T", "it ends so long after a renewal", "", "60s, or as before"},
+            duration(s.ttl_us));
   flags.add({"folder", "DIR", "of table, lock and helper", "", "/run/sheaf-slices"},
             text(s.folder));
   flags.add({"json", "", "print JSON"}, boolean(s.json));
@@ -58,7 +61,7 @@ FlagSet lease_flags(LeaseSettings& s) {
       "                 instance), a UUID, cores:0-3; or what it must be, by flags.\n"
       "                 Prints its environment; with COMMAND runs it there, renews\n"
       "                 the lease and releases it at the end, as flock does\n"
-      "renew ID         from now on for --ttl again\n"
+      "renew ID         for its time again, or for --ttl\n"
       "release ID\n"
       "list             what is leased, to whom, for how long\n"
       "A lease ends by release, by time, or with its holder. Through `sheaf slices\n"

@@ -30,7 +30,7 @@ FlagSet mps_flags(MpsFlags& s) {
             text_list(s.request.places));
   flags.add({"thread-percentage", "P", "of multiprocessors that a client may use"},
             whole_number(s.request.settings.thread_percentage, 1, 100));
-  flags.add({"memory-limit", "BYTES", "of the card for each client process; 0: none"},
+  flags.add({"memory-limit", "BYTES", "of the card for each client process", "", "none"},
             byte_count(s.request.settings.memory_limit_bytes));
   flags.add({"force", "", "stop one that has clients"}, boolean(s.request.force));
   flags.add({"folder", "DIR", "of lock, daemons and helper", "", "/run/sheaf-slices"},
@@ -41,9 +41,9 @@ FlagSet mps_flags(MpsFlags& s) {
       "       need in their environment. Started already: its settings change\n"
       "stop   refused while it has clients\n"
       "list   daemons, servers, clients, and what befell them last\n"
-      "Clients share their daemon's fate and each other's faults. Through `sheaf slices\n"
-      "daemon` where it listens, which starts again what dies or hangs; SHEAF_MPS_CONTROL\n"
-      "names another nvidia-cuda-mps-control.\n"
+      "Clients share their daemon's fate and each other's faults. Through `sheaf\n"
+      "slices daemon` where it listens, which starts again what dies or hangs.\n"
+      "SHEAF_MPS_CONTROL names another nvidia-cuda-mps-control.\n"
       "exit codes: 0 done, 1 failed, 2 wrong usage\n"
       "example: sheaf slices mps start --gpu 0 --thread-percentage 50\n");
   return flags;

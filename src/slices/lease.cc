@@ -47,7 +47,8 @@ Result<LeaseNeed> checked(LeaseNeed need) {
 
 std::string describe(const LeaseNeed& need) {
   if (!need.slice.empty()) return need.slice;
-  if (need.kind == "cores") return fmt::format("{} core{}", need.cores, need.cores == 1 ? "" : "s");
+  if (need.kind == "cores" || need.cores > 0)
+    return fmt::format("{} core{}", std::max(need.cores, 1u), need.cores > 1 ? "s" : "");
   std::string text = !need.profile.empty() ? "a " + need.profile
                      : need.kind == "gpu"  ? "a whole card"
                      : need.kind == "mig"  ? "a MIG slice"

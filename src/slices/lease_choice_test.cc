@@ -79,7 +79,7 @@ TEST(LeaseChoice, CoresByName) {
   table.leases.push_back(lease_of({"cores", "cores:2", "cores:2", {2}, "", 0}));
   EXPECT_EQ(choice({.slice = "cores:0-1"}, ground, table), "cores:0-1");
   EXPECT_EQ(choice({.slice = "cores:1-2"}, ground, table).substr(0, 38),
-            "none: cores:2 is leased to task t (leas");
+            "none: cores:2 is leased to task t (lea");
 }
 
 TEST(LeaseChoice, TheSmallestThatSuffices) {
@@ -93,9 +93,10 @@ TEST(LeaseChoice, TheSmallestThatSuffices) {
   EXPECT_EQ(choice({.memory_bytes = 21ull << 30}, ground), "GPU-2");
   EXPECT_EQ(choice({.kind = "gpu"}, ground), "GPU-2");
   EXPECT_EQ(choice({.profile = "1g.5gb.me"}, ground), "MIG-3");
-  EXPECT_EQ(choice({.kind = "mig", .memory_bytes = 21ull << 30}, ground),
-            "this machine has nothing like a MIG slice of 21.0 GiB or more, free or not; it has 1 × "
-            "1g.5gb, 1 × 1g.5gb+me, 1 × 3g.20gb, 2 × whole card");
+  EXPECT_EQ(
+      choice({.kind = "mig", .memory_bytes = 21ull << 30}, ground),
+      "this machine has nothing like a MIG slice of 21.0 GiB or more, free or not; it has 1 × "
+      "1g.5gb, 1 × 1g.5gb+me, 1 × 3g.20gb, 2 × whole card");
   // By need what is in use already is not free; by name it is.
   ground.gpus[2].processes.push_back({.pid = 1});
   ground.gpus[0].processes.push_back({.pid = 1, .gpu_instance = 2, .compute_instance = 0});

@@ -6,17 +6,22 @@
 #include <memory>
 #include <utility>
 
+#include "slices/lease_table.h"
+
 namespace sheaf::slices {
 namespace {
 
 constexpr std::size_t kErrandsMax = 256;
-constexpr auto kErrandPause = std::chrono::milliseconds(50);
+constexpr auto kErrandPause = std::chrono::milliseconds(20);
 
 // A request on its way to a lease.
 struct Quest {
   LeaseRequest request;
-  std::int64_t started_ms = boot_ms();
   std::function<void(Result<Lease>)> done;
+  LeaseTableWatch watch;  // while it waits
+  std::int64_t started_ms = boot_ms();
+
+  bool is_late() const { return boot_ms() - started_ms >= request.wait_ms; }
 };
 
 Error out_of_time(const Quest& quest, const std::string& why) {
@@ -27,6 +32,8 @@ Error out_of_time(const Quest& quest, const std::string& why) {
 
 // Whether it is over.
 bool pursue(const std::string& folder, Quest& quest) {
+  const bool late = quest.is_late();
+  if (!quest.request.ticket.empty() && !late && !quest.watch.stirred()) return false;
   auto answer = request_lease(folder, quest.request);
   if (!answer.ok()) {
     quest.done(answer.error());
@@ -37,7 +44,7 @@ bool pursue(const std::string& folder, Quest& quest) {
     return true;
   }
   quest.request.ticket = answer->ticket;
-  if (boot_ms() - quest.started_ms < quest.request.wait_ms) return false;
+  if (!late) return false;
   quest.request.verb = LeaseRequest::Verb::leave;
   (void)request_lease(folder, quest.request);  // else its ticket ends by time
   quest.done(out_of_time(quest, answer->why));
@@ -51,9 +58,8 @@ LeaseClerk::LeaseClerk(std::string folder) : folder_(std::move(folder)) {}
 LeaseClerk::~LeaseClerk() { close(); }
 
 void LeaseClerk::ask(LeaseRequest request, std::function<void(Result<Lease>)> done) {
-  const auto quest = std::make_shared<Quest>();
-  quest->request = std::move(request);
-  quest->done = std::move(done);
+  const auto quest =
+      std::make_shared<Quest>(Quest{std::move(request), std::move(done), LeaseTableWatch(folder_)});
   add({[this, quest] { return pursue(folder_, *quest); },
        [quest](Error error) { quest->done(std::move(error)); }});
 }

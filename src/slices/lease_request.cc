@@ -28,7 +28,7 @@ constexpr std::size_t kTaskBytesMax = 200;
 constexpr std::size_t kLeasesMax = 4096, kWaitingMax = 1024;
 constexpr int kTableLockWaitMs = 10'000;  // a change of partitions takes seconds
 constexpr int kTableAnswerMs = 30'000;
-constexpr int kAskAgainMs = 50;
+constexpr int kLookAgainMs = 20;
 constexpr std::int64_t kTicketGraceMs = 2000;  // beyond the wait: the last look comes late
 
 std::string fresh_id(std::string_view prefix) {
@@ -78,7 +78,7 @@ Result<ProcessIdentity> holder_of(const LeaseRequest& request, const LeaseAsker&
 }
 
 // Everything that choice looks at; cards only where somebody needs one.
-Result<LeaseGround> survey(MigJournal& journal, const LeaseRequest& request,
+Result<LeaseGround> survey(MigJournal& journal, const LeaseRequest& request, const LeaseNeed& need,
                            const LeaseTable& table) {
   LeaseGround ground;
   SHEAF_ASSIGN(ground.machine, detect_machine());
@@ -87,13 +87,13 @@ Result<LeaseGround> survey(MigJournal& journal, const LeaseRequest& request,
       return std::ranges::find(request.cpus, core.cpu) == request.cpus.end();
     });
   const bool wanted =
-      needs_gpus(request.need) || std::ranges::any_of(table.waiting, [](const LeaseTicket& ticket) {
+      needs_gpus(need) || std::ranges::any_of(table.waiting, [](const LeaseTicket& ticket) {
         return needs_gpus(ticket.need);
       });
   if (!wanted) return ground;
   const auto nvml = Nvml::open();
   if (!nvml.ok()) {
-    if (needs_gpus(request.need)) return nvml.error();
+    if (needs_gpus(need)) return nvml.error();
     return ground;
   }
   SHEAF_ASSIGN(const auto undone, undo_unfinished(*nvml, journal));
@@ -143,7 +143,7 @@ class LeaseDesk {
     SHEAF_ASSIGN(const LeaseNeed need, checked(request_.need));
     if (Lease* same = lease_of_task()) return give_again(*same, need);
     SHEAF_ASSIGN(const ProcessIdentity holder, holder_of(request_, asker_));
-    SHEAF_ASSIGN(const LeaseGround ground, survey(journal_, request_, table_));
+    SHEAF_ASSIGN(const LeaseGround ground, survey(journal_, request_, need, table_));
     const auto place = find_ticket();
     const auto before = static_cast<std::size_t>(place - table_.waiting.begin());
     const auto choice = choose_slice(need, ground, table_, before);
@@ -200,7 +200,7 @@ class LeaseDesk {
 
   Status wait_for(const LeaseNeed& need, const std::string& why) {
     if (request_.wait_ms == 0)
-      return Error{ErrorCode::unavailable, fmt::format("{} is not free: {}", describe(need), why)};
+      return Error{ErrorCode::unavailable, fmt::format("{} not free: {}", describe(need), why)};
     answer_.why = why;
     answer_.ticket = request_.ticket;
     if (find_ticket() != table_.waiting.end()) return {};
@@ -333,19 +333,28 @@ Result<LeaseAnswer> request_lease(const std::string& folder, const LeaseRequest&
 Result<Lease> acquire_lease(const std::string& folder, LeaseRequest request,
                             const std::function<bool()>& give_up) {
   const std::int64_t started_ms = boot_ms(), wait_ms = request.wait_ms;
+  LeaseTableWatch watch(folder);
   while (true) {
     SHEAF_ASSIGN(LeaseAnswer answer, request_lease(folder, request));
     if (answer.lease) return std::move(*answer.lease);
     request.ticket = answer.ticket;
-    const bool gave_up = give_up();
-    if (gave_up || boot_ms() - started_ms >= wait_ms) {
-      request.verb = LeaseVerb::leave;
-      SHEAF_TRY(request_lease(folder, request));
-      return Error{gave_up ? ErrorCode::cancelled : ErrorCode::deadline_exceeded,
-                   fmt::format("waited {} ms for {}: {}", boot_ms() - started_ms,
-                               describe(request.need), answer.why)};
+    bool gave_up = give_up(), late = boot_ms() - started_ms >= wait_ms;
+    while (!gave_up && !late && !watch.stirred()) {
+      sleep_ms(kLookAgainMs);
+      gave_up = give_up();
+      late = boot_ms() - started_ms >= wait_ms;
     }
-    sleep_ms(kAskAgainMs);
+    if (!gave_up && !late) continue;
+    // Once more if it is late: it may have become free in the last moment.
+    if (!gave_up) {
+      SHEAF_ASSIGN(answer, request_lease(folder, request));
+      if (answer.lease) return std::move(*answer.lease);
+    }
+    request.verb = LeaseVerb::leave;
+    SHEAF_TRY(request_lease(folder, request));
+    return Error{gave_up ? ErrorCode::cancelled : ErrorCode::deadline_exceeded,
+                 fmt::format("waited {} ms for {}: {}", boot_ms() - started_ms,
+                             describe(request.need), answer.why)};
   }
 }
 

@@ -1,10 +1,12 @@
 #include "slices/lease_table.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "slices/durable_file.h"
 #include "slices/lease_json.h"
@@ -13,6 +15,7 @@ namespace sheaf::slices {
 namespace {
 
 constexpr int kTableVersion = 1;
+constexpr std::int64_t kAskAnywayMs = 1000;  // something else may have ended: what computes there
 
 std::string table_path(const std::string& folder) { return folder + "/leases"; }
 
@@ -114,6 +117,26 @@ Result<LeaseTable> read_lease_table(const std::string& folder) {
 
 Status write_lease_table(const std::string& folder, const LeaseTable& table) {
   return replace_file(table_path(folder), to_text(table, boot_id_here()));
+}
+
+LeaseTableWatch::LeaseTableWatch(std::string folder) : folder_(std::move(folder)) {
+  (void)stirred();
+}
+
+bool LeaseTableWatch::stirred() {
+  struct stat facts = {};
+  (void)stat(table_path(folder_).c_str(), &facts);
+  const auto inode = static_cast<std::int64_t>(facts.st_ino);
+  const std::int64_t written_ns = facts.st_mtim.tv_sec * 1'000'000'000 + facts.st_mtim.tv_nsec;
+  const bool is_other = inode != inode_ || written_ns != written_ns_;
+  inode_ = inode;
+  written_ns_ = written_ns;
+  auto table = read_lease_table(folder_);
+  const bool is_over = table.ok() && !table->drop_ended().empty();
+  const bool is_time = boot_ms() - asked_ms_ >= kAskAnywayMs;
+  if (!is_other && !is_over && !is_time) return false;
+  asked_ms_ = boot_ms();
+  return true;
 }
 
 }  // namespace sheaf::slices

@@ -40,4 +40,17 @@ Result<LeaseTable> read_lease_table(const std::string& folder);
 // On the disk, whole, when it returns.
 Status write_lease_table(const std::string& folder, const LeaseTable& table);
 
+// Tells who waits when it is worth to ask again: asking takes the machine's lock and may wake its
+// cards, looking does neither.
+class LeaseTableWatch {
+ public:
+  explicit LeaseTableWatch(std::string folder);
+  // The table is another than at the last call, something in it is over, or a second has passed.
+  bool stirred();
+
+ private:
+  const std::string folder_;
+  std::int64_t inode_ = 0, written_ns_ = 0, asked_ms_ = 0;
+};
+
 }  // namespace sheaf::slices

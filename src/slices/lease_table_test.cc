@@ -72,8 +72,7 @@ TEST(LeaseTable, EndsByTimeAndWithItsHolder) {
   const auto ended = table.drop_ended();
   ASSERT_EQ(ended.size(), 2u);
   EXPECT_EQ(ended[0], "lease-1 of cores:0-1: its 60000 ms are over");
-  EXPECT_EQ(ended[1],
-            "lease-1 of cores:0-1: process " + std::to_string(getpid()) + " is gone");
+  EXPECT_EQ(ended[1], "lease-1 of cores:0-1: process " + std::to_string(getpid()) + " is gone");
   EXPECT_EQ(table.leases.size(), 1u);
   EXPECT_TRUE(table.waiting.empty());
 }

@@ -29,7 +29,8 @@ void to_json(nlohmann::json& json, const MpsDaemon& daemon) {
           {"process", daemon.process},
           {"generation", daemon.generation},
           {"last", daemon.last},
-          {"servers", daemon.servers},   {"clients", daemon.clients}};
+          {"servers", daemon.servers},
+          {"clients", daemon.clients}};
 }
 void from_json(const nlohmann::json& json, MpsDaemon& daemon) {
   json.at("uuid").get_to(daemon.uuid);

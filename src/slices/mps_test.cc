@@ -174,10 +174,9 @@ TEST_F(MpsTest, StoppedMeansStopped) {
 
 TEST(Mps, EnvironmentOfAClient) {
   EXPECT_EQ(mps_client_environment("/run/s", "MIG-a", 40, 2ull << 30),
-            (std::vector<std::string>{"CUDA_MPS_PIPE_DIRECTORY=/run/s/mps/MIG-a/pipe",
-                                      "CUDA_VISIBLE_DEVICES=MIG-a",
-                                      "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=40",
-                                      "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0=2G"}));
+            (std::vector<std::string>{
+                "CUDA_MPS_PIPE_DIRECTORY=/run/s/mps/MIG-a/pipe", "CUDA_VISIBLE_DEVICES=MIG-a",
+                "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=40", "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0=2G"}));
   EXPECT_EQ(mps_client_environment("/run/s", "G", 100, 0).size(), 3u);
   EXPECT_EQ(mps_memory_text(1), "1M");
   EXPECT_EQ(mps_memory_text((3ull << 30) - 1), "3071M");

@@ -50,7 +50,7 @@ def test_a_lease_from_acquire_to_release(cards):
         cards.sheaf("lease", "acquire", "--kind", "gpu", "--task", "train", code=2)
     second = cards.sheaf("lease", "acquire", "--profile", "1g.5gb")
     assert f"CUDA_VISIBLE_DEVICES={lease['slice']}" not in second and "SHEAF_LEASE=lease-" in second
-    assert "is not free: 1g.5gb of GPU 0 is leased to task train" in \
+    assert "a 1g.5gb not free: 1g.5gb of GPU 0 is leased to task train" in \
         cards.sheaf("lease", "acquire", "--profile", "1g.5gb", code=1)
     assert "waited 1" in cards.sheaf("lease", "acquire", "--profile", "1g.5gb", "--wait", "100ms", code=1)
     assert "has nothing like a 7g.40gb" in cards.sheaf("lease", "acquire", "--profile", "7g.40gb", "--wait", "9s", code=1)
