@@ -19,7 +19,8 @@ nlohmann::ordered_json facts_of_place(const GpuPlace& place) {
   const std::string& uuid = place.uuid();
   const std::string cdi = place.is_mig() ? fmt::format("{}:{}", place.gpu->index, place.mig_index)
                                          : std::to_string(place.gpu->index);
-  return {{"CUDA_VISIBLE_DEVICES", uuid},
+  return {{"slice", place.name()},
+          {"CUDA_VISIBLE_DEVICES", uuid},
           {"NVIDIA_VISIBLE_DEVICES", uuid},
           {"docker", fmt::format("docker run --gpus '\"device={}\"'", cdi)},
           {"cdi", fmt::format("--device nvidia.com/gpu={}", cdi)},
@@ -68,10 +69,11 @@ int print_config(const SlicesSettings& settings, const std::vector<slices::Gpu>&
 
 int slices_env(const SlicesSettings& settings) {
   if (settings.words.size() != 1)
-    return fail("slices",
-                usage_error("env takes one slice: an index, GPU:MIG index, or a UUID; or "
-                            "kubernetes, or slurm"),
-                kExitUsage);
+    return fail(
+        "slices",
+        usage_error("env takes one slice: gpu:0, mig:0/3, a UUID, an index, or GPU:MIG index; "
+                    "or kubernetes, or slurm"),
+        kExitUsage);
   const auto here = look_at_slices();
   if (!here.ok()) return fail("slices", here.error());
   if (!here->no_gpus_because.empty())

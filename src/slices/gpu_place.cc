@@ -7,11 +7,13 @@
 namespace sheaf::slices {
 namespace {
 
-bool is_named(const GpuPlace& place, const std::string& word) {
-  const unsigned gpu = place.gpu->index, instance = place.instance->id;
-  return place.uuid() == word || fmt::format("{}:{}", gpu, place.mig_index) == word ||
-         fmt::format("{}/{}/{}", gpu, instance, place.compute->id) == word ||
-         (place.instance->compute.size() == 1 && fmt::format("{}/{}", gpu, instance) == word);
+bool is_meant(const GpuPlace& place, const std::string& word) {
+  const std::string name = place.name();
+  if (word == name || word == name.substr(name.find(':') + 1) || word == place.uuid()) return true;
+  if (!place.is_mig()) return false;
+  return word == fmt::format("{}:{}", place.gpu->index, place.mig_index) ||
+         (place.instance->compute.size() == 1 &&
+          word == fmt::format("{}/{}", place.gpu->index, place.instance->id));
 }
 
 }  // namespace
@@ -19,6 +21,14 @@ bool is_named(const GpuPlace& place, const std::string& word) {
 bool GpuPlace::runs(const GpuProcess& process) const {
   if (!is_mig()) return true;
   return process.gpu_instance == instance->id && process.compute_instance == compute->id;
+}
+
+std::string GpuPlace::name() const {
+  if (!is_mig()) return fmt::format("gpu:{}", gpu->index);
+  const std::string whole = fmt::format("mig:{}/{}", gpu->index, instance->id);
+  // It is the only one, and has no part in its name.
+  const bool takes_all = instance->compute.size() == 1 && compute->name == instance->name;
+  return takes_all ? whole : fmt::format("{}/{}", whole, compute->id);
 }
 
 std::string GpuPlace::text() const {
@@ -52,9 +62,9 @@ std::vector<GpuPlace> usable_places(const std::vector<Gpu>& gpus) {
 
 Result<GpuPlace> find_place(const std::vector<Gpu>& gpus, const std::string& word) {
   for (const Gpu& gpu : gpus) {
-    if (gpu.uuid == word || std::to_string(gpu.index) == word) return GpuPlace{&gpu};
+    if (is_meant({&gpu}, word)) return GpuPlace{&gpu};
     for (const GpuPlace& place : mig_places(gpu))
-      if (is_named(place, word)) return place;
+      if (is_meant(place, word)) return place;
   }
   return Error{ErrorCode::not_found,
                fmt::format("no card and no MIG slice is {}; `sheaf slices` shows them", word)};

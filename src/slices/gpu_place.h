@@ -23,7 +23,8 @@ struct GpuPlace {
     return is_mig() ? instance->memory_bytes : gpu->memory_bytes;
   }
   bool runs(const GpuProcess& process) const;
-  std::string text() const;  // "GPU 0", "1g.5gb of GPU 0"
+  std::string name() const;  // "gpu:0"; "mig:0/3" (card, GPU instance), "mig:0/3/1" of a part of it
+  std::string text() const;  // for people: "GPU 0", "1g.5gb of GPU 0"
 };
 
 // Of one card, in the order of NVML's indexes: by GPU instance's id, then compute instance's.
@@ -32,8 +33,8 @@ std::vector<GpuPlace> mig_places(const Gpu& gpu);
 // All that CUDA can use now: of cards in MIG mode their devices, of others the card.
 std::vector<GpuPlace> usable_places(const std::vector<Gpu>& gpus);
 
-// A UUID; a card's index ("0"); card and MIG index, as Docker counts ("0:1"); card and GPU
-// instance ("0/2"), if one compute instance takes it, else with that one's id ("0/2/1").
+// Its name, with or without "gpu:" and "mig:"; a UUID; card and MIG index, as Docker counts
+// ("0:1"); card and GPU instance ("0/2") where one compute instance alone is in it.
 Result<GpuPlace> find_place(const std::vector<Gpu>& gpus, const std::string& word);
 
 }  // namespace sheaf::slices

@@ -41,7 +41,7 @@ Candidate candidate_of(const GpuPlace& place) {
           in_use};
 }
 
-std::vector<int> cpus_of(const Machine& machine) {
+std::vector<int> usable_cpus(const Machine& machine) {
   std::vector<int> cpus;
   for (const Core& core : machine.cores) cpus.push_back(core.cpu);
   return cpus;
@@ -50,11 +50,11 @@ std::vector<int> cpus_of(const Machine& machine) {
 Error no_such(std::string message) { return {ErrorCode::not_found, std::move(message)}; }
 
 Result<LeasedSlice> named_cores(const std::string& name, const Machine& machine) {
-  const auto cpus = parse_cpu_list(std::string_view(name).substr(kCores.size()));
+  const auto cpus = cpus_in(std::string_view(name).substr(kCores.size()));
   if (!cpus)
     return Error{ErrorCode::invalid_argument,
                  fmt::format("'{}' is no list of cores; cores:0-1,4 is one", name)};
-  const std::vector<int> here = cpus_of(machine);
+  const std::vector<int> here = usable_cpus(machine);
   for (const int cpu : *cpus)
     if (std::ranges::find(here, cpu) == here.end())
       return no_such(fmt::format("core {} of {} is none that may be used here; there are {}", cpu,
@@ -122,7 +122,7 @@ Result<std::vector<Candidate>> candidates(const LeaseNeed& need, const LeaseGrou
   if (need.cores > ground.machine.cores.size())
     return no_such(fmt::format("{} cores are wanted, and {} may be used here", need.cores,
                                ground.machine.cores.size()));
-  return std::vector<Candidate>{{slice_of_cores(cpus_of(ground.machine))}};
+  return std::vector<Candidate>{{slice_of_cores(usable_cpus(ground.machine))}};
 }
 
 // What those could take who came earlier.
@@ -188,7 +188,7 @@ bool needs_gpus(const LeaseNeed& need) {
   return need.kind != "cores" && !need.slice.starts_with(kCores);
 }
 
-std::optional<std::vector<int>> parse_cpu_list(std::string_view text) {
+std::optional<std::vector<int>> cpus_in(std::string_view text) {
   std::vector<int> cpus;
   const auto number = [&text]() -> std::optional<int> {
     int value = 0;

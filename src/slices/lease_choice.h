@@ -32,6 +32,6 @@ Result<LeaseChoice> choose_slice(const LeaseNeed& need, const LeaseGround& groun
 bool needs_gpus(const LeaseNeed& need);
 
 // "0-2,5" → {0, 1, 2, 5}; nullopt for other texts.
-std::optional<std::vector<int>> parse_cpu_list(std::string_view text);
+std::optional<std::vector<int>> cpus_in(std::string_view text);
 
 }  // namespace sheaf::slices

@@ -74,7 +74,7 @@ TEST(LeaseChoice, CoresByName) {
   EXPECT_EQ(choice({.slice = "cores:3-4"}, ground),
             "core 4 of cores:3-4 is none that may be used here; there are cores:0-3");
   for (const std::string wrong : {"", "1-", "-1", "2-1", "1,,2", "x", "1 ", "99999999999"})
-    EXPECT_EQ(parse_cpu_list(wrong), std::nullopt) << wrong;
+    EXPECT_EQ(cpus_in(wrong), std::nullopt) << wrong;
   LeaseTable table;
   table.leases.push_back(lease_of({"cores", "cores:2", "cores:2", {2}, "", 0}));
   EXPECT_EQ(choice({.slice = "cores:0-1"}, ground, table), "cores:0-1");
@@ -113,6 +113,8 @@ TEST(LeaseChoice, NamesOfCardsAndSlices) {
   ground.gpus[0].instances[0].compute.push_back({.id = 1, .name = "1c.3g.20gb", .uuid = "MIG-b"});
   EXPECT_EQ(choice({.slice = "0/1/1"}, ground), "MIG-b");
   EXPECT_EQ(choice({.slice = "0:0"}, ground), "MIG-1");
+  EXPECT_EQ(choice({.slice = "mig:0/1/1"}, ground), "MIG-b");
+  EXPECT_EQ(choice({.slice = "gpu:1"}, ground), "GPU-1");
   EXPECT_EQ(choice({.slice = "0/1"}, ground),
             "no card and no MIG slice is 0/1; `sheaf slices` shows them");
   EXPECT_EQ(choice({.slice = "0"}, ground),

@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 
 from sheaf_server import REPOSITORY, SHEAF, Server
-from test_slices import Helper, Machine, machine  # noqa: F401 (a fixture)
+from test_slices import Helper, machine  # noqa: F401 (a fixture)
 
 STAND_IN = REPOSITORY / "tests/tools/nvidia-cuda-mps-control"
 
