@@ -57,8 +57,8 @@ FlagSet lease_flags(LeaseSettings& s) {
             text(s.folder));
   flags.add({"json", "", "print JSON"}, boolean(s.json));
   flags.set_epilogue(
-      "acquire [SLICE]  SLICE: 0 (card), 0:1 or 0/5 (its MIG slice, by index or GPU\n"
-      "                 instance), a UUID, cores:0-3; or what it must be, by flags.\n"
+      "acquire [SLICE]  SLICE: gpu:0, mig:0/5 (card, GPU instance), 0:1 (card, MIG\n"
+      "                 index), a UUID, cores:0-3; or what it must be, by flags.\n"
       "                 Prints its environment; with COMMAND runs it there, renews\n"
       "                 the lease and releases it at the end, as flock does\n"
       "renew ID         for its time again, or for --ttl\n"

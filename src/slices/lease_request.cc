@@ -180,8 +180,21 @@ class LeaseDesk {
           "task {} has {} already, for which it asked as {}; release {} "
           "before asking for {}",
           lease.task_id, lease.slice.text, describe(lease.need), lease.id, describe(need)));
+    SHEAF_TRY(hand_over(lease));
     leave();
     return extend(lease);
+  }
+
+  // A task runs once: with whose end its lease ends is said once.
+  Status hand_over(Lease& lease) {
+    if (request_.holder == LeaseRequest::kNobody) return {};
+    SHEAF_ASSIGN(const ProcessIdentity holder, holder_of(request_, asker_));
+    if (lease.holder.pid != 0 && !(lease.holder == holder))
+      return Error{ErrorCode::unavailable,
+                   fmt::format("task {} runs already: {} is {}", lease.task_id, lease.slice.text,
+                               describe(lease))};
+    lease.holder = holder;
+    return {};
   }
 
   Status extend(Lease& lease) {

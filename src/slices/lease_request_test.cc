@@ -74,6 +74,25 @@ TEST_F(LeaseTest, TheSameTaskGetsTheSameLease) {
   EXPECT_NE(got(request), first);
 }
 
+TEST_F(LeaseTest, ATaskHasOneHolder) {
+  const LeaseAsker us{geteuid(), getpid()};
+  LeaseRequest request = all_cores();
+  request.task_id = "t";
+  const std::string id = got(request, us);  // by time alone
+  request.holder = LeaseRequest::kAsker;
+  EXPECT_EQ(got(request, us), id);
+  EXPECT_EQ(list_leases(folder)->front().holder.pid, getpid());
+  EXPECT_EQ(got(request, us), id);
+  const pid_t other = fork();
+  if (other == 0) {
+    pause();
+    _exit(0);
+  }
+  EXPECT_TRUE(got(request, {us.user, other}).starts_with("task t runs already: cores:0"));
+  kill(other, SIGKILL);
+  waitpid(other, nullptr, 0);
+}
+
 TEST_F(LeaseTest, TimesAndTasksHaveBounds) {
   LeaseRequest request = all_cores();
   request.ttl_ms = 10;
