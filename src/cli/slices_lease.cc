@@ -51,7 +51,7 @@ FlagSet lease_flags(LeaseSettings& s) {
   flags.add({"holder", "PID", "whose end ends the lease", "", "COMMAND, or none"},
             whole_number(s.holder, 0, 1u << 30));
   flags.add_group("all");
-  flags.add({"ttl", "T", "it ends so long after a renewal", "", "60s, or as before"},
+  flags.add({"ttl", "T", "from its last renewal on", "", "60s, or as before"},
             duration(s.ttl_us));
   flags.add({"folder", "DIR", "of table, lock and helper", "", "/run/sheaf-slices"},
             text(s.folder));
