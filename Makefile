@@ -1,5 +1,5 @@
 # Every target is a script of scripts/, which also run by themselves.
-.PHONY: help run build test check soak bench bench-peers format install package clean
+.PHONY: help run build test check soak differential bench bench-peers format install package clean
 .DEFAULT_GOAL := help
 
 PREFIX ?= /usr/local
@@ -17,6 +17,7 @@ help:
 	@echo "  make build      build/release/bin/sheaf and sheaf-replica"
 	@echo "  make check      format, tidy, headers, sanitizers, fuzz targets (up to 50 minutes)"
 	@echo "  make soak       200 replicas killed under load, 20,000 seeds of the simulation (half an hour)"
+	@echo "  make differential  200,000 texts a kind of tokenizer against Hugging Face's (an hour)"
 	@echo "  make bench      measures a server and keeps the result as JSON"
 	@echo "  make bench-peers  the engine and the tokenizer against packages from PyPI, in turns (an hour, 15 GB);"
 	@echo "                  by stage: make bench-peers ARGS='rerank qwen3 tokenizers'"
@@ -40,6 +41,9 @@ check:
 
 soak:
 	@scripts/soak.sh $(ARGS)
+
+differential:
+	@scripts/differential.sh
 
 bench:
 	@scripts/bench.sh $(ARGS)

@@ -20,6 +20,7 @@ struct CohereBody {
   router::EmbedRequest request;
   std::string_view model, input_type;
   std::vector<std::string_view> types;  // as asked for, each once
+  int lists = 0;                        // of inputs that have been read
 };
 
 Result<std::vector<std::string_view>> read_types(JsonValue value) {
@@ -66,7 +67,10 @@ Status read_mixed_inputs(const Context& context, JsonValue value, router::EmbedR
 }
 
 Status read_field(const Context& context, std::string_view key, JsonValue value, CohereBody& body) {
-  if (key == "texts" || key == "inputs") body.request.names.list = key;
+  if (key == "texts" || key == "inputs") {
+    if (body.lists++ > 0) return wrong(key, "texts and inputs are both given; leave one out");
+    body.request.names.list = key;
+  }
   if (key == "texts") {
     const InputRules texts_only{/*allow_ids=*/false, context.router.options().max_texts};
     SHEAF_ASSIGN(body.request.inputs, read_inputs(key, value, texts_only));

@@ -6,6 +6,7 @@
 #include "api/leases.h"
 #include "api/ollama.h"
 #include "api/openai.h"
+#include "api/plan.h"
 #include "api/predict.h"
 #include "api/rerank.h"
 #include "api/status.h"
@@ -30,6 +31,7 @@ constexpr Route kRoutes[] = {
     {"GET",  "/v1/models/*",         key,   kOpenAi, false,        openai_model},
     {"GET",  "/models",              key,   kOpenAi, false,        openai_models},
     {"GET",  "/v1/fleet",            key,   kOpenAi, false,        fleet},
+    {"POST", "/v1/plan",             key,   kOpenAi, false,        plan},
 
     {"POST", "/v1/slices/lease",     key,   kOpenAi, false,        acquire_lease},
     {"GET",  "/v1/slices/lease",     key,   kOpenAi, false,        list_leases},

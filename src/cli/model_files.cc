@@ -74,6 +74,22 @@ std::vector<std::string> describe_outputs(const model::ModelSpec& spec) {
   return outputs;
 }
 
+namespace {
+
+// Given for this very model, a prompt that it has no use for is a mistake; given for all models it
+// is for those that embed.
+Status check_own_prompt(const router::ModelConfig& config) {
+  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(config.folder, config.pooling));
+  if (spec.task() == model::Task::embed) return {};
+  return Error{
+      ErrorCode::invalid_argument,
+      fmt::format("{}: is a {}; default_prompt and default_prompt_name are for models that "
+                  "embed texts",
+                  config.name, model::kind_of(spec))};
+}
+
+}  // namespace
+
 Result<router::ModelConfig> model_config(const ModelSetting& model, const ServeSettings& settings,
                                          const hub::ResolvedModel& found) {
   router::ModelConfig config;
@@ -88,6 +104,7 @@ Result<router::ModelConfig> model_config(const ModelSetting& model, const ServeS
   config.default_prompt_name =
       own_prompt ? model.default_prompt_name : settings.default_prompt_name;
   config.default_prompt = own_prompt ? model.default_prompt : settings.default_prompt;
+  if (own_prompt) SHEAF_TRY(check_own_prompt(config));
 
   const std::string& replicas = model.replicas.value_or(settings.num_replicas);
   if (replicas == "auto") {

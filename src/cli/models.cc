@@ -14,6 +14,7 @@
 #include "cli/replica_program.h"
 #include "cli/sample_texts.h"
 #include "cli/table.h"
+#include "router/served_model.h"
 
 // `sheaf models`: what the machine's cache holds, what a model is, and getting one.
 namespace sheaf::cli {
@@ -129,8 +130,11 @@ int show(const std::string& source, const ModelsSettings& settings) {
   hub.offline_because = "`sheaf models pull` fetches it";
   const auto found = fetch_model(source, settings.revision, hub);
   if (!found.ok()) return fail("models", found.error());
-  const auto spec = model::read_spec(found->folder, settings.pooling);
-  if (!spec.ok()) return fail("models", spec.error());
+  // As it would be served, tokenizer included: what is shown can be.
+  const auto served = router::ServedModel::load(
+      {.name = found->name, .folder = found->folder, .pooling = settings.pooling});
+  if (!served.ok()) return fail("models", served.error());
+  const model::ModelSpec* spec = &(*served)->info().spec;
 
   const auto program = find_replica_program("");
   if (!program.ok()) return fail("models", program.error());

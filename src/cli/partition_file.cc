@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <fstream>
 #include <map>
+#include <sstream>
 #include <string_view>
 
 #include "slices/mig_cut.h"
@@ -170,11 +172,18 @@ std::string mig_parted_lines(const slices::Gpu& gpu, const std::vector<std::stri
 
 Result<std::vector<CardWish>> read_partition_file(const std::string& path,
                                                   const std::string& label) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  if (!file || !text) return Error{ErrorCode::not_found, path + " cannot be read"};
+  return parse_partitions(text.str(), path, label);
+}
+
+Result<std::vector<CardWish>> parse_partitions(const std::string& yaml, const std::string& path,
+                                               const std::string& label) {
   const Reader reader{path};
   try {
-    return read_document(reader, YAML::LoadFile(path), label);
-  } catch (const YAML::BadFile&) {
-    return Error{ErrorCode::not_found, path + " cannot be read"};
+    return read_document(reader, YAML::Load(yaml), label);
   } catch (const YAML::Exception& thrown) {
     return Error{ErrorCode::invalid_argument,
                  fmt::format("{}:{}: {}", path, thrown.mark.line + 1, thrown.msg)};

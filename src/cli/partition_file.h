@@ -19,6 +19,11 @@ namespace sheaf::cli {
 Result<std::vector<slices::CardWish>> read_partition_file(const std::string& path,
                                                           const std::string& label);
 
+// The same from text; `path` only names it in errors.
+Result<std::vector<slices::CardWish>> parse_partitions(const std::string& yaml,
+                                                       const std::string& path,
+                                                       const std::string& label);
+
 // The present cut of these cards in one of the two formats; the label in mig-parted's is "current".
 // mig-parted's cannot say places.
 enum class PartitionFormat { sheaf, mig_parted };

@@ -180,6 +180,13 @@ Status ServeFlags::read(std::span<const std::string> arguments,
   return check_consistent();
 }
 
+Status ServeFlags::read_text(const std::string& yaml, const std::string& name) {
+  SHEAF_ASSIGN(std::vector<ModelSetting> models, parse_config(yaml, name, flags_));
+  SHEAF_TRY(flags_.apply());
+  SHEAF_TRY(choose_models(std::move(models)));
+  return check_consistent();
+}
+
 // Models named on the command line or in the environment replace those of the file.
 Status ServeFlags::choose_models(std::vector<ModelSetting> of_file) {
   std::vector<std::string> named = positional_;

@@ -90,6 +90,9 @@ class ServeFlags {
   Status read(std::span<const std::string> arguments,
               const std::function<const char*(const char*)>& environment);
 
+  // Models and settings from the text of such a file alone, `name` in errors.
+  Status read_text(const std::string& yaml, const std::string& name);
+
   const ServeSettings& settings() const { return settings_; }
   const FlagSet& flags() const { return flags_; }
 

@@ -201,6 +201,22 @@ TEST_F(TinyModel, PrefixAndOldNamesAreTaken) {
   EXPECT_EQ(*embed(**engine, tiny_texts()), *want);
 }
 
+TEST_F(TinyModel, WeightsOfTwoModelsAreRefused) {
+  edit_header([](json& header, std::string&) {
+    json renamed;
+    for (auto& [name, value] : header.items())
+      renamed[name == "__metadata__" ? name : "a." + name] = value;
+    renamed["b.embeddings.word_embeddings.weight"] = renamed["a.pooler.dense.weight"];
+    renamed.erase("a.pooler.dense.weight");
+    header = renamed;
+  });
+  const auto engine = open();
+  ASSERT_FALSE(engine.ok());
+  for (const char* name :
+       {"'a.embeddings.word_embeddings.weight'", "'b.embeddings.word_embeddings.weight'"})
+    EXPECT_NE(engine.error().message.find(name), std::string::npos) << engine.error().message;
+}
+
 TEST_F(TinyModel, Bf16WeightsAreTaken) {
   const auto want = embed(**open(), tiny_texts());
   // Every float keeps its upper half, at half the offset.

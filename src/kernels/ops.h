@@ -51,11 +51,21 @@ struct Norm {
 };
 
 struct Embedding {
-  MatrixView words;      // [vocab, hidden]; without data: the weights of packed_words
-  Linear packed_words;   // of a model that also multiplies by its words
-  MatrixView positions;  // [positions, hidden]; without data: none
-  MatrixView types;      // [token types, hidden]; without data: none
-  Norm norm;             // without scale: none
+  MatrixView words;                // [vocab, hidden]; without data: the weights of packed_words
+  Linear packed_words;             // of a model that also multiplies by its words
+  MatrixView positions;            // [positions, hidden]; without data: none
+  std::size_t first_position = 0;  // the row of a text's first token
+  // Tokens of this id get the row before first_position, and those behind them do not count them;
+  // -1: all tokens count.
+  std::int32_t uncounted_id = -1;
+  MatrixView types;  // [token types, hidden]; without data: none
+  Norm norm;         // without scale: none
+
+  // The row of a text's next token, before which `counted` counted; null without positions.
+  const float* position_of(std::int32_t id, std::size_t& counted) const {
+    if (positions.data == nullptr) return nullptr;
+    return positions.row(id == uncounted_id ? first_position - 1 : first_position + counted++);
+  }
 };
 
 // Token ids of texts laid end to end: text i is ids[cu_seqlens[i] .. cu_seqlens[i + 1]).

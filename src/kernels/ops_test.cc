@@ -466,7 +466,7 @@ TEST_P(Ops, Embed) {
     for (const auto& lengths : kBatches) {
       const auto bounds = bounds_of(lengths);
       const Random words(99, hidden, 1, 10);
-      const Random positions(512, hidden, 1, 11);
+      const Random positions(514, hidden, 1, 11);
       const Random rest(4, hidden, 1, 12);
       const Embedding table{.words = words.view(),
                             .positions = positions.view(),
@@ -477,10 +477,13 @@ TEST_P(Ops, Embed) {
       Output got(ids.size(), hidden);
       Output want(ids.size(), hidden);
       Embedding bare{.words = words.view()};
+      Embedding uncounted = table;  // every 99th token, from the second on
+      uncounted.first_position = 2;
+      uncounted.uncounted_id = 37;
       std::vector<std::uint32_t> second_at;
       for (std::size_t i = 0; i < lengths.size(); ++i)
         second_at.push_back(static_cast<std::uint32_t>(i % 3 == 0 ? 0 : lengths[i] * i / 7));
-      for (const Embedding& which : {table, bare})
+      for (const Embedding& which : {table, bare, uncounted})
         for (const Texts& texts : {Texts{ids, bounds, {}}, Texts{ids, bounds, second_at}}) {
           backend_->embed(which, texts, got.span());
           reference_->embed(which, texts, want.span());

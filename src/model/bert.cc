@@ -89,11 +89,7 @@ Bert::Bert(const ModelSpec& spec, WeightSource& weights)
 kernels::Embedding Bert::bind_embedding(const ModelSpec& spec, WeightSource& weights) const {
   kernels::Embedding table;
   bind_words(spec, weights, table);
-  if (spec.position_table)
-    table.positions = weights.table("embeddings.position_embeddings",
-                                    spec.positions + spec.position_offset, hidden_);
-  if (table.positions.data != nullptr)
-    table.positions = table.positions.slice_rows(spec.position_offset, spec.positions);
+  if (spec.position_table) bind_positions(spec, weights, table);
   if (spec.type_vocab_size > 0)
     table.types = weights.table("embeddings.token_type_embeddings", spec.type_vocab_size, hidden_);
   table.norm = weights.norm("embeddings.LayerNorm", hidden_, epsilon_);

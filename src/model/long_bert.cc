@@ -135,11 +135,7 @@ LongBert::LongBert(const ModelSpec& spec, WeightSource& weights)
 kernels::Embedding LongBert::bind_embedding(const ModelSpec& spec, WeightSource& weights) const {
   kernels::Embedding table;
   table.words = weights.table("embeddings.word_embeddings", spec.vocab_size, hidden_);
-  if (!turns_ && !linear_distance_)
-    table.positions = weights.table("embeddings.position_embeddings",
-                                    spec.positions + spec.position_offset, hidden_);
-  if (table.positions.data != nullptr)
-    table.positions = table.positions.slice_rows(spec.position_offset, spec.positions);
+  if (!turns_ && !linear_distance_) bind_positions(spec, weights, table);
   if (spec.type_vocab_size > 0)
     table.types = weights.table("embeddings.token_type_embeddings", spec.type_vocab_size, hidden_);
   const LongNames& names = long_names_of(spec.architecture);

@@ -155,9 +155,16 @@ Result<StoredWeights> StoredWeights::open(const std::string& folder, const Model
 void StoredWeights::find_prefix(const std::string& first_name) {
   prefix_known_ = true;
   if (checkpoint_.find(first_name) != nullptr) return;
-  for (const StoredTensor& tensor : checkpoint_.tensors())
-    if (tensor.name.ends_with("." + first_name))
-      prefix_ = tensor.name.substr(0, tensor.name.size() - first_name.size());
+  for (const StoredTensor& tensor : checkpoint_.tensors()) {
+    if (!tensor.name.ends_with("." + first_name)) continue;
+    const std::string prefix = tensor.name.substr(0, tensor.name.size() - first_name.size());
+    if (!prefix_.empty())
+      return keep_first(
+          {ErrorCode::unsupported,
+           fmt::format("{}: holds two models, '{}' and '{}', and nobody says which it is",
+                       tensor.file, prefix_ + first_name, tensor.name)});
+    prefix_ = prefix;
+  }
 }
 
 const StoredTensor* StoredWeights::need(const std::string& name, const std::string& old_name,

@@ -73,7 +73,10 @@ class Preparation {
     if (tokens <= options_.max_tokens || request_.truncate) return {};
     return input_error(
         request_, index,
-        fmt::format("{} tokens are more than {} and truncation is off", tokens, limit()));
+        fmt::format(
+            "{} tokens are more than {} and truncation is off; \"truncate\": true, or the server's "
+            "--auto-truncate, cuts them",
+            tokens, limit()));
   }
 
   // Of an input that is to be cut: that `around` tokens, which always stay, leave `least` of it.

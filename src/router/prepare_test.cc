@@ -100,7 +100,8 @@ TEST(PrepareInputs, RefusesATooLongTextNamingBothLengths) {
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(result.error().message,
-            "input[1]: 12 tokens are more than the model's limit of 8 and truncation is off");
+            "input[1]: 12 tokens are more than the model's limit of 8 and truncation is off; "
+            "\"truncate\": true, or the server's --auto-truncate, cuts them");
 }
 
 TEST(PrepareInputs, PutsThePromptBeforeTheText) {
@@ -169,7 +170,8 @@ TEST(PrepareInputs, KeepsTheRequestsOwnLimits) {
   EXPECT_EQ(cut->ids_of(1).size(), 4u);
   request.truncate = false;
   EXPECT_EQ(prepare(request).error().message,
-            "input[0]: 10 tokens are more than the request's limit of 4 and truncation is off");
+            "input[0]: 10 tokens are more than the request's limit of 4 and truncation is off; "
+            "\"truncate\": true, or the server's --auto-truncate, cuts them");
 
   const auto query = std::make_shared<const std::string>("q");
   const auto short_document = prepare({.inputs = {pair_of(query, "abcdef")},
@@ -295,7 +297,7 @@ TEST(PrepareInputs, ErrorsOfPairsNameTheTextThatIsAtFault) {
   Error error = prepare(request).error();
   EXPECT_EQ(error.message,
             "documents[1] with query: 16 tokens are more than the model's limit of 8 and "
-            "truncation is off");
+            "truncation is off; \"truncate\": true, or the server's --auto-truncate, cuts them");
   EXPECT_EQ(error.param, "documents");
   request.inputs = {TextPair{std::make_shared<const std::string>("lost"), "a"}, request.inputs[0]};
   error = prepare(request).error();

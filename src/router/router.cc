@@ -459,8 +459,9 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 
   void replica_ready(ReplicaId id, Incarnation incarnation,
                      const fleet::ReplicaHello& hello) override {
-    log(LogLevel::info, "replica {} on {} is ready: {}, {}", fleet_->replica_name(id),
-        fleet_->slice_name(id), hello.device, hello.dtype);
+    log(LogLevel::info, "replica {} of {} on {} is ready: {}, {}", fleet_->replica_name(id),
+        models_[core_->replica_status(id).model]->info().name, fleet_->slice_name(id), hello.device,
+        hello.dtype);
     tell_core([&](TimeUs now) { core_->on_replica_ready(now, id, incarnation, hello.limits); });
   }
 

@@ -51,7 +51,7 @@ Result<std::unique_ptr<const Normalizer>> Normalizer::parse(const JsonField& fie
 }
 
 Status check_growth(const JsonField& field, const Normalizer& normalizer) {
-  constexpr std::size_t kSize = 1024, kGrowthMax = 256;
+  constexpr std::size_t kSize = 1024, kGrowthMax = 1024;
   if (normalizer.size_max(kSize) <= kSize * kGrowthMax) return {};
   return field.error(fmt::format("makes texts more than {} times longer", kGrowthMax));
 }

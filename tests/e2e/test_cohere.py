@@ -62,3 +62,12 @@ def test_unknown_model(client):
     with pytest.raises(cohere.errors.NotFoundError):
         client.embed(model="no-such-model", texts=["a"], input_type="search_document",
                      embedding_types=["float"])
+
+
+@pytest.mark.parametrize("texts", [[], ["a"]])
+def test_texts_in_two_fields_are_refused(server, texts):
+    answer = server.session.post(server.http + "/v2/embed", timeout=30, json={
+        "model": MODEL, "texts": texts, "inputs": [{"content": [{"type": "text", "text": "b"}]}],
+        "input_type": "search_document", "embedding_types": ["float"]})
+    assert answer.status_code == 400
+    assert answer.json()["message"] == "texts and inputs are both given; leave one out"

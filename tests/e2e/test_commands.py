@@ -89,7 +89,7 @@ def test_version():
     (["plan", "-c", "x", "--count", "2"], "--count counts the cards of --gpu"),
     (["plan", "-c", "x", "--memory", "1GiB"], "--memory belongs to --cores"),
     (["plan", "-c", "x", "--gpu", "24GiB"], "a plan cuts whole cards"),
-    (["plan", "-c", "x", "--gpu", "h200", "--output", "y"], "--output says where --apply writes to"),
+    (["plan", "-c", "x", "--gpu", "h200", "--output", "y"], "--output says where --cut writes to"),
     (["plan", "-c", "x", "model", "y", "--gpu", "h200"], "are for files")])
 def test_wrong_usage_is_2_and_says_what_is_right(arguments, said):
     result = sheaf(*arguments)

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import yaml
 
-from sheaf_server import BIN, MODEL_FOLDER
+from sheaf_server import BIN, MODEL, MODEL_FOLDER, Server
 from test_commands import sheaf
 
 
@@ -110,7 +110,7 @@ def test_isolation_gets_slices_and_their_cut(tmp_path, large):
         assert model["tokens_per_s"] >= model["wanted_tokens_per_s"] and model["reason"]
 
     target = tmp_path / "cut.yaml"
-    written = plan(tmp_path, models, "--gpu", "h200", "--count", "8", "--apply", "--output", target)
+    written = plan(tmp_path, models, "--gpu", "h200", "--count", "8", "--cut", "--output", target)
     assert written.returncode == 0 and written.stdout == "" and "nothing was cut" in written.stderr
     [entry] = yaml.safe_load(target.read_text())["mig-configs"]["sheaf-plan"]
     profiles = [s["profile"] for s in answer["slices"]]
@@ -149,6 +149,7 @@ def test_cores_are_split_by_need(tmp_path):
 
 
 def test_without_cards_and_flags_it_says_what_to_name(tmp_path):
+    (tmp_path / "x").write_text(yaml.safe_dump({"models": [{"source": MODEL_FOLDER}]}))
     result = sheaf("plan", "-c", tmp_path / "x", environment={"SHEAF_NVML": "/nowhere/libnvidia-ml.so"})
     assert result.returncode == 1 and "--gpu h200 --count 8 describes others" in result.stderr
 
@@ -167,9 +168,63 @@ def test_without_gpu_the_cards_here_are_planned_for(tmp_path, large):
     answer = json.loads(result.stdout)
     assert (answer["card"], answer["cards"], answer["cards_used"]) == ("h200-141", 2, 1)
     assert {slice_["card"] for slice_ in answer["slices"]} == {1}
-    cut = sheaf("plan", "-c", tmp_path / "sheaf.yaml", "--apply", environment=here)
+    cut = sheaf("plan", "-c", tmp_path / "sheaf.yaml", "--cut", environment=here)
     [entry] = yaml.safe_load(cut.stdout)["mig-configs"]["sheaf-plan"]
     assert entry["devices"] == [1] and entry["mig-enabled"]
+
+    here["SHEAF_SLICES_FOLDER"] = str(tmp_path / "slices")
+    applied = sheaf("plan", "-c", tmp_path / "sheaf.yaml", "--apply", environment=here)
+    assert applied.returncode == 0 and "replicas" in applied.stdout, applied.stderr
+    assert applied.stderr.count("GPU 1: create ") >= 2 and "GPU 0" not in applied.stderr
+    (tmp_path / "cut.yaml").write_text(cut.stdout)
+    assert sheaf("slices", "assert", tmp_path / "cut.yaml", environment=here).returncode == 0
+    again = sheaf("plan", "-c", tmp_path / "sheaf.yaml", "--apply", environment=here)
+    assert again.returncode == 0 and "the cards are cut so already" in again.stderr
+
+
+def test_what_cannot_be_met_is_not_cut(tmp_path):
+    state = tmp_path / "cards"
+    subprocess.run([BIN / "nvml_sim", state, "create", "h200-141"], check=True)
+    here = {"SHEAF_NVML": str(BIN / "libsheaf-nvml-sim.so"), "SHEAF_NVML_SIM_STATE": str(state),
+            "SHEAF_SLICES_FOLDER": str(tmp_path / "slices")}
+    (tmp_path / "sheaf.yaml").write_text(yaml.safe_dump({"models": [
+        {"source": MODEL_FOLDER, "name": "mini", "target": {"tokens_per_s": 1e12}}]}))
+    result = sheaf("plan", "-c", tmp_path / "sheaf.yaml", "--apply", environment=here)
+    assert result.returncode == 1 and "nothing was cut, as not all that is wanted can be had" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server("--log-level", "warn", replicas=1) as server:
+        yield server
+
+
+def test_a_plan_over_http_is_that_of_the_command(server, tmp_path):
+    question = {"gpu": "h200", "count": 2, "models": [{"source": MODEL, "target": {"tokens_per_s": 1000}}]}
+    answer = server.session.post(server.http + "/v1/plan", json=question, timeout=30)
+    assert answer.status_code == 200, answer.text
+    command = plan(tmp_path, [{"source": MODEL_FOLDER, "name": MODEL, "target": {"tokens_per_s": 1000}}],
+                   "--gpu", "h200", "--count", "2", "--json")
+    assert answer.json() == json.loads(command.stdout)
+    served = server.session.post(server.http + "/v1/plan", json={"gpu": "h200", "count": 2}, timeout=30).json()
+    assert [model["name"] for model in served["models"]] == [MODEL]
+
+
+@pytest.mark.parametrize("question, status, said", [
+    ([], 400, "the body is not a JSON object"), ("{", 400, "the body is not a JSON object"),
+    ({"gpu": "h200", "models": [{"source": "/etc"}]}, 400, "'/etc' is neither served here nor a hub name"),
+    ({"gpu": "h200", "models": [{"source": "../x"}]}, 400, "'../x' is neither served here nor a hub name"),
+    ({"gpu": "h200", "models": [{"source": "no/such-model"}]}, 404, "no/such-model"),
+    ({"gpu": "h200", "models": [{"source": MODEL, "isolatoin": "full"}]}, 400, "did you mean 'isolation'?"),
+    ({"gpu": "h2000"}, 400, "h2000"), ({"gpu": 200}, 400, "h200"), ({"gpu": ["h200"]}, 400, "gpu is not a text"),
+    ({"count": 2}, 400, "count counts the cards of gpu"), ({"gpu": "h200", "count": 0}, 400, "count is not a whole number from 1 to 64"),
+    ({"gpu": "h200", "gpu_memory_utilization": 1.5}, 400, "gpu_memory_utilization is not a number above 0, up to 1"),
+    ({"gpu": "h200", "models": 1}, 400, "models is not a list"), ({"gpu": "h200", "models": [{}]}, 400, "models: each is an object"),
+    ({"cores": "many"}, 400, "cores: "), ({"gpu": "h200", "dtype": "int3"}, 400, "int3")])
+def test_wrong_questions_over_http(server, question, status, said):
+    body = question if isinstance(question, str) else json.dumps(question)
+    answer = server.session.post(server.http + "/v1/plan", data=body, timeout=30, headers={"content-type": "application/json"})
+    assert answer.status_code == status and said in answer.json()["error"]["message"], answer.text
 
 
 @pytest.mark.parametrize("model, said", [

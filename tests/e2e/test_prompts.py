@@ -86,3 +86,11 @@ def test_the_adapters_of_jina_are_not_left_out_silently(tmp_path):
         refused = ask(task="retrieval.query")
         assert refused.status_code == 400 and "adapters are not built" in refused.json()["error"]["message"]
         assert ask(task=None).json()["data"] == ask(task="").json()["data"] == ask().json()["data"]
+
+
+def test_a_rerankers_own_default_prompt_is_a_mistake(tmp_path):
+    file = tmp_path / "sheaf.yaml"
+    file.write_text(f"models: [{{name: r, source: {REPOSITORY}/tests/golden/rerankers/bert, default_prompt: 'q: '}}]\n")
+    done = sheaf("serve", "--check", "--config", file)
+    assert done.returncode == 1
+    assert "r: is a reranker; default_prompt and default_prompt_name are for models that embed texts" in done.stderr

@@ -66,10 +66,11 @@ class Cpu final : public Backend {
   void embed(const Embedding& table, const Texts& texts, MatrixSpan out) override {
     pool_.run(texts.cu_seqlens.size() - 1, [&](std::size_t text, int thread) {
       const std::size_t first = texts.cu_seqlens[text];
+      std::size_t counted = 0;
       for (std::size_t t = first; t < texts.cu_seqlens[text + 1]; ++t)
         kernels_.norm_row(
             word(table, static_cast<std::size_t>(texts.ids[t]), thread),
-            table.positions.data == nullptr ? nullptr : table.positions.row(t - first),
+            table.position_of(texts.ids[t], counted),
             table.types.data == nullptr ? nullptr : table.types.row(texts.type_of(text, t - first)),
             table.norm, out.columns, out.row(t));
     });

@@ -103,13 +103,14 @@ class Reference final : public Backend {
     std::vector<double> row(out.columns);
     for (std::size_t text = 0; text + 1 < texts.cu_seqlens.size(); ++text) {
       const std::size_t first = texts.cu_seqlens[text];
+      std::size_t counted = 0;
       for (std::size_t t = first; t < texts.cu_seqlens[text + 1]; ++t) {
         const auto id = static_cast<std::size_t>(texts.ids[t]);
         const float* word = table.words.data != nullptr
                                 ? table.words.row(id)
                                 : table.packed_words.weight + id * out.columns;
         row.assign(word, word + out.columns);
-        if (table.positions.data != nullptr) add(row, table.positions.row(t - first));
+        if (const float* position = table.position_of(texts.ids[t], counted)) add(row, position);
         if (table.types.data != nullptr) add(row, table.types.row(texts.type_of(text, t - first)));
         if (table.norm.scale != nullptr)
           normalize_row(row, table.norm, out.row(t));

@@ -92,9 +92,11 @@ Result<std::optional<json>> read_json_file(const std::string& folder, const std:
 Result<JsonObject> JsonObject::of(const json& value, std::string file, std::string path) {
   JsonObject object(value, std::move(file), std::move(path));
   if (value.is_object()) return object;
+  const std::string_view field =
+      std::string_view(object.path_).substr(0, object.path_.empty() ? 0 : object.path_.size() - 1);
   return Error{ErrorCode::corrupt,
                fmt::format("{}: {} is {}, not an object", object.file_,
-                           object.path_.empty() ? "the whole" : "field '" + object.path_ + "'",
+                           field.empty() ? "the whole" : fmt::format("field '{}'", field),
                            value.type_name())};
 }
 

@@ -45,8 +45,8 @@ Status read_ntk(const JsonObject& config, RotarySpec& rotary) {
   SHEAF_ASSIGN(rotary.theta, config.real_or("rope_theta", 1, 1e12, 10'000));
   if (!config.has("rope_scaling")) return {};
   SHEAF_ASSIGN(const JsonObject scaling, config.object("rope_scaling"));
-  std::string type;
-  SHEAF_TRY(want(scaling, "type", "ntk", type));
+  SHEAF_ASSIGN(const std::string type, scaling.text("type"));
+  if (type != "ntk") return scaling.unsupported("type", "is '" + type + "'; built are: ntk");
   if (scaling.has("mixed_b"))
     return scaling.unsupported("mixed_b", "is set; built is scaling without");
   SHEAF_ASSIGN(rotary.factor, scaling.real("factor", 1, 1e6));
@@ -172,11 +172,16 @@ Status read_nomic(const JsonObject& config, ModelSpec& spec) {
   return want(config, "hidden_act", "silu", spec.activation);
 }
 
-// Zhang et al., "mGTE" (2024). Its own code says what transformers has in rope_parameters
-// otherwise.
+// Zhang et al., "mGTE" (2024). Its own code ("new") scales by NTK alone and takes another theta
+// where none is given than transformers' ("gte"), whose files with that scaling are of the former
+// too.
 Status read_gte(const JsonObject& config, ModelSpec& spec) {
   SHEAF_TRY(read_gte_layers(config, spec));
-  if (config.has("rope_parameters")) return read_turned(config, 160'000, spec);
+  const nlohmann::json* scaling = config.find("rope_scaling");
+  const bool by_ntk = scaling != nullptr && scaling->is_object() &&
+                      scaling->value("type", nlohmann::json()) == "ntk";
+  const bool own_code = spec.model_type == "new" || by_ntk;
+  if (config.has("rope_parameters") || !own_code) return read_turned(config, 160'000, spec);
   SHEAF_TRY(check_turned_heads(config, "num_attention_heads", spec));
   return read_ntk(config, spec.rotary);
 }

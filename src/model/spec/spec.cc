@@ -15,19 +15,12 @@
 #include "model/spec/language_reranker.h"
 #include "model/spec/limits.h"
 #include "model/spec/modules.h"
+#include "model/spec/transformer_module.h"
 
 namespace sheaf::model {
 namespace {
 
 using nlohmann::json;
-
-// Of the Transformer module; the first that exists counts. Models made before sentence-transformers
-// 2 name it after their architecture.
-constexpr std::string_view kTransformerFiles[] = {
-    "sentence_bert_config.json",       "sentence_roberta_config.json",
-    "sentence_distilbert_config.json", "sentence_camembert_config.json",
-    "sentence_albert_config.json",     "sentence_xlm-roberta_config.json",
-    "sentence_xlnet_config.json"};
 
 constexpr Similarity kSimilarities[] = {Similarity::cosine, Similarity::dot, Similarity::euclidean,
                                         Similarity::manhattan};
@@ -97,17 +90,7 @@ class SpecReader {
   Status read_length() {
     spec_.max_length = spec_.positions;
     SHEAF_TRY(read_tokenizer_config());
-    for (const std::string_view name : kTransformerFiles) {
-      SHEAF_ASSIGN(const std::optional<json> file, read_json_file(folder_, std::string(name)));
-      if (!file) continue;
-      SHEAF_ASSIGN(const JsonObject config, JsonObject::of(*file, path_of(std::string(name))));
-      SHEAF_ASSIGN(spec_.do_lower_case, config.boolean_or("do_lower_case", false));
-      if (!config.has("max_seq_length")) break;
-      SHEAF_ASSIGN(const std::uint32_t length, config.number("max_seq_length", 1, kMaxPositions));
-      spec_.max_length = std::min(length, spec_.positions);
-      return {};
-    }
-    return {};
+    return read_transformer_module(folder_, spec_);
   }
 
   // Tokenizers without a limit say so by an absurdly large number, often in floating point.
@@ -266,6 +249,10 @@ std::vector<std::string> notes_on(const ModelSpec& spec) {
   std::vector<std::string> notes;
   if (!spec.assumed.empty()) notes.push_back("taken for " + spec.assumed);
   if (!spec.unread_heads.empty()) notes.push_back(unread_heads_of(spec));
+  if (spec.limits_by_task)
+    notes.push_back(fmt::format(
+        "its query_length and document_length are not obeyed: every text has room for {} tokens",
+        spec.max_length));
   if (!spec.score_activation.empty() && !spec.score_activation.ends_with(".Sigmoid"))
     notes.push_back(fmt::format(
         "its config.json wants {} of scores; answers are {} unless "

@@ -190,6 +190,9 @@ struct ModelSpec {
   // Tokens that stand around each text where tokenizer.json puts none; empty: none.
   std::string opening_token, closing_token;
   bool cut_left = false;  // of texts that are too long the beginning is cut off
+  // Its files have limits for queries and for documents, which sentence-transformers goes by only
+  // where it is told which a text is. Not obeyed.
+  bool limits_by_task = false;
   std::map<std::string, std::string> prompts;
   std::string default_prompt_name;
   Similarity similarity = Similarity::cosine;

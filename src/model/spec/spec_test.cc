@@ -382,6 +382,7 @@ TEST_F(SpecTest, BadBertsForLongTextsAreRefusedNamingTheField) {
       {"gte_new", "position_embedding_type", "\"absolute\"", "position_embedding_type"},
       {"gte_new", "rope_scaling", R"({"type":"dynamic","factor":2})", "rope_scaling.type"},
       {"gte_new", "rope_scaling", R"({"type":"ntk"})", "rope_scaling.factor"},
+      {"gte_new", "rope_scaling", R"({"factor":2})", "rope_scaling.type"},
       {"gte_new", "rope_scaling", R"({"type":"ntk","factor":2,"mixed_b":0.5})",
        "rope_scaling.mixed_b"},
       {"gte_new", "num_attention_heads", "8", "num_attention_heads"},  // heads of 3
@@ -491,7 +492,7 @@ TEST_F(SpecTest, BadModulesAreRefused) {
   write("modules.json", "{}");
   expect_refused("modules.json", "list of modules");
   write("modules.json", "[3]");
-  expect_refused("modules.json", "0.");
+  expect_refused("modules.json", "field '0' is ");
   write("modules.json", "[" + transformer + "]");
   expect_refused("modules.json", "no Pooling");
   modules(R"({"type":"x.Pooling","path":"../../etc"})");
