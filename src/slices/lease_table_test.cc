@@ -31,9 +31,10 @@ std::string complaint(const std::string& text) {
 }
 
 TEST(LeaseTable, IsReadAsWritten) {
-  const auto again = parse_lease_table(to_text(sample(), "boot"), "boot", "f");
+  const std::string text = to_text(sample(), "boot");
+  const auto again = parse_lease_table(text, "boot", "f");
   ASSERT_TRUE(again.ok());
-  EXPECT_EQ(to_text(*again, "boot"), to_text(sample(), "boot"));
+  EXPECT_EQ(to_text(*again, "boot"), text);
   EXPECT_EQ(again->leases[0].task_id, "a \"task\"\n");
   EXPECT_EQ(again->waiting[0].need.profile, "1g.5gb");
   EXPECT_EQ(again->leases[0].owner.tenant, "key 2");
