@@ -7,6 +7,10 @@
 
 #include "base/result.h"
 
+namespace sheaf::slices {
+class LeaseClerk;
+}
+
 namespace sheaf::api {
 
 // What answers POST /v1/plan: takes the request's JSON object and calls `done` once with the
@@ -24,7 +28,8 @@ struct ApiOptions {
   bool auto_truncate = true;                  // where a request does not say `truncate`
   std::uint64_t concurrent_requests_max = 0;  // shown by /info; the server sets it
   std::string version = "0.1.0";
-  PlanHandler plan = {};  // empty: plans are not made here
+  PlanHandler plan = {};                 // empty: plans are not made here
+  slices::LeaseClerk* leases = nullptr;  // outlives the surface; null: no leases are given
 };
 
 }  // namespace sheaf::api

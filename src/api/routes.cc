@@ -4,6 +4,7 @@
 
 #include "api/cohere.h"
 #include "api/fleet.h"
+#include "api/leases.h"
 #include "api/ollama.h"
 #include "api/openai.h"
 #include "api/plan.h"
@@ -32,6 +33,11 @@ constexpr Route kRoutes[] = {
     {"GET",  "/models",              key,   kOpenAi, false,        openai_models},
     {"GET",  "/v1/fleet",            key,   kOpenAi, false,        fleet},
     {"POST", "/v1/plan",             key,   kOpenAi, false,        plan},
+
+    {"POST", "/v1/slices/lease",     key,   kOpenAi, false,        acquire_lease},
+    {"GET",  "/v1/slices/lease",     key,   kOpenAi, false,        list_leases},
+    {"POST", "/v1/slices/lease/*",   key,   kOpenAi, false,        renew_lease},
+    {"DELETE", "/v1/slices/lease/*", key,   kOpenAi, false,        release_lease},
 
     {"POST", "/embed",               key,   kTei,    true,         tei_embed},
     {"POST", "/embed_sparse",        key,   kTei,    true,         tei_embed_sparse},

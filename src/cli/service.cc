@@ -56,7 +56,8 @@ Service::Service(std::uint32_t threads, TimeUs started_us)
       io_(static_cast<int>(threads)),
       strand_(boost::asio::make_strand(io_)),
       signals_(strand_, SIGTERM, SIGINT),
-      ready_timer_(strand_) {
+      ready_timer_(strand_),
+      leases_(slices::default_slices_folder()) {
   // The terminal was closed. Under nohup it is ignored, and stays so.
   struct sigaction hangup {};
   ::sigaction(SIGHUP, nullptr, &hangup);
@@ -64,6 +65,7 @@ Service::Service(std::uint32_t threads, TimeUs started_us)
 }
 
 Service::~Service() {
+  leases_.close();  // it answers through the listeners
   // Listeners first: their requests end in the router, whose destructor then ends the replicas.
   server_.reset();
   gpus_.reset();  // asks the router
@@ -74,6 +76,7 @@ Result<std::unique_ptr<Service>> Service::create(router::RouterOptions router_op
                                                  server::ServerOptions server_options,
                                                  std::uint32_t threads, TimeUs started_us) {
   std::unique_ptr<Service> service(new Service(threads, started_us));
+  server_options.api.leases = &service->leases_;
   service->options_ = server_options;
   SHEAF_ASSIGN(service->router_,
                router::Router::create(service->io_, std::move(router_options), service->metrics_));
@@ -142,6 +145,7 @@ void Service::wait_for_signal() {
 
 void Service::drain() {
   ready_timer_.cancel();
+  leases_.close();
   server_->drain([this] { router_->drain([this] { io_.stop(); }); });
 }
 

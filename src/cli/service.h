@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "router/router.h"
 #include "server/server.h"
+#include "slices/lease_clerk.h"
 #include "telemetry/gpu_watch.h"
 #include "telemetry/metrics.h"
 
@@ -54,6 +55,7 @@ class Service {
   boost::asio::steady_timer ready_timer_;
   bool draining_ = false;
   End end_ = End::drained;
+  slices::LeaseClerk leases_;
   std::unique_ptr<router::Router> router_;
   std::unique_ptr<telemetry::GpuWatch> gpus_;
   std::unique_ptr<server::Server> server_;

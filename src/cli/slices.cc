@@ -22,6 +22,10 @@ FlagSet flags_for(SlicesSettings& s) {
   flags.add({"label", "L", "which of mig-parted's mig-configs", "", "the only one"}, text(s.label));
   flags.add({"format", "F", "of export"}, choice(s.format, {"sheaf", "mig-parted"}));
   flags.add({"model", "CARD", "mig profiles of a card that is not here: h200-141"}, text(s.model));
+  flags.add({"sharing", "S", "of env kubernetes, slurm: none, mps, time"},
+            choice(s.sharing, {"none", "mps", "time"}));
+  flags.add({"replicas", "N", "so many share each card or slice then"},
+            whole_number(s.replicas, 2, 48));
   flags.add({"folder", "DIR", "of lock, journal and helper", "", "/run/sheaf-slices"},
             text(s.folder));
   flags.add({"allow-user", "NAME", "who may ask the daemon besides root"},
@@ -38,8 +42,11 @@ FlagSet flags_for(SlicesSettings& s) {
       "export          print the present cut as such a file\n"
       "check           can cards be cut, can they run sheaf, what is wrong\n"
       "env SLICE       environment, docker, CDI, Kubernetes and Slurm forms of a slice\n"
+      "env kubernetes | slurm   device plugin's configuration, gres.conf: for all\n"
       "try MODEL       load and run it once on each card and MIG slice\n"
-      "daemon          the privileged helper that cuts cards for others\n"
+      "lease …         a slice for one task, for a time: sheaf slices lease --help\n"
+      "mps …           programs at the same time on a card: sheaf slices mps --help\n"
+      "daemon          the privileged helper that does all this for others\n"
       "Cards outside CUDA_VISIBLE_DEVICES are listed and marked. SHEAF_NVML names\n"
       "another libnvidia-ml.so.1, SHEAF_SLICES_FOLDER another folder.\n"
       "exit codes: 0 done, 1 failed, 2 wrong usage; check: 0 well, 1 warnings, 2 errors\n"
@@ -79,9 +86,11 @@ int run_verb_of_slices(SlicesSettings& settings) {
     if (verb.takes_words || settings.words.empty()) return verb.run(settings);
     return fail("slices", usage_error(fmt::format("{} takes no argument", name)), kExitUsage);
   }
+  if (name == "lease" || name == "mps")
+    return fail("slices", usage_error(fmt::format("flags come behind {}", name)), kExitUsage);
   return fail("slices",
               usage_error(fmt::format("'{}' is not one of mig, apply, assert, export, check, env, "
-                                      "try, daemon",
+                                      "try, lease, mps, daemon",
                                       name)),
               kExitUsage);
 }
@@ -89,6 +98,8 @@ int run_verb_of_slices(SlicesSettings& settings) {
 }  // namespace
 
 int slices_command(Arguments arguments) {
+  if (!arguments.empty() && arguments[0] == "lease") return slices_lease(arguments.subspan(1));
+  if (!arguments.empty() && arguments[0] == "mps") return slices_mps(arguments.subspan(1));
   SlicesSettings settings;
   settings.folder = slices::default_slices_folder();
   FlagSet flags = flags_for(settings);

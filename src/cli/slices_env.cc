@@ -2,122 +2,35 @@
 
 #include <algorithm>
 
+#include "cli/cluster_config.h"
 #include "cli/command.h"
 #include "cli/flag_value.h"
 #include "cli/slices.h"
 #include "cli/slices_verbs.h"
-#include "slices/device.h"
+#include "slices/gpu_place.h"
 
-// `sheaf slices env SLICE`: how a process, a container or a cluster is given a card or a MIG slice.
+// `sheaf slices env`: how a process, a container or a cluster is given a card or a MIG slice.
 namespace sheaf::cli {
 namespace {
 
-using slices::ComputeInstance;
-using slices::Gpu;
-using slices::GpuInstance;
+using slices::GpuPlace;
 
-// A card, or one MIG device of it.
-struct Place {
-  const Gpu* gpu = nullptr;
-  const GpuInstance* instance = nullptr;
-  const ComputeInstance* compute = nullptr;
-  unsigned mig_index = 0;  // NVML's, among the MIG devices of the card
-
-  const std::string& uuid() const { return compute == nullptr ? gpu->uuid : compute->uuid; }
-  // As `sheaf serve --slices` takes it and x-sheaf-slice says it.
-  std::string name() const {
-    if (compute == nullptr) return fmt::format("gpu:{}", gpu->index);
-    return "mig:" + slices::mig_place(*gpu, *instance, *compute);
-  }
-};
-
-// In the order of NVML's indexes: by GPU instance's id, then compute instance's.
-std::vector<Place> mig_places(const Gpu& gpu) {
-  std::vector<Place> places;
-  std::vector<const GpuInstance*> by_id;
-  for (const GpuInstance& instance : gpu.instances) by_id.push_back(&instance);
-  std::ranges::sort(by_id, {}, &GpuInstance::id);
-  for (const GpuInstance* instance : by_id)
-    for (const ComputeInstance& compute : instance->compute)
-      places.push_back({&gpu, instance, &compute, static_cast<unsigned>(places.size())});
-  return places;
-}
-
-// A slice's name, a UUID, an index ("0"), or card and MIG index ("0:1", as Docker counts).
-Result<Place> find_place(const slices::GpuInventory& gpus, const std::string& word) {
-  for (const Gpu& gpu : gpus.gpus) {
-    const Place card{&gpu};
-    if (card.name() == word || gpu.uuid == word || std::to_string(gpu.index) == word) return card;
-    for (const Place& place : mig_places(gpu))
-      if (place.name() == word || place.uuid() == word ||
-          fmt::format("{}:{}", gpu.index, place.mig_index) == word)
-        return place;
-  }
-  return Error{ErrorCode::not_found,
-               fmt::format("no card and no MIG slice is {}; `sheaf slices` shows them", word)};
-}
-
-// "1g.5gb+me" → "nvidia.com/mig-1g.5gb.me".
-std::string kubernetes_resource(const Place& place) {
-  if (place.compute == nullptr) return "nvidia.com/gpu";
-  std::string name = place.compute->name;
-  std::ranges::replace(name, '+', '.');
-  return "nvidia.com/mig-" + name;
-}
-
-// As the driver numbers nodes: those of a card's first GPU instance come after config and monitor.
-struct CapabilityNodes {
-  unsigned gpu_instance, compute_instance;
-};
-CapabilityNodes capability_nodes(unsigned minor, const Place& place) {
-  constexpr unsigned kFirst = 3, kPerCard = 135, kPerInstance = 9;
-  const unsigned gi = kFirst + kPerCard * minor + kPerInstance * place.instance->id;
-  return {gi, gi + 1 + place.compute->id};
-}
-
-std::string slurm_line(const Place& place) {
-  const unsigned minor = place.gpu->minor.value_or(place.gpu->index);
-  std::string type = place.compute == nullptr ? place.gpu->name : place.compute->name;
-  std::ranges::replace(type, ' ', '_');
-  if (place.compute == nullptr)
-    return fmt::format("Name=gpu Type={} File=/dev/nvidia{}", type, minor);
-  const CapabilityNodes nodes = capability_nodes(minor, place);
-  return fmt::format(
-      "Name=gpu Type={} MultipleFiles=/dev/nvidia{},/dev/nvidia-caps/nvidia-cap{},"
-      "/dev/nvidia-caps/nvidia-cap{}",
-      type, minor, nodes.gpu_instance, nodes.compute_instance);
-}
-
-nlohmann::ordered_json facts_of_place(const Place& place) {
+nlohmann::ordered_json facts_of_place(const GpuPlace& place) {
   const std::string& uuid = place.uuid();
-  const std::string cdi = place.compute == nullptr
-                              ? std::to_string(place.gpu->index)
-                              : fmt::format("{}:{}", place.gpu->index, place.mig_index);
+  const std::string cdi = place.is_mig() ? fmt::format("{}:{}", place.gpu->index, place.mig_index)
+                                         : std::to_string(place.gpu->index);
   return {{"slice", place.name()},
           {"CUDA_VISIBLE_DEVICES", uuid},
           {"NVIDIA_VISIBLE_DEVICES", uuid},
           {"docker", fmt::format("docker run --gpus '\"device={}\"'", cdi)},
           {"cdi", fmt::format("--device nvidia.com/gpu={}", cdi)},
           {"kubernetes", fmt::format("limits: {{{}: 1}}", kubernetes_resource(place))},
-          {"slurm", slurm_line(place)}};
+          {"slurm", gres_line(place)}};
 }
 
-}  // namespace
-
-int slices_env(const SlicesSettings& settings) {
-  if (settings.words.size() != 1)
-    return fail(
-        "slices",
-        usage_error("env takes one slice: gpu:0, mig:0/3, a UUID, an index, or GPU:MIG index"),
-        kExitUsage);
-  const auto here = look_at_slices();
-  if (!here.ok()) return fail("slices", here.error());
-  if (!here->no_gpus_because.empty())
-    return fail("slices", {ErrorCode::not_found, here->no_gpus_because});
-  const auto place = find_place(here->gpus, settings.words[0]);
-  if (!place.ok()) return fail("slices", place.error());
-  const auto facts = facts_of_place(*place);
-  if (settings.json) {
+int print_place(const GpuPlace& place, bool json) {
+  const auto facts = facts_of_place(place);
+  if (json) {
     fmt::print("{}\n", facts.dump(2));
     return kExitOk;
   }
@@ -127,6 +40,49 @@ int slices_env(const SlicesSettings& settings) {
                                    : fmt::format("# {}: {}", name, value.get<std::string>()));
   }
   return kExitOk;
+}
+
+Sharing sharing_of(const SlicesSettings& settings) {
+  if (settings.sharing == "none") return {};
+  return {settings.sharing == "mps" ? Sharing::Way::mps : Sharing::Way::time, settings.replicas};
+}
+
+Result<std::string> config_for(const std::string& cluster, const std::vector<GpuPlace>& places,
+                               const Sharing& sharing) {
+  if (cluster == "kubernetes") return device_plugin_config(places, sharing);
+  return gres_config(places, sharing);
+}
+
+int print_config(const SlicesSettings& settings, const std::vector<slices::Gpu>& gpus) {
+  std::vector<GpuPlace> places = slices::usable_places(gpus);
+  std::erase_if(places, [](const GpuPlace& place) { return !place.visible(); });
+  const auto config = config_for(settings.words[0], places, sharing_of(settings));
+  if (!config.ok()) return fail("slices", config.error());
+  if (settings.json)
+    fmt::print("{}\n", nlohmann::ordered_json{{settings.words[0], *config}}.dump(2));
+  else
+    fmt::print("{}", *config);
+  return kExitOk;
+}
+
+}  // namespace
+
+int slices_env(const SlicesSettings& settings) {
+  if (settings.words.size() != 1)
+    return fail(
+        "slices",
+        usage_error("env takes one slice: gpu:0, mig:0/3, a UUID, an index, or GPU:MIG index; "
+                    "or kubernetes, or slurm"),
+        kExitUsage);
+  const auto here = look_at_slices();
+  if (!here.ok()) return fail("slices", here.error());
+  if (!here->no_gpus_because.empty())
+    return fail("slices", {ErrorCode::not_found, here->no_gpus_because});
+  if (settings.words[0] == "kubernetes" || settings.words[0] == "slurm")
+    return print_config(settings, here->gpus.gpus);
+  const auto place = slices::find_place(here->gpus.gpus, settings.words[0]);
+  if (!place.ok()) return fail("slices", place.error());
+  return print_place(*place, settings.json);
 }
 
 }  // namespace sheaf::cli

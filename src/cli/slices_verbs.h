@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "cli/command.h"
 
 namespace sheaf::cli {
 
@@ -18,6 +19,8 @@ struct SlicesSettings {
   std::string folder;  // of the machine's lock, journal and helper
   std::vector<std::string> allow_users, allow_groups;
   TimeUs wait_us = 10 * kSecond;  // for another's change
+  std::string sharing = "none";   // of env kubernetes and env slurm
+  std::uint32_t replicas = 2;     // of each card or slice, where it is shared
   bool repartition = false;
   bool json = false;
 };
@@ -32,5 +35,9 @@ int slices_daemon(const SlicesSettings& settings);
 int slices_check(const SlicesSettings& settings);
 int slices_env(const SlicesSettings& settings);
 int slices_try(const SlicesSettings& settings);
+
+// With flags of their own.
+int slices_lease(Arguments arguments);
+int slices_mps(Arguments arguments);
 
 }  // namespace sheaf::cli

@@ -105,6 +105,32 @@ void examine_limits(const HostFacts& host, Findings& found) {
                "ulimit -l unlimited, or LimitMEMLOCK=infinity in the unit");
 }
 
+// What the control group grants, of a service or a container.
+void examine_cgroup(const HostFacts& host, Findings& found) {
+  const auto cores = static_cast<double>(host.machine.cores.size());
+  if (host.machine.core_quota > 0 && host.machine.core_quota < cores)
+    found.warn(fmt::format("{:.3g} cores' worth of time are granted on {} cores",
+                           host.machine.core_quota, host.machine.cores.size()),
+               "threads that used it up are stopped until the next tenth of a second",
+               "CPUQuota= in the unit, --cpus of the container; or fewer cores: --cpuset-cpus");
+  const CgroupMemory& memory = host.cgroup;
+  const auto text = [](std::uint64_t bytes) { return human_bytes(static_cast<double>(bytes)); };
+  if (memory.limit_bytes == 0)
+    found.ok("no limit of memory");
+  else if (memory.used_bytes > memory.limit_bytes / 10 * 9)
+    found.warn(fmt::format("{} of the {} that may be used are used", text(memory.used_bytes),
+                           text(memory.limit_bytes)),
+               "a replica that needs more is killed, and its batch halved",
+               "MemoryMax= in the unit, --memory of the container");
+  else
+    found.ok(fmt::format("{} of memory may be used", text(memory.limit_bytes)));
+  if (memory.oom_kills > 0)
+    found.warn(fmt::format("{} processes were killed for want of memory", memory.oom_kills),
+               "batches in them ran again at half the size, which costs time",
+               "sheaf plan model NAME says what a model takes; then raise the limit, or fewer "
+               "replicas, a smaller --max-batch-tokens, --dtype int8");
+}
+
 void examine_containers(const HostFacts& host, Findings& found) {
   if (host.has_docker && !host.has_container_toolkit)
     found.warn("Docker is here without NVIDIA's container toolkit", "containers see no card",
@@ -312,6 +338,7 @@ HostFacts read_host(const Machine& machine, const GpuInventory& gpus) {
   host.machine = machine;
   host.open_files_max = hard_limit(RLIMIT_NOFILE);
   host.locked_memory_bytes = hard_limit(RLIMIT_MEMLOCK);
+  host.cgroup = read_cgroup_memory();
   host.fabric_manager_runs = runs("nv-fabricmanager");
   host.has_docker = in_path("docker");
   host.has_container_toolkit = in_path("nvidia-ctk") || in_path("nvidia-container-cli");
@@ -327,6 +354,7 @@ std::vector<Finding> examine(const GpuInventory& gpus, const HostFacts& host,
   std::vector<Finding> list;
   Findings found(list);
   examine_limits(host, found);
+  examine_cgroup(host, found);
   examine_containers(host, found);
   for (const std::string& note : gpus.notes)
     found.error(note, "a card that does not answer cannot be used", "nvidia-smi; dmesg | grep Xid");

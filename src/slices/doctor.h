@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "slices/cgroup_memory.h"
 #include "slices/gpu.h"
 #include "slices/slice.h"
 
@@ -33,6 +34,7 @@ struct HostFacts {
   Machine machine;
   std::uint64_t open_files_max = 0;       // hard limit
   std::uint64_t locked_memory_bytes = 0;  // hard limit; UINT64_MAX: none
+  CgroupMemory cgroup;
   bool fabric_manager_runs = false;
   bool has_docker = false, has_container_toolkit = false;
   std::optional<std::string> driver_capabilities;  // NVIDIA_DRIVER_CAPABILITIES, where it is set

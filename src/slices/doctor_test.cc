@@ -110,6 +110,16 @@ TEST(Doctor, EachFaultIsOneComplaint) {
        [](Gpu&, HostFacts& host) { host.open_files_max = 1024; }},
       {"only 64.0 KiB may be locked in memory", Health::warning, Question::machine,
        [](Gpu&, HostFacts& host) { host.locked_memory_bytes = 64 << 10; }},
+      {"0.5 cores' worth of time are granted on 1 cores", Health::warning, Question::machine,
+       [](Gpu&, HostFacts& host) { host.machine.core_quota = 0.5; }},
+      {"950 B of the 1000 B that may be used are used", Health::warning, Question::machine,
+       [](Gpu&, HostFacts& host) {
+         host.cgroup = {1000, 950, 0};
+       }},
+      {"2 processes were killed for want of memory", Health::warning, Question::machine,
+       [](Gpu&, HostFacts& host) {
+         host.cgroup = {1000, 500, 2};
+       }},
   };
   for (const Case& one : cases) {
     Gpu gpu = healthy();

@@ -144,7 +144,28 @@ bool ends(const MigStep& step, const Gpu& gpu, const GpuProcess& process) {
   return compute != live->compute.end() && process.compute_instance == compute->id;
 }
 
+// The MIG devices that the step destroys; those of an instance go before it does.
+std::vector<std::string> devices_of(const MigStep& step, const Gpu& gpu) {
+  if (step.kind != Kind::destroy_compute) return {};
+  std::vector<std::string> uuids;
+  for (const GpuInstance& live : gpu.instances)
+    for (const ComputeInstance& compute : live.compute)
+      if (live.start == step.instance.start && compute.start == step.compute.start)
+        uuids.push_back(compute.uuid);
+  return uuids;
+}
+
 }  // namespace
+
+std::vector<std::string> taken_away(const Gpu& gpu, const CardChange& change) {
+  std::vector<std::string> uuids;
+  for (const MigStep& step : steps_between(change.before, change.after)) {
+    if (step.kind == Kind::set_mode) uuids.push_back(gpu.uuid);
+    const std::vector<std::string> devices = devices_of(step, gpu);
+    uuids.insert(uuids.end(), devices.begin(), devices.end());
+  }
+  return uuids;
+}
 
 Status refuse_busy(const Gpu& gpu, const CardChange& change) {
   std::string busy;

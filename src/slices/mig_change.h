@@ -25,6 +25,9 @@ struct ChangeReport {
 // lists the processes. Nothing is touched by asking.
 Status refuse_busy(const Gpu& gpu, const CardChange& change);
 
+// UUIDs of what the change takes away: the card where its mode changes, else MIG devices.
+std::vector<std::string> taken_away(const Gpu& gpu, const CardChange& change);
+
 // Carries all changes out, each step in the journal before it is made. When one fails the cards are
 // put back as they were, the last change first, and the error says both: what failed, and whether
 // putting back did.

@@ -9,11 +9,10 @@
 #include <cerrno>
 #include <cstdlib>
 #include <ctime>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
-#include <string_view>
 #include <utility>
+
+#include "slices/durable_file.h"
 
 namespace sheaf::slices {
 
@@ -59,35 +58,13 @@ namespace {
 
 constexpr int kLockStepMs = 20;
 
-Status write_all(int file, std::string_view text, const std::string& path) {
-  while (!text.empty()) {
-    const ssize_t written = write(file, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return errno_error(path, errno);
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  if (fsync(file) != 0) return errno_error(path, errno);
-  return {};
-}
-
-// So that a new name, or one that is gone, survives a crash too.
-Status sync_folder(const std::string& folder) {
-  const Fd file(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!file || fsync(file.get()) != 0) return errno_error(folder, errno);
-  return {};
-}
-
-std::string content_of(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 Error refused(const std::string& path) {
   if (errno == EACCES || errno == EPERM || errno == EROFS)
-    return {ErrorCode::permission_denied,
-            fmt::format("{} cannot be written: cutting cards needs root, or `sheaf slices daemon` "
-                        "running as root; SHEAF_SLICES_FOLDER names another folder",
-                        path)};
+    return {
+        ErrorCode::permission_denied,
+        fmt::format("{} cannot be written: changing slices needs root, or `sheaf slices daemon` "
+                    "running as root; SHEAF_SLICES_FOLDER names another folder",
+                    path)};
   return errno_error(path, errno);
 }
 
@@ -128,7 +105,7 @@ Result<MigJournal> MigJournal::open(const std::string& folder, int wait_ms,
   }
   const std::string holder = fmt::format("{} (process {})", who, getpid());
   if (ftruncate(lock.get(), 0) != 0) return errno_error(path, errno);
-  SHEAF_TRY(write_all(lock.get(), holder, path));
+  SHEAF_TRY(write_synced(lock.get(), holder, path));
   return MigJournal(folder, std::move(lock));
 }
 
@@ -150,14 +127,14 @@ Status MigJournal::begin(const std::string& what, const std::vector<CardState>& 
   const std::string fresh = path() + ".new";
   file_ = Fd(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   if (!file_) return refused(fresh);
-  SHEAF_TRY(write_all(file_.get(), head.dump() + "\n", fresh));
+  SHEAF_TRY(write_synced(file_.get(), head.dump() + "\n", fresh));
   // It appears whole or not at all.
   if (rename(fresh.c_str(), path().c_str()) != 0) return errno_error(path(), errno);
   return sync_folder(folder_);
 }
 
 Status MigJournal::note_step(const std::string& step) {
-  return write_all(file_.get(), step + "\n", path());
+  return write_synced(file_.get(), step + "\n", path());
 }
 
 Status MigJournal::end() {

@@ -35,6 +35,8 @@ class MigJournal {
   Status note_step(const std::string& step);
   Status end();
 
+  const std::string& folder() const { return folder_; }
+
  private:
   MigJournal(std::string folder, Fd lock) : folder_(std::move(folder)), lock_(std::move(lock)) {}
   std::string path() const { return folder_ + "/journal"; }

@@ -10,7 +10,9 @@
 #include <utility>
 
 #include "base/text.h"
+#include "slices/lease_request.h"
 #include "slices/mig_cut.h"
+#include "slices/mps.h"
 
 namespace sheaf::slices {
 namespace {
@@ -101,6 +103,18 @@ void from_json(const nlohmann::json& json, CardWish& wish) {
 
 std::string joined(const std::vector<std::string>& words) {
   return fmt::format("{}", fmt::join(words, " "));
+}
+
+// What is leased, or where MPS runs, is as busy as what computes.
+Status refuse_reserved(const std::string& folder, const std::vector<Gpu>& gpus,
+                       const std::vector<CardChange>& changes) {
+  for (const CardChange& change : changes) {
+    const auto gpu = std::ranges::find(gpus, change.before.uuid, &Gpu::uuid);
+    const std::vector<std::string> uuids = taken_away(*gpu, change);
+    SHEAF_TRY(refuse_leased(folder, uuids));
+    SHEAF_TRY(refuse_mps(folder, uuids));
+  }
+  return {};
 }
 
 }  // namespace
@@ -219,6 +233,7 @@ Result<ChangeReport> carry_out(const Nvml& nvml, MigJournal& journal, const MigR
   SHEAF_ASSIGN(const auto undone, undo_unfinished(nvml, journal));
   SHEAF_ASSIGN(const GpuInventory inventory, read_gpus(nvml, nullptr));
   SHEAF_ASSIGN(const auto changes, changes_for(request, inventory.gpus));
+  SHEAF_TRY(refuse_reserved(journal.folder(), inventory.gpus, changes));
   ChangeReport report;
   if (!changes.empty()) {
     SHEAF_ASSIGN(report, change_cards(nvml, journal, describe(request), changes));

@@ -9,8 +9,9 @@
 #include "base/result.h"
 #include "slices/mig_request.h"
 
-// The privileged helper: a process that may cut cards, and does it for those that may ask. One
-// request a connection, as a line of JSON each way, over a Unix socket.
+// The privileged helper: a process that may cut cards, keeps the machine's leases and watches over
+// MPS, and does it for those that may ask. One request a connection, as a line of JSON each way,
+// over a Unix socket.
 namespace sheaf::slices {
 
 struct HelperOptions {
@@ -20,7 +21,8 @@ struct HelperOptions {
   std::vector<gid_t> groups;
 };
 
-// The helper's end. On one thread; requests are served one after the other.
+// The helper's end. On one thread, beside that of MpsKeeper; requests are served one after the
+// other.
 class SliceHelper {
  public:
   // Undoes what was cut off, then listens. Error unavailable: another helper listens there.

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "slices/gpu.h"
+#include "slices/lease_table.h"
+#include "slices/slice.h"
+
+// Which slice of a machine somebody gets. Pure: nothing is read or written.
+namespace sheaf::slices {
+
+struct LeaseGround {
+  Machine machine;
+  std::vector<Gpu> gpus;  // read only where somebody needs one
+};
+
+struct LeaseChoice {
+  std::optional<LeasedSlice> slice;
+  std::string why_none;  // "1g.5gb of GPU 0 is leased to task t …"
+};
+
+// The smallest slice that suffices and that nobody has. `waiting_before`: how many of the table's
+// waiting came earlier; what one of them could take is not given away. A card or MIG slice on which
+// something computes already is free only for who names it. Errors not_found, invalid_argument:
+// this machine has no such slice, leased or not.
+Result<LeaseChoice> choose_slice(const LeaseNeed& need, const LeaseGround& ground,
+                                 const LeaseTable& table, std::size_t waiting_before);
+
+bool needs_gpus(const LeaseNeed& need);
+
+// "0-2,5" → {0, 1, 2, 5}; nullopt for other texts.
+std::optional<std::vector<int>> cpus_in(std::string_view text);
+
+}  // namespace sheaf::slices

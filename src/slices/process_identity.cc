@@ -1,0 +1,56 @@
+#include "slices/process_identity.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+
+#include <cerrno>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+
+extern "C" {  // which glibc 2.36 forgets to say in this header
+#include <sys/pidfd.h>
+}
+
+#include "base/fd.h"
+
+namespace sheaf::slices {
+namespace {
+
+// Field 22 of /proc/PID/stat, counted behind the name, which may hold spaces and parentheses.
+std::uint64_t start_of(pid_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const std::size_t name_end = text.rfind(')');
+  if (name_end == std::string::npos) return 0;
+  std::istringstream words(text.substr(name_end + 1));
+  std::string word;
+  for (int field = 3; field < 22; ++field) words >> word;
+  std::uint64_t started = 0;
+  words >> started;
+  return started;
+}
+
+}  // namespace
+
+Result<ProcessIdentity> identify(pid_t pid) {
+  const ProcessIdentity process{pid, start_of(pid)};
+  if (!is_alive(process))
+    return Error{ErrorCode::not_found, fmt::format("there is no process {}", pid)};
+  return process;
+}
+
+bool is_alive(const ProcessIdentity& process) {
+  if (process.pid <= 0) return false;
+  // The descriptor is of the process that has the number now, and stays of that one.
+  const Fd file(pidfd_open(process.pid, 0));
+  if (!file && errno == ESRCH) return false;
+  const std::uint64_t started = start_of(process.pid);
+  if (process.started != 0 && started != 0 && started != process.started) return false;
+  if (!file) return true;  // a kernel that gives none: the number and the start say enough
+  pollfd one{file.get(), POLLIN, 0};
+  return poll(&one, 1, 0) <= 0;  // readable once it has ended
+}
+
+}  // namespace sheaf::slices

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+
+#include "base/result.h"
+
+namespace sheaf::slices {
+
+// A process of this machine, told from another that gets its number later.
+struct ProcessIdentity {
+  pid_t pid = 0;              // 0: no process
+  std::uint64_t started = 0;  // clock ticks after the boot; 0 where the kernel does not tell
+  friend bool operator==(const ProcessIdentity&, const ProcessIdentity&) = default;
+};
+
+// Error not_found: there is no such process.
+Result<ProcessIdentity> identify(pid_t pid);
+
+// Whether that very process runs still; one that has ended and waits to be reaped does not.
+bool is_alive(const ProcessIdentity& process);
+
+}  // namespace sheaf::slices
