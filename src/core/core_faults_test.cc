@@ -74,7 +74,8 @@ TEST(CoreFaults, AReplicaMayWaitForASliceForHours) {
   EXPECT_EQ(bench.state(1), ReplicaState::waiting);
   EXPECT_EQ(bench.core.replica_status(1).last_death, "slice mig:0/3 vanished");
   EXPECT_TRUE(bench.kills.empty()) << "its start takes no time";
-  bench.request(1, {16});
+  bench.request(1, {16}, 7'300 * kSecond);
+  ASSERT_EQ(bench.batches.size(), 1U);
   bench.done(bench.batches.back());
   EXPECT_EQ(bench.answers.size(), 1U) << "the other one works";
   bench.core.on_replica_waits(bench.now, 1, second, "");

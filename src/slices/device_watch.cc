@@ -102,6 +102,7 @@ struct DeviceWatch::Shared {
   void run() {
     do look();
     while (next());
+    nvml.reset();  // the session ends before whoever waits for us goes on
     const std::lock_guard lock(mutex);
     ended = true;
     changed.notify_all();
