@@ -69,9 +69,9 @@ std::string server_line(const TopReport& report) {
 }
 
 std::string model_line(const TopModel& model) {
-  std::string line =
-      fmt::format("  {}: {} of {} replicas ready, ", one_line(short_name(model.name), kModelColumns),
-                  model.replicas_ready, model.replicas);
+  std::string line = fmt::format("  {}: {} of {} replicas ready, ",
+                                 one_line(short_name(model.name), kModelColumns),
+                                 model.replicas_ready, model.replicas);
   if (model.tokens_per_s) line += human_count(*model.tokens_per_s) + " tokens/s, ";
   return line + human_count(static_cast<double>(model.queue_tokens)) + " tokens waiting";
 }
