@@ -216,6 +216,7 @@ class FakeRouter final : public router::Router {
     return get([&] { return held_.size(); });
   }
   const router::RouterOptions& options() const override { return options_; }
+  void card_failed(const fleet::CardFailure&) override {}
   void drain(std::function<void()> done) override { boost::asio::post(io_, std::move(done)); }
 
  private:

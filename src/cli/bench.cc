@@ -4,6 +4,8 @@
 #include <cstdlib>
 
 #include "cli/bench_report.h"
+#include "cli/bench_requests.h"
+#include "cli/bench_slices.h"
 #include "cli/bench_texts.h"
 #include "cli/client_flags.h"
 #include "cli/command.h"
@@ -59,6 +61,7 @@ FlagSet flags_for(BenchSettings& s) {
       "With --rate, latency counts from when a request was due, so a queue in front of\n"
       "the server is not hidden. tokens/s are those that the server says it ran.\n"
       "SHEAF_SERVER and SHEAF_API_KEY are --server and --api-key.\n"
+      "`sheaf bench slices MODEL` compares ways to cut the machine (--help there).\n"
       "exit codes: 0 done, 1 a request failed, 2 wrong usage\n"
       "example: sheaf bench --batch-sizes 1,16 --concurrency 64 --duration 10s\n");
   return flags;
@@ -68,49 +71,6 @@ Status check(const FlagSet& flags) {
   if (!flags.given("requests") || !flags.given("duration")) return {};
   return Error{ErrorCode::invalid_argument,
                "--requests stands instead of --duration; leave one of them out"};
-}
-
-// So many different requests take turns that no cache and no branch predictor learns them.
-constexpr std::size_t kPreparedRequests = 256;
-constexpr std::uint64_t kPreparedTextsMax = 16'384;
-
-std::size_t requests_to_prepare(std::uint32_t batch_size) {
-  return std::max<std::size_t>(
-      8, std::min<std::size_t>(kPreparedRequests, kPreparedTextsMax / batch_size));
-}
-
-void prepare(LoadTarget& target, BenchTexts& texts, std::size_t count, std::uint32_t batch_size) {
-  std::vector<std::vector<std::string>> requests;
-  for (std::size_t i = 0; i < count; ++i) requests.push_back(texts.next(batch_size));
-  target.prepare(requests);
-}
-
-// What the server says that texts have, their mean.
-Result<double> tokens_a_text(LoadTarget& target, BenchTexts texts, std::uint32_t count) {
-  prepare(target, texts, 1, count);
-  const LoadResult answer =
-      run_load(target, {.lanes = 1, .warmup_us = 0, .requests = 1}, [](std::uint64_t) {});
-  if (answer.errors > 0) return Error{ErrorCode::io, answer.first_error};
-  return static_cast<double>(answer.tokens) / count;
-}
-
-// Asks the server how long words are in its tokens, then makes texts as long as wanted; says so
-// where the model cuts them.
-Result<BenchTexts> choose_texts(LoadTarget& target, const BenchSettings& settings) {
-  if (!settings.texts_file.empty()) return BenchTexts::of_file(settings.texts_file);
-  // Short enough for any model's limit, so that nothing is cut off.
-  constexpr std::uint32_t kProbeWords = 24;
-  const auto made_of = [&](std::uint32_t words) {
-    return BenchTexts::made_of_words(words, settings.seed);
-  };
-  SHEAF_ASSIGN(const double probe_tokens, tokens_a_text(target, made_of(kProbeWords), 8));
-  const std::uint32_t words = words_for(settings.prompt_length, kProbeWords, probe_tokens);
-  if (words <= kProbeWords) return made_of(words);
-  SHEAF_ASSIGN(const double tokens, tokens_a_text(target, made_of(words), 1));
-  if (tokens > 0 && tokens < 0.9 * settings.prompt_length)
-    fmt::print(stderr, "--prompt-length {}: the model cuts such texts to {:.0f} tokens\n",
-               settings.prompt_length, tokens);
-  return made_of(words);
 }
 
 // How long `requests` requests will take, from a short run of the same load.
@@ -133,7 +93,7 @@ void say_expected_time(LoadTarget& target, const BenchSettings& settings, const 
 
 BenchStep run_step(LoadTarget& target, BenchTexts& texts, const BenchSettings& settings,
                    std::uint32_t batch_size) {
-  prepare(target, texts, requests_to_prepare(batch_size), batch_size);
+  prepare_requests(target, texts, requests_to_prepare(batch_size), batch_size);
   const LoadPlan plan{.lanes = settings.concurrency,
                       .rate = settings.rate,
                       .warmup_us = settings.warmup_us,
@@ -154,7 +114,9 @@ int bench(const BenchSettings& settings, const ServerAddress& address) {
                                   .api_key = settings.api_key,
                                   .timeout_us = settings.timeout_us};
   const auto target = settings.grpc ? make_grpc_target(options) : make_http_target(options);
-  auto texts = choose_texts(*target, settings);
+  auto texts = settings.texts_file.empty()
+                   ? texts_of_length(*target, settings.prompt_length, settings.seed)
+                   : BenchTexts::of_file(settings.texts_file);
   if (!texts.ok()) return fail("bench", texts.error());
 
   std::vector<BenchStep> steps;
@@ -175,6 +137,8 @@ int bench(const BenchSettings& settings, const ServerAddress& address) {
 }  // namespace
 
 int bench_command(Arguments arguments) {
+  if (!arguments.empty() && arguments.front() == "slices")
+    return bench_slices_command(arguments.subspan(1));
   BenchSettings settings;
   FlagSet flags = flags_for(settings);
   if (const auto done = take_client_flags("bench", flags, arguments, [&] { return check(flags); }))

@@ -41,6 +41,17 @@ slices::BusyTime busy_time_of(const router::Router& router) {
   };
 }
 
+// Carries out what follows from an Xid; `router` outlives it.
+std::function<void(const slices::XidOrder&)> carry_out_by(router::Router& router) {
+  return [&router](const slices::XidOrder& order) {
+    router.card_failed({.gpu = order.event.gpu,
+                        .gpu_instance = order.event.gpu_instance,
+                        .compute_instance = order.event.compute_instance,
+                        .for_good = order.reaction != slices::XidReaction::restart_replica,
+                        .what = fmt::format("Xid {}", order.event.xid)});
+  };
+}
+
 void log_model(const router::ModelInfo& model) {
   log(LogLevel::info, "model {}: {}; {}", model.name, model::kind_of(model.spec),
       fmt::join(describe_outputs(model.spec), "; "));
@@ -82,7 +93,8 @@ Result<std::unique_ptr<Service>> Service::create(router::RouterOptions router_op
                router::Router::create(service->io_, std::move(router_options), service->metrics_));
   for (const router::ModelInfo* model : service->router_->models()) log_model(*model);
   service->gpus_ = std::make_unique<telemetry::GpuWatch>(
-      service->metrics_, telemetry::GpuWatchOptions{.busy_time = busy_time_of(*service->router_)});
+      service->metrics_, telemetry::GpuWatchOptions{.busy_time = busy_time_of(*service->router_),
+                                                    .carry_out = carry_out_by(*service->router_)});
   SHEAF_ASSIGN(service->server_,
                server::Server::start(service->io_, *service->router_, service->metrics_,
                                      std::move(server_options)));

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <functional>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "base/log.h"
@@ -54,6 +55,7 @@ struct Place {
   std::shared_ptr<Session> session = nullptr;
   std::optional<Incarnation> waiting = std::nullopt;  // for the weights, or for a slice
   bool slice_lost = false;                            // the seat's, and no other was found yet
+  std::string lost_how = {};                          // "vanished"
   bool said = false;                                  // that it waits for one
 };
 
@@ -120,6 +122,18 @@ class Driver final : public Fleet {
 
   void cancel(ReplicaId replica, Incarnation incarnation, BatchId batch) override {
     if (Session* session = find(replica, incarnation)) session->cancel(batch);
+  }
+
+  void card_failed(const CardFailure& failure) override {
+    if (failure.for_good) unusable_.insert(failure.gpu);
+    for (ReplicaId replica = 0; replica < places_.size(); ++replica) {
+      const Place& place = places_[replica];
+      if (!is_on_card(place) || place.slice_lost) continue;
+      const auto device = std::ranges::find(devices_, place.seat.slice.uuid, &slices::Device::uuid);
+      if (device != devices_.end() && is_hit(*device, failure))
+        lose_slice(replica, "was lost to " + failure.what);
+    }
+    if (failure.for_good) take_devices(std::exchange(devices_, {}));
   }
 
   std::string replica_name(ReplicaId replica) const override { return std::to_string(replica); }
@@ -189,12 +203,23 @@ class Driver final : public Fleet {
     });
   }
 
-  void take_devices(const std::vector<slices::Device>& devices) {
-    devices_ = devices;
+  static bool is_hit(const slices::Device& device, const CardFailure& failure) {
+    if (device.gpu != failure.gpu) return false;
+    if (!device.mig || !failure.gpu_instance) return true;
+    const std::string instance = fmt::format("{}/{}", failure.gpu, *failure.gpu_instance);
+    if (device.place == instance) return true;
+    return device.place.starts_with(instance + "/") &&
+           (!failure.compute_instance ||
+            device.place == fmt::format("{}/{}", instance, *failure.compute_instance));
+  }
+
+  void take_devices(std::vector<slices::Device> devices) {
+    std::erase_if(devices, [this](const auto& one) { return unusable_.contains(one.gpu); });
+    devices_ = std::move(devices);
     for (ReplicaId replica = 0; replica < places_.size(); ++replica) {
       Place& place = places_[replica];
       if (!is_on_card(place)) continue;
-      if (!place.slice_lost && !is_there(place.seat.slice)) lose_slice(replica);
+      if (!place.slice_lost && !is_there(place.seat.slice)) lose_slice(replica, "vanished");
       if (place.slice_lost && place.waiting && find_slice(replica) && weights_[place.model].fd)
         launch(replica);
     }
@@ -204,11 +229,12 @@ class Driver final : public Fleet {
     return std::ranges::find(devices_, slice.uuid, &slices::Device::uuid) != devices_.end();
   }
 
-  void lose_slice(ReplicaId replica) {
+  void lose_slice(ReplicaId replica, const std::string& how) {
     Place& place = places_[replica];
-    log(LogLevel::error, "slice {} ({}) of replica {} vanished", place.seat.slice.name,
-        place.seat.slice.uuid, replica_name(replica));
+    log(LogLevel::error, "slice {} ({}) of replica {} {}", place.seat.slice.name,
+        place.seat.slice.uuid, replica_name(replica), how);
     place.slice_lost = true;
+    place.lost_how = how;
     if (place.session) place.session->lose_slice();
   }
 
@@ -235,8 +261,8 @@ class Driver final : public Fleet {
   }
 
   static std::string why_it_waits(const Place& place) {
-    return fmt::format("slice {} vanished, and no free slice of its kind{} has {} to use",
-                       place.seat.slice.name,
+    return fmt::format("slice {} {}, and no free slice of its kind{} has {} to use",
+                       place.seat.slice.name, place.lost_how,
                        place.seat.allowed.empty() ? "" : " in the model's list",
                        human_bytes(static_cast<double>(place.seat.needed_bytes)));
   }
@@ -340,7 +366,8 @@ class Driver final : public Fleet {
   std::chrono::milliseconds period_ = kIdlePeriod;
   TimeUs last_submit_us_ = -kStayBusyUs;
   TimeUs last_oom_us_ = 0;
-  std::vector<slices::Device> devices_;         // as the watch saw them last
+  std::vector<slices::Device> devices_;         // as the watch saw them last, usable ones
+  std::set<unsigned> unusable_;                 // cards that failed for good
   std::unique_ptr<slices::DeviceWatch> watch_;  // where there are slices of cards
 };
 

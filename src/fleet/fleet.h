@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "channel/router_end.h"
 #include "core/core.h"
+#include "fleet/card_failure.h"
 #include "model/spec/spec.h"
 #include "slices/placement.h"
 
@@ -98,6 +99,10 @@ class Fleet {
   virtual bool submit(ReplicaId replica, Incarnation incarnation, BatchId batch,
                       std::span<const BatchItem> items) = 0;
   virtual void cancel(ReplicaId replica, Incarnation incarnation, BatchId batch) = 0;
+
+  // Replicas there are killed as if their slices had vanished, and start again: on others if it is
+  // for good.
+  virtual void card_failed(const CardFailure& failure) = 0;
 
   virtual std::string replica_name(ReplicaId replica) const = 0;  // "0", "1", ...: x-sheaf-replica
   virtual std::string slice_name(ReplicaId replica) const = 0;    // "cores:0-1"; the last it had

@@ -173,6 +173,11 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     return open_.size();
   }
 
+  void card_failed(const fleet::CardFailure& failure) override {
+    const std::lock_guard lock(mutex_);
+    fleet_->card_failed(failure);
+  }
+
   void drain(std::function<void()> done) override {
     std::lock_guard lock(mutex_);
     draining_ = true;

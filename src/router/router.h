@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "core/core.h"
+#include "fleet/card_failure.h"
 #include "model/spec/spec.h"
 #include "slices/placement.h"
 #include "telemetry/metrics.h"
@@ -193,6 +194,9 @@ class Router {
   virtual std::vector<ReplicaView> replicas() const = 0;
   virtual std::size_t open_requests() const = 0;
   virtual const RouterOptions& options() const = 0;
+
+  // As fleet::Fleet has it.
+  virtual void card_failed(const fleet::CardFailure& failure) = 0;
 
   // Refuses new requests, finishes the accepted ones, stops the replicas, then calls `done` once.
   virtual void drain(std::function<void()> done) = 0;

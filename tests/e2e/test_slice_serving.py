@@ -256,3 +256,27 @@ def test_without_a_program_for_cards_it_says_so(flags):
                           env=environment_without_sheaf(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "this build computes on the CPU only: there is no sheaf-replica-cuda beside" in done.stderr
+
+
+def test_xids_restart_replicas_and_drain_cards(machine):
+    """94 spoils what ran in one instance; 79 takes a card away. No request fails."""
+    here = machine("h100-80-sxm", "h100-80-sxm")
+    with serve(here, "--num-gpus", "2", replicas=2) as server:
+        assert sorted(slices_of(server)) == ["gpu:0", "gpu:1"]
+        server.wait_full(2)
+        pids = server.replica_pids()
+        with Load(server) as load:
+            load.wait_answered(50)
+            here.drive("xid", "0", "94")
+            wait_until(lambda: len(set(pids) & set(server.replica_pids())) == 1 and len(server.replica_pids()) == 2, 10,
+                       "the restart")
+            server.wait_full(2)
+            assert sorted(slices_of(server)) == ["gpu:0", "gpu:1"]
+            here.drive("xid", "1", "79")
+            wait_until(lambda: "waiting" in states_of(server), 10, "a replica without a card")
+            load.wait_answered(50)
+            waiting = next(r for r in server.fleet()["replicas"] if r["state"] == "waiting")
+            assert waiting["last_death"].startswith("slice gpu:1 was lost to Xid 79, and no free slice of its kind")
+        assert load.failures == []
+        metrics = server.session.get(server.http + "/metrics", timeout=10).text
+        assert 'reaction="quarantine_card"' in metrics
