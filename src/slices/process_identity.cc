@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <cerrno>
+#include <csignal>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -51,6 +52,17 @@ bool is_alive(const ProcessIdentity& process) {
   if (!file) return true;  // a kernel that gives none: the number and the start say enough
   pollfd one{file.get(), POLLIN, 0};
   return poll(&one, 1, 0) <= 0;  // readable once it has ended
+}
+
+bool end_process(const ProcessIdentity& process, int wait_ms) {
+  if (process.pid <= 0) return true;
+  const Fd file(pidfd_open(process.pid, 0));
+  if (!is_alive(process)) return true;
+  // What the descriptor is of was alive and the right one after it was opened.
+  if (!file) return kill(process.pid, SIGKILL) == 0 && !is_alive(process);
+  (void)pidfd_send_signal(file.get(), SIGKILL, nullptr, 0);
+  pollfd one{file.get(), POLLIN, 0};
+  return poll(&one, 1, wait_ms) > 0;
 }
 
 }  // namespace sheaf::slices
