@@ -216,7 +216,7 @@ TEST_F(LeaseTest, TheClerkServesManyAtOnce) {
 
 // Takes cores and gives them back, over and over; whoever finds a core of its lease in another's
 // hands says so in `folder`/twice. The kernel drops a flock with its process, at any moment.
-[[noreturn]] void take_and_give(const std::string& folder, unsigned seed) {
+[[noreturn]] void take_and_give(const std::string& folder, unsigned seed) noexcept {
   std::mt19937 random(seed);
   const auto cores = static_cast<unsigned>(detect_machine()->cores.size());
   while (true) {

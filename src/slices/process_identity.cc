@@ -1,12 +1,12 @@
 #include "slices/process_identity.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
-#include <fstream>
-#include <iterator>
 #include <sstream>
 #include <string>
 
@@ -19,10 +19,17 @@ extern "C" {  // which glibc 2.36 forgets to say in this header
 namespace sheaf::slices {
 namespace {
 
+// Without a stream: of a process that ends meanwhile, reading fails, for which those throw.
+std::string stat_of(pid_t pid) {
+  const Fd file(open(fmt::format("/proc/{}/stat", pid).c_str(), O_RDONLY | O_CLOEXEC));
+  char text[1024];
+  const ssize_t size = file ? read(file.get(), text, sizeof text) : -1;
+  return size < 0 ? "" : std::string(text, static_cast<std::size_t>(size));
+}
+
 // Field 22 of /proc/PID/stat, counted behind the name, which may hold spaces and parentheses.
 std::uint64_t start_of(pid_t pid) {
-  std::ifstream file(fmt::format("/proc/{}/stat", pid));
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const std::string text = stat_of(pid);
   const std::size_t name_end = text.rfind(')');
   if (name_end == std::string::npos) return 0;
   std::istringstream words(text.substr(name_end + 1));
