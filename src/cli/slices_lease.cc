@@ -51,8 +51,7 @@ FlagSet lease_flags(LeaseSettings& s) {
   flags.add({"holder", "PID", "whose end ends the lease", "", "COMMAND, or none"},
             whole_number(s.holder, 0, 1u << 30));
   flags.add_group("all");
-  flags.add({"ttl", "T", "from its last renewal on", "", "60s, or as before"},
-            duration(s.ttl_us));
+  flags.add({"ttl", "T", "from its last renewal on", "", "60s, or as before"}, duration(s.ttl_us));
   flags.add({"folder", "DIR", "of table, lock and helper", "", "/run/sheaf-slices"},
             text(s.folder));
   flags.add({"json", "", "print JSON"}, boolean(s.json));

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <future>
 #include <random>
@@ -215,7 +216,7 @@ TEST_F(LeaseTest, TheClerkServesManyAtOnce) {
 
 // Takes cores and gives them back, over and over; whoever finds a core of its lease in another's
 // hands says so in `folder`/twice. The kernel drops a flock with its process, at any moment.
-[[noreturn]] void take_and_give(const std::string& folder, unsigned seed) {
+[[noreturn]] void take_and_give(const std::string& folder, unsigned seed) noexcept {
   std::mt19937 random(seed);
   const auto cores = static_cast<unsigned>(detect_machine()->cores.size());
   while (true) {
@@ -231,10 +232,16 @@ TEST_F(LeaseTest, TheClerkServesManyAtOnce) {
     }
     std::vector<Fd> held;
     for (const int cpu : lease->slice.cpus) {
-      held.emplace_back(open((folder + "/core" + std::to_string(cpu)).c_str(),
-                             O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-      if (flock(held.back().get(), LOCK_EX | LOCK_NB) != 0)
-        (void)replace_file(folder + "/twice", lease->slice.id);
+      const std::string path = folder + "/core" + std::to_string(cpu);
+      held.emplace_back(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+      const bool taken = flock(held.back().get(), LOCK_EX | LOCK_NB) != 0;
+      if (taken)
+        (void)replace_file(folder + "/twice", lease->slice.id + " of " + lease->id + ": " +
+                                                  std::strerror(errno) + ", after " +
+                                                  content_of(path) + ":\n" +
+                                                  content_of(folder + "/leases"));
+      const std::string who = lease->id + " process " + std::to_string(getpid()) + "   ";
+      if (!taken) (void)!pwrite(held.back().get(), who.data(), who.size(), 0);
     }
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 2000));
     held.clear();

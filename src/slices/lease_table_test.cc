@@ -88,10 +88,11 @@ TEST(ProcessIdentity, AZombieIsGone) {
   ASSERT_TRUE(process.ok());
   EXPECT_TRUE(is_alive(*process));
   EXPECT_FALSE(is_alive({child, process->started + 1}));
-  kill(child, SIGKILL);
-  siginfo_t info;
-  waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT);
+  EXPECT_TRUE(end_process({child, process->started + 1}, 0));  // which is gone
+  EXPECT_TRUE(is_alive(*process));
+  EXPECT_TRUE(end_process(*process, 10'000));
   EXPECT_FALSE(is_alive(*process));  // not reaped yet
+  siginfo_t info;
   waitid(P_PID, static_cast<id_t>(child), &info, WEXITED);
   EXPECT_FALSE(is_alive(*process));
   EXPECT_FALSE(identify(child).ok());

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <csignal>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
@@ -26,6 +25,7 @@ namespace fs = std::filesystem;
 constexpr int kMpsAnswerMs = 3000;
 constexpr int kMpsStartMs = 10'000;
 constexpr int kMpsStopMs = 10'000;
+constexpr int kMpsKillMs = 2000;
 constexpr int kMpsStepMs = 20;
 constexpr std::string_view kProbe = "get_default_active_thread_percentage";
 
@@ -112,11 +112,6 @@ Status wait_for_start(const MpsControl& control, const MpsFolders& folders,
   }
 }
 
-// Ends it for good, if it runs still.
-void kill_process(const ProcessIdentity& process) {
-  if (is_alive(process)) kill(process.pid, SIGKILL);
-}
-
 Result<ProcessIdentity> launch(const MpsControl& control, const MpsFolders& folders,
                                const std::string& uuid, const MpsSettings& settings) {
   SHEAF_TRY(make_folders(folders));
@@ -127,7 +122,7 @@ Result<ProcessIdentity> launch(const MpsControl& control, const MpsFolders& fold
   Status ready = wait_for_start(control, folders, *process);
   if (ready.ok()) ready = put_settings(control, folders, settings);
   if (ready.ok()) return *process;
-  kill_process(*process);
+  (void)end_process(*process, kMpsKillMs);
   return ready.error();
 }
 
@@ -162,7 +157,7 @@ void end_daemon(const MpsControl& control, const MpsFolders& folders, const MpsD
   (void)control.ask(folders, "quit", kMpsAnswerMs);
   const TimeUs until = monotonic_us() + TimeUs(kMpsStopMs) * 1000;
   while (is_alive(daemon.process) && monotonic_us() < until) step();
-  kill_process(daemon.process);
+  (void)end_process(daemon.process, kMpsKillMs);
 }
 
 }  // namespace
@@ -182,7 +177,7 @@ Result<MpsDaemon> start_mps(MigJournal& journal, const std::string& uuid, const 
   }
   daemon.settings = settings;
   if (const Status saved = keep(folders, daemon); !saved.ok()) {
-    kill_process(daemon.process);  // nobody would know of it
+    (void)end_process(daemon.process, kMpsKillMs);  // nobody would know of it
     return saved.error();
   }
   return daemon;
@@ -198,7 +193,8 @@ Status stop_mps(MigJournal& journal, const std::string& uuid, bool force) {
     end_daemon(control, folders, daemon);
     if (servers.ok())
       for (const MpsServer& server : *servers)
-        if (const auto process = identify(server.pid); process.ok()) kill_process(*process);
+        if (const auto process = identify(server.pid); process.ok())
+          (void)end_process(*process, kMpsKillMs);
   }
   std::error_code failed;
   fs::remove_all(folders.base, failed);
@@ -209,7 +205,8 @@ Status stop_mps(MigJournal& journal, const std::string& uuid, bool force) {
 Result<MpsDaemon> revive_mps(MigJournal& journal, const MpsDaemon& gone, const std::string& what) {
   SHEAF_ASSIGN(MpsDaemon daemon, kept_or_error(journal.folder(), gone.uuid));
   if (!(daemon.process == gone.process) || is_alive(daemon.process)) return daemon;
-  for (const ProcessIdentity& server : daemon.servers) kill_process(server);  // they serve nobody
+  for (const ProcessIdentity& server : daemon.servers)
+    (void)end_process(server, kMpsKillMs);  // they serve nobody
   SHEAF_ASSIGN(const MpsControl control, MpsControl::find());
   SHEAF_ASSIGN(daemon.process, launch(control, MpsFolders(journal.folder(), daemon.uuid),
                                       daemon.uuid, daemon.settings));

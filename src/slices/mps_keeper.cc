@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <csignal>
 #include <utility>
 
 #include "base/log.h"
@@ -69,8 +68,8 @@ void MpsKeeper::look_at(const MpsDaemon& daemon, Watch& watch) {
   if (servers.ok()) return take(daemon, *servers, watch);
   if (++watch.silences < options_.silences_max) return;
   log(LogLevel::warn, "MPS of {}: {}; it is killed", daemon.text, servers.error().message);
-  if (is_alive(daemon.process)) kill(daemon.process.pid, SIGKILL);
-  start_again(daemon, "hung", watch);
+  // Else it is killed again at the next look.
+  if (end_process(daemon.process, options_.answer_ms)) start_again(daemon, "hung", watch);
 }
 
 void MpsKeeper::take(const MpsDaemon& daemon, const std::vector<MpsServer>& servers, Watch& watch) {

@@ -1,11 +1,12 @@
 #include "slices/process_identity.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include <cerrno>
-#include <fstream>
-#include <iterator>
+#include <csignal>
 #include <sstream>
 #include <string>
 
@@ -18,10 +19,17 @@ extern "C" {  // which glibc 2.36 forgets to say in this header
 namespace sheaf::slices {
 namespace {
 
+// Without a stream: of a process that ends meanwhile, reading fails, for which those throw.
+std::string stat_of(pid_t pid) {
+  const Fd file(open(fmt::format("/proc/{}/stat", pid).c_str(), O_RDONLY | O_CLOEXEC));
+  char text[1024];
+  const ssize_t size = file ? read(file.get(), text, sizeof text) : -1;
+  return size < 0 ? "" : std::string(text, static_cast<std::size_t>(size));
+}
+
 // Field 22 of /proc/PID/stat, counted behind the name, which may hold spaces and parentheses.
 std::uint64_t start_of(pid_t pid) {
-  std::ifstream file(fmt::format("/proc/{}/stat", pid));
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const std::string text = stat_of(pid);
   const std::size_t name_end = text.rfind(')');
   if (name_end == std::string::npos) return 0;
   std::istringstream words(text.substr(name_end + 1));
@@ -51,6 +59,17 @@ bool is_alive(const ProcessIdentity& process) {
   if (!file) return true;  // a kernel that gives none: the number and the start say enough
   pollfd one{file.get(), POLLIN, 0};
   return poll(&one, 1, 0) <= 0;  // readable once it has ended
+}
+
+bool end_process(const ProcessIdentity& process, int wait_ms) {
+  if (process.pid <= 0) return true;
+  const Fd file(pidfd_open(process.pid, 0));
+  if (!is_alive(process)) return true;
+  // What the descriptor is of was alive and the right one after it was opened.
+  if (!file) return kill(process.pid, SIGKILL) == 0 && !is_alive(process);
+  (void)pidfd_send_signal(file.get(), SIGKILL, nullptr, 0);
+  pollfd one{file.get(), POLLIN, 0};
+  return poll(&one, 1, wait_ms) > 0;
 }
 
 }  // namespace sheaf::slices
