@@ -1,7 +1,6 @@
 #include "cli/top_report.h"
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -15,14 +14,6 @@ using slices::LoadSource;
 using slices::SliceSample;
 
 constexpr std::string_view kCores = "cores:";
-constexpr int kCpuMax = 1 << 16;
-
-bool take_cpu_number(std::string_view& text, int& number) {
-  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (failure != std::errc() || number < 0 || number > kCpuMax) return false;
-  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-  return true;
-}
 
 // Builds the report slice by slice.
 class Joiner {
@@ -161,22 +152,9 @@ class Joiner {
 TopReport join(const TopInput& input) { return Joiner(input).join(); }
 
 std::vector<int> cpus_of_slice(std::string_view slice) {
-  std::vector<int> cpus;
-  if (!slice.starts_with(kCores)) return cpus;
-  for (slice.remove_prefix(kCores.size()); !slice.empty();) {
-    int first = 0;
-    if (!take_cpu_number(slice, first)) return {};
-    int last = first;
-    if (slice.starts_with('-')) {
-      slice.remove_prefix(1);
-      if (!take_cpu_number(slice, last)) return {};
-    }
-    for (int cpu = first; cpu <= last; ++cpu) cpus.push_back(cpu);
-    if (cpus.size() > kCpuMax) return {};
-    if (!slice.empty() && slice.front() != ',') return {};
-    slice.remove_prefix(std::min<std::size_t>(slice.size(), 1));
-  }
-  return cpus;
+  if (!slice.starts_with(kCores)) return {};
+  auto cpus = slices::parse_cpu_list(slice.substr(kCores.size()));
+  return cpus.ok() ? std::move(cpus).value() : std::vector<int>();
 }
 
 }  // namespace sheaf::cli

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -14,7 +13,6 @@ namespace sheaf::slices {
 namespace {
 
 constexpr std::string_view kCores = "cores:";
-constexpr int kCpuMax = 1 << 16;
 constexpr std::size_t kReasonsMax = 3;
 
 // A slice that suffices, and whether something runs there that no lease tells of.
@@ -50,16 +48,14 @@ std::vector<int> usable_cpus(const Machine& machine) {
 Error no_such(std::string message) { return {ErrorCode::not_found, std::move(message)}; }
 
 Result<LeasedSlice> named_cores(const std::string& name, const Machine& machine) {
-  const auto cpus = cpus_in(std::string_view(name).substr(kCores.size()));
-  if (!cpus)
-    return Error{ErrorCode::invalid_argument,
-                 fmt::format("'{}' is no list of cores; cores:0-1,4 is one", name)};
+  SHEAF_ASSIGN(const std::vector<int> cpus,
+               parse_cpu_list(std::string_view(name).substr(kCores.size())));
   const std::vector<int> here = usable_cpus(machine);
-  for (const int cpu : *cpus)
+  for (const int cpu : cpus)
     if (std::ranges::find(here, cpu) == here.end())
       return no_such(fmt::format("core {} of {} is none that may be used here; there are {}", cpu,
                                  name, slice_of_cores(here).id));
-  return slice_of_cores(*cpus);
+  return slice_of_cores(cpus);
 }
 
 Result<std::vector<Candidate>> named_place(const std::string& word, const LeaseGround& ground) {
@@ -186,34 +182,6 @@ LeaseChoice choose_cores(const LeaseNeed& need, const LeaseGround& ground, const
 
 bool needs_gpus(const LeaseNeed& need) {
   return need.kind != "cores" && !need.slice.starts_with(kCores);
-}
-
-std::optional<std::vector<int>> cpus_in(std::string_view text) {
-  std::vector<int> cpus;
-  const auto number = [&text]() -> std::optional<int> {
-    int value = 0;
-    const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (failure != std::errc() || value < 0 || value >= kCpuMax) return std::nullopt;
-    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-    return value;
-  };
-  while (true) {
-    const auto first = number();
-    if (!first) return std::nullopt;
-    auto last = first;
-    if (text.starts_with('-')) {
-      text.remove_prefix(1);
-      last = number();
-    }
-    if (!last || *last < *first) return std::nullopt;
-    for (int cpu = *first; cpu <= *last; ++cpu) cpus.push_back(cpu);
-    if (text.empty()) break;
-    if (!text.starts_with(',')) return std::nullopt;
-    text.remove_prefix(1);
-  }
-  std::ranges::sort(cpus);
-  cpus.erase(std::unique(cpus.begin(), cpus.end()), cpus.end());
-  return cpus;
 }
 
 Result<LeaseChoice> choose_slice(const LeaseNeed& need, const LeaseGround& ground,

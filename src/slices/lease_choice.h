@@ -30,8 +30,4 @@ Result<LeaseChoice> choose_slice(const LeaseNeed& need, const LeaseGround& groun
                                  const LeaseTable& table, std::size_t waiting_before);
 
 bool needs_gpus(const LeaseNeed& need);
-
-// "0-2,5" → {0, 1, 2, 5}; nullopt for other texts.
-std::optional<std::vector<int>> cpus_in(std::string_view text);
-
 }  // namespace sheaf::slices

@@ -25,7 +25,7 @@ def fits_a_screen(text, lines_max=48):
     assert max(map(len, lines)) <= 80, max(lines, key=len)
 
 
-@pytest.mark.parametrize("command", ["", "serve", "embed", "rerank", "bench", "models", "plan"])
+@pytest.mark.parametrize("command", ["", "serve", "embed", "rerank", "bench", "bench slices", "models", "plan"])
 def test_help(command):
     result = sheaf(*command.split(), "--help")
     assert result.returncode == 0 and result.stderr == ""
@@ -447,3 +447,17 @@ def test_progress_bar_on_a_terminal_only(server):
     text = seen.decode()
     assert "batch 1 [" in text and "%" in text and text.endswith("\r\x1b[K")
     assert max(len(line) for line in text.replace("\x1b[K", "").split("\r")) <= 79
+
+
+def test_bench_slices_compares_cuts():
+    done = sheaf("bench", "slices", MODEL_FOLDER, "--slices", "cores:0,cores:1", "--whole", "cores:0-1", "--duration", "200ms",
+                 "--warmup", "50ms", "--concurrency", "1,2", "--dtype", "float32", "--json")
+    assert done.returncode == 0, done.stderr
+    steps = json.loads(done.stdout)["steps"]
+    assert [(s["arrangement"], s["concurrency"]) for s in steps] == [
+        (name, n) for name in ("1 replica on 1 slice", "2 replicas on 2 slices", "1 replica on the whole") for n in (1, 2)]
+    for step in steps:
+        assert step["requests_per_s"] > 0 and step["errors"] == 0 and 0 < step["busy"] <= 1.1
+    assert steps[0]["busy"] <= 0.55, "half of the cores"
+    alone = sheaf("bench", "slices", MODEL_FOLDER, "--slices", "cores:0")
+    assert alone.returncode == 2 and "cores:0 is the only slice" in alone.stderr

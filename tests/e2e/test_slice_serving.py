@@ -260,7 +260,7 @@ def test_without_a_program_for_cards_it_says_so(flags):
 
 def test_xids_restart_replicas_and_drain_cards(machine):
     """94 spoils what ran in one instance; 79 takes a card away. No request fails."""
-    here = machine("h100-80-sxm", "h100-80-sxm")
+    here = machine("h200-141", "h200-141")
     with serve(here, "--num-gpus", "2", replicas=2) as server:
         assert sorted(slices_of(server)) == ["gpu:0", "gpu:1"]
         server.wait_full(2)
