@@ -242,10 +242,10 @@ int serve(const ServeFlags& flags, TimeUs started_us) {
 // A misspelt variable would else be ignored in silence. Those of the clients, and of tests and
 // scripts, are known.
 void warn_of_unknown_variables(const FlagSet& flags) {
-  constexpr std::string_view kOthers[] = {
-      "SHEAF_API_KEY", "SHEAF_SERVER", "SHEAF_CACHE", "SHEAF_FAULT_",        "SHEAF_TEST_",
-      "SHEAF_BIN_DIR", "SHEAF_NVML",   "SHEAF_LEASE", "SHEAF_SLICES_FOLDER", "SHEAF_SLICE",
-      "SHEAF_PROFILE", "SHEAF_MPS_CONTROL"};
+  constexpr std::string_view kOthers[] = {"SHEAF_API_KEY", "SHEAF_SERVER",  "SHEAF_CACHE",
+                                          "SHEAF_FAULT_",  "SHEAF_TEST_",   "SHEAF_BIN_DIR",
+                                          "SHEAF_NVML",    "SHEAF_LEASE",   "SHEAF_SLICES_FOLDER",
+                                          "SHEAF_SLICE",   "SHEAF_PROFILE", "SHEAF_MPS_CONTROL"};
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
     const std::string_view name = text.substr(0, text.find('='));
