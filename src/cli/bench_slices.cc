@@ -4,11 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
-#include <boost/asio/io_context.hpp>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +20,6 @@
 namespace sheaf::cli {
 namespace {
 
-namespace asio = boost::asio;
 constexpr TimeUs kRequestTimeoutUs = 60'000'000;
 // More slices than that of one machine's cores would be smaller than any model deserves.
 constexpr std::size_t kCoreSlicesMax = 8;
@@ -124,17 +119,10 @@ class BenchServer {
 
   // Compute time of all replicas so far.
   Result<TimeUs> busy_us() const {
-    asio::io_context io{1};
-    HttpConnection connection(io.get_executor(), address_, "", kRequestTimeoutUs);
-    std::optional<Result<HttpAnswer>> said;
-    asio::co_spawn(
-        io, [&]() -> asio::awaitable<void> { said = co_await connection.get("/v1/fleet"); },
-        asio::detached);
-    io.run();
-    if (!said->ok()) return said->error();
-    if ((*said)->status != 200) return error_of(**said);
+    SHEAF_ASSIGN(const HttpAnswer said, get_once(address_, "", kRequestTimeoutUs, "/v1/fleet"));
+    if (said.status != 200) return error_of(said);
     TimeUs busy_us = 0;
-    const auto fleet = nlohmann::json::parse((*said)->body);
+    const auto fleet = nlohmann::json::parse(said.body);
     for (const auto& replica : fleet["replicas"]) busy_us += replica["busy_us"].get<TimeUs>();
     return busy_us;
   }

@@ -2,10 +2,15 @@
 
 #include <fmt/core.h>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/error.hpp>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
 
 #include "cli/flag_value.h"
 
@@ -186,6 +191,18 @@ asio::awaitable<Result<HttpAnswer>> HttpConnection::exchange(std::string_view me
   }
   answer.body = std::move(parser.get().body());
   co_return answer;
+}
+
+Result<HttpAnswer> get_once(const ServerAddress& address, const std::string& api_key,
+                            TimeUs timeout_us, std::string_view target) {
+  boost::asio::io_context io{1};
+  HttpConnection connection(io.get_executor(), address, api_key, timeout_us);
+  std::optional<Result<HttpAnswer>> said;
+  boost::asio::co_spawn(
+      io, [&]() -> boost::asio::awaitable<void> { said = co_await connection.get(target); },
+      boost::asio::detached);
+  io.run();
+  return std::move(*said);
 }
 
 std::string percent_encode(std::string_view text) {

@@ -71,6 +71,10 @@ class HttpConnection {
   bool open_ = false;
 };
 
+// One GET on a connection of its own; waits for it.
+Result<HttpAnswer> get_once(const ServerAddress& address, const std::string& api_key,
+                            TimeUs timeout_us, std::string_view target);
+
 // "org/a b" → "org/a%20b": what stands in a query is taken as it is meant.
 std::string percent_encode(std::string_view text);
 

@@ -9,11 +9,12 @@
 
 #include "base/text.h"
 #include "cli/flag_value.h"
+#include "cli/plan_model.h"
 #include "cli/table.h"
-#include "model/spec/parameters.h"
 #include "planner/capacity.h"
 #include "planner/memory.h"
 #include "slices/mig_journal.h"
+#include "slices/mps.h"
 
 namespace sheaf::cli {
 namespace {
@@ -84,7 +85,7 @@ class Placer {
             .assignment = *slices::parse_assignment(settings_.gpu_assignment),
             .memory_utilization = settings_.gpu_memory_utilization,
             .machine = host_name(),
-            .mps_folder = slices::default_slices_folder() + "/mps"};
+            .slices_folder = slices::default_slices_folder()};
   }
 
   bool speaks_of_cards() const {
@@ -106,7 +107,8 @@ class Placer {
     const std::string& replicas = model.replicas.value_or(settings_.num_replicas);
     if (replicas != "auto") wish.replicas = configs_[i].replicas;
     if (!wish.on_cards) return wish;
-    SHEAF_ASSIGN(const planner::ModelFacts facts, facts_of(configs_[i]));
+    SHEAF_ASSIGN(const planner::ModelFacts facts,
+                 facts_of_folder(configs_[i].name, configs_[i].folder, configs_[i].pooling));
     SHEAF_ASSIGN(const planner::Load load, load_of(configs_[i]));
     wish.replica_bytes = planner::memory_of(facts, load).total_bytes();
     return wish;
@@ -135,28 +137,21 @@ class Placer {
   // Without its daemon a client would share the card in turns, in silence.
   Status check_daemons() const {
     if (here_.gpus.simulated) return {};
-    const std::string folder = rules().mps_folder;
+    SHEAF_ASSIGN(const auto daemons, slices::kept_mps(rules().slices_folder));
     for (const PlacedReplica& replica : placing_.placement.replicas) {
-      if (replica.slice.kind != SliceKind::mps) continue;
-      const std::string pipes = folder + "/" + replica.slice.uuid;
-      if (::access((pipes + "/control").c_str(), F_OK) != 0)
+      const slices::Slice& slice = replica.slice;
+      if (slice.kind != SliceKind::mps) continue;
+      const auto daemon = std::ranges::find(daemons, slice.uuid, &slices::MpsDaemon::uuid);
+      if (daemon == daemons.end() || !slices::is_alive(daemon->process))
         return Error{ErrorCode::unavailable,
-                     fmt::format("slice {} has no MPS daemon; start it: mkdir -p {} && "
-                                 "CUDA_VISIBLE_DEVICES={} CUDA_MPS_PIPE_DIRECTORY={} "
-                                 "CUDA_MPS_LOG_DIRECTORY={} nvidia-cuda-mps-control -d",
-                                 replica.slice.name, pipes, replica.slice.uuid, pipes, pipes)};
+                     fmt::format("slice {} has no MPS daemon: `sheaf slices mps start --gpu {}` "
+                                 "starts one",
+                                 slice.name, slice.uuid)};
     }
     return {};
   }
 
   // ---- what a model takes, and what to do where it does not fit
-
-  static Result<planner::ModelFacts> facts_of(const router::ModelConfig& config) {
-    SHEAF_ASSIGN(model::ModelSpec spec, model::read_spec(config.folder, config.pooling));
-    SHEAF_ASSIGN(const model::ParameterCount parameters,
-                 model::count_parameters(config.folder, spec));
-    return planner::ModelFacts{config.name, std::move(spec), parameters};
-  }
 
   static Result<planner::Load> load_of(const router::ModelConfig& config) {
     planner::Load load;
@@ -182,7 +177,7 @@ class Placer {
 
   Error refusal(const Misfit& misfit) const {
     const router::ModelConfig& config = configs_[misfit.wish];
-    const auto facts = facts_of(config);
+    const auto facts = facts_of_folder(config.name, config.folder, config.pooling);
     const auto load = load_of(config);
     if (!facts.ok()) return facts.error();
     if (!load.ok()) return load.error();

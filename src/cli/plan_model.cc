@@ -199,13 +199,18 @@ planner::Isolation isolation_of(const std::string& word) {
   return word == "memory" ? planner::Isolation::memory : planner::Isolation::none;
 }
 
+Result<planner::ModelFacts> facts_of_folder(const std::string& name, const std::string& folder,
+                                            const std::string& pooling) {
+  SHEAF_ASSIGN(model::ModelSpec spec, model::read_spec(folder, pooling));
+  SHEAF_ASSIGN(const model::ParameterCount parameters, model::count_parameters(folder, spec));
+  return planner::ModelFacts{name, std::move(spec), parameters};
+}
+
 Result<planner::ModelFacts> facts_for_planning(const std::string& name, const std::string& source,
                                                const std::string& revision,
                                                const std::string& pooling) {
   SHEAF_ASSIGN(const hub::ResolvedModel found, find_for_planning(source, revision));
-  SHEAF_ASSIGN(model::ModelSpec spec, model::read_spec(found.folder, pooling));
-  SHEAF_ASSIGN(const model::ParameterCount parameters, model::count_parameters(found.folder, spec));
-  return planner::ModelFacts{name.empty() ? found.name : name, std::move(spec), parameters};
+  return facts_of_folder(name.empty() ? found.name : name, found.folder, pooling);
 }
 
 Result<planner::Gpu> parse_gpu(std::string_view text) {

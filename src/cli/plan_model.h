@@ -16,6 +16,10 @@ Result<hub::ResolvedModel> find_for_planning(const std::string& source,
 // "none", "memory" or "full", checked before.
 planner::Isolation isolation_of(const std::string& word);
 
+// The same of files that were found.
+Result<planner::ModelFacts> facts_of_folder(const std::string& name, const std::string& folder,
+                                            const std::string& pooling);
+
 // A model's facts for planning, from its files on this machine. `name` is
 // what it is called in the plan; empty: as the hub or its folder does.
 Result<planner::ModelFacts> facts_for_planning(const std::string& name, const std::string& source,

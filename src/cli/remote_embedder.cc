@@ -108,16 +108,10 @@ class RemoteEmbedder final : public Embedder {
 // The body of an answer with status 200, else nothing.
 Result<std::optional<std::string>> get(const RemoteEmbedderOptions& options,
                                        const std::string& target) {
-  asio::io_context io{1};
-  HttpConnection connection(io.get_executor(), options.address, options.api_key, kRequestTimeoutUs);
-  std::optional<Result<HttpAnswer>> said;
-  asio::co_spawn(
-      io, [&]() -> asio::awaitable<void> { said = co_await connection.get(target); },
-      asio::detached);
-  io.run();
-  if (!said->ok()) return said->error();
-  if ((*said)->status != 200) return std::optional<std::string>();
-  return std::optional(std::move((*said)->body));
+  SHEAF_ASSIGN(HttpAnswer said,
+               get_once(options.address, options.api_key, kRequestTimeoutUs, target));
+  if (said.status != 200) return std::optional<std::string>();
+  return std::optional(std::move(said.body));
 }
 
 // A server that does not say, or knows no such model, is asked for vectors: it then says why not.

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
-#include <map>
-#include <memory>
 #include <optional>
 #include <set>
 #include <thread>
@@ -17,7 +15,6 @@
 #include "cli/model_files.h"
 #include "cli/model_memory.h"
 #include "cli/placing.h"
-#include "cli/plan_service.h"
 #include "cli/precision.h"
 #include "cli/replica_program.h"
 #include "cli/serve_settings.h"
@@ -210,15 +207,6 @@ int check(const ServeSettings& settings) {
   return kExitOk;
 }
 
-api::PlanHandler plan_handler(const router::RouterOptions& options) {
-  std::map<std::string, std::string> folders;
-  for (const router::ModelConfig& model : options.models) folders[model.name] = model.folder;
-  return [service = std::make_shared<PlanService>(std::move(folders))](std::string question,
-                                                                       PlanService::Done done) {
-    service->ask(std::move(question), std::move(done));
-  };
-}
-
 int serve(const ServeFlags& flags, TimeUs started_us) {
   const ServeSettings& settings = flags.settings();
   // A model may take minutes to fetch and to measure, and a port in use makes that vain.
@@ -230,10 +218,8 @@ int serve(const ServeFlags& flags, TimeUs started_us) {
   // cores are the replicas'.
   const std::uint32_t cores = std::max(std::thread::hardware_concurrency(), 1u);
   const std::uint32_t threads = settings.threads == 0 ? (cores + 3) / 4 : settings.threads;
-  server::ServerOptions listeners = server_options(settings);
-  listeners.api.plan = plan_handler(*options);
   auto service =
-      Service::create(std::move(options).value(), std::move(listeners), threads, started_us);
+      Service::create(std::move(options).value(), server_options(settings), threads, started_us);
   if (!service.ok()) return fail("serve", service.error());
   log(LogLevel::info, "defaults: {}", describe_defaults(flags));
   return (*service)->run() == Service::End::drained ? kExitOk : kExitFailed;

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -52,6 +53,12 @@ std::function<void(const slices::XidOrder&)> carry_out_by(router::Router& router
   };
 }
 
+std::map<std::string, std::string> folders_of(const router::RouterOptions& options) {
+  std::map<std::string, std::string> folders;
+  for (const router::ModelConfig& model : options.models) folders[model.name] = model.folder;
+  return folders;
+}
+
 void log_model(const router::ModelInfo& model) {
   log(LogLevel::info, "model {}: {}; {}", model.name, model::kind_of(model.spec),
       fmt::join(describe_outputs(model.spec), "; "));
@@ -76,7 +83,8 @@ Service::Service(std::uint32_t threads, TimeUs started_us)
 }
 
 Service::~Service() {
-  leases_.close();  // it answers through the listeners
+  leases_.close();  // these two answer through the listeners
+  plans_.reset();
   // Listeners first: their requests end in the router, whose destructor then ends the replicas.
   server_.reset();
   gpus_.reset();  // asks the router
@@ -88,6 +96,11 @@ Result<std::unique_ptr<Service>> Service::create(router::RouterOptions router_op
                                                  std::uint32_t threads, TimeUs started_us) {
   std::unique_ptr<Service> service(new Service(threads, started_us));
   server_options.api.leases = &service->leases_;
+  service->plans_ = std::make_unique<PlanService>(folders_of(router_options));
+  server_options.api.plan = [plans = service->plans_.get()](std::string question,
+                                                            PlanService::Done done) {
+    plans->ask(std::move(question), std::move(done));
+  };
   service->options_ = server_options;
   SHEAF_ASSIGN(service->router_,
                router::Router::create(service->io_, std::move(router_options), service->metrics_));

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "cli/plan_service.h"
 #include "router/router.h"
 #include "server/server.h"
 #include "slices/lease_clerk.h"
@@ -56,6 +57,7 @@ class Service {
   bool draining_ = false;
   End end_ = End::drained;
   slices::LeaseClerk leases_;
+  std::unique_ptr<PlanService> plans_;
   std::unique_ptr<router::Router> router_;
   std::unique_ptr<telemetry::GpuWatch> gpus_;
   std::unique_ptr<server::Server> server_;

@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 #include "cli/slices.h"
-#include "slices/device.h"
+#include "slices/gpu_place.h"
 
 // `sheaf slices` without a verb: the machine as a tree, or as JSON.
 namespace sheaf::cli {
@@ -68,11 +68,6 @@ Node node_of(const GpuProcess& process) {
                       human_bytes(static_cast<double>(process.bytes)))};
 }
 
-bool runs_in(const GpuProcess& process, const GpuInstance& instance,
-             const ComputeInstance& compute) {
-  return process.gpu_instance == instance.id && process.compute_instance == compute.id;
-}
-
 Node node_of(const Gpu& gpu, const GpuInstance& instance) {
   Node node{fmt::format(
       "{} at memory slice {} (GPU instance {}): {}{}", instance.name, instance.start, instance.id,
@@ -81,12 +76,12 @@ Node node_of(const Gpu& gpu, const GpuInstance& instance) {
           ? fmt::format(", {} free", human_bytes(static_cast<double>(*instance.free_bytes)))
           : "")};
   for (const ComputeInstance& compute : instance.compute) {
-    Node child{fmt::format("{} mig:{} {}{}", compute.name,
-                           slices::mig_place(gpu, instance, compute),
+    const slices::GpuPlace place{&gpu, &instance, &compute};
+    Node child{fmt::format("{} {} {}{}", compute.name, place.name(),
                            compute.uuid.empty() ? "of unknown UUID" : compute.uuid,
                            compute.visible ? "" : " (outside CUDA_VISIBLE_DEVICES)")};
     for (const GpuProcess& process : gpu.processes)
-      if (runs_in(process, instance, compute)) child.children.push_back(node_of(process));
+      if (place.runs(process)) child.children.push_back(node_of(process));
     node.children.push_back(std::move(child));
   }
   if (instance.compute.empty())
@@ -163,7 +158,7 @@ ordered_json facts_of(const Gpu& gpu, const GpuInstance& instance) {
   auto compute = ordered_json::array();
   for (const ComputeInstance& one : instance.compute)
     compute.push_back({{"id", one.id},
-                       {"slice", "mig:" + slices::mig_place(gpu, instance, one)},
+                       {"slice", slices::GpuPlace{&gpu, &instance, &one}.name()},
                        {"profile", one.name},
                        {"profile_id", one.profile_id},
                        {"uuid", one.uuid},

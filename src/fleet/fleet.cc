@@ -125,15 +125,13 @@ class Driver final : public Fleet {
   }
 
   void card_failed(const CardFailure& failure) override {
-    if (failure.for_good) unusable_.insert(failure.gpu);
-    for (ReplicaId replica = 0; replica < places_.size(); ++replica) {
-      const Place& place = places_[replica];
-      if (!is_on_card(place) || place.slice_lost) continue;
-      const auto device = std::ranges::find(devices_, place.seat.slice.uuid, &slices::Device::uuid);
-      if (device != devices_.end() && is_hit(*device, failure))
+    for (ReplicaId replica = 0; replica < places_.size(); ++replica)
+      if (is_on_card(places_[replica]) && !places_[replica].slice_lost &&
+          is_hit(places_[replica].seat.slice, failure))
         lose_slice(replica, "was lost to " + failure.what);
-    }
-    if (failure.for_good) take_devices(std::exchange(devices_, {}));
+    if (!failure.for_good) return;
+    unusable_.insert(failure.gpu);
+    forget_unusable();
   }
 
   std::string replica_name(ReplicaId replica) const override { return std::to_string(replica); }
@@ -203,19 +201,24 @@ class Driver final : public Fleet {
     });
   }
 
-  static bool is_hit(const slices::Device& device, const CardFailure& failure) {
-    if (device.gpu != failure.gpu) return false;
-    if (!device.mig || !failure.gpu_instance) return true;
-    const std::string instance = fmt::format("{}/{}", failure.gpu, *failure.gpu_instance);
-    if (device.place == instance) return true;
-    return device.place.starts_with(instance + "/") &&
-           (!failure.compute_instance ||
-            device.place == fmt::format("{}/{}", instance, *failure.compute_instance));
+  // By its name, as no reading need have seen it yet.
+  static bool is_hit(const slices::Slice& slice, const CardFailure& failure) {
+    const std::string_view place = slices::place_in(slice.name);
+    std::string hit = std::to_string(failure.gpu);
+    if (place == hit) return true;
+    if (failure.gpu_instance) hit += fmt::format("/{}", *failure.gpu_instance);
+    if (place == hit) return true;
+    if (failure.compute_instance) hit += fmt::format("/{}", *failure.compute_instance);
+    return place == hit || (!failure.compute_instance && place.starts_with(hit + "/"));
+  }
+
+  void forget_unusable() {
+    std::erase_if(devices_, [this](const auto& one) { return unusable_.contains(one.gpu); });
   }
 
   void take_devices(std::vector<slices::Device> devices) {
-    std::erase_if(devices, [this](const auto& one) { return unusable_.contains(one.gpu); });
     devices_ = std::move(devices);
+    forget_unusable();
     for (ReplicaId replica = 0; replica < places_.size(); ++replica) {
       Place& place = places_[replica];
       if (!is_on_card(place)) continue;

@@ -683,6 +683,35 @@ TEST_F(CardsTest, AReplicaWaitsUntilThereIsACard) {
   EXPECT_EQ(slice_of(1), "gpu:1");
 }
 
+TEST_F(CardsTest, ACardThatFailedIsLeftByItsReplicasAlone) {
+  create(2);
+  {
+    // Before the cards were read for the first time, too.
+    const std::lock_guard lock(mutex_);
+    fleet_->card_failed({.gpu = 1, .for_good = true, .what = "Xid 79"});
+  }
+  ASSERT_TRUE(wait_ready(0));
+  // It may have had a process already.
+  bool restarted = false;
+  ASSERT_TRUE(wait_until([&] {
+    if (!restarted && !replica(1).exits.empty()) {
+      restarted = true;
+      fleet_->start(1, 2);
+    }
+    return fleet_->slice_name(1) == "gpu:2" && fleet_->pid(1) != 0;
+  }));
+  EXPECT_TRUE(replica(0).exits.empty());
+  {
+    const std::lock_guard lock(mutex_);
+    fleet_->card_failed({.gpu = 0, .gpu_instance = 3, .what = "Xid 94"});
+  }
+  ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }));
+  EXPECT_EQ(replica(0).exits[0].kind, core::ExitReport::Kind::slice_lost);
+  start_again(0, 2);
+  ASSERT_TRUE(wait_ready(0, 2));
+  EXPECT_EQ(slice_of(0), "gpu:0") << "well again";
+}
+
 TEST_F(CardsTest, WhoWaitsForACardCanBeStopped) {
   create(3);
   for (ReplicaId id = 0; id < 3; ++id) ASSERT_TRUE(wait_ready(id));

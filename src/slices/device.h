@@ -7,7 +7,7 @@
 
 #include "slices/gpu.h"
 
-// What a CUDA program can be put on: a card that is not cut, or one MIG device. Plain values.
+// What a CUDA program can be put on, a GpuPlace, as a value that outlives its inventory.
 namespace sheaf::slices {
 
 struct Device {
@@ -25,10 +25,6 @@ struct Device {
   // of that GPU instance, "gpu:0", "0" and "mig:0" all that card 0 is cut into.
   bool is_meant_by(std::string_view word) const;
 };
-
-// The place of a MIG device: "0/3" for GPU instance 3 of card 0, where the compute instance takes
-// all of it, else "0/3/1".
-std::string mig_place(const Gpu& gpu, const GpuInstance& instance, const ComputeInstance& compute);
 
 // Those that CUDA_VISIBLE_DEVICES shows, by card, then by GPU instance. A card in MIG mode is its
 // MIG devices; one that is not cut is nothing, and neither is what NVML told no UUID of. Compute

@@ -9,14 +9,12 @@
 // what is missing or of another type throws its exceptions.
 namespace sheaf::slices {
 
-void to_json(nlohmann::json& json, const ProcessIdentity& process);
-void from_json(const nlohmann::json& json, ProcessIdentity& process);
-void to_json(nlohmann::json& json, const LeaseNeed& need);
-void from_json(const nlohmann::json& json, LeaseNeed& need);
-void to_json(nlohmann::json& json, const Lease& lease);
-void from_json(const nlohmann::json& json, Lease& lease);
-void to_json(nlohmann::json& json, const LeaseTicket& ticket);
-void from_json(const nlohmann::json& json, LeaseTicket& ticket);
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProcessIdentity, pid, started)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LeaseOwner, user, tenant)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LeaseNeed, slice, kind, profile, memory_bytes, cores)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LeasedSlice, kind, id, text, cpus, gpu_uuid, memory_bytes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Lease, id, task_id, need, slice, owner, holder, ttl_ms, ends_ms)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LeaseTicket, id, need, owner, waiter, ends_ms)
 
 // What commands and HTTP tell of a lease.
 nlohmann::ordered_json facts_of(const Lease& lease);

@@ -17,42 +17,9 @@
 namespace sheaf::slices {
 
 // nlohmann finds these by name.
-void to_json(nlohmann::json& json, const ComputeState& state) {
-  json = {{"profile_id", state.profile_id}, {"start", state.start}, {"size", state.size}};
-}
-void from_json(const nlohmann::json& json, ComputeState& state) {
-  json.at("profile_id").get_to(state.profile_id);
-  json.at("start").get_to(state.start);
-  json.at("size").get_to(state.size);
-}
-void to_json(nlohmann::json& json, const InstanceState& state) {
-  json = {{"profile_id", state.profile_id},
-          {"name", state.name},
-          {"start", state.start},
-          {"size", state.size},
-          {"compute", state.compute}};
-}
-void from_json(const nlohmann::json& json, InstanceState& state) {
-  json.at("profile_id").get_to(state.profile_id);
-  json.at("name").get_to(state.name);
-  json.at("start").get_to(state.start);
-  json.at("size").get_to(state.size);
-  json.at("compute").get_to(state.compute);
-}
-void to_json(nlohmann::json& json, const CardState& state) {
-  json = {{"gpu", state.gpu},
-          {"uuid", state.uuid},
-          {"mig", state.mig},
-          {"mig_pending", state.mig_pending},
-          {"instances", state.instances}};
-}
-void from_json(const nlohmann::json& json, CardState& state) {
-  json.at("gpu").get_to(state.gpu);
-  json.at("uuid").get_to(state.uuid);
-  json.at("mig").get_to(state.mig);
-  json.at("mig_pending").get_to(state.mig_pending);
-  json.at("instances").get_to(state.instances);
-}
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ComputeState, profile_id, start, size)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(InstanceState, profile_id, name, start, size, compute)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CardState, gpu, uuid, mig, mig_pending, instances)
 
 namespace {
 

@@ -88,18 +88,7 @@ Status add_wish(const CardWish& wish, const std::vector<Gpu>& gpus,
   return {};
 }
 
-void to_json(nlohmann::json& json, const CardWish& wish) {
-  json = {{"gpus", wish.gpus},
-          {"pci_ids", wish.pci_ids},
-          {"mig", wish.mig},
-          {"instances", wish.instances}};
-}
-void from_json(const nlohmann::json& json, CardWish& wish) {
-  json.at("gpus").get_to(wish.gpus);
-  json.at("pci_ids").get_to(wish.pci_ids);
-  json.at("mig").get_to(wish.mig);
-  json.at("instances").get_to(wish.instances);
-}
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CardWish, gpus, pci_ids, mig, instances)
 
 std::string joined(const std::vector<std::string>& words) {
   return fmt::format("{}", fmt::join(words, " "));

@@ -2,16 +2,17 @@
 
 #include <nlohmann/json.hpp>
 
+#include "slices/lease_json.h"
 #include "slices/mps.h"
 
 // MPS daemons as JSON, in their files and between helper and asker. nlohmann finds these by name.
 namespace sheaf::slices {
 
-void to_json(nlohmann::json& json, const MpsSettings& settings);
-void from_json(const nlohmann::json& json, MpsSettings& settings);
-void to_json(nlohmann::json& json, const MpsDaemon& daemon);
-void from_json(const nlohmann::json& json, MpsDaemon& daemon);
-void to_json(nlohmann::json& json, const MpsView& view);
-void from_json(const nlohmann::json& json, MpsView& view);
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MpsSettings, thread_percentage, memory_limit_bytes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MpsEvent, what, at_unix_s, clients)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MpsDaemon, uuid, text, settings, process, generation, last,
+                                   servers, clients)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MpsServer, pid, status, clients)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MpsView, daemon, state, servers)
 
 }  // namespace sheaf::slices

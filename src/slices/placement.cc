@@ -12,6 +12,7 @@
 #include <tuple>
 
 #include "base/text.h"
+#include "slices/mps.h"
 #include "slices/seating.h"
 
 namespace sheaf::slices {
@@ -106,9 +107,14 @@ Slice slice_on(const Device& device, std::uint32_t shares, std::uint32_t share,
   slice.shares = shares;
   slice.share = share;
   slice.memory_bytes = usable_bytes(device, rules) / shares;
-  slice.environment = {"CUDA_VISIBLE_DEVICES=" + device.uuid,
-                       fmt::format("SHEAF_DEVICE_MEMORY_BYTES={}", slice.memory_bytes)};
+  slice.environment = {fmt::format("SHEAF_DEVICE_MEMORY_BYTES={}", slice.memory_bytes)};
   const bool mps = rules.assignment == Assignment::mps;
+  const std::vector<std::string> device_environment =
+      mps ? mps_client_environment(rules.slices_folder, device.uuid, std::max(100 / shares, 1u),
+                                   slice.memory_bytes)
+          : std::vector{"CUDA_VISIBLE_DEVICES=" + device.uuid};
+  slice.environment.insert(slice.environment.end(), device_environment.begin(),
+                           device_environment.end());
   if (shares == 1 && !mps) {
     slice.kind = device.mig ? SliceKind::mig : SliceKind::gpu;
     slice.name = device.name();
@@ -116,14 +122,6 @@ Slice slice_on(const Device& device, std::uint32_t shares, std::uint32_t share,
   }
   slice.kind = mps ? SliceKind::mps : SliceKind::time;
   slice.name = fmt::format("{}:{}#{}", name_of(slice.kind), device.place, share);
-  if (!mps) return slice;
-  // To a client the device is the only one, number 0; limits by UUID have no effect.
-  slice.environment.push_back(
-      fmt::format("CUDA_MPS_PIPE_DIRECTORY={}/{}", rules.mps_folder, device.uuid));
-  slice.environment.push_back(
-      fmt::format("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE={}", std::max(100 / shares, 1u)));
-  slice.environment.push_back(
-      fmt::format("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0={}M", slice.memory_bytes >> 20));
   return slice;
 }
 

@@ -44,7 +44,7 @@ struct PlacementRules {
   Assignment assignment = Assignment::automatic;
   double memory_utilization = 0.9;  // of a device, for all that are on it together
   std::string machine = {};         // this one's name
-  std::string mps_folder = {};      // a daemon's pipe directory is this, a slash and the UUID
+  std::string slices_folder = {};   // in which MPS daemons have theirs
 };
 
 // A replica's place and what it may be exchanged for.

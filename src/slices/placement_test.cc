@@ -70,7 +70,7 @@ PlacementRules rules_of(Assignment assignment, std::uint32_t num_gpus = 0) {
           .assignment = assignment,
           .memory_utilization = 0.9,
           .machine = "here",
-          .mps_folder = "/run/x/mps"};
+          .slices_folder = "/run/x"};
 }
 
 const PlacementRules kAuto = rules_of(Assignment::automatic);
@@ -150,9 +150,9 @@ TEST(Place, MpsSaysSoInTheEnvironment) {
   EXPECT_EQ(second.name, "mps:0#1");
   EXPECT_EQ(
       second.environment,
-      (Names{"CUDA_VISIBLE_DEVICES=GPU-0", "SHEAF_DEVICE_MEMORY_BYTES=4831838208",
-             "CUDA_MPS_PIPE_DIRECTORY=/run/x/mps/GPU-0", "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=50",
-             "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0=4608M"}));
+      (Names{"SHEAF_DEVICE_MEMORY_BYTES=4831838208",
+             "CUDA_MPS_PIPE_DIRECTORY=/run/x/mps/GPU-0/pipe", "CUDA_VISIBLE_DEVICES=GPU-0",
+             "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=50", "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0=4608M"}));
   // One alone is a client too: the card may be the daemon's.
   EXPECT_EQ(placed(cards(2), {on_cards(1)}, rules_of(Assignment::mps)).replicas[0].slice.kind,
             SliceKind::mps);

@@ -90,6 +90,12 @@ std::uint32_t default_replicas(const Machine& machine) {
   return static_cast<std::uint32_t>(std::max({1, machine.numa_nodes, granted / 8}));
 }
 
+std::string_view place_in(std::string_view slice) {
+  const std::size_t colon = slice.find(':');
+  const std::string_view place = colon == slice.npos ? slice : slice.substr(colon + 1);
+  return place.substr(0, place.find('#'));
+}
+
 std::string format_cpu_list(const std::vector<int>& cpus) {
   std::string text;
   for (std::size_t i = 0; i < cpus.size();) {

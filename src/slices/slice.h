@@ -67,6 +67,9 @@ std::vector<Slice> cut_cores(const Machine& machine, std::uint32_t count);
 // more.
 std::uint32_t default_replicas(const Machine& machine);
 
+// Where a slice of that name is: "0/3" of "mig:0/3" and of "mps:0/3#1", "0" of "gpu:0".
+std::string_view place_in(std::string_view slice);
+
 // {0, 1, 2, 5} -> "0-2,5". Ascending numbers.
 std::string format_cpu_list(const std::vector<int>& cpus);
 // And back: ascending, each once. Error invalid_argument: it is no such list.

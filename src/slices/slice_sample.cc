@@ -17,12 +17,6 @@ constexpr std::array<std::pair<LoadSource, std::string_view>, 5> kLoadSources = 
     {LoadSource::busy_time, "busy_time"},
 }};
 
-// "0/3" of "mig:0/3" and of "mps:0/3#1".
-std::string_view place_in(std::string_view slice) {
-  const std::string_view place = slice.substr(std::min(slice.find(':'), slice.size() - 1) + 1);
-  return place.substr(0, place.find('#'));
-}
-
 bool is_of_cores(std::string_view slice) { return slice.starts_with("cores:"); }
 
 }  // namespace
