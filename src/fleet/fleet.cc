@@ -53,10 +53,11 @@ struct Place {
   std::size_t model = 0;
   slices::PlacedReplica seat;
   std::shared_ptr<Session> session = nullptr;
-  std::optional<Incarnation> waiting = std::nullopt;  // for the weights, or for a slice
+  std::optional<Incarnation> waiting = std::nullopt;  // for weights, a slice, or its MPS daemon
   bool slice_lost = false;                            // the seat's, and no other was found yet
   std::string lost_how = {};                          // "vanished"
-  bool said = false;                                  // that it waits for one
+  bool said = false;                                  // that it waits, and what for
+  std::optional<slices::MpsLife> mps = std::nullopt;  // that its process is in
 };
 
 class Driver final : public Fleet {
@@ -194,11 +195,13 @@ class Driver final : public Fleet {
 
   void watch_devices() {
     if (std::ranges::none_of(places_, is_on_card)) return;
-    watch_ = std::make_unique<slices::DeviceWatch>([this](const auto& devices) {
+    const auto heard = [this](const auto& devices) {
       boost::asio::post(loop_.io, loop_.handler(timer_, [this, devices](error_code, std::size_t) {
         take_devices(devices);
       }));
-    });
+    };
+    watch_ = std::make_unique<slices::DeviceWatch>(heard, slices::DeviceWatch::kPeriod,
+                                                   options_.want_mps ? mps_folder() : "");
   }
 
   // By its name, as no reading need have seen it yet.
@@ -222,14 +225,13 @@ class Driver final : public Fleet {
     for (ReplicaId replica = 0; replica < places_.size(); ++replica) {
       Place& place = places_[replica];
       if (!is_on_card(place)) continue;
-      if (!place.slice_lost && !is_there(place.seat.slice)) lose_slice(replica, "vanished");
-      if (place.slice_lost && place.waiting && find_slice(replica) && weights_[place.model].fd)
+      const auto device = std::ranges::find(devices_, place.seat.slice.uuid, &slices::Device::uuid);
+      if (!place.slice_lost && device == devices_.end()) lose_slice(replica, "vanished");
+      if (!place.slice_lost && place.session && is_mps_client(place))
+        take_mps(replica, device->mps);
+      if (place.waiting && (!place.slice_lost || find_slice(replica)) && weights_[place.model].fd)
         launch(replica);
     }
-  }
-
-  bool is_there(const slices::Slice& slice) const {
-    return std::ranges::find(devices_, slice.uuid, &slices::Device::uuid) != devices_.end();
   }
 
   void lose_slice(ReplicaId replica, const std::string& how) {
@@ -270,6 +272,35 @@ class Driver final : public Fleet {
                        human_bytes(static_cast<double>(place.seat.needed_bytes)));
   }
 
+  // ---- MPS
+
+  const std::string& mps_folder() const { return options_.placement.rules.slices_folder; }
+
+  bool is_mps_client(const Place& place) const {
+    return options_.want_mps && place.seat.slice.kind == slices::SliceKind::mps;
+  }
+
+  // Its clients are one: what befell the daemon befell them all.
+  void take_mps(ReplicaId replica, std::optional<slices::MpsLife> now) {
+    Place& place = places_[replica];
+    if (std::exchange(place.mps, now) == now) return;
+    log(LogLevel::warn, "replica {} on {} starts again: its MPS daemon {}", replica_name(replica),
+        place.seat.slice.name, now ? "was started again, or a client had a fault" : "is gone");
+    place.session->lose_slice();
+  }
+
+  // Without its daemon a client would share the device in turns, in silence: it waits.
+  bool join_mps(ReplicaId replica) {
+    Place& place = places_[replica];
+    if (!is_mps_client(place)) return true;
+    const slices::Slice& slice = place.seat.slice;
+    place.mps = slices::mps_life(mps_folder(), slice.uuid);
+    if (!place.mps) options_.want_mps(slice.uuid);
+    if (const bool waits = !place.mps; std::exchange(place.said, waits) != waits)
+      say_later(replica, waits ? fmt::format("slice {} has no MPS daemon yet", slice.name) : "");
+    return place.mps.has_value();
+  }
+
   void say_later(ReplicaId replica, const std::string& reason) {
     const Incarnation incarnation = *places_[replica].waiting;
     boost::asio::post(loop_.io, loop_.handler(timer_, [this, replica, incarnation, reason](
@@ -282,7 +313,7 @@ class Driver final : public Fleet {
 
   void launch(ReplicaId replica) {
     Place& place = places_[replica];
-    if (place.slice_lost) return;  // it is launched when it has another
+    if (place.slice_lost || !join_mps(replica)) return;  // it is launched when it has both
     const Incarnation incarnation = *std::exchange(place.waiting, std::nullopt);
     const FleetModel& model = options_.models[place.model];
     std::vector<std::string> environment = options_.replica_environment;
@@ -326,7 +357,8 @@ class Driver final : public Fleet {
     Place& place = places_.at(replica);
     if (place.waiting != incarnation) return false;
     place.waiting.reset();
-    report_later(replica, incarnation, "ended while it waited for its weights or a slice");
+    report_later(replica, incarnation,
+                 "ended while it waited for its weights, a slice or its MPS daemon");
     return true;
   }
 

@@ -205,6 +205,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
                               .card_program = options_.card_program,
                               .models = {},
                               .placement = options_.placement,
+                              .want_mps = options_.want_mps,
                               .replica_environment = options_.replica_environment};
     for (std::size_t i = 0; i < models_.size(); ++i) {
       const ModelInfo& info = models_[i]->info();

@@ -145,6 +145,7 @@ struct RouterOptions {
   std::string replica_program;
   std::string card_program;  // that runs on slices of cards
   std::vector<std::string> replica_environment;
+  std::function<void(const std::string& uuid)> want_mps = {};  // as fleet::FleetOptions has it
   // Of all replicas, by model; none: processor cores, divided evenly.
   slices::Placement placement;
   core::Policy policy = core::Policy::predictive;
