@@ -58,7 +58,7 @@ def test_a_daemon_is_started_kept_and_stopped(kept):
         daemon = join(kept, pids)
         folder = str(kept.folder / f"run/mps/{daemon['uuid']}/pipe")
         assert {variables_of(pid)["CUDA_MPS_PIPE_DIRECTORY"] for pid in pids} == {folder}
-        with Load(server) as load:
+        with Load(server, clients=2, texts=1) as load:
             load.wait_answered(20)
             os.kill(daemon["pid"], signal.SIGKILL)
             both_are_new(server, pids)
@@ -79,7 +79,7 @@ def test_a_fault_restarts_all_clients(cards):
     with serve(cards, *FLAGS, **CONTROL) as server:
         pids = server.wait_full(2)
         daemon = join(cards, pids)
-        with Load(server) as load:
+        with Load(server, clients=2, texts=1) as load:
             drive_mps(cards, daemon["uuid"], "test", "fault")
             both_are_new(server, pids)
             load.wait_answered(20)
@@ -111,7 +111,7 @@ def test_what_ran_before_is_used_kept_and_left(cards):
 
 def test_replicas_that_move_find_a_daemon(cards):
     with serve(cards, *FLAGS, **CONTROL) as server:
-        with Load(server) as load:
+        with Load(server, clients=2, texts=1) as load:
             cards.drive("set", "0", "lost", "1")
             wait_until(lambda: slices_of(server) == ["mps:1#0", "mps:1#1"], 10, "the move")
             server.wait_full(2, 20)
