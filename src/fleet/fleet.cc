@@ -135,6 +135,9 @@ class Driver final : public Fleet {
     forget_unusable();
   }
 
+  // The watch's next reading has it again.
+  void card_is_well(unsigned gpu) override { unusable_.erase(gpu); }
+
   std::string replica_name(ReplicaId replica) const override { return std::to_string(replica); }
   std::string slice_name(ReplicaId replica) const override {
     return places_.at(replica).seat.slice.name;

@@ -108,6 +108,8 @@ class Fleet {
   // Replicas there are killed as if their slices had vanished, and start again: on others if it is
   // for good.
   virtual void card_failed(const CardFailure& failure) = 0;
+  // A card that failed for good (NVML's index) may be used again after all.
+  virtual void card_is_well(unsigned gpu) = 0;
 
   virtual std::string replica_name(ReplicaId replica) const = 0;  // "0", "1", ...: x-sheaf-replica
   virtual std::string slice_name(ReplicaId replica) const = 0;    // "cores:0-1"; the last it had

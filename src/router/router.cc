@@ -178,6 +178,11 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     fleet_->card_failed(failure);
   }
 
+  void card_is_well(unsigned gpu) override {
+    const std::lock_guard lock(mutex_);
+    fleet_->card_is_well(gpu);
+  }
+
   void drain(std::function<void()> done) override {
     std::lock_guard lock(mutex_);
     draining_ = true;

@@ -198,6 +198,7 @@ class Router {
 
   // As fleet::Fleet has it.
   virtual void card_failed(const fleet::CardFailure& failure) = 0;
+  virtual void card_is_well(unsigned gpu) = 0;
 
   // Refuses new requests, finishes the accepted ones, stops the replicas, then calls `done` once.
   virtual void drain(std::function<void()> done) = 0;
