@@ -20,6 +20,7 @@
 #include "fleet/packing.h"
 #include "fleet/session.h"
 #include "slices/device_watch.h"
+#include "slices/tenancy.h"
 
 namespace sheaf::fleet {
 namespace {
@@ -78,14 +79,8 @@ class Driver final : public Fleet {
   ~Driver() override {
     watch_.reset();
     loop_.gate->close();
-    const std::lock_guard lock(loop_.mutex);
-    timer_->cancel();
-    for (Weights& weights : weights_)
-      if (weights.packing) weights.packing->cancel();
-    for (Place& place : places_)  // all at once, so that they die at the same time
-      if (place.session) place.session->kill();
-    for (Place& place : places_)
-      if (place.session) place.session->abandon();
+    end_processes();
+    tenancy_.reset();  // what is given back is free by now
   }
 
   void start(ReplicaId replica, Incarnation incarnation) override {
@@ -129,9 +124,7 @@ class Driver final : public Fleet {
       if (is_on_card(places_[replica]) && !places_[replica].slice_lost &&
           is_hit(places_[replica].seat.slice, failure))
         lose_slice(replica, "was lost to " + failure.what);
-    if (!failure.for_good) return;
-    unusable_.insert(failure.gpu);
-    forget_unusable();
+    if (failure.for_good) unusable_.insert(failure.gpu);
   }
 
   std::string replica_name(ReplicaId replica) const override { return std::to_string(replica); }
@@ -154,6 +147,17 @@ class Driver final : public Fleet {
     if (static_cast<std::size_t>(on_cores) > machine_.cores.size())
       log(LogLevel::warn, "{} replicas are more than the {} cores: some share one", on_cores,
           machine_.cores.size());
+  }
+
+  void end_processes() {
+    const std::lock_guard lock(loop_.mutex);
+    timer_->cancel();
+    for (Weights& weights : weights_)
+      if (weights.packing) weights.packing->cancel();
+    for (Place& place : places_)  // all at once, so that they die at the same time
+      if (place.session) place.session->kill();
+    for (Place& place : places_)
+      if (place.session) place.session->abandon();
   }
 
   Session* find(ReplicaId replica, Incarnation incarnation) {
@@ -196,7 +200,16 @@ class Driver final : public Fleet {
     if (std::ranges::none_of(places_, is_on_card)) return;
     watch_ = std::make_unique<slices::DeviceWatch>([this](const auto& devices) {
       boost::asio::post(loop_.io, loop_.handler(timer_, [this, devices](error_code, std::size_t) {
-        take_devices(devices);
+        devices_ = devices;
+        look_at_slices();
+      }));
+    });
+    const std::string& folder = options_.placement.rules.slices_folder;
+    if (folder.empty()) return;
+    tenancy_ = std::make_unique<slices::Tenancy>(folder, [this](const auto& withheld) {
+      boost::asio::post(loop_.io, loop_.handler(timer_, [this, withheld](error_code, std::size_t) {
+        withheld_ = withheld;
+        look_at_slices();
       }));
     });
   }
@@ -212,29 +225,48 @@ class Driver final : public Fleet {
     return place == hit || (!failure.compute_instance && place.starts_with(hit + "/"));
   }
 
-  void forget_unusable() {
-    std::erase_if(devices_, [this](const auto& one) { return unusable_.contains(one.gpu); });
-  }
-
-  void take_devices(std::vector<slices::Device> devices) {
-    devices_ = std::move(devices);
-    forget_unusable();
+  void look_at_slices() {
     for (ReplicaId replica = 0; replica < places_.size(); ++replica) {
       Place& place = places_[replica];
       if (!is_on_card(place)) continue;
-      if (!place.slice_lost && !is_there(place.seat.slice)) lose_slice(replica, "vanished");
+      if (!place.slice_lost) check_slice(replica);
       if (place.slice_lost && place.waiting && find_slice(replica) && weights_[place.model].fd)
         launch(replica);
     }
   }
 
-  bool is_there(const slices::Slice& slice) const {
-    return std::ranges::find(devices_, slice.uuid, &slices::Device::uuid) != devices_.end();
+  void check_slice(ReplicaId replica) {
+    const std::string& uuid = places_[replica].seat.slice.uuid;
+    const auto withheld = withheld_.find(uuid);
+    const bool is_there =
+        !devices_ || std::ranges::find(*devices_, uuid, &slices::Device::uuid) != devices_->end();
+    if (!is_there)
+      lose_slice(replica, "vanished");
+    else if (withheld != withheld_.end())
+      lose_slice(replica, withheld->second);
+  }
+
+  std::vector<slices::Device> usable_devices() const {
+    std::vector<slices::Device> usable = devices_.value_or(std::vector<slices::Device>());
+    std::erase_if(usable, [this](const slices::Device& one) {
+      return unusable_.contains(one.gpu) || withheld_.contains(one.uuid);
+    });
+    return usable;
+  }
+
+  // Where replicas run, or end.
+  void tell_tenancy() {
+    if (!tenancy_) return;
+    slices::Tenancy::ByUuid occupied;
+    for (const Place& place : places_)
+      if (is_on_card(place) && (place.session || !place.slice_lost))
+        occupied[place.seat.slice.uuid] = place.seat.slice.name;
+    if (occupied != occupied_) tenancy_->occupy(occupied_ = std::move(occupied));
   }
 
   void lose_slice(ReplicaId replica, const std::string& how) {
     Place& place = places_[replica];
-    log(LogLevel::error, "slice {} ({}) of replica {} {}", place.seat.slice.name,
+    log(LogLevel::warn, "slice {} ({}) of replica {} {}", place.seat.slice.name,
         place.seat.slice.uuid, replica_name(replica), how);
     place.slice_lost = true;
     place.lost_how = how;
@@ -247,8 +279,8 @@ class Driver final : public Fleet {
     std::vector<slices::Slice> taken;
     for (const Place& other : places_)
       if (!other.slice_lost && is_on_card(other)) taken.push_back(other.seat.slice);
-    auto slice =
-        slices::find_replacement(machine_, devices_, place.seat, taken, options_.placement.rules);
+    auto slice = slices::find_replacement(machine_, usable_devices(), place.seat, taken,
+                                          options_.placement.rules);
     if (!slice) {
       if (!std::exchange(place.said, true)) say_later(replica, why_it_waits(place));
       return false;
@@ -351,6 +383,7 @@ class Driver final : public Fleet {
     }
     for (Weights& weights : weights_)
       if (weights.packing) weights.packing->end_if_stopped();
+    tell_tenancy();
     if (now_us >= last_oom_us_ + kOomPeriodUs) {
       oom_.forget_old();
       last_oom_us_ = now_us;
@@ -369,9 +402,13 @@ class Driver final : public Fleet {
   std::chrono::milliseconds period_ = kIdlePeriod;
   TimeUs last_submit_us_ = -kStayBusyUs;
   TimeUs last_oom_us_ = 0;
-  std::vector<slices::Device> devices_;         // as the watch saw them last, usable ones
-  std::set<unsigned> unusable_;                 // cards that failed for good
-  std::unique_ptr<slices::DeviceWatch> watch_;  // where there are slices of cards
+  // Where there are slices of cards:
+  std::optional<std::vector<slices::Device>> devices_;  // as the watch saw them last
+  std::set<unsigned> unusable_;                         // cards that failed for good
+  slices::Tenancy::ByUuid withheld_;                    // as the tenancy says
+  slices::Tenancy::ByUuid occupied_;                    // as it was told last
+  std::unique_ptr<slices::DeviceWatch> watch_;
+  std::unique_ptr<slices::Tenancy> tenancy_;
 };
 
 }  // namespace

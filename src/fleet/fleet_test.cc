@@ -19,6 +19,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <map>
 #include <set>
 #include <thread>
@@ -26,6 +27,7 @@
 #include "base/clock.h"
 #include "base/mapping.h"
 #include "channel/layout.h"
+#include "slices/lease_request.h"
 
 // Real processes: sheaf-replica-fake is the replica's program around a model whose vectors are a
 // function of the ids (src/replica/fake_engine.h).
@@ -626,7 +628,7 @@ class CardsTest : public FleetTest {
     const slices::Wish wish{
         .model = "fake", .on_cards = true, .replicas = replicas, .replica_bytes = 1 << 20};
     auto placed = slices::place(*slices::detect_machine(), *slices::read_gpus(*nvml, nullptr),
-                                {&wish, 1}, {});
+                                {&wish, 1}, {.slices_folder = slices_folder()});
     EXPECT_TRUE(placed.ok());
     return std::get<slices::Placement>(std::move(*placed));
   }
@@ -637,6 +639,18 @@ class CardsTest : public FleetTest {
   void start_again(ReplicaId id, Incarnation incarnation) {
     const std::lock_guard lock(mutex_);
     fleet_->start(id, incarnation);
+  }
+  std::string slices_folder() const { return folder_ + "/slices"; }
+  std::vector<slices::Lease> leases() const { return *slices::list_leases(slices_folder()); }
+  bool reach_leases(std::size_t count) const {
+    const TimeUs late_us = monotonic_us() + 10'000'000;
+    while (leases().size() != count && monotonic_us() < late_us) std::this_thread::yield();
+    return leases().size() == count;
+  }
+  static slices::LeaseRequest lease_of(const std::string& slice) {
+    slices::LeaseRequest request;
+    request.need.slice = slice;
+    return request;
   }
   std::string environment_of(ReplicaId id) {
     std::ifstream file("/proc/" + std::to_string(pid_of(id)) + "/environ");
@@ -710,6 +724,33 @@ TEST_F(CardsTest, ACardThatFailedIsLeftByItsReplicasAlone) {
   start_again(0, 2);
   ASSERT_TRUE(wait_ready(0, 2));
   EXPECT_EQ(slice_of(0), "gpu:0") << "well again";
+}
+
+TEST_F(CardsTest, CardsAreLeasedAndGivenBackToWhoAsks) {
+  create(1);
+  ASSERT_TRUE(wait_ready(0) && reach_leases(1));
+  EXPECT_TRUE(leases()[0].drainable && leases()[0].need.shared);
+  EXPECT_EQ(leases()[0].slice.text, "GPU 0");
+  // Another task has the next one to itself.
+  ASSERT_TRUE(slices::request_lease(slices_folder(), lease_of("gpu:1"))->lease);
+  EXPECT_EQ(slices::request_lease(slices_folder(), lease_of("gpu:0")).error().message,
+            "gpu:0 not free: GPU 0 is used by sheaf serve, process " + std::to_string(getpid()));
+  auto drain = lease_of("gpu:0");
+  drain.drain = true;
+  drain.wait_ms = 20'000;
+  auto drained =
+      std::async(std::launch::async, [&] { return slices::acquire_lease(slices_folder(), drain); });
+  ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }));
+  EXPECT_EQ(replica(0).exits[0].kind, core::ExitReport::Kind::slice_lost);
+  start_again(0, 2);
+  ASSERT_TRUE(wait_ready(0, 2));
+  EXPECT_EQ(slice_of(0), "gpu:2");
+  const auto lease = drained.get();
+  ASSERT_TRUE(lease.ok()) << lease.error().message;
+  EXPECT_EQ(lease->slice.text, "GPU 0");
+  EXPECT_TRUE(reach_leases(3));
+  fleet_.reset();
+  EXPECT_EQ(leases().size(), 2u) << "its own is given back at the end";
 }
 
 TEST_F(CardsTest, WhoWaitsForACardCanBeStopped) {
