@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <filesystem>
 
 #include "base/text.h"
@@ -13,6 +14,7 @@
 #include "cli/table.h"
 #include "planner/capacity.h"
 #include "planner/memory.h"
+#include "slices/lease_request.h"
 #include "slices/mig_journal.h"
 #include "slices/mps_control.h"
 
@@ -85,7 +87,20 @@ class Placer {
             .assignment = *slices::parse_assignment(settings_.gpu_assignment),
             .memory_utilization = settings_.gpu_memory_utilization,
             .machine = host_name(),
-            .slices_folder = slices::default_slices_folder()};
+            .slices_folder = slices::default_slices_folder(),
+            .withheld = leased_to_others()};
+  }
+
+  // A table that cannot be read binds nobody; who leases, and so the fleet, complains of it.
+  static std::map<std::string, std::string> leased_to_others() {
+    std::map<std::string, std::string> leased;
+    const auto leases = slices::list_leases(slices::default_slices_folder());
+    const char* own = std::getenv("SHEAF_LEASE");
+    if (!leases.ok()) return leased;
+    for (const slices::Lease& lease : *leases)
+      if (!lease.need.shared && (own == nullptr || lease.id != own))
+        leased[lease.slice.id] = "is " + describe(lease);
+    return leased;
   }
 
   bool speaks_of_cards() const {

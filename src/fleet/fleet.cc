@@ -20,6 +20,7 @@
 #include "fleet/packing.h"
 #include "fleet/session.h"
 #include "slices/device_watch.h"
+#include "slices/tenancy.h"
 
 namespace sheaf::fleet {
 namespace {
@@ -79,14 +80,8 @@ class Driver final : public Fleet {
   ~Driver() override {
     watch_.reset();
     loop_.gate->close();
-    const std::lock_guard lock(loop_.mutex);
-    timer_->cancel();
-    for (Weights& weights : weights_)
-      if (weights.packing) weights.packing->cancel();
-    for (Place& place : places_)  // all at once, so that they die at the same time
-      if (place.session) place.session->kill();
-    for (Place& place : places_)
-      if (place.session) place.session->abandon();
+    end_processes();
+    tenancy_.reset();  // what is given back is free by now
   }
 
   void start(ReplicaId replica, Incarnation incarnation) override {
@@ -130,9 +125,7 @@ class Driver final : public Fleet {
       if (is_on_card(places_[replica]) && !places_[replica].slice_lost &&
           is_hit(places_[replica].seat.slice, failure))
         lose_slice(replica, "was lost to " + failure.what);
-    if (!failure.for_good) return;
-    unusable_.insert(failure.gpu);
-    forget_unusable();
+    if (failure.for_good) unusable_.insert(failure.gpu);
   }
 
   // The watch's next reading has it again.
@@ -158,6 +151,17 @@ class Driver final : public Fleet {
     if (static_cast<std::size_t>(on_cores) > machine_.cores.size())
       log(LogLevel::warn, "{} replicas are more than the {} cores: some share one", on_cores,
           machine_.cores.size());
+  }
+
+  void end_processes() {
+    const std::lock_guard lock(loop_.mutex);
+    timer_->cancel();
+    for (Weights& weights : weights_)
+      if (weights.packing) weights.packing->cancel();
+    for (Place& place : places_)  // all at once, so that they die at the same time
+      if (place.session) place.session->kill();
+    for (Place& place : places_)
+      if (place.session) place.session->abandon();
   }
 
   Session* find(ReplicaId replica, Incarnation incarnation) {
@@ -200,11 +204,21 @@ class Driver final : public Fleet {
     if (std::ranges::none_of(places_, is_on_card)) return;
     const auto heard = [this](const auto& devices) {
       boost::asio::post(loop_.io, loop_.handler(timer_, [this, devices](error_code, std::size_t) {
-        take_devices(devices);
+        devices_ = devices;
+        look_at_mps();
+        look_at_slices();
       }));
     };
+    const std::string& folder = options_.placement.rules.slices_folder;
     watch_ = std::make_unique<slices::DeviceWatch>(heard, slices::DeviceWatch::kPeriod,
-                                                   options_.want_mps ? mps_folder() : "");
+                                                   options_.want_mps ? folder : "");
+    if (folder.empty()) return;
+    tenancy_ = std::make_unique<slices::Tenancy>(folder, [this](const auto& withheld) {
+      boost::asio::post(loop_.io, loop_.handler(timer_, [this, withheld](error_code, std::size_t) {
+        withheld_ = withheld;
+        look_at_slices();
+      }));
+    });
   }
 
   // By its name, as no reading need have seen it yet.
@@ -218,28 +232,48 @@ class Driver final : public Fleet {
     return place == hit || (!failure.compute_instance && place.starts_with(hit + "/"));
   }
 
-  void forget_unusable() {
-    std::erase_if(devices_, [this](const auto& one) { return unusable_.contains(one.gpu); });
-  }
-
-  void take_devices(std::vector<slices::Device> devices) {
-    devices_ = std::move(devices);
-    forget_unusable();
+  void look_at_slices() {
     for (ReplicaId replica = 0; replica < places_.size(); ++replica) {
       Place& place = places_[replica];
       if (!is_on_card(place)) continue;
-      const auto device = std::ranges::find(devices_, place.seat.slice.uuid, &slices::Device::uuid);
-      if (!place.slice_lost && device == devices_.end()) lose_slice(replica, "vanished");
-      if (!place.slice_lost && place.session && is_mps_client(place))
-        take_mps(replica, device->mps);
+      if (!place.slice_lost) check_slice(replica);
       if (place.waiting && (!place.slice_lost || find_slice(replica)) && weights_[place.model].fd)
         launch(replica);
     }
   }
 
+  void check_slice(ReplicaId replica) {
+    const std::string& uuid = places_[replica].seat.slice.uuid;
+    const auto withheld = withheld_.find(uuid);
+    const bool is_there =
+        !devices_ || std::ranges::find(*devices_, uuid, &slices::Device::uuid) != devices_->end();
+    if (!is_there)
+      lose_slice(replica, "vanished");
+    else if (withheld != withheld_.end())
+      lose_slice(replica, withheld->second);
+  }
+
+  std::vector<slices::Device> usable_devices() const {
+    std::vector<slices::Device> usable = devices_.value_or(std::vector<slices::Device>());
+    std::erase_if(usable, [this](const slices::Device& one) {
+      return unusable_.contains(one.gpu) || withheld_.contains(one.uuid);
+    });
+    return usable;
+  }
+
+  // Where replicas run, or end.
+  void tell_tenancy() {
+    if (!tenancy_) return;
+    slices::Tenancy::ByUuid occupied;
+    for (const Place& place : places_)
+      if (is_on_card(place) && (place.session || !place.slice_lost))
+        occupied[place.seat.slice.uuid] = place.seat.slice.name;
+    if (occupied != occupied_) tenancy_->occupy(occupied_ = std::move(occupied));
+  }
+
   void lose_slice(ReplicaId replica, const std::string& how) {
     Place& place = places_[replica];
-    log(LogLevel::error, "slice {} ({}) of replica {} {}", place.seat.slice.name,
+    log(LogLevel::warn, "slice {} ({}) of replica {} {}", place.seat.slice.name,
         place.seat.slice.uuid, replica_name(replica), how);
     place.slice_lost = true;
     place.lost_how = how;
@@ -252,8 +286,8 @@ class Driver final : public Fleet {
     std::vector<slices::Slice> taken;
     for (const Place& other : places_)
       if (!other.slice_lost && is_on_card(other)) taken.push_back(other.seat.slice);
-    auto slice =
-        slices::find_replacement(machine_, devices_, place.seat, taken, options_.placement.rules);
+    auto slice = slices::find_replacement(machine_, usable_devices(), place.seat, taken,
+                                          options_.placement.rules);
     if (!slice) {
       if (!std::exchange(place.said, true)) say_later(replica, why_it_waits(place));
       return false;
@@ -277,19 +311,24 @@ class Driver final : public Fleet {
 
   // ---- MPS
 
-  const std::string& mps_folder() const { return options_.placement.rules.slices_folder; }
-
   bool is_mps_client(const Place& place) const {
     return options_.want_mps && place.seat.slice.kind == slices::SliceKind::mps;
   }
 
-  // Its clients are one: what befell the daemon befell them all.
-  void take_mps(ReplicaId replica, std::optional<slices::MpsLife> now) {
-    Place& place = places_[replica];
-    if (std::exchange(place.mps, now) == now) return;
-    log(LogLevel::warn, "replica {} on {} starts again: its MPS daemon {}", replica_name(replica),
-        place.seat.slice.name, now ? "was started again, or a client had a fault" : "is gone");
-    place.session->lose_slice();
+  // The clients of a daemon are one: what befell it befell them all.
+  void look_at_mps() {
+    for (ReplicaId replica = 0; replica < places_.size(); ++replica) {
+      Place& place = places_[replica];
+      if (!is_mps_client(place) || !place.session || place.slice_lost) continue;
+      const auto device =
+          std::ranges::find(*devices_, place.seat.slice.uuid, &slices::Device::uuid);
+      if (device == devices_->end() || std::exchange(place.mps, device->mps) == device->mps)
+        continue;
+      log(LogLevel::warn, "replica {} on {} starts again: its MPS daemon {}", replica_name(replica),
+          place.seat.slice.name,
+          device->mps ? "was started again, or a client had a fault" : "is gone");
+      place.session->lose_slice();
+    }
   }
 
   // Without its daemon a client would share the device in turns, in silence: it waits.
@@ -297,7 +336,7 @@ class Driver final : public Fleet {
     Place& place = places_[replica];
     if (!is_mps_client(place)) return true;
     const slices::Slice& slice = place.seat.slice;
-    place.mps = slices::mps_life(mps_folder(), slice.uuid);
+    place.mps = slices::mps_life(options_.placement.rules.slices_folder, slice.uuid);
     if (!place.mps) options_.want_mps(slice.uuid);
     if (const bool waits = !place.mps; std::exchange(place.said, waits) != waits)
       say_later(replica, waits ? fmt::format("slice {} has no MPS daemon yet", slice.name) : "");
@@ -386,6 +425,7 @@ class Driver final : public Fleet {
     }
     for (Weights& weights : weights_)
       if (weights.packing) weights.packing->end_if_stopped();
+    tell_tenancy();
     if (now_us >= last_oom_us_ + kOomPeriodUs) {
       oom_.forget_old();
       last_oom_us_ = now_us;
@@ -404,9 +444,13 @@ class Driver final : public Fleet {
   std::chrono::milliseconds period_ = kIdlePeriod;
   TimeUs last_submit_us_ = -kStayBusyUs;
   TimeUs last_oom_us_ = 0;
-  std::vector<slices::Device> devices_;         // as the watch saw them last, usable ones
-  std::set<unsigned> unusable_;                 // cards that failed for good
-  std::unique_ptr<slices::DeviceWatch> watch_;  // where there are slices of cards
+  // Where there are slices of cards:
+  std::optional<std::vector<slices::Device>> devices_;  // as the watch saw them last
+  std::set<unsigned> unusable_;                         // cards that failed for good
+  slices::Tenancy::ByUuid withheld_;                    // as the tenancy says
+  slices::Tenancy::ByUuid occupied_;                    // as it was told last
+  std::unique_ptr<slices::DeviceWatch> watch_;
+  std::unique_ptr<slices::Tenancy> tenancy_;
 };
 
 }  // namespace
