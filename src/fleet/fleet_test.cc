@@ -830,109 +830,111 @@ TEST_F(MpsClientsTest, WaitForTheirDaemonAndShareItsFate) {
   expect_loss(3);
   ASSERT_TRUE(both_ready(4));
   EXPECT_EQ(slice_of(1), "mps:0#1");
-  TEST_F(CardsTest, CardsAreLeasedAndGivenBackToWhoAsks) {
-    create(1);
-    ASSERT_TRUE(wait_ready(0) && reach_leases(1));
-    EXPECT_TRUE(leases()[0].drainable && leases()[0].need.shared);
-    EXPECT_EQ(leases()[0].slice.text, "GPU 0");
-    // Another task has the next one to itself.
-    ASSERT_TRUE(slices::request_lease(slices_folder(), lease_of("gpu:1"))->lease);
-    EXPECT_EQ(slices::request_lease(slices_folder(), lease_of("gpu:0")).error().message,
-              "gpu:0 not free: GPU 0 is used by sheaf serve, process " + std::to_string(getpid()));
-    auto drain = lease_of("gpu:0");
-    drain.drain = true;
-    drain.wait_ms = 20'000;
-    auto drained = std::async(std::launch::async,
-                              [&] { return slices::acquire_lease(slices_folder(), drain); });
-    ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }));
-    EXPECT_EQ(replica(0).exits[0].kind, core::ExitReport::Kind::slice_lost);
-    start_again(0, 2);
-    ASSERT_TRUE(wait_ready(0, 2));
-    EXPECT_EQ(slice_of(0), "gpu:2");
-    const auto lease = drained.get();
-    ASSERT_TRUE(lease.ok()) << lease.error().message;
-    EXPECT_EQ(lease->slice.text, "GPU 0");
-    EXPECT_TRUE(reach_leases(3));
-    fleet_.reset();
-    EXPECT_EQ(leases().size(), 2u) << "its own is given back at the end";
-  }
+}
 
-  TEST_F(CardsTest, WhoWaitsForACardCanBeStopped) {
+TEST_F(CardsTest, CardsAreLeasedAndGivenBackToWhoAsks) {
+  create(1);
+  ASSERT_TRUE(wait_ready(0) && reach_leases(1));
+  EXPECT_TRUE(leases()[0].drainable && leases()[0].need.shared);
+  EXPECT_EQ(leases()[0].slice.text, "GPU 0");
+  // Another task has the next one to itself.
+  ASSERT_TRUE(slices::request_lease(slices_folder(), lease_of("gpu:1"))->lease);
+  EXPECT_EQ(slices::request_lease(slices_folder(), lease_of("gpu:0")).error().message,
+            "gpu:0 not free: GPU 0 is used by sheaf serve, process " + std::to_string(getpid()));
+  auto drain = lease_of("gpu:0");
+  drain.drain = true;
+  drain.wait_ms = 20'000;
+  auto drained =
+      std::async(std::launch::async, [&] { return slices::acquire_lease(slices_folder(), drain); });
+  ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }));
+  EXPECT_EQ(replica(0).exits[0].kind, core::ExitReport::Kind::slice_lost);
+  start_again(0, 2);
+  ASSERT_TRUE(wait_ready(0, 2));
+  EXPECT_EQ(slice_of(0), "gpu:2");
+  const auto lease = drained.get();
+  ASSERT_TRUE(lease.ok()) << lease.error().message;
+  EXPECT_EQ(lease->slice.text, "GPU 0");
+  EXPECT_TRUE(reach_leases(3));
+  fleet_.reset();
+  EXPECT_EQ(leases().size(), 2u) << "its own is given back at the end";
+}
+
+TEST_F(CardsTest, WhoWaitsForACardCanBeStopped) {
+  create(3);
+  for (ReplicaId id = 0; id < 3; ++id) ASSERT_TRUE(wait_ready(id));
+  lose(2);
+  ASSERT_TRUE(wait_until([&] { return !replica(2).exits.empty(); }));
+  start_again(2, 2);
+  ASSERT_TRUE(wait_until([&] { return !replica(2).waits.empty(); }));
+  {
+    const std::lock_guard lock(mutex_);
+    fleet_->stop(2, 2);
+  }
+  ASSERT_TRUE(wait_until([&] { return replica(2).exits.size() == 2; }));
+  EXPECT_EQ(replica(2).exits[1].kind, core::ExitReport::Kind::spawn_failed);
+}
+
+// A router that is killed leaves no replica behind: not an idle one, not one that hangs, and not
+// one that is stopped. The router is a child of this process, in a session of its own as under
+// any service manager; we adopt its orphans.
+TEST_F(FleetTest, NoReplicaOutlivesAKilledRouter) {
+  ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+  int pipe_ends[2];
+  ASSERT_EQ(::pipe2(pipe_ends, O_CLOEXEC), 0);
+  const int router = ::fork();
+  if (router == 0) {
+    ::setsid();
     create(3);
-    for (ReplicaId id = 0; id < 3; ++id) ASSERT_TRUE(wait_ready(id));
-    lose(2);
-    ASSERT_TRUE(wait_until([&] { return !replica(2).exits.empty(); }));
-    start_again(2, 2);
-    ASSERT_TRUE(wait_until([&] { return !replica(2).waits.empty(); }));
-    {
-      const std::lock_guard lock(mutex_);
-      fleet_->stop(2, 2);
-    }
-    ASSERT_TRUE(wait_until([&] { return replica(2).exits.size() == 2; }));
-    EXPECT_EQ(replica(2).exits[1].kind, core::ExitReport::Kind::spawn_failed);
-  }
-
-  // A router that is killed leaves no replica behind: not an idle one, not one that hangs, and not
-  // one that is stopped. The router is a child of this process, in a session of its own as under
-  // any service manager; we adopt its orphans.
-  TEST_F(FleetTest, NoReplicaOutlivesAKilledRouter) {
-    ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
-    int pipe_ends[2];
-    ASSERT_EQ(::pipe2(pipe_ends, O_CLOEXEC), 0);
-    const int router = ::fork();
-    if (router == 0) {
-      ::setsid();
-      create(3);
-      std::array<int, 3> pids{};
-      for (ReplicaId id = 0; id < 3; ++id) {
-        if (!wait_ready(id)) ::_exit(1);
-        pids[id] = pid_of(id);
-      }
-      ::kill(pids[0], SIGSTOP);
-      if (!submit(1, 1, {{kHangId}})) ::_exit(1);
-      if (!wait_until([&] { return !replica(0).samples.empty(); })) ::_exit(1);  // it is stopped
-      (void)!::write(pipe_ends[1], pids.data(), sizeof pids);
-      for (;;) ::pause();
-    }
     std::array<int, 3> pids{};
-    ASSERT_EQ(::read(pipe_ends[0], pids.data(), sizeof pids), static_cast<ssize_t>(sizeof pids));
-    ASSERT_EQ(::kill(router, SIGKILL), 0);
-    ASSERT_EQ(::waitpid(router, nullptr, 0), router);
-    for (const int pid : pids) {
-      const TimeUs limit = monotonic_us() + 5'000'000;
-      int reaped = 0;
-      while ((reaped = ::waitpid(pid, nullptr, WNOHANG)) == 0 && monotonic_us() < limit)
-        ::usleep(1'000);
-      EXPECT_EQ(reaped, pid) << "it lives on";
-      if (reaped == 0) ::kill(pid, SIGKILL);
-    }
-    ::close(pipe_ends[0]);
-    ::close(pipe_ends[1]);
-  }
-
-  TEST_F(FleetTest, ChildrenHaveOnlyTheirOwnDescriptors) {
-    const Fd leak(::open("/dev/null", O_RDONLY));  // without close-on-exec
-    create(1);
-    ASSERT_TRUE(wait_ready(0));
-    std::set<int> descriptors;
-    for (const auto& entry :
-         std::filesystem::directory_iterator("/proc/" + std::to_string(pid_of(0)) + "/fd"))
-      descriptors.insert(std::stoi(entry.path().filename()));
-    EXPECT_EQ(descriptors, (std::set<int>{0, 1, 2, 3, 4, 5, 6}));
-  }
-
-  TEST_F(FleetTest, NoChildOutlivesTheFleet) {
-    create(3);
-    std::vector<int> pids;
     for (ReplicaId id = 0; id < 3; ++id) {
-      ASSERT_TRUE(wait_ready(id));
-      pids.push_back(pid_of(id));
+      if (!wait_ready(id)) ::_exit(1);
+      pids[id] = pid_of(id);
     }
     ::kill(pids[0], SIGSTOP);
-    ASSERT_TRUE(submit(1, 1, {{kHangId}}));
-    fleet_.reset();
-    for (const int pid : pids) EXPECT_FALSE(alive(pid));
+    if (!submit(1, 1, {{kHangId}})) ::_exit(1);
+    if (!wait_until([&] { return !replica(0).samples.empty(); })) ::_exit(1);  // it is stopped
+    (void)!::write(pipe_ends[1], pids.data(), sizeof pids);
+    for (;;) ::pause();
   }
+  std::array<int, 3> pids{};
+  ASSERT_EQ(::read(pipe_ends[0], pids.data(), sizeof pids), static_cast<ssize_t>(sizeof pids));
+  ASSERT_EQ(::kill(router, SIGKILL), 0);
+  ASSERT_EQ(::waitpid(router, nullptr, 0), router);
+  for (const int pid : pids) {
+    const TimeUs limit = monotonic_us() + 5'000'000;
+    int reaped = 0;
+    while ((reaped = ::waitpid(pid, nullptr, WNOHANG)) == 0 && monotonic_us() < limit)
+      ::usleep(1'000);
+    EXPECT_EQ(reaped, pid) << "it lives on";
+    if (reaped == 0) ::kill(pid, SIGKILL);
+  }
+  ::close(pipe_ends[0]);
+  ::close(pipe_ends[1]);
+}
+
+TEST_F(FleetTest, ChildrenHaveOnlyTheirOwnDescriptors) {
+  const Fd leak(::open("/dev/null", O_RDONLY));  // without close-on-exec
+  create(1);
+  ASSERT_TRUE(wait_ready(0));
+  std::set<int> descriptors;
+  for (const auto& entry :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(pid_of(0)) + "/fd"))
+    descriptors.insert(std::stoi(entry.path().filename()));
+  EXPECT_EQ(descriptors, (std::set<int>{0, 1, 2, 3, 4, 5, 6}));
+}
+
+TEST_F(FleetTest, NoChildOutlivesTheFleet) {
+  create(3);
+  std::vector<int> pids;
+  for (ReplicaId id = 0; id < 3; ++id) {
+    ASSERT_TRUE(wait_ready(id));
+    pids.push_back(pid_of(id));
+  }
+  ::kill(pids[0], SIGSTOP);
+  ASSERT_TRUE(submit(1, 1, {{kHangId}}));
+  fleet_.reset();
+  for (const int pid : pids) EXPECT_FALSE(alive(pid));
+}
 
 }  // namespace
 }  // namespace sheaf::fleet
