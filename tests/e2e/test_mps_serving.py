@@ -9,7 +9,7 @@ import pytest
 
 from sheaf_server import Load, wait_until
 from test_leases import STAND_IN, daemons, drive_mps
-from test_slice_serving import machine, refused, serve, slices_of, variables_of  # noqa: F401 (a fixture)
+from test_slice_serving import machine, mig_slices, refused, serve, slices_of, variables_of  # noqa: F401 (a fixture)
 from test_slices import Helper
 
 FLAGS = ("--gpu-assignment", "mps", "--num-gpus", "1")
@@ -17,12 +17,23 @@ CONTROL = {"SHEAF_MPS_CONTROL": str(STAND_IN)}
 
 
 @pytest.fixture
-def cards(machine):  # noqa: F811
-    here = machine("l4", "l4")
-    here.environment |= CONTROL
-    yield here
-    for daemon in daemons(here):
-        os.killpg(daemon["pid"], signal.SIGKILL)
+def machine_with_mps(machine):  # noqa: F811
+    made = []
+
+    def make(*cards):
+        made.append(machine(*cards))
+        made[-1].environment |= CONTROL
+        return made[-1]
+
+    yield make
+    for here in made:
+        for daemon in daemons(here):
+            os.killpg(daemon["pid"], signal.SIGKILL)
+
+
+@pytest.fixture
+def cards(machine_with_mps):
+    return machine_with_mps("l4", "l4")
 
 
 @pytest.fixture(params=["directly", "by the helper"])
@@ -118,6 +129,24 @@ def test_replicas_that_move_find_a_daemon(cards):
             load.wait_answered(20)
         assert load.failures == []
         assert sorted(one["text"] for one in daemons(cards)) == ["GPU 0", "GPU 1"]
+
+
+def test_a_slice_that_is_drained_loses_its_daemon(machine_with_mps):
+    here = machine_with_mps("h200-141")
+    here.sheaf("mig", "enable")
+    here.sheaf("mig", "create", "2*1g.18gb")
+    uuids = mig_slices(here)
+    with serve(here, "--gpu-assignment", "mps", replicas=1, **CONTROL) as server:
+        (used,) = slices_of(server)
+        place = "mig:" + used.removeprefix("mps:").removesuffix("#0")
+        assert [one["uuid"] for one in daemons(here)] == [uuids[place]]
+        with Load(server, clients=2, texts=1) as load:
+            here.sheaf("mig", "destroy", uuids[place], "--drain")
+            server.wait_full(1, 20)
+            load.wait_answered(20)
+        assert load.failures == []
+        assert mig_slices(here).keys() == uuids.keys() - {place}
+        assert [one["uuid"] for one in daemons(here)] == [*mig_slices(here).values()]
 
 
 def test_check_starts_nothing(cards):
