@@ -19,6 +19,7 @@
 #include "slices/durable_file.h"
 #include "slices/lease_clerk.h"
 #include "slices/lease_table.h"
+#include "slices/slice.h"
 
 namespace sheaf::slices {
 namespace {
