@@ -315,6 +315,10 @@ class Driver final : public Fleet {
     return options_.want_mps && place.seat.slice.kind == slices::SliceKind::mps;
   }
 
+  std::optional<slices::MpsLife> present_life(const Place& place) const {
+    return slices::mps_life(options_.placement.rules.slices_folder, place.seat.slice.uuid);
+  }
+
   // The clients of a daemon are one: what befell it befell them all.
   void look_at_mps() {
     for (ReplicaId replica = 0; replica < places_.size(); ++replica) {
@@ -336,7 +340,7 @@ class Driver final : public Fleet {
     Place& place = places_[replica];
     if (!is_mps_client(place)) return true;
     const slices::Slice& slice = place.seat.slice;
-    place.mps = slices::mps_life(options_.placement.rules.slices_folder, slice.uuid);
+    place.mps = present_life(place);
     if (!place.mps) options_.want_mps(slice.uuid);
     if (const bool waits = !place.mps; std::exchange(place.said, waits) != waits)
       say_later(replica, waits ? fmt::format("slice {} has no MPS daemon yet", slice.name) : "");
@@ -368,13 +372,19 @@ class Driver final : public Fleet {
                            slice,
                            limits_for(model.spec),
                            weights_[place.model].fd.get()};
-    auto session = Session::start(
-        loop_, std::move(options),
-        {listener_, oom_, [this](Session& ended) { places_[ended.replica()].session.reset(); }});
+    auto session = Session::start(loop_, std::move(options),
+                                  {listener_, oom_, [this](Session& ended) { take_end(ended); }});
     if (session.ok())
       place.session = std::move(*session);
     else
       report_later(replica, incarnation, session.error().message);
+  }
+
+  void take_end(Session& ended) {
+    Place& place = places_[ended.replica()];
+    // Of what befell its daemon, though the watch has not seen it yet.
+    if (is_mps_client(place) && present_life(place) != place.mps) ended.lose_slice();
+    place.session.reset();
   }
 
   // Exits of replicas that never had a process. Later, since the listener is not called from

@@ -830,6 +830,10 @@ TEST_F(MpsClientsTest, WaitForTheirDaemonAndShareItsFate) {
   expect_loss(3);
   ASSERT_TRUE(both_ready(4));
   EXPECT_EQ(slice_of(1), "mps:0#1");
+
+  end();  // and they die of it by themselves, perhaps before the watch sees why
+  for (ReplicaId id = 0; id < 2; ++id) ::kill(pid_of(id), SIGKILL);
+  expect_loss(4);
 }
 
 TEST_F(CardsTest, CardsAreLeasedAndGivenBackToWhoAsks) {
