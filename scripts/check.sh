@@ -51,7 +51,7 @@ check_asan() {
 # built for it: what they do among themselves is not reported (nor slowed 20-fold by thousands of reports). What a single
 # thread computes races with nobody, and would take minutes: it is asan's.
 check_tsan() {
-  local threaded=(channel core fleet kernels replica router server telemetry tokenizer)
+  local threaded=(channel core fleet kernels replica router server slices slices_nvml_simulation telemetry tokenizer)
   scripts/build.sh tsan "${threaded[@]/%/_test}"
   GTEST_FILTER='-*_threads_1:*WordScanner*:Bpe.*:Unigram.*:Regex.*:Precompiled.*' \
     TSAN_OPTIONS=atexit_sleep_ms=0:ignore_noninstrumented_modules=1:suppressions=$PWD/tests/tsan.supp:second_deadlock_stack=1 \

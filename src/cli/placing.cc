@@ -16,7 +16,7 @@
 #include "planner/memory.h"
 #include "slices/lease_request.h"
 #include "slices/mig_journal.h"
-#include "slices/mps.h"
+#include "slices/mps_control.h"
 
 namespace sheaf::cli {
 namespace {
@@ -77,7 +77,7 @@ class Placer {
     for (router::ModelConfig& config : configs_) config.replicas = 0;
     for (const PlacedReplica& replica : placing_.placement.replicas)
       ++configs_[replica.wish].replicas;
-    SHEAF_TRY(check_daemons());
+    placing_.needs_mps = needs_mps();
     return std::move(placing_);
   }
 
@@ -149,21 +149,12 @@ class Placer {
            (!here_.gpus.gpus.empty() && !cuda_program(replica_program_).empty());
   }
 
-  // Without its daemon a client would share the card in turns, in silence.
-  Status check_daemons() const {
-    if (here_.gpus.simulated) return {};
-    SHEAF_ASSIGN(const auto daemons, slices::kept_mps(rules().slices_folder));
-    for (const PlacedReplica& replica : placing_.placement.replicas) {
-      const slices::Slice& slice = replica.slice;
-      if (slice.kind != SliceKind::mps) continue;
-      const auto daemon = std::ranges::find(daemons, slice.uuid, &slices::MpsDaemon::uuid);
-      if (daemon == daemons.end() || !slices::is_alive(daemon->process))
-        return Error{ErrorCode::unavailable,
-                     fmt::format("slice {} has no MPS daemon: `sheaf slices mps start --gpu {}` "
-                                 "starts one",
-                                 slice.name, slice.uuid)};
-    }
-    return {};
+  bool needs_mps() const {
+    const auto is_client = [](const PlacedReplica& replica) {
+      return replica.slice.kind == SliceKind::mps;
+    };
+    return std::ranges::any_of(placing_.placement.replicas, is_client) &&
+           (!here_.gpus.simulated || slices::MpsControl::find().ok());
   }
 
   // ---- what a model takes, and what to do where it does not fit

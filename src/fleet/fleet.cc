@@ -54,10 +54,11 @@ struct Place {
   std::size_t model = 0;
   slices::PlacedReplica seat;
   std::shared_ptr<Session> session = nullptr;
-  std::optional<Incarnation> waiting = std::nullopt;  // for the weights, or for a slice
+  std::optional<Incarnation> waiting = std::nullopt;  // for weights, a slice, or its MPS daemon
   bool slice_lost = false;                            // the seat's, and no other was found yet
   std::string lost_how = {};                          // "vanished"
-  bool said = false;                                  // that it waits for one
+  bool said = false;                                  // that it waits, and what for
+  std::optional<slices::MpsLife> mps = std::nullopt;  // that its process is in
 };
 
 class Driver final : public Fleet {
@@ -126,6 +127,9 @@ class Driver final : public Fleet {
         lose_slice(replica, "was lost to " + failure.what);
     if (failure.for_good) unusable_.insert(failure.gpu);
   }
+
+  // The watch's next reading has it again.
+  void card_is_well(unsigned gpu) override { unusable_.erase(gpu); }
 
   std::string replica_name(ReplicaId replica) const override { return std::to_string(replica); }
   std::string slice_name(ReplicaId replica) const override {
@@ -198,13 +202,16 @@ class Driver final : public Fleet {
 
   void watch_devices() {
     if (std::ranges::none_of(places_, is_on_card)) return;
-    watch_ = std::make_unique<slices::DeviceWatch>([this](const auto& devices) {
+    const auto heard = [this](const auto& devices) {
       boost::asio::post(loop_.io, loop_.handler(timer_, [this, devices](error_code, std::size_t) {
         devices_ = devices;
+        look_at_mps();
         look_at_slices();
       }));
-    });
+    };
     const std::string& folder = options_.placement.rules.slices_folder;
+    watch_ = std::make_unique<slices::DeviceWatch>(heard, slices::DeviceWatch::kPeriod,
+                                                   options_.want_mps ? folder : "");
     if (folder.empty()) return;
     tenancy_ = std::make_unique<slices::Tenancy>(folder, [this](const auto& withheld) {
       boost::asio::post(loop_.io, loop_.handler(timer_, [this, withheld](error_code, std::size_t) {
@@ -230,7 +237,7 @@ class Driver final : public Fleet {
       Place& place = places_[replica];
       if (!is_on_card(place)) continue;
       if (!place.slice_lost) check_slice(replica);
-      if (place.slice_lost && place.waiting && find_slice(replica) && weights_[place.model].fd)
+      if (place.waiting && (!place.slice_lost || find_slice(replica)) && weights_[place.model].fd)
         launch(replica);
     }
   }
@@ -302,6 +309,44 @@ class Driver final : public Fleet {
                        human_bytes(static_cast<double>(place.seat.needed_bytes)));
   }
 
+  // ---- MPS
+
+  bool is_mps_client(const Place& place) const {
+    return options_.want_mps && place.seat.slice.kind == slices::SliceKind::mps;
+  }
+
+  std::optional<slices::MpsLife> present_life(const Place& place) const {
+    return slices::mps_life(options_.placement.rules.slices_folder, place.seat.slice.uuid);
+  }
+
+  // The clients of a daemon are one: what befell it befell them all.
+  void look_at_mps() {
+    for (ReplicaId replica = 0; replica < places_.size(); ++replica) {
+      Place& place = places_[replica];
+      if (!is_mps_client(place) || !place.session || place.slice_lost) continue;
+      const auto device =
+          std::ranges::find(*devices_, place.seat.slice.uuid, &slices::Device::uuid);
+      if (device == devices_->end() || std::exchange(place.mps, device->mps) == device->mps)
+        continue;
+      log(LogLevel::warn, "replica {} on {} starts again: its MPS daemon {}", replica_name(replica),
+          place.seat.slice.name,
+          device->mps ? "was started again, or a client had a fault" : "is gone");
+      place.session->lose_slice();
+    }
+  }
+
+  // Without its daemon a client would share the device in turns, in silence: it waits.
+  bool join_mps(ReplicaId replica) {
+    Place& place = places_[replica];
+    if (!is_mps_client(place)) return true;
+    const slices::Slice& slice = place.seat.slice;
+    place.mps = present_life(place);
+    if (!place.mps) options_.want_mps(slice.uuid);
+    if (const bool waits = !place.mps; std::exchange(place.said, waits) != waits)
+      say_later(replica, waits ? fmt::format("slice {} has no MPS daemon yet", slice.name) : "");
+    return place.mps.has_value();
+  }
+
   void say_later(ReplicaId replica, const std::string& reason) {
     const Incarnation incarnation = *places_[replica].waiting;
     boost::asio::post(loop_.io, loop_.handler(timer_, [this, replica, incarnation, reason](
@@ -314,7 +359,7 @@ class Driver final : public Fleet {
 
   void launch(ReplicaId replica) {
     Place& place = places_[replica];
-    if (place.slice_lost) return;  // it is launched when it has another
+    if (place.slice_lost || !join_mps(replica)) return;  // it is launched when it has both
     const Incarnation incarnation = *std::exchange(place.waiting, std::nullopt);
     const FleetModel& model = options_.models[place.model];
     std::vector<std::string> environment = options_.replica_environment;
@@ -327,13 +372,19 @@ class Driver final : public Fleet {
                            slice,
                            limits_for(model.spec),
                            weights_[place.model].fd.get()};
-    auto session = Session::start(
-        loop_, std::move(options),
-        {listener_, oom_, [this](Session& ended) { places_[ended.replica()].session.reset(); }});
+    auto session = Session::start(loop_, std::move(options),
+                                  {listener_, oom_, [this](Session& ended) { take_end(ended); }});
     if (session.ok())
       place.session = std::move(*session);
     else
       report_later(replica, incarnation, session.error().message);
+  }
+
+  void take_end(Session& ended) {
+    Place& place = places_[ended.replica()];
+    // Of what befell its daemon, though the watch has not seen it yet.
+    if (is_mps_client(place) && present_life(place) != place.mps) ended.lose_slice();
+    place.session.reset();
   }
 
   // Exits of replicas that never had a process. Later, since the listener is not called from
@@ -358,7 +409,8 @@ class Driver final : public Fleet {
     Place& place = places_.at(replica);
     if (place.waiting != incarnation) return false;
     place.waiting.reset();
-    report_later(replica, incarnation, "ended while it waited for its weights or a slice");
+    report_later(replica, incarnation,
+                 "ended while it waited for its weights, a slice or its MPS daemon");
     return true;
   }
 

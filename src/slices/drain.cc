@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "slices/lease_request.h"
+#include "slices/mps.h"
+#include "slices/mps_request.h"
 #include "slices/process_identity.h"
 #include "slices/slice_helper.h"
 
@@ -101,10 +103,22 @@ class DrainedSlices {
   std::vector<std::string> leases_;
 };
 
+// Daemons whose clients moved away go with their slices; one that has others is named by the
+// change.
+void stop_idle_mps(const std::string& folder, const std::set<std::string>& uuids) {
+  for (const std::string& uuid : uuids) {
+    const auto daemon = find_mps(folder, uuid);
+    if (daemon.ok() && *daemon)
+      (void)request_mps(folder, {.verb = MpsRequest::Verb::stop, .places = {uuid}});
+  }
+}
+
 Result<ChangeReport> change_when_idle(const std::string& folder, const MigRequest& request,
-                                      int wait_ms, const std::string& who) {
+                                      const std::set<std::string>& uuids, int wait_ms,
+                                      const std::string& who) {
   const std::int64_t late_ms = boot_ms() + kLingerMs;
   while (true) {
+    stop_idle_mps(folder, uuids);
     auto report = request_change(folder, request, wait_ms, who);
     const bool is_busy = !report.ok() && report.error().code == ErrorCode::unavailable;
     if (!is_busy || boot_ms() >= late_ms) return report;
@@ -134,7 +148,7 @@ Result<ChangeReport> request_change_after_drain(const std::string& folder,
   SHEAF_TRY(drained.take(uuids, wait_ms));
   MigRequest allowed = request;
   allowed.leases = drained.leases();
-  return change_when_idle(folder, allowed, wait_ms, who);
+  return change_when_idle(folder, allowed, uuids, wait_ms, who);
 }
 
 }  // namespace sheaf::slices

@@ -400,3 +400,37 @@ def test_xids_restart_replicas_and_drain_cards(machine):
         assert load.failures == []
         metrics = server.session.get(server.http + "/metrics", timeout=10).text
         assert 'reaction="quarantine_card"' in metrics
+
+
+def fails_to_read(server, gpu):
+    """Whether `sheaf serve` itself has found the card lost."""
+    return any(one["slice"] == f"gpu:{gpu}" and "lost" in (one.get("error") or "") for one in server.fleet()["slices"])
+
+
+@pytest.mark.parametrize("card", ["h200-141", "l4"])
+def test_a_drained_card_is_used_again_after_its_reset(machine, card):
+    """An H200 tells that it asks for a reset and no longer does; an L4 tells nothing, but vanishes and comes back."""
+    here = machine(card, card)
+    tells = card == "h200-141"
+    with serve(here, "--num-gpus", "2", replicas=2) as server:
+        server.wait_full(2)
+        with Load(server) as load:
+            if tells:
+                here.drive("set", "1", "recovery_action", "1")
+            here.drive("xid", "1", "48")
+            wait_until(lambda: "waiting" in states_of(server), 10, "a replica without a card")
+            load.wait_answered(50)
+            if not tells:
+                here.drive("set", "1", "lost", "1")
+                wait_until(lambda: fails_to_read(server, 1), 10, "the card's loss")
+                here.drive("set", "1", "lost", "0")
+            else:
+                here.drive("set", "1", "recovery_action", "0")
+            server.wait_full(2)
+            assert sorted(slices_of(server)) == ["gpu:0", "gpu:1"]
+            load.wait_answered(20)
+            # The next one is answered as the first.
+            here.drive("xid", "1", "48")
+            wait_until(lambda: "waiting" in states_of(server), 10, "a replica without a card")
+        assert load.failures == []
+        assert any("GPU 1 was reset, and is used again" in line for line in server.log)
