@@ -23,7 +23,7 @@ constexpr std::chrono::milliseconds kLookPeriod{200};
 constexpr std::chrono::seconds kLeaveBehindAfter{1};
 constexpr std::int64_t kRenewMs = kLeaseTtlDefaultMs / 3;
 // A slice that was refused is not tried again before; neither is a table that cannot be written.
-constexpr std::int64_t kRefusedMs = 2000, kMuteMs = 60'000;
+constexpr std::int64_t kRefusedMs = 1000, kMuteMs = 60'000;
 
 std::string own_lease() {
   const char* id = std::getenv("SHEAF_LEASE");
@@ -110,7 +110,13 @@ struct Tenancy::Shared {
     give_back_all_but(wanted);
     tell(now);
     for (const auto& [uuid, name] : wanted)
-      if (!now.contains(uuid)) keep(uuid, name);
+      if (!now.contains(uuid) && !has_own_lease(*table, uuid)) keep(uuid, name);
+  }
+
+  bool has_own_lease(const LeaseTable& table, const std::string& uuid) const {
+    return std::ranges::any_of(table.leases, [&](const Lease& lease) {
+      return lease.id == own && lease.slice.id == uuid;
+    });
   }
 
   // Those that ended without us: time over in a machine that slept, the table removed.
@@ -167,7 +173,7 @@ struct Tenancy::Shared {
   void keep(const std::string& uuid, const std::string& name) {
     const auto known = held.find(uuid);
     if (known != held.end() && boot_ms() - known->second.renewed_ms < kRenewMs) return;
-    if (boot_ms() < mute_until_ms) return;
+    if (boot_ms() < mute_until_ms || refused_ms.contains(uuid)) return;
     auto answer = request_lease(folder, request_for(uuid, name, by_time));
     if (!by_time && !answer.ok() && answer.error().code == ErrorCode::invalid_argument) {
       by_time = true;
@@ -178,9 +184,11 @@ struct Tenancy::Shared {
       held[uuid] = {answer->lease->id, boot_ms()};
       return;
     }
-    if (!answer.ok() && answer.error().code != ErrorCode::unavailable)
+    const bool is_gone = !answer.ok() && answer.error().code == ErrorCode::not_found;
+    if (!answer.ok() && !is_gone && answer.error().code != ErrorCode::unavailable)
       return complain(answer.error());
     refused_ms[uuid] = boot_ms();
+    if (is_gone) return;  // which its watch will see as well
     refused[uuid] = "was refused: " + (answer.ok() ? answer->why : answer.error().message);
   }
 

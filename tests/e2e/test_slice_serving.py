@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 
 import pytest
 import requests
@@ -218,9 +219,11 @@ def test_replicas_are_drained_from_what_is_destroyed(machine):
             wait_until(lambda: states_of(server) == ["waiting"] * 2, 10, "the wait")
             here.sheaf("mig", "create", "3*1g.18gb")
             server.wait_full(2)
+            wait_leases(here, slices_of(server))
             load.wait_answered(20)
         assert load.failures == []
         assert any("is asked back by process" in line for line in server.log)
+        assert not any("are not leased" in line for line in server.log)
         server.terminate()
         assert server.wait_exit() == 0
     assert json.loads(here.sheaf("lease", "list", "--json")) == []
@@ -267,6 +270,18 @@ def test_what_another_has_leased_is_not_served_on(machine):
     assert "no slice to serve on is free: gpu:0 is leased to task train" in refused(here, "--device", "cuda")
     # Started under the lease it is its own.
     assert "gpu:0" in refused(here, "--slices", "gpu:0", code=0, SHEAF_LEASE=lease["id"])
+
+
+def test_a_server_under_its_own_lease_stays(machine):
+    here = machine("l4", "l4")
+    lease = json.loads(here.sheaf("lease", "acquire", "gpu:1", "--json"))
+    with serve(here, "--slices", "gpu:1", replicas=1, SHEAF_LEASE=lease["id"]) as server:
+        with Load(server) as load:
+            over = time.monotonic() + 2
+            wait_until(lambda: time.monotonic() > over, 10, "two seconds of it")
+        assert load.failures == []
+        assert server.fleet()["replicas"][0]["restarts"] == 0
+        assert [one["id"] for one in json.loads(here.sheaf("lease", "list", "--json"))] == [lease["id"]]
 
 
 def test_two_servers_share_a_card(machine):
