@@ -10,6 +10,7 @@
 #include "cli/slices_verbs.h"
 #include "cli/table.h"
 #include "slices/drain.h"
+#include "slices/gpu_place.h"
 #include "slices/mig_cut.h"
 #include "slices/slice_helper.h"
 
@@ -55,10 +56,11 @@ int list(const SlicesSettings& settings) {
                gpu->mig->current ? "on" : "off");
     for (const slices::GpuInstance& instance : gpu->instances) {
       for (const slices::ComputeInstance& compute : instance.compute)
-        fmt::print("  {:<3} {:<14} {}\n", instance.id, compute.name, compute.uuid);
+        fmt::print("  {:<9} {:<14} {}\n", slices::GpuPlace{gpu, &instance, &compute}.name(),
+                   compute.name, compute.uuid);
       if (instance.compute.empty())
-        fmt::print("  {:<3} {:<14} no compute instance: nothing can run here\n", instance.id,
-                   instance.name);
+        fmt::print("  {:<9} {:<14} no compute instance: nothing can run here\n",
+                   fmt::format("mig:{}/{}", gpu->index, instance.id), instance.name);
     }
     if (gpu->model == nullptr || !gpu->mig->current) continue;
     const auto geometry = slices::geometry_of(*gpu->model, *state);
