@@ -24,7 +24,13 @@ Result<PlanCards> cards_here(const slices::GpuInventory& inventory) {
   PlanCards cards;
   std::map<std::string, int> kinds;
   for (const slices::Gpu& gpu : inventory.gpus) {
-    if (!gpu.visible || gpu.model == nullptr) continue;
+    if (!gpu.visible) continue;
+    if (gpu.model == nullptr) {
+      cards.left_out.push_back(fmt::format("GPU {}, {}, which {}; --gpu describes it", gpu.index,
+                                           gpu.name,
+                                           gpu.mig ? "sheaf does not know" : "has no MIG"));
+      continue;
+    }
     ++kinds[gpu.name];
     cards.model = gpu.model;
     cards.indexes.push_back(gpu.index);
