@@ -48,7 +48,7 @@ FlagSet flags_for(PlanSettings& s) {
                 "a model fits a card, which need not be here.");
   flags.add_positional("VERB", s.words);
   flags.add({"config", "FILE", "whose models to plan for; or -c FILE"}, text(s.config));
-  flags.add({"gpu", "GPU", "h200; model (needed): a100-40/1g.5gb, 24GiB", "", "those here"},
+  flags.add({"gpu", "GPU", "h200, a100-40/1g.5gb, 24GiB", "", "here; model: needed"},
             text(s.asked.gpu));
   flags.add({"count", "N", "such cards in the machine", "", "1"},
             whole_number(s.asked.count, 1, 64));

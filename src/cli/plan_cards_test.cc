@@ -40,6 +40,16 @@ TEST(PlanCards, WhichAreLeftOutIsSaid) {
             std::vector<std::string>{"GPU 1, NVIDIA L4, which has no MIG; --gpu describes it"});
 }
 
+TEST(PlanCards, WithoutMigTheyArePlannedForWhole) {
+  slices::GpuInventory inventory{.gpus = {card_here(0, "l4")}};
+  inventory.gpus[0].model = nullptr;
+  EXPECT_NE(no_cards_because(inventory), "ok");
+  inventory.gpus[0].pci_id = slices::find_card("l4")->pci_ids.front();
+  const auto cards = cards_here(inventory);
+  ASSERT_TRUE(cards.ok()) << cards.error().message;
+  EXPECT_EQ(cards->model->key, "l4");
+}
+
 TEST(PlanCards, NoneOrSeveralKindsAreRefused) {
   slices::GpuInventory inventory;
   EXPECT_NE(no_cards_because(inventory).find("--gpu h200"), std::string::npos);

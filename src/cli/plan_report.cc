@@ -30,9 +30,7 @@ std::string gib_text(std::uint64_t bytes) {
 std::string percent(double share) { return fmt::format("{:.0f} %", 100 * share); }
 
 // Above 1 of a target that is out of reach.
-std::string load_text(double load) {
-  return load <= 1 ? percent(load) : fmt::format("{:.3g} x", load);
-}
+std::string load_text(double load) { return load <= 1 ? percent(load) : human_count(load) + " x"; }
 
 std::string slice_name(const PlannedSlice& slice) {
   return slice.part.profile.empty() ? "whole" : slice.part.profile;

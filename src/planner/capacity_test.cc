@@ -52,7 +52,7 @@ TEST(Refusal, NeverProposesWhatIsThereAlready) {
   const std::string text = refusal(qwen3_embedding_4b(), load(Dtype::float32, 32'768),
                                    gpu_named("a100-40/4g.20gb"), 0.9);
   EXPECT_FALSE(says(text, "g.20gb (")) << text;
-  EXPECT_TRUE(says(text, "a whole a100-40 (40.00 GiB) for float32")) << text;
+  EXPECT_TRUE(says(text, "7g.40gb (39.25 GiB) for float32")) << text;
 }
 
 TEST(Fit, ServingCountsWeightsInEachReplica) {

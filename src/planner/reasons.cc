@@ -19,7 +19,7 @@ std::string percent(double share) { return fmt::format("{:.0f} %", 100 * share);
 // Of what a slice has.
 std::string load_text(double load) {
   return load <= 1 ? fmt::format("{} busy", percent(load))
-                   : fmt::format("wanted {:.3g} times over", load);
+                   : fmt::format("wanted {:.1f} times over", load);
 }
 
 bool is_compute_heavy(const Demand& demand) {
@@ -87,7 +87,7 @@ std::string why_unmet(const Demand& demand, const PlannedModel& model) {
   const double share =
       demand.wanted_tokens_per_s > 0 ? model.tokens_per_s / demand.wanted_tokens_per_s : 1;
   if (share < kHopelessShare)
-    return fmt::format("the target needs {:.3g} times what the cards have", 1 / share);
+    return fmt::format("the target needs {:.0f} times what it can have here", 1 / share);
   if (model.tokens_per_s < demand.wanted_tokens_per_s)
     return fmt::format(
         "the best there is: {} of the wanted rate; a further card, or a faster dtype",
