@@ -97,8 +97,8 @@ TEST_F(LeasesTest, BadRequestsNameTheField) {
   };
   EXPECT_EQ(message("{}"), "say which slice, or what it must be: kind, profile, memory or cores");
   EXPECT_EQ(message(R"({"core":1})"),
-            "there is no field core; there are slice, kind, profile, memory_bytes, cores, task_id, "
-            "ttl_s, wait_s");
+            "there is no field core; there are slice, kind, profile, memory_bytes, cores, shared, "
+            "task_id, ttl_s, wait_s, drain");
   EXPECT_EQ(message(R"({"cores":1,"ttl_s":-1})"),
             "ttl_s is a number of seconds, from 0 to 1000000");
   EXPECT_EQ(message(R"({"cores":1,"ttl_s":0.5})"),

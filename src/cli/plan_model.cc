@@ -247,7 +247,13 @@ Result<CapacityReport> report_capacity(const planner::ModelFacts& model,
   std::vector<planner::Spread> spreads;
   if (needs_more && question.gpu.profile == nullptr && fits.front().computable)
     spreads = planner::spreads_of(model, whole, question.gpu, question.memory_utilization);
-  const std::string refusal = needs_more ? refusal_of(model, question, fits) : "";
+  std::string refusal = needs_more ? refusal_of(model, question, fits) : "";
+  if (const std::uint32_t most = planner::slices_of(question.gpu);
+      refusal.empty() && question.gpu.profile != nullptr && question.instances > most) {
+    refusal =
+        fmt::format("one card has {} of {}, not {}", most, question.gpu.name, question.instances);
+    report.fits = false;
+  }
   if (!report.fits) report.refusal = refusal;
   report.text = json ? json_text_of(model, question, fits, spreads, refusal)
                      : text_of(model, question, fits, spreads);

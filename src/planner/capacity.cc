@@ -21,16 +21,18 @@ std::uint32_t clients_of(const Gpu& gpu) {
 }
 
 // The smallest slice of the card that holds the load and is larger than `than`, or the card itself;
-// nothing if none does.
+// nothing if none does. Of two as large the one of which a card has `instances`, else the later
+// one, which has more multiprocessors.
 std::optional<Gpu> smallest_larger(const Gpu& than, const ModelFacts& model, const Load& load,
-                                   double memory_utilization) {
+                                   double memory_utilization, std::uint32_t instances) {
   const slices::CardModel& card = *than.card;
   std::optional<Gpu> best;
   const auto consider = [&](const Gpu& gpu) {
     if (gpu.memory_bytes <= than.memory_bytes) return;
     if (fit_of(model, load, gpu, memory_utilization).replicas == 0) return;
-    // Of two as large the later one, which has more multiprocessors.
-    if (!best || gpu.memory_bytes <= best->memory_bytes) best = gpu;
+    const bool as_large = best && gpu.memory_bytes == best->memory_bytes;
+    const bool too_few = as_large && slices_of(gpu) < instances && slices_of(*best) >= instances;
+    if (!best || gpu.memory_bytes < best->memory_bytes || (as_large && !too_few)) best = gpu;
   };
   for (const slices::MigProfile& profile : card.profiles)
     if (profile.name.find('+') == std::string_view::npos)
@@ -53,7 +55,7 @@ std::string larger_slice(const ModelFacts& model, const Load& load, const Gpu& g
   std::optional<Gpu> slice;
   Load smaller = load;
   for (Load tried = load; tried.batch_tokens >= kBatchTokensMin; tried.batch_tokens /= 2) {
-    const auto found = smallest_larger(gpu, model, tried, memory_utilization);
+    const auto found = smallest_larger(gpu, model, tried, memory_utilization, instances);
     if (!found || (slice && found->memory_bytes >= slice->memory_bytes)) continue;
     slice = found;
     smaller = tried;
@@ -64,8 +66,7 @@ std::string larger_slice(const ModelFacts& model, const Load& load, const Gpu& g
   if (smaller.batch_tokens < load.batch_tokens)
     text += fmt::format(" with --max-batch-tokens {}", smaller.batch_tokens);
   if (instances < 2) return text;
-  const auto most =
-      static_cast<std::uint32_t>(slice->profile == nullptr ? 1 : slice->profile->count_max);
+  const std::uint32_t most = slices_of(*slice);
   return text + (most >= instances ? fmt::format(", {} of which one card has", instances)
                                    : fmt::format("; fewer instances: one card has {} of it, not {}",
                                                  most, instances));
@@ -94,6 +95,10 @@ std::string smaller_batch(const ModelFacts& model, const Load& load, const Gpu& 
 }
 
 }  // namespace
+
+std::uint32_t slices_of(const Gpu& gpu) {
+  return gpu.profile == nullptr ? 1 : static_cast<std::uint32_t>(gpu.profile->count_max);
+}
 
 Fit fit_of(const ModelFacts& model, const Load& load, const Gpu& gpu, double memory_utilization) {
   Fit fit;

@@ -27,6 +27,9 @@ struct Fit {
 // `memory_utilization` is the share of the GPU's memory that may be used.
 Fit fit_of(const ModelFacts& model, const Load& load, const Gpu& gpu, double memory_utilization);
 
+// How many of this slice one card has; 1 of what is no slice.
+std::uint32_t slices_of(const Gpu& gpu);
+
 // Why `instances` replicas, each on such a GPU of its own, cannot start, and the nearest things
 // that help: a smaller dtype, the smallest larger slice of the card, fewer and larger slices,
 // several cards. For a model that does not fit.

@@ -61,6 +61,13 @@ TEST(Fit, ServingCountsWeightsInEachReplica) {
   EXPECT_LT(fit.served_replicas, fit.replicas);
 }
 
+TEST(Refusal, ASliceOfWhichThereAreEnough) {
+  const std::string text =
+      refusal(qwen3_embedding_4b(), load(Dtype::float32), gpu_named("a100-40/1g.5gb"), 0.9, 2);
+  EXPECT_TRUE(says(text, "3g.20gb (19.50 GiB) for float32")) << text;
+  EXPECT_TRUE(says(text, ", 2 of which one card has")) << text;
+}
+
 TEST(Refusal, MoreInstancesThanACardHasLargerSlices) {
   const std::string text =
       refusal(qwen3_embedding_4b(), load(Dtype::bfloat16), gpu_named("a100-40/1g.5gb"), 0.9, 5);

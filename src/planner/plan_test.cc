@@ -331,5 +331,27 @@ TEST(Plan, ManyCardsKeepTheRules) {
   }
 }
 
+// --- packing ---
+
+TEST(Packing, TheLargestComeFirstWhereNothingIsAskedOfThem) {
+  const auto takes = [](double gib) {
+    Demand one = demand("m", 0);
+    one.weights_bytes = static_cast<std::uint64_t>(gib * kGiB);
+    one.replica_bytes = 0;
+    return one;
+  };
+  // Two pairs that fill two cards; a small one beside a small one leaves no room for the others.
+  const std::vector<Demand> demands = {takes(9.5), takes(9.5), takes(11), takes(11)};
+  EXPECT_EQ(make_plan(whole_card(2), demands).score.unserved, 0);
+}
+
+TEST(Packing, HundredsOfModelsOnManyCardsComeToAnEnd) {
+  std::vector<Demand> demands;
+  for (int i = 0; i < 250; ++i) demands.push_back(demand(fmt::format("m{}", i), 90'000 + i * 777));
+  const Plan plan = make_plan(sevenths_card(64), demands);
+  EXPECT_EQ(plan.models.size(), demands.size());
+  EXPECT_FALSE(plan.exact);
+}
+
 }  // namespace
 }  // namespace sheaf::planner

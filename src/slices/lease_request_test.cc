@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -228,6 +229,25 @@ TEST_F(LeaseTest, ADamagedTableIsRefused) {
   EXPECT_TRUE(refused.error().message.starts_with(folder + "/leases:2: "));
   EXPECT_EQ(content_of(folder + "/leases"), text);
   EXPECT_FALSE(refuse_leased(folder, {}, {}).ok());
+}
+
+TEST_F(LeaseTest, ATableThatIsNoFileIsRefused) {
+  std::filesystem::create_directory(folder + "/leases");
+  EXPECT_EQ(list_leases(folder).error().code, ErrorCode::corrupt);
+  EXPECT_EQ(ask(all_cores()).error().code, ErrorCode::corrupt);
+  std::filesystem::remove(folder + "/leases");
+  ASSERT_EQ(mkfifo((folder + "/leases").c_str(), 0600), 0);
+  EXPECT_EQ(list_leases(folder).error().code, ErrorCode::corrupt)
+      << "and does not wait for a writer";
+}
+
+TEST_F(LeaseTest, OnlyOwnLeasesCountForWhoNamesThem) {
+  const auto lease = ask(all_cores(), {1000, getpid()});
+  ASSERT_TRUE(lease.ok());
+  const std::vector<std::string> ids = {lease->lease->id, "lease-none"};
+  EXPECT_EQ(own_leases(folder, ids, 1000), std::vector{lease->lease->id});
+  EXPECT_EQ(own_leases(folder, ids, 0), std::vector{lease->lease->id});
+  EXPECT_TRUE(own_leases(folder, ids, 1001).empty());
 }
 
 TEST_F(LeaseTest, RequestsAreReadAsWritten) {
