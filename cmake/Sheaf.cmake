@@ -100,7 +100,7 @@ endfunction()
 # sheaf::FOLDER; *_test.cc beside the code become one test program, *_fuzz.cc one fuzz target each. PRECOMPILED are
 # headers of others that take longer to read than most of the sources here, for these and their tests. COLD is what runs
 # once, or waits for others: compiled at -O1, in two thirds of the time.
-set(SHEAF_NESTED_LIBRARIES model/spec core/simulation slices/nvml_simulation)
+set(SHEAF_NESTED_LIBRARIES kernels/cuda model/spec core/simulation slices/nvml_simulation)
 function(sheaf_library folder)
   cmake_parse_arguments(ARG "COLD" "" "LINKS;PRECOMPILED" ${ARGN})
   set(kind library)
@@ -168,6 +168,10 @@ set_source_files_properties(src/kernels/cpu/portable.cc PROPERTIES COMPILE_OPTIO
 # The test instantiates wide tiles for narrow processors; their vectors cross no call, so no ABI is at stake.
 set_source_files_properties(src/kernels/ops_test.cc PROPERTIES COMPILE_OPTIONS "-O1;-Wno-psabi"
                                                                SKIP_PRECOMPILE_HEADERS ON)  # which are of -O0
+# The kernels for cards as this processor plays them.
+file(GLOB emulated_cuda CONFIGURE_DEPENDS src/kernels/cuda/*.cc src/kernels/cuda/emulation/*.cc)
+list(FILTER emulated_cuda EXCLUDE REGEX "_test\\.cc$")
+set_source_files_properties(${emulated_cuda} PROPERTIES COMPILE_OPTIONS "-O2")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(src/kernels/cpu/avx2.cc src/kernels/cpu/avx2_madd_int8.cc PROPERTIES COMPILE_OPTIONS
     "${kernel_flags};-mavx2;-mfma")

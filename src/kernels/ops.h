@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -11,6 +12,7 @@
 #include "base/result.h"
 #include "tensor/dtype.h"
 #include "tensor/matrix.h"
+#include "tensor/memory.h"
 
 // The contract between models and backends: few fused operations over fp32 matrices; products with
 // weights may be computed in another dtype (Backend::dtype). Rows are tokens, laid end
@@ -173,12 +175,20 @@ struct BackendOptions {
   std::atomic<std::uint64_t>* busy_ns = nullptr;
 };
 
-// One device's operations with its threads and scratch memory. One thread calls at a time; every
-// call returns when its output is complete.
+// One device's operations with its threads and scratch memory. One thread calls at a time.
+//
+// Matrices, weights, tables and vectors lie in memory(). On the host are only the spans (ids,
+// cu_seqlens, items and the like), which a device's operations copy before they return, and what
+// pack_linear() and pack_table() read and write. On the host every call returns when its output is
+// complete; a device carries out calls in their order, and what they wrote is read by memory().
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string name() const = 0;
+  virtual tensor::Memory& memory() const { return tensor::host_memory(); }
+  // What went wrong on the device first; every call after that does nothing, and what is read is
+  // worth nothing. Always ok on the host.
+  virtual Status status() const { return {}; }
   // In which products with weights are computed, and weights packed.
   virtual Dtype dtype() const = 0;
 
@@ -264,6 +274,19 @@ class Backend {
 // bf16", "cpu avx512 bf16"; int8: "cpu avx512 int8", "cpu avx2 int8", "cpu avx2 madd int8". None
 // but float32 is certain to have any.
 std::vector<std::string> backend_names(Dtype dtype = Dtype::float32);
+
+// The fastest float32 backend of this processor.
+std::unique_ptr<Backend> make_host_backend(BackendOptions options = {});
+
+// A backend that a program brings along, of a device beyond this processor.
+struct DeviceBackend {
+  std::string name;
+  Dtype dtype = Dtype::float32;
+  std::function<Result<std::unique_ptr<Backend>>(BackendOptions)> make;
+};
+// From now on backend_names() and make_backend() know these too, before this processor's own.
+// Called by main() before anything else asks.
+void add_device_backends(std::vector<DeviceBackend> backends);
 
 // Error of kind unsupported if the name is unknown or this processor lacks its instructions.
 Result<std::unique_ptr<Backend>> make_backend(const std::string& name, BackendOptions options);
