@@ -251,6 +251,8 @@ TEST_P(Dtypes, AttentionIsThatOfRoundedOperands) {
       {.heads = 2, .kv_heads = 2, .head_size = 32},
       {.heads = 3, .kv_heads = 1, .head_size = 64, .after = 0},
       {.heads = 1, .kv_heads = 1, .head_size = 128},
+      {.heads = 2, .kv_heads = 1, .head_size = 256},
+      {.heads = 2, .kv_heads = 2, .head_size = 64, .before = 70, .after = 3},
       {.heads = 2, .kv_heads = 1, .head_size = 12, .after = 0},
       {.heads = 1, .kv_heads = 1, .head_size = 40, .before = 20, .after = 20},
       {.heads = 1, .kv_heads = 1, .head_size = 32, .before = 5, .after = 0},

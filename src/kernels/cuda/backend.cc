@@ -10,6 +10,7 @@
 #include "kernels/cuda/embedding.cuh"
 #include "kernels/cuda/experts.cuh"
 #include "kernels/cuda/gate.cuh"
+#include "kernels/cuda/mma_attention.cuh"
 #include "kernels/cuda/norm.cuh"
 #include "kernels/cuda/operand.cuh"
 #include "kernels/cuda/pooling.cuh"
@@ -131,7 +132,7 @@ class Cuda final : public Backend {
     if (!begin()) return;
     layout_.update(cu_seqlens, memory());
     const AttentionTask task = attention_task(qkv, shape, out);
-    attend_exactly(task);
+    if (!attend_by_matrix_units(task)) attend_exactly(task);
   }
 
   void normalize(MatrixView x, const Norm& norm, MatrixView residual, MatrixSpan out) override {
@@ -368,6 +369,33 @@ class Cuda final : public Backend {
             .position_keys = checked(relative.keys),
             .position_queries = checked(relative.queries),
             .table_floats = packed_table_floats(shape.head_size, relative.count)};
+  }
+
+  // False where there is no such kernel.
+  bool attend_by_matrix_units(const AttentionTask& task) {
+    if constexpr (!std::is_same_v<T, float>) {
+      if (task.position_rows != nullptr) return false;
+      switch (task.head_size) {
+        case 32:
+          return launch_by_matrix_units<32>(task);
+        case 64:
+          return launch_by_matrix_units<64>(task);
+        case 128:
+          return launch_by_matrix_units<128>(task);
+        case 256:
+          return launch_by_matrix_units<256>(task);
+        default:
+          break;
+      }
+    }
+    return false;
+  }
+  template <unsigned kHead>
+  bool launch_by_matrix_units(const AttentionTask& task) {
+    if (status().ok())
+      launch(device_->stream(), attend_by_mma<T, kHead>, Grid{layout_.tile_count(), task.heads},
+             kMmaWarps * kWarpSize, MmaShape<kHead>::kSharedBytes, task);
+    return true;
   }
 
   void attend_exactly(const AttentionTask& task) {

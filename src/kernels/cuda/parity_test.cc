@@ -20,6 +20,9 @@ std::vector<Setup> emulated_setups(bool exact) {
                           return std::move(*backend.make(options));
                         }});
       setups.back().on_device = true;
+      setups.back().rounds_attention = [](const AttentionShape& shape) {
+        return std::ranges::count(std::vector<std::size_t>{32, 64, 128, 256}, shape.head_size) > 0;
+      };
     }
   }
   return setups;
