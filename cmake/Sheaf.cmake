@@ -96,6 +96,16 @@ function(sheaf_precompile target kind)
   endif()
 endfunction()
 
+# sheaf_test(TARGET NAME [ARGUMENT...]): what all programs of unit tests have in common.
+function(sheaf_test target name)
+  target_compile_definitions(${target} PRIVATE SHEAF_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                             SHEAF_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+  # Tests themselves, which are half of all there is to compile, take two thirds of the time when not optimized.
+  target_compile_options(${target} PRIVATE -O0 $<$<CONFIG:Release>:-g0>)
+  add_test(NAME ${name} COMMAND ${target} ${ARGN})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+endfunction()
+
 # sheaf_library(FOLDER [COLD] LINKS libs... [PRECOMPILED headers...]): src/FOLDER/**/*.cc but for nested libraries becomes
 # sheaf::FOLDER; *_test.cc beside the code become one test program, *_fuzz.cc one fuzz target each. PRECOMPILED are
 # headers of others that take longer to read than most of the sources here, for these and their tests. COLD is what runs
@@ -141,15 +151,10 @@ function(sheaf_library folder)
   if(tests AND GTest_FOUND AND NOT SHEAF_FUZZ)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE sheaf::${name} sheaf_warnings GTest::gtest GTest::gtest_main)
-    target_compile_definitions(${name}_test PRIVATE SHEAF_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
-                               SHEAF_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
-    # Tests themselves, which are half of all there is to compile, take two thirds of the time when not optimized.
-    target_compile_options(${name}_test PRIVATE -O0 $<$<CONFIG:Release>:-g0>)
+    sheaf_test(${name}_test ${name})
     if(ARG_LINKS)  # by itself a folder lacks the definitions that the shared ones were compiled with
       sheaf_precompile(${name}_test test <gtest/gtest.h> ${ARG_PRECOMPILED})
     endif()
-    add_test(NAME ${name} COMMAND ${name}_test)
-    set_tests_properties(${name} PROPERTIES TIMEOUT 600)
   endif()
   if(SHEAF_FUZZ)
     foreach(fuzzer ${fuzzers})

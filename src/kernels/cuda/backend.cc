@@ -327,7 +327,7 @@ class Cuda final : public Backend {
                    .out = rows_of(out).data,
                    .out_stride = out.stride,
                    .rows = rows,
-                   .inputs = weight.inputs,
+                   .inputs = packed.stride,  // the rest is 0 on both sides
                    .outputs = weight.outputs});
     if (in_one) return;
     const FinishTask task{rows_of(out), rows_of(residual), activation, narrow(out.columns)};
