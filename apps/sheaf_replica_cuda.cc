@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   sheaf::kernels::add_device_backends(std::move(*backends));
-  return sheaf::replica::run_program(argc, argv,
-                                     {sheaf::engine::pack, sheaf::engine::Engine::open, no_estimate,
-                                      sheaf::engine::backend_name});
+  return sheaf::replica::run_program(
+      argc, argv,
+      {sheaf::engine::pack, sheaf::engine::Engine::open, no_estimate, sheaf::engine::backend_name});
 }

@@ -32,7 +32,7 @@ ROWS = [
 
 
 def product(inputs, outputs, now, residual=0):
-    """Bytes of x W^T: now with its operand made from float32 and float32 out, then 16-bit in and out."""
+    """Bytes of x W^T: now its operand is made of float32, activated or not, and its sums are float32; later all is 16-bit."""
     return 6 * inputs + 2 * inputs + 4 * outputs + 4 * residual if now else 2 * (inputs + outputs + residual)
 
 
@@ -50,10 +50,8 @@ def layer(model, now):
             + product(h, 2 * f, now) + number * 3 * f + product(f, h, now, h)
         )
         return moved, 15 if now else 10
-    middle = 8 * f + 2 * f if now else 0  # sums read, activated and written; later the product's epilogue
     moved = (
-        product(h, qkv, now) + attention + product(q, h, now, h) + product(h, f, now)
-        + middle - (6 * f if now else 0) + product(f, h, now, h) + 2 * norm
+        product(h, qkv, now) + attention + product(q, h, now, h) + product(h, f, now) + product(f, h, now, h) + 2 * norm
     )
     return moved, 11 if now else 7
 
@@ -71,6 +69,10 @@ def expected(model, length, now):
     return products, attention, layers * moved, layers * launches + 3, 1 / seconds
 
 
+def text(rate):
+    return f"{rate / 1e6:.2f} M" if rate >= 1e6 else f"{rate / 1e3:.0f} K"
+
+
 def main():
     print("| model | length | products, MFLOP | attention, MFLOP | KB moved | launches | expected now | expected by plan | measured |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
@@ -79,7 +81,7 @@ def main():
         _, _, less, fewer, later = expected(model, length, False)
         print(
             f"| {model} | {length} | {products / 1e6:.1f} | {attention / 1e6:.1f} | {moved / 1e3:.0f} → {less / 1e3:.0f} "
-            f"| {launches} → {fewer} | {rate / 1e6:.2f} M | {later / 1e6:.2f} M | not measured |"
+            f"| {launches} → {fewer} | {text(rate)} | {text(later)} | not measured |"
         )
 
 

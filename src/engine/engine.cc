@@ -157,9 +157,9 @@ class ModelEngine final : public Engine {
     const std::size_t texts = items_.size();
     float* const answers = out.add(texts, spec().dimensions).data();
     tensor::Memory& memory = ops_->memory();
-    const tensor::MatrixSpan vectors =
-        memory.is_host() ? tensor::MatrixSpan{answers, texts, spec().dimensions}
-                         : vectors_.matrix(texts, spec().dimensions, memory);
+    const tensor::MatrixSpan vectors = memory.is_host()
+                                           ? tensor::MatrixSpan{answers, texts, spec().dimensions}
+                                           : vectors_.matrix(texts, spec().dimensions, memory);
     const std::size_t columns = reductions_.size() * states.columns;
     if (head_.empty() && columns == spec().dimensions)
       pool(states, items_, vectors);

@@ -1,8 +1,8 @@
 #pragma once
 
-// Products in bfloat16, float16 and int8 are what float32 makes of operands that are rounded before:
-// those that a backend must round to are made here, and the reference multiplies them. Who includes
-// it says which backends, as in ops_parity.h.
+// Products in bfloat16, float16 and int8 are what float32 makes of operands that are rounded
+// before: those that a backend must round to are made here, and the reference multiplies them. Who
+// includes it says which backends, as in ops_parity.h.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -264,8 +264,7 @@ TEST_P(Dtypes, AttentionIsThatOfRoundedOperands) {
       const std::size_t tokens = bounds.back(), columns = shape.heads * shape.head_size;
       const Values qkv = normal_values(tokens * shape.columns(), 1.5, 5);
       const bool rounds = GetParam().rounds_attention(shape);
-      const Dtype dtype =
-          backend_->dtype() == Dtype::float16 ? Dtype::float16 : Dtype::bfloat16;
+      const Dtype dtype = backend_->dtype() == Dtype::float16 ? Dtype::float16 : Dtype::bfloat16;
       const Values same = rounds ? rounded(qkv, shape.columns(), dtype) : qkv;
       Values got(tokens * columns, 9), want(tokens * columns, 9);
       backend_->attention({qkv.data(), tokens, shape.columns()}, bounds, shape,

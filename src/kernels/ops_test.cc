@@ -18,10 +18,10 @@ struct Wide : cpu::TileShape<16, 12, 2> {};
 constexpr cpu::Kernels kWide = cpu::make_kernels<Wide>("wide", 96);
 
 std::vector<Setup> exact_setups() {
-  std::vector<Setup> setups = {{"wide", 1, [](const BackendOptions& options) {
-                                  return make_cpu_backend({"wide", &kWide, &kWide.float32},
-                                                          options);
-                                }}};
+  std::vector<Setup> setups = {
+      {"wide", 1, [](const BackendOptions& options) {
+         return make_cpu_backend({"wide", &kWide, &kWide.float32}, options);
+       }}};
   for (const std::string& name : backend_names()) {
     setups.push_back(setup_by_name(name, 1));
     if (name != "reference") setups.push_back(setup_by_name(name, 3));

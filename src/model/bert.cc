@@ -80,8 +80,7 @@ Bert::Bert(const ModelSpec& spec, WeightSource& weights)
       epsilon_(spec.norm_epsilon),
       embedding_(bind_embedding(spec, weights)) {
   if (spec.distance_buckets > 0) bind_distance_bias(spec, weights);
-  if (spec.relative.reach > 0)
-    bind_distance_rows(spec, weights);
+  if (spec.relative.reach > 0) bind_distance_rows(spec, weights);
   for (std::uint32_t i = 0; i < spec.layers && weights.status().ok(); ++i)
     layers_.push_back(bind_layer(spec, weights, i));
 }

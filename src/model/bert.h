@@ -46,10 +46,10 @@ class Bert final : public Model {
   kernels::AttentionShape attention_;
   float epsilon_;
   kernels::Embedding embedding_;
-  std::vector<float> distance_values_;       // [heads, 2 * positions - 1]
-  std::vector<std::int32_t> distance_rows_;  // [2 * positions - 1]
+  std::vector<float> distance_values_;            // [heads, 2 * positions - 1]
+  std::vector<std::int32_t> distance_rows_;       // [2 * positions - 1]
   const std::int32_t* rows_in_memory_ = nullptr;  // the same, where attention reads them
-  tensor::Buffer distance_memory_;           // of the one or the other, on a device
+  tensor::Buffer distance_memory_;                // of the one or the other, on a device
   std::vector<Layer> layers_;
 
   tensor::Buffer states_;       // [tokens, hidden]

@@ -31,7 +31,8 @@ class RotaryTable {
     Angles() = default;
     // Radians from a position to the next; cosines and sines are `amplitude` times theirs.
     Angles(const std::vector<double>& speeds, double amplitude);
-    kernels::Rotary up_to(std::size_t positions, tensor::Memory& memory);  // valid until the next call
+    kernels::Rotary up_to(std::size_t positions,
+                          tensor::Memory& memory);  // valid until the next call
 
    private:
     std::vector<std::complex<double>> turns_;  // [pairs], from a position to the next

@@ -83,8 +83,7 @@ void SparseHead::weigh_tokens(kernels::Backend& ops, const kernels::Texts& texts
   const MatrixView rows = tensor::on_host(weights, ops.memory(), copy_);
   for (std::size_t i = 0; i + 1 < texts.cu_seqlens.size(); ++i) {
     const std::uint32_t begin = texts.cu_seqlens[i];
-    take_tokens(texts.ids.subspan(begin, texts.cu_seqlens[i + 1] - begin), rows.data + begin,
-                take);
+    take_tokens(texts.ids.subspan(begin, texts.cu_seqlens[i + 1] - begin), rows.data + begin, take);
   }
 }
 

@@ -35,13 +35,12 @@ __device__ inline float dot(const float* a, const float* b, unsigned count) {
 __device__ inline float position_score(const AttentionTask& task, unsigned head, const float* q,
                                        const float* k, std::int64_t distance) {
   const std::int64_t reach = static_cast<std::int64_t>(task.position_reach);
-  const std::size_t at = head * task.table_floats +
-                         static_cast<std::size_t>(task.position_rows[reach + distance]) *
-                             task.head_size;
+  const std::size_t at =
+      head * task.table_floats +
+      static_cast<std::size_t>(task.position_rows[reach + distance]) * task.head_size;
   float score = 0;
   if (task.position_keys != nullptr) score += dot(q, task.position_keys + at, task.head_size);
-  if (task.position_queries != nullptr)
-    score += dot(k, task.position_queries + at, task.head_size);
+  if (task.position_queries != nullptr) score += dot(k, task.position_queries + at, task.head_size);
   return score;
 }
 
@@ -83,14 +82,13 @@ __device__ void add_keys(const AttentionTask& task, float (&scores)[kWarpQueries
     weights[i * kTileKeys + lane] = weight;
   }
   __syncwarp();
-  for (unsigned key = 0; key < kTileKeys; ++key)
-    SHEAF_UNROLL
-    for (unsigned s = 0; s < kSlices; ++s) {
-      const unsigned d = s * kWarpSize + lane;
-      const float value = d < task.head_size ? v[key * task.head_size + d] : 0;
-      for (unsigned i = 0; i < kWarpQueries; ++i)
-        run.sums[i][s] += weights[i * kTileKeys + key] * value;
-    }
+  for (unsigned key = 0; key < kTileKeys; ++key) SHEAF_UNROLL
+  for (unsigned s = 0; s < kSlices; ++s) {
+    const unsigned d = s * kWarpSize + lane;
+    const float value = d < task.head_size ? v[key * task.head_size + d] : 0;
+    for (unsigned i = 0; i < kWarpQueries; ++i)
+      run.sums[i][s] += weights[i * kTileKeys + key] * value;
+  }
 }
 
 // Rows [first, first + count) of a head's columns into shared memory; those from `last` on are 0.
@@ -103,8 +101,8 @@ __device__ inline void load_rows(const Rows<const float>& from, std::size_t firs
   }
 }
 
-// softmax(scores) v, over the keys in tiles with a running softmax; a text of up to kTileKeys tokens
-// is one tile. Blocks: query tiles, heads, parts of kBlockQueries of a tile.
+// softmax(scores) v, over the keys in tiles with a running softmax; a text of up to kTileKeys
+// tokens is one tile. Blocks: query tiles, heads, parts of kBlockQueries of a tile.
 template <unsigned kSlices>
 __global__ void __launch_bounds__(kAttentionWarps* kWarpSize) attend(AttentionTask task) {
   const QueryTile tile = task.tiles[blockIdx.x];
@@ -148,8 +146,7 @@ __global__ void __launch_bounds__(kAttentionWarps* kWarpSize) attend(AttentionTa
   for (unsigned i = 0; i < kWarpQueries && query + i < tile.tokens; ++i)
     for (unsigned s = 0; s < kSlices; ++s)
       if (const unsigned d = s * kWarpSize + lane; d < size)
-        task.out.row(tile.first_row + query + i)[head * size + d] =
-            run.sums[i][s] / run.weights[i];
+        task.out.row(tile.first_row + query + i)[head * size + d] = run.sums[i][s] / run.weights[i];
 }
 
 }  // namespace sheaf::kernels::cuda

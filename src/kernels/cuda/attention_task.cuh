@@ -44,8 +44,8 @@ struct AttentionTask {
     return after < tokens - last ? last + after : tokens;
   }
   __device__ bool sees(std::uint32_t query, std::uint32_t key, std::uint32_t tokens) const {
-    return query < tokens && key < tokens && (key <= query ? query - key <= before
-                                                           : key - query <= after);
+    return query < tokens && key < tokens &&
+           (key <= query ? query - key <= before : key - query <= after);
   }
 };
 

@@ -278,10 +278,10 @@ class Cuda final : public Backend {
       std::size_t counted = 0;
       for (std::size_t t = first; t < texts.cu_seqlens[text + 1]; ++t) {
         const float* position = table.position_of(texts.ids[t], counted);
-        const std::size_t row =
-            position == nullptr
-                ? 0
-                : static_cast<std::size_t>(position - table.positions.data) / table.positions.stride;
+        const std::size_t row = position == nullptr
+                                    ? 0
+                                    : static_cast<std::size_t>(position - table.positions.data) /
+                                          table.positions.stride;
         token_places_.push_back({.word = static_cast<std::uint32_t>(texts.ids[t]),
                                  .position = narrow(row),
                                  .type = narrow(texts.type_of(text, t - first))});
@@ -447,9 +447,9 @@ class Cuda final : public Backend {
     const MatrixSpan parts = expert_parts_.matrix(rows, out.columns, memory());
     multiply(make_operand_of(rows_of(x), rows, x.columns, Activation::none, operand_, chosen), rows,
              up, Activation::none, {}, sums);
-    multiply(make_operand_of(rows_of(MatrixView(sums)), rows, up.outputs, experts.activation,
-                             middle_),
-             rows, experts.down[expert], Activation::none, {}, parts);
+    multiply(
+        make_operand_of(rows_of(MatrixView(sums)), rows, up.outputs, experts.activation, middle_),
+        rows, experts.down[expert], Activation::none, {}, parts);
     const ShareTask task{.parts = rows_of(MatrixView(parts)),
                          .chosen = chosen,
                          .shares = shares_on_device_ + first,
@@ -464,11 +464,11 @@ class Cuda final : public Backend {
   const std::unique_ptr<Product> product_;
   TextLayout layout_;
   std::vector<TokenPlace> token_places_;
-  std::vector<float> logits_;                 // of experts, from the device
-  std::vector<ExpertShare> shares_;           // [rows, chosen]
-  std::vector<std::size_t> begins_;           // [experts + 1]
-  std::vector<std::uint32_t> routed_rows_;    // [rows * chosen]
-  std::vector<float> routed_shares_;          // [rows * chosen]
+  std::vector<float> logits_;               // of experts, from the device
+  std::vector<ExpertShare> shares_;         // [rows, chosen]
+  std::vector<std::size_t> begins_;         // [experts + 1]
+  std::vector<std::uint32_t> routed_rows_;  // [rows * chosen]
+  std::vector<float> routed_shares_;        // [rows * chosen]
   const std::uint32_t* rows_on_device_ = nullptr;
   const float* shares_on_device_ = nullptr;
   tensor::Buffer token_memory_, pool_items_, routed_rows_memory_, routed_shares_memory_;

@@ -1,10 +1,9 @@
-#include "kernels/cuda/device.h"
-
 #include <string>
 #include <utility>
 
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/cuda.h"
+#include "kernels/cuda/device.h"
 
 namespace sheaf::kernels::cuda {
 namespace {
@@ -30,7 +29,8 @@ class Card final : public Device {
     void* block = nullptr;
     const cudaError_t error = cudaMalloc(&block, bytes);
     if (error == cudaErrorMemoryAllocation)
-      fail({ErrorCode::too_large, "the card has no room for " + std::to_string(bytes) + " bytes more"});
+      fail({ErrorCode::too_large,
+            "the card has no room for " + std::to_string(bytes) + " bytes more"});
     check("cannot allocate memory on the card", error);
     return error == cudaSuccess ? block : nullptr;
   }

@@ -3,8 +3,8 @@
 #include "kernels/cuda/target.cuh"
 
 // The product of a card's matrix unit, a warp at a time: d [16, 8] += a [16, 16] b [16, 8], a and b
-// in T, sums in float32. In the words of PTX: mma.sync.aligned.m16n8k16.row.col. With group = lane / 4
-// and place = lane % 4 a lane holds
+// in T, sums in float32. In the words of PTX: mma.sync.aligned.m16n8k16.row.col. With group = lane
+// / 4 and place = lane % 4 a lane holds
 //   of a: [group, 2 place], [group + 8, 2 place], [group, 2 place + 8], [group + 8, 2 place + 8],
 //   of b: [2 place, group], [2 place + 8, group],
 //   of d: [group, 2 place], [group, 2 place + 1], [group + 8, 2 place], [group + 8, 2 place + 1],
@@ -55,8 +55,7 @@ __device__ inline void multiply_add<Half>(float (&d)[4], const std::uint32_t (&a
 
 template <class T>
 std::uint32_t pack_pair(float first, float second) {
-  return std::uint32_t{from_float<T>(first).bits} |
-         std::uint32_t{from_float<T>(second).bits} << 16;
+  return std::uint32_t{from_float<T>(first).bits} | std::uint32_t{from_float<T>(second).bits} << 16;
 }
 
 // All lanes bring their registers, and each computes the four elements that are its own.

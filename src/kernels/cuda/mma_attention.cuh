@@ -3,10 +3,10 @@
 #include "kernels/cuda/attention_task.cuh"
 #include "kernels/cuda/mma.cuh"
 
-// Attention by matrix units for heads of 32, 64, 128 and 256: q, k, v and the weights of softmax are
-// rounded to T, all sums are float32. A warp has 16 queries, whose scores and sums of values stay in
-// its registers; a block's four warps share tiles of keys and values in shared memory (after Dao,
-// "FlashAttention-2", 2023). Texts of up to a tile's keys are done in one pass.
+// Attention by matrix units for heads of 32, 64, 128 and 256: q, k, v and the weights of softmax
+// are rounded to T, all sums are float32. A warp has 16 queries, whose scores and sums of values
+// stay in its registers; a block's four warps share tiles of keys and values in shared memory
+// (after Dao, "FlashAttention-2", 2023). Texts of up to a tile's keys are done in one pass.
 namespace sheaf::kernels::cuda {
 
 constexpr unsigned kMmaWarps = 4;
@@ -21,8 +21,7 @@ struct MmaShape {
   // reads at once lie in different banks.
   static constexpr unsigned kKeyStride = kHead + 8;    // k [kKeys, kHead], q [64, kHead]
   static constexpr unsigned kValueStride = kKeys + 8;  // v transposed [kHead, kKeys]
-  static constexpr unsigned kElements =
-      (kTileQueries + kKeys) * kKeyStride + kHead * kValueStride;
+  static constexpr unsigned kElements = (kTileQueries + kKeys) * kKeyStride + kHead * kValueStride;
   static constexpr std::size_t kSharedBytes = 2 * kElements;
 };
 
@@ -132,8 +131,8 @@ __device__ void score_keys(const T* q, const T* k, MmaState<kHead>& state) {
   }
 }
 
-// Scores as softmax takes them, by powers of two; -inf for keys that are not seen. `query` is of row
-// `group`, `key` the tile's first.
+// Scores as softmax takes them, by powers of two; -inf for keys that are not seen. `query` is of
+// row `group`, `key` the tile's first.
 template <unsigned kHead>
 __device__ void finish_scores(const AttentionTask& task, const float* bias, std::uint32_t tokens,
                               std::uint32_t query, std::uint32_t key, MmaState<kHead>& state) {
@@ -236,8 +235,7 @@ __global__ void __launch_bounds__(kMmaWarps* kWarpSize) attend_by_mma(AttentionT
   T* const v = k + Shape::kKeys * Shape::kKeyStride;
   const float* text = task.qkv.row(tile.first_row);
   const unsigned key_column = (task.heads + task.kv_head(head)) * kHead;
-  const bool aligned =
-      reinterpret_cast<std::uintptr_t>(text) % 16 == 0 && task.qkv.stride % 4 == 0;
+  const bool aligned = reinterpret_cast<std::uintptr_t>(text) % 16 == 0 && task.qkv.stride % 4 == 0;
   const HeadRows queries = {text + head * kHead, task.qkv.stride, tile.tokens, aligned};
   const HeadRows keys = {text + key_column, task.qkv.stride, tile.tokens, aligned};
   const HeadRows values = {keys.data + task.kv_heads * kHead, task.qkv.stride, tile.tokens,

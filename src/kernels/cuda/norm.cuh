@@ -18,7 +18,8 @@ struct NormTask {
 };
 
 // What a warp makes of one row, the same at x and out; a lane reads only what it wrote itself.
-// Mean and variance are taken one after the other: their difference of sums would lose what is left.
+// Mean and variance are taken one after the other: their difference of sums would lose what is
+// left.
 __device__ inline void normalize_row(const NormTask& task, const float* x, const float* residual,
                                      float* out) {
   const unsigned lane = lane_of_thread();

@@ -1,5 +1,6 @@
-// Parity of the kernels for cards as this processor plays them. For want of threads, a setup's number
-// of them says in which order a block's take turns: two orders show where a barrier is missing.
+// Parity of the kernels for cards as this processor plays them. For want of threads, a setup's
+// number of them says in which order a block's take turns: two orders show where a barrier is
+// missing.
 #include <gtest/gtest.h>
 
 #include "kernels/cuda/emulation/emulated.h"

@@ -44,8 +44,8 @@ __global__ void __launch_bounds__(kThreadsPerRow) pool_texts(PoolTask task) {
   const unsigned text = blockIdx.x;
   const unsigned column = blockIdx.y * kThreadsPerRow + threadIdx.x;
   if (column >= task.columns) return;
-  task.out.row(text)[column] = reduce_column(task, task.bounds[text], task.bounds[text + 1],
-                                             task.items[text].place, column);
+  task.out.row(text)[column] =
+      reduce_column(task, task.bounds[text], task.bounds[text + 1], task.items[text].place, column);
 }
 
 struct UnitLengthTask {

@@ -140,9 +140,9 @@ class LibraryProduct final : public Product {
                                          residual.handle, out.handle, wanted.handle, 1, &result,
                                          &found));
     if (found == 0) {
-      device_.fail({ErrorCode::unsupported,
-                    "cuBLASLt has no product of " + shape_text(task.rows, task.inputs) + " and " +
-                        shape_text(task.inputs, task.outputs)});
+      device_.fail({ErrorCode::unsupported, "cuBLASLt has no product of " +
+                                                shape_text(task.rows, task.inputs) + " and " +
+                                                shape_text(task.inputs, task.outputs)});
       return nullptr;
     }
     if (algorithms_.size() >= kAlgorithmsKept) algorithms_.clear();

@@ -53,8 +53,8 @@ struct Grid {
   unsigned x = 1, y = 1, z = 1;
 };
 
-// Runs `kernel` in blocks of `threads`, in turn with what the stream was given before. An empty grid
-// is nothing. Errors show in Device::status().
+// Runs `kernel` in blocks of `threads`, in turn with what the stream was given before. An empty
+// grid is nothing. Errors show in Device::status().
 template <class... Parameters, class... Arguments>
 void launch(Stream stream, void (*kernel)(Parameters...), Grid grid, unsigned threads,
             std::size_t shared_bytes, const Arguments&... arguments) {

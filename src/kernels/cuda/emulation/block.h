@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <functional>
 
-// A block of a grid as it runs on this processor, for tests: its threads are fibers of one thread of
-// the operating system, which hand over to the next where they wait for each other. Nothing depends
-// on time, so a run is reproducible to the bit.
+// A block of a grid as it runs on this processor, for tests: its threads are fibers of one thread
+// of the operating system, which hand over to the next where they wait for each other. Nothing
+// depends on time, so a run is reproducible to the bit.
 namespace sheaf::kernels::cuda::emulation {
 
 struct Dim3 {
@@ -36,9 +36,9 @@ std::byte* shared_bytes();  // aligned to 16 bytes
 
 void sync_block();
 
-// All lanes of the calling thread's warp meet: each brings `bytes`, at most 64, and gets the warp's,
-// in order of lanes, at `all` until it meets them again but one. Warps that are not full have fewer
-// lanes.
+// All lanes of the calling thread's warp meet: each brings `bytes`, at most 64, and gets the
+// warp's, in order of lanes, at `all` until it meets them again but one. Warps that are not full
+// have fewer lanes.
 constexpr unsigned kWarp = 32;
 constexpr std::size_t kLaneBytes = 64;
 struct Exchange {

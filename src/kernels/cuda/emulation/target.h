@@ -92,8 +92,7 @@ void launch(Stream stream, void (*kernel)(Parameters...), Grid grid, unsigned th
   for (place.z = 0; place.z < grid.z; ++place.z)
     for (place.y = 0; place.y < grid.y; ++place.y)
       for (place.x = 0; place.x < grid.x; ++place.x)
-        emulation::run_block({threads, shared_bytes, stream->order},
-                             [&] { kernel(arguments...); });
+        emulation::run_block({threads, shared_bytes, stream->order}, [&] { kernel(arguments...); });
 }
 
 }  // namespace sheaf::kernels::cuda
