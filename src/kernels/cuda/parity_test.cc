@@ -10,27 +10,31 @@
 namespace sheaf::kernels {
 namespace {
 
-std::vector<Setup> emulated_setups(bool exact) {
-  std::vector<Setup> setups;
-  for (const int threads : {1, 2}) {
-    const auto order =
-        threads == 1 ? cuda::emulation::Order::forward : cuda::emulation::Order::backward;
-    for (const DeviceBackend& backend : cuda::emulated_backends({.order = order})) {
-      if ((backend.dtype == Dtype::float32) != exact) continue;
-      setups.push_back({backend.name, threads, [backend](const BackendOptions& options) {
-                          return std::move(*backend.make(options));
-                        }});
-      setups.back().on_device = true;
-      setups.back().rounds_attention = [](const AttentionShape& shape) {
-        return std::ranges::count(std::vector<std::size_t>{32, 64, 128, 256}, shape.head_size) > 0;
+Setup emulated(Dtype dtype, cuda::emulation::Order order) {
+  Setup setup{.threads = order == cuda::emulation::Order::forward ? 1 : 2, .on_device = true};
+  for (const DeviceBackend& backend : cuda::emulated_backends({.order = order}))
+    if (backend.dtype == dtype) {
+      setup.backend = backend.name;
+      setup.make = [backend](const BackendOptions& options) {
+        return std::move(*backend.make(options));
       };
     }
-  }
-  return setups;
+  setup.rounds_attention = [](const AttentionShape& shape) {
+    return std::ranges::count(std::vector<std::size_t>{32, 64, 128, 256}, shape.head_size) > 0;
+  };
+  return setup;
 }
 
-INSTANTIATE_TEST_SUITE_P(, Ops, ::testing::ValuesIn(emulated_setups(true)), name_of_setup);
-INSTANTIATE_TEST_SUITE_P(, Dtypes, ::testing::ValuesIn(emulated_setups(false)), name_of_setup);
+using enum cuda::emulation::Order;
+INSTANTIATE_TEST_SUITE_P(, Ops,
+                         ::testing::Values(emulated(Dtype::float32, forward),
+                                           emulated(Dtype::float32, backward)),
+                         name_of_setup);
+// The same kernels, but for conversions: one order each will do.
+INSTANTIATE_TEST_SUITE_P(, Dtypes,
+                         ::testing::Values(emulated(Dtype::bfloat16, forward),
+                                           emulated(Dtype::float16, backward)),
+                         name_of_setup);
 
 }  // namespace
 }  // namespace sheaf::kernels

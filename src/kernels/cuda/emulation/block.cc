@@ -49,7 +49,7 @@ class Block {
     if (bytes > kLaneBytes) refuse("a lane brings more than it may");
     Warp& warp = warps_[current_ / kWarp];
     std::byte* const all = warp.brought[warp.barrier.opened % 2];
-    std::memcpy(all + current_ % kWarp * kLaneBytes, mine, bytes);
+    if (bytes > 0) std::memcpy(all + current_ % kWarp * kLaneBytes, mine, bytes);
     if (warp.barrier.members < warp.lanes) refuse("a lane waits for one that has returned");
     meet(warp.barrier);
     return {all, current_ % kWarp, warp.lanes};
