@@ -217,6 +217,7 @@ class FakeRouter final : public router::Router {
   }
   const router::RouterOptions& options() const override { return options_; }
   void card_failed(const fleet::CardFailure&) override {}
+  void card_is_well(unsigned) override {}
   void drain(std::function<void()> done) override { boost::asio::post(io_, std::move(done)); }
 
  private:

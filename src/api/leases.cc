@@ -47,6 +47,8 @@ Status read_need(std::string_view key, JsonValue value, slices::LeaseNeed& need,
     SHEAF_ASSIGN(const std::uint64_t cores, read_count(key, value));
     if (cores > kCoresMax) return wrong(key, fmt::format("no machine has {} cores", cores));
     need.cores = static_cast<unsigned>(cores);
+  } else if (key == "shared") {
+    SHEAF_ASSIGN(need.shared, read_bool(key, value));
   } else {
     known = false;
   }
@@ -63,9 +65,11 @@ Status read_acquire_field(std::string_view key, JsonValue value, LeaseRequest& r
     SHEAF_ASSIGN(request.ttl_ms, read_seconds(key, value));
   } else if (key == "wait_s") {
     SHEAF_ASSIGN(request.wait_ms, read_seconds(key, value));
+  } else if (key == "drain") {
+    SHEAF_ASSIGN(request.drain, read_bool(key, value));
   } else {
     return wrong(key, fmt::format("there is no field {}; there are slice, kind, profile, "
-                                  "memory_bytes, cores, task_id, ttl_s, wait_s",
+                                  "memory_bytes, cores, shared, task_id, ttl_s, wait_s, drain",
                                   key));
   }
   return {};

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <filesystem>
 
 #include "base/text.h"
@@ -13,8 +14,9 @@
 #include "cli/table.h"
 #include "planner/capacity.h"
 #include "planner/memory.h"
+#include "slices/lease_request.h"
 #include "slices/mig_journal.h"
-#include "slices/mps.h"
+#include "slices/mps_control.h"
 
 namespace sheaf::cli {
 namespace {
@@ -75,7 +77,7 @@ class Placer {
     for (router::ModelConfig& config : configs_) config.replicas = 0;
     for (const PlacedReplica& replica : placing_.placement.replicas)
       ++configs_[replica.wish].replicas;
-    SHEAF_TRY(check_daemons());
+    placing_.needs_mps = needs_mps();
     return std::move(placing_);
   }
 
@@ -85,7 +87,20 @@ class Placer {
             .assignment = *slices::parse_assignment(settings_.gpu_assignment),
             .memory_utilization = settings_.gpu_memory_utilization,
             .machine = host_name(),
-            .slices_folder = slices::default_slices_folder()};
+            .slices_folder = slices::default_slices_folder(),
+            .withheld = leased_to_others()};
+  }
+
+  // A table that cannot be read binds nobody; who leases, and so the fleet, complains of it.
+  static std::map<std::string, std::string> leased_to_others() {
+    std::map<std::string, std::string> leased;
+    const auto leases = slices::list_leases(slices::default_slices_folder());
+    const char* own = std::getenv("SHEAF_LEASE");
+    if (!leases.ok()) return leased;
+    for (const slices::Lease& lease : *leases)
+      if (!lease.need.shared && (own == nullptr || lease.id != own))
+        leased[lease.slice.id] = "is " + describe(lease);
+    return leased;
   }
 
   bool speaks_of_cards() const {
@@ -134,21 +149,12 @@ class Placer {
            (!here_.gpus.gpus.empty() && !cuda_program(replica_program_).empty());
   }
 
-  // Without its daemon a client would share the card in turns, in silence.
-  Status check_daemons() const {
-    if (here_.gpus.simulated) return {};
-    SHEAF_ASSIGN(const auto daemons, slices::kept_mps(rules().slices_folder));
-    for (const PlacedReplica& replica : placing_.placement.replicas) {
-      const slices::Slice& slice = replica.slice;
-      if (slice.kind != SliceKind::mps) continue;
-      const auto daemon = std::ranges::find(daemons, slice.uuid, &slices::MpsDaemon::uuid);
-      if (daemon == daemons.end() || !slices::is_alive(daemon->process))
-        return Error{ErrorCode::unavailable,
-                     fmt::format("slice {} has no MPS daemon: `sheaf slices mps start --gpu {}` "
-                                 "starts one",
-                                 slice.name, slice.uuid)};
-    }
-    return {};
+  bool needs_mps() const {
+    const auto is_client = [](const PlacedReplica& replica) {
+      return replica.slice.kind == SliceKind::mps;
+    };
+    return std::ranges::any_of(placing_.placement.replicas, is_client) &&
+           (!here_.gpus.simulated || slices::MpsControl::find().ok());
   }
 
   // ---- what a model takes, and what to do where it does not fit

@@ -16,6 +16,9 @@ struct Placing {
   slices::Placement placement;
   std::string card_program;           // of those on slices of cards; empty: none is
   std::vector<std::string> warnings;  // for the log
+  // Replicas on slices by MPS need their daemons. False on simulated cards without NVIDIA's
+  // program, where nothing would come of it.
+  bool needs_mps = false;
 };
 
 // Whether `--device cuda` can be done here at all: asked before models are fetched.

@@ -14,6 +14,7 @@
 #include "cli/serve_settings.h"
 #include "model/spec/spec.h"
 #include "planner/capacity.h"
+#include "slices/drain.h"
 #include "slices/mig_journal.h"
 #include "slices/slice_helper.h"
 
@@ -33,7 +34,7 @@ struct PlanSettings {
   std::uint32_t instances = 1;
   std::string revision;
   std::string pooling;
-  bool cut = false, apply = false;
+  bool cut = false, apply = false, drain = false;
   std::string output;
   bool json = false;
 
@@ -70,6 +71,7 @@ FlagSet flags_for(PlanSettings& s) {
   flags.add({"pooling", "P", "model: as sheaf serve takes it", "", "the model's"},
             checked_text(s.pooling, model::check_pooling));
   flags.add({"apply", "", "cut the cards here as planned"}, boolean(s.apply));
+  flags.add({"drain", "", "apply: replicas of sheaf serve move away first"}, boolean(s.drain));
   flags.add({"cut", "", "print the cut for `sheaf slices apply` instead"}, boolean(s.cut));
   flags.add({"output", "FILE", "cut: where to write it", "", "printed"}, text(s.output));
   flags.add({"json", "", "print JSON"}, boolean(s.json));
@@ -92,6 +94,7 @@ Status check(const PlanSettings& s) {
   if (!s.is_capacity() && s.config.empty())
     return usage("nothing to plan for: name a file, -c sheaf.yaml, or a model: sheaf plan model M");
   if (!s.output.empty() && !s.cut) return usage("--output says where --cut writes to");
+  if (s.drain && !s.apply) return usage("--drain goes with --apply");
   if (s.apply && s.cut) return usage("--cut writes what --apply does; leave one of them out");
   if (s.apply && !s.asked.gpu.empty())
     return usage(
@@ -146,7 +149,7 @@ int print_cut(const PlanSettings& s, const PlanAnswer& answer) {
 }
 
 // As `sheaf slices apply` does it, with the same journal and the same undoing.
-Status apply_cut(const PlanAnswer& answer) {
+Status apply_cut(const PlanAnswer& answer, bool drain) {
   if (!answer.met)
     return Error{ErrorCode::unsupported,
                  "nothing was cut, as not all that is wanted can be had; --cut writes the cut all "
@@ -154,8 +157,8 @@ Status apply_cut(const PlanAnswer& answer) {
   slices::MigRequest request{.verb = slices::MigRequest::Verb::apply};
   SHEAF_ASSIGN(request.wishes, parse_partitions(answer.cut, "the plan", ""));
   SHEAF_ASSIGN(const slices::ChangeReport report,
-               slices::request_change(slices::default_slices_folder(), request, kWaitMs,
-                                      "sheaf plan --apply"));
+               (drain ? slices::request_change_after_drain : slices::request_change)(
+                   slices::default_slices_folder(), request, kWaitMs, "sheaf plan --apply"));
   for (const std::string& step : report.steps) fmt::print(stderr, "{}\n", step);
   for (const std::string& owed : report.owed) fmt::print(stderr, "{}\n", owed);
   if (report.steps.empty() && report.owed.empty())
@@ -188,7 +191,7 @@ int plan_for_file(const PlanSettings& s) {
   if (s.cut) return print_cut(s, *answer);
   fmt::print("{}", s.json ? answer->json : answer->table);
   if (s.apply)
-    if (const Status cut = apply_cut(*answer); !cut.ok()) return fail("plan", cut.error());
+    if (const Status cut = apply_cut(*answer, s.drain); !cut.ok()) return fail("plan", cut.error());
   return answer->met ? kExitOk : kExitFailed;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <memory>
 #include <optional>
 #include <set>
 #include <thread>
@@ -21,6 +22,7 @@
 #include "cli/service.h"
 #include "cli/version.h"
 #include "router/served_model.h"
+#include "slices/mps_user.h"
 
 // `sheaf serve`: settings and files of models in, a running Service out.
 namespace sheaf::cli {
@@ -65,7 +67,14 @@ Result<ModelMemory> memory_for(const std::string& program, const router::ModelCo
                    static_cast<int>(threads));
 }
 
-Status place(const ServeSettings& settings, router::RouterOptions& options) {
+// What serves: the daemons outlive the router, whose replicas are their clients.
+struct Serving {
+  std::unique_ptr<slices::MpsUser> mps;  // where replicas need daemons
+  router::RouterOptions options;
+};
+
+Status place(const ServeSettings& settings, Serving& serving) {
+  router::RouterOptions& options = serving.options;
   SHEAF_ASSIGN(Placing placing, place_models(settings, options.replica_program, options.models));
   for (const std::string& warning : placing.warnings) log(LogLevel::warn, "{}", warning);
   for (const slices::PlacedReplica& replica : placing.placement.replicas)
@@ -76,11 +85,15 @@ Status place(const ServeSettings& settings, router::RouterOptions& options) {
           human_bytes(static_cast<double>(replica.slice.memory_bytes)));
   options.card_program = std::move(placing.card_program);
   options.placement = std::move(placing.placement);
+  if (!placing.needs_mps) return {};
+  SHEAF_ASSIGN(serving.mps, slices::MpsUser::start(options.placement));
+  options.want_mps = [user = serving.mps.get()](const std::string& uuid) { user->want(uuid); };
   return {};
 }
 
-Result<router::RouterOptions> router_options(const ServeSettings& settings) {
-  router::RouterOptions options;
+Result<Serving> prepare(const ServeSettings& settings) {
+  Serving serving;
+  router::RouterOptions& options = serving.options;
   SHEAF_ASSIGN(options.replica_program, find_replica_program(settings.replica_program));
   SHEAF_TRY(check_device(settings, options.replica_program));
   options.policy = core::parse_policy(settings.load_balancing).value();
@@ -95,13 +108,13 @@ Result<router::RouterOptions> router_options(const ServeSettings& settings) {
                                                  {config.folder, config.pooling}));
     options.models.push_back(std::move(config));
   }
-  SHEAF_TRY(place(settings, options));
+  SHEAF_TRY(place(settings, serving));
   for (const router::ModelConfig& config : options.models) {
     SHEAF_ASSIGN(const ModelMemory memory, memory_for(options.replica_program, config));
     log(LogLevel::info, "model {}, replicas {}: {}", config.name, config.replicas,
         describe(memory));
   }
-  return options;
+  return serving;
 }
 
 struct CheckedModel {
@@ -171,6 +184,11 @@ Result<std::string> check_placement(const ServeSettings& settings,
   for (std::size_t i = 0; i < models.size(); ++i) models[i].config->replicas = configs[i].replicas;
   std::string text = table_of(placing, configs);
   for (const std::string& warning : placing.warnings) text += warning + "\n";
+  if (placing.needs_mps) {
+    SHEAF_ASSIGN(const auto missing, slices::MpsUser::missing(placing.placement));
+    for (const slices::Slice& slice : missing)
+      text += fmt::format("slice {} has no MPS daemon: `sheaf serve` starts one\n", slice.name);
+  }
   return text;
 }
 
@@ -212,14 +230,14 @@ int serve(const ServeFlags& flags, TimeUs started_us) {
   // A model may take minutes to fetch and to measure, and a port in use makes that vain.
   if (const Status free = server::Server::check_ports(server_options(settings)); !free.ok())
     return fail("serve", free.error());
-  auto options = router_options(settings);
-  if (!options.ok()) return fail("serve", options.error());
+  auto serving = prepare(settings);
+  if (!serving.ok()) return fail("serve", serving.error());
   // One carried 4,000 requests of 16 texts a second (docs/benchmarks/serve.json, "router"); the
   // cores are the replicas'.
   const std::uint32_t cores = std::max(std::thread::hardware_concurrency(), 1u);
   const std::uint32_t threads = settings.threads == 0 ? (cores + 3) / 4 : settings.threads;
   auto service =
-      Service::create(std::move(options).value(), server_options(settings), threads, started_us);
+      Service::create(std::move(serving->options), server_options(settings), threads, started_us);
   if (!service.ok()) return fail("serve", service.error());
   log(LogLevel::info, "defaults: {}", describe_defaults(flags));
   return (*service)->run() == Service::End::drained ? kExitOk : kExitFailed;

@@ -106,8 +106,12 @@ Result<std::unique_ptr<Service>> Service::create(router::RouterOptions router_op
                router::Router::create(service->io_, std::move(router_options), service->metrics_));
   for (const router::ModelInfo* model : service->router_->models()) log_model(*model);
   service->gpus_ = std::make_unique<telemetry::GpuWatch>(
-      service->metrics_, telemetry::GpuWatchOptions{.busy_time = busy_time_of(*service->router_),
-                                                    .carry_out = carry_out_by(*service->router_)});
+      service->metrics_,
+      telemetry::GpuWatchOptions{.busy_time = busy_time_of(*service->router_),
+                                 .carry_out = carry_out_by(*service->router_),
+                                 .card_is_well = [router = service->router_.get()](unsigned gpu) {
+                                   router->card_is_well(gpu);
+                                 }});
   SHEAF_ASSIGN(service->server_,
                server::Server::start(service->io_, *service->router_, service->metrics_,
                                      std::move(server_options)));

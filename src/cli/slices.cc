@@ -5,6 +5,7 @@
 #include "cli/client_flags.h"
 #include "cli/flag_set.h"
 #include "cli/slices_verbs.h"
+#include "slices/lease_request.h"
 #include "slices/mig_journal.h"
 
 // `sheaf slices`: what the machine has and how it is cut; its verbs.
@@ -18,7 +19,8 @@ FlagSet flags_for(SlicesSettings& s) {
   flags.add({"gpu", "N|UUID", "cards that a verb of mig is about; several, or all"},
             text_list(s.gpus));
   flags.add({"repartition", "", "create may move idle instances"}, boolean(s.repartition));
-  flags.add({"wait", "T", "for another's change to end"}, duration(s.wait_us));
+  flags.add({"drain", "", "sheaf's own replicas move away first"}, boolean(s.drain));
+  flags.add({"wait", "T", "for another's change, or for replicas to go"}, duration(s.wait_us));
   flags.add({"label", "L", "which of mig-parted's mig-configs", "", "the only one"}, text(s.label));
   flags.add({"format", "F", "of export"}, choice(s.format, {"sheaf", "mig-parted"}));
   flags.add({"model", "CARD", "mig profiles of a card that is not here: h200-141"}, text(s.model));
@@ -55,8 +57,11 @@ FlagSet flags_for(SlicesSettings& s) {
 }
 
 int show(const SlicesSettings& settings) {
-  const auto here = look_at_slices();
+  auto here = look_at_slices();
   if (!here.ok()) return fail("slices", here.error());
+  // A damaged table is told by who leases, and hides nothing else.
+  if (auto leases = slices::list_leases(settings.folder); leases.ok())
+    here->leases = std::move(*leases);
   if (settings.json)
     fmt::print("{}\n", facts_of(*here).dump(2, ' ', false,
                                             nlohmann::ordered_json::error_handler_t::replace));

@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "slices/gpu.h"
+#include "slices/lease.h"
 #include "slices/slice.h"
 
 // What the verbs of `sheaf slices` share.
@@ -15,7 +16,8 @@ namespace sheaf::cli {
 struct SlicesHere {
   slices::Machine machine;
   slices::GpuInventory gpus;
-  std::string no_gpus_because;  // empty where NVML answered
+  std::string no_gpus_because;        // empty where NVML answered
+  std::vector<slices::Lease> leases;  // where asked for
 };
 Result<SlicesHere> look_at_slices();
 

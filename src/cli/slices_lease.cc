@@ -32,6 +32,7 @@ struct LeaseSettings {
   TimeUs wait_us = 0;
   std::uint32_t holder = 0;
   std::string folder;
+  bool drain = false;
   bool json = false;
 };
 
@@ -45,6 +46,8 @@ FlagSet lease_flags(LeaseSettings& s) {
   flags.add({"memory", "BYTES", "that it has at least", "", "any"},
             byte_count(s.need.memory_bytes));
   flags.add({"cores", "N", "so many cores", "", "none"}, whole_number(s.need.cores, 0, 65536));
+  flags.add({"shared", "", "with others that say so, as sheaf serve does"}, boolean(s.need.shared));
+  flags.add({"drain", "", "while it waits, replicas of sheaf serve move away"}, boolean(s.drain));
   flags.add({"task", "ID", "the same task again gets the same lease"}, text(s.task));
   flags.add({"wait", "T", "while none is free; first come, first served", "", "0s"},
             duration(s.wait_us));
@@ -101,6 +104,7 @@ LeaseRequest acquire_request(const LeaseSettings& settings) {
   request.task_id = settings.task;
   request.wait_ms = settings.wait_us / 1000;
   request.ttl_ms = settings.ttl_us / 1000;
+  request.drain = settings.drain;
   if (settings.holder != 0) request.holder = static_cast<pid_t>(settings.holder);
   if (!settings.command.empty()) request.holder = LeaseRequest::kAsker;
   if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) request.visible_devices = visible;

@@ -9,6 +9,7 @@
 #include "cli/slices.h"
 #include "cli/slices_verbs.h"
 #include "cli/table.h"
+#include "slices/drain.h"
 #include "slices/mig_cut.h"
 #include "slices/slice_helper.h"
 
@@ -26,8 +27,10 @@ Result<slices::GpuInventory> inventory() {
 }
 
 int change(const MigRequest& request, const SlicesSettings& settings) {
-  const auto report = slices::request_change(settings.folder, request, settings.wait_us / 1000,
-                                             "sheaf slices " + slices::describe(request));
+  const auto make_change =
+      settings.drain ? slices::request_change_after_drain : slices::request_change;
+  const auto report = make_change(settings.folder, request, settings.wait_us / 1000,
+                                  "sheaf slices " + slices::describe(request));
   if (!report.ok()) return fail("slices", report.error());
   if (settings.json) {
     fmt::print("{}\n",

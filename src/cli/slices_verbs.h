@@ -22,6 +22,7 @@ struct SlicesSettings {
   std::string sharing = "none";   // of env kubernetes and env slurm
   std::uint32_t replicas = 2;     // of each card or slice, where it is shared
   bool repartition = false;
+  bool drain = false;
   bool json = false;
 };
 

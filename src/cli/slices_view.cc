@@ -43,6 +43,12 @@ std::string_view kind_name(slices::Nvml::ProcessKind kind) {
   return "";
 }
 
+// What is leased of it, a line each.
+void add_leases(const std::vector<slices::Lease>& leases, const std::string& uuid, Node& node) {
+  for (const slices::Lease& lease : leases)
+    if (!uuid.empty() && lease.slice.id == uuid) node.children.push_back({describe(lease)});
+}
+
 std::string cores_by_node(const slices::Machine& machine, int node) {
   std::vector<int> cpus;
   for (const slices::Core& core : machine.cores)
@@ -51,7 +57,7 @@ std::string cores_by_node(const slices::Machine& machine, int node) {
   return cpus.empty() ? "no core of ours" : "cores " + slices::format_cpu_list(cpus);
 }
 
-Node node_of(const slices::Machine& machine) {
+Node node_of(const slices::Machine& machine, const std::vector<slices::Lease>& leases) {
   Node node{fmt::format("{}: {} cores ({} physical), {:.3g} granted",
                         machine.processor.empty() ? "processor" : machine.processor,
                         machine.cores.size(), machine.physical_cores, machine.core_quota)};
@@ -59,6 +65,9 @@ Node node_of(const slices::Machine& machine) {
     node.children.push_back({fmt::format("NUMA node {}: {}, {}", one.number,
                                          human_bytes(static_cast<double>(one.memory_bytes)),
                                          cores_by_node(machine, one.number))});
+  for (const slices::Lease& lease : leases)
+    if (lease.slice.kind == "cores")
+      node.children.push_back({lease.slice.id + " " + describe(lease)});
   return node;
 }
 
@@ -68,7 +77,8 @@ Node node_of(const GpuProcess& process) {
                       human_bytes(static_cast<double>(process.bytes)))};
 }
 
-Node node_of(const Gpu& gpu, const GpuInstance& instance) {
+Node node_of(const Gpu& gpu, const GpuInstance& instance,
+             const std::vector<slices::Lease>& leases) {
   Node node{fmt::format(
       "{} at memory slice {} (GPU instance {}): {}{}", instance.name, instance.start, instance.id,
       human_bytes(static_cast<double>(instance.memory_bytes)),
@@ -80,6 +90,7 @@ Node node_of(const Gpu& gpu, const GpuInstance& instance) {
     Node child{fmt::format("{} {} {}{}", compute.name, place.name(),
                            compute.uuid.empty() ? "of unknown UUID" : compute.uuid,
                            compute.visible ? "" : " (outside CUDA_VISIBLE_DEVICES)")};
+    add_leases(leases, compute.uuid, child);
     for (const GpuProcess& process : gpu.processes)
       if (place.runs(process)) child.children.push_back(node_of(process));
     node.children.push_back(std::move(child));
@@ -122,7 +133,7 @@ std::string state_text(const Gpu& gpu) {
   return text;
 }
 
-Node node_of(const Gpu& gpu) {
+Node node_of(const Gpu& gpu, const std::vector<slices::Lease>& leases) {
   Node node{fmt::format("GPU {} {} {}{}", gpu.index, gpu.name, gpu.uuid,
                         gpu.visible ? "" : " (outside CUDA_VISIBLE_DEVICES)")};
   node.children.push_back(
@@ -131,7 +142,9 @@ Node node_of(const Gpu& gpu) {
                    human_bytes(static_cast<double>(gpu.free_bytes)), gpu.compute_capability_major,
                    gpu.compute_capability_minor, mig_text(gpu))});
   if (const std::string state = state_text(gpu); !state.empty()) node.children.push_back({state});
-  for (const GpuInstance& instance : gpu.instances) node.children.push_back(node_of(gpu, instance));
+  add_leases(leases, gpu.uuid, node);
+  for (const GpuInstance& instance : gpu.instances)
+    node.children.push_back(node_of(gpu, instance, leases));
   for (const GpuProcess& process : gpu.processes)
     if (!process.gpu_instance) node.children.push_back(node_of(process));
   if (gpu.mig && gpu.mig->current && gpu.instances.empty() && gpu.notes.empty())
@@ -154,7 +167,20 @@ ordered_json facts_of(const GpuProcess& process) {
           {"compute_instance", or_null(process.compute_instance)}};
 }
 
-ordered_json facts_of(const Gpu& gpu, const GpuInstance& instance) {
+ordered_json lease_facts(const std::vector<slices::Lease>& leases, const std::string& uuid) {
+  auto list = ordered_json::array();
+  for (const slices::Lease& lease : leases)
+    if (!uuid.empty() && lease.slice.id == uuid)
+      list.push_back({{"id", lease.id},
+                      {"task_id", lease.task_id},
+                      {"holder_pid", lease.holder.pid},
+                      {"shared", lease.need.shared},
+                      {"drainable", lease.drainable}});
+  return list;
+}
+
+ordered_json facts_of(const Gpu& gpu, const GpuInstance& instance,
+                      const std::vector<slices::Lease>& leases) {
   auto compute = ordered_json::array();
   for (const ComputeInstance& one : instance.compute)
     compute.push_back({{"id", one.id},
@@ -164,7 +190,8 @@ ordered_json facts_of(const Gpu& gpu, const GpuInstance& instance) {
                        {"uuid", one.uuid},
                        {"start", one.start},
                        {"size", one.size},
-                       {"visible", one.visible}});
+                       {"visible", one.visible},
+                       {"leases", lease_facts(leases, one.uuid)}});
   return {{"id", instance.id},
           {"profile", instance.name},
           {"profile_id", instance.profile_id},
@@ -175,10 +202,11 @@ ordered_json facts_of(const Gpu& gpu, const GpuInstance& instance) {
           {"compute_instances", compute}};
 }
 
-ordered_json mig_facts(const Gpu& gpu) {
+ordered_json mig_facts(const Gpu& gpu, const std::vector<slices::Lease>& leases) {
   if (!gpu.mig) return nullptr;
   auto instances = ordered_json::array();
-  for (const GpuInstance& instance : gpu.instances) instances.push_back(facts_of(gpu, instance));
+  for (const GpuInstance& instance : gpu.instances)
+    instances.push_back(facts_of(gpu, instance, leases));
   return {{"current", gpu.mig->current}, {"pending", gpu.mig->pending}, {"instances", instances}};
 }
 
@@ -198,7 +226,7 @@ ordered_json rows_facts(const Gpu& gpu) {
           {"failed", gpu.remapped_rows->failed}};
 }
 
-ordered_json facts_of(const Gpu& gpu) {
+ordered_json facts_of(const Gpu& gpu, const std::vector<slices::Lease>& leases) {
   auto processes = ordered_json::array();
   for (const GpuProcess& process : gpu.processes) processes.push_back(facts_of(process));
   return {{"index", gpu.index},
@@ -226,7 +254,8 @@ ordered_json facts_of(const Gpu& gpu) {
           {"remapped_rows", rows_facts(gpu)},
           {"pcie", pcie_facts(gpu)},
           {"nvlinks", gpu.nvlinks},
-          {"mig", mig_facts(gpu)},
+          {"mig", mig_facts(gpu, leases)},
+          {"leases", lease_facts(leases, gpu.uuid)},
           {"processes", processes},
           {"notes", gpu.notes}};
 }
@@ -264,8 +293,8 @@ Result<SlicesHere> look_at_slices() {
 }
 
 std::string tree_of(const SlicesHere& here) {
-  Node root{"this machine", {node_of(here.machine)}};
-  for (const Gpu& gpu : here.gpus.gpus) root.children.push_back(node_of(gpu));
+  Node root{"this machine", {node_of(here.machine, here.leases)}};
+  for (const Gpu& gpu : here.gpus.gpus) root.children.push_back(node_of(gpu, here.leases));
   if (!here.no_gpus_because.empty())
     root.children.push_back({"no GPU: " + here.no_gpus_because});
   else if (here.gpus.gpus.empty())
@@ -280,7 +309,7 @@ std::string tree_of(const SlicesHere& here) {
 
 ordered_json facts_of(const SlicesHere& here) {
   auto gpus = ordered_json::array();
-  for (const Gpu& gpu : here.gpus.gpus) gpus.push_back(facts_of(gpu));
+  for (const Gpu& gpu : here.gpus.gpus) gpus.push_back(facts_of(gpu, here.leases));
   return {{"machine", facts_of(here.machine)},
           {"driver_version", here.gpus.driver_version},
           {"nvml_version", here.gpus.nvml_version},

@@ -75,7 +75,7 @@ struct ReplicaReady {
 
 // How a replica's process ended.
 struct ExitReport {
-  // slice_lost: the driver ended it because the place where it ran is gone.
+  // slice_lost: the driver ended it because the place where it ran is gone, or was spoilt.
   enum class Kind { exit_code, signal, spawn_failed, protocol_error, slice_lost };
   Kind kind = Kind::exit_code;
   int value = 0;               // exit code or signal number

@@ -31,7 +31,7 @@ Death judge_kind(const ExitReport& report) {
     case ExitReport::Kind::protocol_error:  // its memory is damaged, as after a wild write
       return {Blame::suspected, true, "broken frames"};
     case ExitReport::Kind::slice_lost:
-      return {Blame::none, false, "its slice vanished"};
+      return {Blame::none, false, "its slice was lost"};
   }
   return {};
 }

@@ -36,7 +36,7 @@ TEST(Death, IsJudgedByHowTheProcessEnded) {
            Case{{Kind::slice_lost, 0, false, "mig:0/3"},
                 Blame::none,
                 false,
-                "its slice vanished: mig:0/3"},
+                "its slice was lost: mig:0/3"},
        }) {
     const Death death = judge(c.report, 1);
     EXPECT_EQ(death.blame, c.blame) << c.cause;

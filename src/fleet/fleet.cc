@@ -20,6 +20,7 @@
 #include "fleet/packing.h"
 #include "fleet/session.h"
 #include "slices/device_watch.h"
+#include "slices/tenancy.h"
 
 namespace sheaf::fleet {
 namespace {
@@ -53,10 +54,11 @@ struct Place {
   std::size_t model = 0;
   slices::PlacedReplica seat;
   std::shared_ptr<Session> session = nullptr;
-  std::optional<Incarnation> waiting = std::nullopt;  // for the weights, or for a slice
+  std::optional<Incarnation> waiting = std::nullopt;  // for weights, a slice, or its MPS daemon
   bool slice_lost = false;                            // the seat's, and no other was found yet
   std::string lost_how = {};                          // "vanished"
-  bool said = false;                                  // that it waits for one
+  bool said = false;                                  // that it waits, and what for
+  std::optional<slices::MpsLife> mps = std::nullopt;  // that its process is in
 };
 
 class Driver final : public Fleet {
@@ -78,14 +80,8 @@ class Driver final : public Fleet {
   ~Driver() override {
     watch_.reset();
     loop_.gate->close();
-    const std::lock_guard lock(loop_.mutex);
-    timer_->cancel();
-    for (Weights& weights : weights_)
-      if (weights.packing) weights.packing->cancel();
-    for (Place& place : places_)  // all at once, so that they die at the same time
-      if (place.session) place.session->kill();
-    for (Place& place : places_)
-      if (place.session) place.session->abandon();
+    end_processes();
+    tenancy_.reset();  // what is given back is free by now
   }
 
   void start(ReplicaId replica, Incarnation incarnation) override {
@@ -129,10 +125,11 @@ class Driver final : public Fleet {
       if (is_on_card(places_[replica]) && !places_[replica].slice_lost &&
           is_hit(places_[replica].seat.slice, failure))
         lose_slice(replica, "was lost to " + failure.what);
-    if (!failure.for_good) return;
-    unusable_.insert(failure.gpu);
-    forget_unusable();
+    if (failure.for_good) unusable_.insert(failure.gpu);
   }
+
+  // The watch's next reading has it again.
+  void card_is_well(unsigned gpu) override { unusable_.erase(gpu); }
 
   std::string replica_name(ReplicaId replica) const override { return std::to_string(replica); }
   std::string slice_name(ReplicaId replica) const override {
@@ -154,6 +151,17 @@ class Driver final : public Fleet {
     if (static_cast<std::size_t>(on_cores) > machine_.cores.size())
       log(LogLevel::warn, "{} replicas are more than the {} cores: some share one", on_cores,
           machine_.cores.size());
+  }
+
+  void end_processes() {
+    const std::lock_guard lock(loop_.mutex);
+    timer_->cancel();
+    for (Weights& weights : weights_)
+      if (weights.packing) weights.packing->cancel();
+    for (Place& place : places_)  // all at once, so that they die at the same time
+      if (place.session) place.session->kill();
+    for (Place& place : places_)
+      if (place.session) place.session->abandon();
   }
 
   Session* find(ReplicaId replica, Incarnation incarnation) {
@@ -194,9 +202,21 @@ class Driver final : public Fleet {
 
   void watch_devices() {
     if (std::ranges::none_of(places_, is_on_card)) return;
-    watch_ = std::make_unique<slices::DeviceWatch>([this](const auto& devices) {
+    const auto heard = [this](const auto& devices) {
       boost::asio::post(loop_.io, loop_.handler(timer_, [this, devices](error_code, std::size_t) {
-        take_devices(devices);
+        devices_ = devices;
+        look_at_mps();
+        look_at_slices();
+      }));
+    };
+    const std::string& folder = options_.placement.rules.slices_folder;
+    watch_ = std::make_unique<slices::DeviceWatch>(heard, slices::DeviceWatch::kPeriod,
+                                                   options_.want_mps ? folder : "");
+    if (folder.empty()) return;
+    tenancy_ = std::make_unique<slices::Tenancy>(folder, [this](const auto& withheld) {
+      boost::asio::post(loop_.io, loop_.handler(timer_, [this, withheld](error_code, std::size_t) {
+        withheld_ = withheld;
+        look_at_slices();
       }));
     });
   }
@@ -212,29 +232,48 @@ class Driver final : public Fleet {
     return place == hit || (!failure.compute_instance && place.starts_with(hit + "/"));
   }
 
-  void forget_unusable() {
-    std::erase_if(devices_, [this](const auto& one) { return unusable_.contains(one.gpu); });
-  }
-
-  void take_devices(std::vector<slices::Device> devices) {
-    devices_ = std::move(devices);
-    forget_unusable();
+  void look_at_slices() {
     for (ReplicaId replica = 0; replica < places_.size(); ++replica) {
       Place& place = places_[replica];
       if (!is_on_card(place)) continue;
-      if (!place.slice_lost && !is_there(place.seat.slice)) lose_slice(replica, "vanished");
-      if (place.slice_lost && place.waiting && find_slice(replica) && weights_[place.model].fd)
+      if (!place.slice_lost) check_slice(replica);
+      if (place.waiting && (!place.slice_lost || find_slice(replica)) && weights_[place.model].fd)
         launch(replica);
     }
   }
 
-  bool is_there(const slices::Slice& slice) const {
-    return std::ranges::find(devices_, slice.uuid, &slices::Device::uuid) != devices_.end();
+  void check_slice(ReplicaId replica) {
+    const std::string& uuid = places_[replica].seat.slice.uuid;
+    const auto withheld = withheld_.find(uuid);
+    const bool is_there =
+        !devices_ || std::ranges::find(*devices_, uuid, &slices::Device::uuid) != devices_->end();
+    if (!is_there)
+      lose_slice(replica, "vanished");
+    else if (withheld != withheld_.end())
+      lose_slice(replica, withheld->second);
+  }
+
+  std::vector<slices::Device> usable_devices() const {
+    std::vector<slices::Device> usable = devices_.value_or(std::vector<slices::Device>());
+    std::erase_if(usable, [this](const slices::Device& one) {
+      return unusable_.contains(one.gpu) || withheld_.contains(one.uuid);
+    });
+    return usable;
+  }
+
+  // Where replicas run, or end.
+  void tell_tenancy() {
+    if (!tenancy_) return;
+    slices::Tenancy::ByUuid occupied;
+    for (const Place& place : places_)
+      if (is_on_card(place) && (place.session || !place.slice_lost))
+        occupied[place.seat.slice.uuid] = place.seat.slice.name;
+    if (occupied != occupied_) tenancy_->occupy(occupied_ = std::move(occupied));
   }
 
   void lose_slice(ReplicaId replica, const std::string& how) {
     Place& place = places_[replica];
-    log(LogLevel::error, "slice {} ({}) of replica {} {}", place.seat.slice.name,
+    log(LogLevel::warn, "slice {} ({}) of replica {} {}", place.seat.slice.name,
         place.seat.slice.uuid, replica_name(replica), how);
     place.slice_lost = true;
     place.lost_how = how;
@@ -247,8 +286,8 @@ class Driver final : public Fleet {
     std::vector<slices::Slice> taken;
     for (const Place& other : places_)
       if (!other.slice_lost && is_on_card(other)) taken.push_back(other.seat.slice);
-    auto slice =
-        slices::find_replacement(machine_, devices_, place.seat, taken, options_.placement.rules);
+    auto slice = slices::find_replacement(machine_, usable_devices(), place.seat, taken,
+                                          options_.placement.rules);
     if (!slice) {
       if (!std::exchange(place.said, true)) say_later(replica, why_it_waits(place));
       return false;
@@ -270,6 +309,44 @@ class Driver final : public Fleet {
                        human_bytes(static_cast<double>(place.seat.needed_bytes)));
   }
 
+  // ---- MPS
+
+  bool is_mps_client(const Place& place) const {
+    return options_.want_mps && place.seat.slice.kind == slices::SliceKind::mps;
+  }
+
+  std::optional<slices::MpsLife> present_life(const Place& place) const {
+    return slices::mps_life(options_.placement.rules.slices_folder, place.seat.slice.uuid);
+  }
+
+  // The clients of a daemon are one: what befell it befell them all.
+  void look_at_mps() {
+    for (ReplicaId replica = 0; replica < places_.size(); ++replica) {
+      Place& place = places_[replica];
+      if (!is_mps_client(place) || !place.session || place.slice_lost) continue;
+      const auto device =
+          std::ranges::find(*devices_, place.seat.slice.uuid, &slices::Device::uuid);
+      if (device == devices_->end() || std::exchange(place.mps, device->mps) == device->mps)
+        continue;
+      log(LogLevel::warn, "replica {} on {} starts again: its MPS daemon {}", replica_name(replica),
+          place.seat.slice.name,
+          device->mps ? "was started again, or a client had a fault" : "is gone");
+      place.session->lose_slice();
+    }
+  }
+
+  // Without its daemon a client would share the device in turns, in silence: it waits.
+  bool join_mps(ReplicaId replica) {
+    Place& place = places_[replica];
+    if (!is_mps_client(place)) return true;
+    const slices::Slice& slice = place.seat.slice;
+    place.mps = present_life(place);
+    if (!place.mps) options_.want_mps(slice.uuid);
+    if (const bool waits = !place.mps; std::exchange(place.said, waits) != waits)
+      say_later(replica, waits ? fmt::format("slice {} has no MPS daemon yet", slice.name) : "");
+    return place.mps.has_value();
+  }
+
   void say_later(ReplicaId replica, const std::string& reason) {
     const Incarnation incarnation = *places_[replica].waiting;
     boost::asio::post(loop_.io, loop_.handler(timer_, [this, replica, incarnation, reason](
@@ -282,7 +359,7 @@ class Driver final : public Fleet {
 
   void launch(ReplicaId replica) {
     Place& place = places_[replica];
-    if (place.slice_lost) return;  // it is launched when it has another
+    if (place.slice_lost || !join_mps(replica)) return;  // it is launched when it has both
     const Incarnation incarnation = *std::exchange(place.waiting, std::nullopt);
     const FleetModel& model = options_.models[place.model];
     std::vector<std::string> environment = options_.replica_environment;
@@ -295,13 +372,19 @@ class Driver final : public Fleet {
                            slice,
                            limits_for(model.spec),
                            weights_[place.model].fd.get()};
-    auto session = Session::start(
-        loop_, std::move(options),
-        {listener_, oom_, [this](Session& ended) { places_[ended.replica()].session.reset(); }});
+    auto session = Session::start(loop_, std::move(options),
+                                  {listener_, oom_, [this](Session& ended) { take_end(ended); }});
     if (session.ok())
       place.session = std::move(*session);
     else
       report_later(replica, incarnation, session.error().message);
+  }
+
+  void take_end(Session& ended) {
+    Place& place = places_[ended.replica()];
+    // Of what befell its daemon, though the watch has not seen it yet.
+    if (is_mps_client(place) && present_life(place) != place.mps) ended.lose_slice();
+    place.session.reset();
   }
 
   // Exits of replicas that never had a process. Later, since the listener is not called from
@@ -326,7 +409,8 @@ class Driver final : public Fleet {
     Place& place = places_.at(replica);
     if (place.waiting != incarnation) return false;
     place.waiting.reset();
-    report_later(replica, incarnation, "ended while it waited for its weights or a slice");
+    report_later(replica, incarnation,
+                 "ended while it waited for its weights, a slice or its MPS daemon");
     return true;
   }
 
@@ -351,6 +435,7 @@ class Driver final : public Fleet {
     }
     for (Weights& weights : weights_)
       if (weights.packing) weights.packing->end_if_stopped();
+    tell_tenancy();
     if (now_us >= last_oom_us_ + kOomPeriodUs) {
       oom_.forget_old();
       last_oom_us_ = now_us;
@@ -369,9 +454,13 @@ class Driver final : public Fleet {
   std::chrono::milliseconds period_ = kIdlePeriod;
   TimeUs last_submit_us_ = -kStayBusyUs;
   TimeUs last_oom_us_ = 0;
-  std::vector<slices::Device> devices_;         // as the watch saw them last, usable ones
-  std::set<unsigned> unusable_;                 // cards that failed for good
-  std::unique_ptr<slices::DeviceWatch> watch_;  // where there are slices of cards
+  // Where there are slices of cards:
+  std::optional<std::vector<slices::Device>> devices_;  // as the watch saw them last
+  std::set<unsigned> unusable_;                         // cards that failed for good
+  slices::Tenancy::ByUuid withheld_;                    // as the tenancy says
+  slices::Tenancy::ByUuid occupied_;                    // as it was told last
+  std::unique_ptr<slices::DeviceWatch> watch_;
+  std::unique_ptr<slices::Tenancy> tenancy_;
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -73,14 +74,18 @@ struct FleetOptions {
   std::string card_program = {};   // of the one for slices of cards, if there are any
   std::vector<FleetModel> models;  // replica ids run over these in order
   slices::Placement placement;     // of them all, in this order
+  // Has an MPS daemon started on a card or MIG device, later, that a replica waits for. Called with
+  // the mutex held, also again and again. Empty: replicas start without, which is for tests alone.
+  std::function<void(const std::string& uuid)> want_mps = {};
   // "NAME=value" added to the replicas' environment (the tests' fault hooks).
   std::vector<std::string> replica_environment;
 };
 
 // A replica whose card or MIG device vanishes is killed, which counts neither against it nor
 // against texts, and starts again on another slice of its kind, or waits for one. Vanishing is
-// noticed within about two seconds. All members are called with `mutex` (given at creation) held,
-// except create() and the destructor.
+// noticed within about two seconds. Clients of an MPS daemon are killed so as one, when it ends or
+// one of them had a fault, and start again when it runs. All members are called with `mutex` (given
+// at creation) held, except create() and the destructor.
 class Fleet {
  public:
   // Begins packing each model's weights (in a `sheaf-replica pack` process); start() calls made
@@ -103,6 +108,8 @@ class Fleet {
   // Replicas there are killed as if their slices had vanished, and start again: on others if it is
   // for good.
   virtual void card_failed(const CardFailure& failure) = 0;
+  // A card that failed for good (NVML's index) may be used again after all.
+  virtual void card_is_well(unsigned gpu) = 0;
 
   virtual std::string replica_name(ReplicaId replica) const = 0;  // "0", "1", ...: x-sheaf-replica
   virtual std::string slice_name(ReplicaId replica) const = 0;    // "cores:0-1"; the last it had

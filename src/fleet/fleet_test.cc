@@ -19,6 +19,8 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <future>
 #include <map>
 #include <set>
 #include <thread>
@@ -26,6 +28,9 @@
 #include "base/clock.h"
 #include "base/mapping.h"
 #include "channel/layout.h"
+#include "slices/durable_file.h"
+#include "slices/lease_request.h"
+#include "slices/mps_json.h"
 
 // Real processes: sheaf-replica-fake is the replica's program around a model whose vectors are a
 // function of the ids (src/replica/fake_engine.h).
@@ -147,6 +152,7 @@ class FleetTest : public ::testing::Test {
     options.replica_environment = environment_;
     options.card_program = program_;
     options.placement = placement(replicas);
+    options.want_mps = want_mps_;
     recorder_ = std::make_unique<Recorder>(replicas);
     auto fleet = Fleet::create(io_, mutex_, options, *recorder_);
     ASSERT_TRUE(fleet.ok()) << fleet.error().message;
@@ -180,6 +186,7 @@ class FleetTest : public ::testing::Test {
 
   std::vector<std::string> environment_ = {"SHEAF_FAULT_CRASH_ID=101", "SHEAF_FAULT_HANG_ID=102",
                                            "SHEAF_FAULT_EXIT_ID=103"};
+  std::function<void(const std::string&)> want_mps_;
   std::string program_ = SHEAF_BIN_DIR "/sheaf-replica-fake";
   std::string folder_;
   boost::asio::io_context io_;
@@ -626,7 +633,7 @@ class CardsTest : public FleetTest {
     const slices::Wish wish{
         .model = "fake", .on_cards = true, .replicas = replicas, .replica_bytes = 1 << 20};
     auto placed = slices::place(*slices::detect_machine(), *slices::read_gpus(*nvml, nullptr),
-                                {&wish, 1}, {});
+                                {&wish, 1}, rules_);
     EXPECT_TRUE(placed.ok());
     return std::get<slices::Placement>(std::move(*placed));
   }
@@ -634,9 +641,22 @@ class CardsTest : public FleetTest {
     const std::lock_guard lock(mutex_);
     return fleet_->slice_name(id);
   }
+  slices::PlacementRules rules_ = {.slices_folder = slices_folder()};
   void start_again(ReplicaId id, Incarnation incarnation) {
     const std::lock_guard lock(mutex_);
     fleet_->start(id, incarnation);
+  }
+  std::string slices_folder() const { return folder_ + "/slices"; }
+  std::vector<slices::Lease> leases() const { return *slices::list_leases(slices_folder()); }
+  bool reach_leases(std::size_t count) const {
+    const TimeUs late_us = monotonic_us() + 10'000'000;
+    while (leases().size() != count && monotonic_us() < late_us) std::this_thread::yield();
+    return leases().size() == count;
+  }
+  static slices::LeaseRequest lease_of(const std::string& slice) {
+    slices::LeaseRequest request;
+    request.need.slice = slice;
+    return request;
   }
   std::string environment_of(ReplicaId id) {
     std::ifstream file("/proc/" + std::to_string(pid_of(id)) + "/environ");
@@ -712,6 +732,137 @@ TEST_F(CardsTest, ACardThatFailedIsLeftByItsReplicasAlone) {
   EXPECT_EQ(slice_of(0), "gpu:0") << "well again";
 }
 
+TEST_F(CardsTest, ACardThatIsWellIsUsedAgain) {
+  create(3);
+  for (ReplicaId id = 0; id < 3; ++id) ASSERT_TRUE(wait_ready(id));
+  {
+    const std::lock_guard lock(mutex_);
+    fleet_->card_failed({.gpu = 1, .for_good = true, .what = "Xid 48"});
+  }
+  ASSERT_TRUE(wait_until([&] { return !replica(1).exits.empty(); }));
+  start_again(1, 2);
+  ASSERT_TRUE(wait_until([&] { return !replica(1).waits.empty(); }));
+  {
+    const std::lock_guard lock(mutex_);
+    fleet_->card_is_well(1);
+  }
+  ASSERT_TRUE(wait_ready(1, 2));
+  EXPECT_EQ(slice_of(1), "gpu:1");
+}
+
+// Two clients of one MPS daemon: a process that sleeps, which this keeps as a keeper would.
+class MpsClientsTest : public CardsTest {
+ protected:
+  MpsClientsTest() {
+    rules_.num_gpus = 1;
+    rules_.assignment = slices::Assignment::mps;
+    want_mps_ = [this](const std::string& uuid) { wanted_.insert(uuid); };
+    daemon_.text = "GPU 0";
+  }
+  ~MpsClientsTest() override { end(); }
+
+  slices::Placement placement(std::uint32_t replicas) override {
+    slices::Placement placed = CardsTest::placement(replicas);
+    daemon_.uuid = placed.replicas[0].slice.uuid;
+    return placed;
+  }
+  void keep() const {
+    const std::string base = slices_folder() + "/mps/" + daemon_.uuid;
+    std::filesystem::create_directories(base);
+    ASSERT_TRUE(slices::replace_file(base + "/state", nlohmann::json(daemon_).dump()).ok());
+  }
+  void begin() {
+    const int pid = ::fork();
+    if (pid == 0) {
+      for (;;) ::pause();
+    }
+    daemon_.process = *slices::identify(pid);
+    ++daemon_.generation;
+    keep();
+  }
+  void end() {
+    if (daemon_.process.pid == 0) return;
+    ::kill(daemon_.process.pid, SIGKILL);
+    ::waitpid(daemon_.process.pid, nullptr, 0);
+    daemon_.process = {};
+  }
+  // Both replicas die as of one cause, and are asked to start again.
+  void expect_loss(Incarnation incarnation) {
+    ASSERT_TRUE(wait_until([&] {
+      return replica(0).exits.size() == incarnation && replica(1).exits.size() == incarnation;
+    }));
+    for (ReplicaId id = 0; id < 2; ++id) {
+      EXPECT_EQ(replica(id).exits.back().kind, core::ExitReport::Kind::slice_lost);
+      start_again(id, incarnation + 1);
+    }
+  }
+  bool both_ready(Incarnation incarnation) {
+    return wait_ready(0, incarnation) && wait_ready(1, incarnation);
+  }
+
+  slices::MpsDaemon daemon_;
+  std::set<std::string> wanted_;  // guarded by mutex_
+};
+
+TEST_F(MpsClientsTest, WaitForTheirDaemonAndShareItsFate) {
+  create(2);
+  ASSERT_TRUE(wait_until([&] { return !replica(0).waits.empty() && !replica(1).waits.empty(); }));
+  EXPECT_EQ(replica(0).waits, "slice mps:0#0 has no MPS daemon yet");
+  EXPECT_EQ(pid_of(0), 0);
+  begin();
+  ASSERT_TRUE(both_ready(1));
+  EXPECT_EQ(replica(0).waits, "");
+  EXPECT_EQ(wanted_, std::set<std::string>{daemon_.uuid});
+
+  end();  // nobody has started it again yet
+  expect_loss(1);
+  ASSERT_TRUE(wait_until([&] { return !replica(0).waits.empty() && !replica(1).waits.empty(); }));
+  begin();
+  ASSERT_TRUE(both_ready(2));
+
+  end();
+  begin();  // at once
+  expect_loss(2);
+  ASSERT_TRUE(both_ready(3));
+
+  daemon_.last = {"fault", 1'700'000'000, {}};
+  keep();
+  expect_loss(3);
+  ASSERT_TRUE(both_ready(4));
+  EXPECT_EQ(slice_of(1), "mps:0#1");
+
+  end();  // and they die of it by themselves, perhaps before the watch sees why
+  for (ReplicaId id = 0; id < 2; ++id) ::kill(pid_of(id), SIGKILL);
+  expect_loss(4);
+}
+
+TEST_F(CardsTest, CardsAreLeasedAndGivenBackToWhoAsks) {
+  create(1);
+  ASSERT_TRUE(wait_ready(0) && reach_leases(1));
+  EXPECT_TRUE(leases()[0].drainable && leases()[0].need.shared);
+  EXPECT_EQ(leases()[0].slice.text, "GPU 0");
+  // Another task has the next one to itself.
+  ASSERT_TRUE(slices::request_lease(slices_folder(), lease_of("gpu:1"))->lease);
+  EXPECT_EQ(slices::request_lease(slices_folder(), lease_of("gpu:0")).error().message,
+            "gpu:0 not free: GPU 0 is used by sheaf serve, process " + std::to_string(getpid()));
+  auto drain = lease_of("gpu:0");
+  drain.drain = true;
+  drain.wait_ms = 20'000;
+  auto drained =
+      std::async(std::launch::async, [&] { return slices::acquire_lease(slices_folder(), drain); });
+  ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }));
+  EXPECT_EQ(replica(0).exits[0].kind, core::ExitReport::Kind::slice_lost);
+  start_again(0, 2);
+  ASSERT_TRUE(wait_ready(0, 2));
+  EXPECT_EQ(slice_of(0), "gpu:2");
+  const auto lease = drained.get();
+  ASSERT_TRUE(lease.ok()) << lease.error().message;
+  EXPECT_EQ(lease->slice.text, "GPU 0");
+  EXPECT_TRUE(reach_leases(3));
+  fleet_.reset();
+  EXPECT_EQ(leases().size(), 2u) << "its own is given back at the end";
+}
+
 TEST_F(CardsTest, WhoWaitsForACardCanBeStopped) {
   create(3);
   for (ReplicaId id = 0; id < 3; ++id) ASSERT_TRUE(wait_ready(id));
@@ -728,8 +879,8 @@ TEST_F(CardsTest, WhoWaitsForACardCanBeStopped) {
 }
 
 // A router that is killed leaves no replica behind: not an idle one, not one that hangs, and not
-// one that is stopped. The router is a child of this process, in a session of its own as under any
-// service manager; we adopt its orphans.
+// one that is stopped. The router is a child of this process, in a session of its own as under
+// any service manager; we adopt its orphans.
 TEST_F(FleetTest, NoReplicaOutlivesAKilledRouter) {
   ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
   int pipe_ends[2];

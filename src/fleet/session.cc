@@ -325,8 +325,8 @@ void Session::take_exit() {
   news_.close(ignored);
   control_.close(ignored);
   exit_.close(ignored);
-  const core::ExitReport report = exit_report(*status);
   owner_.ended(*this);
+  const core::ExitReport report = exit_report(*status);
   owner_.listener.replica_exit(replica(), incarnation(), report);
 }
 

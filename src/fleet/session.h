@@ -34,7 +34,7 @@ struct SessionOptions {
 // rules is killed and reported as protocol_error. All members under the mutex.
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  // `ended` is called just before the listener hears of the exit.
+  // `ended` is called just before the listener hears of the exit, and may yet lose_slice().
   struct Owner {
     FleetListener& listener;
     OomWatch& oom;

@@ -178,6 +178,11 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     fleet_->card_failed(failure);
   }
 
+  void card_is_well(unsigned gpu) override {
+    const std::lock_guard lock(mutex_);
+    fleet_->card_is_well(gpu);
+  }
+
   void drain(std::function<void()> done) override {
     std::lock_guard lock(mutex_);
     draining_ = true;
@@ -205,6 +210,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
                               .card_program = options_.card_program,
                               .models = {},
                               .placement = options_.placement,
+                              .want_mps = options_.want_mps,
                               .replica_environment = options_.replica_environment};
     for (std::size_t i = 0; i < models_.size(); ++i) {
       const ModelInfo& info = models_[i]->info();

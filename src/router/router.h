@@ -145,6 +145,7 @@ struct RouterOptions {
   std::string replica_program;
   std::string card_program;  // that runs on slices of cards
   std::vector<std::string> replica_environment;
+  std::function<void(const std::string& uuid)> want_mps = {};  // as fleet::FleetOptions has it
   // Of all replicas, by model; none: processor cores, divided evenly.
   slices::Placement placement;
   core::Policy policy = core::Policy::predictive;
@@ -197,6 +198,7 @@ class Router {
 
   // As fleet::Fleet has it.
   virtual void card_failed(const fleet::CardFailure& failure) = 0;
+  virtual void card_is_well(unsigned gpu) = 0;
 
   // Refuses new requests, finishes the accepted ones, stops the replicas, then calls `done` once.
   virtual void drain(std::function<void()> done) = 0;

@@ -61,6 +61,7 @@ Result<SliceSample> CardSampler::read_card(abi::Device card) {
   sample.power_limit_mw = if_told(nvml_.power_limit_mw(card));
   sample.sm_clock_mhz = if_told(nvml_.sm_clock_mhz(card));
   sample.memory_clock_mhz = if_told(nvml_.memory_clock_mhz(card));
+  sample.recovery_action = if_told(nvml_.recovery_action(card));
   const auto mig = nvml_.mig_mode(card);
   sample.cut = mig.ok() && mig->current;
   sample.processes = processes_of(nvml_, card);

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "slices/gpu.h"
+#include "slices/mps_life.h"
 
 // What a CUDA program can be put on, a GpuPlace, as a value that outlives its inventory.
 namespace sheaf::slices {
@@ -17,8 +19,9 @@ struct Device {
   std::string profile;          // "3g.20gb"; of a card its product's name
   std::string uuid, card_uuid;  // the same of a card
   std::uint64_t memory_bytes = 0;
-  std::uint64_t free_bytes = 0;  // when it was read
-  int numa_node = -1;            // of the card; -1: unknown, or one for all
+  std::uint64_t free_bytes = 0;               // when it was read
+  int numa_node = -1;                         // of the card; -1: unknown, or one for all
+  std::optional<MpsLife> mps = std::nullopt;  // of its MPS daemon, where DeviceWatch looks for it
 
   std::string name() const { return (mig ? "mig:" : "gpu:") + place; }
   // By its name or UUID, or by those of what it is cut from: "mig:0/3" means all compute instances

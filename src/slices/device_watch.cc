@@ -59,6 +59,7 @@ void SteadyDevices::keep(const Device& device) {
 struct DeviceWatch::Shared {
   Heard heard;
   std::chrono::milliseconds period;
+  std::string mps_folder;
   std::string visible;  // CUDA_VISIBLE_DEVICES when it began
   bool all_visible = true;
 
@@ -95,8 +96,11 @@ struct DeviceWatch::Shared {
     }
     if (std::exchange(failed, false)) log(LogLevel::info, "the cards can be read again");
     if (!steady.take(*reading)) return;
+    std::vector<Device> devices = steady.now();
+    if (!mps_folder.empty())
+      for (Device& device : devices) device.mps = mps_life(mps_folder, device.uuid);
     const std::lock_guard lock(mutex);
-    if (!stop) heard(steady.now());
+    if (!stop) heard(devices);
   }
 
   void run() {
@@ -109,10 +113,11 @@ struct DeviceWatch::Shared {
   }
 };
 
-DeviceWatch::DeviceWatch(Heard heard, std::chrono::milliseconds period)
+DeviceWatch::DeviceWatch(Heard heard, std::chrono::milliseconds period, std::string mps_folder)
     : shared_(std::make_shared<Shared>()) {
   shared_->heard = std::move(heard);
   shared_->period = period;
+  shared_->mps_folder = std::move(mps_folder);
   const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
   shared_->all_visible = visible == nullptr;
   if (visible != nullptr) shared_->visible = visible;

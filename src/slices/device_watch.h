@@ -36,8 +36,9 @@ class DeviceWatch {
 
   static constexpr std::chrono::milliseconds kPeriod{400};
   // Of the NVML that Nvml::open() finds; the log says when it cannot be read, and when it can
-  // again.
-  explicit DeviceWatch(Heard heard, std::chrono::milliseconds period = kPeriod);
+  // again. `mps_folder`: where MPS daemons are kept, to be looked at too; empty: they are not.
+  explicit DeviceWatch(Heard heard, std::chrono::milliseconds period = kPeriod,
+                       std::string mps_folder = {});
   // Waits a second at most: a reading that hangs is left behind, and nobody hears of it.
   ~DeviceWatch();
   DeviceWatch(const DeviceWatch&) = delete;

@@ -25,6 +25,8 @@ constexpr std::uint64_t kEngineMemoryMin = 2ull << 30;
 constexpr std::uint64_t kOpenFilesMin = 4096;  // of sockets, replicas' channels and MIG nodes
 constexpr std::uint64_t kLockedMemoryMin = 64ull << 20;  // pinned buffers
 constexpr unsigned kComputeProhibited = 2;
+constexpr unsigned kCrowdedPercent = 90;  // of the time in which something computes
+constexpr std::size_t kCrowd = 2;         // processes that compute
 
 class Findings {
  public:
@@ -306,6 +308,44 @@ void examine_run(const Gpu& gpu, const HostFacts& host, Findings& found) {
   for (const std::string& note : gpu.notes) found.warn(note, "it could not be looked at", "");
 }
 
+// --- one card beside another ---
+
+std::size_t computing(const Gpu& gpu) {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      gpu.processes,
+      [](const GpuProcess& process) { return process.kind != Nvml::ProcessKind::graphics; }));
+}
+
+bool is_crowded(const Gpu& gpu) {
+  return gpu.utilization_percent.value_or(0) >= kCrowdedPercent && computing(gpu) >= kCrowd;
+}
+
+// Nothing runs there, and something could.
+bool is_free(const Gpu& gpu) {
+  const bool empty = gpu.mig && gpu.mig->current &&
+                     std::ranges::all_of(gpu.instances, [](const GpuInstance& instance) {
+                       return instance.compute.empty();
+                     });
+  const int capability = gpu.compute_capability_major * 10 + gpu.compute_capability_minor;
+  return gpu.visible && gpu.processes.empty() && !empty && gpu.notes.empty() &&
+         gpu.utilization_percent.value_or(0) == 0 && gpu.recovery_action.value_or(0) == 0 &&
+         gpu.compute_mode != kComputeProhibited && capability >= kEngineCapabilityMin;
+}
+
+void examine_crowd(const Gpu& gpu, const GpuInventory& gpus, Findings& found) {
+  const auto free = std::ranges::find_if(gpus.gpus, is_free);
+  if (free == gpus.gpus.end() || !is_crowded(gpu)) return;
+  found.speak_of(Question::run, gpu.index);
+  found.warn(
+      fmt::format("{} processes share it, {} % busy, while nothing runs on GPU {}", computing(gpu),
+                  *gpu.utilization_percent, free->index),
+      "they wait for each other, and the idle card would take half of them",
+      fmt::format("sheaf serve MODEL --slices gpu:{},gpu:{} gives it both; of other "
+                  "programs start some with CUDA_VISIBLE_DEVICES={}",
+                  gpu.index, free->index,
+                  free->mig && free->mig->current ? "a UUID of its MIG slices" : free->uuid));
+}
+
 }  // namespace
 
 std::string_view name_of(Health health) {
@@ -369,6 +409,7 @@ std::vector<Finding> examine(const GpuInventory& gpus, const HostFacts& host,
     if (!gpu.visible) continue;  // not ours to use
     examine_cut(gpu, gpus, host, found);
     examine_run(gpu, host, found);
+    examine_crowd(gpu, gpus, found);
   }
   return list;
 }

@@ -156,6 +156,69 @@ TEST(Doctor, SeveralCardsWantTheFabricManager) {
   EXPECT_EQ(worst_of(examine(gpus, host, "")), Health::ok);
 }
 
+class CrowdedCard : public testing::Test {
+ protected:
+  CrowdedCard() {
+    gpus.gpus.push_back(healthy());
+    busy().utilization_percent = 95;
+    busy().processes = {{17, "a"}, {18, "b"}};
+    idle().index = 1;
+    idle().uuid = "GPU-idle";
+  }
+  Gpu& busy() { return gpus.gpus[0]; }
+  Gpu& idle() { return gpus.gpus[1]; }
+  std::optional<Finding> said() const {
+    for (const Finding& finding : examine(gpus, good_host(), ""))
+      if (finding.what.find("while nothing runs on") != std::string::npos) return finding;
+    return std::nullopt;
+  }
+  GpuInventory gpus = with(healthy());
+};
+
+TEST_F(CrowdedCard, BesideAnIdleOneIsSaid) {
+  const auto finding = said();
+  ASSERT_TRUE(finding);
+  EXPECT_EQ(finding->health, Health::warning);
+  EXPECT_EQ(finding->gpu, 0u);
+  EXPECT_EQ(finding->what, "2 processes share it, 95 % busy, while nothing runs on GPU 1");
+  EXPECT_NE(finding->why, "");
+  EXPECT_TRUE(finding->repair.starts_with("sheaf serve MODEL --slices gpu:0,gpu:1 gives it both"));
+  EXPECT_TRUE(finding->repair.ends_with("CUDA_VISIBLE_DEVICES=GPU-idle"));
+}
+
+TEST_F(CrowdedCard, IsNoneWithOneProcessOrLittleLoad) {
+  busy().utilization_percent = 89;
+  EXPECT_FALSE(said());
+  busy().utilization_percent = 100;
+  busy().processes.pop_back();
+  EXPECT_FALSE(said());
+  busy().processes.push_back({19, "screen", 0, Nvml::ProcessKind::graphics});
+  EXPECT_FALSE(said());
+}
+
+TEST_F(CrowdedCard, NeedsAnotherThatCouldBeUsed) {
+  const Gpu good = idle();
+  const std::function<void(Gpu&)> spoilt[] = {[](Gpu& gpu) { gpu.visible = false; },
+                                              [](Gpu& gpu) {
+                                                gpu.processes = {{20, "c"}};
+                                              },
+                                              [](Gpu& gpu) { gpu.utilization_percent = 5; },
+                                              [](Gpu& gpu) { gpu.recovery_action = 1; },
+                                              [](Gpu& gpu) { gpu.compute_mode = 2; },
+                                              [](Gpu& gpu) { gpu.compute_capability_major = 6; },
+                                              [](Gpu& gpu) { gpu.notes = {"it does not answer"}; },
+                                              [](Gpu& gpu) {
+                                                gpu.mig = Nvml::MigMode{true, true};
+                                              }};
+  for (const auto& spoil : spoilt) {
+    idle() = good;
+    spoil(idle());
+    EXPECT_FALSE(said());
+  }
+  idle().instances = {{.id = 1, .compute = {{}}}};  // cut: the last case, made good
+  EXPECT_TRUE(said());
+}
+
 TEST(Doctor, WithoutACardSheafRunsOnTheProcessor) {
   const auto findings = examine({}, good_host(), "NVML cannot be opened");
   EXPECT_EQ(worst_of(findings), Health::warning);

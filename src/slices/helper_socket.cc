@@ -60,7 +60,7 @@ std::optional<Error> error_in(const std::string& line) {
 
 Result<Fd> listen_as_helper(const std::string& folder) {
   const std::string path = socket_path(folder);
-  if (connect_to(path).ok())
+  if (helper_listens(folder))
     return Error{ErrorCode::unavailable, fmt::format("a helper listens at {} already", path)};
   SHEAF_ASSIGN(const sockaddr_un address, address_of(path));
   Fd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -72,6 +72,8 @@ Result<Fd> listen_as_helper(const std::string& folder) {
     return errno_error(path, errno);
   return listener;
 }
+
+bool helper_listens(const std::string& folder) { return connect_to(socket_path(folder)).ok(); }
 
 void forget_helper(const std::string& folder) { unlink(socket_path(folder).c_str()); }
 

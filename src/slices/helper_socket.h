@@ -18,6 +18,8 @@ void forget_helper(const std::string& folder);  // takes the socket's name away
 std::optional<std::string> read_line(int socket, int timeout_ms);
 Status write_line(int socket, std::string line);
 
+bool helper_listens(const std::string& folder);
+
 // The line that says an error; ask_helper() makes it one again.
 std::string error_line(const Error& error);
 

@@ -66,7 +66,14 @@ bool overlap(const LeasedSlice& a, const LeasedSlice& b) {
   return a.kind == "gpu" || b.kind == "gpu" || a.id == b.id;
 }
 
+bool excludes(const Lease& lease, const LeasedSlice& slice, bool shared) {
+  return overlap(lease.slice, slice) && !(shared && lease.need.shared);
+}
+
 std::string describe(const Lease& lease) {
+  if (lease.drainable)
+    return lease.holder.pid == 0 ? "used by sheaf serve"
+                                 : fmt::format("used by sheaf serve, process {}", lease.holder.pid);
   std::string text = "leased";
   if (!lease.task_id.empty()) text += fmt::format(" to task {}", excerpt(lease.task_id));
   if (lease.holder.pid != 0) text += fmt::format(" by process {}", lease.holder.pid);

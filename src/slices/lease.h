@@ -20,6 +20,7 @@ struct LeaseNeed {
   std::string profile;             // of a MIG slice: "1g.5gb"
   std::uint64_t memory_bytes = 0;  // of a card or MIG slice, at least
   unsigned cores = 0;              // how many
+  bool shared = false;             // with others who say the same
   friend bool operator==(const LeaseNeed&, const LeaseNeed&) = default;
 };
 // With its kind filled in where the rest tells it. Errors name what contradicts.
@@ -53,8 +54,13 @@ struct Lease {
   ProcessIdentity holder;    // it ends when this one does; nobody: only by time
   std::int64_t ttl_ms = 0;   // from the last renewal
   std::int64_t ends_ms = 0;  // on boot_ms()'s clock
+  bool drainable = false;    // the holder moves away when somebody asks for the slice with `drain`
 };
-std::string describe(const Lease& lease);  // "leased to task t by process 12, ends in 30 s"
+// "leased to task t by process 12, ends in 30 s"; of a drainable one "used by sheaf serve, process
+// 12".
+std::string describe(const Lease& lease);
+// Whether nobody can have the slice, to himself or shared, while this lease lasts.
+bool excludes(const Lease& lease, const LeasedSlice& slice, bool shared);
 
 // What a process needs to run there, "NAME=value": SHEAF_LEASE, SHEAF_SLICE and, of a card or MIG
 // slice, CUDA_VISIBLE_DEVICES. Cores are bound by affinity, not by the environment.

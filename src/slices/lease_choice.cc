@@ -155,22 +155,39 @@ std::optional<LeasedSlice> pick_cores(const Machine& machine, unsigned count,
 }
 
 // Why the candidate cannot be had; empty: it can.
-std::string obstacle(const Candidate& candidate, const LeaseTable& table,
+std::string obstacle(const Candidate& candidate, bool shared, const LeaseTable& table,
                      const std::vector<LeasedSlice>& reserved) {
   const std::string& text = candidate.slice.text;
   for (const Lease& lease : table.leases)
-    if (overlap(lease.slice, candidate.slice))
+    if (excludes(lease, candidate.slice, shared))
       return fmt::format("{} is {}", lease.slice.text, describe(lease));
   for (const LeasedSlice& one : reserved)
     if (overlap(one, candidate.slice)) return fmt::format("others wait for {} already", text);
   return candidate.in_use ? fmt::format("something runs on {}", text) : "";
 }
 
+// The leases that exclude the candidate; none where one of them is not drainable, or others wait
+// for it already.
+std::vector<std::string> drainable_leases(const Candidate& candidate, bool shared,
+                                          const LeaseTable& table,
+                                          const std::vector<LeasedSlice>& reserved) {
+  std::vector<std::string> ids;
+  for (const LeasedSlice& one : reserved)
+    if (overlap(one, candidate.slice)) return {};
+  for (const Lease& lease : table.leases) {
+    if (!excludes(lease, candidate.slice, shared)) continue;
+    if (!lease.drainable) return {};
+    ids.push_back(lease.id);
+  }
+  return ids;
+}
+
 LeaseChoice choose_cores(const LeaseNeed& need, const LeaseGround& ground, const LeaseTable& table,
                          std::vector<LeasedSlice> reserved) {
   const bool others_wait =
       std::ranges::any_of(reserved, [](const LeasedSlice& one) { return one.kind == "cores"; });
-  for (const Lease& lease : table.leases) reserved.push_back(lease.slice);
+  for (const Lease& lease : table.leases)
+    if (!need.shared || !lease.need.shared) reserved.push_back(lease.slice);
   if (auto picked = pick_cores(ground.machine, need.cores, reserved))
     return {std::move(picked), ""};
   return {std::nullopt,
@@ -190,14 +207,16 @@ Result<LeaseChoice> choose_slice(const LeaseNeed& need, const LeaseGround& groun
   std::vector<LeasedSlice> reserved = reserved_slices(ground, table, waiting_before);
   if (need.kind == "cores") return choose_cores(need, ground, table, std::move(reserved));
   std::string why;
+  std::vector<std::string> drainable;
   std::size_t obstacles = 0;
   for (const Candidate& candidate : wanted) {
-    const std::string one = obstacle(candidate, table, reserved);
+    const std::string one = obstacle(candidate, need.shared, table, reserved);
     if (one.empty()) return LeaseChoice{candidate.slice, ""};
     if (obstacles++ < kReasonsMax) why += (why.empty() ? "" : "; ") + one;
+    if (drainable.empty()) drainable = drainable_leases(candidate, need.shared, table, reserved);
   }
   if (obstacles > kReasonsMax) why += fmt::format("; and {} more", obstacles - kReasonsMax);
-  return LeaseChoice{std::nullopt, why};
+  return LeaseChoice{std::nullopt, why, std::move(drainable)};
 }
 
 }  // namespace sheaf::slices

@@ -20,6 +20,8 @@ struct LeaseGround {
 struct LeaseChoice {
   std::optional<LeasedSlice> slice;
   std::string why_none;  // "1g.5gb of GPU 0 is leased to task t …"
+  // Leases (ids) that alone stand in the way of one slice that suffices, and are drainable.
+  std::vector<std::string> drainable = {};
 };
 
 // The smallest slice that suffices and that nobody has. `waiting_before`: how many of the table's

@@ -22,6 +22,8 @@ nlohmann::ordered_json facts_of(const Lease& lease) {
           {"user", lease.owner.user},
           {"tenant", lease.owner.tenant},
           {"holder_pid", lease.holder.pid},
+          {"shared", lease.need.shared},
+          {"drainable", lease.drainable},
           {"ttl_s", static_cast<double>(lease.ttl_ms) / 1000},
           {"ends_in_s", static_cast<double>(left_ms) / 1000},
           {"environment", environment}};

@@ -11,10 +11,11 @@ namespace sheaf::slices {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProcessIdentity, pid, started)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LeaseOwner, user, tenant)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LeaseNeed, slice, kind, profile, memory_bytes, cores)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LeaseNeed, slice, kind, profile, memory_bytes, cores, shared)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LeasedSlice, kind, id, text, cpus, gpu_uuid, memory_bytes)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Lease, id, task_id, need, slice, owner, holder, ttl_ms, ends_ms)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LeaseTicket, id, need, owner, waiter, ends_ms)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Lease, id, task_id, need, slice, owner, holder, ttl_ms, ends_ms,
+                                   drainable)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LeaseTicket, id, need, owner, waiter, ends_ms, drains)
 
 // What commands and HTTP tell of a lease.
 nlohmann::ordered_json facts_of(const Lease& lease);

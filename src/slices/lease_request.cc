@@ -151,7 +151,7 @@ class LeaseDesk {
       leave();
       return choice.error();
     }
-    if (!choice->slice) return wait_for(need, choice->why_none);
+    if (!choice->slice) return wait_for(need, *choice);
     if (table_.leases.size() >= kLeasesMax)
       return Error{ErrorCode::overloaded,
                    fmt::format("{} leases are given out, and no more are kept", kLeasesMax)};
@@ -159,7 +159,7 @@ class LeaseDesk {
     const std::int64_t ttl_ms = request_.ttl_ms == 0 ? kLeaseTtlDefaultMs : request_.ttl_ms;
     table_.leases.push_back({fresh_id("lease"), request_.task_id, need, *choice->slice,
                              LeaseOwner{asker_.user, request_.tenant}, holder, ttl_ms,
-                             boot_ms() + ttl_ms});
+                             boot_ms() + ttl_ms, request_.drainable});
     answer_.lease = table_.leases.back();
     changed_ = true;
     return {};
@@ -211,12 +211,20 @@ class LeaseDesk {
     });
   }
 
-  Status wait_for(const LeaseNeed& need, const std::string& why) {
+  Status wait_for(const LeaseNeed& need, const LeaseChoice& choice) {
     if (request_.wait_ms == 0)
-      return Error{ErrorCode::unavailable, fmt::format("{} not free: {}", describe(need), why)};
-    answer_.why = why;
+      return Error{ErrorCode::unavailable,
+                   fmt::format("{} not free: {}", describe(need), choice.why_none)};
+    answer_.why = choice.why_none;
     answer_.ticket = request_.ticket;
-    if (find_ticket() != table_.waiting.end()) return {};
+    if (const auto ticket = find_ticket(); ticket != table_.waiting.end()) {
+      // Once a lease was asked to go, its slice is waited for until it has.
+      if (request_.drain && !choice.drainable.empty() && ticket->drains != choice.drainable) {
+        ticket->drains = choice.drainable;
+        changed_ = true;
+      }
+      return {};
+    }
     if (table_.waiting.size() >= kWaitingMax)
       return Error{ErrorCode::overloaded,
                    fmt::format("{} wait for slices, and no more may", kWaitingMax)};
@@ -224,7 +232,8 @@ class LeaseDesk {
     const auto waiter = identify(asker_.pid);
     table_.waiting.push_back({answer_.ticket, need, LeaseOwner{asker_.user, request_.tenant},
                               waiter.ok() ? *waiter : ProcessIdentity(),
-                              boot_ms() + request_.wait_ms + kTicketGraceMs});
+                              boot_ms() + request_.wait_ms + kTicketGraceMs,
+                              request_.drain ? choice.drainable : std::vector<std::string>()});
     changed_ = true;
     return {};
   }
@@ -282,13 +291,19 @@ void sleep_ms(int ms) {
 }  // namespace
 
 std::string to_text(const LeaseRequest& request) {
-  nlohmann::json json = {
-      {"about", "lease"},           {"verb", kLeaseVerbs[static_cast<std::size_t>(request.verb)]},
-      {"need", request.need},       {"task_id", request.task_id},
-      {"wait_ms", request.wait_ms}, {"ticket", request.ticket},
-      {"holder", request.holder},   {"cpus", request.cpus},
-      {"lease", request.lease},     {"tenant", request.tenant},
-      {"ttl_ms", request.ttl_ms}};
+  nlohmann::json json = {{"about", "lease"},
+                         {"verb", kLeaseVerbs[static_cast<std::size_t>(request.verb)]},
+                         {"need", request.need},
+                         {"task_id", request.task_id},
+                         {"wait_ms", request.wait_ms},
+                         {"ticket", request.ticket},
+                         {"holder", request.holder},
+                         {"cpus", request.cpus},
+                         {"lease", request.lease},
+                         {"tenant", request.tenant},
+                         {"ttl_ms", request.ttl_ms},
+                         {"drain", request.drain},
+                         {"drainable", request.drainable}};
   if (request.visible_devices) json["visible_devices"] = *request.visible_devices;
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -309,6 +324,8 @@ Result<LeaseRequest> parse_lease_request(const std::string& text) {
     json.at("lease").get_to(request.lease);
     json.at("tenant").get_to(request.tenant);
     json.at("ttl_ms").get_to(request.ttl_ms);
+    json.at("drain").get_to(request.drain);
+    json.at("drainable").get_to(request.drainable);
     if (json.contains("visible_devices"))
       request.visible_devices = json.at("visible_devices").get<std::string>();
     return request;
@@ -377,13 +394,18 @@ Result<std::vector<Lease>> list_leases(const std::string& folder) {
   return std::move(table.leases);
 }
 
-Status refuse_leased(const std::string& folder, const std::vector<std::string>& uuids) {
+Status refuse_leased(const std::string& folder, const std::vector<std::string>& uuids,
+                     const std::vector<std::string>& own) {
+  const auto is_in = [](const std::vector<std::string>& list, const std::string& word) {
+    return std::ranges::find(list, word) != list.end();
+  };
   SHEAF_ASSIGN(const auto leases, list_leases(folder));
   for (const Lease& lease : leases)
-    if (lease.slice.kind != "cores" && std::ranges::find(uuids, lease.slice.id) != uuids.end())
+    if (lease.slice.kind != "cores" && is_in(uuids, lease.slice.id) && !is_in(own, lease.id))
       return Error{ErrorCode::unavailable,
-                   fmt::format("{} is {}: release it first, or wait for its end", lease.slice.text,
-                               describe(lease))};
+                   fmt::format("{} is {}: {}", lease.slice.text, describe(lease),
+                               lease.drainable ? "--drain has its replicas moved away first"
+                                               : "release it first, or wait for its end")};
   return {};
 }
 

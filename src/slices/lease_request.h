@@ -29,6 +29,8 @@ struct LeaseRequest {
   LeaseNeed need;
   std::string task_id;
   std::int64_t wait_ms = 0;  // 0: refused at once where none is free
+  bool drain = false;        // while it waits, drainable leases in the way are asked to move away
+  bool drainable = false;    // Lease's
   std::string ticket;        // from the answer before, while one waits; also of leave
   // With whose end the lease ends: a process by its number, kAsker for the one that asks, kNobody.
   static constexpr pid_t kNobody = 0, kAsker = -1;
@@ -76,7 +78,9 @@ Result<Lease> acquire_lease(
 // What is leased now. Needs no right but to read the folder.
 Result<std::vector<Lease>> list_leases(const std::string& folder);
 
-// Error unavailable: one of these cards or MIG slices (UUIDs) is leased; it names the lease.
-Status refuse_leased(const std::string& folder, const std::vector<std::string>& uuids);
+// Error unavailable: one of these cards or MIG slices (UUIDs) is leased, by another lease than
+// `own` (ids); it names the lease.
+Status refuse_leased(const std::string& folder, const std::vector<std::string>& uuids,
+                     const std::vector<std::string>& own);
 
 }  // namespace sheaf::slices

@@ -19,6 +19,7 @@
 #include "slices/durable_file.h"
 #include "slices/lease_clerk.h"
 #include "slices/lease_table.h"
+#include "slices/slice.h"
 
 namespace sheaf::slices {
 namespace {
@@ -160,6 +161,62 @@ TEST_F(LeaseTest, WaitingIsBounded) {
   EXPECT_EQ(acquire_lease(folder, request, [] { return true; }).error().code, ErrorCode::cancelled);
 }
 
+TEST(ProcessIdentity, DescentGoesByParents) {
+  EXPECT_TRUE(descends_from(getpid(), getpid()));
+  EXPECT_TRUE(descends_from(getpid(), getppid()));
+  EXPECT_FALSE(descends_from(getppid(), getpid()));
+  EXPECT_FALSE(descends_from(0, getpid()));
+}
+
+TEST_F(LeaseTest, SharedOnesStandBesideEachOther) {
+  LeaseRequest shared = all_cores();
+  shared.need.shared = true;
+  ASSERT_TRUE(ask(shared).ok());
+  ASSERT_TRUE(ask(shared).ok());
+  EXPECT_FALSE(ask(all_cores()).ok());
+  const std::vector<Lease> both = *list_leases(folder);
+  ASSERT_EQ(both.size(), 2u);
+  for (const Lease& lease : both) {
+    LeaseRequest release{.verb = Ask::release};
+    release.lease = lease.id;
+    ASSERT_TRUE(ask(release).ok());
+  }
+  ASSERT_TRUE(ask(all_cores()).ok());
+  EXPECT_FALSE(ask(shared).ok());
+}
+
+TEST_F(LeaseTest, WhoDrainsAsksThoseToGoWhoSaidTheyWould) {
+  LeaseRequest stays, goes, drains;
+  stays.need.slice = goes.need.slice = drains.need.slice = "cores:0";
+  goes.drainable = drains.drain = true;
+  drains.wait_ms = 60'000;
+  const auto first = ask(stays);
+  ASSERT_TRUE(first.ok());
+  const auto waits = ask(drains);
+  ASSERT_TRUE(waits.ok());
+  ASSERT_EQ(read_lease_table(folder)->waiting.size(), 1u);
+  EXPECT_TRUE(read_lease_table(folder)->waiting[0].drains.empty()) << "it never said so";
+  LeaseRequest release{.verb = Ask::release};
+  release.lease = first->lease->id;
+  ASSERT_TRUE(ask(release).ok());
+  EXPECT_FALSE(ask(goes).ok()) << "another waits for it already";
+  LeaseRequest leave{.verb = Ask::leave};
+  leave.ticket = waits->ticket;
+  ASSERT_TRUE(ask(leave).ok());
+
+  const auto second = ask(goes);
+  ASSERT_TRUE(second.ok());
+  drains.ticket = "";
+  const auto waits_again = ask(drains);
+  ASSERT_TRUE(waits_again.ok() && !waits_again->lease);
+  ASSERT_EQ(read_lease_table(folder)->waiting.size(), 1u);
+  EXPECT_EQ(read_lease_table(folder)->waiting[0].drains, std::vector{second->lease->id});
+  release.lease = second->lease->id;
+  ASSERT_TRUE(ask(release).ok());
+  drains.ticket = waits_again->ticket;
+  EXPECT_TRUE(ask(drains)->lease);
+}
+
 TEST_F(LeaseTest, ADamagedTableIsRefused) {
   ASSERT_TRUE(ask(all_cores()).ok());
   std::string text = content_of(folder + "/leases");
@@ -170,7 +227,7 @@ TEST_F(LeaseTest, ADamagedTableIsRefused) {
   EXPECT_EQ(refused.error().code, ErrorCode::corrupt);
   EXPECT_TRUE(refused.error().message.starts_with(folder + "/leases:2: "));
   EXPECT_EQ(content_of(folder + "/leases"), text);
-  EXPECT_FALSE(refuse_leased(folder, {}).ok());
+  EXPECT_FALSE(refuse_leased(folder, {}, {}).ok());
 }
 
 TEST_F(LeaseTest, RequestsAreReadAsWritten) {
@@ -183,6 +240,7 @@ TEST_F(LeaseTest, RequestsAreReadAsWritten) {
   request.cpus = {0, 2};
   request.ttl_ms = 4000;
   request.tenant = "key 1";
+  request.drain = request.drainable = request.need.shared = true;
   const auto again = parse_lease_request(to_text(request));
   ASSERT_TRUE(again.ok());
   EXPECT_EQ(to_text(*again), to_text(request));

@@ -16,8 +16,9 @@ struct LeaseTicket {
   std::string id;
   LeaseNeed need;
   LeaseOwner owner;
-  ProcessIdentity waiter;    // gone: waits no more; nobody: only by time
-  std::int64_t ends_ms = 0;  // on boot_ms()'s clock
+  ProcessIdentity waiter;           // gone: waits no more; nobody: only by time
+  std::int64_t ends_ms = 0;         // on boot_ms()'s clock
+  std::vector<std::string> drains;  // leases (ids) whose holders are asked to move away
 };
 
 struct LeaseTable {

@@ -63,13 +63,8 @@ Result<CardState> wanted_state(const MigRequest& request, const Gpu& gpu, const 
 }
 
 // Nothing for a card that is as it shall be.
-Status add_change(const Gpu& gpu, CardState before, CardState after,
-                  std::vector<CardChange>& changes) {
-  if (before == after) return {};
-  CardChange change{std::move(before), std::move(after)};
-  SHEAF_TRY(refuse_busy(gpu, change));
-  changes.push_back(std::move(change));
-  return {};
+void add_change(CardState before, CardState after, std::vector<CardChange>& changes) {
+  if (before != after) changes.push_back({std::move(before), std::move(after)});
 }
 
 Status add_wish(const CardWish& wish, const std::vector<Gpu>& gpus,
@@ -83,7 +78,7 @@ Status add_wish(const CardWish& wish, const std::vector<Gpu>& gpus,
     if (wish.mig) {
       SHEAF_ASSIGN(after, with_exactly(*gpu, before, wish.instances));
     }
-    SHEAF_TRY(add_change(*gpu, before, after, changes));
+    add_change(before, std::move(after), changes);
   }
   return {};
 }
@@ -95,12 +90,14 @@ std::string joined(const std::vector<std::string>& words) {
 }
 
 // What is leased, or where MPS runs, is as busy as what computes.
-Status refuse_reserved(const std::string& folder, const std::vector<Gpu>& gpus,
-                       const std::vector<CardChange>& changes) {
+Status refuse_occupied(const std::string& folder, const std::vector<Gpu>& gpus,
+                       const std::vector<CardChange>& changes,
+                       const std::vector<std::string>& leases) {
   for (const CardChange& change : changes) {
     const auto gpu = std::ranges::find(gpus, change.before.uuid, &Gpu::uuid);
     const std::vector<std::string> uuids = taken_away(*gpu, change);
-    SHEAF_TRY(refuse_leased(folder, uuids));
+    SHEAF_TRY(refuse_leased(folder, uuids, leases));
+    SHEAF_TRY(refuse_busy(*gpu, change));
     SHEAF_TRY(refuse_mps(folder, uuids));
   }
   return {};
@@ -127,7 +124,8 @@ std::string to_text(const MigRequest& request) {
                                {"gpus", request.gpus},
                                {"words", request.words},
                                {"wishes", wishes},
-                               {"repartition", request.repartition}};
+                               {"repartition", request.repartition},
+                               {"leases", request.leases}};
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
@@ -139,6 +137,7 @@ Result<MigRequest> parse_request(const std::string& text) {
     json.at("gpus").get_to(request.gpus);
     json.at("words").get_to(request.words);
     json.at("repartition").get_to(request.repartition);
+    json.at("leases").get_to(request.leases);
     for (const auto& one : json.at("wishes")) {
       CardWish wish;
       from_json(one, wish);
@@ -213,7 +212,7 @@ Result<std::vector<CardChange>> changes_for(const MigRequest& request,
   for (const Gpu* gpu : chosen) {
     SHEAF_ASSIGN(const CardState before, state_of(*gpu));
     SHEAF_ASSIGN(CardState after, wanted_state(request, *gpu, before));
-    SHEAF_TRY(add_change(*gpu, before, std::move(after), changes));
+    add_change(before, std::move(after), changes);
   }
   return changes;
 }
@@ -222,7 +221,7 @@ Result<ChangeReport> carry_out(const Nvml& nvml, MigJournal& journal, const MigR
   SHEAF_ASSIGN(const auto undone, undo_unfinished(nvml, journal));
   SHEAF_ASSIGN(const GpuInventory inventory, read_gpus(nvml, nullptr));
   SHEAF_ASSIGN(const auto changes, changes_for(request, inventory.gpus));
-  SHEAF_TRY(refuse_reserved(journal.folder(), inventory.gpus, changes));
+  SHEAF_TRY(refuse_occupied(journal.folder(), inventory.gpus, changes, request.leases));
   ChangeReport report;
   if (!changes.empty()) {
     SHEAF_ASSIGN(report, change_cards(nvml, journal, describe(request), changes));

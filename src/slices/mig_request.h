@@ -22,10 +22,11 @@ struct CardWish {
 struct MigRequest {
   enum class Verb { enable, disable, create, destroy, apply };
   Verb verb = Verb::apply;
-  std::vector<std::string> gpus;   // indexes or UUIDs; of all verbs but apply
-  std::vector<std::string> words;  // of create and destroy
-  std::vector<CardWish> wishes;    // of apply; each card at most once
-  bool repartition = false;        // idle instances may be moved
+  std::vector<std::string> gpus;    // indexes or UUIDs; of all verbs but apply
+  std::vector<std::string> words;   // of create and destroy
+  std::vector<CardWish> wishes;     // of apply; each card at most once
+  bool repartition = false;         // idle instances may be moved
+  std::vector<std::string> leases;  // of the asker, whose slices may go
 };
 
 // "enable MIG on GPU 0": for journal and log.
@@ -43,7 +44,8 @@ Result<std::vector<const Gpu*>> choose_gpus(const std::vector<Gpu>& gpus,
 // The cards of a wish; empty where none passes its filter.
 Result<std::vector<const Gpu*>> gpus_of(const CardWish& wish, const std::vector<Gpu>& gpus);
 
-// What is to be changed, without touching a card: placement and busy cards are refused here.
+// What is to be changed, without touching a card. What finds no place is refused here, what is busy
+// is not yet.
 Result<std::vector<CardChange>> changes_for(const MigRequest& request,
                                             const std::vector<Gpu>& gpus);
 

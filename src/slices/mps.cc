@@ -59,15 +59,8 @@ Result<MpsDaemon> read_kept(const std::string& path) {
   }
 }
 
-Result<std::optional<MpsDaemon>> find_kept(const std::string& folder, const std::string& uuid) {
-  const MpsFolders folders(folder, uuid);
-  if (!fs::exists(folders.state)) return std::optional<MpsDaemon>();
-  SHEAF_ASSIGN(MpsDaemon daemon, read_kept(folders.state));
-  return std::optional(std::move(daemon));
-}
-
 Result<MpsDaemon> kept_or_error(const std::string& folder, const std::string& uuid) {
-  SHEAF_ASSIGN(const auto daemon, find_kept(folder, uuid));
+  SHEAF_ASSIGN(const auto daemon, find_mps(folder, uuid));
   if (!daemon) return Error{ErrorCode::not_found, fmt::format("MPS was not started on {}", uuid)};
   return *daemon;
 }
@@ -167,7 +160,7 @@ Result<MpsDaemon> start_mps(MigJournal& journal, const std::string& uuid, const 
   SHEAF_TRY(check_settings(settings));
   SHEAF_ASSIGN(const MpsControl control, MpsControl::find());
   const MpsFolders folders(journal.folder(), uuid);
-  SHEAF_ASSIGN(const auto kept, find_kept(journal.folder(), uuid));
+  SHEAF_ASSIGN(const auto kept, find_mps(journal.folder(), uuid));
   MpsDaemon daemon = kept ? *kept : MpsDaemon{uuid, text};
   if (is_alive(daemon.process)) {
     SHEAF_TRY(put_settings(control, folders, settings));
@@ -218,11 +211,18 @@ Result<MpsDaemon> revive_mps(MigJournal& journal, const MpsDaemon& gone, const s
 }
 
 Status note_mps(MigJournal& journal, const MpsDaemon& seen) {
-  SHEAF_ASSIGN(const auto kept, find_kept(journal.folder(), seen.uuid));
+  SHEAF_ASSIGN(const auto kept, find_mps(journal.folder(), seen.uuid));
   if (!kept || !(kept->process == seen.process)) return {};
   MpsDaemon daemon = seen;
   daemon.settings = kept->settings;  // which may have changed meanwhile
   return keep(MpsFolders(journal.folder(), seen.uuid), daemon);
+}
+
+Result<std::optional<MpsDaemon>> find_mps(const std::string& folder, const std::string& uuid) {
+  const MpsFolders folders(folder, uuid);
+  if (!fs::exists(folders.state)) return std::optional<MpsDaemon>();
+  SHEAF_ASSIGN(MpsDaemon daemon, read_kept(folders.state));
+  return std::optional(std::move(daemon));
 }
 
 Result<std::vector<MpsDaemon>> kept_mps(const std::string& folder) {

@@ -66,6 +66,8 @@ Result<MpsDaemon> revive_mps(MigJournal& journal, const MpsDaemon& gone, const s
 // Keeps what was seen of a daemon, if it is that one still.
 Status note_mps(MigJournal& journal, const MpsDaemon& seen);
 
+// One that shall run there, as kept; nothing: none shall. Error corrupt: names the file.
+Result<std::optional<MpsDaemon>> find_mps(const std::string& folder, const std::string& uuid);
 // All that shall run, as kept. Error corrupt: names the file.
 Result<std::vector<MpsDaemon>> kept_mps(const std::string& folder);
 // Servers and clients, as the daemon tells within `timeout_ms` a question.

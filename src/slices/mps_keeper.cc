@@ -94,7 +94,7 @@ void MpsKeeper::take(const MpsDaemon& daemon, const std::vector<MpsServer>& serv
     seen.last = fault;
   }
   if (new_fault || seen.servers != daemon.servers || seen.clients != daemon.clients) {
-    auto journal = MigJournal::open(options_.folder, kKeeperLockWaitMs, "sheaf slices daemon");
+    auto journal = MigJournal::open(options_.folder, kKeeperLockWaitMs, options_.who);
     const Status noted = journal.ok() ? note_mps(*journal, seen) : Status(journal.error());
     if (!noted.ok()) return write_log(LogLevel::error, noted.error().message);  // at the next look
   }
@@ -104,7 +104,7 @@ void MpsKeeper::take(const MpsDaemon& daemon, const std::vector<MpsServer>& serv
 void MpsKeeper::start_again(const MpsDaemon& daemon, const std::string& what, Watch& watch) {
   reap(daemon.process);
   if (monotonic_us() < watch.retry_us) return;
-  auto journal = MigJournal::open(options_.folder, kKeeperLockWaitMs, "sheaf slices daemon");
+  auto journal = MigJournal::open(options_.folder, kKeeperLockWaitMs, options_.who);
   const auto revived =
       journal.ok() ? revive_mps(*journal, daemon, what) : Result<MpsDaemon>(journal.error());
   if (revived.ok()) {

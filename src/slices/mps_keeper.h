@@ -14,6 +14,7 @@ namespace sheaf::slices {
 
 struct MpsKeeperOptions {
   std::string folder;
+  std::string who = "sheaf slices daemon";  // that holds the machine's lock meanwhile
   int interval_ms = 1000;
   int answer_ms = 2000;       // that a daemon has for an answer
   int silences_max = 3;       // in a row; then it hangs, and is killed

@@ -62,6 +62,7 @@ ErrorCode kind_of(abi::Return code) {
     case abi::kNoPermission:
       return ErrorCode::permission_denied;
     case abi::kNotFound:
+    case abi::kGpuIsLost:
     case abi::kLibraryNotFound:
       return ErrorCode::not_found;
     case abi::kInvalidArgument:

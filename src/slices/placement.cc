@@ -77,6 +77,12 @@ Error no_such_slice(const Wish& wish, const std::string& word, const std::vector
 
 using Indexes = std::vector<std::size_t>;  // of devices
 
+// "mig:0/3 is leased to task t …"; empty: it may be had.
+std::string withheld_text(const Device& device, const PlacementRules& rules) {
+  const auto found = rules.withheld.find(device.uuid);
+  return found == rules.withheld.end() ? "" : fmt::format("{} {}", device.name(), found->second);
+}
+
 // The devices that a list names, in its order, each once.
 Result<Indexes> resolve(const Wish& wish, const std::vector<Device>& devices,
                         const PlacementRules& rules) {
@@ -84,8 +90,13 @@ Result<Indexes> resolve(const Wish& wish, const std::vector<Device>& devices,
   for (const std::string& given : wish.slices) {
     SHEAF_ASSIGN(const std::string word, on_this_machine(given, rules));
     bool found = false;
+    std::string withheld;
     for (std::size_t i = 0; i < devices.size(); ++i) {
       if (!devices[i].is_meant_by(word)) continue;
+      if (const std::string had = withheld_text(devices[i], rules); !had.empty()) {
+        withheld = had;
+        continue;
+      }
       found = true;
       if (rules.assignment == Assignment::mig && !devices[i].mig)
         return placement_error(
@@ -93,6 +104,8 @@ Result<Indexes> resolve(const Wish& wish, const std::vector<Device>& devices,
                         devices[i].name()));
       if (std::ranges::find(named, i) == named.end()) named.push_back(i);
     }
+    if (!found && !withheld.empty())
+      return Error{ErrorCode::unavailable, fmt::format("model {}: {}", wish.model, withheld)};
     if (!found) return no_such_slice(wish, word, devices);
   }
   return named;
@@ -264,13 +277,20 @@ class CardPlacement {
   Result<Indexes> open_devices() const {
     Indexes open, unnamed;
     std::set<unsigned> cards;
+    std::string withheld;
     for (std::size_t i = 0; i < devices_.size(); ++i) {
+      if (const std::string had = withheld_text(devices_[i], rules_); !had.empty()) {
+        withheld += (withheld.empty() ? "" : "; ") + had;
+        continue;
+      }
       cards.insert(devices_[i].gpu);
       if (rules_.num_gpus > 0 && cards.size() > rules_.num_gpus) break;
       if (rules_.assignment == Assignment::mig && !devices_[i].mig) continue;
       open.push_back(i);
       if (!named_.contains(i)) unnamed.push_back(i);
     }
+    if (open.empty() && !withheld.empty())
+      return Error{ErrorCode::unavailable, "no slice to serve on is free: " + withheld};
     if (open.empty())
       return Error{
           ErrorCode::not_found,

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -44,7 +45,9 @@ struct PlacementRules {
   Assignment assignment = Assignment::automatic;
   double memory_utilization = 0.9;  // of a device, for all that are on it together
   std::string machine = {};         // this one's name
-  std::string slices_folder = {};   // in which MPS daemons have theirs
+  std::string slices_folder = {};   // in which MPS daemons have theirs, and leases their table
+  // Devices (UUIDs) that others have, and how: "is leased to task t …".
+  std::map<std::string, std::string> withheld = {};
 };
 
 // A replica's place and what it may be exchanged for.

@@ -457,5 +457,19 @@ TEST(FindReplacement, SharesMoveTogether) {
   EXPECT_EQ(replacement(devices, first, {other, *moved}), "none") << "its share is taken";
 }
 
+// ---- leased to others
+
+TEST(Placement, WhatOthersHaveIsLeftOut) {
+  const GpuInventory gpus = cards(2);
+  PlacementRules rules = rules_of(Assignment::automatic);
+  rules.withheld[gpus.gpus[0].uuid] = "is leased to task t";
+  EXPECT_EQ(names_for(gpus, {on_cards(0)}, rules), Names{"gpu:1"});
+  EXPECT_EQ(names_for(gpus, {on_cards(1, kGiB, {"gpu:0"})}, rules),
+            Names{"!model m: gpu:0 is leased to task t"});
+  rules.withheld[gpus.gpus[1].uuid] = "is leased too";
+  EXPECT_EQ(names_for(gpus, {on_cards(1)}, rules),
+            Names{"!no slice to serve on is free: gpu:0 is leased to task t; gpu:1 is leased too"});
+}
+
 }  // namespace
 }  // namespace sheaf::slices

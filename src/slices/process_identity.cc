@@ -27,18 +27,24 @@ std::string stat_of(pid_t pid) {
   return size < 0 ? "" : std::string(text, static_cast<std::size_t>(size));
 }
 
-// Field 22 of /proc/PID/stat, counted behind the name, which may hold spaces and parentheses.
-std::uint64_t start_of(pid_t pid) {
+constexpr int kParentField = 4, kStartField = 22;
+constexpr int kGenerationsMax = 1000;  // numbers change hands while they are read
+
+// A number of /proc/PID/stat, counted behind the name, which may hold spaces and parentheses; 0:
+// there is no such process.
+std::uint64_t field_of(pid_t pid, int number) {
   const std::string text = stat_of(pid);
   const std::size_t name_end = text.rfind(')');
   if (name_end == std::string::npos) return 0;
   std::istringstream words(text.substr(name_end + 1));
   std::string word;
-  for (int field = 3; field < 22; ++field) words >> word;
-  std::uint64_t started = 0;
-  words >> started;
-  return started;
+  for (int field = 3; field < number; ++field) words >> word;
+  std::uint64_t value = 0;
+  words >> value;
+  return value;
 }
+
+std::uint64_t start_of(pid_t pid) { return field_of(pid, kStartField); }
 
 }  // namespace
 
@@ -59,6 +65,14 @@ bool is_alive(const ProcessIdentity& process) {
   if (!file) return true;  // a kernel that gives none: the number and the start say enough
   pollfd one{file.get(), POLLIN, 0};
   return poll(&one, 1, 0) <= 0;  // readable once it has ended
+}
+
+bool descends_from(pid_t process, pid_t ancestor) {
+  for (int i = 0; i < kGenerationsMax && process > 0; ++i) {
+    if (process == ancestor) return true;
+    process = static_cast<pid_t>(field_of(process, kParentField));
+  }
+  return false;
 }
 
 bool end_process(const ProcessIdentity& process, int wait_ms) {

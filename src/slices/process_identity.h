@@ -21,6 +21,9 @@ Result<ProcessIdentity> identify(pid_t pid);
 // Whether that very process runs still; one that has ended and waits to be reaped does not.
 bool is_alive(const ProcessIdentity& process);
 
+// Whether the process is the ancestor, or was started by it, or by what that started, and so on.
+bool descends_from(pid_t process, pid_t ancestor);
+
 // Kills that very process and waits for its end, `wait_ms` at most; false: it has not come, as of a
 // process that hangs in a driver. One that is gone already is no other one's harm.
 bool end_process(const ProcessIdentity& process, int wait_ms);

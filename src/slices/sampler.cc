@@ -33,6 +33,12 @@ struct WatchedCard {
   std::string error;
 };
 
+std::optional<CardReading> reading_of(const Result<std::vector<SliceSample>>& samples) {
+  if (samples.ok()) return CardReading{false, samples->front().recovery_action};
+  if (samples.error().code == ErrorCode::not_found) return CardReading{.lost = true};
+  return std::nullopt;
+}
+
 struct Worker {
   std::thread thread;
   bool done = false;
@@ -91,7 +97,9 @@ struct Sampler::State : std::enable_shared_from_this<Sampler::State> {
       const TimeUs began_us = monotonic_us();
       begin_call(gpu, began_us);
       auto samples = card.read();
+      const auto reading = reading_of(samples);
       keep(gpu, std::move(samples));
+      if (reading) tell(gpu, *reading);
       wait_for_xids(card, gpu, began_us + options.interval_us);
     }
   }
@@ -145,6 +153,10 @@ struct Sampler::State : std::enable_shared_from_this<Sampler::State> {
       card.error = samples.error().message;
     }
     changed.notify_all();
+  }
+
+  void tell(unsigned gpu, const CardReading& reading) {
+    if (const Out out(*this); out.allowed && options.on_reading) options.on_reading(gpu, reading);
   }
 
   void heard(unsigned gpu, const XidEvent& event) {

@@ -14,10 +14,12 @@ namespace sheaf::slices {
 
 struct SamplerOptions {
   TimeUs interval_us = kSecond;  // at least 0.2 s: GPM tells nothing of shorter spans
-  // Both are called on the sampler's threads, several at a time, without a lock of its own; never
+  // All are called on the sampler's threads, several at a time, without a lock of its own; never
   // after its destructor has begun to wait.
   BusyTime busy_time = {};
   std::function<void(const XidEvent&)> on_xid = {};
+  // Of each reading that went well or found the card lost; on the thread of its Xids.
+  std::function<void(unsigned gpu, const CardReading&)> on_reading = {};
 };
 
 // Reads the cards of this machine about once a second, each on a thread of its own, and hears of

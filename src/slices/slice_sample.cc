@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "slices/slice.h"
+
 namespace sheaf::slices {
 namespace {
 

@@ -41,6 +41,7 @@ struct SliceSample {
   std::optional<std::uint64_t> memory_used_bytes, memory_bytes;
   std::optional<unsigned> temperature_c, power_mw, power_limit_mw;  // of cards
   std::optional<unsigned> sm_clock_mhz, memory_clock_mhz;           // of cards
+  std::optional<unsigned> recovery_action;  // of cards: NVML's field 230, as in xid.h
   std::vector<GpuProcess> processes;
 
   std::map<unsigned, std::uint64_t> xids;  // number to count, since the sampler began

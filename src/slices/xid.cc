@@ -64,6 +64,8 @@ XidReaction reaction_of_recovery(std::optional<unsigned> action) {
   }
 }
 
+bool asks_for_help(std::optional<unsigned> action) { return reaction_of_recovery(action) != alert; }
+
 XidReaction reaction_to(const XidEvent& event) {
   if (event.xid == kXidRecoveryChanged) return reaction_of_recovery(event.recovery_action);
   return xid_row(event.xid).reaction;
@@ -124,7 +126,7 @@ XidReactions::Burst XidReactions::burst_of(XidReaction reaction, const XidEvent&
 // What it asks for has been asked for, or more.
 bool XidReactions::is_settled(XidReaction reaction, const XidEvent& event) const {
   const auto card = cards_.find(event.gpu);
-  return reaction != alert && card != cards_.end() && reaction <= card->second;
+  return reaction != alert && card != cards_.end() && reaction <= card->second.reaction;
 }
 
 std::optional<XidOrder> XidReactions::on_event(const XidEvent& event) {
@@ -137,8 +139,22 @@ std::optional<XidOrder> XidReactions::on_event(const XidEvent& event) {
     ++heard.unsaid;
     return std::nullopt;
   }
-  if (reaction >= drain_card) cards_[event.gpu] = reaction;
+  if (reaction >= drain_card)
+    cards_[event.gpu] = {reaction, asks_for_help(event.recovery_action), false};
   return XidOrder{reaction, event, std::exchange(heard.unsaid, 0)};
+}
+
+bool XidReactions::on_reading(unsigned gpu, const CardReading& reading) {
+  const auto found = cards_.find(gpu);
+  if (found == cards_.end() || found->second.reaction != drain_card) return false;
+  FailedCard& card = found->second;
+  card.lost = card.lost || reading.lost;
+  card.asked = card.asked || asks_for_help(reading.recovery_action);
+  if (reading.lost || asks_for_help(reading.recovery_action)) return false;
+  // Older drivers never tell what they ask for; one that did has to say that it does not any more.
+  if (!(card.asked ? reading.recovery_action.has_value() : card.lost)) return false;
+  forget(gpu);
+  return true;
 }
 
 void XidReactions::forget(unsigned gpu) {

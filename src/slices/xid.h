@@ -41,6 +41,12 @@ struct XidEvent {
   TimeUs at_us = 0;
 };
 
+// What a look at a card told of its recovery.
+struct CardReading {
+  bool lost = false;                        // it is off the bus
+  std::optional<unsigned> recovery_action;  // as of events; unset: it does not tell
+};
+
 // What is to be done about an event.
 struct XidOrder {
   XidReaction reaction = XidReaction::alert;
@@ -53,13 +59,14 @@ std::string describe(const XidOrder& order);
 
 // Turns events into reactions, so that a burst is answered once: a restart once for the place until
 // 10 s have passed without the like, an alert once for the number and card; draining and quarantine
-// once for the card, until it is told to be well. What ran on a card that is drained is not
+// once for the card, until that was reset. What ran on a card that is drained is not
 // restarted there. Pure: knows only the times that it is given, which never go back.
 class XidReactions {
  public:
   std::optional<XidOrder> on_event(const XidEvent& event);
-  // The card was reset, or somebody who knows says that it is well.
-  void forget(unsigned gpu);
+  // True: it was drained, and has been reset: it asked to be and does no longer, or was lost and is
+  // back. Then its next Xid is answered as the first. A card in quarantine stays there.
+  bool on_reading(unsigned gpu, const CardReading& reading);
 
  private:
   // What counts as one burst: reaction, card, instances (-1: none), and of alerts the number.
@@ -68,11 +75,17 @@ class XidReactions {
     TimeUs last_us = 0;
     std::uint64_t unsaid = 0;
   };
+  struct FailedCard {
+    XidReaction reaction = XidReaction::drain_card;  // or quarantine_card
+    bool asked = false;                              // for a reset, since then
+    bool lost = false;                               // once, since then
+  };
   static Burst burst_of(XidReaction reaction, const XidEvent& event);
+  void forget(unsigned gpu);
   bool is_settled(XidReaction reaction, const XidEvent& event) const;
 
   std::map<Burst, Heard> heard_;
-  std::map<unsigned, XidReaction> cards_;  // drained, or in quarantine
+  std::map<unsigned, FailedCard> cards_;
 };
 
 }  // namespace sheaf::slices

@@ -109,9 +109,43 @@ TEST(XidReactionsTest, AfterAResetTheCardIsWell) {
   XidReactions reactions;
   EXPECT_TRUE(reactions.on_event(xid_event(48, 0)));
   EXPECT_TRUE(reactions.on_event(xid_event(48, 0, 1)));
-  reactions.forget(0);
+  EXPECT_FALSE(reactions.on_reading(0, {.recovery_action = 0})) << "it never asked for a reset";
+  EXPECT_FALSE(reactions.on_reading(0, {.recovery_action = 1}));
+  EXPECT_FALSE(reactions.on_reading(0, {})) << "it does not tell";
+  EXPECT_TRUE(reactions.on_reading(0, {.recovery_action = 0}));
+  EXPECT_FALSE(reactions.on_reading(0, {.recovery_action = 0})) << "said once";
   EXPECT_EQ(reactions.on_event(xid_event(48, 1))->reaction, drain_card);
   EXPECT_FALSE(reactions.on_event(xid_event(48, 1, 1)));
+}
+
+TEST(XidReactionsTest, ACardThatAskedWithItsXidIsWellWhenItAsksNoMore) {
+  XidReactions reactions;
+  XidEvent event = xid_event(154, 0);
+  event.recovery_action = 4;
+  EXPECT_EQ(reactions.on_event(event)->reaction, drain_card);
+  EXPECT_TRUE(reactions.on_reading(0, {.recovery_action = 5})) << "which is not the card's matter";
+}
+
+TEST(XidReactionsTest, ACardThatVanishedAndIsBackWasReset) {
+  XidReactions reactions;
+  EXPECT_TRUE(reactions.on_event(xid_event(48, 0)));
+  EXPECT_FALSE(reactions.on_reading(0, {}));
+  EXPECT_FALSE(reactions.on_reading(0, {.lost = true}));
+  EXPECT_FALSE(reactions.on_reading(1, {}));
+  EXPECT_TRUE(reactions.on_reading(0, {})) << "a driver that never tells what it asks for";
+  EXPECT_TRUE(reactions.on_event(xid_event(48, 1)));
+  EXPECT_FALSE(reactions.on_reading(0, {.lost = true}));
+  EXPECT_FALSE(reactions.on_reading(0, {.recovery_action = 1})) << "it asks still";
+  EXPECT_TRUE(reactions.on_reading(0, {.recovery_action = 0}));
+}
+
+TEST(XidReactionsTest, QuarantineLasts) {
+  XidReactions reactions;
+  EXPECT_TRUE(reactions.on_event(xid_event(48, 0)));
+  EXPECT_TRUE(reactions.on_event(xid_event(79, 1)));
+  EXPECT_FALSE(reactions.on_reading(0, {.lost = true}));
+  EXPECT_FALSE(reactions.on_reading(0, {.recovery_action = 1}));
+  EXPECT_FALSE(reactions.on_reading(0, {.recovery_action = 0}));
 }
 
 TEST(XidReactionsTest, EachNumberIsAlertedByItself) {

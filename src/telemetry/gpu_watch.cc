@@ -17,17 +17,28 @@ LogLevel level_of(slices::XidReaction reaction) {
 GpuWatch::GpuWatch(Metrics& metrics, GpuWatchOptions options)
     : metrics_(metrics),
       carry_out_(std::move(options.carry_out)),
+      card_is_well_(std::move(options.card_is_well)),
       sampler_({.interval_us = options.interval_us,
                 .busy_time = std::move(options.busy_time),
-                .on_xid = [this](const slices::XidEvent& event) { on_xid(event); }}) {
+                .on_xid = [this](const slices::XidEvent& event) { on_xid(event); },
+                .on_reading =
+                    [this](unsigned gpu, const slices::CardReading& reading) {
+                      on_reading(gpu, reading);
+                    }}) {
   metrics_.set_gpu_reader([this] { return readings(); });
 }
 
 GpuWatch::~GpuWatch() { metrics_.set_gpu_reader(nullptr); }
 
-void GpuWatch::card_is_well(unsigned gpu) {
-  const std::lock_guard lock(mutex_);
-  reactions_.forget(gpu);
+void GpuWatch::on_reading(unsigned gpu, const slices::CardReading& reading) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!reactions_.on_reading(gpu, reading)) return;
+  }
+  log(LogLevel::warn, "GPU {} was reset, and is used again", gpu);
+  if (!card_is_well_) return;
+  const std::lock_guard one_at_a_time(orders_mutex_);
+  card_is_well_(gpu);
 }
 
 void GpuWatch::on_xid(const slices::XidEvent& event) {

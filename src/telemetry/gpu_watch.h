@@ -16,29 +16,32 @@ struct GpuWatchOptions {
   TimeUs interval_us = kSecond;
   slices::BusyTime busy_time = {};
   // Restarts what ran there, drains or quarantines the card: for whoever runs replicas on cards.
-  // Never called for alerts. On a thread of the watch, one call at a time, without its mutex.
+  // Never called for alerts.
   std::function<void(const slices::XidOrder&)> carry_out = {};
+  // A card that was drained has been reset, and may be used again.
+  std::function<void(unsigned gpu)> card_is_well = {};
+  // Both: on a thread of the watch, one call at a time, without its mutex.
 };
 
 // Looks after the machine's cards for a server: samples them for the metrics, and answers their
-// Xids: a sentence in the log, a count, and an order where something is to be done. Without NVML it
-// does nothing. Thread-safe.
+// Xids: a sentence in the log, a count, and an order where something is to be done. What was
+// drained for one is told to be well when it was reset. Without NVML it does nothing. Thread-safe.
 class GpuWatch {
  public:
   // `metrics` outlives it; nobody may be scraping them when it is destroyed.
   GpuWatch(Metrics& metrics, GpuWatchOptions options);
   ~GpuWatch();
 
-  // Its sampler says so.
+  // Its sampler says so; one thread a card.
   void on_xid(const slices::XidEvent& event);
-  // The card was reset, or is used again for another reason: its next Xid is answered as the first.
-  void card_is_well(unsigned gpu);
+  void on_reading(unsigned gpu, const slices::CardReading& reading);
 
  private:
   GpuReadings readings() const;
 
   Metrics& metrics_;
   const std::function<void(const slices::XidOrder&)> carry_out_;
+  const std::function<void(unsigned)> card_is_well_;
   mutable std::mutex mutex_;  // guards the two below
   slices::XidReactions reactions_;
   std::map<std::pair<unsigned, slices::XidReaction>, std::uint64_t> counts_;

@@ -31,7 +31,10 @@ class GpuWatchTest : public testing::Test {
   const NoNvml no_nvml;
   Metrics metrics;
   std::vector<XidOrder> orders;
-  GpuWatch watch{metrics, {.carry_out = [this](const XidOrder& o) { orders.push_back(o); }}};
+  std::vector<unsigned> well;
+  GpuWatch watch{metrics,
+                 {.carry_out = [this](const XidOrder& o) { orders.push_back(o); },
+                  .card_is_well = [this](unsigned gpu) { well.push_back(gpu); }}};
 };
 
 TEST_F(GpuWatchTest, OrdersOnceWhatIsToBeDone) {
@@ -58,7 +61,11 @@ TEST_F(GpuWatchTest, ACardThatIsWellAgainIsAnsweredAnew) {
   watch.on_xid(xid(48, 0));
   watch.on_xid(xid(48, 0, 1));
   EXPECT_EQ(orders.size(), 1u);
-  watch.card_is_well(0);
+  watch.on_reading(0, {.recovery_action = 1});
+  watch.on_reading(1, {.recovery_action = 0});
+  EXPECT_TRUE(well.empty());
+  watch.on_reading(0, {.recovery_action = 0});
+  EXPECT_EQ(well, std::vector<unsigned>{0});
   watch.on_xid(xid(48, 0, 2));
   EXPECT_EQ(orders.size(), 2u);
 }

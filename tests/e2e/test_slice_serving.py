@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 
 import pytest
 import requests
@@ -54,7 +55,9 @@ def mig_slices(machine):
 
 
 def destroy(machine, name):
-    machine.sheaf("mig", "destroy", "--gpu", name.removeprefix("mig:").split("/")[0], mig_slices(machine)[name])
+    """By someone who knows nothing of leases, as nvidia-smi."""
+    machine.sheaf("mig", "destroy", "--gpu", name.removeprefix("mig:").split("/")[0], mig_slices(machine)[name],
+                  "--folder", str(machine.folder / "other"))
 
 
 def seen_slices(server, count=60):
@@ -171,6 +174,123 @@ def test_a_hanging_nvml_holds_up_nothing(machine):
         assert server.wait_exit(10) == 0
 
 
+# --- slices that are leased and asked back ---
+
+
+def cut_h200(here, *profiles):
+    here.sheaf("mig", "enable")
+    here.sheaf("mig", "create", *profiles)
+    return mig_slices(here)
+
+
+def wait_leases(here, slices):
+    """Until exactly these are used by a server."""
+    def used():
+        return {compute["slice"] for instance in here.facts()["gpus"][0]["mig"]["instances"]
+                for compute in instance["compute_instances"] if any(one["drainable"] for one in compute["leases"])}
+    wait_until(lambda: used() == set(slices), 10, f"leases of {slices}")
+
+
+def test_replicas_are_drained_from_what_is_destroyed(machine):
+    here = machine("h200-141")
+    there = cut_h200(here, "3*1g.18gb")
+    with serve(here, "--gpu-assignment", "mig", replicas=2) as server:
+        first, second = slices_of(server)
+        wait_leases(here, [first, second])
+        assert f"used by sheaf serve, process {server.process.pid}" in here.sheaf()
+        refusal = here.sheaf("mig", "destroy", there[first], code=1)
+        assert f"is used by sheaf serve, process {server.process.pid}: --drain has its replicas moved away first" in refusal
+        # What another runs there stays, and then nobody is asked to move.
+        here.drive("process", "0", "1", str(1 << 30), first.split("/")[1], "0")
+        assert "in use: 1g.18gb" in here.sheaf("mig", "destroy", there[first], "--drain", code=1)
+        here.drive("end", "1")
+        assert slices_of(server) == [first, second]
+        with Load(server) as load:
+            load.wait_answered(20)
+            here.sheaf("mig", "destroy", there[first], "--drain")
+            assert first not in mig_slices(here)
+            server.wait_full(2)
+            third = slices_of(server)[0]
+            assert slices_of(server) == [third, second] and third not in (first, second)
+            wait_leases(here, [third, second])
+            load.wait_answered(20)
+            here.sheaf("mig", "destroy", "all", "--drain")
+            assert mig_slices(here) == {}
+            wait_until(lambda: states_of(server) == ["waiting"] * 2, 10, "the wait")
+            here.sheaf("mig", "create", "3*1g.18gb")
+            server.wait_full(2)
+            wait_leases(here, slices_of(server))
+            load.wait_answered(20)
+        assert load.failures == []
+        assert any("is asked back by process" in line for line in server.log)
+        assert not any("are not leased" in line for line in server.log)
+        server.terminate()
+        assert server.wait_exit() == 0
+    assert json.loads(here.sheaf("lease", "list", "--json")) == []
+
+
+def test_a_process_that_lingers_on_the_card_is_waited_for(machine):
+    here = machine("h200-141")
+    there = cut_h200(here, "2*1g.18gb")
+    with serve(here, "--gpu-assignment", "mig", replicas=1) as server:
+        (name,) = slices_of(server)
+        wait_leases(here, [name])
+        (pid,) = server.replica_pids()
+        here.drive("process", "0", str(pid), str(1 << 30), name.split("/")[1], "0")
+        drain = subprocess.Popen([SHEAF, "slices", "mig", "destroy", there[name], "--drain"], env=here.environment,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        wait_until(lambda: slices_of(server) != [name], 10, "the move")
+        here.drive("end", str(pid))
+        said = drain.communicate(timeout=30)[0]
+        assert drain.returncode == 0, said
+        assert name not in mig_slices(here)
+
+
+def test_a_job_takes_a_slice_from_a_server_and_gives_it_back(machine):
+    here = machine("l4", "l4")
+    with serve(here, "--num-gpus", "2", replicas=2) as server:
+        wait_until(lambda: len(json.loads(here.sheaf("lease", "list", "--json"))) == 2, 10, "two leases")
+        assert "not free: GPU 1 is used by sheaf serve" in here.sheaf("lease", "acquire", "gpu:1", code=1)
+        with Load(server) as load:
+            out = here.sheaf("lease", "acquire", "gpu:1", "--drain", "--wait", "20s", "--", "sh", "-c",
+                             f"{SHEAF} slices lease list; {SHEAF} slices")
+            assert out.count("GPU 1") >= 2 and "GPU 1: leased" not in out
+            load.wait_answered(20)
+            wait_until(lambda: sorted(slices_of(server)) == ["gpu:0", "gpu:1"] and
+                       states_of(server) == ["ready"] * 2, 20, "the return")
+        assert load.failures == []
+
+
+def test_what_another_has_leased_is_not_served_on(machine):
+    here = machine("l4", "l4")
+    lease = json.loads(here.sheaf("lease", "acquire", "gpu:0", "--task", "train", "--json"))
+    assert "gpu:0 is leased to task train" in refused(here, "--slices", "gpu:0")
+    assert "gpu:0" not in refused(here, "--device", "cuda", code=0)
+    here.sheaf("lease", "acquire", "gpu:1")
+    assert "no slice to serve on is free: gpu:0 is leased to task train" in refused(here, "--device", "cuda")
+    # Started under the lease it is its own.
+    assert "gpu:0" in refused(here, "--slices", "gpu:0", code=0, SHEAF_LEASE=lease["id"])
+
+
+def test_a_server_under_its_own_lease_stays(machine):
+    here = machine("l4", "l4")
+    lease = json.loads(here.sheaf("lease", "acquire", "gpu:1", "--json"))
+    with serve(here, "--slices", "gpu:1", replicas=1, SHEAF_LEASE=lease["id"]) as server:
+        with Load(server) as load:
+            over = time.monotonic() + 2
+            wait_until(lambda: time.monotonic() > over, 10, "two seconds of it")
+        assert load.failures == []
+        assert server.fleet()["replicas"][0]["restarts"] == 0
+        assert [one["id"] for one in json.loads(here.sheaf("lease", "list", "--json"))] == [lease["id"]]
+
+
+def test_two_servers_share_a_card(machine):
+    here = machine("l4")
+    with serve(here, "--num-gpus", "1", replicas=1), serve(here, "--num-gpus", "1", replicas=1) as second:
+        wait_until(lambda: len(json.loads(here.sheaf("lease", "list", "--json"))) == 2, 10, "two leases")
+        assert second.embed("a text").status_code == 200
+
+
 # --- placement ---
 
 
@@ -280,3 +400,37 @@ def test_xids_restart_replicas_and_drain_cards(machine):
         assert load.failures == []
         metrics = server.session.get(server.http + "/metrics", timeout=10).text
         assert 'reaction="quarantine_card"' in metrics
+
+
+def fails_to_read(server, gpu):
+    """Whether `sheaf serve` itself has found the card lost."""
+    return any(one["slice"] == f"gpu:{gpu}" and "lost" in (one.get("error") or "") for one in server.fleet()["slices"])
+
+
+@pytest.mark.parametrize("card", ["h200-141", "l4"])
+def test_a_drained_card_is_used_again_after_its_reset(machine, card):
+    """An H200 tells that it asks for a reset and no longer does; an L4 tells nothing, but vanishes and comes back."""
+    here = machine(card, card)
+    tells = card == "h200-141"
+    with serve(here, "--num-gpus", "2", replicas=2) as server:
+        server.wait_full(2)
+        with Load(server) as load:
+            if tells:
+                here.drive("set", "1", "recovery_action", "1")
+            here.drive("xid", "1", "48")
+            wait_until(lambda: "waiting" in states_of(server), 10, "a replica without a card")
+            load.wait_answered(50)
+            if not tells:
+                here.drive("set", "1", "lost", "1")
+                wait_until(lambda: fails_to_read(server, 1), 10, "the card's loss")
+                here.drive("set", "1", "lost", "0")
+            else:
+                here.drive("set", "1", "recovery_action", "0")
+            server.wait_full(2)
+            assert sorted(slices_of(server)) == ["gpu:0", "gpu:1"]
+            load.wait_answered(20)
+            # The next one is answered as the first.
+            here.drive("xid", "1", "48")
+            wait_until(lambda: "waiting" in states_of(server), 10, "a replica without a card")
+        assert load.failures == []
+        assert any("GPU 1 was reset, and is used again" in line for line in server.log)

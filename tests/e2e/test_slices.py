@@ -346,6 +346,26 @@ def test_no_permission_names_the_capability(machine):
     assert "mig/monitor" in here.sheaf("mig", "create", "1g.5gb", code=1)
 
 
+def test_check_tells_of_an_idle_card_beside_a_crowded_one(machine):
+    here = machine("l4", "l4")
+    here.drive("load", "0", "95")
+    here.drive("process", "0", "4711", str(1 << 30))
+
+    def crowded():
+        said = subprocess.run([SHEAF, "slices", "check", "--json"], env=here.environment, capture_output=True, text=True,
+                              timeout=60).stdout
+        return [one for one in json.loads(said) if "while nothing runs on" in one["what"]]
+
+    assert crowded() == []
+    here.drive("process", "0", "4712", str(1 << 30))
+    (finding,) = crowded()
+    assert finding["health"] == "warning" and finding["gpu"] == 0
+    assert finding["what"] == "2 processes share it, 95 % busy, while nothing runs on GPU 1"
+    assert "sheaf serve MODEL --slices gpu:0,gpu:1" in finding["repair"]
+    here.drive("process", "1", "4713", str(1 << 30))
+    assert crowded() == []
+
+
 def test_check_tells_what_is_wrong(machine):
     here = machine("a100-40")
     here.drive("set", "0", "persistence", "0")

@@ -1,6 +1,7 @@
 // nvml_sim FILE VERB…: makes and drives the state of a simulated NVML for the Python tests.
 //   create CARD…                        a machine with these cards
 //   process GPU PID BYTES [GI CI]       a process that computes
+//   end PID                             it computes no more, on any card
 //   set GPU NAME VALUE                  temperature_c, mig_current, lost, …
 //   load GPU[/GI] PERCENT [SM [MEMORY]] of the card, or of a GPU instance
 //   machine NAME VALUE                  unprivileged, struct_version, driver_version, …
@@ -116,6 +117,13 @@ int add_process(sim::StateFile& file, const Words& words) {
   return refuse("no room for another process");
 }
 
+void end_process(sim::StateFile& file, std::uint64_t pid) {
+  auto state = file.lock();
+  for (sim::SimCard& card : state->cards)
+    for (sim::SimProcess& process : card.processes)
+      if (process.used && process.pid == pid) process = {};
+}
+
 int set_load(sim::StateFile& file, const Words& words) {
   auto state = file.lock();
   const std::size_t slash = words[0].find('/');
@@ -142,12 +150,13 @@ int raise_xids(sim::StateFile& file, const Words& words) {
 
 int drive(sim::StateFile& file, const std::string& verb, const Words& words) {
   const std::map<std::string, std::size_t> least = {
-      {"process", 3}, {"set", 3}, {"machine", 2}, {"fault", 2}, {"hang", 2},
-      {"kill", 2},    {"xid", 2}, {"load", 2},    {"clear", 0}, {"calls", 0}};
+      {"process", 3}, {"set", 3},  {"machine", 2}, {"fault", 2}, {"hang", 2}, {"kill", 2},
+      {"xid", 2},     {"load", 2}, {"clear", 0},   {"calls", 0}, {"end", 1}};
   const auto known = least.find(verb);
   if (known == least.end() || words.size() < known->second)
     return refuse("unknown verb or too few words: " + verb);
   if (verb == "process") return add_process(file, words);
+  if (verb == "end") end_process(file, number(words[0]));
   if (verb == "set") return set_card(file, words);
   if (verb == "machine") return set_machine(file, words);
   if (verb == "fault") return add_fault(file, sim::SimFaultKind::answer, words);
