@@ -28,3 +28,9 @@ add_library(sheaf_kernels_cuda_card STATIC EXCLUDE_FROM_ALL ${objects})
 set_target_properties(sheaf_kernels_cuda_card PROPERTIES LINKER_LANGUAGE CXX)
 target_link_libraries(sheaf_kernels_cuda_card PUBLIC sheaf::kernels ${SHEAF_CUBLASLT} ${SHEAF_CUDART} ${CMAKE_DL_LIBS} rt)
 add_library(sheaf::kernels_cuda_card ALIAS sheaf_kernels_cuda_card)
+
+# The parity of its operations, for a machine with a card.
+if(GTest_FOUND)
+  add_executable(card_parity_test EXCLUDE_FROM_ALL tests/cuda/card_parity.cc)
+  target_link_libraries(card_parity_test PRIVATE sheaf::kernels_cuda_card sheaf_warnings GTest::gtest GTest::gtest_main)
+endif()

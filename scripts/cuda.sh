@@ -3,9 +3,9 @@
 # spill registers, and writes what each takes to docs/benchmarks/cuda-kernels.txt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/setup.sh run
+scripts/setup.sh run test
 scripts/setup_cuda.sh
-scripts/build.sh cuda sheaf-replica-cuda
+scripts/build.sh cuda sheaf-replica-cuda card_parity_test
 
 toolkit=build/cuda-toolkit/nvidia/cu13
 table=docs/benchmarks/cuda-kernels.txt

@@ -8,7 +8,7 @@ MATRIX_RATE = 790e12  # operations a second of 16-bit products, measured on such
 ATTENTION_RATE = 200e12  # assumed: mma.sync reaches half of the card's rate, and softmax shares the time
 BYTES_RATE = 4.8e12
 LAUNCH_S = 2.5e-6  # assumed, without graphs
-BATCH_TOKENS = 65536  # 4 blocks of preferred_rows()
+BATCH_TOKENS = 32768  # 4 blocks of preferred_rows(), as the engine groups texts
 
 # layers, hidden, heads, heads of keys, head size, intermediate, decoder
 MODELS = {

@@ -3,6 +3,7 @@
 // missing.
 #include <gtest/gtest.h>
 
+#include "kernels/cuda/card_setup.h"
 #include "kernels/cuda/emulation/emulated.h"
 #include "kernels/dtype_parity.h"
 #include "kernels/ops_parity.h"
@@ -11,18 +12,11 @@ namespace sheaf::kernels {
 namespace {
 
 Setup emulated(Dtype dtype, cuda::emulation::Order order) {
-  Setup setup{.threads = order == cuda::emulation::Order::forward ? 1 : 2, .on_device = true};
-  for (const DeviceBackend& backend : cuda::emulated_backends({.order = order}))
-    if (backend.dtype == dtype) {
-      setup.backend = backend.name;
-      setup.make = [backend](const BackendOptions& options) {
-        return std::move(*backend.make(options));
-      };
-    }
-  setup.rounds_attention = [](const AttentionShape& shape) {
-    return std::ranges::count(std::vector<std::size_t>{32, 64, 128, 256}, shape.head_size) > 0;
-  };
-  return setup;
+  const int number = order == cuda::emulation::Order::forward ? 1 : 2;
+  for (const DeviceBackend& backend :
+       cuda::emulated_backends({.order = order, .own_memory_only = true}))
+    if (backend.dtype == dtype) return cuda::parity_setup(backend, number);
+  return {};
 }
 
 using enum cuda::emulation::Order;
