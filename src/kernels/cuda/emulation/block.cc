@@ -36,7 +36,7 @@ class Block {
  public:
   void run(const BlockShape& shape, const std::function<void()>& thread) {
     begin(shape, thread);
-    for (live_ = shape.threads; live_ > 0;) step_to(next_live(current_), scheduler_, false);
+    for (live_ = shape.threads; live_ > 0;) step_to(next_live(current_), scheduler_);
   }
 
   unsigned current() const { return current_; }
@@ -88,7 +88,7 @@ class Block {
     while (barrier.opened == mine) {
       // A whole round in which nobody came to a barrier or returned: nobody ever will.
       if (++idle_ > live_ + 1) refuse("its threads wait for each other at different places");
-      step_to(next_live(current_), *fibers_[current_], false);
+      step_to(next_live(current_), *fibers_[current_]);
     }
     idle_ = 0;
   }
@@ -101,8 +101,8 @@ class Block {
     done_[current_] = true;
     idle_ = 0;
     Fiber& self = *fibers_[current_];
-    if (--live_ == 0) return scheduler_.switch_from(self, true);
-    step_to(next_live(current_), self, true);
+    if (--live_ == 0) return scheduler_.switch_from(self);
+    step_to(next_live(current_), self);
   }
 
   unsigned next_live(unsigned from) const {
@@ -112,10 +112,10 @@ class Block {
     return from;
   }
 
-  void step_to(unsigned next, Fiber& from, bool for_good) {
+  void step_to(unsigned next, Fiber& from) {
     if (fibers_[next].get() == &from) return;
     current_ = next;
-    fibers_[next]->switch_from(from, for_good);
+    fibers_[next]->switch_from(from);
   }
 
   BlockShape shape_;
@@ -137,8 +137,8 @@ Block& block() {
 }
 
 void Block::enter() {
-  Fiber::arrived();
   Block& self = block();
+  self.fibers_[self.current_]->arrived();
   (*self.thread_)();
   self.finish();
 }

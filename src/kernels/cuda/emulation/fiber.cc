@@ -10,6 +10,7 @@
 // The address sanitizer has to be told which stack is in use.
 #if defined(__SANITIZE_ADDRESS__)
 #include <pthread.h>
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -61,7 +62,7 @@ struct Fiber::State {
 #if defined(__SANITIZE_ADDRESS__)
   const void* bottom = nullptr;
   std::size_t bytes = 0;
-  void* fake_stack = nullptr;
+  void* fake_stack = nullptr;  // kept over rewind(): making one takes longer than most threads
 
   void find_stack_of_thread() {
     pthread_attr_t attributes;
@@ -93,6 +94,9 @@ Fiber::Fiber(Run run) : state_(std::make_unique<State>()) {
 Fiber::~Fiber() = default;
 
 void Fiber::rewind() {
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_UNPOISON_MEMORY_REGION(state_->stack.get(), kStackBytes);  // calls that never returned
+#endif
 #if defined(__x86_64__)
   const auto end = reinterpret_cast<std::uintptr_t>(state_->stack.get() + kStackBytes) / 16 * 16;
   // The switch pops six registers and returns to `run`, which finds the stack as after a call.
@@ -107,21 +111,17 @@ void Fiber::rewind() {
   state_->context.uc_link = nullptr;
   ::makecontext(&state_->context, state_->run, 0);
 #endif
-#if defined(__SANITIZE_ADDRESS__)
-  state_->fake_stack = nullptr;
-#endif
 }
 
 void Fiber::arrived() {
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+  __sanitizer_finish_switch_fiber(state_->fake_stack, nullptr, nullptr);
 #endif
 }
 
-void Fiber::switch_from(Fiber& from, [[maybe_unused]] bool for_good) {
+void Fiber::switch_from(Fiber& from) {
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(for_good ? nullptr : &from.state_->fake_stack, state_->bottom,
-                                 state_->bytes);
+  __sanitizer_start_switch_fiber(&from.state_->fake_stack, state_->bottom, state_->bytes);
 #endif
 #if defined(__x86_64__)
   sheaf_emulation_switch(&from.state_->top, state_->top);

@@ -11,21 +11,21 @@ class Fiber {
  public:
   // The fiber of whoever calls: it can be switched back to.
   Fiber();
-  // `run` begins with arrived() and must never return: it ends by switching away for good.
+  // `run` begins with arrived() and must never return: it ends by switching away.
   using Run = void (*)();
   explicit Fiber(Run run);
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
   ~Fiber();
 
-  static void arrived();
+  void arrived();
 
   // Makes it ready to run from its beginning again.
   void rewind();
 
-  // From the calling fiber, `from`, to this one; returns when somebody switches back. A fiber that
-  // is switched from `for_good` does not come back but by rewind().
-  void switch_from(Fiber& from, bool for_good = false);
+  // From the calling fiber, `from`, to this one; returns when somebody switches back, which nobody
+  // does after rewind().
+  void switch_from(Fiber& from);
 
  private:
   struct State;
