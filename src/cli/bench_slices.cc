@@ -14,6 +14,8 @@
 #include "cli/flag_set.h"
 #include "cli/load.h"
 #include "cli/progress_bar.h"
+#include "cli/slices.h"
+#include "cli/slices_verbs.h"
 #include "cli/table.h"
 #include "slices/slice.h"
 
@@ -70,6 +72,14 @@ struct Arrangement {
   double share = 1;                 // of the device, that each of them is
 };
 
+// A cut card's name would mean all its slices.
+Status check_whole(const std::string& whole) {
+  if (whole.empty() || whole.starts_with("cores:")) return {};
+  SHEAF_ASSIGN(const SlicesHere here, look_at_slices());
+  SHEAF_ASSIGN(const slices::GpuPlace place, slices::find_place(here.gpus.gpus, whole));
+  return refuse_cut_card(place);
+}
+
 Result<std::vector<Arrangement>> arrangements_of(BenchSlicesSettings settings) {
   if (settings.slices.empty()) {
     SHEAF_ASSIGN(const slices::Machine machine, slices::detect_machine());
@@ -83,6 +93,7 @@ Result<std::vector<Arrangement>> arrangements_of(BenchSlicesSettings settings) {
     return Error{ErrorCode::invalid_argument,
                  fmt::format("{} is the only slice: there is nothing to compare it with",
                              settings.slices.front())};
+  SHEAF_TRY(check_whole(settings.whole));
   const double share = 1.0 / static_cast<double>(count);
   std::vector<Arrangement> all = {
       {"1 replica on 1 slice", {settings.slices.front()}, share},

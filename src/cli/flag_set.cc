@@ -121,11 +121,14 @@ Status FlagSet::take_arguments(std::span<const std::string> arguments) {
       help_wanted_ = true;
       return {};
     }
-    if (!argument.starts_with("--"))
+    // The one short form: programs with a file of settings are often asked so.
+    const bool short_config = argument == "-c" && find("config") != nullptr;
+    if (!argument.starts_with("--") && !short_config)
       return usage_error(fmt::format("unknown flag {}; flags begin with --", argument));
 
     const std::size_t equals = argument.find('=');
-    const std::string_view name = argument.substr(2, equals == argument.npos ? equals : equals - 2);
+    const std::string_view name =
+        short_config ? "config" : argument.substr(2, equals == argument.npos ? equals : equals - 2);
     Entry* entry = find(name);
     if (entry == nullptr) return unknown_flag(name);
     std::string text;

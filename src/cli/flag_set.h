@@ -55,8 +55,8 @@ class FlagSet {
   // Lines at the end of the help: examples.
   void set_epilogue(std::string epilogue);
 
-  // `--name value`, `--name=value`, `--switch`, `--switch false`, `--help`, `-h`. Unknown flags are
-  // refused, naming the nearest.
+  // `--name value`, `--name=value`, `--switch`, `--switch false`, `--help`, `-h`, and `-c FILE` for
+  // --config. Unknown flags are refused, naming the nearest.
   Status take_arguments(std::span<const std::string> arguments);
   // `lookup` gives the value of a variable, or nullptr.
   void take_environment(const std::function<const char*(const char*)>& lookup);

@@ -41,6 +41,16 @@ TEST(FlagSet, TakesBothSpellingsSwitchesAndPositionals) {
   EXPECT_EQ(sample.files, (std::vector<std::string>{"a", "b", "-", "--c"}));
 }
 
+TEST(FlagSet, TheFileOfSettingsHasAShortForm) {
+  std::string config;
+  FlagSet flags{"sample", "Does nothing."};
+  EXPECT_FALSE(flags.take_arguments(std::vector<std::string>{"-c", "a.yaml"}).ok());
+  flags.add({"config", "FILE", "settings"}, text(config));
+  ASSERT_TRUE(flags.take_arguments(std::vector<std::string>{"-c", "a.yaml"}).ok());
+  ASSERT_TRUE(flags.apply().ok());
+  EXPECT_EQ(config, "a.yaml");
+}
+
 TEST(FlagSet, ASwitchMayBeSaidToBeFalse) {
   Sample sample;
   ASSERT_TRUE(sample.read({"--json", "--json", "false"}).ok());

@@ -124,7 +124,7 @@ class Placer {
     if (!wish.on_cards) return wish;
     SHEAF_ASSIGN(const planner::ModelFacts facts,
                  facts_of_folder(configs_[i].name, configs_[i].folder, configs_[i].pooling));
-    SHEAF_ASSIGN(const planner::Load load, load_of(configs_[i]));
+    SHEAF_ASSIGN(const planner::Load load, load_of(i));
     wish.replica_bytes = planner::memory_of(facts, load).total_bytes();
     return wish;
   }
@@ -159,9 +159,12 @@ class Placer {
 
   // ---- what a model takes, and what to do where it does not fit
 
-  static Result<planner::Load> load_of(const router::ModelConfig& config) {
+  // On a card. The dtype is the one that was set: what "auto" was measured to be on the processor
+  // says nothing of cards, and `sheaf plan` goes by it too.
+  Result<planner::Load> load_of(std::size_t i) const {
+    const router::ModelConfig& config = configs_[i];
     planner::Load load;
-    SHEAF_ASSIGN(load.dtype, planner::parse_dtype(config.dtype));
+    SHEAF_ASSIGN(load.dtype, dtype_on_cards(settings_.models[i].dtype.value_or(settings_.dtype)));
     load.batch_tokens =
         config.max_batch_tokens == 0 ? planner::kBatchTokens : config.max_batch_tokens;
     load.max_length = config.max_length;
@@ -184,7 +187,7 @@ class Placer {
   Error refusal(const Misfit& misfit) const {
     const router::ModelConfig& config = configs_[misfit.wish];
     const auto facts = facts_of_folder(config.name, config.folder, config.pooling);
-    const auto load = load_of(config);
+    const auto load = load_of(misfit.wish);
     if (!facts.ok()) return facts.error();
     if (!load.ok()) return load.error();
     const planner::Gpu gpu = gpu_of(misfit.device);

@@ -12,6 +12,7 @@
 #include "cli/plan_model.h"
 #include "cli/plan_question.h"
 #include "cli/serve_settings.h"
+#include "cli/slices.h"
 #include "model/spec/spec.h"
 #include "planner/capacity.h"
 #include "slices/drain.h"
@@ -47,7 +48,7 @@ FlagSet flags_for(PlanSettings& s) {
                 "a model fits a card, which need not be here.");
   flags.add_positional("VERB", s.words);
   flags.add({"config", "FILE", "whose models to plan for; or -c FILE"}, text(s.config));
-  flags.add({"gpu", "GPU", "h200; model: a100-40/1g.5gb, 24GiB", "", "those here"},
+  flags.add({"gpu", "GPU", "h200, a100-40/1g.5gb, 24GiB", "", "here; model: needed"},
             text(s.asked.gpu));
   flags.add({"count", "N", "such cards in the machine", "", "1"},
             whole_number(s.asked.count, 1, 64));
@@ -166,17 +167,32 @@ Status apply_cut(const PlanAnswer& answer, bool drain) {
   return {};
 }
 
+// The names of slices are known only once they are there.
+Status apply_and_name(PlanAnswer& answer, bool drain, const ServeSettings& serve) {
+  SHEAF_TRY(apply_cut(answer, drain));
+  SHEAF_ASSIGN(const SlicesHere here, look_at_slices());
+  name_slices(here.gpus, serve, answer.serving);
+  return {};
+}
+
 // Flags beat what the file says, as they do of `sheaf serve`.
-Status read_file(const PlanSettings& s, ServeFlags& serve) {
-  std::vector<std::string> arguments = {"--config", s.config};
+std::vector<std::string> load_flags(const PlanSettings& s) {
+  std::vector<std::string> arguments;
   const auto add = [&arguments](const char* flag, std::string value) {
     arguments.emplace_back(flag);
     arguments.push_back(std::move(value));
   };
   if (s.max_length > 0) add("--max-length", std::to_string(s.max_length));
   if (s.max_batch_tokens > 0) add("--max-batch-tokens", std::to_string(s.max_batch_tokens));
+  return arguments;
+}
+
+Status read_file(const PlanSettings& s, ServeFlags& serve) {
+  std::vector<std::string> arguments = load_flags(s);
+  arguments.insert(arguments.end(), {"--config", s.config});
   // Cards compute in dtypes that the processor does not.
-  if (!s.asked.dtype.empty() && !s.asked.cores.empty()) add("--dtype", s.asked.dtype);
+  if (!s.asked.dtype.empty() && !s.asked.cores.empty())
+    arguments.insert(arguments.end(), {"--dtype", s.asked.dtype});
   return serve.read(arguments, [](const char*) { return nullptr; });
 }
 
@@ -184,28 +200,27 @@ int plan_for_file(const PlanSettings& s) {
   ServeFlags serve;
   if (const Status read = read_file(s, serve); !read.ok())
     return fail("plan", read.error(), kExitUsage);
-  const auto answer = answer_plan(s.asked, serve.settings());
+  auto answer = answer_plan(s.asked, serve.settings());
   if (!answer.ok())
     return fail("plan", answer.error(),
                 answer.error().code == ErrorCode::invalid_argument ? kExitUsage : kExitFailed);
   if (s.cut) return print_cut(s, *answer);
-  fmt::print("{}", s.json ? answer->json : answer->table);
-  if (s.apply)
-    if (const Status cut = apply_cut(*answer, s.drain); !cut.ok()) return fail("plan", cut.error());
+  const std::vector<std::string> flags = load_flags(s);
+  answer->serving.arguments.insert(answer->serving.arguments.end(), flags.begin(), flags.end());
+  if (!s.json) fmt::print("{}", answer->table);
+  const Status cut = s.apply ? apply_and_name(*answer, s.drain, serve.settings()) : Status();
+  fmt::print("{}", s.json ? answer->json() : "\n" + text_of(answer->serving, s.config));
+  if (!cut.ok()) return fail("plan", cut.error());
   return answer->met ? kExitOk : kExitFailed;
 }
 
 }  // namespace
 
 int plan_command(Arguments arguments) {
-  // The one flag of sheaf with a short form: planners are asked as compilers are.
-  std::vector<std::string> words(arguments.begin(), arguments.end());
-  for (std::string& word : words)
-    if (word == "-c") word = "--config";
   PlanSettings settings;
   FlagSet flags = flags_for(settings);
   if (const auto done =
-          take_client_flags("plan", flags, words, [&settings] { return check(settings); }))
+          take_client_flags("plan", flags, arguments, [&settings] { return check(settings); }))
     return *done;
   if (settings.is_capacity()) return plan_model(settings);
   return plan_for_file(settings);

@@ -2,11 +2,26 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "cli/plan_model.h"
 
 namespace sheaf::cli {
+namespace {
+
+// The inventory knows models of cards that can be cut; of others the table may have a row.
+std::shared_ptr<const slices::CardModel> model_of(const slices::Gpu& gpu, bool with_mig) {
+  if (with_mig || gpu.model != nullptr || gpu.pci_id == 0) return gpu.model;
+  return {std::shared_ptr<void>(), slices::find_card_by_pci_id(gpu.pci_id)};
+}
+
+std::string why_left_out(const slices::Gpu& gpu, bool with_mig) {
+  return fmt::format("GPU {}, {}, which {}; --gpu describes it", gpu.index, gpu.name,
+                     with_mig && !gpu.mig ? "has no MIG" : "sheaf does not know");
+}
+
+}  // namespace
 
 Result<PlanCards> described_cards(const std::string& name, std::uint32_t count) {
   SHEAF_ASSIGN(const planner::Gpu gpu, parse_gpu(name));
@@ -23,10 +38,17 @@ Result<PlanCards> described_cards(const std::string& name, std::uint32_t count) 
 Result<PlanCards> cards_here(const slices::GpuInventory& inventory) {
   PlanCards cards;
   std::map<std::string, int> kinds;
+  const bool with_mig = std::ranges::any_of(
+      inventory.gpus, [](const auto& gpu) { return gpu.visible && gpu.model != nullptr; });
   for (const slices::Gpu& gpu : inventory.gpus) {
-    if (!gpu.visible || gpu.model == nullptr) continue;
+    if (!gpu.visible) continue;
+    const auto model = model_of(gpu, with_mig);
+    if (model == nullptr) {
+      cards.left_out.push_back(why_left_out(gpu, with_mig));
+      continue;
+    }
     ++kinds[gpu.name];
-    cards.model = gpu.model;
+    cards.model = model;
     cards.indexes.push_back(gpu.index);
   }
   if (kinds.empty())

@@ -13,6 +13,7 @@ namespace sheaf::cli {
 struct PlanCards {
   std::shared_ptr<const slices::CardModel> model;
   std::vector<unsigned> indexes;  // as NVML counts them; of cards that are only described from 0
+  std::vector<std::string> left_out = {};  // of those here: which, and why
 };
 
 // So many of a card of the table ("h200").

@@ -27,6 +27,27 @@ TEST(PlanCards, VisibleCardsWithTheirOwnIndexes) {
   ASSERT_TRUE(cards.ok()) << cards.error().message;
   EXPECT_EQ(cards->model->key, "h200-141");
   EXPECT_EQ(cards->indexes, (std::vector<unsigned>{1, 3}));
+  EXPECT_TRUE(cards->left_out.empty());
+}
+
+TEST(PlanCards, WhichAreLeftOutIsSaid) {
+  slices::GpuInventory inventory{.gpus = {card_here(0, "a100-40"), card_here(1, "l4")}};
+  inventory.gpus[1].model = nullptr;
+  const auto cards = cards_here(inventory);
+  ASSERT_TRUE(cards.ok()) << cards.error().message;
+  EXPECT_EQ(cards->indexes, std::vector<unsigned>{0});
+  EXPECT_EQ(cards->left_out,
+            std::vector<std::string>{"GPU 1, NVIDIA L4, which has no MIG; --gpu describes it"});
+}
+
+TEST(PlanCards, WithoutMigTheyArePlannedForWhole) {
+  slices::GpuInventory inventory{.gpus = {card_here(0, "l4")}};
+  inventory.gpus[0].model = nullptr;
+  EXPECT_NE(no_cards_because(inventory), "ok");
+  inventory.gpus[0].pci_id = slices::find_card("l4")->pci_ids.front();
+  const auto cards = cards_here(inventory);
+  ASSERT_TRUE(cards.ok()) << cards.error().message;
+  EXPECT_EQ(cards->model->key, "l4");
 }
 
 TEST(PlanCards, NoneOrSeveralKindsAreRefused) {

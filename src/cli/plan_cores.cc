@@ -135,8 +135,8 @@ std::string table_of(const CoreMachine& machine, std::span<const Demand> demands
          "\nassumed: rates grow with the cores; a batch of 100 ms unless its tokens are set\n";
 }
 
-std::string json_of(const CoreMachine& machine, std::span<const Demand> demands,
-                    const CorePlan& plan) {
+ordered_json json_of(const CoreMachine& machine, std::span<const Demand> demands,
+                     const CorePlan& plan) {
   ordered_json json = {{"cores", machine.cores},
                        {"used_bytes", plan.used_bytes},
                        {"usable_bytes", plan.usable_bytes},
@@ -144,7 +144,7 @@ std::string json_of(const CoreMachine& machine, std::span<const Demand> demands,
                        {"models", ordered_json::array()}};
   for (std::size_t i = 0; i < demands.size(); ++i)
     json["models"].push_back(json_of_share(demands[i], plan.models[i]));
-  return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  return json;
 }
 
 }  // namespace sheaf::cli

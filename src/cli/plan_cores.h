@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 
@@ -22,7 +23,8 @@ Result<planner::CoreMachine> cores_here();
 
 std::string table_of(const planner::CoreMachine& machine, std::span<const planner::Demand> demands,
                      const planner::CorePlan& plan);
-std::string json_of(const planner::CoreMachine& machine, std::span<const planner::Demand> demands,
-                    const planner::CorePlan& plan);
+nlohmann::ordered_json json_of(const planner::CoreMachine& machine,
+                               std::span<const planner::Demand> demands,
+                               const planner::CorePlan& plan);
 
 }  // namespace sheaf::cli

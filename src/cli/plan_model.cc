@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "base/text.h"
 #include "cli/flag_value.h"
 #include "cli/model_files.h"
 #include "cli/table.h"
@@ -18,12 +17,8 @@ using nlohmann::ordered_json;
 using planner::Dtype;
 using planner::Fit;
 
-std::string bytes(std::uint64_t count) { return human_bytes(static_cast<double>(count)); }
-std::string mib(std::uint64_t count) {
-  return fmt::format("{:.0f}", static_cast<double>(count) / (1 << 20));
-}
-
 double gib(std::uint64_t count) { return static_cast<double>(count) / (1 << 30); }
+std::string gib_number(std::uint64_t count) { return fmt::format("{:.2f}", gib(count)); }
 
 Result<std::vector<Fit>> fits_of(const planner::ModelFacts& model, const CapacityQuestion& asked) {
   std::vector<Dtype> dtypes(planner::kDtypes.begin(), planner::kDtypes.end());
@@ -90,7 +85,8 @@ std::string kv_note(const planner::ModelFacts& model) {
   std::string note =
       fmt::format("KV cache: none, as its texts are read once ({})", model::kind_of(model.spec));
   if (each > 0)
-    note += fmt::format(";\n  generating would take {} a token in 16 bits", bytes(each));
+    note += fmt::format(";\n  generating would take {} for 1,000 tokens in 16 bits",
+                        planner::gib_text(1000 * each));
   return note;
 }
 
@@ -101,6 +97,19 @@ std::string trust_note(const planner::Gpu& gpu) {
   if (certainty == slices::Certainty::documented) return "";
   return fmt::format("its memory is {}, not from NVIDIA's documents",
                      certainty == slices::Certainty::inferred ? "inferred" : "a nominal figure");
+}
+
+// How many replicas serving takes, where that is fewer than the table says.
+std::string served_note(const std::vector<Fit>& fits) {
+  std::string counts;
+  for (const Fit& fit : fits)
+    if (fit.served_replicas < fit.replicas)
+      counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", name_of(fit.dtype),
+                            fit.served_replicas);
+  if (counts.empty()) return "";
+  return "sheaf serve counts weights in each replica until those of a card share them;\n  it "
+         "takes: " +
+         counts + "\n";
 }
 
 std::string text_of(const planner::ModelFacts& model, const CapacityQuestion& asked,
@@ -123,14 +132,14 @@ std::string text_of(const planner::ModelFacts& model, const CapacityQuestion& as
                {"all"},
                {"replicas"}});
   for (const Fit& fit : fits)
-    table.add_row({std::string(name_of(fit.dtype)), mib(fit.memory.weights_bytes),
-                   mib(fit.memory.activations_bytes), mib(fit.memory.kv_cache_bytes),
-                   mib(fit.memory.context_bytes), mib(fit.memory.workspace_bytes),
-                   mib(fit.memory.total_bytes()),
+    table.add_row({std::string(name_of(fit.dtype)), gib_number(fit.memory.weights_bytes),
+                   gib_number(fit.memory.activations_bytes), gib_number(fit.memory.kv_cache_bytes),
+                   gib_number(fit.memory.context_bytes), gib_number(fit.memory.workspace_bytes),
+                   gib_number(fit.memory.total_bytes()),
                    !fit.computable ? "Hopper" : fmt::format("{}", fit.replicas)});
   out += table.render();
-  out += "\nMiB. Weights count once however many replicas, the rest for each. * assumed\n";
-  out += kv_note(model) + "\n";
+  out += "\nGiB. Weights count once however many replicas, the rest for each. * assumed\n";
+  out += served_note(fits) + kv_note(model) + "\n";
   if (const std::string trust = trust_note(asked.gpu); !trust.empty())
     out += fmt::format("{}: {}\n", asked.gpu.name, trust);
   if (spreads.empty()) return out;
@@ -139,7 +148,8 @@ std::string text_of(const planner::ModelFacts& model, const CapacityQuestion& as
   Table split({{"split by"}, {"cards"}, {"fullest"}, {"fits"}, {"layers of each rank", true}});
   for (const planner::Spread& spread : spreads)
     split.add_row({spread.tensor ? "heads" : "layers", fmt::format("{}", spread.ranks.size()),
-                   bytes(fullest(spread)), spread.fits ? "yes" : "no", shares_of(spread)});
+                   planner::gib_text(fullest(spread)), spread.fits ? "yes" : "no",
+                   shares_of(spread)});
   return out + split.render();
 }
 
@@ -152,7 +162,8 @@ ordered_json json_of_fit(const Fit& fit) {
           {"workspace_bytes", fit.memory.workspace_bytes},
           {"total_bytes", fit.memory.total_bytes()},
           {"computable", fit.computable},
-          {"replicas", fit.replicas}};
+          {"replicas", fit.replicas},
+          {"served_replicas", fit.served_replicas}};
 }
 
 ordered_json json_of_spread(const planner::Spread& spread) {
@@ -197,6 +208,11 @@ Result<hub::ResolvedModel> find_for_planning(const std::string& source,
 planner::Isolation isolation_of(const std::string& word) {
   if (word == "full") return planner::Isolation::full;
   return word == "memory" ? planner::Isolation::memory : planner::Isolation::none;
+}
+
+Result<Dtype> dtype_on_cards(const std::string& setting) {
+  if (setting == "auto") return Dtype::bfloat16;
+  return planner::parse_dtype(setting);
 }
 
 Result<planner::ModelFacts> facts_of_folder(const std::string& name, const std::string& folder,

@@ -20,6 +20,10 @@ planner::Isolation isolation_of(const std::string& word);
 Result<planner::ModelFacts> facts_of_folder(const std::string& name, const std::string& folder,
                                             const std::string& pooling);
 
+// What `dtype` of a model is taken for on a card: "auto" is measured there before it is known, and
+// half precision is what most models pass in.
+Result<planner::Dtype> dtype_on_cards(const std::string& setting);
+
 // A model's facts for planning, from its files on this machine. `name` is
 // what it is called in the plan; empty: as the hub or its folder does.
 Result<planner::ModelFacts> facts_for_planning(const std::string& name, const std::string& source,

@@ -17,13 +17,10 @@ namespace {
 
 Error wrong(std::string message) { return {ErrorCode::invalid_argument, std::move(message)}; }
 
-// The file's dtypes are those of this machine's processor; "auto" is measured on a card before it
-// is known, and half precision is what most models pass in.
 Result<planner::Dtype> dtype_of(const ModelSetting& model, const ServeSettings& serve,
                                 const PlanQuestion& question) {
-  const std::string& name =
-      !question.dtype.empty() ? question.dtype : model.dtype.value_or(serve.dtype);
-  return name == "auto" ? planner::Dtype::bfloat16 : planner::parse_dtype(name);
+  return dtype_on_cards(!question.dtype.empty() ? question.dtype
+                                                : model.dtype.value_or(serve.dtype));
 }
 
 Result<planner::Demand> demand_of(const ModelSetting& setting, const ServeSettings& serve,
@@ -53,17 +50,31 @@ Result<planner::Demand> demand_of(const ModelSetting& setting, const ServeSettin
       .isolation = isolation_of(setting.isolation)};
 }
 
-Result<PlanCards> cards_for(const PlanQuestion& question) {
+Result<PlanCards> cards_for(const PlanQuestion& question, const SlicesHere& here) {
   if (!question.gpu.empty()) return described_cards(question.gpu, std::max(question.count, 1u));
-  SHEAF_ASSIGN(const SlicesHere here, look_at_slices());
   if (here.no_gpus_because.empty()) return cards_here(here.gpus);
   return Error{ErrorCode::not_found,
                fmt::format("no cards here to plan for ({}); --gpu h200 --count 8 describes others",
                            here.no_gpus_because)};
 }
 
+// What was planned with is to be served with.
+void add_flags(const PlanQuestion& question, PlanServing& serving) {
+  const auto add = [&serving](const char* flag, std::string value) {
+    serving.arguments.emplace_back(flag);
+    serving.arguments.push_back(std::move(value));
+  };
+  if (!question.dtype.empty()) add("--dtype", question.dtype);
+  if (question.memory_utilization != PlanQuestion().memory_utilization)
+    add("--gpu-memory-utilization", fmt::format("{}", question.memory_utilization));
+}
+
 Result<PlanAnswer> answer_for_cards(const PlanQuestion& question, const ServeSettings& serve) {
-  SHEAF_ASSIGN(const PlanCards cards, cards_for(question));
+  SlicesHere here;
+  if (question.gpu.empty()) {
+    SHEAF_ASSIGN(here, look_at_slices());
+  }
+  SHEAF_ASSIGN(const PlanCards cards, cards_for(question, here));
   std::vector<planner::Demand> demands;
   for (const ModelSetting& model : serve.models) {
     SHEAF_ASSIGN(planner::Demand demand, demand_of(model, serve, question, *cards.model));
@@ -72,8 +83,12 @@ Result<PlanAnswer> answer_for_cards(const PlanQuestion& question, const ServeSet
   const planner::Machine machine = planner::machine_of(
       *cards.model, static_cast<std::uint32_t>(cards.indexes.size()), question.memory_utilization);
   const planner::Plan plan = planner::make_plan(machine, demands);
+  PlanServing serving = serving_on(cards, demands, plan, serve);
+  if (question.gpu.empty()) name_slices(here.gpus, serve, serving);
+  add_flags(question, serving);
   return PlanAnswer{.table = table_of(machine, cards, demands, plan),
-                    .json = json_of(machine, cards, demands, plan),
+                    .facts = json_of(machine, cards, demands, plan),
+                    .serving = std::move(serving),
                     .cut = mig_configs_of(cards, plan),
                     .met = plan.score.unserved + plan.score.unmet == 0};
 }
@@ -86,8 +101,13 @@ Result<PlanAnswer> answer_for_cores(const PlanQuestion& question, const ServeSet
   SHEAF_ASSIGN(const std::vector<planner::Demand> demands, demands_on_cores(serve, machine.cores));
   const planner::CorePlan plan = planner::plan_cores(machine, demands);
   const bool met = std::ranges::all_of(plan.models, &planner::CoreShare::met);
+  std::vector<std::uint32_t> replicas;
+  for (const planner::CoreShare& share : plan.models) replicas.push_back(share.replicas);
+  PlanServing serving = serving_on_cores(demands, replicas, serve);
+  add_flags(question, serving);
   return PlanAnswer{.table = table_of(machine, demands, plan),
-                    .json = json_of(machine, demands, plan),
+                    .facts = json_of(machine, demands, plan),
+                    .serving = std::move(serving),
                     .cut = "",
                     .met = met && plan.fits()};
 }
@@ -110,6 +130,12 @@ Status check_plan_question(const PlanQuestion& question, std::string_view dashes
     return wrong(
         fmt::format("{0}count counts the cards of {0}gpu that the models are planned for", dashes));
   return {};
+}
+
+std::string PlanAnswer::json() const {
+  nlohmann::ordered_json all = facts;
+  all["serve"] = json_of(serving);
+  return all.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 Result<PlanAnswer> answer_plan(const PlanQuestion& question, const ServeSettings& serve) {

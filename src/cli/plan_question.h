@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "cli/plan_serving.h"
 #include "cli/serve_settings.h"
 
 namespace sheaf::cli {
@@ -22,9 +23,13 @@ struct PlanQuestion {
 Status check_plan_question(const PlanQuestion& question, std::string_view dashes);
 
 struct PlanAnswer {
-  std::string table, json;  // the same for people and for programs
-  std::string cut;          // in mig-parted's format; empty where cores were planned for
-  bool met = false;         // every model runs and no target is missed
+  std::string table;             // for people
+  nlohmann::ordered_json facts;  // the same for programs, without what follows
+  PlanServing serving;
+  std::string cut;   // in mig-parted's format; empty where cores were planned for
+  bool met = false;  // every model runs and no target is missed
+
+  std::string json() const;  // facts and serving
 };
 // The plan for the models of `serve`, whose files must be on this machine; of a question that was
 // checked. Takes as long as planner::make_plan(), and some milliseconds a model. Error

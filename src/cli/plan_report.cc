@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <vector>
 
-#include "base/text.h"
 #include "cli/table.h"
 #include "planner/memory.h"
 #include "planner/rates.h"
@@ -29,6 +29,9 @@ std::string gib_text(std::uint64_t bytes) {
 
 std::string percent(double share) { return fmt::format("{:.0f} %", 100 * share); }
 
+// Above 1 of a target that is out of reach.
+std::string load_text(double load) { return load <= 1 ? percent(load) : human_count(load) + " x"; }
+
 std::string slice_name(const PlannedSlice& slice) {
   return slice.part.profile.empty() ? "whole" : slice.part.profile;
 }
@@ -45,25 +48,31 @@ std::string rate_or_none(double tokens_per_s) {
 }
 
 std::string models_table(std::span<const Demand> demands, const Plan& plan) {
-  Table table({{"model"},
-               {"replicas"},
-               {"tok/s wanted"},
-               {"expected"},
-               {"p99 ms wanted"},
-               {"about"},
-               {"met"}});
+  Table table({{"model"}, {"replicas"}, {"tok/s"}, {"wanted"}, {"p99 ms"}, {"wanted"}, {"met"}});
   std::string reasons;
   for (std::size_t i = 0; i < demands.size(); ++i) {
     const PlannedModel& model = plan.models[i];
     const bool runs = model.replicas > 0;
-    table.add_row({one_line(demands[i].name, 40), fmt::format("{}", model.replicas),
-                   rate_or_none(demands[i].wanted_tokens_per_s), rate_or_none(model.tokens_per_s),
-                   demands[i].p99_ms > 0 ? fmt::format("{:.0f}", demands[i].p99_ms) : "-",
+    table.add_row({one_line(demands[i].name, 30), fmt::format("{}", model.replicas),
+                   rate_or_none(model.tokens_per_s), rate_or_none(demands[i].wanted_tokens_per_s),
                    runs && demands[i].p99_ms > 0 ? fmt::format("{:.0f}", model.p99_ms) : "-",
+                   demands[i].p99_ms > 0 ? fmt::format("{:.0f}", demands[i].p99_ms) : "-",
                    model.met ? "yes" : "no"});
     reasons += fmt::format("  {}: {}\n", one_line(demands[i].name, 40), model.reason);
   }
   return table.render() + reasons;
+}
+
+// sheaf serve divides a slice evenly among its replicas, whatever each needs.
+std::string note_on_parts(const PlannedSlice& slice, std::span<const Demand> demands) {
+  std::uint64_t largest = 0;
+  for (const std::size_t i : slice.models)
+    largest = std::max(largest, demands[i].weights_bytes + demands[i].replica_bytes);
+  const std::uint64_t part = slice.usable_bytes / slice.models.size();
+  if (largest <= part) return "";
+  return fmt::format("; sheaf serve gives each an even part, {}, and one needs {}: {} fit there",
+                     planner::gib_text(part), planner::gib_text(largest),
+                     slice.usable_bytes / largest);
 }
 
 std::string slices_table(const PlanCards& cards, std::span<const Demand> demands,
@@ -71,19 +80,20 @@ std::string slices_table(const PlanCards& cards, std::span<const Demand> demands
   Table table({{"card"},
                {"slice", true},
                {"sharing", true},
-               {"GiB used"},
+               {"GiB"},
                {"of"},
-               {"arithmetic"},
+               {"arithm."},
                {"traffic"},
                {"models", true}});
   std::string reasons;
   for (const PlannedSlice& slice : plan.slices) {
     table.add_row({fmt::format("{}", cards.indexes[slice.card]), slice_name(slice),
                    std::string(name_of(slice.sharing)), gib_text(slice.used_bytes),
-                   gib_text(slice.usable_bytes), percent(slice.compute_load),
-                   percent(slice.bandwidth_load), one_line(names_of(slice, demands), 60)});
+                   gib_text(slice.usable_bytes), load_text(slice.compute_load),
+                   load_text(slice.bandwidth_load), one_line(names_of(slice, demands), 24)});
     const std::string reason =
-        fmt::format("  {}, {}: {}\n", slice_name(slice), names_of(slice, demands), slice.reason);
+        fmt::format("  {}, {}: {}{}\n", slice_name(slice), names_of(slice, demands), slice.reason,
+                    note_on_parts(slice, demands));
     if (reasons.find(reason) == std::string::npos) reasons += reason;  // slices alike
   }
   return table.render() + reasons;
@@ -110,13 +120,13 @@ std::string doubts_about(const slices::CardModel& card, const Plan& plan) {
 
 std::string assumptions() {
   return fmt::format(
-      "assumed: {} of a card's peak arithmetic and {} of its bandwidth where nothing was\n"
-      "measured; texts of {} tokens; batches of {:.0f} ms; {} of context and {} of\n"
-      "workspace a replica; slices shared by several give {}, those with a p99 {}\n",
+      "assumed: {} of a card's peak arithmetic and {} of its bandwidth where\n"
+      "nothing was measured; texts of {} tokens; batches of {:.0f} ms; {} of context\n"
+      "and {} of workspace a replica; slices shared by several give {}, those\n"
+      "with a p99 {}\n",
       percent(planner::kArithmeticEfficiency), percent(planner::kBandwidthEfficiency),
-      planner::kTextTokens, planner::kBatchMs,
-      human_bytes(static_cast<double>(planner::kContextBytes)),
-      human_bytes(static_cast<double>(planner::kWorkspaceBytes)), percent(planner::kSharedLimit),
+      planner::kTextTokens, planner::kBatchMs, planner::gib_text(planner::kContextBytes),
+      planner::gib_text(planner::kWorkspaceBytes), percent(planner::kSharedLimit),
       percent(planner::kPunctualLimit));
 }
 
@@ -170,14 +180,16 @@ std::string table_of(const Machine& machine, const PlanCards& cards,
                              : "packed card by card: a better plan may exist");
   out += models_table(demands, plan) + "\n";
   if (!plan.slices.empty()) out += slices_table(cards, demands, plan) + "\n";
+  for (const std::string& card : cards.left_out) out += "left out: " + card + "\n";
   return out + assumptions() + doubts_about(*cards.model, plan);
 }
 
-std::string json_of(const Machine& machine, const PlanCards& cards, std::span<const Demand> demands,
-                    const Plan& plan) {
+ordered_json json_of(const Machine& machine, const PlanCards& cards,
+                     std::span<const Demand> demands, const Plan& plan) {
   ordered_json json = {{"card", machine.card},
                        {"cards", machine.cards},
                        {"cards_used", plan.cuts.size()},
+                       {"left_out", cards.left_out},
                        {"memory_utilization", machine.memory_utilization},
                        {"exact", plan.exact},
                        {"unserved", plan.score.unserved},
@@ -196,7 +208,7 @@ std::string json_of(const Machine& machine, const PlanCards& cards, std::span<co
                      {"workspace_bytes", planner::kWorkspaceBytes},
                      {"shared_limit", planner::kSharedLimit},
                      {"punctual_limit", planner::kPunctualLimit}};
-  return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  return json;
 }
 
 std::string mig_configs_of(const PlanCards& cards, const Plan& plan) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 
@@ -11,8 +12,8 @@ namespace sheaf::cli {
 // A plan as tables for people, every choice with its reason; and as JSON.
 std::string table_of(const planner::Machine& machine, const PlanCards& cards,
                      std::span<const planner::Demand> demands, const planner::Plan& plan);
-std::string json_of(const planner::Machine& machine, const PlanCards& cards,
-                    std::span<const planner::Demand> demands, const planner::Plan& plan);
+nlohmann::ordered_json json_of(const planner::Machine& machine, const PlanCards& cards,
+                               std::span<const planner::Demand> demands, const planner::Plan& plan);
 
 // The cuts of the cards that it uses, as mig-parted and `sheaf slices apply` take them: one
 // configuration, "sheaf-plan".

@@ -2,9 +2,11 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/text.h"
 #include "cli/flag_value.h"
 #include "cli/plan_question.h"
 #include "cli/serve_settings.h"
@@ -70,6 +72,21 @@ Result<PlanQuestion> take_question(ordered_json& object) {
   return question;
 }
 
+// What the configuration's reader would not know, it cannot take for a field of the question.
+Status check_misspelt(const ordered_json& rest, const std::vector<std::string>& config_keys) {
+  constexpr std::string_view kFields[] = {"gpu",   "cores",        "dtype",
+                                          "count", "memory_bytes", "gpu_memory_utilization"};
+  for (const auto& [key, value] : rest.items()) {
+    const bool known = key == "models" || std::ranges::any_of(config_keys, [&](const auto& name) {
+                         return name == key || name.starts_with(key + ".");
+                       });
+    const std::string_view near = nearest_word(key, kFields);
+    if (!known && !near.empty())
+      return bad_field(fmt::format("unknown field '{}'; did you mean '{}'?", key, near));
+  }
+  return {};
+}
+
 }  // namespace
 
 PlanService::PlanService(std::map<std::string, std::string> folders)
@@ -116,6 +133,8 @@ Result<std::string> PlanService::answer(const std::string& question) const {
   ordered_json object = ordered_json::parse(question, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object()) return bad_field("the body is not a JSON object");
   SHEAF_ASSIGN(const PlanQuestion asked, take_question(object));
+  ServeFlags serve;
+  SHEAF_TRY(check_misspelt(object, serve.flags().config_keys()));
   if (!object.contains("models")) {
     object["models"] = ordered_json::array();
     for (const auto& [name, folder] : folders_) object["models"].push_back({{"source", name}});
@@ -132,10 +151,9 @@ Result<std::string> PlanService::answer(const std::string& question) const {
       return bad_field(fmt::format("models: '{}' is neither served here nor a hub name", source));
     }
   }
-  ServeFlags serve;
   SHEAF_TRY(serve.read_text(object.dump(), kBody));
-  SHEAF_ASSIGN(PlanAnswer plan, answer_plan(asked, serve.settings()));
-  return std::move(plan.json);
+  SHEAF_ASSIGN(const PlanAnswer plan, answer_plan(asked, serve.settings()));
+  return plan.json();
 }
 
 }  // namespace sheaf::cli

@@ -110,8 +110,7 @@ void add_limit_flags(FlagSet& flags, ServeSettings& s) {
 
 void add_process_flags(FlagSet& flags, ServeSettings& s) {
   flags.add_group("Process");
-  flags.add({"config", "FILE", "settings; sample and manual: deploy/sheaf.yaml"},
-            text(s.config_file));
+  flags.add({"config", "FILE", "or -c; sample and manual: deploy/sheaf.yaml"}, text(s.config_file));
   flags.add({"check", "", "validate settings and models, start nothing"}, boolean(s.check));
   flags.add({"threads", "N", "of the router", "threads", "one for 4 cores"},
             whole_number(s.threads, 0, 256));

@@ -59,9 +59,11 @@ FlagSet flags_for(SlicesSettings& s) {
 int show(const SlicesSettings& settings) {
   auto here = look_at_slices();
   if (!here.ok()) return fail("slices", here.error());
-  // A damaged table is told by who leases, and hides nothing else.
+  // What is damaged there is told by who leases or starts MPS, and hides nothing else.
   if (auto leases = slices::list_leases(settings.folder); leases.ok())
     here->leases = std::move(*leases);
+  if (auto daemons = slices::kept_mps(settings.folder); daemons.ok())
+    here->mps = std::move(*daemons);
   if (settings.json)
     fmt::print("{}\n", facts_of(*here).dump(2, ' ', false,
                                             nlohmann::ordered_json::error_handler_t::replace));

@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "slices/gpu.h"
 #include "slices/lease.h"
+#include "slices/mps.h"
 #include "slices/slice.h"
 
 // What the verbs of `sheaf slices` share.
@@ -17,7 +18,8 @@ struct SlicesHere {
   slices::Machine machine;
   slices::GpuInventory gpus;
   std::string no_gpus_because;        // empty where NVML answered
-  std::vector<slices::Lease> leases;  // where asked for
+  std::vector<slices::Lease> leases;  // these two where asked for
+  std::vector<slices::MpsDaemon> mps;
 };
 Result<SlicesHere> look_at_slices();
 

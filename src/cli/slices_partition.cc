@@ -9,7 +9,9 @@
 #include "cli/slices.h"
 #include "cli/slices_verbs.h"
 #include "cli/table.h"
+#include "planner/gpu.h"
 #include "slices/drain.h"
+#include "slices/gpu_place.h"
 #include "slices/mig_cut.h"
 #include "slices/slice_helper.h"
 
@@ -55,10 +57,11 @@ int list(const SlicesSettings& settings) {
                gpu->mig->current ? "on" : "off");
     for (const slices::GpuInstance& instance : gpu->instances) {
       for (const slices::ComputeInstance& compute : instance.compute)
-        fmt::print("  {:<3} {:<14} {}\n", instance.id, compute.name, compute.uuid);
+        fmt::print("  {:<9} {:<14} {}\n", slices::GpuPlace{gpu, &instance, &compute}.name(),
+                   compute.name, compute.uuid);
       if (instance.compute.empty())
-        fmt::print("  {:<3} {:<14} no compute instance: nothing can run here\n", instance.id,
-                   instance.name);
+        fmt::print("  {:<9} {:<14} no compute instance: nothing can run here\n",
+                   fmt::format("mig:{}/{}", gpu->index, instance.id), instance.name);
     }
     if (gpu->model == nullptr || !gpu->mig->current) continue;
     const auto geometry = slices::geometry_of(*gpu->model, *state);
@@ -130,17 +133,13 @@ int show_profiles(const slices::CardModel& model, const slices::MigGeometry& geo
 
 int profiles(const SlicesSettings& settings) {
   if (!settings.model.empty()) {
-    const slices::CardModel* model = slices::find_card(settings.model);
-    if (model == nullptr || !model->has_mig()) {
-      std::string keys;
-      for (const slices::CardModel& card : slices::card_models())
-        if (card.has_mig()) keys += fmt::format("{}{}", keys.empty() ? "" : ", ", card.key);
-      return fail("slices",
-                  usage_error(fmt::format("no table of MIG profiles for '{}'; there are {}",
-                                          settings.model, keys)),
+    const auto found = planner::find_card(settings.model);
+    if (!found.ok()) return fail("slices", found.error(), kExitUsage);
+    const slices::CardModel& model = **found;
+    if (!model.has_mig())
+      return fail("slices", usage_error(fmt::format("{} has no MIG profiles", model.key)),
                   kExitUsage);
-    }
-    return show_profiles(*model, slices::MigGeometry(*model), settings);
+    return show_profiles(model, slices::MigGeometry(model), settings);
   }
   const auto gpus = inventory();
   if (!gpus.ok()) return fail("slices", gpus.error());

@@ -1,7 +1,13 @@
 #include <fmt/format.h>
 
+#include <chrono>
+#include <condition_variable>
 #include <cstdlib>
 #include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
 
 #include "base/text.h"
 #include "cli/slices.h"
@@ -16,6 +22,8 @@ using slices::ComputeInstance;
 using slices::Gpu;
 using slices::GpuInstance;
 using slices::GpuProcess;
+
+constexpr std::chrono::seconds kAnswerTime{10};
 
 // One line of the tree: "├─ " before all but the last of its siblings.
 struct Node {
@@ -43,10 +51,15 @@ std::string_view kind_name(slices::Nvml::ProcessKind kind) {
   return "";
 }
 
-// What is leased of it, a line each.
-void add_leases(const std::vector<slices::Lease>& leases, const std::string& uuid, Node& node) {
-  for (const slices::Lease& lease : leases)
+// Who has it, a line each.
+void add_tenants(const SlicesHere& here, const std::string& uuid, Node& node) {
+  for (const slices::Lease& lease : here.leases)
     if (!uuid.empty() && lease.slice.id == uuid) node.children.push_back({describe(lease)});
+  for (const slices::MpsDaemon& daemon : here.mps)
+    if (daemon.uuid == uuid)
+      node.children.push_back({fmt::format(
+          "MPS daemon, process {}{}: {} % of threads", daemon.process.pid,
+          is_alive(daemon.process) ? "" : ", which is gone", daemon.settings.thread_percentage)});
 }
 
 std::string cores_by_node(const slices::Machine& machine, int node) {
@@ -57,7 +70,7 @@ std::string cores_by_node(const slices::Machine& machine, int node) {
   return cpus.empty() ? "no core of ours" : "cores " + slices::format_cpu_list(cpus);
 }
 
-Node node_of(const slices::Machine& machine, const std::vector<slices::Lease>& leases) {
+Node node_of(const slices::Machine& machine, const SlicesHere& here) {
   Node node{fmt::format("{}: {} cores ({} physical), {:.3g} granted",
                         machine.processor.empty() ? "processor" : machine.processor,
                         machine.cores.size(), machine.physical_cores, machine.core_quota)};
@@ -65,7 +78,7 @@ Node node_of(const slices::Machine& machine, const std::vector<slices::Lease>& l
     node.children.push_back({fmt::format("NUMA node {}: {}, {}", one.number,
                                          human_bytes(static_cast<double>(one.memory_bytes)),
                                          cores_by_node(machine, one.number))});
-  for (const slices::Lease& lease : leases)
+  for (const slices::Lease& lease : here.leases)
     if (lease.slice.kind == "cores")
       node.children.push_back({lease.slice.id + " " + describe(lease)});
   return node;
@@ -77,8 +90,7 @@ Node node_of(const GpuProcess& process) {
                       human_bytes(static_cast<double>(process.bytes)))};
 }
 
-Node node_of(const Gpu& gpu, const GpuInstance& instance,
-             const std::vector<slices::Lease>& leases) {
+Node node_of(const Gpu& gpu, const GpuInstance& instance, const SlicesHere& here) {
   Node node{fmt::format(
       "{} at memory slice {} (GPU instance {}): {}{}", instance.name, instance.start, instance.id,
       human_bytes(static_cast<double>(instance.memory_bytes)),
@@ -90,7 +102,7 @@ Node node_of(const Gpu& gpu, const GpuInstance& instance,
     Node child{fmt::format("{} {} {}{}", compute.name, place.name(),
                            compute.uuid.empty() ? "of unknown UUID" : compute.uuid,
                            compute.visible ? "" : " (outside CUDA_VISIBLE_DEVICES)")};
-    add_leases(leases, compute.uuid, child);
+    add_tenants(here, compute.uuid, child);
     for (const GpuProcess& process : gpu.processes)
       if (place.runs(process)) child.children.push_back(node_of(process));
     node.children.push_back(std::move(child));
@@ -133,7 +145,7 @@ std::string state_text(const Gpu& gpu) {
   return text;
 }
 
-Node node_of(const Gpu& gpu, const std::vector<slices::Lease>& leases) {
+Node node_of(const Gpu& gpu, const SlicesHere& here) {
   Node node{fmt::format("GPU {} {} {}{}", gpu.index, gpu.name, gpu.uuid,
                         gpu.visible ? "" : " (outside CUDA_VISIBLE_DEVICES)")};
   node.children.push_back(
@@ -142,9 +154,9 @@ Node node_of(const Gpu& gpu, const std::vector<slices::Lease>& leases) {
                    human_bytes(static_cast<double>(gpu.free_bytes)), gpu.compute_capability_major,
                    gpu.compute_capability_minor, mig_text(gpu))});
   if (const std::string state = state_text(gpu); !state.empty()) node.children.push_back({state});
-  add_leases(leases, gpu.uuid, node);
+  add_tenants(here, gpu.uuid, node);
   for (const GpuInstance& instance : gpu.instances)
-    node.children.push_back(node_of(gpu, instance, leases));
+    node.children.push_back(node_of(gpu, instance, here));
   for (const GpuProcess& process : gpu.processes)
     if (!process.gpu_instance) node.children.push_back(node_of(process));
   if (gpu.mig && gpu.mig->current && gpu.instances.empty() && gpu.notes.empty())
@@ -167,9 +179,9 @@ ordered_json facts_of(const GpuProcess& process) {
           {"compute_instance", or_null(process.compute_instance)}};
 }
 
-ordered_json lease_facts(const std::vector<slices::Lease>& leases, const std::string& uuid) {
+ordered_json lease_facts(const SlicesHere& here, const std::string& uuid) {
   auto list = ordered_json::array();
-  for (const slices::Lease& lease : leases)
+  for (const slices::Lease& lease : here.leases)
     if (!uuid.empty() && lease.slice.id == uuid)
       list.push_back({{"id", lease.id},
                       {"task_id", lease.task_id},
@@ -179,8 +191,17 @@ ordered_json lease_facts(const std::vector<slices::Lease>& leases, const std::st
   return list;
 }
 
-ordered_json facts_of(const Gpu& gpu, const GpuInstance& instance,
-                      const std::vector<slices::Lease>& leases) {
+ordered_json mps_facts(const SlicesHere& here, const std::string& uuid) {
+  for (const slices::MpsDaemon& daemon : here.mps)
+    if (daemon.uuid == uuid)
+      return {{"pid", daemon.process.pid},
+              {"running", is_alive(daemon.process)},
+              {"thread_percentage", daemon.settings.thread_percentage},
+              {"memory_limit_bytes", daemon.settings.memory_limit_bytes}};
+  return nullptr;
+}
+
+ordered_json facts_of(const Gpu& gpu, const GpuInstance& instance, const SlicesHere& here) {
   auto compute = ordered_json::array();
   for (const ComputeInstance& one : instance.compute)
     compute.push_back({{"id", one.id},
@@ -191,7 +212,8 @@ ordered_json facts_of(const Gpu& gpu, const GpuInstance& instance,
                        {"start", one.start},
                        {"size", one.size},
                        {"visible", one.visible},
-                       {"leases", lease_facts(leases, one.uuid)}});
+                       {"leases", lease_facts(here, one.uuid)},
+                       {"mps", mps_facts(here, one.uuid)}});
   return {{"id", instance.id},
           {"profile", instance.name},
           {"profile_id", instance.profile_id},
@@ -202,11 +224,11 @@ ordered_json facts_of(const Gpu& gpu, const GpuInstance& instance,
           {"compute_instances", compute}};
 }
 
-ordered_json mig_facts(const Gpu& gpu, const std::vector<slices::Lease>& leases) {
+ordered_json mig_facts(const Gpu& gpu, const SlicesHere& here) {
   if (!gpu.mig) return nullptr;
   auto instances = ordered_json::array();
   for (const GpuInstance& instance : gpu.instances)
-    instances.push_back(facts_of(gpu, instance, leases));
+    instances.push_back(facts_of(gpu, instance, here));
   return {{"current", gpu.mig->current}, {"pending", gpu.mig->pending}, {"instances", instances}};
 }
 
@@ -226,7 +248,7 @@ ordered_json rows_facts(const Gpu& gpu) {
           {"failed", gpu.remapped_rows->failed}};
 }
 
-ordered_json facts_of(const Gpu& gpu, const std::vector<slices::Lease>& leases) {
+ordered_json facts_of(const Gpu& gpu, const SlicesHere& here) {
   auto processes = ordered_json::array();
   for (const GpuProcess& process : gpu.processes) processes.push_back(facts_of(process));
   return {{"index", gpu.index},
@@ -254,8 +276,9 @@ ordered_json facts_of(const Gpu& gpu, const std::vector<slices::Lease>& leases) 
           {"remapped_rows", rows_facts(gpu)},
           {"pcie", pcie_facts(gpu)},
           {"nvlinks", gpu.nvlinks},
-          {"mig", mig_facts(gpu, leases)},
-          {"leases", lease_facts(leases, gpu.uuid)},
+          {"mig", mig_facts(gpu, here)},
+          {"leases", lease_facts(here, gpu.uuid)},
+          {"mps", mps_facts(here, gpu.uuid)},
           {"processes", processes},
           {"notes", gpu.notes}};
 }
@@ -274,9 +297,7 @@ ordered_json facts_of(const slices::Machine& machine) {
           {"cores", cores}};
 }
 
-}  // namespace
-
-Result<SlicesHere> look_at_slices() {
+Result<SlicesHere> read_slices() {
   SlicesHere here;
   SHEAF_ASSIGN(here.machine, slices::detect_machine());
   const auto nvml = slices::Nvml::open();
@@ -292,9 +313,35 @@ Result<SlicesHere> look_at_slices() {
   return here;
 }
 
+}  // namespace
+
+Result<SlicesHere> look_at_slices() {
+  struct Look {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::optional<Result<SlicesHere>> here;
+  };
+  const auto look = std::make_shared<Look>();
+  // A call of NVML cannot be broken off: where one hangs, its thread is left behind.
+  std::thread([look] {
+    Result<SlicesHere> here = read_slices();
+    const std::lock_guard lock(look->mutex);
+    look->here = std::move(here);
+    look->changed.notify_all();
+  }).detach();
+  std::unique_lock lock(look->mutex);
+  if (look->changed.wait_for(lock, kAnswerTime, [&] { return look->here.has_value(); }))
+    return std::move(*look->here);
+  return Error{
+      ErrorCode::unavailable,
+      fmt::format("NVML has not answered for {} s: a card or the driver hangs; `sheaf top` "
+                  "shows which cards answer",
+                  kAnswerTime.count())};
+}
+
 std::string tree_of(const SlicesHere& here) {
-  Node root{"this machine", {node_of(here.machine, here.leases)}};
-  for (const Gpu& gpu : here.gpus.gpus) root.children.push_back(node_of(gpu, here.leases));
+  Node root{"this machine", {node_of(here.machine, here)}};
+  for (const Gpu& gpu : here.gpus.gpus) root.children.push_back(node_of(gpu, here));
   if (!here.no_gpus_because.empty())
     root.children.push_back({"no GPU: " + here.no_gpus_because});
   else if (here.gpus.gpus.empty())
@@ -309,7 +356,7 @@ std::string tree_of(const SlicesHere& here) {
 
 ordered_json facts_of(const SlicesHere& here) {
   auto gpus = ordered_json::array();
-  for (const Gpu& gpu : here.gpus.gpus) gpus.push_back(facts_of(gpu, here.leases));
+  for (const Gpu& gpu : here.gpus.gpus) gpus.push_back(facts_of(gpu, here));
   return {{"machine", facts_of(here.machine)},
           {"driver_version", here.gpus.driver_version},
           {"nvml_version", here.gpus.nvml_version},

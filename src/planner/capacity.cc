@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <optional>
 
-#include "base/text.h"
-
 namespace sheaf::planner {
 namespace {
 
@@ -22,20 +20,14 @@ std::uint32_t clients_of(const Gpu& gpu) {
          static_cast<std::uint32_t>(gpu.card->compute_slices);
 }
 
-// Two digits, as slices are told apart by the second.
-std::string gib(std::uint64_t count) {
-  return fmt::format("{:.2f} GiB", static_cast<double>(count) / (1 << 30));
-}
-// As weights are spoken of: "8.04 GB".
-std::string decimal_gb(std::uint64_t count) {
-  return fmt::format("{:.2f} GB", static_cast<double>(count) / 1e9);
-}
-
-// The smallest slice of the card that holds the load, or the card itself; nothing if none does.
-std::optional<Gpu> smallest_that_fits(const ModelFacts& model, const Load& load,
-                                      const slices::CardModel& card, double memory_utilization) {
+// The smallest slice of the card that holds the load and is larger than `than`, or the card itself;
+// nothing if none does.
+std::optional<Gpu> smallest_larger(const Gpu& than, const ModelFacts& model, const Load& load,
+                                   double memory_utilization) {
+  const slices::CardModel& card = *than.card;
   std::optional<Gpu> best;
   const auto consider = [&](const Gpu& gpu) {
+    if (gpu.memory_bytes <= than.memory_bytes) return;
     if (fit_of(model, load, gpu, memory_utilization).replicas == 0) return;
     // Of two as large the later one, which has more multiprocessors.
     if (!best || gpu.memory_bytes <= best->memory_bytes) best = gpu;
@@ -61,14 +53,14 @@ std::string larger_slice(const ModelFacts& model, const Load& load, const Gpu& g
   std::optional<Gpu> slice;
   Load smaller = load;
   for (Load tried = load; tried.batch_tokens >= kBatchTokensMin; tried.batch_tokens /= 2) {
-    const auto found = smallest_that_fits(model, tried, *gpu.card, memory_utilization);
+    const auto found = smallest_larger(gpu, model, tried, memory_utilization);
     if (!found || (slice && found->memory_bytes >= slice->memory_bytes)) continue;
     slice = found;
     smaller = tried;
   }
   if (!slice) return "";
-  std::string text =
-      fmt::format("{} ({}) for {}", slice->name, gib(slice->memory_bytes), name_of(load.dtype));
+  std::string text = fmt::format("{} ({}) for {}", slice->name, gib_text(slice->memory_bytes),
+                                 name_of(load.dtype));
   if (smaller.batch_tokens < load.batch_tokens)
     text += fmt::format(" with --max-batch-tokens {}", smaller.batch_tokens);
   if (instances < 2) return text;
@@ -111,8 +103,11 @@ Fit fit_of(const ModelFacts& model, const Load& load, const Gpu& gpu, double mem
   fit.computable = load.dtype != Dtype::fp8 || !gpu.lacks_fp8();
   if (!fit.computable || fit.memory.total_bytes() > fit.usable_bytes) return fit;
   const std::uint64_t room = fit.usable_bytes - fit.memory.weights_bytes;
-  fit.replicas = static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(room / fit.memory.replica_bytes(), clients_of(gpu)));
+  const auto at_most_clients = [&gpu](std::uint64_t count) {
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>(count, clients_of(gpu)));
+  };
+  fit.replicas = at_most_clients(room / fit.memory.replica_bytes());
+  fit.served_replicas = at_most_clients(fit.usable_bytes / fit.memory.total_bytes());
   return fit;
 }
 
@@ -123,9 +118,9 @@ std::string refusal(const ModelFacts& model, const Load& load, const Gpu& gpu,
       "{} in {} does not fit {}: {} of weights against {}; it needs {} with a replica's working "
       "set "
       "({}), and {} may be used ({:.0f} %)",
-      model.name, name_of(load.dtype), gpu.name, decimal_gb(fit.memory.weights_bytes),
-      gib(gpu.memory_bytes), gib(fit.memory.total_bytes()), gib(fit.memory.replica_bytes()),
-      gib(fit.usable_bytes), 100 * memory_utilization);
+      model.name, name_of(load.dtype), gpu.name, gib_text(fit.memory.weights_bytes),
+      gib_text(gpu.memory_bytes), gib_text(fit.memory.total_bytes()),
+      gib_text(fit.memory.replica_bytes()), gib_text(fit.usable_bytes), 100 * memory_utilization);
   std::vector<std::string> remedies = {
       larger_slice(model, load, gpu, memory_utilization, instances),
       several_cards(model, load, gpu, memory_utilization),
@@ -134,7 +129,7 @@ std::string refusal(const ModelFacts& model, const Load& load, const Gpu& gpu,
   if (const auto smaller = in_smaller_dtype(load)) {
     const Fit other = fit_of(model, *smaller, gpu, memory_utilization);
     const std::string what =
-        fmt::format("{} ({})", name_of(smaller->dtype), gib(other.memory.total_bytes()));
+        fmt::format("{} ({})", name_of(smaller->dtype), gib_text(other.memory.total_bytes()));
     if (other.replicas > 0)
       remedies.insert(remedies.begin(), what);
     else

@@ -39,13 +39,26 @@ TEST(Fit, Fp8NeedsHopper) {
 TEST(Refusal, FourBillionParametersOnAFiveGigabyteSlice) {
   const std::string text =
       refusal(qwen3_embedding_4b(), load(Dtype::bfloat16), gpu_named("a100-40/1g.5gb"), 0.9, 3);
-  EXPECT_TRUE(says(text, "8.04 GB of weights against 4.75 GiB")) << text;
+  EXPECT_TRUE(says(text, "7.49 GiB of weights against 4.75 GiB")) << text;
   EXPECT_TRUE(says(text, "4.27 GiB may be used")) << text;
   EXPECT_TRUE(
       says(text,
            "2g.10gb (9.62 GiB) for bfloat16 with --max-batch-tokens 8192, 3 of which one card has"))
       << text;
   EXPECT_TRUE(says(text, "int8 (6.44 GiB) does not fit either")) << text;
+}
+
+TEST(Refusal, NeverProposesWhatIsThereAlready) {
+  const std::string text = refusal(qwen3_embedding_4b(), load(Dtype::float32, 32'768),
+                                   gpu_named("a100-40/4g.20gb"), 0.9);
+  EXPECT_FALSE(says(text, "g.20gb (")) << text;
+  EXPECT_TRUE(says(text, "7g.40gb (39.25 GiB) for float32")) << text;
+}
+
+TEST(Fit, ServingCountsWeightsInEachReplica) {
+  const Fit fit = fit_of(qwen3_embedding_4b(), load(Dtype::bfloat16), gpu_named("h200"), 0.9);
+  EXPECT_EQ(fit.served_replicas, fit.usable_bytes / fit.memory.total_bytes());
+  EXPECT_LT(fit.served_replicas, fit.replicas);
 }
 
 TEST(Refusal, MoreInstancesThanACardHasLargerSlices) {

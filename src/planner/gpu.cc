@@ -20,26 +20,6 @@ std::string card_names(std::string_view prefix) {
   return names;
 }
 
-Result<const slices::CardModel*> find_card(std::string_view name) {
-  if (const slices::CardModel* card = slices::find_card(name)) return card;
-  const slices::CardModel* found = nullptr;
-  std::vector<std::string_view> keys;
-  for (const slices::CardModel& card : slices::card_models()) {
-    keys.push_back(card.key);
-    if (name.empty() || !card.key.starts_with(name)) continue;
-    if (found != nullptr)
-      return Error{ErrorCode::invalid_argument,
-                   fmt::format("'{}' may be any of {}", name, card_names(name))};
-    found = &card;
-  }
-  if (found != nullptr) return found;
-  const std::string_view near = nearest_word(name, keys);
-  return Error{
-      ErrorCode::invalid_argument,
-      fmt::format("there is no card '{}'{}; known are {}, and memory such as 24GiB", name,
-                  near.empty() ? "" : fmt::format(" (did you mean {}?)", near), card_names(""))};
-}
-
 // How many of each profile of a card; its rows in order.
 using Counts = std::vector<int>;
 
@@ -76,6 +56,26 @@ Part part_for(const slices::CardModel& card, const slices::MigProfile& profile) 
 }
 
 }  // namespace
+
+Result<const slices::CardModel*> find_card(std::string_view name) {
+  if (const slices::CardModel* card = slices::find_card(name)) return card;
+  const slices::CardModel* found = nullptr;
+  std::vector<std::string_view> keys;
+  for (const slices::CardModel& card : slices::card_models()) {
+    keys.push_back(card.key);
+    if (name.empty() || !card.key.starts_with(name)) continue;
+    if (found != nullptr)
+      return Error{ErrorCode::invalid_argument,
+                   fmt::format("'{}' may be any of {}", name, card_names(name))};
+    found = &card;
+  }
+  if (found != nullptr) return found;
+  const std::string_view near = nearest_word(name, keys);
+  return Error{
+      ErrorCode::invalid_argument,
+      fmt::format("there is no card '{}'{}; known are {}", name,
+                  near.empty() ? "" : fmt::format(" (did you mean {}?)", near), card_names(""))};
+}
 
 Result<Gpu> find_gpu(std::string_view text) {
   const std::size_t slash = text.find('/');

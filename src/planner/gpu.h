@@ -20,8 +20,11 @@ struct Gpu {
   bool lacks_fp8() const { return card != nullptr && card->compute_capability_major < 9; }
 };
 
-// "h200-141", the beginning "h200" of just one card's name, or either with a MIG profile or its id
-// behind a slash. Errors name the cards or profiles that there are.
+// "h200-141", or the beginning "h200" of just one card's name. Errors name the cards there are.
+Result<const slices::CardModel*> find_card(std::string_view name);
+
+// A card as find_card() takes it, or one with a MIG profile or its id behind a slash. Errors name
+// the cards or profiles that there are.
 Result<Gpu> find_gpu(std::string_view text);
 
 // So many cards of a kind with every valid cut: profiles that differ in media engines alone count

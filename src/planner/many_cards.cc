@@ -13,6 +13,10 @@ constexpr double kCrumb = 1e-9;          // of a card's rate: nothing
 // Of one card's search: alone, about a second's worth; as one of the many that packing takes.
 constexpr std::size_t kSteps = 300'000;
 constexpr std::size_t kPackingSteps = 10'000;
+// Of searches while packing: so many are careful, and after the last nothing is tried any more,
+// so that some hundred models on many cards are planned in seconds, if not well.
+constexpr std::size_t kCarefulPlans = 100, kPlansMax = 1000;
+constexpr std::size_t kHastySteps = 1000;
 
 struct CardLoad {
   double compute = 0;
@@ -35,6 +39,8 @@ CardLoad load_of(const std::vector<Piece>& pieces) {
   }
   return sum;
 }
+
+std::uint64_t bytes_of(const Demand& demand) { return demand.weights_bytes + demand.replica_bytes; }
 
 Piece split_piece(const Piece& piece, std::uint32_t parts) {
   Piece part = piece;
@@ -66,8 +72,10 @@ std::vector<Piece> pieces_of(std::span<const Demand> demands, std::uint32_t card
     // More than all cards could do.
     if (rest > kCrumb * card_rate) firsts.back().demand.wanted_tokens_per_s += rest;
   }
+  // By memory where nothing is asked of them.
   const auto heavier = [](const Piece& a, const Piece& b) {
-    return load_of(a.demand).worst() > load_of(b.demand).worst();
+    const double first = load_of(a.demand).worst(), second = load_of(b.demand).worst();
+    return first != second ? first > second : bytes_of(a.demand) > bytes_of(b.demand);
   };
   std::ranges::stable_sort(firsts, heavier);
   std::ranges::stable_sort(others, heavier);
@@ -83,14 +91,18 @@ class Packer {
     for (const Piece& piece : pieces_of(demands, machine_.cards))
       if (!put(piece) && !put_in_parts(piece)) squeeze(piece);
     empty_cards();
+    if (is_tired())  // what was put without a plan has it now
+      for (PackedCard& card : cards_) card.plan = plan_of(card.pieces);
     return std::move(cards_);
   }
 
  private:
-  CardPlan plan_of(const std::vector<Piece>& pieces) const {
+  bool is_tired() const { return plans_ >= kPlansMax; }
+
+  CardPlan plan_of(const std::vector<Piece>& pieces) {
     std::vector<Demand> demands;
     for (const Piece& piece : pieces) demands.push_back(piece.demand);
-    return plan_card(machine_, demands, kPackingSteps);
+    return plan_card(machine_, demands, plans_++ < kCarefulPlans ? kPackingSteps : kHastySteps);
   }
 
   static bool has(const PackedCard& card, std::size_t model) {
@@ -98,8 +110,8 @@ class Packer {
   }
 
   // The card with the piece; nothing if it has one of this model, or then misses a target.
-  std::optional<PackedCard> with(const PackedCard& card, const Piece& piece) const {
-    if (has(card, piece.model)) return std::nullopt;
+  std::optional<PackedCard> with(const PackedCard& card, const Piece& piece) {
+    if (is_tired() || has(card, piece.model)) return std::nullopt;
     PackedCard more{card.pieces, {}};
     more.pieces.push_back(piece);
     if (load_of(more.pieces).worst() > 1) return std::nullopt;
@@ -155,6 +167,12 @@ class Packer {
       owe(piece);
       return;
     }
+    if (is_tired()) {
+      const auto idlest = std::ranges::min_element(
+          cards_, {}, [](const PackedCard& card) { return load_of(card.pieces).worst(); });
+      idlest->pieces.push_back(piece);
+      return;
+    }
     std::optional<PackedCard> best;
     std::size_t best_at = 0;
     Score best_loss;
@@ -180,14 +198,14 @@ class Packer {
       for (Piece& other : card.pieces) {
         if (other.model != piece.model) continue;
         other.demand.wanted_tokens_per_s += piece.demand.wanted_tokens_per_s;
-        card.plan = plan_of(card.pieces);
+        if (!is_tired()) card.plan = plan_of(card.pieces);
         return;
       }
   }
 
   // Packed one by one, the last cards may hold what has room elsewhere.
   void empty_cards() {
-    for (std::size_t at = cards_.size(); at-- > 0;) {
+    for (std::size_t at = cards_.size(); at-- > 0 && !is_tired();) {
       const std::vector<PackedCard> before = cards_;
       const bool moved = std::ranges::all_of(
           before[at].pieces, [&](const Piece& piece) { return put_on_used(piece, at); });
@@ -200,6 +218,7 @@ class Packer {
 
   const Machine& machine_;
   std::vector<PackedCard> cards_;
+  std::size_t plans_ = 0;  // made so far
 };
 
 }  // namespace

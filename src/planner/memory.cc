@@ -1,5 +1,7 @@
 #include "planner/memory.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace sheaf::planner {
@@ -60,6 +62,10 @@ std::uint64_t layer_bytes(const ModelFacts& model, Dtype dtype) {
 }
 
 }  // namespace
+
+std::string gib_text(std::uint64_t bytes) {
+  return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30));
+}
 
 bool is_gated(const model::ModelSpec& spec) {
   using enum model::Architecture;

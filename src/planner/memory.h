@@ -35,6 +35,9 @@ constexpr std::uint64_t kContextBytes = 500ull << 20;
 // cublasSetWorkspace); a replica has two streams. The larger is taken for all cards.
 constexpr std::uint64_t kWorkspaceBytes = 2 * (32ull << 20);
 
+// "7.49 GiB": the one unit of what is said of cards, with the digits by which slices differ.
+std::string gib_text(std::uint64_t bytes);
+
 struct Memory {
   std::uint64_t weights_bytes = 0;      // once a card or slice, however many replicas
   std::uint64_t activations_bytes = 0;  // this and the rest: each replica

@@ -240,6 +240,26 @@ TEST(Plan, ComplementaryLoadsGoTogether) {
   }
 }
 
+// Which of the two is the narrower says nothing where both are idle most of the time.
+TEST(Plan, LightModelsAreNotSaidToComplementEachOther) {
+  std::vector<Demand> demands = {demand("arithmetic", 15'000), demand("traffic", 1'000)};
+  demands[1].bandwidth_tokens_per_s = 50'000;
+  const Plan plan = make_plan(whole_card(), demands);
+  ASSERT_EQ(plan.slices.size(), 1u);
+  EXPECT_EQ(plan.slices[0].sharing, Sharing::mps);
+  EXPECT_NE(plan.slices[0].reason.find("small models"), std::string::npos) << plan.slices[0].reason;
+}
+
+TEST(Plan, AnImpossibleTargetIsSaidInTimesNotInPerCent) {
+  const Plan plan =
+      make_plan(whole_card(), std::vector<Demand>{demand("much", 1e9), demand("rare", 0)});
+  EXPECT_NE(plan.models[0].reason.find("the target needs 11111 times what it can have here"),
+            std::string::npos)
+      << plan.models[0].reason;
+  for (const PlannedSlice& slice : plan.slices)
+    EXPECT_NE(slice.reason.find("times over"), std::string::npos) << slice.reason;
+}
+
 TEST(Plan, WhatOneCardCannotCarryIsSpread) {
   const std::vector<Demand> demands = {demand("big", 250'000), demand("small", 10'000)};
   const Plan plan = make_plan(whole_card(8), demands);
@@ -267,7 +287,7 @@ TEST(Plan, WhatFitsNowhereSaysHowMuchItNeeds) {
   for (const std::uint32_t cards : {1u, 4u}) {
     const Plan plan = make_plan(whole_card(cards), demands);
     EXPECT_EQ(plan.models[0].replicas, 0u);
-    EXPECT_NE(plan.models[0].reason.find("needs 100.5 GiB"), std::string::npos)
+    EXPECT_NE(plan.models[0].reason.find("needs 100.50 GiB"), std::string::npos)
         << plan.models[0].reason;
     EXPECT_EQ(plan.models[1].replicas, 1u);
     EXPECT_EQ(plan.score.unserved, 1);

@@ -4,12 +4,23 @@
 
 #include <algorithm>
 
-#include "base/text.h"
+#include "planner/memory.h"
 
 namespace sheaf::planner {
 namespace {
 
+// Less of arithmetic or traffic is nothing that a neighbour would notice.
+constexpr double kNotableLoad = 0.25;
+// Of a wanted rate: less is not to be had by a further card.
+constexpr double kHopelessShare = 0.01;
+
 std::string percent(double share) { return fmt::format("{:.0f} %", 100 * share); }
+
+// Of what a slice has.
+std::string load_text(double load) {
+  return load <= 1 ? fmt::format("{} busy", percent(load))
+                   : fmt::format("wanted {:.1f} times over", load);
+}
 
 bool is_compute_heavy(const Demand& demand) {
   return demand.compute_tokens_per_s < demand.bandwidth_tokens_per_s;
@@ -32,17 +43,23 @@ std::string why_alone(const PlannedSlice& slice, const Demand& demand) {
 std::string why_shared(const PlannedSlice& slice, std::span<const Demand> demands) {
   if (slice.sharing == Sharing::time)
     return "rarely used: they take turns, which needs no daemon; sleeping models would do too";
-  bool compute = false, bandwidth = false, limited = false;
-  for (const std::size_t i : slice.models) {
-    (is_compute_heavy(demands[i]) ? compute : bandwidth) = true;
-    limited = limited || demands[i].isolation == Isolation::memory;
-  }
-  std::string why = compute && bandwidth
+  const auto any = [&](auto is_so) {
+    return std::ranges::any_of(slice.models, [&](std::size_t i) { return is_so(demands[i]); });
+  };
+  const auto heavy = [](bool on_compute) {
+    return [on_compute](const Demand& demand) {
+      return demand.wanted_tokens_per_s > 0 && is_compute_heavy(demand) == on_compute;
+    };
+  };
+  const bool complementary = std::min(slice.compute_load, slice.bandwidth_load) >= kNotableLoad &&
+                             any(heavy(true)) && any(heavy(false));
+  std::string why = complementary
                         ? "one loads the arithmetic, the other the memory: side by side by MPS"
                         : "small models: MPS runs them side by side";
-  if (limited) why += ", with a memory limit for each (isolation memory)";
-  return why + fmt::format("; arithmetic {} busy, memory {}", percent(slice.compute_load),
-                           percent(slice.bandwidth_load));
+  if (any([](const Demand& demand) { return demand.isolation == Isolation::memory; }))
+    why += ", with a memory limit for each (isolation memory)";
+  return why + fmt::format("; arithmetic {}, memory {}", load_text(slice.compute_load),
+                           load_text(slice.bandwidth_load));
 }
 
 // What stands in the way of a model that has no replica.
@@ -56,22 +73,25 @@ std::string why_nowhere(const Machine& machine, const Demand& demand) {
   const std::uint64_t needed = demand.weights_bytes + demand.replica_bytes;
   if (needed > largest)
     return fmt::format("needs {}, and a whole {} gives {}; int8, a larger card, or several ranks",
-                       human_bytes(static_cast<double>(needed)), machine.card,
-                       human_bytes(static_cast<double>(largest)));
+                       gib_text(needed), machine.card, gib_text(largest));
   if (demand.isolation == Isolation::full)
     return fmt::format(
         "isolation full, and no slice of {} is left that it could have to itself; a "
         "further card",
-        human_bytes(static_cast<double>(needed)));
+        gib_text(needed));
   return fmt::format("no room for its {} beside the others; a further card, or int8 for some",
-                     human_bytes(static_cast<double>(needed)));
+                     gib_text(needed));
 }
 
 std::string why_unmet(const Demand& demand, const PlannedModel& model) {
+  const double share =
+      demand.wanted_tokens_per_s > 0 ? model.tokens_per_s / demand.wanted_tokens_per_s : 1;
+  if (share < kHopelessShare)
+    return fmt::format("the target needs {:.0f} times what it can have here", 1 / share);
   if (model.tokens_per_s < demand.wanted_tokens_per_s)
     return fmt::format(
         "the best there is: {} of the wanted rate; a further card, or a faster dtype",
-        percent(model.tokens_per_s / demand.wanted_tokens_per_s));
+        percent(share));
   return fmt::format(
       "the best there is: p99 about {:.0f} ms of {:.0f} wanted; smaller batches, or "
       "a slice to itself",

@@ -1,5 +1,7 @@
 #include "slices/device.h"
 
+#include <fmt/format.h>
+
 #include "slices/gpu_place.h"
 #include "slices/slice.h"
 
@@ -10,6 +12,7 @@ Device device_of(const GpuPlace& place) {
   const Gpu& gpu = *place.gpu;
   Device device{.gpu = gpu.index,
                 .mig = place.is_mig(),
+                .mig_index = place.mig_index,
                 .place = std::string(place_in(place.name())),
                 .profile = gpu.name,
                 .uuid = place.uuid(),
@@ -29,6 +32,7 @@ Device device_of(const GpuPlace& place) {
 
 bool Device::is_meant_by(std::string_view word) const {
   const std::string index = std::to_string(gpu);
+  if (mig && word == fmt::format("{}:{}", gpu, mig_index)) return true;
   return word == name() || word == uuid || word == card_uuid || word == index ||
          word == "gpu:" + index || name().starts_with(std::string(word) + "/");
 }

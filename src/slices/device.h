@@ -15,6 +15,7 @@ namespace sheaf::slices {
 struct Device {
   unsigned gpu = 0;             // NVML's index of the card
   bool mig = false;             // one MIG device of it
+  unsigned mig_index = 0;       // which, as NVML counts
   std::string place;            // "0" of a card, "0/3" or "0/3/1" of a MIG device
   std::string profile;          // "3g.20gb"; of a card its product's name
   std::string uuid, card_uuid;  // the same of a card
@@ -24,8 +25,9 @@ struct Device {
   std::optional<MpsLife> mps = std::nullopt;  // of its MPS daemon, where DeviceWatch looks for it
 
   std::string name() const { return (mig ? "mig:" : "gpu:") + place; }
-  // By its name or UUID, or by those of what it is cut from: "mig:0/3" means all compute instances
-  // of that GPU instance, "gpu:0", "0" and "mig:0" all that card 0 is cut into.
+  // By its name, "0:2" (card and MIG index) or UUID, or by those of what it is cut from: "mig:0/3"
+  // means all compute instances of that GPU instance, "gpu:0", "0" and "mig:0" all that card 0 is
+  // cut into.
   bool is_meant_by(std::string_view word) const;
 };
 

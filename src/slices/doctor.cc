@@ -148,6 +148,18 @@ void examine_containers(const HostFacts& host, Findings& found) {
           "start the container with NVIDIA_DRIVER_CAPABILITIES=compute,utility");
 }
 
+// "/dev/nvidia2" is made by its number.
+std::string modprobe_for(const std::vector<std::string>& nodes) {
+  std::string commands;
+  for (const std::string& node : nodes) {
+    const std::size_t digits = node.find_last_not_of("0123456789") + 1;
+    if (digits < node.size())
+      commands += fmt::format("{}nvidia-modprobe -u -c {}", commands.empty() ? "" : " && ",
+                              node.substr(digits));
+  }
+  return commands.empty() ? "nvidia-modprobe -u -c 0" : commands;
+}
+
 void examine_driver(const GpuInventory& gpus, const HostFacts& host, Findings& found) {
   found.speak_of(Question::run, std::nullopt);
   if (gpus.cuda_version >= kEngineCuda)
@@ -160,7 +172,7 @@ void examine_driver(const GpuInventory& gpus, const HostFacts& host, Findings& f
     found.ok("the device nodes are there");
   else
     found.error(fmt::format("{} missing", fmt::join(host.missing_nodes, ", ")),
-                "CUDA opens cards through them", "nvidia-modprobe -u -c 0");
+                "CUDA opens cards through them", modprobe_for(host.missing_nodes));
 }
 
 // --- a card ---

@@ -1,16 +1,20 @@
 #include "slices/durable_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 
 #include "base/fd.h"
 
 namespace sheaf::slices {
+namespace {
+
+constexpr std::size_t kFileBytesMax = 64 << 20;  // 4,096 leases are 2 MB
+
+}  // namespace
 
 Status write_synced(int file, std::string_view text, const std::string& path) {
   while (!text.empty()) {
@@ -39,8 +43,19 @@ Status replace_file(const std::string& path, std::string_view text) {
 }
 
 std::string content_of(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
+  // Not blocking: a pipe in its place would be waited for.
+  const Fd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  struct stat facts = {};
+  if (!file || fstat(file.get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return "";
+  std::string text;
+  char chunk[16'384];
+  while (text.size() <= kFileBytesMax) {
+    const ssize_t size = read(file.get(), chunk, sizeof chunk);
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) break;
+    text.append(chunk, static_cast<std::size_t>(size));
+  }
+  return text;
 }
 
 }  // namespace sheaf::slices

@@ -32,7 +32,7 @@ std::string GpuPlace::name() const {
 }
 
 std::string GpuPlace::text() const {
-  return is_mig() ? fmt::format("{} of GPU {}", compute->name, gpu->index)
+  return is_mig() ? fmt::format("{} ({})", name(), compute->name)
                   : fmt::format("GPU {}", gpu->index);
 }
 

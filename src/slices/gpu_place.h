@@ -24,7 +24,7 @@ struct GpuPlace {
   }
   bool runs(const GpuProcess& process) const;
   std::string name() const;  // "gpu:0"; "mig:0/3" (card, GPU instance), "mig:0/3/1" of a part of it
-  std::string text() const;  // for people: "GPU 0", "1g.5gb of GPU 0"
+  std::string text() const;  // for people: "GPU 0", "mig:0/3 (1g.5gb)"
 };
 
 // Of one card, in the order of NVML's indexes: by GPU instance's id, then compute instance's.

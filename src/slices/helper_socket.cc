@@ -7,11 +7,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
+
+#include "base/clock.h"
 
 namespace sheaf::slices {
 namespace {
@@ -78,9 +81,13 @@ bool helper_listens(const std::string& folder) { return connect_to(socket_path(f
 void forget_helper(const std::string& folder) { unlink(socket_path(folder).c_str()); }
 
 std::optional<std::string> read_line(int socket, int timeout_ms) {
+  const TimeUs late_us = monotonic_us() + TimeUs{timeout_ms} * 1000;
+  const auto left_ms = [late_us] {
+    return static_cast<int>(std::max<TimeUs>(late_us - monotonic_us(), 0) / 1000);
+  };
   std::string line;
   char chunk[4096];
-  while (line.size() < kLineMax && is_ready(socket, POLLIN, timeout_ms)) {
+  while (line.size() < kLineMax && is_ready(socket, POLLIN, left_ms())) {
     const ssize_t size = read(socket, chunk, sizeof chunk);
     if (size < 0 && errno == EINTR) continue;
     if (size <= 0) return std::nullopt;
@@ -115,7 +122,12 @@ Result<std::optional<std::string>> ask_helper(const std::string& folder, const s
   const auto helper = connect_to(socket_path(folder));
   if (!helper.ok()) return std::optional<std::string>();
   SHEAF_TRY(write_line(helper->get(), line));
+  const TimeUs asked_us = monotonic_us();
   auto answer = read_line(helper->get(), timeout_ms);
+  if (!answer && monotonic_us() - asked_us >= TimeUs{timeout_ms} * 1000)
+    return Error{ErrorCode::unavailable,
+                 fmt::format("the helper has not answered for {} s; it may be at another's change",
+                             timeout_ms / 1000)};
   if (!answer)
     return Error{ErrorCode::io,
                  "the helper ended before it answered; what it had begun is undone when it starts "

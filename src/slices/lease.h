@@ -30,7 +30,7 @@ std::string describe(const LeaseNeed& need);  // "2 cores", "a 1g.5gb"
 struct LeasedSlice {
   std::string kind;       // "cores", "gpu", "mig"
   std::string id;         // "cores:0-1", or the UUID
-  std::string text;       // for people: "1g.5gb of GPU 0"
+  std::string text;       // for people: "mig:0/3 (1g.5gb)"
   std::vector<int> cpus;  // of cores; ascending
   std::string gpu_uuid;   // of the card, for gpu and mig
   std::uint64_t memory_bytes = 0;

@@ -19,7 +19,7 @@ struct LeaseGround {
 
 struct LeaseChoice {
   std::optional<LeasedSlice> slice;
-  std::string why_none;  // "1g.5gb of GPU 0 is leased to task t …"
+  std::string why_none;  // "mig:0/3 (1g.5gb) is leased to task t …"
   // Leases (ids) that alone stand in the way of one slice that suffices, and are drainable.
   std::vector<std::string> drainable = {};
 };

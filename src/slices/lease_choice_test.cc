@@ -100,7 +100,7 @@ TEST(LeaseChoice, TheSmallestThatSuffices) {
   ground.gpus[2].processes.push_back({.pid = 1});
   ground.gpus[0].processes.push_back({.pid = 1, .gpu_instance = 2, .compute_instance = 0});
   EXPECT_EQ(choice({.kind = "gpu"}, ground), "GPU-1");
-  EXPECT_EQ(choice({.profile = "1g.5gb"}, ground), "none: something runs on 1g.5gb of GPU 0");
+  EXPECT_EQ(choice({.profile = "1g.5gb"}, ground), "none: something runs on mig:0/2 (1g.5gb)");
   EXPECT_EQ(choice({.slice = "0:1"}, ground), "MIG-2");
   EXPECT_EQ(choice({.slice = "2"}, ground), "GPU-2");
 }

@@ -394,6 +394,17 @@ Result<std::vector<Lease>> list_leases(const std::string& folder) {
   return std::move(table.leases);
 }
 
+std::vector<std::string> own_leases(const std::string& folder, const std::vector<std::string>& ids,
+                                    uid_t user) {
+  std::vector<std::string> own;
+  const auto leases = list_leases(folder);
+  if (!leases.ok()) return own;
+  for (const Lease& lease : *leases)
+    if ((user == 0 || lease.owner.user == user) && std::ranges::find(ids, lease.id) != ids.end())
+      own.push_back(lease.id);
+  return own;
+}
+
 Status refuse_leased(const std::string& folder, const std::vector<std::string>& uuids,
                      const std::vector<std::string>& own) {
   const auto is_in = [](const std::vector<std::string>& list, const std::string& word) {

@@ -78,6 +78,10 @@ Result<Lease> acquire_lease(
 // What is leased now. Needs no right but to read the folder.
 Result<std::vector<Lease>> list_leases(const std::string& folder);
 
+// Those of these leases (ids) that are this user's; root's are all.
+std::vector<std::string> own_leases(const std::string& folder, const std::vector<std::string>& ids,
+                                    uid_t user);
+
 // Error unavailable: one of these cards or MIG slices (UUIDs) is leased, by another lease than
 // `own` (ids); it names the lease.
 Status refuse_leased(const std::string& folder, const std::vector<std::string>& uuids,

@@ -15,6 +15,7 @@ namespace sheaf::slices {
 namespace {
 
 constexpr int kTableVersion = 1;
+constexpr std::int64_t kLookAtHoldersMs = 200;  // of thousands each is a call of the kernel's
 constexpr std::int64_t kAskAnywayMs = 1000;  // something else may have ended: what computes there
 
 std::string table_path(const std::string& folder) { return folder + "/leases"; }
@@ -64,6 +65,12 @@ std::vector<std::string> LeaseTable::drop_ended() {
   });
   std::erase_if(waiting, [&](const LeaseTicket& ticket) { return !waits(ticket, now_ms); });
   return ended;
+}
+
+bool LeaseTable::has_ended() const {
+  const std::int64_t now_ms = boot_ms();
+  return std::ranges::any_of(
+      leases, [&](const Lease& lease) { return !ended_because(lease, now_ms).empty(); });
 }
 
 std::string to_text(const LeaseTable& table, const std::string& boot_id) {
@@ -119,23 +126,33 @@ Status write_lease_table(const std::string& folder, const LeaseTable& table) {
   return replace_file(table_path(folder), to_text(table, boot_id_here()));
 }
 
-LeaseTableWatch::LeaseTableWatch(std::string folder) : folder_(std::move(folder)) {
-  (void)stirred();
-}
-
-bool LeaseTableWatch::stirred() {
+const Result<LeaseTable>& LeaseTableReader::now() {
   struct stat facts = {};
   (void)stat(table_path(folder_).c_str(), &facts);
   const auto inode = static_cast<std::int64_t>(facts.st_ino);
   const std::int64_t written_ns = facts.st_mtim.tv_sec * 1'000'000'000 + facts.st_mtim.tv_nsec;
-  const bool is_other = inode != inode_ || written_ns != written_ns_;
+  is_another_ = inode != inode_ || written_ns != written_ns_;
+  if (is_another_) table_ = read_lease_table(folder_);
   inode_ = inode;
   written_ns_ = written_ns;
-  auto table = read_lease_table(folder_);
-  const bool is_over = table.ok() && !table->drop_ended().empty();
-  const bool is_time = boot_ms() - asked_ms_ >= kAskAnywayMs;
-  if (!is_other && !is_over && !is_time) return false;
-  asked_ms_ = boot_ms();
+  return table_;
+}
+
+LeaseTableWatch::LeaseTableWatch(std::string folder) : reader_(std::move(folder)) {
+  (void)stirred();
+}
+
+bool LeaseTableWatch::stirred() {
+  const auto& table = reader_.now();
+  const std::int64_t now_ms = boot_ms();
+  bool is_over = false;
+  if (table.ok() && now_ms - looked_ms_ >= kLookAtHoldersMs) {
+    is_over = table->has_ended();
+    looked_ms_ = now_ms;
+  }
+  const bool is_time = now_ms - asked_ms_ >= kAskAnywayMs;
+  if (!reader_.is_another() && !is_over && !is_time) return false;
+  asked_ms_ = now_ms;
   return true;
 }
 

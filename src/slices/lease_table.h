@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -27,6 +28,7 @@ struct LeaseTable {
 
   // Takes out what has ended: time over, holder or waiter dead. Gives a sentence for each lease.
   std::vector<std::string> drop_ended();
+  bool has_ended() const;  // one of the leases
 };
 
 // One line of JSON each, behind a head that counts them and names the boot.
@@ -41,6 +43,21 @@ Result<LeaseTable> read_lease_table(const std::string& folder);
 // On the disk, whole, when it returns.
 Status write_lease_table(const std::string& folder, const LeaseTable& table);
 
+// The table for who looks again and again: read when the file is another one than before.
+class LeaseTableReader {
+ public:
+  explicit LeaseTableReader(std::string folder) : folder_(std::move(folder)) {}
+  // As the file has it, what has ended included. Valid until the next call.
+  const Result<LeaseTable>& now();
+  bool is_another() const { return is_another_; }  // the last call found it so
+
+ private:
+  const std::string folder_;
+  std::int64_t inode_ = 0, written_ns_ = 0;
+  Result<LeaseTable> table_ = LeaseTable();
+  bool is_another_ = false;
+};
+
 // Tells who waits when it is worth to ask again: asking takes the machine's lock and may wake its
 // cards, looking does neither.
 class LeaseTableWatch {
@@ -50,8 +67,8 @@ class LeaseTableWatch {
   bool stirred();
 
  private:
-  const std::string folder_;
-  std::int64_t inode_ = 0, written_ns_ = 0, asked_ms_ = 0;
+  LeaseTableReader reader_;
+  std::int64_t asked_ms_ = 0, looked_ms_ = 0;
 };
 
 }  // namespace sheaf::slices

@@ -289,6 +289,11 @@ Result<const CardModel*> model_of(const Gpu& gpu) {
 
 Status need_mig(const CardState& state) {
   if (state.mig) return {};
+  if (state.mig_pending)
+    return Error{ErrorCode::unavailable,
+                 fmt::format("GPU {}: MIG will be on after a reset: stop what holds the card, then "
+                             "`nvidia-smi --gpu-reset -i {}`, or reboot the machine",
+                             state.gpu, state.gpu)};
   return Error{ErrorCode::unavailable,
                fmt::format("GPU {}: MIG is off; `sheaf slices mig enable --gpu {}` turns it on",
                            state.gpu, state.gpu)};
@@ -310,7 +315,10 @@ bool drop_compute(const Gpu& gpu, CardState& state, std::string_view uuid) {
   return false;
 }
 
+// An instance's id, PROFILE@START, or its name as a slice.
 bool drop_instance(const Gpu& gpu, CardState& state, std::string_view word) {
+  if (const std::string card = fmt::format("mig:{}/", gpu.index); word.starts_with(card))
+    word.remove_prefix(card.size());
   const auto id = whole_number_of(word);
   return std::erase_if(state.instances, [&](const InstanceState& one) {
            const auto live = std::ranges::find(gpu.instances, one.start, &GpuInstance::start);

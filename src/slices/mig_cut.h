@@ -31,8 +31,8 @@ Result<std::vector<InstanceWish>> parse_wishes(const CardModel& model,
 Result<CardState> with_created(const Gpu& gpu, const CardState& before,
                                const std::vector<std::string>& words, bool repartition);
 
-// Takes instances away: "all", a GPU instance's id ("5"), PROFILE@START, or a MIG UUID, which takes
-// that compute instance and, if it was the last, its GPU instance.
+// Takes instances away: "all", a GPU instance's id ("5") or name ("mig:0/5"), PROFILE@START, or a
+// MIG UUID, which takes that compute instance and, if it was the last, its GPU instance.
 Result<CardState> with_destroyed(const Gpu& gpu, const CardState& before,
                                  const std::vector<std::string>& words);
 

@@ -29,6 +29,7 @@ Result<Verb> verb_named(const std::string& name) {
 }
 
 const Gpu* find_gpu(const std::vector<Gpu>& gpus, std::string_view word) {
+  if (word.starts_with("gpu:")) word.remove_prefix(4);
   unsigned index = 0;
   const auto [end, failure] = std::from_chars(word.data(), word.data() + word.size(), index);
   const bool is_index = failure == std::errc() && end == word.data() + word.size();
@@ -125,7 +126,8 @@ std::string to_text(const MigRequest& request) {
                                {"words", request.words},
                                {"wishes", wishes},
                                {"repartition", request.repartition},
-                               {"leases", request.leases}};
+                               {"leases", request.leases},
+                               {"wait_ms", request.wait_ms}};
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
@@ -138,6 +140,7 @@ Result<MigRequest> parse_request(const std::string& text) {
     json.at("words").get_to(request.words);
     json.at("repartition").get_to(request.repartition);
     json.at("leases").get_to(request.leases);
+    json.at("wait_ms").get_to(request.wait_ms);
     for (const auto& one : json.at("wishes")) {
       CardWish wish;
       from_json(one, wish);

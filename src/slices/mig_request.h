@@ -27,6 +27,7 @@ struct MigRequest {
   std::vector<CardWish> wishes;     // of apply; each card at most once
   bool repartition = false;         // idle instances may be moved
   std::vector<std::string> leases;  // of the asker, whose slices may go
+  int wait_ms = 0;                  // for another's change to end, where the helper makes this one
 };
 
 // "enable MIG on GPU 0": for journal and log.

@@ -33,7 +33,7 @@ struct MpsEvent {
 
 // A daemon that shall run; kept in its folder until it is stopped.
 struct MpsDaemon {
-  std::string uuid, text;  // "GPU 0", "1g.5gb of GPU 0"
+  std::string uuid, text;  // "GPU 0", "mig:0/3 (1g.5gb)"
   MpsSettings settings;
   ProcessIdentity process;
   unsigned generation = 0;  // how often it was started

@@ -98,10 +98,13 @@ Answer refusal(const std::string& asked, const Error& error) {
   return {error_line(error), asked, error.message, false};
 }
 
-Answer answer_change(const std::string& folder, const std::string& line, const std::string& who) {
-  const auto request = parse_request(line);
+Answer answer_change(const std::string& folder, const std::string& line, uid_t user,
+                     const std::string& who) {
+  auto request = parse_request(line);
   if (!request.ok()) return refusal("something unreadable", request.error());
-  const auto report = change_here(folder, *request, kLockWaitMs, "sheaf slices daemon, for " + who);
+  request->leases = own_leases(folder, request->leases, user);
+  const int wait_ms = std::clamp(request->wait_ms, 0, kLockWaitMs);
+  const auto report = change_here(folder, *request, wait_ms, "sheaf slices daemon, for " + who);
   if (!report.ok()) return refusal(describe(*request), report.error());
   return {to_text(*report), describe(*request), fmt::format("{} steps", report->steps.size())};
 }
@@ -142,12 +145,10 @@ std::string subject_of(const std::string& line) {
 
 Answer answer_to(const std::string& line, const HelperOptions& options, const ucred& peer,
                  const std::string& who) {
-  if (const Status allowed = check_peer(peer, options); !allowed.ok())
-    return refusal("something", allowed.error());
   const std::string subject = subject_of(line);
   if (subject == "lease") return answer_lease(options.folder, line, peer);
   if (subject == "mps") return answer_mps(options.folder, line);
-  return answer_change(options.folder, line, who);
+  return answer_change(options.folder, line, peer.uid, who);
 }
 
 // What a helper that was cut off left behind. Without NVML there is nothing to put back yet.
@@ -195,6 +196,12 @@ Status SliceHelper::serve(int stop_fd) {
 void SliceHelper::serve_one(Fd connection) {
   const auto peer = peer_of(connection.get());
   if (!peer.ok()) return;
+  // Before anything is read, so that nobody else takes our time.
+  if (const Status allowed = check_peer(*peer, options_); !allowed.ok()) {
+    write_log(LogLevel::warn, fmt::format("process {}: {}", peer->pid, allowed.error().message));
+    (void)write_line(connection.get(), error_line(allowed.error()));
+    return;
+  }
   const auto line = read_line(connection.get(), kClientMs);
   if (!line) return;
   const std::string who = fmt::format("{} (process {})", user_name(peer->uid), peer->pid);
@@ -208,7 +215,9 @@ void SliceHelper::serve_one(Fd connection) {
 
 Result<ChangeReport> request_change(const std::string& folder, const MigRequest& request,
                                     int wait_ms, const std::string& who) {
-  SHEAF_ASSIGN(const auto answer, ask_helper(folder, to_text(request), kAnswerMs));
+  MigRequest patient = request;
+  patient.wait_ms = wait_ms;
+  SHEAF_ASSIGN(const auto answer, ask_helper(folder, to_text(patient), kAnswerMs));
   if (!answer) return change_here(folder, request, wait_ms, who);
   return parse_report(*answer);
 }

@@ -22,8 +22,8 @@ namespace {
 constexpr std::chrono::milliseconds kLookPeriod{200};
 constexpr std::chrono::seconds kLeaveBehindAfter{1};
 constexpr std::int64_t kRenewMs = kLeaseTtlDefaultMs / 3;
-// A slice that was refused is not tried again before; neither is a table that cannot be written.
-constexpr std::int64_t kRefusedMs = 1000, kMuteMs = 60'000;
+constexpr std::int64_t kTryAgainMs = 2000;  // what could not be leased, or renewed
+constexpr std::int64_t kLookAtHoldersMs = 1000;
 
 std::string own_lease() {
   const char* id = std::getenv("SHEAF_LEASE");
@@ -49,8 +49,11 @@ std::string asked_back(const LeaseTicket& ticket) {
 
 // Outlives the tenancy where asking hangs.
 struct Tenancy::Shared {
-  std::string folder;
-  Heard heard;
+  Shared(std::string in, Heard told)
+      : folder(std::move(in)), heard(std::move(told)), reader(folder) {}
+
+  const std::string folder;
+  const Heard heard;
 
   std::mutex mutex;
   std::condition_variable changed;
@@ -67,10 +70,11 @@ struct Tenancy::Shared {
   std::map<std::string, Held> held;                // by UUID
   std::map<std::string, std::string> given_back;   // by lease, while somebody waits for it: UUID
   std::map<std::string, std::int64_t> refused_ms;  // by UUID: when
-  ByUuid refused;                                  // why
-  bool by_time = false;  // the helper cannot see this process, and so cannot watch it
-  std::int64_t mute_until_ms = 0;
-  bool failed = false;  // and the log has said so
+  LeaseTableReader reader;
+  LeaseTable table;             // without what has ended
+  std::int64_t dropped_ms = 0;  // when that was looked at
+  bool by_time = false;         // the helper cannot see this process, and so cannot watch it
+  bool failed = false;          // and the log has said so
   const std::string own = own_lease();
   ByUuid withheld;
 
@@ -98,35 +102,37 @@ struct Tenancy::Shared {
   }
 
   void look(const ByUuid& wanted) {
-    auto table = read_lease_table(folder);
-    if (!table.ok()) return complain(table.error());
-    table->drop_ended();
-    drop_lost(*table);
-    ByUuid now = leased_to_others(*table);
-    now.merge(drained(*table));
-    forget_old_refusals();
-    ByUuid refusals = refused;
-    now.merge(refusals);
+    const auto& read = reader.now();
+    if (!read.ok()) return complain(read.error());
+    if (reader.is_another() || boot_ms() - dropped_ms >= kLookAtHoldersMs) {
+      table = *read;
+      table.drop_ended();
+      dropped_ms = boot_ms();
+    }
+    drop_lost();
+    ByUuid now = leased_to_others();
+    now.merge(drained());
     give_back_all_but(wanted);
     tell(now);
+    std::erase_if(refused_ms, [](const auto& one) { return one.second + kTryAgainMs < boot_ms(); });
     for (const auto& [uuid, name] : wanted)
-      if (!now.contains(uuid) && !has_own_lease(*table, uuid)) keep(uuid, name);
+      if (!now.contains(uuid) && !has_own_lease(uuid)) keep(uuid, name);
   }
 
-  bool has_own_lease(const LeaseTable& table, const std::string& uuid) const {
+  bool has_own_lease(const std::string& uuid) const {
     return std::ranges::any_of(table.leases, [&](const Lease& lease) {
       return lease.id == own && lease.slice.id == uuid;
     });
   }
 
   // Those that ended without us: time over in a machine that slept, the table removed.
-  void drop_lost(const LeaseTable& table) {
+  void drop_lost() {
     std::erase_if(held, [&](const auto& one) {
       return std::ranges::find(table.leases, one.second.lease, &Lease::id) == table.leases.end();
     });
   }
 
-  ByUuid leased_to_others(const LeaseTable& table) const {
+  ByUuid leased_to_others() const {
     ByUuid leased;
     for (const Lease& lease : table.leases)
       if (!lease.need.shared && lease.id != own && lease.slice.kind != "cores")
@@ -134,7 +140,7 @@ struct Tenancy::Shared {
     return leased;
   }
 
-  ByUuid drained(const LeaseTable& table) {
+  ByUuid drained() {
     ByUuid asked;
     std::set<std::string> waited_for;
     for (const LeaseTicket& ticket : table.waiting)
@@ -148,11 +154,6 @@ struct Tenancy::Shared {
       }
     std::erase_if(given_back, [&](const auto& one) { return !waited_for.contains(one.first); });
     return asked;
-  }
-
-  void forget_old_refusals() {
-    std::erase_if(refused_ms, [](const auto& one) { return one.second + kRefusedMs < boot_ms(); });
-    std::erase_if(refused, [this](const auto& one) { return !refused_ms.contains(one.first); });
   }
 
   void give_back_all_but(const ByUuid& wanted) {
@@ -169,11 +170,12 @@ struct Tenancy::Shared {
     (void)request_lease(folder, request);  // else it ends by time
   }
 
-  // Leases the slice, or renews its lease. A refusal is told at the next look.
+  // Leases the slice, or renews its lease. Where that fails nothing moves: it is tried again, and
+  // whoever has the slice instead stands in the table.
   void keep(const std::string& uuid, const std::string& name) {
     const auto known = held.find(uuid);
     if (known != held.end() && boot_ms() - known->second.renewed_ms < kRenewMs) return;
-    if (boot_ms() < mute_until_ms || refused_ms.contains(uuid)) return;
+    if (refused_ms.contains(uuid)) return;
     auto answer = request_lease(folder, request_for(uuid, name, by_time));
     if (!by_time && !answer.ok() && answer.error().code == ErrorCode::invalid_argument) {
       by_time = true;
@@ -184,20 +186,14 @@ struct Tenancy::Shared {
       held[uuid] = {answer->lease->id, boot_ms()};
       return;
     }
-    const bool is_gone = !answer.ok() && answer.error().code == ErrorCode::not_found;
-    if (!answer.ok() && !is_gone && answer.error().code != ErrorCode::unavailable)
-      return complain(answer.error());
     refused_ms[uuid] = boot_ms();
-    if (is_gone) return;  // which its watch will see as well
-    refused[uuid] = "was refused: " + (answer.ok() ? answer->why : answer.error().message);
+    // One that is gone its watch sees as well.
+    if (!answer.ok() && answer.error().code != ErrorCode::not_found) complain(answer.error());
   }
 
   void complain(const Error& error) {
-    mute_until_ms = boot_ms() + kMuteMs;
     if (!std::exchange(failed, true))
-      log(LogLevel::info,
-          "the slices of this server are not leased, so that nobody can have them "
-          "drained: {}",
+      log(LogLevel::warn, "slices cannot be leased, and so not be asked back either: {}",
           error.message);
   }
 
@@ -209,9 +205,8 @@ struct Tenancy::Shared {
   }
 };
 
-Tenancy::Tenancy(std::string folder, Heard heard) : shared_(std::make_shared<Shared>()) {
-  shared_->folder = std::move(folder);
-  shared_->heard = std::move(heard);
+Tenancy::Tenancy(std::string folder, Heard heard)
+    : shared_(std::make_shared<Shared>(std::move(folder), std::move(heard))) {
   std::thread([shared = shared_] { shared->run(); }).detach();
 }
 

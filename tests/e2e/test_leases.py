@@ -43,19 +43,19 @@ def cards(machine, request):  # noqa: F811
 
 def test_a_lease_from_acquire_to_release(cards):
     lease = json.loads(cards.sheaf("lease", "acquire", "--profile", "1g.5gb", "--task", "train", "--ttl", "100s", "--json"))
-    assert lease["text"] == "1g.5gb of GPU 0" and lease["environment"]["CUDA_VISIBLE_DEVICES"] == lease["slice"]
+    assert lease["text"].endswith(" (1g.5gb)") and lease["environment"]["CUDA_VISIBLE_DEVICES"] == lease["slice"]
     again = json.loads(cards.sheaf("lease", "acquire", "--profile", "1g.5gb", "--task", "train", "--json"))
     assert again["id"] == lease["id"] and len(leases(cards)) == 1
     assert "already, for which it asked as a 1g.5gb" in \
         cards.sheaf("lease", "acquire", "--kind", "gpu", "--task", "train", code=2)
     second = cards.sheaf("lease", "acquire", "--profile", "1g.5gb")
     assert f"CUDA_VISIBLE_DEVICES={lease['slice']}" not in second and "SHEAF_LEASE=lease-" in second
-    assert "a 1g.5gb not free: 1g.5gb of GPU 0 is leased to task train" in \
+    assert f"a 1g.5gb not free: {lease['text']} is leased to task train" in \
         cards.sheaf("lease", "acquire", "--profile", "1g.5gb", code=1)
     assert "waited 1" in cards.sheaf("lease", "acquire", "--profile", "1g.5gb", "--wait", "100ms", code=1)
     assert "has nothing like a 7g.40gb" in cards.sheaf("lease", "acquire", "--profile", "7g.40gb", "--wait", "9s", code=1)
     assert "train" in cards.sheaf("lease", "list")
-    assert "# 1g.5gb of GPU 0: leased to task train" in cards.sheaf("lease", "renew", lease["id"])
+    assert f"# {lease['text']}: leased to task train" in cards.sheaf("lease", "renew", lease["id"])
     cards.sheaf("lease", "release", lease["id"])
     assert "it has ended, or never was" in cards.sheaf("lease", "release", lease["id"], code=1)
     assert len(leases(cards)) == 1
@@ -65,7 +65,7 @@ def test_cards_and_slices_by_name(cards):
     whole = json.loads(cards.sheaf("lease", "acquire", "1", "--json"))
     assert whole["kind"] == "gpu" and whole["text"] == "GPU 1"
     part = json.loads(cards.sheaf("lease", "acquire", "0:0", "--json"))
-    assert part["text"] == "3g.20gb of GPU 0"
+    assert part["text"].endswith(" (3g.20gb)")
     assert "is leased" in cards.sheaf("lease", "acquire", part["slice"], code=1)
     assert "GPU 0 is in MIG mode" in cards.sheaf("lease", "acquire", "0", code=2)
     assert "no card and no MIG slice is 5" in cards.sheaf("lease", "acquire", "5", code=1)
@@ -76,7 +76,7 @@ def test_what_is_leased_is_not_cut_away(cards):
     lease = json.loads(cards.sheaf("lease", "acquire", "--profile", "3g.20gb", "--json"))
     before = cards.facts()
     for command in (["destroy", "all"], ["destroy", "3g.20gb@4"], ["destroy", lease["slice"]]):
-        assert f"3g.20gb of GPU 0 is leased ({lease['id']})" in cards.sheaf("mig", *command, "--gpu", "0", code=1)
+        assert f"{lease['text']} is leased ({lease['id']})" in cards.sheaf("mig", *command, "--gpu", "0", code=1)
     assert cards.facts() == before
     cards.sheaf("mig", "create", "--gpu", "0", "1g.5gb")  # beside it
     cards.sheaf("lease", "release", lease["id"])
@@ -230,8 +230,8 @@ def test_mps_on_a_mig_slice_keeps_it_from_being_cut_away(mps):
     mps.sheaf("mig", "create", "--gpu", "0", "3g.20gb")
     assert "GPU 0 is in MIG mode: MPS runs on its slices" in mps.sheaf("mps", "start", "--gpu", "0", code=2)
     mps.sheaf("mps", "start", "--gpu", "0:0")
-    assert daemons(mps)[0]["text"] == "3g.20gb of GPU 0"
-    assert "MPS runs on 3g.20gb of GPU 0" in mps.sheaf("mig", "destroy", "all", "--gpu", "0", code=1)
+    assert daemons(mps)[0]["text"].endswith(" (3g.20gb)")
+    assert "MPS runs on mig:0/" in mps.sheaf("mig", "destroy", "all", "--gpu", "0", code=1)
     mps.sheaf("mps", "stop", "--gpu", "all")
     mps.sheaf("mig", "destroy", "all", "--gpu", "0")
 

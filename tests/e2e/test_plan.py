@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from sheaf_server import BIN, MODEL, MODEL_FOLDER, Server
+from simulated_machine import Machine
 from test_commands import sheaf
 
 
@@ -80,7 +81,7 @@ def test_capacity_as_json_adds_up():
 def test_what_does_not_fit_is_refused_with_remedies(large):
     result = sheaf("plan", "model", large, "--gpu", "a100-40/1g.5gb", "--instances", "3")
     assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
-    for said in ["8.04 GB of weights against 4.75 GiB", "may be used", "2g.10gb", "int8"]:
+    for said in ["7.49 GiB of weights against 4.75 GiB", "may be used", "2g.10gb", "int8"]:
         assert said in result.stderr, result.stderr
 
 
@@ -182,6 +183,32 @@ def test_without_gpu_the_cards_here_are_planned_for(tmp_path, large):
     assert again.returncode == 0 and "the cards are cut so already" in again.stderr
 
 
+def test_what_is_planned_and_cut_can_be_served(tmp_path, large):
+    """The plan's own words, put into the file, place every replica on the slice that was planned for it."""
+    here = Machine(tmp_path, "a100-40", "l4")
+    environment = {name: here.environment[name] for name in ("SHEAF_NVML", "SHEAF_NVML_SIM_STATE", "SHEAF_SLICES_FOLDER")}
+    config = tmp_path / "sheaf.yaml"
+    models = [{"source": str(large), "name": "large", "isolation": "full", "target": {"tokens_per_s": 1000}},
+              {"source": MODEL_FOLDER, "name": "mini", "isolation": "full"}]
+    config.write_text(yaml.safe_dump({"models": models}))
+    before = sheaf("plan", "-c", config, environment=environment)
+    assert "slices:" not in before.stdout and before.stdout.count("replicas: 1") == 2, before.stdout + before.stderr
+    assert f"serve it: sheaf serve --config {config} --device cuda\n" in before.stdout
+    assert "left out: GPU 1, NVIDIA L4" in before.stdout
+    after = sheaf("plan", "-c", config, "--apply", environment=environment)
+    assert after.returncode == 0, after.stderr
+    said = yaml.safe_load(after.stdout[after.stdout.index("\nmodels:\n"):])["models"]
+    assert [model["name"] for model in said] == ["large", "mini"] and all(model["slices"] for model in said)
+    facts = json.loads(sheaf("plan", "-c", config, "--json", environment=environment).stdout)["serve"]
+    assert facts["arguments"] == ["--device", "cuda"]
+    assert [model["slices"] for model in facts["models"]] == [model["slices"] for model in said]
+
+    # The large one has no tokenizer to be served with.
+    config.write_text(yaml.safe_dump({"models": [models[1] | said[1]]}))
+    checked = sheaf("serve", "-c", config, "--device", "cuda", "--check", environment=environment)
+    assert checked.returncode == 0 and said[1]["slices"][0] in checked.stdout, checked.stdout + checked.stderr
+
+
 def test_what_cannot_be_met_is_not_cut(tmp_path):
     state = tmp_path / "cards"
     subprocess.run([BIN / "nvml_sim", state, "create", "h200-141"], check=True)
@@ -217,6 +244,7 @@ def test_a_plan_over_http_is_that_of_the_command(server, tmp_path):
     ({"gpu": "h200", "models": [{"source": "no/such-model"}]}, 404, "no/such-model"),
     ({"gpu": "h200", "models": [{"source": MODEL, "isolatoin": "full"}]}, 400, "did you mean 'isolation'?"),
     ({"gpu": "h2000"}, 400, "h2000"), ({"gpu": 200}, 400, "h200"), ({"gpu": ["h200"]}, 400, "gpu is not a text"),
+    ({"gpus": "h200"}, 400, "unknown field 'gpus'; did you mean 'gpu'?"),
     ({"count": 2}, 400, "count counts the cards of gpu"), ({"gpu": "h200", "count": 0}, 400, "count is not a whole number from 1 to 64"),
     ({"gpu": "h200", "gpu_memory_utilization": 1.5}, 400, "gpu_memory_utilization is not a number above 0, up to 1"),
     ({"gpu": "h200", "models": 1}, 400, "models is not a list"), ({"gpu": "h200", "models": [{}]}, 400, "models: each is an object"),

@@ -326,6 +326,14 @@ def test_what_cannot_be_placed_is_refused_in_a_sentence(machine, flags, said):
     assert said in error and len(error.splitlines()) == 1, error
 
 
+def test_an_auto_dtype_counts_on_cards_as_it_is_planned(machine):
+    """In half precision: 0.69 GiB of what may be used fit, the 0.80 of float32 do not."""
+    here = machine("a100-40")
+    tight = ["--slices", "gpu:0", "--gpu-memory-utilization", "0.0185"]
+    assert "float32 does not fit" in refused(here, *tight)
+    assert "replicas 1" in refused(here, *tight, "--dtype", "auto", code=0)
+
+
 def test_a_card_that_others_fill_is_refused(machine):
     here = machine("l4")
     here.drive("process", "0", "1", str(22 << 30))
