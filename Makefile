@@ -1,5 +1,5 @@
 # Every target is a script of scripts/, which also run by themselves.
-.PHONY: help run build test check soak differential bench bench-peers format install package clean
+.PHONY: help run build cuda test check soak differential bench bench-peers format install package clean
 .DEFAULT_GOAL := help
 
 PREFIX ?= /usr/local
@@ -15,6 +15,7 @@ help:
 	@echo "  make test       the same set-up, then all ordinary tests (up to 15 minutes the first time)"
 	@echo
 	@echo "  make build      build/release/bin/sheaf and sheaf-replica"
+	@echo "  make cuda       build/cuda/bin/sheaf-replica-cuda, for H100 and H200; needs no card (docs/cuda.md)"
 	@echo "  make check      format, tidy, headers, sanitizers, fuzz targets (up to 50 minutes)"
 	@echo "  make soak       200 replicas killed under load, 20,000 seeds of the simulation (half an hour)"
 	@echo "  make differential  200,000 texts a kind of tokenizer against Hugging Face's (an hour)"
@@ -32,6 +33,9 @@ run:
 build:
 	@scripts/setup.sh run
 	@scripts/build.sh release sheaf sheaf-replica
+
+cuda:
+	@scripts/cuda.sh
 
 test:
 	@scripts/test.sh $(ARGS)

@@ -96,11 +96,21 @@ function(sheaf_precompile target kind)
   endif()
 endfunction()
 
+# sheaf_test(TARGET NAME [ARGUMENT...]): what all programs of unit tests have in common.
+function(sheaf_test target name)
+  target_compile_definitions(${target} PRIVATE SHEAF_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                             SHEAF_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+  # Tests themselves, which are half of all there is to compile, take two thirds of the time when not optimized.
+  target_compile_options(${target} PRIVATE -O0 $<$<CONFIG:Release>:-g0>)
+  add_test(NAME ${name} COMMAND ${target} ${ARGN})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+endfunction()
+
 # sheaf_library(FOLDER [COLD] LINKS libs... [PRECOMPILED headers...]): src/FOLDER/**/*.cc but for nested libraries becomes
 # sheaf::FOLDER; *_test.cc beside the code become one test program, *_fuzz.cc one fuzz target each. PRECOMPILED are
 # headers of others that take longer to read than most of the sources here, for these and their tests. COLD is what runs
 # once, or waits for others: compiled at -O1, in two thirds of the time.
-set(SHEAF_NESTED_LIBRARIES model/spec core/simulation slices/nvml_simulation)
+set(SHEAF_NESTED_LIBRARIES kernels/cuda model/spec core/simulation slices/nvml_simulation)
 function(sheaf_library folder)
   cmake_parse_arguments(ARG "COLD" "" "LINKS;PRECOMPILED" ${ARGN})
   set(kind library)
@@ -141,15 +151,10 @@ function(sheaf_library folder)
   if(tests AND GTest_FOUND AND NOT SHEAF_FUZZ)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE sheaf::${name} sheaf_warnings GTest::gtest GTest::gtest_main)
-    target_compile_definitions(${name}_test PRIVATE SHEAF_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
-                               SHEAF_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
-    # Tests themselves, which are half of all there is to compile, take two thirds of the time when not optimized.
-    target_compile_options(${name}_test PRIVATE -O0 $<$<CONFIG:Release>:-g0>)
+    sheaf_test(${name}_test ${name})
     if(ARG_LINKS)  # by itself a folder lacks the definitions that the shared ones were compiled with
       sheaf_precompile(${name}_test test <gtest/gtest.h> ${ARG_PRECOMPILED})
     endif()
-    add_test(NAME ${name} COMMAND ${name}_test)
-    set_tests_properties(${name} PROPERTIES TIMEOUT 600)
   endif()
   if(SHEAF_FUZZ)
     foreach(fuzzer ${fuzzers})
@@ -168,6 +173,12 @@ set_source_files_properties(src/kernels/cpu/portable.cc PROPERTIES COMPILE_OPTIO
 # The test instantiates wide tiles for narrow processors; their vectors cross no call, so no ABI is at stake.
 set_source_files_properties(src/kernels/ops_test.cc PROPERTIES COMPILE_OPTIONS "-O1;-Wno-psabi"
                                                                SKIP_PRECOMPILE_HEADERS ON)  # which are of -O0
+# The kernels for cards as this processor plays them.
+file(GLOB emulated_cuda CONFIGURE_DEPENDS src/kernels/cuda/*.cc src/kernels/cuda/emulation/*.cc)
+list(FILTER emulated_cuda EXCLUDE REGEX "_test\\.cc$")
+set_source_files_properties(${emulated_cuda} PROPERTIES COMPILE_OPTIONS "-O2")
+# A stand-in for a library, which no sanitizer looks into either.
+set_source_files_properties(src/kernels/cuda/emulation/product.cc PROPERTIES COMPILE_OPTIONS "-O3;-fno-sanitize=all")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(src/kernels/cpu/avx2.cc src/kernels/cpu/avx2_madd_int8.cc PROPERTIES COMPILE_OPTIONS
     "${kernel_flags};-mavx2;-mfma")

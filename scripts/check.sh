@@ -80,15 +80,10 @@ check_fuzz() {
   printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I{} bash -euo pipefail -c 'fuzz_one {}'
 }
 
-# Compiles, where there is a toolkit and something to compile; running it needs a card.
+# Compiles, where `make cuda` has brought the toolkit; running it needs a card.
 check_cuda() {
-  local nvcc source
-  nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null) || { echo "skipped: no nvcc"; return 0; }
-  mkdir -p build/cuda
-  for source in src/kernels/cuda/*.cu; do
-    [ -e "$source" ] || { echo "skipped: no .cu files"; return 0; }
-    "$nvcc" -std=c++20 -O2 -Isrc -c "$source" -o "build/cuda/$(basename "$source").o"
-  done
+  [ -d build/cuda-toolkit ] || { echo "skipped: no toolkit (make cuda)"; return 0; }
+  scripts/cuda.sh
 }
 
 # A step runs in a shell of its own: `set -e` does not hold inside the condition of an `if`.

@@ -9,10 +9,10 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Rows that the table gives in words.
-ENGINE_SIDE = {"tensor", "kernels", "model", "engine", "replica"}
+ENGINE_SIDE = {"tensor", "kernels", "kernels/cuda", "model", "engine", "replica"}
 FOR_TESTS_ALONE = {"core/simulation", "slices/nvml_simulation"}
 # Libraries inside another's folder.
-NESTED = {"model/spec", "core/simulation", "slices/nvml_simulation"}
+NESTED = {"kernels/cuda", "model/spec", "core/simulation", "slices/nvml_simulation"}
 
 
 def folders_of_architecture():

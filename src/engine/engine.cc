@@ -59,7 +59,7 @@ class ModelEngine final : public Engine {
     for (model::Pooling pooling : spec().pooling) reductions_.push_back(reduction_of(pooling));
   }
 
-  const Status& status() const { return weights_.status(); }
+  Status status() const { return weights_.status().ok() ? ops_->status() : weights_.status(); }
   const model::ModelSpec& spec() const override { return file_.spec(); }
   std::string device() const override { return ops_->name(); }
   std::string dtype() const override { return std::string(name_of(ops_->dtype())); }
@@ -78,7 +78,7 @@ class ModelEngine final : public Engine {
       run_group(batch, first, last, out);
       first = last;
     }
-    return {};
+    return ops_->status();
   }
 
  private:
@@ -155,13 +155,18 @@ class ModelEngine final : public Engine {
 
   void add_vectors(tensor::MatrixView states, Rows& out) {
     const std::size_t texts = items_.size();
-    const tensor::MatrixSpan vectors = {out.add(texts, spec().dimensions).data(), texts,
-                                        spec().dimensions};
+    float* const answers = out.add(texts, spec().dimensions).data();
+    tensor::Memory& memory = ops_->memory();
+    const tensor::MatrixSpan vectors = memory.is_host()
+                                           ? tensor::MatrixSpan{answers, texts, spec().dimensions}
+                                           : vectors_.matrix(texts, spec().dimensions, memory);
     const std::size_t columns = reductions_.size() * states.columns;
     if (head_.empty() && columns == spec().dimensions)
       pool(states, items_, vectors);
     else
       pool_through_head(states, columns, vectors);
+    if (!memory.is_host())
+      memory.read(vectors.data, texts * spec().dimensions * sizeof(float), answers);
   }
 
   // Where pooling leaves prompts out, each text is pooled by itself from where its prompt ends.
@@ -180,7 +185,7 @@ class ModelEngine final : public Engine {
   // normalized as if it were a text of one token.
   void pool_through_head(tensor::MatrixView states, std::size_t columns,
                          tensor::MatrixSpan vectors) {
-    const tensor::MatrixSpan pooled = pooled_.matrix(vectors.rows, columns);
+    const tensor::MatrixSpan pooled = pooled_.matrix(vectors.rows, columns, ops_->memory());
     const std::vector<kernels::PoolItem> whole(
         vectors.rows, {.dimensions = static_cast<std::uint32_t>(columns), .normalize = false});
     pool(states, whole, pooled);
@@ -202,7 +207,8 @@ class ModelEngine final : public Engine {
   std::vector<std::uint32_t> second_at_;   // of its texts, the first id of token type 1
   std::vector<std::uint32_t> text_at_;     // of its texts, the first id behind the prompt
   std::vector<kernels::PoolItem> items_;
-  tensor::Buffer pooled_;  // [texts, reductions * hidden]
+  tensor::Buffer pooled_;   // [texts, reductions * hidden]
+  tensor::Buffer vectors_;  // [texts, dimensions], on a device
 };
 
 using Wrap = std::unique_ptr<kernels::Backend>(std::unique_ptr<kernels::Backend>);

@@ -373,7 +373,9 @@ TEST_F(TinyModel, ProgressAdvancesOnEveryBackend) {
     auto engine = open_model(folder_, backend, {.threads = 1, .progress = &progress});
     const std::uint64_t before = progress.load();
     ASSERT_TRUE(embed(**engine, tiny_texts()).ok());
-    EXPECT_GE(progress.load(), before + 20);
+    // A device shows it by operation, of which this model has some six a layer.
+    const bool on_host = backend.starts_with("cpu") || backend == "reference";
+    EXPECT_GE(progress.load(), before + (on_host ? 20 : 10));
   }
 }
 
@@ -427,7 +429,8 @@ TEST_P(Families, AreNearInEveryDtype) {
   fs::copy(folder + "/model", copy, fs::copy_options::recursive);
   std::ofstream(copy / "1_Pooling/config.json") << R"({"pooling_mode": "mean"})";
   for (const auto& [dtype, usual] :
-       {std::pair(tensor::Dtype::bfloat16, 0.999), std::pair(tensor::Dtype::int8, 0.99)})
+       {std::pair(tensor::Dtype::bfloat16, 0.999), std::pair(tensor::Dtype::float16, 0.999),
+        std::pair(tensor::Dtype::int8, 0.99)})
     for (const std::string& backend : kernels::backend_names(dtype)) {
       // Where the logits of two experts are near, as in a text of nomic_moe, rounding may choose
       // the other one, and does by AVX2.

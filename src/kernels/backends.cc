@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "kernels/cpu/cpu.h"
 #include "kernels/ops.h"
@@ -10,8 +11,29 @@
 
 namespace sheaf::kernels {
 
+namespace {
+
+std::vector<DeviceBackend>& device_backends() {
+  static std::vector<DeviceBackend> backends;
+  return backends;
+}
+
+}  // namespace
+
+void add_device_backends(std::vector<DeviceBackend> backends) {
+  device_backends() = std::move(backends);
+}
+
+std::unique_ptr<Backend> make_host_backend(BackendOptions options) {
+  for (const CpuBackend& backend : usable_cpu_backends())
+    if (backend.linear->dtype == Dtype::float32) return make_cpu_backend(backend, options);
+  return make_reference_backend(options);
+}
+
 std::vector<std::string> backend_names(Dtype dtype) {
   std::vector<std::string> names;
+  for (const DeviceBackend& backend : device_backends())
+    if (backend.dtype == dtype) names.push_back(backend.name);
   for (const CpuBackend& backend : usable_cpu_backends())
     if (backend.linear->dtype == dtype) names.push_back(backend.name);
   if (dtype == Dtype::float32) names.emplace_back("reference");
@@ -19,6 +41,8 @@ std::vector<std::string> backend_names(Dtype dtype) {
 }
 
 Result<std::unique_ptr<Backend>> make_backend(const std::string& name, BackendOptions options) {
+  for (const DeviceBackend& backend : device_backends())
+    if (backend.name == name) return backend.make(options);
   if (name == "reference") return make_reference_backend(options);
   for (const CpuBackend& backend : usable_cpu_backends())
     if (backend.name == name) return make_cpu_backend(backend, options);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "tensor/buffer.h"
 
@@ -22,6 +23,8 @@ class DryRun final : public Backend {
   }
   void pack_table(MatrixView, float*) const override {}
   Dtype dtype() const override { return real_->dtype(); }
+  tensor::Memory& memory() const override { return real_->memory(); }
+  Status status() const override { return real_->status(); }
   std::size_t preferred_rows() const override { return real_->preferred_rows(); }
   std::size_t row_step() const override { return real_->row_step(); }
   std::size_t linear_floats(std::size_t rows, std::size_t inputs) const override {
@@ -33,7 +36,7 @@ class DryRun final : public Backend {
 
   void embed(const Embedding&, const Texts&, MatrixSpan) override {}
   void linear(MatrixView x, const Linear& weight, Activation, MatrixView, MatrixSpan) override {
-    linear_scratch_.reserve(real_->linear_floats(x.rows, weight.inputs));
+    linear_scratch_.reserve(real_->linear_floats(x.rows, weight.inputs), memory());
   }
   std::size_t middle_floats(std::size_t rows, std::size_t columns) const override {
     return real_->middle_floats(rows, columns);
@@ -44,15 +47,15 @@ class DryRun final : public Backend {
   void feed_forward(MatrixView x, const Linear& up, Activation activation, const Linear&,
                     MatrixView, MatrixSpan) override {
     linear(x, up, activation, {}, {});
-    linear_scratch_.reserve(second_linear_floats(x.rows, up.outputs));
-    middle_.reserve(middle_floats(x.rows, up.outputs));
+    linear_scratch_.reserve(second_linear_floats(x.rows, up.outputs), memory());
+    middle_.reserve(middle_floats(x.rows, up.outputs), memory());
   }
   void attention(MatrixView, std::span<const std::uint32_t> cu_seqlens, const AttentionShape& shape,
                  MatrixSpan) override {
     std::size_t longest = 0;
     for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text)
       longest = std::max<std::size_t>(longest, cu_seqlens[text + 1] - cu_seqlens[text]);
-    scratch_.reserve(real_->attention_floats(shape, longest));
+    scratch_.reserve(real_->attention_floats(shape, longest), memory());
   }
   void normalize(MatrixView, const Norm&, MatrixView, MatrixSpan) override {}
   void normalize_heads(MatrixSpan, std::size_t, const Norm&) override {}
@@ -60,18 +63,20 @@ class DryRun final : public Backend {
   void gate(MatrixView, Activation, MatrixSpan) override {}
   void mix_experts(MatrixView x, MatrixView, const Experts& experts, MatrixView,
                    MatrixSpan) override {
-    experts_.reserve(preferred_rows() * 2 * x.columns);
-    linear_scratch_.reserve(real_->linear_floats(preferred_rows(), x.columns));
+    experts_.reserve(preferred_rows() * 2 * x.columns, memory());
+    linear_scratch_.reserve(real_->linear_floats(preferred_rows(), x.columns), memory());
     const std::size_t wide = experts.up.front().outputs;
-    linear_scratch_.reserve(second_linear_floats(preferred_rows(), wide));
-    middle_.reserve(middle_floats(preferred_rows(), wide));
+    linear_scratch_.reserve(second_linear_floats(preferred_rows(), wide), memory());
+    middle_.reserve(middle_floats(preferred_rows(), wide), memory());
   }
   void pool(MatrixView, std::span<const std::uint32_t>, std::span<const Reduction>,
             std::span<const PoolItem>, MatrixSpan) override {}
   // No word weighs anything, or the rows made of it would have any length.
   void weigh_words(MatrixView, std::span<const std::uint32_t>, const Linear&, WordWeights,
                    MatrixSpan out) override {
-    for (std::size_t i = 0; i < out.rows; ++i) std::fill_n(out.row(i), out.columns, 0.0f);
+    const std::vector<float> zeros(out.columns);
+    for (std::size_t i = 0; i < out.rows; ++i)
+      memory().write(zeros.data(), out.columns * sizeof(float), out.row(i));
   }
 
  private:

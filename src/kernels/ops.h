@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -11,6 +12,7 @@
 #include "base/result.h"
 #include "tensor/dtype.h"
 #include "tensor/matrix.h"
+#include "tensor/memory.h"
 
 // The contract between models and backends: few fused operations over fp32 matrices; products with
 // weights may be computed in another dtype (Backend::dtype). Rows are tokens, laid end
@@ -173,12 +175,20 @@ struct BackendOptions {
   std::atomic<std::uint64_t>* busy_ns = nullptr;
 };
 
-// One device's operations with its threads and scratch memory. One thread calls at a time; every
-// call returns when its output is complete.
+// One device's operations with its threads and scratch memory. One thread calls at a time.
+//
+// Matrices, weights, tables and vectors lie in memory(). On the host are only the spans (ids,
+// cu_seqlens, items and the like), which a device's operations copy before they return, and what
+// pack_linear() and pack_table() read and write. On the host every call returns when its output is
+// complete; a device carries out calls in their order, and what they wrote is read by memory().
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string name() const = 0;
+  virtual tensor::Memory& memory() const { return tensor::host_memory(); }
+  // What went wrong on the device first; every call after that does nothing, and what is read is
+  // worth nothing. Always ok on the host.
+  virtual Status status() const { return {}; }
   // In which products with weights are computed, and weights packed.
   virtual Dtype dtype() const = 0;
 
@@ -259,11 +269,24 @@ class Backend {
                            const Linear& words, WordWeights how, MatrixSpan out) = 0;
 };
 
-// Every backend of this build that this processor can run and that computes products in `dtype`,
-// fastest first. float32: "cpu avx512", "cpu avx2", "cpu portable", "reference"; bfloat16: "cpu amx
-// bf16", "cpu avx512 bf16"; int8: "cpu avx512 int8", "cpu avx2 int8", "cpu avx2 madd int8". None
-// but float32 is certain to have any.
+// Every backend that can be run here and computes products in `dtype`: those of devices that were
+// added, then this processor's, fastest first. float32: "cpu avx512", "cpu avx2", "cpu portable",
+// "reference"; bfloat16: "cpu amx bf16", "cpu avx512 bf16"; float16: none; int8: "cpu avx512 int8",
+// "cpu avx2 int8", "cpu avx2 madd int8". None but float32 is certain to have any.
 std::vector<std::string> backend_names(Dtype dtype = Dtype::float32);
+
+// The fastest float32 backend of this processor.
+std::unique_ptr<Backend> make_host_backend(BackendOptions options = {});
+
+// A backend that a program brings along, of a device beyond this processor.
+struct DeviceBackend {
+  std::string name;
+  Dtype dtype = Dtype::float32;
+  std::function<Result<std::unique_ptr<Backend>>(BackendOptions)> make;
+};
+// From now on backend_names() and make_backend() know these too, before this processor's own.
+// Called by main() before anything else asks.
+void add_device_backends(std::vector<DeviceBackend> backends);
 
 // Error of kind unsupported if the name is unknown or this processor lacks its instructions.
 Result<std::unique_ptr<Backend>> make_backend(const std::string& name, BackendOptions options);

@@ -70,6 +70,8 @@ class Profiled final : public Backend {
 
   std::string name() const override { return real_->name(); }
   Dtype dtype() const override { return real_->dtype(); }
+  tensor::Memory& memory() const override { return real_->memory(); }
+  Status status() const override { return real_->status(); }
   std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const override {
     return real_->packed_floats(inputs, outputs);
   }

@@ -80,8 +80,7 @@ Bert::Bert(const ModelSpec& spec, WeightSource& weights)
       epsilon_(spec.norm_epsilon),
       embedding_(bind_embedding(spec, weights)) {
   if (spec.distance_buckets > 0) bind_distance_bias(spec, weights);
-  if (spec.relative.reach > 0)
-    distance_rows_ = distance_rows(spec.relative, static_cast<int>(spec.positions) - 1);
+  if (spec.relative.reach > 0) bind_distance_rows(spec, weights);
   for (std::uint32_t i = 0; i < spec.layers && weights.status().ok(); ++i)
     layers_.push_back(bind_layer(spec, weights, i));
 }
@@ -97,14 +96,24 @@ kernels::Embedding Bert::bind_embedding(const ModelSpec& spec, WeightSource& wei
 }
 
 void Bert::bind_distance_bias(const ModelSpec& spec, WeightSource& weights) {
-  const MatrixView buckets =
-      weights.table("encoder.relative_attention_bias", spec.distance_buckets, spec.heads);
+  std::vector<float> copy;
+  const MatrixView buckets = tensor::on_host(
+      weights.table("encoder.relative_attention_bias", spec.distance_buckets, spec.heads),
+      weights.memory(), copy);
   if (buckets.data == nullptr) return;
   const auto reach = static_cast<int>(spec.positions) - 1;
   for (std::size_t head = 0; head < spec.heads; ++head)
     for (int distance = -reach; distance <= reach; ++distance)
       distance_values_.push_back(buckets.row(distance_bucket(distance))[head]);
-  attention_.bias = {distance_values_.data(), static_cast<std::size_t>(reach)};
+  attention_.bias = {
+      distance_memory_.hold(std::span<const float>(distance_values_), weights.memory()),
+      static_cast<std::size_t>(reach)};
+}
+
+void Bert::bind_distance_rows(const ModelSpec& spec, WeightSource& weights) {
+  distance_rows_ = distance_rows(spec.relative, static_cast<int>(spec.positions) - 1);
+  rows_in_memory_ =
+      distance_memory_.hold(std::span<const std::int32_t>(distance_rows_), weights.memory());
 }
 
 kernels::RelativePositions Bert::bind_relative(const ModelSpec& spec, WeightSource& weights,
@@ -121,7 +130,7 @@ kernels::RelativePositions Bert::bind_relative(const ModelSpec& spec, WeightSour
     return weights.head_weights(vectors, {layer + std::string(name), hidden_}, spec.heads);
   };
   kernels::RelativePositions bound = {
-      .rows = distance_rows_.data(), .reach = spec.positions - 1, .count = relative.rows()};
+      .rows = rows_in_memory_, .reach = spec.positions - 1, .count = relative.rows()};
   if (relative.keys) bound.keys = made_by(kDeberta.key, "attention.self.pos_key_proj");
   if (relative.queries) bound.queries = made_by(kDeberta.query, "attention.self.pos_query_proj");
   return bound;
@@ -146,7 +155,7 @@ Bert::Layer Bert::bind_layer(const ModelSpec& spec, WeightSource& weights,
 }
 
 MatrixView Bert::forward(kernels::Backend& ops, const kernels::Texts& texts) {
-  const MatrixSpan x = states_.matrix(texts.ids.size(), hidden_);
+  const MatrixSpan x = states_.matrix(texts.ids.size(), hidden_, ops.memory());
   ops.embed(embedding_, texts, x);
   for (const Layer& layer : layers_) run_layer(ops, layer, texts.cu_seqlens, x);
   return x;
@@ -154,14 +163,14 @@ MatrixView Bert::forward(kernels::Backend& ops, const kernels::Texts& texts) {
 
 void Bert::run_layer(kernels::Backend& ops, const Layer& layer,
                      std::span<const std::uint32_t> cu_seqlens, MatrixSpan x) {
-  const MatrixSpan qkv = heads_input_.matrix(x.rows, 3 * hidden_);
-  const MatrixSpan context = context_.matrix(x.rows, hidden_);
+  const MatrixSpan qkv = heads_input_.matrix(x.rows, 3 * hidden_, ops.memory());
+  const MatrixSpan context = context_.matrix(x.rows, hidden_, ops.memory());
   ops.linear(x, layer.query_key_value, Activation::none, {}, qkv);
   ops.attention(qkv, cu_seqlens, layer.attention, context);
 
   for_row_blocks(ops, x.rows, [&](std::size_t first, std::size_t rows) {
     const MatrixSpan states = x.slice_rows(first, rows);
-    const MatrixSpan sum = sum_.matrix(rows, hidden_);
+    const MatrixSpan sum = sum_.matrix(rows, hidden_, ops.memory());
     ops.linear(context.slice_rows(first, rows), layer.attention_output, Activation::none, states,
                sum);
     ops.normalize(sum, layer.attention_norm, {}, states);

@@ -34,6 +34,7 @@ class Bert final : public Model {
 
   kernels::Embedding bind_embedding(const ModelSpec& spec, WeightSource& weights) const;
   void bind_distance_bias(const ModelSpec& spec, WeightSource& weights);
+  void bind_distance_rows(const ModelSpec& spec, WeightSource& weights);
   kernels::RelativePositions bind_relative(const ModelSpec& spec, WeightSource& weights,
                                            const std::string& layer) const;
   Layer bind_layer(const ModelSpec& spec, WeightSource& weights, std::uint32_t index) const;
@@ -45,8 +46,10 @@ class Bert final : public Model {
   kernels::AttentionShape attention_;
   float epsilon_;
   kernels::Embedding embedding_;
-  std::vector<float> distance_values_;       // [heads, 2 * positions - 1]
-  std::vector<std::int32_t> distance_rows_;  // [2 * positions - 1]
+  std::vector<float> distance_values_;            // [heads, 2 * positions - 1]
+  std::vector<std::int32_t> distance_rows_;       // [2 * positions - 1]
+  const std::int32_t* rows_in_memory_ = nullptr;  // the same, where attention reads them
+  tensor::Buffer distance_memory_;                // of the one or the other, on a device
   std::vector<Layer> layers_;
 
   tensor::Buffer states_;       // [tokens, hidden]

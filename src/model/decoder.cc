@@ -81,8 +81,8 @@ Decoder::Layer Decoder::bind_layer(const ModelSpec& spec, WeightSource& weights,
 }
 
 MatrixView Decoder::forward(kernels::Backend& ops, const kernels::Texts& texts) {
-  const MatrixSpan x = states_.matrix(texts.ids.size(), hidden_);
-  const MatrixSpan attended = attended_.matrix(texts.ids.size(), hidden_);
+  const MatrixSpan x = states_.matrix(texts.ids.size(), hidden_, ops.memory());
+  const MatrixSpan attended = attended_.matrix(texts.ids.size(), hidden_, ops.memory());
   ops.embed(embedding_, texts, x);
   for (const Layer& layer : layers_) {
     attend(ops, layer, texts.cu_seqlens, x, attended);
@@ -95,9 +95,9 @@ MatrixView Decoder::forward(kernels::Backend& ops, const kernels::Texts& texts) 
 void Decoder::attend(kernels::Backend& ops, const Layer& layer,
                      std::span<const std::uint32_t> cu_seqlens, MatrixView x, MatrixSpan out) {
   const kernels::AttentionShape& shape = layer.local ? local_ : global_;
-  const MatrixSpan normed = normed_.matrix(x.rows, hidden_);
-  const MatrixSpan qkv = heads_input_.matrix(x.rows, shape.columns());
-  const MatrixSpan context = context_.matrix(x.rows, shape.heads * shape.head_size);
+  const MatrixSpan normed = normed_.matrix(x.rows, hidden_, ops.memory());
+  const MatrixSpan qkv = heads_input_.matrix(x.rows, shape.columns(), ops.memory());
+  const MatrixSpan context = context_.matrix(x.rows, shape.heads * shape.head_size, ops.memory());
   ops.normalize(x, layer.attention_norm, {}, normed);
   ops.linear(normed, layer.query_key_value, Activation::none, {}, qkv);
   prepare_heads(ops, layer, cu_seqlens, qkv);
@@ -108,7 +108,7 @@ void Decoder::attend(kernels::Backend& ops, const Layer& layer,
 void Decoder::finish(kernels::Backend& ops, MatrixView x, const kernels::Linear& weight,
                      const kernels::Norm& norm, MatrixView residual, MatrixSpan out) {
   if (norm.scale == nullptr) return ops.linear(x, weight, Activation::none, residual, out);
-  const MatrixSpan unfinished = unfinished_.matrix(x.rows, hidden_);
+  const MatrixSpan unfinished = unfinished_.matrix(x.rows, hidden_, ops.memory());
   ops.linear(x, weight, Activation::none, {}, unfinished);
   ops.normalize(unfinished, norm, residual, out);
 }
@@ -129,9 +129,9 @@ void Decoder::prepare_heads(kernels::Backend& ops, const Layer& layer,
 void Decoder::run_middle(kernels::Backend& ops, const Layer& layer, MatrixView x, MatrixSpan out) {
   for_row_blocks(ops, x.rows, [&](std::size_t first, std::size_t rows) {
     const MatrixView states = x.slice_rows(first, rows);
-    const MatrixSpan normed = normed_.matrix(rows, hidden_);
-    const MatrixSpan wide = wide_.matrix(rows, 2 * intermediate_);
-    const MatrixSpan gated = gated_.matrix(rows, intermediate_);
+    const MatrixSpan normed = normed_.matrix(rows, hidden_, ops.memory());
+    const MatrixSpan wide = wide_.matrix(rows, 2 * intermediate_, ops.memory());
+    const MatrixSpan gated = gated_.matrix(rows, intermediate_, ops.memory());
     ops.normalize(states, layer.middle_norm, {}, normed);
     ops.linear(normed, layer.gate_up, Activation::none, {}, wide);
     ops.gate(wide, gemma_ ? Activation::gelu_tanh : Activation::silu, gated);

@@ -37,7 +37,8 @@ DenseHead::DenseHead(const ModelSpec& spec, WeightSource& weights) : outputs_(sp
 
 tensor::MatrixView DenseHead::forward(kernels::Backend& ops, tensor::MatrixView x) {
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const tensor::MatrixSpan out = outputs_[i].matrix(x.rows, layers_[i].linear.outputs);
+    const tensor::MatrixSpan out =
+        outputs_[i].matrix(x.rows, layers_[i].linear.outputs, ops.memory());
     ops.linear(x, layers_[i].linear, layers_[i].activation, {}, out);
     if (layers_[i].norm.scale != nullptr) ops.normalize(out, layers_[i].norm, {}, out);
     x = out;

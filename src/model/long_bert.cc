@@ -144,7 +144,7 @@ kernels::Embedding LongBert::bind_embedding(const ModelSpec& spec, WeightSource&
   return table;
 }
 
-void LongBert::reach_distances(std::span<const std::uint32_t> cu_seqlens) {
+void LongBert::reach_distances(kernels::Backend& ops, std::span<const std::uint32_t> cu_seqlens) {
   int reach = static_cast<int>(attention_.bias.reach);
   for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text)
     reach = std::max(reach, static_cast<int>(cu_seqlens[text + 1] - cu_seqlens[text]));
@@ -155,7 +155,8 @@ void LongBert::reach_distances(std::span<const std::uint32_t> cu_seqlens) {
     for (int distance = -reach; distance <= reach; ++distance)
       distance_values_.push_back(-slope_of(head, attention_.heads) *
                                  static_cast<float>(std::abs(distance)));
-  attention_.bias = {distance_values_.data(), static_cast<std::size_t>(reach)};
+  attention_.bias = {distance_memory_.hold(std::span<const float>(distance_values_), ops.memory()),
+                     static_cast<std::size_t>(reach)};
 }
 
 LongBert::Layer LongBert::bind_layer(const ModelSpec& spec, WeightSource& weights,
@@ -229,17 +230,17 @@ void LongBert::bind_experts(const ModelSpec& spec, WeightSource& weights, const 
 }
 
 MatrixView LongBert::forward(kernels::Backend& ops, const kernels::Texts& texts) {
-  const MatrixSpan x = states_.matrix(texts.ids.size(), hidden_);
+  const MatrixSpan x = states_.matrix(texts.ids.size(), hidden_, ops.memory());
   ops.embed(embedding_, texts, x);
-  if (linear_distance_) reach_distances(texts.cu_seqlens);
+  if (linear_distance_) reach_distances(ops, texts.cu_seqlens);
   for (const Layer& layer : layers_) run_layer(ops, layer, texts.cu_seqlens, x);
   return x;
 }
 
 void LongBert::run_layer(kernels::Backend& ops, const Layer& layer,
                          std::span<const std::uint32_t> cu_seqlens, MatrixSpan x) {
-  const MatrixSpan qkv = heads_input_.matrix(x.rows, 3 * hidden_);
-  const MatrixSpan context = context_.matrix(x.rows, hidden_);
+  const MatrixSpan qkv = heads_input_.matrix(x.rows, 3 * hidden_, ops.memory());
+  const MatrixSpan context = context_.matrix(x.rows, hidden_, ops.memory());
   ops.linear(x, layer.query_key_value, Activation::none, {}, qkv);
   if (layer.query_norm.scale != nullptr) {
     const MatrixSpan queries = qkv.slice_columns(0, hidden_);
@@ -261,7 +262,7 @@ void LongBert::run_layer(kernels::Backend& ops, const Layer& layer,
 
 void LongBert::finish_attention(kernels::Backend& ops, const Layer& layer, MatrixView context,
                                 MatrixSpan states) {
-  const MatrixSpan sum = sum_.matrix(states.rows, hidden_);
+  const MatrixSpan sum = sum_.matrix(states.rows, hidden_, ops.memory());
   ops.linear(context, layer.attention_output, Activation::none, states, sum);
   if (layer.second_norm.scale == nullptr)
     return ops.normalize(sum, layer.attention_norm, {}, states);
@@ -270,10 +271,10 @@ void LongBert::finish_attention(kernels::Backend& ops, const Layer& layer, Matri
 }
 
 void LongBert::run_middle(kernels::Backend& ops, const Layer& layer, MatrixSpan states) {
-  const MatrixSpan sum = sum_.matrix(states.rows, hidden_);
+  const MatrixSpan sum = sum_.matrix(states.rows, hidden_, ops.memory());
   if (gated_) {
-    const MatrixSpan wide = wide_.matrix(states.rows, 2 * intermediate_);
-    const MatrixSpan gated = gated_states_.matrix(states.rows, intermediate_);
+    const MatrixSpan wide = wide_.matrix(states.rows, 2 * intermediate_, ops.memory());
+    const MatrixSpan gated = gated_states_.matrix(states.rows, intermediate_, ops.memory());
     ops.linear(states, layer.up, Activation::none, {}, wide);
     ops.gate(wide, activation_, gated);
     ops.linear(gated, layer.down, Activation::none, states, sum);
@@ -285,8 +286,8 @@ void LongBert::run_middle(kernels::Backend& ops, const Layer& layer, MatrixSpan 
 
 // All rows at once: few of them share an expert.
 void LongBert::run_experts(kernels::Backend& ops, const Layer& layer, MatrixSpan states) {
-  const MatrixSpan sum = sum_.matrix(states.rows, hidden_);
-  const MatrixSpan logits = logits_.matrix(states.rows, layer.expert_up.size());
+  const MatrixSpan sum = sum_.matrix(states.rows, hidden_, ops.memory());
+  const MatrixSpan logits = logits_.matrix(states.rows, layer.expert_up.size(), ops.memory());
   ops.linear(states, layer.router, Activation::none, {}, logits);
   const kernels::Experts experts{.up = layer.expert_up,
                                  .down = layer.expert_down,

@@ -40,7 +40,7 @@ class LongBert final : public Model {
 
   kernels::Embedding bind_embedding(const ModelSpec& spec, WeightSource& weights) const;
   // The bias by distance is as long as the longest text so far; see RotaryTable.
-  void reach_distances(std::span<const std::uint32_t> cu_seqlens);
+  void reach_distances(kernels::Backend& ops, std::span<const std::uint32_t> cu_seqlens);
   Layer bind_layer(const ModelSpec& spec, WeightSource& weights, std::uint32_t index) const;
   void bind_middle(const ModelSpec& spec, WeightSource& weights, const std::string& prefix,
                    Layer& layer) const;
@@ -66,6 +66,7 @@ class LongBert final : public Model {
   bool linear_distance_;
   kernels::Embedding embedding_;
   std::vector<float> distance_values_;  // [heads, 2 * reach + 1]
+  tensor::Buffer distance_memory_;      // the same, on a device
   std::vector<Layer> layers_;
 
   tensor::Buffer states_;        // [tokens, hidden]

@@ -50,8 +50,8 @@ ModernBert::Layer ModernBert::bind_layer(const ModelSpec& spec, WeightSource& we
 }
 
 MatrixView ModernBert::forward(kernels::Backend& ops, const kernels::Texts& texts) {
-  const MatrixSpan x = states_.matrix(texts.ids.size(), hidden_);
-  const MatrixSpan attended = attended_.matrix(texts.ids.size(), hidden_);
+  const MatrixSpan x = states_.matrix(texts.ids.size(), hidden_, ops.memory());
+  const MatrixSpan attended = attended_.matrix(texts.ids.size(), hidden_, ops.memory());
   ops.embed(embedding_, texts, x);
   for (const Layer& layer : layers_) {
     attend(ops, layer, texts.cu_seqlens, x, attended);
@@ -63,11 +63,11 @@ MatrixView ModernBert::forward(kernels::Backend& ops, const kernels::Texts& text
 
 void ModernBert::attend(kernels::Backend& ops, const Layer& layer,
                         std::span<const std::uint32_t> cu_seqlens, MatrixView x, MatrixSpan out) {
-  const MatrixSpan qkv = heads_input_.matrix(x.rows, 3 * hidden_);
-  const MatrixSpan context = context_.matrix(x.rows, hidden_);
+  const MatrixSpan qkv = heads_input_.matrix(x.rows, 3 * hidden_, ops.memory());
+  const MatrixSpan context = context_.matrix(x.rows, hidden_, ops.memory());
   MatrixView input = x;
   if (layer.attention_norm.scale != nullptr) {
-    const MatrixSpan normed = normed_.matrix(x.rows, hidden_);
+    const MatrixSpan normed = normed_.matrix(x.rows, hidden_, ops.memory());
     ops.normalize(x, layer.attention_norm, {}, normed);
     input = normed;
   }
@@ -83,9 +83,9 @@ void ModernBert::run_middle(kernels::Backend& ops, const Layer& layer, MatrixVie
                             MatrixSpan out) {
   for_row_blocks(ops, x.rows, [&](std::size_t first, std::size_t rows) {
     const MatrixView states = x.slice_rows(first, rows);
-    const MatrixSpan normed = normed_.matrix(rows, hidden_);
-    const MatrixSpan wide = wide_.matrix(rows, 2 * intermediate_);
-    const MatrixSpan gated = gated_.matrix(rows, intermediate_);
+    const MatrixSpan normed = normed_.matrix(rows, hidden_, ops.memory());
+    const MatrixSpan wide = wide_.matrix(rows, 2 * intermediate_, ops.memory());
+    const MatrixSpan gated = gated_.matrix(rows, intermediate_, ops.memory());
     ops.normalize(states, layer.middle_norm, {}, normed);
     ops.linear(normed, layer.gate_up, Activation::none, {}, wide);
     ops.gate(wide, Activation::gelu, gated);

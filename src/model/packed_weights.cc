@@ -18,9 +18,16 @@ std::string packed_name(const StoredVectors& vectors, const LinearPart& part) {
 const float* PackedWeights::need(const std::string& name, std::size_t rows, std::size_t columns,
                                  std::size_t floats) {
   auto found = file_.find(name, rows, columns, floats);
-  if (found.ok()) return *found;
+  if (found.ok()) return in_memory(*found, floats);
   keep_first(std::move(found).error());
   return nullptr;
+}
+
+// Once, even where two layers share a tensor.
+const float* PackedWeights::in_memory(const float* tensor, std::size_t floats) {
+  if (memory().is_host()) return tensor;
+  tensor::Buffer& copy = copies_[tensor];
+  return copy.bytes() > 0 ? copy.reserve(0) : copy.hold(std::span(tensor, floats), memory());
 }
 
 kernels::Linear PackedWeights::linear(const std::vector<LinearPart>& parts, std::size_t inputs,

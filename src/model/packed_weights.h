@@ -1,9 +1,11 @@
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "model/packed_file.h"
 #include "model/weights.h"
+#include "tensor/buffer.h"
 
 namespace sheaf::model {
 
@@ -13,7 +15,8 @@ std::string packed_name(const std::vector<LinearPart>& parts);
 // The same of a layer's product with stored vectors.
 std::string packed_name(const StoredVectors& vectors, const LinearPart& part);
 
-// A packed file as a source of weights; views point into it.
+// A packed file as a source of weights. Views point into it, or, of a device with memory of its
+// own, to copies there that this object owns.
 class PackedWeights final : public WeightSource {
  public:
   // Both must outlive the views.
@@ -31,13 +34,16 @@ class PackedWeights final : public WeightSource {
                               const std::vector<std::uint32_t>& chosen) override;
   const float* head_weights(const StoredVectors& vectors, const LinearPart& part,
                             std::size_t heads) override;
+  tensor::Memory& memory() const override { return backend_.memory(); }
 
  private:
   const float* need(const std::string& name, std::size_t rows, std::size_t columns,
                     std::size_t floats);
+  const float* in_memory(const float* tensor, std::size_t floats);
 
   const PackedFile& file_;
   const kernels::Backend& backend_;
+  std::map<const float*, tensor::Buffer> copies_;  // by place in the file
 };
 
 }  // namespace sheaf::model

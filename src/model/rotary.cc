@@ -96,7 +96,7 @@ void RotaryTable::turn(kernels::Backend& ops, tensor::MatrixSpan x,
     const std::size_t length = cu_seqlens[text + 1] - cu_seqlens[text];
     if (static_cast<double>(length) <= spec_.trained_positions) continue;
     turn_usual(ops, x, cu_seqlens.subspan(first, text - first + 1), heads);
-    ops.rotate(x, cu_seqlens.subspan(text, 2), heads, stretched(length));
+    ops.rotate(x, cu_seqlens.subspan(text, 2), heads, stretched(length, ops.memory()));
     first = text + 1;
   }
   turn_usual(ops, x, cu_seqlens.subspan(first), heads);
@@ -107,17 +107,17 @@ void RotaryTable::turn_usual(kernels::Backend& ops, tensor::MatrixSpan x,
   std::size_t longest = 0;
   for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text)
     longest = std::max<std::size_t>(longest, cu_seqlens[text + 1] - cu_seqlens[text]);
-  if (longest > 0) ops.rotate(x, cu_seqlens, heads, usual_.up_to(longest));
+  if (longest > 0) ops.rotate(x, cu_seqlens, heads, usual_.up_to(longest, ops.memory()));
 }
 
-kernels::Rotary RotaryTable::stretched(std::size_t length) {
+kernels::Rotary RotaryTable::stretched(std::size_t length, tensor::Memory& memory) {
   if (spec_.scaling == RotaryScaling::dynamic && length != stretched_length_) {
     RotarySpec spec = spec_;
     spec.theta = stretched_theta(spec_, length, pairs_);
     stretched_ = Angles(speeds_of(spec, pairs_), spec.amplitude);
     stretched_length_ = length;
   }
-  return stretched_.up_to(length);
+  return stretched_.up_to(length, memory);
 }
 
 RotaryTable::Angles::Angles(const std::vector<double>& speeds, double amplitude)
@@ -127,14 +127,20 @@ RotaryTable::Angles::Angles(const std::vector<double>& speeds, double amplitude)
 
 // One product a step rather than a cosine and a sine, which would hold up a first long text for a
 // noticeable time; after a million steps the products in double are still exact to 2e-10.
-kernels::Rotary RotaryTable::Angles::up_to(std::size_t positions) {
+kernels::Rotary RotaryTable::Angles::up_to(std::size_t positions, tensor::Memory& memory) {
   for (; positions_ < positions; ++positions_)
     for (std::size_t i = 0; i < turns_.size(); ++i) {
       cosines_.push_back(static_cast<float>(next_[i].real()));
       sines_.push_back(static_cast<float>(next_[i].imag()));
       next_[i] *= turns_[i];
     }
-  return {cosines_.data(), sines_.data(), turns_.size()};
+  if (memory.is_host()) return {cosines_.data(), sines_.data(), turns_.size()};
+  if (held_ < positions_) {
+    cosines_held_.hold(std::span<const float>(cosines_), memory);
+    sines_held_.hold(std::span<const float>(sines_), memory);
+    held_ = positions_;
+  }
+  return {cosines_held_.reserve(0), sines_held_.reserve(0), turns_.size()};
 }
 
 }  // namespace sheaf::model

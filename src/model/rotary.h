@@ -8,6 +8,7 @@
 
 #include "kernels/ops.h"
 #include "model/spec/spec.h"
+#include "tensor/buffer.h"
 
 namespace sheaf::model {
 
@@ -30,19 +31,23 @@ class RotaryTable {
     Angles() = default;
     // Radians from a position to the next; cosines and sines are `amplitude` times theirs.
     Angles(const std::vector<double>& speeds, double amplitude);
-    kernels::Rotary up_to(std::size_t positions);  // valid until the next call
+    kernels::Rotary up_to(std::size_t positions,
+                          tensor::Memory& memory);  // valid until the next call
 
    private:
     std::vector<std::complex<double>> turns_;  // [pairs], from a position to the next
     std::vector<std::complex<double>> next_;   // [pairs], the first position that is not there yet
     std::size_t positions_ = 0;
     std::vector<float> cosines_, sines_;  // [positions, pairs]
+    // The same as far as `held_` positions, on a device.
+    tensor::Buffer cosines_held_, sines_held_;
+    std::size_t held_ = 0;
   };
 
   // Each of these texts is as long as the model was trained on, or scaling does not ask for it.
   void turn_usual(kernels::Backend& ops, tensor::MatrixSpan x,
                   std::span<const std::uint32_t> cu_seqlens, std::size_t heads);
-  kernels::Rotary stretched(std::size_t length);
+  kernels::Rotary stretched(std::size_t length, tensor::Memory& memory);
 
   RotarySpec spec_;
   std::size_t pairs_ = 0;

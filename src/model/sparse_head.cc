@@ -52,15 +52,15 @@ void SparseHead::weigh_words(kernels::Backend& ops, const kernels::Texts& texts,
   const std::uint32_t begin = texts.cu_seqlens[first];
   std::vector<std::uint32_t> bounds;
   for (std::size_t i = first; i <= last; ++i) bounds.push_back(texts.cu_seqlens[i] - begin);
-  const MatrixSpan weights = weights_.matrix(last - first, words_.outputs);
+  const MatrixSpan weights = weights_.matrix(last - first, words_.outputs, ops.memory());
   ops.weigh_words(transform(ops, states.slice_rows(begin, bounds.back())), bounds, words_, how_,
                   weights);
-  for (std::size_t i = 0; i < weights.rows; ++i)
-    take_words({weights.row(i), weights.columns}, take);
+  const MatrixView rows = tensor::on_host(weights, ops.memory(), copy_);
+  for (std::size_t i = 0; i < rows.rows; ++i) take_words({rows.row(i), rows.columns}, take);
 }
 
 MatrixView SparseHead::transform(kernels::Backend& ops, MatrixView states) {
-  const MatrixSpan all = transformed_.matrix(states.rows, dense_.outputs);
+  const MatrixSpan all = transformed_.matrix(states.rows, dense_.outputs, ops.memory());
   for_row_blocks(ops, states.rows, [&](std::size_t first, std::size_t rows) {
     const MatrixSpan out = all.slice_rows(first, rows);
     ops.linear(states.slice_rows(first, rows), dense_, Activation::gelu, {}, out);
@@ -78,12 +78,12 @@ void SparseHead::take_words(std::span<const float> weights, const Take& take) {
 
 void SparseHead::weigh_tokens(kernels::Backend& ops, const kernels::Texts& texts, MatrixView states,
                               const Take& take) {
-  const MatrixSpan weights = weights_.matrix(states.rows, 1);
+  const MatrixSpan weights = weights_.matrix(states.rows, 1, ops.memory());
   ops.linear(states, token_weight_, Activation::relu, {}, weights);
+  const MatrixView rows = tensor::on_host(weights, ops.memory(), copy_);
   for (std::size_t i = 0; i + 1 < texts.cu_seqlens.size(); ++i) {
     const std::uint32_t begin = texts.cu_seqlens[i];
-    take_tokens(texts.ids.subspan(begin, texts.cu_seqlens[i + 1] - begin), weights.data + begin,
-                take);
+    take_tokens(texts.ids.subspan(begin, texts.cu_seqlens[i + 1] - begin), rows.data + begin, take);
   }
 }
 

@@ -45,6 +45,7 @@ class SparseHead {
 
   tensor::Buffer transformed_;  // [tokens, hidden]
   tensor::Buffer weights_;      // [texts, vocabulary] or [tokens, 1]
+  std::vector<float> copy_;     // of them, from a device
   std::vector<float> row_;
   std::vector<std::pair<std::int32_t, float>> terms_;
 };

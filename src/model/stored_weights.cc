@@ -306,7 +306,7 @@ const float* StoredWeights::head_weights(const StoredVectors& vectors, const Lin
                      outputs = part.outputs](float* out) {
     std::vector<float> values = values_of(table);
     const tensor::MatrixSpan x = {values.data(), rows, columns};
-    const auto exact = std::move(*kernels::make_backend(kernels::backend_names().front(), {}));
+    const auto exact = kernels::make_host_backend();
     if (normalized)
       exact->normalize(x, {values_of(scale).data(), values_of(shift).data(), epsilon}, {}, x);
     const std::vector<float> made = apply_layer(*exact, x, weight, bias);

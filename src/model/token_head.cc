@@ -17,7 +17,8 @@ TokenHead::TokenHead(const ModelSpec& spec, WeightSource& weights) {
 void TokenHead::forward(kernels::Backend& ops, std::span<const std::uint32_t> cu_seqlens,
                         MatrixView states, const Take& take) {
   const std::size_t left_out = linear_.weight != nullptr ? 1 : 0;
-  const MatrixView vectors = linear_.weight != nullptr ? project(ops, states) : states;
+  const MatrixView vectors = tensor::on_host(
+      linear_.weight != nullptr ? project(ops, states) : states, ops.memory(), copy_);
   for (std::size_t i = 0; i + 1 < cu_seqlens.size(); ++i)
     take(
         vectors.slice_rows(cu_seqlens[i] + left_out, cu_seqlens[i + 1] - cu_seqlens[i] - left_out));
@@ -25,8 +26,8 @@ void TokenHead::forward(kernels::Backend& ops, std::span<const std::uint32_t> cu
 
 // Each product is brought to length 1 as if it were a text of one token.
 MatrixView TokenHead::project(kernels::Backend& ops, MatrixView states) {
-  const MatrixSpan products = products_.matrix(states.rows, linear_.outputs);
-  const MatrixSpan vectors = vectors_.matrix(states.rows, linear_.outputs);
+  const MatrixSpan products = products_.matrix(states.rows, linear_.outputs, ops.memory());
+  const MatrixSpan vectors = vectors_.matrix(states.rows, linear_.outputs, ops.memory());
   ops.linear(states, linear_, kernels::Activation::none, {}, products);
   std::vector<std::uint32_t> bounds(states.rows + 1);
   std::iota(bounds.begin(), bounds.end(), 0u);

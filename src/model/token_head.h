@@ -30,6 +30,7 @@ class TokenHead {
   kernels::Linear linear_;   // without weight: none
   tensor::Buffer products_;  // [tokens, width]
   tensor::Buffer vectors_;   // the same
+  std::vector<float> copy_;  // of what is answered, from a device
 };
 
 }  // namespace sheaf::model

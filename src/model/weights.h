@@ -41,7 +41,8 @@ struct StoredVectors {
 
 // Where an architecture's constructor gets its weights by name. The same constructor runs twice:
 // over the stored file, to learn what to pack, and over the packed file, to bind. What cannot be
-// had comes back as views without data, and the first reason is kept in status().
+// had comes back as views without data, and the first reason is kept in status(). What views show
+// lies in memory().
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
@@ -69,6 +70,9 @@ class WeightSource {
   // heads], one behind the other.
   virtual const float* head_weights(const StoredVectors& vectors, const LinearPart& part,
                                     std::size_t heads) = 0;
+
+  // Where tables, vectors and weights lie, and what is calculated from them has to.
+  virtual tensor::Memory& memory() const { return tensor::host_memory(); }
 
   const Status& status() const { return status_; }
 

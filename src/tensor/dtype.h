@@ -7,14 +7,16 @@ namespace sheaf::tensor {
 
 // What the products of a model's layers are computed in: weights as they are stored and activations
 // as they enter. Sums, norms, attention and all that passes between operations are float32.
-enum class Dtype { float32, bfloat16, int8 };
+enum class Dtype { float32, bfloat16, float16, int8 };
 
-inline constexpr Dtype kDtypes[] = {Dtype::float32, Dtype::bfloat16, Dtype::int8};
+inline constexpr Dtype kDtypes[] = {Dtype::float32, Dtype::bfloat16, Dtype::float16, Dtype::int8};
 
 constexpr std::string_view name_of(Dtype dtype) {
   switch (dtype) {
     case Dtype::bfloat16:
       return "bfloat16";
+    case Dtype::float16:
+      return "float16";
     case Dtype::int8:
       return "int8";
     case Dtype::float32:

@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstring>
+#include <utility>
+#include <vector>
 
 #include "tensor/buffer.h"
 #include "tensor/matrix.h"
@@ -28,6 +31,61 @@ TEST(Buffer, GrowsAlignedAndNeverShrinks) {
   buffer.reserve(1000)[999] = 1;
   Buffer taken = std::move(buffer);
   EXPECT_EQ(taken.reserve(1000)[999], 1);
+}
+
+// Counts what it is asked for.
+class Counted final : public Memory {
+ public:
+  ~Counted() override { EXPECT_EQ(blocks, 0); }
+  void* allocate(std::size_t bytes) override {
+    ++blocks;
+    return host_memory().allocate(bytes);
+  }
+  void release(void* block) override {
+    --blocks;
+    host_memory().release(block);
+  }
+  void write(const void* host, std::size_t bytes, void* to) override {
+    ++copies;
+    std::memcpy(to, host, bytes);
+  }
+  void read(const void* from, std::size_t bytes, void* host) override {
+    ++copies;
+    std::memcpy(host, from, bytes);
+  }
+
+  int blocks = 0;
+  int copies = 0;
+};
+
+TEST(Memory, OfTheHostCopiesNothing) {
+  Buffer buffer;
+  const std::vector<float> values = {1, 2, 3, 4};
+  std::vector<float> copy;
+  EXPECT_EQ(buffer.hold(std::span<const float>(values), host_memory()), values.data());
+  EXPECT_EQ(buffer.bytes(), 0u);
+  EXPECT_EQ(on_host({values.data(), 2, 2}, host_memory(), copy).data, values.data());
+}
+
+TEST(Memory, OfADeviceIsWhereBuffersLie) {
+  Counted device;
+  {
+    Buffer buffer;
+    buffer.matrix(2, 2, device);
+    EXPECT_EQ(device.blocks, 1);
+    buffer.reserve(8, device);  // grows
+    EXPECT_EQ(device.blocks, 1);
+    Buffer other;
+    const std::vector<float> values = {1, 2, 0, 4, 5, 0};
+    const float* held = other.hold(std::span<const float>(values), device);
+    EXPECT_NE(held, values.data());
+    std::vector<float> copy;
+    const MatrixView back = on_host({held, 2, 2, 3}, device, copy);
+    EXPECT_EQ(back.row(1)[1], 5);
+    EXPECT_EQ(device.copies, 2);
+    buffer = std::move(other);
+  }
+  EXPECT_EQ(device.blocks, 0);
 }
 
 }  // namespace

@@ -1,0 +1,89 @@
+"""What the CUDA engine should take on an H200, by model and length: the table of docs/cuda.md.
+
+Operations and bytes are counted launch by launch for one token of one layer, times are their sums at fixed rates. They
+are expectations to hold measurements against, and no measurements.
+"""
+
+MATRIX_RATE = 790e12  # operations a second of 16-bit products, measured on such a card
+ATTENTION_RATE = 200e12  # assumed: mma.sync reaches half of the card's rate, and softmax shares the time
+BYTES_RATE = 4.8e12
+LAUNCH_S = 2.5e-6  # assumed, without graphs
+BATCH_TOKENS = 32768  # 4 blocks of preferred_rows(), as the engine groups texts
+
+# layers, hidden, heads, heads of keys, head size, intermediate, decoder
+MODELS = {
+    "MiniLM-L6": (6, 384, 12, 12, 32, 1536, False),
+    "BERT-base": (12, 768, 12, 12, 64, 3072, False),
+    "BERT-large, bge-m3": (24, 1024, 16, 16, 64, 4096, False),
+    "Qwen3-Embedding-0.6B": (28, 1024, 16, 8, 128, 3072, True),
+    "Qwen3-Embedding-4B": (36, 2560, 32, 8, 128, 9728, True),
+}
+ROWS = [
+    ("MiniLM-L6", 50),
+    ("MiniLM-L6", 256),
+    ("BERT-base", 50),
+    ("BERT-base", 128),
+    ("BERT-base", 512),
+    ("BERT-large, bge-m3", 128),
+    ("BERT-large, bge-m3", 512),
+    ("Qwen3-Embedding-0.6B", 512),
+    ("Qwen3-Embedding-4B", 512),
+]
+
+
+def product(inputs, outputs, now, residual=0):
+    """Bytes of x W^T: now its operand is made of float32, activated or not, and its sums are float32; later all is 16-bit."""
+    return 6 * inputs + 2 * inputs + 4 * outputs + 4 * residual if now else 2 * (inputs + outputs + residual)
+
+
+def layer(model, now):
+    """(bytes a token, launches a block) of one layer."""
+    _, h, heads, kv_heads, size, f, decoder = MODELS[model]
+    q, qkv = heads * size, (heads + 2 * kv_heads) * size
+    number = 4 if now else 2
+    attention = number * (qkv + q)
+    norm = 2 * number * h
+    if decoder:
+        turned = 2 * number * (heads + kv_heads) * size  # read and written by q/k norm, and by rotary
+        moved = (
+            2 * norm + product(h, qkv, now) + (2 if now else 1) * turned + attention + product(q, h, now, h)
+            + product(h, 2 * f, now) + number * 3 * f + product(f, h, now, h)
+        )
+        return moved, 15 if now else 10
+    moved = (
+        product(h, qkv, now) + attention + product(q, h, now, h) + product(h, f, now) + product(f, h, now, h) + 2 * norm
+    )
+    return moved, 11 if now else 7
+
+
+def expected(model, length, now):
+    layers, h, heads, kv_heads, size, f, decoder = MODELS[model]
+    products = 2 * layers * (h * (heads + 2 * kv_heads) * size + heads * size * h + (3 if decoder else 2) * h * f)
+    attention = layers * (2 if decoder else 4) * length * heads * size
+    moved, launches = layer(model, now)
+    blocks = 1 if not now else 1 + (BATCH_TOKENS / 8192 - 1) / 2  # half of a layer's launches are by block
+    seconds = (
+        products / MATRIX_RATE + attention / ATTENTION_RATE + layers * moved / BYTES_RATE
+        + layers * launches * blocks * LAUNCH_S / BATCH_TOKENS
+    )
+    return products, attention, layers * moved, layers * launches + 3, 1 / seconds
+
+
+def text(rate):
+    return f"{rate / 1e6:.2f} M" if rate >= 1e6 else f"{rate / 1e3:.0f} K"
+
+
+def main():
+    print("| model | length | products, MFLOP | attention, MFLOP | KB moved | launches | expected now | expected by plan | measured |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for model, length in ROWS:
+        products, attention, moved, launches, rate = expected(model, length, True)
+        _, _, less, fewer, later = expected(model, length, False)
+        print(
+            f"| {model} | {length} | {products / 1e6:.1f} | {attention / 1e6:.1f} | {moved / 1e3:.0f} → {less / 1e3:.0f} "
+            f"| {launches} → {fewer} | {text(rate)} | {text(later)} | not measured |"
+        )
+
+
+if __name__ == "__main__":
+    main()

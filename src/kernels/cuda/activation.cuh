@@ -1,0 +1,28 @@
+#pragma once
+
+#include "kernels/cuda/target.cuh"
+#include "kernels/ops.h"
+
+namespace sheaf::kernels::cuda {
+
+// Within the bounds that Activation states, by the functions of CUDA's library that are exact to
+// two units in the last place.
+__device__ inline float activate(Activation activation, float x) {
+  switch (activation) {
+    case Activation::none:
+      return x;
+    case Activation::gelu:
+      return 0.5f * x * (1 + erff(x * 0.70710678f));
+    case Activation::gelu_tanh:
+      return 0.5f * x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
+    case Activation::silu:
+      return x / (1 + expf(-x));
+    case Activation::tanh:
+      return tanhf(x);
+    case Activation::relu:
+      return x < 0 ? 0 : x;
+  }
+  return x;
+}
+
+}  // namespace sheaf::kernels::cuda

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "kernels/cuda/device.h"
+#include "kernels/ops.h"
+
+namespace sheaf::kernels::cuda {
+
+// The operations of ops.h on `device`, products with weights in `dtype` (float32, bfloat16 or
+// float16) with float32 sums. Attention over heads of 32, 64, 128 and 256 is in `dtype` too, unless
+// it looks at tables of positions; all else is float32. Heads of more than 512 fail the backend.
+std::unique_ptr<Backend> make_backend_on(std::unique_ptr<Device> device, std::string name,
+                                         Dtype dtype, const BackendOptions& options);
+
+}  // namespace sheaf::kernels::cuda

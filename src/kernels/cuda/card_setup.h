@@ -1,0 +1,30 @@
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "kernels/ops.h"
+#include "kernels/parity_setup.h"
+#include "kernels/staged.h"
+
+namespace sheaf::kernels::cuda {
+
+// How a card's backend, or an emulated one, is run through parity. `number` is in the test's name.
+inline Setup parity_setup(const DeviceBackend& backend, int number) {
+  return {.backend = backend.name,
+          .threads = number,
+          .make =
+              [backend](const BackendOptions& options) {
+                return std::make_unique<Staged>(std::move(*backend.make(options)));
+              },
+          .on_device = true,
+          .rounds_attention =
+              [](const AttentionShape& shape) {
+                const std::vector<std::size_t> by_matrix_units = {32, 64, 128, 256};
+                return std::ranges::count(by_matrix_units, shape.head_size) > 0;
+              }};
+}
+
+}  // namespace sheaf::kernels::cuda

@@ -1,0 +1,119 @@
+#include <string>
+#include <utility>
+
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/device.h"
+
+namespace sheaf::kernels::cuda {
+namespace {
+
+Error cuda_error(const char* what, cudaError_t error) {
+  return {ErrorCode::internal, std::string(what) + ": " + cudaGetErrorString(error)};
+}
+
+class Card final : public Device {
+ public:
+  // Makes the context, which takes a second or so where the process has none.
+  Card() {
+    check("cannot make a stream on the card",
+          cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  }
+  Card(const Card&) = delete;
+  Card& operator=(const Card&) = delete;
+  ~Card() override {
+    if (stream_ != nullptr) cudaStreamDestroy(stream_);
+  }
+
+  void* allocate(std::size_t bytes) override {
+    void* block = nullptr;
+    const cudaError_t error = cudaMalloc(&block, bytes);
+    if (error == cudaErrorMemoryAllocation)
+      fail({ErrorCode::too_large,
+            "the card has no room for " + std::to_string(bytes) + " bytes more"});
+    check("cannot allocate memory on the card", error);
+    return error == cudaSuccess ? block : nullptr;
+  }
+  void release(void* block) override { check("cannot free memory of the card", cudaFree(block)); }
+
+  // From memory that is not pinned: CUDA copies what it has not sent before it returns.
+  void write(const void* host, std::size_t bytes, void* to) override {
+    check("cannot copy to the card",
+          cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream_));
+  }
+  void read(const void* from, std::size_t bytes, void* host) override {
+    if (!status().ok()) return;
+    check("cannot copy from the card",
+          cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream_));
+    check("the card failed", cudaStreamSynchronize(stream_));
+  }
+
+  Stream stream() const override { return stream_; }
+  // A launch says only here, and a kernel in a later call, that it failed.
+  Status status() const override {
+    if (status_.ok())
+      if (const cudaError_t error = cudaPeekAtLastError(); error != cudaSuccess)
+        status_ = cuda_error("the card failed", error);
+    return status_;
+  }
+  void fail(Error error) override {
+    if (status_.ok()) status_ = std::move(error);
+  }
+
+  bool owns(const void*) const override { return true; }
+
+ private:
+  void check(const char* what, cudaError_t error) {
+    if (error != cudaSuccess) fail(cuda_error(what, error));
+  }
+
+  cudaStream_t stream_ = nullptr;
+  mutable Status status_;
+};
+
+// Loads only on a card for which this build has code.
+__global__ void probe() {}
+
+Error unusable(std::string why) { return {ErrorCode::unsupported, std::move(why)}; }
+
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+Status check_card() {
+  int driver = 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+    return unusable("there is no NVIDIA driver on this machine");
+  if (driver / 1000 < CUDART_VERSION / 1000)
+    return unusable("the NVIDIA driver is for CUDA " + version_text(driver) +
+                    "; this build needs one for " + version_text(CUDART_VERSION / 1000 * 1000));
+  int cards = 0;
+  if (const cudaError_t error = cudaGetDeviceCount(&cards); error != cudaSuccess || cards == 0)
+    return unusable(std::string("there is no CUDA card to be used: ") + cudaGetErrorString(error));
+  cudaFuncAttributes attributes;
+  if (cudaFuncGetAttributes(&attributes, probe) == cudaSuccess) return {};
+  cudaDeviceProp card{};
+  cudaGetDeviceProperties(&card, 0);
+  return unusable(std::string("this build has no code for ") + card.name + " (compute capability " +
+                  std::to_string(card.major) + "." + std::to_string(card.minor) + ")");
+}
+
+}  // namespace
+
+Result<std::vector<DeviceBackend>> card_backends() {
+  SHEAF_TRY(check_card());
+  std::vector<DeviceBackend> backends;
+  for (const Dtype dtype : {Dtype::float32, Dtype::bfloat16, Dtype::float16}) {
+    std::string name = "cuda ";
+    name += name_of(dtype);
+    backends.push_back(
+        {name, dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
+           auto card = std::make_unique<Card>();
+           SHEAF_TRY(card->status());
+           return make_backend_on(std::move(card), name, dtype, options);
+         }});
+  }
+  return backends;
+}
+
+}  // namespace sheaf::kernels::cuda

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+// A block of a grid as it runs on this processor, for tests: its threads are fibers of one thread
+// of the operating system, which hand over to the next where they wait for each other. Nothing
+// depends on time, so a run is reproducible to the bit.
+namespace sheaf::kernels::cuda::emulation {
+
+struct Dim3 {
+  unsigned x = 1, y = 1, z = 1;
+};
+
+// Which fiber is next: a kernel that lacks a barrier shows by one of them or by the other.
+enum class Order { forward, backward };
+
+// What a block has besides its number.
+struct BlockShape {
+  unsigned threads = 1;
+  std::size_t shared_bytes = 0;  // of dynamic shared memory, filled with what is no number
+  Order order = Order::forward;
+};
+
+// Runs `thread` for each thread of one block to its end. Ends the process, with a sentence, where
+// the threads wait for each other in a way that a card would not allow: at different places, or for
+// one that has returned.
+void run_block(const BlockShape& shape, const std::function<void()>& thread);
+
+// Inside of run_block(), by a thread of the block. ---------------------------------------------
+
+unsigned thread_index();
+unsigned thread_count();
+std::byte* shared_bytes();  // aligned to 16 bytes
+
+void sync_block();
+
+// All lanes of the calling thread's warp meet: each brings `bytes`, at most 64, and gets the
+// warp's, in order of lanes, at `all` until it meets them again but one. Warps that are not full
+// have fewer lanes.
+constexpr unsigned kWarp = 32;
+constexpr std::size_t kLaneBytes = 64;
+struct Exchange {
+  const std::byte* all;  // [lanes, kLaneBytes]
+  unsigned lane;
+  unsigned lanes;
+};
+Exchange exchange_in_warp(const void* mine, std::size_t bytes);
+
+}  // namespace sheaf::kernels::cuda::emulation

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <vector>
+
+#include "kernels/cuda/emulation/block.h"
+#include "kernels/ops.h"
+
+namespace sheaf::kernels::cuda {
+
+// A card that this processor plays, for tests: its memory is the host's.
+struct EmulatedCard {
+  emulation::Order order = emulation::Order::forward;
+  // Whether an operand that is in no block of its memory() fails the backend, as it would fail on a
+  // card; without, tests may pass what they have.
+  bool own_memory_only = false;
+};
+
+// "emulated cuda float32", "emulated cuda bfloat16", "emulated cuda float16"
+std::vector<DeviceBackend> emulated_backends(EmulatedCard card = {});
+
+}  // namespace sheaf::kernels::cuda

@@ -1,0 +1,98 @@
+// What the emulation promises to kernels: barriers, exchange in warps, shared memory, numbers.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "kernels/cuda/emulation/emulated.h"
+#include "kernels/cuda/target.cuh"
+
+namespace sheaf::kernels::cuda {
+namespace {
+
+using emulation::Order;
+using emulation::run_block;
+
+TEST(Block, ThreadsMeetAtBarriersInBothOrders) {
+  for (const Order order : {Order::forward, Order::backward}) {
+    std::vector<int> values(96, 0), seen(96, 0);
+    run_block({.threads = 96, .order = order}, [&] {
+      for (int round = 1; round <= 3; ++round) {
+        values[threadIdx.x] = round;
+        __syncthreads();
+        for (const int value : values) seen[threadIdx.x] += value == round;
+        __syncthreads();
+      }
+    });
+    EXPECT_EQ(seen, std::vector<int>(96, 3 * 96));
+  }
+}
+
+TEST(Block, WarpsExchangeByThemselves) {
+  std::vector<float> sums(64);
+  run_block({.threads = 64}, [&] {
+    auto sum = static_cast<float>(threadIdx.x);
+    if (threadIdx.x < 32)  // the other warp takes no part
+      for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffff, sum, step);
+    sums[threadIdx.x] = sum;
+  });
+  EXPECT_EQ(sums[0], 496);
+  EXPECT_EQ(sums[31], 496);
+  EXPECT_EQ(sums[40], 40);
+}
+
+TEST(Block, SharedMemoryIsNoNumberUntilItIsWritten) {
+  run_block({.threads = 1, .shared_bytes = 8}, [] {
+    EXPECT_TRUE(std::isnan(shared_memory<float>()[1]));
+    shared_memory<float>()[1] = 1;
+  });
+  run_block({.threads = 1, .shared_bytes = 8},
+            [] { EXPECT_TRUE(std::isnan(shared_memory<float>()[1])); });
+}
+
+TEST(BlockDeathTest, RefusesWhatACardWouldHangAt) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(run_block({.threads = 64},
+                         [] {
+                           if (threadIdx.x < 32) __syncthreads();
+                           if (threadIdx.x == 32) __syncwarp();
+                           if (threadIdx.x > 32) __syncthreads();
+                         }),
+               "wait for each other|returned");
+  EXPECT_DEATH(run_block({.threads = 2},
+                         [] {
+                           if (threadIdx.x == 0) __syncthreads();
+                         }),
+               "returned");
+}
+
+TEST(Half, IsReadBackAndRoundedToTheNearestEven) {
+  for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const Half half{static_cast<std::uint16_t>(bits)};
+    const float value = to_float(half);
+    if (std::isnan(value)) continue;
+    ASSERT_EQ(from_float<Half>(value).bits, bits);
+    if ((bits & 0x7fff) >= 0x7bff) continue;
+    const float next = to_float(Half{static_cast<std::uint16_t>(bits + 1)});
+    const float middle = value + (next - value) / 2;
+    ASSERT_EQ(from_float<Half>(middle).bits, bits + (bits & 1));
+    ASSERT_EQ(from_float<Half>(std::nextafter(middle, value)).bits, bits);
+    ASSERT_EQ(from_float<Half>(std::nextafter(middle, next)).bits, bits + 1);
+  }
+  EXPECT_EQ(from_float<Half>(65519.0f).bits, 0x7bff);
+  EXPECT_TRUE(std::isinf(to_float(from_float<Half>(65520.0f))));
+  EXPECT_TRUE(std::isnan(to_float(from_float<Half>(NAN))));
+}
+
+TEST(Emulated, RefusesOperandsOutsideOfItsMemory) {
+  const auto backends = emulated_backends({.own_memory_only = true});
+  const auto backend = std::move(*backends.front().make({}));
+  std::vector<float> x(8, 1), scale(8, 1);
+  const MatrixSpan on_host = {x.data(), 1, 8};
+  backend->normalize(on_host, {.scale = scale.data()}, {}, on_host);
+  ASSERT_FALSE(backend->status().ok());
+  EXPECT_NE(backend->status().error().message.find("memory"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace sheaf::kernels::cuda

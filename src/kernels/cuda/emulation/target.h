@@ -1,0 +1,98 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/cuda/emulation/block.h"
+
+// CUDA's words, as far as kernels/cuda uses them, for a compiler that does not know them. Blocks of
+// one dimension run one after the other, threads of a block as emulation/block.h says.
+
+#define __global__
+#define __device__
+#define __host__
+#define __shared__ static thread_local
+#define __launch_bounds__(...)
+#define SHEAF_UNROLL
+#define threadIdx (::sheaf::kernels::cuda::emulation::thread_place())
+#define blockIdx (::sheaf::kernels::cuda::emulation::block_place())
+
+namespace sheaf::kernels::cuda {
+
+namespace emulation {
+
+// What launch() is given as a stream: how blocks are to run.
+struct EmulatedStream {
+  Order order = Order::forward;
+};
+
+inline Dim3 thread_place() { return {thread_index(), 0, 0}; }
+inline Dim3& block_place() {
+  thread_local Dim3 place;
+  return place;
+}
+
+}  // namespace emulation
+
+struct Bfloat16 {
+  std::uint16_t bits;
+};
+struct Half {
+  std::uint16_t bits;
+};
+using Stream = const emulation::EmulatedStream*;
+
+inline float to_float(float x) { return x; }
+inline float to_float(Bfloat16 x) {
+  const std::uint32_t bits = std::uint32_t{x.bits} << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+float to_float(Half x);
+
+template <class T>
+T from_float(float x);
+template <>
+inline float from_float<float>(float x) {
+  return x;
+}
+template <>
+Bfloat16 from_float<Bfloat16>(float x);
+template <>
+Half from_float<Half>(float x);
+
+template <class T>
+T* shared_memory() {
+  return reinterpret_cast<T*>(emulation::shared_bytes());
+}
+
+inline void __syncthreads() { emulation::sync_block(); }
+inline void __syncwarp() { emulation::exchange_in_warp(nullptr, 0); }
+
+// All lanes of a warp call it alike: `mask` is theirs.
+template <class T>
+T __shfl_xor_sync(unsigned /*mask*/, T value, int lane_mask) {
+  const emulation::Exchange met = emulation::exchange_in_warp(&value, sizeof value);
+  const unsigned from = met.lane ^ static_cast<unsigned>(lane_mask);
+  if (from < met.lanes) std::memcpy(&value, met.all + from * emulation::kLaneBytes, sizeof value);
+  return value;
+}
+
+struct Grid {
+  unsigned x = 1, y = 1, z = 1;
+};
+
+template <class... Parameters, class... Arguments>
+void launch(Stream stream, void (*kernel)(Parameters...), Grid grid, unsigned threads,
+            std::size_t shared_bytes, const Arguments&... arguments) {
+  emulation::Dim3& place = emulation::block_place();
+  for (place.z = 0; place.z < grid.z; ++place.z)
+    for (place.y = 0; place.y < grid.y; ++place.y)
+      for (place.x = 0; place.x < grid.x; ++place.x)
+        emulation::run_block({threads, shared_bytes, stream->order}, [&] { kernel(arguments...); });
+}
+
+}  // namespace sheaf::kernels::cuda

@@ -1,0 +1,94 @@
+#pragma once
+
+#include "kernels/cuda/target.cuh"
+
+// The product of a card's matrix unit, a warp at a time: d [16, 8] += a [16, 16] b [16, 8], a and b
+// in T, sums in float32. In the words of PTX: mma.sync.aligned.m16n8k16.row.col. With group = lane
+// / 4 and place = lane % 4 a lane holds
+//   of a: [group, 2 place], [group + 8, 2 place], [group, 2 place + 8], [group + 8, 2 place + 8],
+//   of b: [2 place, group], [2 place + 8, group],
+//   of d: [group, 2 place], [group, 2 place + 1], [group + 8, 2 place], [group + 8, 2 place + 1],
+// where a register of a holds this element and the next of its row, one of b that of its column.
+namespace sheaf::kernels::cuda {
+
+// Two neighbouring elements, the first in the lower half.
+template <class T>
+__device__ std::uint32_t pack_pair(float first, float second);
+
+template <class T>
+__device__ void multiply_add(float (&d)[4], const std::uint32_t (&a)[4],
+                             const std::uint32_t (&b)[2]);
+
+#if defined(__CUDACC__)
+
+template <>
+__device__ inline std::uint32_t pack_pair<Bfloat16>(float first, float second) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(first, second);
+  return *reinterpret_cast<const std::uint32_t*>(&pair);
+}
+template <>
+__device__ inline std::uint32_t pack_pair<Half>(float first, float second) {
+  const __half2 pair = __floats2half2_rn(first, second);
+  return *reinterpret_cast<const std::uint32_t*>(&pair);
+}
+
+template <>
+__device__ inline void multiply_add<Bfloat16>(float (&d)[4], const std::uint32_t (&a)[4],
+                                              const std::uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+template <>
+__device__ inline void multiply_add<Half>(float (&d)[4], const std::uint32_t (&a)[4],
+                                          const std::uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+#else
+
+template <class T>
+std::uint32_t pack_pair(float first, float second) {
+  return std::uint32_t{from_float<T>(first).bits} | std::uint32_t{from_float<T>(second).bits} << 16;
+}
+
+// All lanes bring their registers, and each computes the four elements that are its own.
+template <class T>
+void multiply_add(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+  struct Registers {
+    std::uint32_t a[4], b[2];
+  };
+  Registers mine;
+  std::memcpy(mine.a, a, sizeof mine.a);
+  std::memcpy(mine.b, b, sizeof mine.b);
+  const emulation::Exchange met = emulation::exchange_in_warp(&mine, sizeof mine);
+  const auto half = [](std::uint32_t pair, unsigned k) {
+    return to_float(T{static_cast<std::uint16_t>(pair >> 16 * (k % 2))});
+  };
+  const auto of_lane = [&](unsigned lane) {
+    Registers registers;
+    std::memcpy(&registers, met.all + lane * emulation::kLaneBytes, sizeof registers);
+    return registers;
+  };
+  const unsigned group = met.lane / 4;
+  const unsigned place = met.lane % 4;
+  for (unsigned k = 0; k < 16; ++k) {
+    const unsigned holder = k % 8 / 2;  // its place
+    const Registers rows = of_lane(group * 4 + holder);
+    for (unsigned j = 0; j < 2; ++j) {
+      const float from_b = half(of_lane((2 * place + j) * 4 + holder).b[k / 8], k);
+      d[j] += half(rows.a[k / 8 * 2], k) * from_b;
+      d[2 + j] += half(rows.a[k / 8 * 2 + 1], k) * from_b;
+    }
+  }
+}
+
+#endif
+
+}  // namespace sheaf::kernels::cuda

@@ -1,0 +1,34 @@
+// Parity of the kernels for cards as this processor plays them. For want of threads, a setup's
+// number of them says in which order a block's take turns: two orders show where a barrier is
+// missing.
+#include <gtest/gtest.h>
+
+#include "kernels/cuda/card_setup.h"
+#include "kernels/cuda/emulation/emulated.h"
+#include "kernels/dtype_parity.h"
+#include "kernels/ops_parity.h"
+
+namespace sheaf::kernels {
+namespace {
+
+Setup emulated(Dtype dtype, cuda::emulation::Order order) {
+  const int number = order == cuda::emulation::Order::forward ? 1 : 2;
+  for (const DeviceBackend& backend :
+       cuda::emulated_backends({.order = order, .own_memory_only = true}))
+    if (backend.dtype == dtype) return cuda::parity_setup(backend, number);
+  return {};
+}
+
+using enum cuda::emulation::Order;
+INSTANTIATE_TEST_SUITE_P(, Ops,
+                         ::testing::Values(emulated(Dtype::float32, forward),
+                                           emulated(Dtype::float32, backward)),
+                         name_of_setup);
+// The same kernels, but for conversions: one order each will do.
+INSTANTIATE_TEST_SUITE_P(, Dtypes,
+                         ::testing::Values(emulated(Dtype::bfloat16, forward),
+                                           emulated(Dtype::float16, backward)),
+                         name_of_setup);
+
+}  // namespace
+}  // namespace sheaf::kernels

@@ -1,0 +1,174 @@
+#include <cublasLt.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <string>
+#include <type_traits>
+
+#include "kernels/cuda/product.h"
+#include "tensor/buffer.h"
+
+namespace sheaf::kernels::cuda {
+namespace {
+
+// What Hopper's algorithms ask for at most (NVIDIA's documentation of cublasSetWorkspace).
+constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
+// Batches differ in their rows: what was found for one is kept for the next, but not for ever.
+constexpr std::size_t kAlgorithmsKept = 4096;
+
+template <class T>
+constexpr cudaDataType_t type_of() {
+  if constexpr (std::is_same_v<T, float>) return CUDA_R_32F;
+  return std::is_same_v<T, Half> ? CUDA_R_16F : CUDA_R_16BF;
+}
+
+// The library's descriptions, each destroyed as it was made.
+struct Description {
+  cublasLtMatmulDesc_t handle = nullptr;
+  explicit Description(cublasComputeType_t compute) {
+    cublasLtMatmulDescCreate(&handle, compute, CUDA_R_32F);
+  }
+  Description(const Description&) = delete;
+  Description& operator=(const Description&) = delete;
+  ~Description() { cublasLtMatmulDescDestroy(handle); }
+  template <class Value>
+  void set(cublasLtMatmulDescAttributes_t attribute, const Value& value) {
+    cublasLtMatmulDescSetAttribute(handle, attribute, &value, sizeof value);
+  }
+};
+struct Layout {
+  cublasLtMatrixLayout_t handle = nullptr;
+  Layout(cudaDataType_t type, std::size_t rows, std::size_t columns, std::size_t stride) {
+    cublasLtMatrixLayoutCreate(&handle, type, rows, columns, static_cast<std::int64_t>(stride));
+  }
+  Layout(const Layout&) = delete;
+  Layout& operator=(const Layout&) = delete;
+  ~Layout() { cublasLtMatrixLayoutDestroy(handle); }
+};
+struct Preference {
+  cublasLtMatmulPreference_t handle = nullptr;
+  Preference() { cublasLtMatmulPreferenceCreate(&handle); }
+  Preference(const Preference&) = delete;
+  Preference& operator=(const Preference&) = delete;
+  ~Preference() { cublasLtMatmulPreferenceDestroy(handle); }
+  template <class Value>
+  void set(cublasLtMatmulPreferenceAttributes_t attribute, const Value& value) {
+    cublasLtMatmulPreferenceSetAttribute(handle, attribute, &value, sizeof value);
+  }
+};
+
+std::string shape_text(std::size_t rows, std::size_t columns) {
+  return "[" + std::to_string(rows) + ", " + std::to_string(columns) + "]";
+}
+
+// 4 to 256: what the address is a multiple of.
+std::uint32_t alignment_of(const void* address) {
+  const auto at = reinterpret_cast<std::uintptr_t>(address) | 256;
+  return static_cast<std::uint32_t>(at & (~at + 1));
+}
+
+// The library thinks in columns: a row-major matrix is its transpose there, so that
+// out^T [outputs, rows] = W x^T.
+template <class T>
+class LibraryProduct final : public Product {
+ public:
+  explicit LibraryProduct(Device& device) : device_(device) {
+    check(cublasLtCreate(&library_));
+    workspace_.reserve(kWorkspaceBytes / sizeof(float), device_);
+  }
+  LibraryProduct(const LibraryProduct&) = delete;
+  LibraryProduct& operator=(const LibraryProduct&) = delete;
+  ~LibraryProduct() override {
+    if (library_ != nullptr) cublasLtDestroy(library_);
+  }
+
+  void run(const ProductTask& task) override {
+    if (!device_.status().ok()) return;
+    Description product(CUBLAS_COMPUTE_32F);
+    product.set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
+    if (task.bias != nullptr) {
+      product.set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+      product.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, task.bias);
+    }
+    const Layout weight(type_of<T>(), task.inputs, task.outputs, task.weight_stride);
+    const Layout x(type_of<T>(), task.inputs, task.rows, task.x_stride);
+    const Layout out(CUDA_R_32F, task.outputs, task.rows, task.out_stride);
+    const float* added = task.residual != nullptr ? task.residual : task.out;
+    const Layout residual(CUDA_R_32F, task.outputs, task.rows,
+                          task.residual != nullptr ? task.residual_stride : task.out_stride);
+    const cublasLtMatmulAlgo_t* algorithm =
+        algorithm_for(task, added, product, weight, x, residual, out);
+    if (algorithm == nullptr) return;
+    const float one = 1;
+    const float beta = task.residual != nullptr ? 1 : 0;
+    check(cublasLtMatmul(library_, product.handle, &one, task.weight, weight.handle, task.x,
+                         x.handle, &beta, added, residual.handle, task.out, out.handle, algorithm,
+                         workspace_.reserve(0), kWorkspaceBytes, device_.stream()));
+  }
+
+ private:
+  // What the library's choice may depend on.
+  using Key = std::array<std::size_t, 12>;
+
+  const cublasLtMatmulAlgo_t* algorithm_for(const ProductTask& task, const float* added,
+                                            const Description& product, const Layout& weight,
+                                            const Layout& x, const Layout& residual,
+                                            const Layout& out) {
+    const Key key = {task.rows,
+                     task.inputs,
+                     task.outputs,
+                     task.x_stride,
+                     task.residual_stride,
+                     task.out_stride,
+                     task.residual != nullptr,
+                     task.bias != nullptr,
+                     alignment_of(task.weight),
+                     alignment_of(task.x),
+                     alignment_of(added),
+                     alignment_of(task.out)};
+    if (const auto found = algorithms_.find(key); found != algorithms_.end()) return &found->second;
+    Preference wanted;
+    wanted.set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
+    wanted.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_of(task.weight));
+    wanted.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(task.x));
+    wanted.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(added));
+    wanted.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(task.out));
+    cublasLtMatmulHeuristicResult_t result{};
+    int found = 0;
+    check(cublasLtMatmulAlgoGetHeuristic(library_, product.handle, weight.handle, x.handle,
+                                         residual.handle, out.handle, wanted.handle, 1, &result,
+                                         &found));
+    if (found == 0) {
+      device_.fail({ErrorCode::unsupported, "cuBLASLt has no product of " +
+                                                shape_text(task.rows, task.inputs) + " and " +
+                                                shape_text(task.inputs, task.outputs)});
+      return nullptr;
+    }
+    if (algorithms_.size() >= kAlgorithmsKept) algorithms_.clear();
+    return &(algorithms_[key] = result.algo);
+  }
+
+  void check(cublasStatus_t status) {
+    if (status != CUBLAS_STATUS_SUCCESS)
+      device_.fail({ErrorCode::internal,
+                    std::string("cuBLASLt failed: ") + cublasLtGetStatusString(status)});
+  }
+
+  Device& device_;
+  cublasLtHandle_t library_ = nullptr;
+  tensor::Buffer workspace_;
+  std::map<Key, cublasLtMatmulAlgo_t> algorithms_;
+};
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<Product> make_product(Device& device) {
+  return std::make_unique<LibraryProduct<T>>(device);
+}
+template std::unique_ptr<Product> make_product<float>(Device&);
+template std::unique_ptr<Product> make_product<Bfloat16>(Device&);
+template std::unique_ptr<Product> make_product<Half>(Device&);
+
+}  // namespace sheaf::kernels::cuda

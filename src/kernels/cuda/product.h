@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "base/result.h"
+#include "kernels/cuda/device.h"
+
+namespace sheaf::kernels::cuda {
+
+// out = x W^T + bias + residual: rows of T in, float32 sums and results. x [rows, inputs] and
+// weight [outputs, inputs] lie at multiples of 16 bytes, as do all their rows; out and residual
+// [rows, outputs] where they like. All on the device.
+struct ProductTask {
+  const void* x = nullptr;
+  std::size_t x_stride = 0;  // elements
+  const void* weight = nullptr;
+  std::size_t weight_stride = 0;    // elements
+  const float* bias = nullptr;      // [outputs]; null: none
+  const float* residual = nullptr;  // null: none; may be out
+  std::size_t residual_stride = 0;
+  float* out = nullptr;
+  std::size_t out_stride = 0;
+  std::size_t rows = 0, inputs = 0, outputs = 0;
+};
+
+// Products by a library: cuBLASLt on a card (product.cu), plain loops in tests
+// (emulation/product.cc). What fails shows in the device's status().
+class Product {
+ public:
+  virtual ~Product() = default;
+  virtual void run(const ProductTask& task) = 0;
+};
+
+// In T: float, Bfloat16 or Half. The device must outlive it.
+template <class T>
+std::unique_ptr<Product> make_product(Device& device);
+
+}  // namespace sheaf::kernels::cuda

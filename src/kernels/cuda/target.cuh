@@ -1,0 +1,73 @@
+#pragma once
+
+// What kernels are written against: CUDA's own words, on a card by nvcc, and by any other compiler
+// as emulation/target.h means them, for tests on this processor. Nothing else in this folder's
+// kernels knows which of the two it is.
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(__CUDACC__)
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+// Before a loop whose arrays have to stay in registers.
+#define SHEAF_UNROLL _Pragma("unroll")
+
+namespace sheaf::kernels::cuda {
+
+using Bfloat16 = __nv_bfloat16;
+using Half = __half;
+using Stream = cudaStream_t;
+
+__host__ __device__ inline float to_float(float x) { return x; }
+__host__ __device__ inline float to_float(Bfloat16 x) { return __bfloat162float(x); }
+__host__ __device__ inline float to_float(Half x) { return __half2float(x); }
+
+// Rounded to the nearest, ties to even.
+template <class T>
+__host__ __device__ T from_float(float x);
+template <>
+__host__ __device__ inline float from_float<float>(float x) {
+  return x;
+}
+template <>
+__host__ __device__ inline Bfloat16 from_float<Bfloat16>(float x) {
+  return __float2bfloat16_rn(x);
+}
+template <>
+__host__ __device__ inline Half from_float<Half>(float x) {
+  return __float2half_rn(x);
+}
+
+// The block's dynamic shared memory.
+template <class T>
+__device__ T* shared_memory() {
+  extern __shared__ __align__(16) unsigned char dynamic_shared_memory[];
+  return reinterpret_cast<T*>(dynamic_shared_memory);
+}
+
+struct Grid {
+  unsigned x = 1, y = 1, z = 1;
+};
+
+// Runs `kernel` in blocks of `threads`, in turn with what the stream was given before. An empty
+// grid is nothing. Errors show in Device::status().
+template <class... Parameters, class... Arguments>
+void launch(Stream stream, void (*kernel)(Parameters...), Grid grid, unsigned threads,
+            std::size_t shared_bytes, const Arguments&... arguments) {
+  constexpr std::size_t kWithoutAsking = std::size_t{48} << 10;
+  if (grid.x == 0 || grid.y == 0) return;
+  if (shared_bytes > kWithoutAsking)
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                         static_cast<int>(shared_bytes));
+  kernel<<<dim3(grid.x, grid.y, grid.z), threads, shared_bytes, stream>>>(arguments...);
+}
+
+}  // namespace sheaf::kernels::cuda
+
+#else
+#include "kernels/cuda/emulation/target.h"
+#endif

@@ -1,0 +1,32 @@
+#include "kernels/cuda/text_layout.h"
+
+#include <algorithm>
+
+namespace sheaf::kernels::cuda {
+
+void TextLayout::update(std::span<const std::uint32_t> cu_seqlens, tensor::Memory& memory) {
+  if (std::ranges::equal(cu_seqlens, texts_)) return;
+  texts_.assign(cu_seqlens.begin(), cu_seqlens.end());
+  host_ = texts_;
+  longest_ = 0;
+  tile_count_ = 0;
+  // Rows are counted from 0, wherever the first text begins.
+  host_.resize(texts_.size() + texts_.back());
+  for (std::size_t text = 0; text + 1 < texts_.size(); ++text) {
+    const std::uint32_t tokens = texts_[text + 1] - texts_[text];
+    longest_ = std::max(longest_, tokens);
+    for (std::uint32_t t = 0; t < tokens; ++t) host_[texts_.size() + texts_[text] + t] = t;
+  }
+  for (std::size_t text = 0; text + 1 < texts_.size(); ++text) {
+    const std::uint32_t tokens = texts_[text + 1] - texts_[text];
+    for (std::uint32_t query = 0; query < tokens; query += kTileQueries, ++tile_count_)
+      host_.insert(host_.end(), {texts_[text], tokens, query});
+  }
+  const std::uint32_t* at = memory_.hold(std::span<const std::uint32_t>(host_), memory);
+  if (at == nullptr) return texts_.clear();
+  bounds_ = at;
+  places_ = at + texts_.size();
+  tiles_ = reinterpret_cast<const QueryTile*>(places_ + texts_.back());
+}
+
+}  // namespace sheaf::kernels::cuda

@@ -1,0 +1,283 @@
+#pragma once
+
+// Products in bfloat16, float16 and int8 are what float32 makes of operands that are rounded
+// before: those that a backend must round to are made here, and the reference multiplies them. Who
+// includes it says which backends, as in ops_parity.h.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "kernels/ops.h"
+#include "kernels/parity_setup.h"
+#include "tensor/buffer.h"
+
+namespace sheaf::kernels {
+namespace {
+
+using Values = std::vector<float>;
+
+Values normal_values(std::size_t count, float scale, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal(0, scale);
+  Values values(count);
+  for (float& value : values) value = normal(generator);
+  return values;
+}
+
+float rounded_to_bfloat16(float x) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+// To one of 2^10 steps between powers of two, those below 2^-14 as wide as those above it.
+float rounded_to_float16(float x) {
+  const float largest = 65504;
+  if (!std::isfinite(x)) return x;
+  const int exponent = std::max(std::ilogb(x == 0 ? 1.0f : x), -14);
+  const float step = std::ldexp(1.0f, exponent - 10);
+  const float near = std::nearbyint(x / step) * step;
+  return std::abs(near) > largest ? std::copysign(INFINITY, x) : near;
+}
+
+// Steps of the largest of each 64 / 127, or of what two neighbours of one sign are together.
+void round_to_int8(std::span<float> row, bool by_pairs) {
+  for (std::size_t first = 0; first < row.size(); first += 64) {
+    const std::span<float> block =
+        row.subspan(first, std::min<std::size_t>(64, row.size() - first));
+    float largest = 0;
+    for (const float x : block) largest = std::max(largest, std::abs(x));
+    for (std::size_t i = 1; by_pairs && i < block.size(); i += 2)
+      largest = std::max(largest, std::abs(block[i - 1] + block[i]));
+    const float scale = largest / 127;
+    const float inverse = scale > 0 ? 1 / scale : 0;
+    for (float& x : block) x = std::rint(x * inverse) * scale;
+  }
+}
+
+Values rounded(Values values, std::size_t columns, Dtype dtype, bool by_pairs = false) {
+  if (dtype == Dtype::bfloat16) std::ranges::transform(values, values.begin(), rounded_to_bfloat16);
+  if (dtype == Dtype::float16) std::ranges::transform(values, values.begin(), rounded_to_float16);
+  for (std::size_t at = 0; dtype == Dtype::int8 && at < values.size(); at += columns)
+    round_to_int8(std::span(values).subspan(at, columns), by_pairs);
+  return values;
+}
+
+class Packed {
+ public:
+  Packed(const Backend& backend, const Values& weight, std::size_t inputs, const float* bias)
+      : linear_{.bias = bias, .inputs = inputs, .outputs = weight.size() / inputs} {
+    const std::size_t floats = backend.packed_floats(inputs, linear_.outputs);
+    EXPECT_EQ(floats % 16, 0u);
+    std::fill_n(buffer_.reserve(floats), floats, 0.0f);
+    backend.pack_linear({weight.data(), linear_.outputs, inputs}, buffer_.reserve(floats));
+    linear_.weight = buffer_.reserve(floats);
+  }
+  const Linear& linear() const { return linear_; }
+
+ private:
+  tensor::Buffer buffer_;
+  Linear linear_;
+};
+
+class Dtypes : public ::testing::TestWithParam<Setup> {
+ protected:
+  void SetUp() override {
+    backend_ = GetParam().make({.threads = GetParam().threads});
+    reference_ = std::move(*make_backend("reference", {}));
+  }
+
+  void check(std::size_t rows, std::size_t inputs, std::size_t outputs, Activation activation,
+             bool with_residual) {
+    SCOPED_TRACE(testing::Message() << rows << " rows, " << inputs << " -> " << outputs);
+    compare(rows, normal_values(rows * inputs, 1, 1),
+            normal_values(outputs * inputs, 1 / std::sqrt(float(inputs)), 2), inputs, activation,
+            with_residual);
+  }
+
+  void compare(std::size_t rows, const Values& x, const Values& weight, std::size_t inputs,
+               Activation activation, bool with_residual) {
+    const std::size_t outputs = weight.size() / inputs;
+    const Values bias = normal_values(outputs, 1, 3);
+    const Values residual = normal_values(rows * outputs, 1, 4);
+    const MatrixView add =
+        with_residual ? MatrixView{residual.data(), rows, outputs} : MatrixView();
+    constexpr float kGuard = -12345;
+    const std::size_t stride = outputs + 3;
+    Values got(rows * stride, kGuard), want(rows * stride, kGuard);
+    backend_->linear({x.data(), rows, inputs},
+                     Packed(*backend_, weight, inputs, bias.data()).linear(), activation, add,
+                     {got.data(), rows, outputs, stride});
+    const bool by_pairs = GetParam().backend == "cpu avx2 madd int8";
+    const Values x_rounded = rounded(x, inputs, backend_->dtype(), by_pairs);
+    const Packed exact(*reference_, rounded(weight, inputs, backend_->dtype()), inputs,
+                       bias.data());
+    reference_->linear({x_rounded.data(), rows, inputs}, exact.linear(), activation, add,
+                       {want.data(), rows, outputs, stride});
+    const double tolerance = activation == Activation::gelu ? 6e-5 : 1e-5;
+    for (std::size_t i = 0; i < got.size(); ++i)
+      ASSERT_NEAR(got[i], want[i], tolerance * (1 + std::abs(want[i])))
+          << "row " << i / stride << " column " << i % stride;
+  }
+
+  std::unique_ptr<Backend> backend_, reference_;
+};
+
+TEST_P(Dtypes, LinearIsThatOfRoundedOperands) {
+  const std::pair<std::size_t, std::size_t> shapes[] = {{1, 1},   {3, 5},    {17, 33}, {63, 15},
+                                                        {65, 64}, {127, 32}, {401, 16}};
+  for (const auto& [inputs, outputs] : shapes)
+    for (const std::size_t rows : {1, 2, 13, 16, 17, 32, 33, 97}) {
+      check(rows, inputs, outputs, Activation::none, false);
+      check(rows, inputs, outputs, Activation::gelu, true);
+    }
+  check(50, 384, 192, Activation::none, false);
+  check(200, 768, 96, Activation::silu, true);
+}
+
+// Sums of products as large as can be, of one sign or of changing ones.
+TEST_P(Dtypes, NothingIsCutOff) {
+  constexpr std::size_t kRows = 7, kInputs = 192, kOutputs = 40;
+  Values x = normal_values(kRows * kInputs, 1, 1), weight = normal_values(kOutputs * kInputs, 1, 2);
+  for (Values* values : {&x, &weight})
+    for (float& value : *values) value = value < 0 ? -1.0f : 1.0f;
+  std::fill_n(x.begin(), kInputs, 1.0f);
+  std::fill_n(x.begin() + kInputs, kInputs, -1.0f);
+  std::fill_n(weight.begin(), kInputs, 1.0f);
+  std::fill_n(weight.begin() + kInputs, kInputs, -1.0f);
+  compare(kRows, x, weight, kInputs, Activation::none, false);
+}
+
+// To the bit: what lies between is rounded once, whichever of the two does it.
+TEST_P(Dtypes, FeedForwardIsItsTwoProducts) {
+  const std::pair<std::size_t, std::size_t> shapes[] = {{1, 1},    {33, 31},  {64, 65},   {70, 97},
+                                                        {96, 128}, {128, 33}, {384, 1536}};
+  for (const auto& [columns, wide] : shapes)
+    for (const std::size_t rows : {1, 16, 17, 33, 70, 300}) {
+      SCOPED_TRACE(testing::Message() << rows << " rows, " << columns << " -> " << wide);
+      Values x = normal_values(rows * columns, 1, 1);
+      if (rows == 33) x[20 * columns] = std::nanf("");
+      if (rows == 33) x[7 * columns] = INFINITY;
+      const Values up = normal_values(wide * columns, 1 / std::sqrt(float(columns)), 2);
+      const Values down = normal_values(wide * columns, 1 / std::sqrt(float(wide)), 3);
+      const Values up_bias = normal_values(wide, 1, 4), down_bias = normal_values(columns, 1, 5);
+      const Packed first(*backend_, up, columns, up_bias.data());
+      const Packed second(*backend_, down, wide, down_bias.data());
+      Values middle(rows * wide), got(rows * columns, 7), want(rows * columns, 9);
+      const MatrixView from{x.data(), rows, columns};
+      backend_->linear(from, first.linear(), Activation::gelu, {}, {middle.data(), rows, wide});
+      backend_->linear({middle.data(), rows, wide}, second.linear(), Activation::none, from,
+                       {want.data(), rows, columns});
+      backend_->feed_forward(from, first.linear(), Activation::gelu, second.linear(), from,
+                             {got.data(), rows, columns});
+      for (std::size_t i = 0; i < got.size(); ++i)
+        ASSERT_TRUE(got[i] == want[i] || (std::isnan(got[i]) && std::isnan(want[i])))
+            << "row " << i / columns << " column " << i % columns << ": " << got[i] << " is not "
+            << want[i];
+    }
+}
+
+TEST_P(Dtypes, GeluKeepsItsBoundEverywhere) {
+  Values points;
+  for (float x = -12; x < 12; x += 0.0037f) points.push_back(x);
+  for (float x : {0.0f, 1e-30f, -1e-30f, 4.2f, -4.2f, 100.0f, -100.0f, 1e10f, -1e10f})
+    points.push_back(x);
+  // What is added to nothing passes through the product unrounded.
+  const Values weight(points.size(), 0.0f), zero(1, 0.0f);
+  const Packed packed(*backend_, weight, 1, points.data());
+  Values out(points.size());
+  backend_->linear({zero.data(), 1, 1}, packed.linear(), Activation::gelu, {},
+                   {out.data(), 1, out.size()});
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const double x = points[i];
+    EXPECT_NEAR(out[i], 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))), 1.4e-5 * std::abs(x)) << x;
+  }
+}
+
+TEST_P(Dtypes, ARowWithWhatIsNoNumberSpoilsNoOther) {
+  constexpr std::size_t kRows = 40, kInputs = 130, kOutputs = 35;
+  const Values weight = normal_values(kOutputs * kInputs, 1, 2);
+  Values x = normal_values(kRows * kInputs, 1, 1);
+  const Packed packed(*backend_, weight, kInputs, nullptr);
+  Values clean(kRows * kOutputs), got(kRows * kOutputs);
+  const auto run = [&](Values& out) {
+    backend_->linear({x.data(), kRows, kInputs}, packed.linear(), Activation::none, {},
+                     {out.data(), kRows, kOutputs});
+  };
+  run(clean);
+  x[5 * kInputs + 129] = std::nanf("");
+  x[17 * kInputs + 3] = INFINITY;
+  run(got);
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    const std::size_t row = i / kOutputs;
+    if (row == 5 || row == 17)
+      EXPECT_FALSE(std::isfinite(got[i])) << "row " << row;
+    else
+      EXPECT_EQ(got[i], clean[i]) << "row " << row;
+  }
+}
+
+TEST_P(Dtypes, ZerosAreExact) {
+  const Values weight(33 * 70, 0.0f), x = normal_values(3 * 70, 1, 1);
+  const Packed packed(*backend_, weight, 70, nullptr);
+  Values out(3 * 33, 1);
+  backend_->linear({x.data(), 3, 70}, packed.linear(), Activation::none, {}, {out.data(), 3, 33});
+  EXPECT_EQ(out, Values(3 * 33, 0.0f));
+}
+
+// Words that are both looked up and multiplied by.
+TEST_P(Dtypes, EmbedLooksUpRoundedWords) {
+  constexpr std::size_t kWords = 50, kHidden = 70;
+  const Values words = normal_values(kWords * kHidden, 1, 2);
+  const Packed packed(*backend_, words, kHidden, nullptr);
+  const std::int32_t ids[] = {0, 49, 31, 32, 7};
+  const std::uint32_t bounds[] = {0, 5};
+  Values out(5 * kHidden);
+  backend_->embed({.packed_words = packed.linear()}, {ids, bounds, {}}, {out.data(), 5, kHidden});
+  const Values want = rounded(words, kHidden, backend_->dtype());
+  for (std::size_t t = 0; t < 5; ++t)
+    for (std::size_t i = 0; i < kHidden; ++i)
+      EXPECT_NEAR(out[t * kHidden + i], want[static_cast<std::size_t>(ids[t]) * kHidden + i], 1e-6);
+}
+
+// By tiles q, k, v and the shares of softmax are rounded; the others compute in float32.
+TEST_P(Dtypes, AttentionIsThatOfRoundedOperands) {
+  const AttentionShape shapes[] = {
+      {.heads = 2, .kv_heads = 2, .head_size = 32},
+      {.heads = 3, .kv_heads = 1, .head_size = 64, .after = 0},
+      {.heads = 1, .kv_heads = 1, .head_size = 128},
+      {.heads = 2, .kv_heads = 1, .head_size = 256},
+      {.heads = 2, .kv_heads = 2, .head_size = 64, .before = 70, .after = 3},
+      {.heads = 2, .kv_heads = 1, .head_size = 12, .after = 0},
+      {.heads = 1, .kv_heads = 1, .head_size = 40, .before = 20, .after = 20},
+      {.heads = 1, .kv_heads = 1, .head_size = 32, .before = 5, .after = 0},
+  };
+  const std::vector<std::uint32_t> batches[] = {{0, 1}, {0, 16, 33, 50, 82}, {0, 128, 129, 300}};
+  for (const AttentionShape& shape : shapes)
+    for (const auto& bounds : batches) {
+      SCOPED_TRACE(testing::Message() << shape.head_size << " wide, first " << bounds[1]);
+      const std::size_t tokens = bounds.back(), columns = shape.heads * shape.head_size;
+      const Values qkv = normal_values(tokens * shape.columns(), 1.5, 5);
+      const bool rounds = GetParam().rounds_attention(shape);
+      const Dtype dtype = backend_->dtype() == Dtype::float16 ? Dtype::float16 : Dtype::bfloat16;
+      const Values same = rounds ? rounded(qkv, shape.columns(), dtype) : qkv;
+      Values got(tokens * columns, 9), want(tokens * columns, 9);
+      backend_->attention({qkv.data(), tokens, shape.columns()}, bounds, shape,
+                          {got.data(), tokens, columns});
+      reference_->attention({same.data(), tokens, shape.columns()}, bounds, shape,
+                            {want.data(), tokens, columns});
+      for (std::size_t i = 0; i < got.size(); ++i)
+        ASSERT_NEAR(got[i], want[i], rounds ? 0.03 : 1e-5)
+            << "row " << i / columns << " column " << i % columns;
+    }
+}
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Dtypes);
+
+}  // namespace
+}  // namespace sheaf::kernels

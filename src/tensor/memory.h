@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "tensor/matrix.h"
+
+namespace sheaf::tensor {
+
+// Where a device's operations read and write: the host's own memory, or a card's, whose addresses
+// mean nothing here. Used by one thread at a time, and outlives its blocks.
+class Memory {
+ public:
+  virtual ~Memory() = default;
+
+  // Aligned to 64 bytes at least. Host memory throws as `new` does; a card without room returns
+  // null, and its backend's status() says so.
+  virtual void* allocate(std::size_t bytes) = 0;
+  // Waits for the operations that may still use the block; null is nothing.
+  virtual void release(void* block) = 0;
+
+  // Between memory of the host and blocks of this one, in turn with the device's operations:
+  // `host` may be changed as soon as either returns, and holds what was read.
+  virtual void write(const void* host, std::size_t bytes, void* to) = 0;
+  virtual void read(const void* from, std::size_t bytes, void* host) = 0;
+
+  bool is_host() const;
+};
+
+Memory& host_memory();
+
+// x where the host can read it: x itself, or a copy of what lies in a device's memory, made now in
+// `copy`.
+MatrixView on_host(MatrixView x, Memory& memory, std::vector<float>& copy);
+
+}  // namespace sheaf::tensor

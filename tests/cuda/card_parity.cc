@@ -1,0 +1,35 @@
+// Parity of the operations on the card of this machine: `make cuda` builds it, a card runs it.
+// Where there is none it says so and fails.
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "kernels/cuda/card_setup.h"
+#include "kernels/cuda/cuda.h"
+#include "kernels/dtype_parity.h"
+#include "kernels/ops_parity.h"
+
+namespace sheaf::kernels {
+namespace {
+
+std::vector<Setup> card_setups(bool exact) {
+  std::vector<Setup> setups;
+  const auto backends = cuda::card_backends();
+  if (!backends.ok()) return setups;
+  for (const DeviceBackend& backend : *backends)
+    if ((backend.dtype == Dtype::float32) == exact)
+      setups.push_back(cuda::parity_setup(backend, 1));
+  return setups;
+}
+
+TEST(Card, CanBeUsed) {
+  const auto backends = cuda::card_backends();
+  EXPECT_TRUE(backends.ok()) << backends.error().message;
+}
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Ops);
+INSTANTIATE_TEST_SUITE_P(, Ops, ::testing::ValuesIn(card_setups(true)), name_of_setup);
+INSTANTIATE_TEST_SUITE_P(, Dtypes, ::testing::ValuesIn(card_setups(false)), name_of_setup);
+
+}  // namespace
+}  // namespace sheaf::kernels
