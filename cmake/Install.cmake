@@ -10,7 +10,7 @@ endforeach()
 install(TARGETS sheaf sheaf-replica RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES README.md ARCHITECTURE.md DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)
 # As in the repository, so that the README's links lead somewhere.
-install(FILES docs/interfaces.md docs/models.md docs/adding-a-model.md docs/cpu.md docs/plan.md docs/serving.md
+install(FILES docs/interfaces.md docs/models.md docs/adding-a-model.md docs/cpu.md docs/cuda.md docs/plan.md docs/serving.md
         docs/slices.md docs/tokenizers.md
         DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs OPTIONAL)
 install(FILES deploy/sheaf.yaml DESTINATION ${CMAKE_INSTALL_DOCDIR}/deploy OPTIONAL)

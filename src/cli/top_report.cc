@@ -38,16 +38,18 @@ class Joiner {
     const auto& told = input_.fleet ? input_.fleet->slices : kNone;
     for (const SliceSample& card : input_.server_is_here ? input_.cards : told) {
       report_.slices.push_back({card, {}});
-      if (!card.load) take_load_from(told, report_.slices.back().sample);
+      take_from_server(told, report_.slices.back().sample);
     }
   }
 
-  // How long replicas computed on a slice is known to their server alone.
-  static void take_load_from(const std::vector<SliceSample>& told, SliceSample& sample) {
+  // How long replicas computed on a slice, and what is not used any more, their server alone knows.
+  static void take_from_server(const std::vector<SliceSample>& told, SliceSample& sample) {
     const auto same = std::ranges::find_if(told, [&](const SliceSample& one) {
-      return one.slice == sample.slice && one.uuid == sample.uuid && one.is_fresh();
+      return one.slice == sample.slice && one.uuid == sample.uuid;
     });
     if (same == told.end()) return;
+    sample.out_of_use = same->out_of_use;
+    if (sample.load || !same->is_fresh()) return;
     sample.load = same->load;
     sample.load_source = same->load_source;
   }

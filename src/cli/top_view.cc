@@ -97,6 +97,9 @@ std::vector<std::string> trouble_of(const TopReport& report) {
       lines.push_back(fmt::format("! {} has not answered for {}", sample.slice,
                                   seconds_text(sample.silent_us)));
     if (!sample.error.empty()) lines.push_back(fmt::format("! {}: {}", sample.slice, sample.error));
+    if (!sample.out_of_use.empty())
+      lines.push_back(
+          fmt::format("! {} is {}: no replica is put there", sample.slice, sample.out_of_use));
     if (!sample.xids.empty())
       lines.push_back(fmt::format("! {}: Xid {}", sample.slice, xids_text(sample)));
   }

@@ -110,10 +110,12 @@ TEST(TopView, SaysWhatIsWrong) {
   card.silent_us = 12 * kSecond;
   card.error = "GPU is lost";
   card.xids = {{31, 20}, {79, 1}};
+  card.out_of_use = "in quarantine after Xid 79";
   report.server_silent = "cannot connect";
   const std::string text = text_of(report, 80, 24);
   EXPECT_TRUE(has(text, "! gpu:0 has not answered for 12 s\n")) << text;
   EXPECT_TRUE(has(text, "! gpu:0: GPU is lost\n"));
+  EXPECT_TRUE(has(text, "! gpu:0 is in quarantine after Xid 79: no replica is put there\n"));
   EXPECT_TRUE(has(text, "! gpu:0: Xid 31 (20 times), 79\n"));
   EXPECT_TRUE(has(text, "no server: cannot connect\n"));
   EXPECT_FALSE(has(text_of(report_of_cards(), 80, 24), "!"));

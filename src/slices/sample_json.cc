@@ -178,6 +178,7 @@ ordered_json facts_of(const SliceSample& sample) {
           {"memory_clock_mhz", null_or(sample.memory_clock_mhz)},
           {"processes", facts_of_processes(sample.processes)},
           {"xids", facts_of_xids(sample.xids)},
+          {"out_of_use", sample.out_of_use},
           {"age_s", sample.age_us ? ordered_json(seconds_of(*sample.age_us)) : ordered_json()},
           {"silent_s", seconds_of(sample.silent_us)},
           {"error", sample.error}};
@@ -208,6 +209,7 @@ Result<SliceSample> sample_of(const json& facts) {
   reader.whole("memory_clock_mhz", sample.memory_clock_mhz);
   read_processes_of(reader, sample);
   read_xids(reader, sample);
+  reader.text("out_of_use", sample.out_of_use);
   reader.scaled("age_s", 1e6, sample.age_us);
   reader.scaled("silent_s", 1e6, silent_us);
   reader.text("error", sample.error);

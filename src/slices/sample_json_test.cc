@@ -24,6 +24,7 @@ SliceSample full_sample() {
   sample.memory_clock_mhz = 3201;
   sample.processes = {{.pid = 77, .name = "python", .bytes = 1 << 30}};
   sample.xids = {{31, 2}, {79, 1}};
+  sample.out_of_use = "drained after Xid 48";
   sample.age_us = 1'500'000;
   sample.silent_us = 250'000;
   sample.error = "GPU is lost";
@@ -40,6 +41,7 @@ TEST(SampleJson, ComesBackAsItWas) {
   EXPECT_EQ(after->power_mw, 412'500u);
   EXPECT_EQ(after->age_us, 1'500'000);
   EXPECT_EQ(after->xids, before.xids);
+  EXPECT_EQ(after->out_of_use, before.out_of_use);
   EXPECT_EQ(after->processes.at(0).pid, 77u);
   EXPECT_EQ(after->load_source, LoadSource::gpm);
 }

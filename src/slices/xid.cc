@@ -140,7 +140,7 @@ std::optional<XidOrder> XidReactions::on_event(const XidEvent& event) {
     return std::nullopt;
   }
   if (reaction >= drain_card)
-    cards_[event.gpu] = {reaction, asks_for_help(event.recovery_action), false};
+    cards_[event.gpu] = {reaction, asks_for_help(event.recovery_action), false, event.xid};
   return XidOrder{reaction, event, std::exchange(heard.unsaid, 0)};
 }
 
@@ -155,6 +155,14 @@ bool XidReactions::on_reading(unsigned gpu, const CardReading& reading) {
   if (!(card.asked ? reading.recovery_action.has_value() : card.lost)) return false;
   forget(gpu);
   return true;
+}
+
+std::string XidReactions::out_of_use(unsigned gpu) const {
+  const auto card = cards_.find(gpu);
+  if (card == cards_.end()) return "";
+  return fmt::format("{} after Xid {}",
+                     card->second.reaction == drain_card ? "drained" : "in quarantine",
+                     card->second.xid);
 }
 
 void XidReactions::forget(unsigned gpu) {

@@ -67,6 +67,8 @@ class XidReactions {
   // True: it was drained, and has been reset: it asked to be and does no longer, or was lost and is
   // back. Then its next Xid is answered as the first. A card in quarantine stays there.
   bool on_reading(unsigned gpu, const CardReading& reading);
+  // "drained after Xid 48", "in quarantine after Xid 79"; empty: the card may be used.
+  std::string out_of_use(unsigned gpu) const;
 
  private:
   // What counts as one burst: reaction, card, instances (-1: none), and of alerts the number.
@@ -79,6 +81,7 @@ class XidReactions {
     XidReaction reaction = XidReaction::drain_card;  // or quarantine_card
     bool asked = false;                              // for a reset, since then
     bool lost = false;                               // once, since then
+    unsigned xid = 0;
   };
   static Burst burst_of(XidReaction reaction, const XidEvent& event);
   void forget(unsigned gpu);

@@ -99,8 +99,11 @@ TEST(XidReactionsTest, ADrainedCardIsDrainedOnceAndNotRestarted) {
   EXPECT_FALSE(reactions.on_event(xid_event(31, 61 * kSecond)));
   EXPECT_EQ(reactions.on_event(xid_event(43, 62 * kSecond))->reaction, alert);  // still said
   EXPECT_EQ(reactions.on_event(xid_event(31, 63 * kSecond, 1))->reaction, restart_replica);
+  EXPECT_EQ(reactions.out_of_use(xid_event(48, 0).gpu), "drained after Xid 48");
   // Worse is worse; better is not.
   EXPECT_EQ(reactions.on_event(xid_event(79, 64 * kSecond))->reaction, quarantine_card);
+  EXPECT_EQ(reactions.out_of_use(xid_event(79, 0).gpu), "in quarantine after Xid 79");
+  EXPECT_EQ(reactions.out_of_use(7), "");
   EXPECT_FALSE(reactions.on_event(xid_event(48, 600 * kSecond)));
   EXPECT_FALSE(reactions.on_event(xid_event(79, 700 * kSecond)));
 }

@@ -78,6 +78,14 @@ void append_ages(const std::vector<SliceSample>& samples, std::vector<MetricFami
   }
 }
 
+void append_out_of_use(const std::vector<SliceSample>& samples, std::vector<MetricFamily>& out) {
+  Family states(out, "sheaf_gpu_out_of_use", "Whether an Xid has taken the card out of use",
+                MetricType::Gauge);
+  for (const SliceSample& sample : samples)
+    if (!sample.gpu_instance)
+      states.add(labels_of_slice(sample), sample.out_of_use.empty() ? 0 : 1);
+}
+
 void append_xids(const std::vector<SliceSample>& samples, std::vector<MetricFamily>& out) {
   Family xids(out, "sheaf_gpu_xids_total", "Xid events of the card, by number",
               MetricType::Counter);
@@ -114,6 +122,7 @@ void append_gpus(const GpuReadings& readings, std::vector<MetricFamily>& out) {
     }
   }
   append_ages(readings.samples, out);
+  append_out_of_use(readings.samples, out);
   append_xids(readings.samples, out);
   append_reactions(readings, out);
 }

@@ -59,6 +59,8 @@ GpuReadings GpuWatch::readings() const {
   GpuReadings readings{.samples = sampler_.samples(), .reactions = {}};
   const std::lock_guard lock(mutex_);
   readings.reactions = counts_;
+  for (slices::SliceSample& sample : readings.samples)
+    sample.out_of_use = reactions_.out_of_use(sample.gpu);
   return readings;
 }
 

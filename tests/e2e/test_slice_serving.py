@@ -408,6 +408,12 @@ def test_xids_restart_replicas_and_drain_cards(machine):
         assert load.failures == []
         metrics = server.session.get(server.http + "/metrics", timeout=10).text
         assert 'reaction="quarantine_card"' in metrics
+        states = {line.split('slice="')[1].split('"')[0]: line.split()[-1] for line in metrics.splitlines()
+                  if line.startswith("sheaf_gpu_out_of_use{")}
+        assert states == {"gpu:0": "0", "gpu:1": "1"}
+        top = subprocess.run([SHEAF, "top", "--once", "--server", server.http.removeprefix("http://")], capture_output=True,
+                             text=True, timeout=60, env=environment_without_sheaf() | environment(here)).stdout
+        assert "! gpu:1 is in quarantine after Xid 79: no replica is put there" in top
 
 
 def fails_to_read(server, gpu):
