@@ -7,7 +7,6 @@
 #include <charconv>
 #include <fstream>
 #include <map>
-#include <sstream>
 #include <string_view>
 
 #include "slices/mig_cut.h"
@@ -16,6 +15,8 @@ namespace sheaf::cli {
 namespace {
 
 using slices::CardWish;
+
+constexpr std::size_t kFileBytesMax = 1 << 20;
 
 // Where a reader of one file finds fault.
 struct Reader {
@@ -173,10 +174,15 @@ std::string mig_parted_lines(const slices::Gpu& gpu, const std::vector<std::stri
 Result<std::vector<CardWish>> read_partition_file(const std::string& path,
                                                   const std::string& label) {
   std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  if (!file || !text) return Error{ErrorCode::not_found, path + " cannot be read"};
-  return parse_partitions(text.str(), path, label);
+  std::string text(kFileBytesMax + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (!file.eof() && !file) return Error{ErrorCode::not_found, path + " cannot be read"};
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  if (text.size() > kFileBytesMax)
+    return Error{
+        ErrorCode::invalid_argument,
+        fmt::format("{} is larger than the {} bytes of any such file", path, kFileBytesMax)};
+  return parse_partitions(text, path, label);
 }
 
 Result<std::vector<CardWish>> parse_partitions(const std::string& yaml, const std::string& path,

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
+#include <sstream>
 
 #include "base/text.h"
 #include "cli/flag_value.h"
@@ -183,7 +185,10 @@ int slices_mig(const SlicesSettings& settings) {
                                         "list, profiles",
                                         verb)),
                 kExitUsage);
-  const std::vector<std::string> words(settings.words.begin() + 1, settings.words.end());
+  // '7 equal' in quotes is two words as well.
+  std::istringstream text(
+      fmt::format("{}", fmt::join(settings.words.begin() + 1, settings.words.end(), " ")));
+  const std::vector<std::string> words{std::istream_iterator<std::string>(text), {}};
   const bool takes_words = found->second == Verb::create || found->second == Verb::destroy;
   if (takes_words == words.empty())
     return fail(

@@ -277,7 +277,7 @@ class Driver final : public Fleet {
         place.seat.slice.uuid, replica_name(replica), how);
     place.slice_lost = true;
     place.lost_how = how;
-    if (place.session) place.session->lose_slice();
+    if (place.session) place.session->lose_slice(how);
   }
 
   // Finds another slice for a replica that is to start. False: it waits for one.
@@ -331,7 +331,7 @@ class Driver final : public Fleet {
       log(LogLevel::warn, "replica {} on {} starts again: its MPS daemon {}", replica_name(replica),
           place.seat.slice.name,
           device->mps ? "was started again, or a client had a fault" : "is gone");
-      place.session->lose_slice();
+      place.session->lose_slice("lost its MPS daemon");
     }
   }
 
@@ -383,7 +383,8 @@ class Driver final : public Fleet {
   void take_end(Session& ended) {
     Place& place = places_[ended.replica()];
     // Of what befell its daemon, though the watch has not seen it yet.
-    if (is_mps_client(place) && present_life(place) != place.mps) ended.lose_slice();
+    if (is_mps_client(place) && present_life(place) != place.mps)
+      ended.lose_slice("lost its MPS daemon");
     place.session.reset();
   }
 

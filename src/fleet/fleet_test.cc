@@ -677,7 +677,7 @@ TEST_F(CardsTest, AReplicaWhoseCardVanishesMovesToAFreeOne) {
   ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }));
   EXPECT_LT(monotonic_us() - lost_us, 5'000'000);
   EXPECT_EQ(replica(0).exits[0].kind, core::ExitReport::Kind::slice_lost);
-  EXPECT_EQ(replica(0).exits[0].detail, "gpu:0");
+  EXPECT_EQ(replica(0).exits[0].detail, "gpu:0 vanished");
   start_again(0, 2);
   ASSERT_TRUE(wait_ready(0, 2));
   EXPECT_EQ(slice_of(0), "gpu:2");

@@ -108,8 +108,8 @@ void Session::kill() {
   process_.kill();
 }
 
-void Session::lose_slice() {
-  slice_lost_ = true;
+void Session::lose_slice(const std::string& how) {
+  slice_lost_ = fmt::format("{} {}", options_.slice.name, how);
   kill();
 }
 
@@ -333,7 +333,7 @@ void Session::take_exit() {
 core::ExitReport Session::exit_report(const ExitStatus& status) {
   using Kind = core::ExitReport::Kind;
   core::ExitReport report;
-  if (slice_lost_) return {Kind::slice_lost, 0, false, options_.slice.name};
+  if (!slice_lost_.empty()) return {Kind::slice_lost, 0, false, slice_lost_};
   if (!violation_.empty()) {
     report.kind = Kind::protocol_error;
     report.detail = violation_;

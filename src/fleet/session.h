@@ -53,7 +53,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   void stop();
   void kill();
-  void lose_slice();  // kills it: where it ran is gone
+  // Kills it: where it ran is gone, and how: "vanished".
+  void lose_slice(const std::string& how);
   bool submit(BatchId batch, std::span<const BatchItem> items);
   void cancel(BatchId batch);
   // Every 50 ms while busy, else a few times a second.
@@ -105,7 +106,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::uint32_t row_item_ = 0;
   bool ready_ = false;
   bool killed_ = false;  // by us
-  bool slice_lost_ = false;
+  std::string slice_lost_;  // how; empty: it was not
   bool ended_ = false;
   TimeUs leave_by_us_ = 0;  // killed if still alive then; 0: may stay
   std::string violation_;
