@@ -76,7 +76,8 @@ Result<PlanQuestion> take_question(ordered_json& object) {
 Status check_misspelt(const ordered_json& rest, const std::vector<std::string>& config_keys) {
   constexpr std::string_view kFields[] = {"gpu",   "cores",        "dtype",
                                           "count", "memory_bytes", "gpu_memory_utilization"};
-  for (const auto& [key, value] : rest.items()) {
+  for (const auto& item : rest.items()) {
+    const std::string& key = item.key();
     const bool known = key == "models" || std::ranges::any_of(config_keys, [&](const auto& name) {
                          return name == key || name.starts_with(key + ".");
                        });
