@@ -4,6 +4,7 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/memory_share.h"
 
 namespace sheaf::kernels::cuda {
 namespace {
@@ -26,15 +27,24 @@ class Card final : public Device {
   }
 
   void* allocate(std::size_t bytes) override {
+    if (!share_.has_room(bytes)) {
+      fail(share_.refusal(bytes));
+      return nullptr;
+    }
     void* block = nullptr;
     const cudaError_t error = cudaMalloc(&block, bytes);
     if (error == cudaErrorMemoryAllocation)
       fail({ErrorCode::too_large,
             "the card has no room for " + std::to_string(bytes) + " bytes more"});
     check("cannot allocate memory on the card", error);
-    return error == cudaSuccess ? block : nullptr;
+    if (error != cudaSuccess) return nullptr;
+    share_.add(block, bytes);
+    return block;
   }
-  void release(void* block) override { check("cannot free memory of the card", cudaFree(block)); }
+  void release(void* block) override {
+    share_.remove(block);
+    check("cannot free memory of the card", cudaFree(block));
+  }
 
   // From memory that is not pinned: CUDA copies what it has not sent before it returns.
   void write(const void* host, std::size_t bytes, void* to) override {
@@ -67,6 +77,7 @@ class Card final : public Device {
     if (error != cudaSuccess) fail(cuda_error(what, error));
   }
 
+  MemoryShare share_;
   cudaStream_t stream_ = nullptr;
   mutable Status status_;
 };

@@ -8,6 +8,7 @@
 
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/memory_share.h"
 
 namespace sheaf::kernels::cuda {
 namespace {
@@ -17,13 +18,19 @@ class EmulatedDevice final : public Device {
   explicit EmulatedDevice(EmulatedCard card) : card_(card), stream_{card.order} {}
 
   void* allocate(std::size_t bytes) override {
+    if (!share_.has_room(bytes)) {
+      fail(share_.refusal(bytes));
+      return nullptr;
+    }
     void* block = tensor::host_memory().allocate(bytes);
     std::memset(block, 0xff, bytes);  // no number: nothing may be read before it is written
     blocks_[static_cast<const std::byte*>(block)] = bytes;
+    share_.add(block, bytes);
     return block;
   }
   void release(void* block) override {
     if (block == nullptr) return;
+    share_.remove(block);
     blocks_.erase(static_cast<const std::byte*>(block));
     tensor::host_memory().release(block);
   }
@@ -51,6 +58,7 @@ class EmulatedDevice final : public Device {
   EmulatedCard card_;
   emulation::EmulatedStream stream_;
   Status status_;
+  MemoryShare share_;
   std::map<const std::byte*, std::size_t> blocks_;
 };
 

@@ -84,6 +84,24 @@ TEST(Half, IsReadBackAndRoundedToTheNearestEven) {
   EXPECT_TRUE(std::isnan(to_float(from_float<Half>(NAN))));
 }
 
+TEST(Emulated, KeepsToItsShareOfTheMemory) {
+  ::setenv("SHEAF_DEVICE_MEMORY_BYTES", "1000", 1);
+  const auto backends = emulated_backends();
+  const auto backend = std::move(*backends.front().make({}));
+  ::unsetenv("SHEAF_DEVICE_MEMORY_BYTES");
+  tensor::Memory& memory = backend->memory();
+  void* first = memory.allocate(600);
+  ASSERT_NE(first, nullptr);
+  memory.release(first);
+  first = memory.allocate(600);
+  EXPECT_TRUE(backend->status().ok()) << "what was given back counts no more";
+  EXPECT_EQ(memory.allocate(600), nullptr);
+  EXPECT_EQ(backend->status().error().code, ErrorCode::too_large);
+  EXPECT_EQ(backend->status().error().message,
+            "this replica's share of the card, 1000 bytes, has no room for 600 more beside 600");
+  memory.release(first);
+}
+
 TEST(Emulated, RefusesOperandsOutsideOfItsMemory) {
   const auto backends = emulated_backends({.own_memory_only = true});
   const auto backend = std::move(*backends.front().make({}));

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <map>
+#include <string>
+
+#include "base/error.h"
+
+namespace sheaf::kernels::cuda {
+
+// What a replica may have of a card's memory that several share in turns, where no hardware divides
+// it: SHEAF_DEVICE_MEMORY_BYTES, as whoever places replicas sets it (slices/placement.h). Counts
+// the blocks of one Device; the context and libraries come on top, and placement counts them in.
+class MemoryShare {
+ public:
+  // Of the environment; without it there is no limit.
+  MemoryShare() {
+    const char* limit = std::getenv("SHEAF_DEVICE_MEMORY_BYTES");
+    if (limit != nullptr) limit_bytes_ = std::strtoull(limit, nullptr, 10);
+  }
+
+  bool has_room(std::size_t bytes) const {
+    return bytes <= limit_bytes_ && used_bytes_ <= limit_bytes_ - bytes;
+  }
+  Error refusal(std::size_t bytes) const {
+    return {ErrorCode::too_large, "this replica's share of the card, " +
+                                      std::to_string(limit_bytes_) + " bytes, has no room for " +
+                                      std::to_string(bytes) + " more beside " +
+                                      std::to_string(used_bytes_)};
+  }
+  void add(const void* block, std::size_t bytes) {
+    blocks_[block] = bytes;
+    used_bytes_ += bytes;
+  }
+  void remove(const void* block) {
+    const auto found = blocks_.find(block);
+    if (found == blocks_.end()) return;
+    used_bytes_ -= found->second;
+    blocks_.erase(found);
+  }
+
+ private:
+  std::size_t limit_bytes_ = static_cast<std::size_t>(-1);
+  std::size_t used_bytes_ = 0;
+  std::map<const void*, std::size_t> blocks_;
+};
+
+}  // namespace sheaf::kernels::cuda
