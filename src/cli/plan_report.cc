@@ -176,8 +176,9 @@ std::string table_of(const Machine& machine, const PlanCards& cards,
                      std::span<const Demand> demands, const Plan& plan) {
   std::string out =
       fmt::format("{} × {}, {} used; {}\n\n", machine.cards, machine.card, plan.cuts.size(),
-                  plan.exact ? "no assignment to a card's cuts scores better"
-                             : "packed card by card: a better plan may exist");
+                  plan.exact          ? "no assignment to a card's cuts scores better"
+                  : machine.cards > 1 ? "packed card by card: a better plan may exist"
+                                      : "the search was cut short: a better plan may exist");
   out += models_table(demands, plan) + "\n";
   if (!plan.slices.empty()) out += slices_table(cards, demands, plan) + "\n";
   for (const std::string& card : cards.left_out) out += "left out: " + card + "\n";

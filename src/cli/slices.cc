@@ -51,7 +51,8 @@ FlagSet flags_for(SlicesSettings& s) {
       "daemon          the privileged helper that does all this for others\n"
       "Cards outside CUDA_VISIBLE_DEVICES are listed and marked. SHEAF_NVML names\n"
       "another libnvidia-ml.so.1, SHEAF_SLICES_FOLDER another folder.\n"
-      "exit codes: 0 done, 1 failed, 2 wrong usage; check: 0 well, 1 warnings, 2 errors\n"
+      "exit codes: 0 done, 1 failed or a reset is owed, 2 wrong usage; check: 0 well,\n"
+      "1 warnings, 2 errors\n"
       "example: sheaf slices mig create --gpu 0 7 equal\n");
   return flags;
 }

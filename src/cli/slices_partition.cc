@@ -36,15 +36,16 @@ int change(const MigRequest& request, const SlicesSettings& settings) {
   const auto report = make_change(settings.folder, request, settings.wait_us / 1000,
                                   "sheaf slices " + slices::describe(request));
   if (!report.ok()) return fail("slices", report.error());
+  const int done = report->owed.empty() ? kExitOk : kExitFailed;
   if (settings.json) {
     fmt::print("{}\n",
                nlohmann::ordered_json{{"steps", report->steps}, {"owed", report->owed}}.dump(2));
-    return kExitOk;
+    return done;
   }
   for (const std::string& step : report->steps) fmt::print("{}\n", step);
   for (const std::string& owed : report->owed) fmt::print("{}\n", owed);
   if (report->steps.empty() && report->owed.empty()) fmt::print("nothing to change\n");
-  return kExitOk;
+  return done;
 }
 
 int list(const SlicesSettings& settings) {

@@ -118,6 +118,16 @@ print(json.dumps(out))
 """
 
 
+def test_an_owed_reset_is_no_success(machine):
+    here = machine("a100-40")
+    here.drive("set", "0", "reset_blocked", "1")
+    assert "MIG will be on after a reset" in here.sheaf("mig", "enable", code=1)
+    assert "MIG will be on after a reset" in here.sheaf("mig", "create", "7 equal", code=1)
+    here.drive("set", "0", "reset_blocked", "0")
+    here.sheaf("mig", "enable")
+    here.sheaf("mig", "create", "7 equal")
+
+
 def cut_machine(machine):
     here = machine("a100-40", "h200-141", "l4", "rtx-4090")
     here.sheaf("mig", "enable", "--gpu", "0,1")
