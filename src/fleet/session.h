@@ -105,7 +105,7 @@ class Session : public std::enable_shared_from_this<Session> {
   BatchId row_batch_ = 0;
   std::uint32_t row_item_ = 0;
   bool ready_ = false;
-  bool killed_ = false;  // by us
+  bool killed_ = false;     // by us
   std::string slice_lost_;  // how; empty: it was not
   bool ended_ = false;
   TimeUs leave_by_us_ = 0;  // killed if still alive then; 0: may stay

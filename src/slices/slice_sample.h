@@ -47,9 +47,9 @@ struct SliceSample {
   std::map<unsigned, std::uint64_t> xids;  // number to count, since the sampler began
   // Why a server puts no replica there: "drained after Xid 48"; empty: it may, or none was asked.
   std::string out_of_use;
-  std::optional<TimeUs> age_us;            // of the values above; nothing was read yet without it
-  TimeUs silent_us = 0;                    // for how long a call of now has waited for the card
-  std::string error;                       // of the last reading; empty: it went well
+  std::optional<TimeUs> age_us;  // of the values above; nothing was read yet without it
+  TimeUs silent_us = 0;          // for how long a call of now has waited for the card
+  std::string error;             // of the last reading; empty: it went well
 
   // The values are of now: the card answers, and they were read in the last seconds.
   bool is_fresh() const;
