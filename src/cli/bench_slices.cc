@@ -15,8 +15,8 @@
 #include "cli/load.h"
 #include "cli/progress_bar.h"
 #include "cli/slices.h"
-#include "cli/slices_verbs.h"
 #include "cli/table.h"
+#include "slices/gpu_place.h"
 #include "slices/slice.h"
 
 namespace sheaf::cli {
@@ -77,7 +77,7 @@ Status check_whole(const std::string& whole) {
   if (whole.empty() || whole.starts_with("cores:")) return {};
   SHEAF_ASSIGN(const SlicesHere here, look_at_slices());
   SHEAF_ASSIGN(const slices::GpuPlace place, slices::find_place(here.gpus.gpus, whole));
-  return refuse_cut_card(place);
+  return slices::refuse_cut_card(place);
 }
 
 Result<std::vector<Arrangement>> arrangements_of(BenchSlicesSettings settings) {

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <filesystem>
 
 #include "base/text.h"
@@ -17,6 +16,7 @@
 #include "slices/lease_request.h"
 #include "slices/mig_journal.h"
 #include "slices/mps_control.h"
+#include "slices/tenancy.h"
 
 namespace sheaf::cli {
 namespace {
@@ -92,15 +92,9 @@ class Placer {
   }
 
   // A table that cannot be read binds nobody; who leases, and so the fleet, complains of it.
-  static std::map<std::string, std::string> leased_to_others() {
-    std::map<std::string, std::string> leased;
+  static slices::Tenancy::ByUuid leased_to_others() {
     const auto leases = slices::list_leases(slices::default_slices_folder());
-    const char* own = std::getenv("SHEAF_LEASE");
-    if (!leases.ok()) return leased;
-    for (const slices::Lease& lease : *leases)
-      if (!lease.need.shared && (own == nullptr || lease.id != own))
-        leased[lease.slice.id] = "is " + describe(lease);
-    return leased;
+    return leases.ok() ? slices::Tenancy::leased_to_others(*leases) : slices::Tenancy::ByUuid();
   }
 
   bool speaks_of_cards() const {

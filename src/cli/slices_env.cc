@@ -67,17 +67,6 @@ int print_config(const SlicesSettings& settings, const std::vector<slices::Gpu>&
 
 }  // namespace
 
-Status refuse_cut_card(const GpuPlace& place) {
-  if (place.is_mig() || !place.gpu->mig || !place.gpu->mig->current) return {};
-  std::vector<std::string> names;
-  for (const GpuPlace& slice : slices::mig_places(*place.gpu)) names.push_back(slice.name());
-  return Error{
-      ErrorCode::invalid_argument,
-      fmt::format("GPU {} is in MIG mode and cannot be used as a whole; {}", place.gpu->index,
-                  names.empty() ? "it is not cut: `sheaf slices mig create` does that"
-                                : fmt::format("its slices are {}", fmt::join(names, ", ")))};
-}
-
 int slices_env(const SlicesSettings& settings) {
   if (settings.words.size() != 1)
     return fail(
@@ -93,7 +82,7 @@ int slices_env(const SlicesSettings& settings) {
     return print_config(settings, here->gpus.gpus);
   const auto place = slices::find_place(here->gpus.gpus, settings.words[0]);
   if (!place.ok()) return fail("slices", place.error());
-  if (const Status whole = refuse_cut_card(*place); !whole.ok())
+  if (const Status whole = slices::refuse_cut_card(*place); !whole.ok())
     return fail("slices", whole.error());
   return print_place(*place, settings.json);
 }

@@ -6,7 +6,6 @@
 
 #include "base/clock.h"
 #include "cli/command.h"
-#include "slices/gpu_place.h"
 
 namespace sheaf::cli {
 
@@ -26,9 +25,6 @@ struct SlicesSettings {
   bool drain = false;
   bool json = false;
 };
-
-// Error invalid_argument: a card that is cut, or in MIG mode at least; names its slices.
-Status refuse_cut_card(const slices::GpuPlace& place);
 
 // Each a verb; gives the exit code. assert: 1 where the machine differs.
 int slices_mig(const SlicesSettings& settings);

@@ -43,11 +43,13 @@ Result<Takings> takings_of(const std::string& folder, const std::vector<Gpu>& gp
   return takings;
 }
 
-// Nobody is asked to move for a change that others block.
+// Nobody is asked to move for a change that others block. A server of MPS goes with its clients;
+// one that has others is named by the change.
 Status refuse_foreign(std::vector<Gpu> gpus, const std::vector<CardChange>& changes,
                       const std::vector<Lease>& drainable) {
   for (Gpu& gpu : gpus)
     std::erase_if(gpu.processes, [&](const GpuProcess& process) {
+      if (process.kind == Nvml::ProcessKind::mps) return true;
       return std::ranges::any_of(drainable, [&](const Lease& lease) {
         return lease.holder.pid != 0 &&
                descends_from(static_cast<pid_t>(process.pid), lease.holder.pid);

@@ -36,6 +36,17 @@ std::string GpuPlace::text() const {
                   : fmt::format("GPU {}", gpu->index);
 }
 
+Status refuse_cut_card(const GpuPlace& place) {
+  if (place.is_mig() || !place.gpu->mig || !place.gpu->mig->current) return {};
+  std::vector<std::string> names;
+  for (const GpuPlace& slice : mig_places(*place.gpu)) names.push_back(slice.name());
+  return Error{
+      ErrorCode::invalid_argument,
+      fmt::format("GPU {} is in MIG mode and cannot be used as a whole; {}", place.gpu->index,
+                  names.empty() ? "it is not cut: `sheaf slices mig create` does that"
+                                : fmt::format("its slices are {}", fmt::join(names, ", ")))};
+}
+
 std::vector<GpuPlace> mig_places(const Gpu& gpu) {
   std::vector<GpuPlace> places;
   std::vector<const GpuInstance*> by_id;

@@ -27,6 +27,9 @@ struct GpuPlace {
   std::string text() const;  // for people: "GPU 0", "mig:0/3 (1g.5gb)"
 };
 
+// Error invalid_argument: a card in MIG mode, which cannot be used as a whole; names its slices.
+Status refuse_cut_card(const GpuPlace& place);
+
 // Of one card, in the order of NVML's indexes: by GPU instance's id, then compute instance's.
 std::vector<GpuPlace> mig_places(const Gpu& gpu);
 

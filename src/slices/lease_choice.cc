@@ -60,11 +60,7 @@ Result<LeasedSlice> named_cores(const std::string& name, const Machine& machine)
 
 Result<std::vector<Candidate>> named_place(const std::string& word, const LeaseGround& ground) {
   SHEAF_ASSIGN(const GpuPlace place, find_place(ground.gpus, word));
-  if (!place.is_mig() && place.gpu->mig && place.gpu->mig->current)
-    return Error{ErrorCode::invalid_argument,
-                 fmt::format("GPU {} is in MIG mode and cannot be used as a whole; its slices are "
-                             "named {}:0, {}:1, …",
-                             place.gpu->index, place.gpu->index, place.gpu->index)};
+  SHEAF_TRY(refuse_cut_card(place));
   if (!place.visible()) return no_such(fmt::format("{} is outside CUDA_VISIBLE_DEVICES", word));
   Candidate named = candidate_of(place);
   named.in_use = false;  // who names it knows what runs there

@@ -116,8 +116,9 @@ TEST(LeaseChoice, NamesOfCardsAndSlices) {
   EXPECT_EQ(choice({.slice = "gpu:1"}, ground), "GPU-1");
   EXPECT_EQ(choice({.slice = "0/1"}, ground),
             "no card and no MIG slice is 0/1; `sheaf slices` shows them");
-  EXPECT_EQ(choice({.slice = "0"}, ground),
-            "GPU 0 is in MIG mode and cannot be used as a whole; its slices are named 0:0, 0:1, …");
+  EXPECT_EQ(
+      choice({.slice = "0"}, ground),
+      "GPU 0 is in MIG mode and cannot be used as a whole; its slices are mig:0/1/0, mig:0/1/1");
   ground.gpus[1].visible = false;
   EXPECT_EQ(choice({.slice = "1"}, ground), "1 is outside CUDA_VISIBLE_DEVICES");
 }

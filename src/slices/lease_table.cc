@@ -14,7 +14,7 @@
 namespace sheaf::slices {
 namespace {
 
-constexpr int kTableVersion = 1;
+constexpr int kTableVersion = 2;
 constexpr std::int64_t kLookAtHoldersMs = 200;  // of thousands each is a call of the kernel's
 constexpr std::int64_t kAskAnywayMs = 1000;  // something else may have ended: what computes there
 

@@ -58,7 +58,7 @@ TEST(LeaseTable, DamageIsNamedByLine) {
   EXPECT_EQ(complaint(broken).substr(0, 4), "f:2:") << complaint(broken);
   EXPECT_EQ(complaint(text + text.substr(second)).substr(0, 46),
             "f:5: it has 4 lines behind the first, which sa");
-  EXPECT_NE(complaint("{\"version\":2,\"boot\":\"\",\"lines\":0}\n").find("another version"),
+  EXPECT_NE(complaint("{\"version\":1,\"boot\":\"\",\"lines\":0}\n").find("another version"),
             std::string::npos);
 }
 

@@ -110,7 +110,7 @@ struct Tenancy::Shared {
       dropped_ms = boot_ms();
     }
     drop_lost();
-    ByUuid now = leased_to_others();
+    ByUuid now = leased_to_others(table.leases);
     now.merge(drained());
     give_back_all_but(wanted);
     tell(now);
@@ -130,14 +130,6 @@ struct Tenancy::Shared {
     std::erase_if(held, [&](const auto& one) {
       return std::ranges::find(table.leases, one.second.lease, &Lease::id) == table.leases.end();
     });
-  }
-
-  ByUuid leased_to_others() const {
-    ByUuid leased;
-    for (const Lease& lease : table.leases)
-      if (!lease.need.shared && lease.id != own && lease.slice.kind != "cores")
-        leased[lease.slice.id] = "is " + describe(lease);
-    return leased;
   }
 
   ByUuid drained() {
@@ -215,6 +207,15 @@ Tenancy::~Tenancy() {
   shared_->stop = true;
   shared_->changed.notify_all();
   shared_->changed.wait_for(lock, kLeaveBehindAfter, [this] { return shared_->ended; });
+}
+
+Tenancy::ByUuid Tenancy::leased_to_others(const std::vector<Lease>& leases) {
+  const std::string own = own_lease();
+  ByUuid leased;
+  for (const Lease& lease : leases)
+    if (!lease.need.shared && lease.id != own && lease.slice.kind != "cores")
+      leased[lease.slice.id] = "is " + describe(lease);
+  return leased;
 }
 
 void Tenancy::occupy(ByUuid slices) {

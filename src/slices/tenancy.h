@@ -4,6 +4,9 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
+
+#include "slices/lease.h"
 
 namespace sheaf::slices {
 
@@ -34,6 +37,9 @@ class Tenancy {
   // Where replicas run, or are about to: all of them, each time that it changes. Thread-safe,
   // returns at once.
   void occupy(ByUuid slices);
+
+  // What these leases withhold from this process; cores aside.
+  static ByUuid leased_to_others(const std::vector<Lease>& leases);
 
  private:
   struct Shared;
