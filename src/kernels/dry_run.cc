@@ -4,45 +4,22 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/wrapped.h"
 #include "tensor/buffer.h"
 
 namespace sheaf::kernels {
 namespace {
 
-class DryRun final : public Backend {
+class DryRun final : public Wrapped {
  public:
-  explicit DryRun(std::unique_ptr<Backend> real) : real_(std::move(real)) {}
+  explicit DryRun(std::unique_ptr<Backend> real) : Wrapped(std::move(real)) {}
 
-  std::string name() const override { return real_->name(); }
-  std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const override {
-    return real_->packed_floats(inputs, outputs);
-  }
   void pack_linear(MatrixView, float*) const override {}
-  std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {
-    return real_->packed_table_floats(inputs, outputs);
-  }
   void pack_table(MatrixView, float*) const override {}
-  Dtype dtype() const override { return real_->dtype(); }
-  tensor::Memory& memory() const override { return real_->memory(); }
-  Status status() const override { return real_->status(); }
-  std::size_t preferred_rows() const override { return real_->preferred_rows(); }
-  std::size_t row_step() const override { return real_->row_step(); }
-  std::size_t linear_floats(std::size_t rows, std::size_t inputs) const override {
-    return real_->linear_floats(rows, inputs);
-  }
-  std::size_t attention_floats(const AttentionShape& shape, std::size_t longest) const override {
-    return real_->attention_floats(shape, longest);
-  }
 
   void embed(const Embedding&, const Texts&, MatrixSpan) override {}
   void linear(MatrixView x, const Linear& weight, Activation, MatrixView, MatrixSpan) override {
     linear_scratch_.reserve(real_->linear_floats(x.rows, weight.inputs), memory());
-  }
-  std::size_t middle_floats(std::size_t rows, std::size_t columns) const override {
-    return real_->middle_floats(rows, columns);
-  }
-  std::size_t second_linear_floats(std::size_t rows, std::size_t columns) const override {
-    return real_->second_linear_floats(rows, columns);
   }
   void feed_forward(MatrixView x, const Linear& up, Activation activation, const Linear&,
                     MatrixView, MatrixSpan) override {
@@ -80,7 +57,6 @@ class DryRun final : public Backend {
   }
 
  private:
-  std::unique_ptr<Backend> real_;
   tensor::Buffer scratch_, linear_scratch_, middle_, experts_;
 };
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "kernels/profile.h"
+#include "kernels/wrapped.h"
 
 namespace sheaf::kernels {
 namespace {
@@ -63,35 +64,10 @@ std::string attention_name(const AttentionShape& shape) {
   return name;
 }
 
-class Profiled final : public Backend {
+class Profiled final : public Wrapped {
  public:
   Profiled(std::unique_ptr<Backend> real, int threads, Profile& profile)
-      : real_(std::move(real)), threads_(threads), profile_(profile) {}
-
-  std::string name() const override { return real_->name(); }
-  Dtype dtype() const override { return real_->dtype(); }
-  tensor::Memory& memory() const override { return real_->memory(); }
-  Status status() const override { return real_->status(); }
-  std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const override {
-    return real_->packed_floats(inputs, outputs);
-  }
-  void pack_linear(MatrixView weight, float* packed) const override {
-    real_->pack_linear(weight, packed);
-  }
-  std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {
-    return real_->packed_table_floats(inputs, outputs);
-  }
-  void pack_table(MatrixView table, float* packed) const override {
-    real_->pack_table(table, packed);
-  }
-  std::size_t preferred_rows() const override { return real_->preferred_rows(); }
-  std::size_t row_step() const override { return real_->row_step(); }
-  std::size_t linear_floats(std::size_t rows, std::size_t inputs) const override {
-    return real_->linear_floats(rows, inputs);
-  }
-  std::size_t attention_floats(const AttentionShape& shape, std::size_t longest) const override {
-    return real_->attention_floats(shape, longest);
-  }
+      : Wrapped(std::move(real)), threads_(threads), profile_(profile) {}
 
   void embed(const Embedding& table, const Texts& texts, MatrixSpan out) override {
     const int rows_read = 1 + (table.positions.data != nullptr) + (table.types.data != nullptr);
@@ -115,12 +91,6 @@ class Profiled final : public Backend {
           });
   }
 
-  std::size_t middle_floats(std::size_t rows, std::size_t columns) const override {
-    return real_->middle_floats(rows, columns);
-  }
-  std::size_t second_linear_floats(std::size_t rows, std::size_t columns) const override {
-    return real_->second_linear_floats(rows, columns);
-  }
   void feed_forward(MatrixView x, const Linear& up, Activation activation, const Linear& down,
                     MatrixView residual, MatrixSpan out) override {
     timed([&] { real_->feed_forward(x, up, activation, down, residual, out); },
@@ -241,7 +211,6 @@ class Profiled final : public Backend {
     profile_.add(call);
   }
 
-  std::unique_ptr<Backend> real_;
   const int threads_;
   Profile& profile_;
 };

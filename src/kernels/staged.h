@@ -7,46 +7,18 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/ops.h"
+#include "kernels/wrapped.h"
 #include "tensor/buffer.h"
 
 namespace sheaf::kernels {
 
 // A device's backend that takes operands from the heap, for tests: around each operation all that
 // it reads is copied to the device, and what it writes back, with what lies between its rows.
-class Staged final : public Backend {
+class Staged final : public Wrapped {
  public:
-  explicit Staged(std::unique_ptr<Backend> real) : real_(std::move(real)) {}
+  explicit Staged(std::unique_ptr<Backend> real) : Wrapped(std::move(real)) {}
 
-  std::string name() const override { return real_->name(); }
-  Status status() const override { return real_->status(); }
-  Dtype dtype() const override { return real_->dtype(); }
-  std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const override {
-    return real_->packed_floats(inputs, outputs);
-  }
-  void pack_linear(MatrixView weight, float* packed) const override {
-    real_->pack_linear(weight, packed);
-  }
-  std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {
-    return real_->packed_table_floats(inputs, outputs);
-  }
-  void pack_table(MatrixView table, float* packed) const override {
-    real_->pack_table(table, packed);
-  }
-  std::size_t preferred_rows() const override { return real_->preferred_rows(); }
-  std::size_t row_step() const override { return real_->row_step(); }
-  std::size_t linear_floats(std::size_t rows, std::size_t inputs) const override {
-    return real_->linear_floats(rows, inputs);
-  }
-  std::size_t attention_floats(const AttentionShape& shape, std::size_t longest) const override {
-    return real_->attention_floats(shape, longest);
-  }
-  std::size_t middle_floats(std::size_t rows, std::size_t columns) const override {
-    return real_->middle_floats(rows, columns);
-  }
-  std::size_t second_linear_floats(std::size_t rows, std::size_t columns) const override {
-    return real_->second_linear_floats(rows, columns);
-  }
+  tensor::Memory& memory() const override { return tensor::host_memory(); }
 
   void embed(const Embedding& table, const Texts& texts, MatrixSpan out) override {
     Embedding there = table;
@@ -161,7 +133,6 @@ class Staged final : public Backend {
     copies_.clear();
   }
 
-  std::unique_ptr<Backend> real_;
   std::map<const void*, tensor::Buffer> copies_;  // by place on the heap
 };
 

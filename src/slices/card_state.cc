@@ -106,4 +106,9 @@ std::vector<MigStep> steps_between(const CardState& from, const CardState& to) {
   return steps;
 }
 
+std::string how_to_reset(unsigned gpu) {
+  return fmt::format(
+      "stop what holds the card, then `nvidia-smi --gpu-reset -i {}`, or reboot the machine", gpu);
+}
+
 }  // namespace sheaf::slices

@@ -58,4 +58,7 @@ struct MigStep {
 // Instances that are in both are left alone.
 std::vector<MigStep> steps_between(const CardState& from, const CardState& to);
 
+// "stop what holds the card, then …", as a change of mode needs where the driver cannot do it.
+std::string how_to_reset(unsigned gpu);
+
 }  // namespace sheaf::slices

@@ -41,10 +41,8 @@ Status destroy_compute(const Nvml& nvml, abi::GpuInstance instance, const Comput
 // What became of a mode that was asked for: nothing to say, or what it takes.
 std::optional<std::string> owed_for(const CardState& card, bool mig, abi::Return activation) {
   if (activation == abi::kSuccess) return std::nullopt;
-  return fmt::format(
-      "GPU {}: MIG will be {} after a reset ({} now): stop what holds the card, then "
-      "`nvidia-smi --gpu-reset -i {}`, or reboot the machine",
-      card.gpu, mig ? "on" : "off", abi::text_of(activation), card.gpu);
+  return fmt::format("GPU {}: MIG will be {} after a reset ({} now): {}", card.gpu,
+                     mig ? "on" : "off", abi::text_of(activation), how_to_reset(card.gpu));
 }
 
 class Changer {

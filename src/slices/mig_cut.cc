@@ -290,10 +290,8 @@ Result<const CardModel*> model_of(const Gpu& gpu) {
 Status need_mig(const CardState& state) {
   if (state.mig) return {};
   if (state.mig_pending)
-    return Error{ErrorCode::unavailable,
-                 fmt::format("GPU {}: MIG will be on after a reset: stop what holds the card, then "
-                             "`nvidia-smi --gpu-reset -i {}`, or reboot the machine",
-                             state.gpu, state.gpu)};
+    return Error{ErrorCode::unavailable, fmt::format("GPU {}: MIG will be on after a reset: {}",
+                                                     state.gpu, how_to_reset(state.gpu))};
   return Error{ErrorCode::unavailable,
                fmt::format("GPU {}: MIG is off; `sheaf slices mig enable --gpu {}` turns it on",
                            state.gpu, state.gpu)};
