@@ -54,7 +54,8 @@ std::string larger_slice(const ModelFacts& model, const Load& load, const Gpu& g
   if (gpu.profile == nullptr) return "";
   std::optional<Gpu> slice;
   Load smaller = load;
-  for (Load tried = load; tried.batch_tokens >= kBatchTokensMin; tried.batch_tokens /= 2) {
+  const std::uint32_t least = std::min(load.batch_tokens, kBatchTokensMin);
+  for (Load tried = load; tried.batch_tokens >= least; tried.batch_tokens /= 2) {
     const auto found = smallest_larger(gpu, model, tried, memory_utilization, instances);
     if (!found || (slice && found->memory_bytes >= slice->memory_bytes)) continue;
     slice = found;

@@ -61,6 +61,12 @@ TEST(Fit, ServingCountsWeightsInEachReplica) {
   EXPECT_LT(fit.served_replicas, fit.replicas);
 }
 
+TEST(Refusal, ALargerSliceHelpsSmallBatchesToo) {
+  const std::string text =
+      refusal(qwen3_embedding_4b(), load(Dtype::int8, 1024), gpu_named("a100-40/1g.5gb"), 0.9, 3);
+  EXPECT_TRUE(says(text, "2g.10gb (9.62 GiB) for int8, 3 of which one card has")) << text;
+}
+
 TEST(Refusal, ASliceOfWhichThereAreEnough) {
   const std::string text =
       refusal(qwen3_embedding_4b(), load(Dtype::float32), gpu_named("a100-40/1g.5gb"), 0.9, 2);
