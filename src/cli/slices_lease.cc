@@ -28,7 +28,8 @@ struct LeaseSettings {
   std::vector<std::string> command;  // behind --
   slices::LeaseNeed need;
   std::string task;
-  TimeUs ttl_us = 0;  // the default, or as before
+  TimeUs ttl_us = 0;
+  bool has_ttl = false;  // else the default, or as before
   TimeUs wait_us = 0;
   std::uint32_t holder = 0;
   std::string folder;
@@ -103,7 +104,7 @@ LeaseRequest acquire_request(const LeaseSettings& settings) {
   if (settings.words.size() == 2) request.need.slice = settings.words[1];
   request.task_id = settings.task;
   request.wait_ms = settings.wait_us / 1000;
-  request.ttl_ms = settings.ttl_us / 1000;
+  if (settings.has_ttl) request.ttl_ms = settings.ttl_us / 1000;
   request.drain = settings.drain;
   if (settings.holder != 0) request.holder = static_cast<pid_t>(settings.holder);
   if (!settings.command.empty()) request.holder = LeaseRequest::kAsker;
@@ -130,7 +131,7 @@ int touch(const LeaseSettings& settings, LeaseVerb verb) {
         fmt::format("{} takes one lease: `sheaf slices lease list`", settings.words[0])));
   LeaseRequest request{.verb = verb};
   request.lease = settings.words[1];
-  if (verb == LeaseVerb::renew) request.ttl_ms = settings.ttl_us / 1000;
+  if (verb == LeaseVerb::renew && settings.has_ttl) request.ttl_ms = settings.ttl_us / 1000;
   const auto answer = request_lease(settings.folder, request);
   if (!answer.ok()) return refuse_lease(answer.error());
   if (verb == LeaseVerb::renew) print_lease(*answer->lease, settings.json);
@@ -171,6 +172,7 @@ int slices_lease(Arguments arguments) {
   if (behind != arguments.end()) settings.command.assign(behind + 1, arguments.end());
   FlagSet flags = lease_flags(settings);
   if (const auto done = take_client_flags("slices", flags, arguments.first(own))) return *done;
+  settings.has_ttl = flags.given("ttl").has_value();
   const std::string verb = settings.words.empty() ? "list" : settings.words[0];
   if (behind != arguments.end() && (verb != "acquire" || settings.command.empty()))
     return refuse_lease(usage_error("behind -- stands the command that acquire is to run"));

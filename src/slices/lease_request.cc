@@ -39,9 +39,9 @@ std::string fresh_id(std::string_view prefix) {
 Error not_right(std::string message) { return {ErrorCode::invalid_argument, std::move(message)}; }
 
 Status check_times(const LeaseRequest& request) {
-  if (request.ttl_ms != 0 && (request.ttl_ms < kLeaseTtlMinMs || request.ttl_ms > kLeaseTtlMaxMs))
+  if (request.ttl_ms && (*request.ttl_ms < kLeaseTtlMinMs || *request.ttl_ms > kLeaseTtlMaxMs))
     return not_right(fmt::format("a lease of {} ms is not given; from {} to {} ms are",
-                                 request.ttl_ms, kLeaseTtlMinMs, kLeaseTtlMaxMs));
+                                 *request.ttl_ms, kLeaseTtlMinMs, kLeaseTtlMaxMs));
   if (request.wait_ms < 0 || request.wait_ms > kLeaseWaitMaxMs)
     return not_right(fmt::format("nobody waits for {} ms; up to {} are possible", request.wait_ms,
                                  kLeaseWaitMaxMs));
@@ -156,7 +156,7 @@ class LeaseDesk {
       return Error{ErrorCode::overloaded,
                    fmt::format("{} leases are given out, and no more are kept", kLeasesMax)};
     leave();
-    const std::int64_t ttl_ms = request_.ttl_ms == 0 ? kLeaseTtlDefaultMs : request_.ttl_ms;
+    const std::int64_t ttl_ms = request_.ttl_ms.value_or(kLeaseTtlDefaultMs);
     table_.leases.push_back({fresh_id("lease"), request_.task_id, need, *choice->slice,
                              LeaseOwner{asker_.user, request_.tenant}, holder, ttl_ms,
                              boot_ms() + ttl_ms, request_.drainable});
@@ -198,7 +198,7 @@ class LeaseDesk {
   }
 
   Status extend(Lease& lease) {
-    if (request_.ttl_ms != 0) lease.ttl_ms = request_.ttl_ms;
+    lease.ttl_ms = request_.ttl_ms.value_or(lease.ttl_ms);
     lease.ends_ms = boot_ms() + lease.ttl_ms;
     answer_.lease = lease;
     changed_ = true;
@@ -301,9 +301,9 @@ std::string to_text(const LeaseRequest& request) {
                          {"cpus", request.cpus},
                          {"lease", request.lease},
                          {"tenant", request.tenant},
-                         {"ttl_ms", request.ttl_ms},
                          {"drain", request.drain},
                          {"drainable", request.drainable}};
+  if (request.ttl_ms) json["ttl_ms"] = *request.ttl_ms;
   if (request.visible_devices) json["visible_devices"] = *request.visible_devices;
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -323,7 +323,7 @@ Result<LeaseRequest> parse_lease_request(const std::string& text) {
     json.at("cpus").get_to(request.cpus);
     json.at("lease").get_to(request.lease);
     json.at("tenant").get_to(request.tenant);
-    json.at("ttl_ms").get_to(request.ttl_ms);
+    if (json.contains("ttl_ms")) request.ttl_ms = json.at("ttl_ms").get<std::int64_t>();
     json.at("drain").get_to(request.drain);
     json.at("drainable").get_to(request.drainable);
     if (json.contains("visible_devices"))

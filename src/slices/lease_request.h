@@ -40,7 +40,7 @@ struct LeaseRequest {
 
   std::string lease;        // an id, of renew and release
   std::string tenant;       // LeaseOwner's
-  std::int64_t ttl_ms = 0;  // of acquire and renew; 0: the default, or as before
+  std::optional<std::int64_t> ttl_ms;  // of acquire and renew; nothing: the default, or as before
 };
 
 std::string to_text(const LeaseRequest& request);  // one line of JSON

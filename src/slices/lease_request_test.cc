@@ -101,6 +101,8 @@ TEST_F(LeaseTest, TimesAndTasksHaveBounds) {
   request.ttl_ms = 10;
   EXPECT_EQ(got(request), "a lease of 10 ms is not given; from 1000 to 604800000 ms are");
   request.ttl_ms = 0;
+  EXPECT_EQ(got(request), "a lease of 0 ms is not given; from 1000 to 604800000 ms are");
+  request.ttl_ms.reset();
   request.task_id = "a\nb";
   EXPECT_EQ(got(request), "a task id has at most 200 bytes, none of them a control character");
   request.task_id.clear();

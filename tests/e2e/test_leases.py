@@ -153,7 +153,7 @@ def test_bad_usage(machine, arguments, complaint):  # noqa: F811
     assert complaint in machine("l4").sheaf("lease", *arguments, code=2)
 
 
-@pytest.mark.parametrize("verb", [[], ["lease"], ["mps"]])
+@pytest.mark.parametrize("verb", [[], *([verb] for verb in "mig apply assert export check env try daemon lease mps".split())])
 def test_help_fits_a_screen(machine, verb):  # noqa: F811
     text = machine("l4").sheaf(*verb, "--help")
     assert "usage: sheaf slices" in text and "example: " in text
