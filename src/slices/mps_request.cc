@@ -27,6 +27,7 @@ constexpr unsigned kExclusiveProcess = 3;  // NVML's compute mode
 struct MpsPlace {
   std::string uuid, text;
   std::string note;
+  std::uint64_t memory_bytes = 0;
 };
 
 std::string note_on(const GpuPlace& place) {
@@ -62,7 +63,7 @@ Result<std::vector<MpsPlace>> places_to_start(const std::vector<std::string>& wo
   }
   std::vector<MpsPlace> chosen;
   for (const GpuPlace& place : places)
-    chosen.push_back({place.uuid(), place.text(), note_on(place)});
+    chosen.push_back({place.uuid(), place.text(), note_on(place), place.memory_bytes()});
   return chosen;
 }
 
@@ -87,8 +88,17 @@ Result<std::vector<MpsDaemon>> chosen_daemons(const std::string& folder,
   return chosen;
 }
 
+Status check_limit(const MpsPlace& place, const MpsSettings& settings) {
+  if (settings.memory_limit_bytes <= place.memory_bytes) return {};
+  return Error{ErrorCode::invalid_argument,
+               fmt::format("{} has {} of memory; a limit of {} a client would limit nothing",
+                           place.text, mps_memory_text(place.memory_bytes),
+                           mps_memory_text(settings.memory_limit_bytes))};
+}
+
 Result<MpsReport> start_all(const std::string& folder, const MpsRequest& request) {
   SHEAF_ASSIGN(const auto places, places_to_start(request.places));
+  for (const MpsPlace& place : places) SHEAF_TRY(check_limit(place, request.settings));
   SHEAF_ASSIGN(MigJournal journal, MigJournal::open(folder, kMpsLockWaitMs, "sheaf slices mps"));
   MpsReport report;
   for (const MpsPlace& place : places) {
