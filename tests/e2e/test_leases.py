@@ -213,7 +213,7 @@ def daemons(here):
 def test_mps_from_start_to_stop(mps):
     assert mps.sheaf("mps") == "MPS runs nowhere\n"
     assert "there are 2 cards and slices" in mps.sheaf("mps", "start", code=2)
-    too_much = mps.sheaf("mps", "start", "--gpu", "1", "--memory-limit", "4TiB", code=2)
+    too_much = mps.sheaf("mps", "start", "--gpu", "1", "--memory-limit", "4096GiB", code=2)
     assert "GPU 1 has " in too_much and "a limit of 4096G a client would limit nothing" in too_much
     out = mps.sheaf("mps", "start", "--gpu", "1", "--thread-percentage", "50", "--memory-limit", "2GiB")
     assert "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=50" in out and "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0=2G" in out
