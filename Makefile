@@ -1,5 +1,5 @@
 # Every target is a script of scripts/, which also run by themselves.
-.PHONY: help run build cuda test check soak differential bench bench-peers format install package clean
+.PHONY: help run build cuda gpu-bundle test check soak differential bench bench-peers format install package clean
 .DEFAULT_GOAL := help
 
 PREFIX ?= /usr/local
@@ -16,6 +16,7 @@ help:
 	@echo
 	@echo "  make build      build/release/bin/sheaf and sheaf-replica"
 	@echo "  make cuda       build/cuda/bin/sheaf-replica-cuda, for H100 and H200; needs no card (docs/cuda.md)"
+	@echo "  make gpu-bundle  build/gpu-bundle.tar.gz: tests and measurements for a machine with a card"
 	@echo "  make check      format, tidy, headers, sanitizers, fuzz targets (up to 50 minutes)"
 	@echo "  make soak       200 replicas killed under load, 20,000 seeds of the simulation (half an hour)"
 	@echo "  make differential  200,000 texts a kind of tokenizer against Hugging Face's (an hour)"
@@ -36,6 +37,9 @@ build:
 
 cuda:
 	@scripts/cuda.sh
+
+gpu-bundle:
+	@scripts/gpu_bundle.sh
 
 test:
 	@scripts/test.sh $(ARGS)

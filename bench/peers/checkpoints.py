@@ -18,9 +18,12 @@ TOKENIZERS = pathlib.Path(__file__).resolve().parents[2] / "tests/golden/tokeniz
 SPREAD = {"initializer_range": 0.02}
 
 
-def bert_base(vocab_size):
-    config = transformers.BertConfig(**SPREAD, vocab_size=vocab_size, position_embedding_type="absolute")
-    return transformers.BertModel(config)
+def bert(layers, hidden, heads):
+    def build(vocab_size):
+        return transformers.BertModel(transformers.BertConfig(
+            **SPREAD, vocab_size=vocab_size, num_hidden_layers=layers, hidden_size=hidden, num_attention_heads=heads,
+            intermediate_size=4 * hidden, position_embedding_type="absolute"))
+    return build
 
 
 def xlm_roberta_config(vocab_size, layers):
@@ -42,22 +45,26 @@ def bge_reranker_6(vocab_size):
     return bge_reranker(vocab_size, layers=6)
 
 
-def qwen3_06b(_):
-    config = transformers.Qwen3Config(
-        **SPREAD, vocab_size=151669, hidden_size=1024, num_hidden_layers=28, num_attention_heads=16,
-        num_key_value_heads=8, head_dim=128, intermediate_size=3072, max_position_embeddings=32768,
-        rms_norm_eps=1e-6, rope_parameters={"rope_type": "default", "rope_theta": 1e6}, tie_word_embeddings=True,
-        pad_token_id=0)
-    return transformers.Qwen3Model(config)
+def qwen3(layers, hidden, heads, intermediate):
+    def build(_):
+        return transformers.Qwen3Model(transformers.Qwen3Config(
+            **SPREAD, vocab_size=151669, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
+            num_key_value_heads=8, head_dim=128, intermediate_size=intermediate, max_position_embeddings=32768,
+            rms_norm_eps=1e-6, rope_parameters={"rope_type": "default", "rope_theta": 1e6}, tie_word_embeddings=True,
+            pad_token_id=0))
+    return build
 
 
 # Name -> how it is made, its tokenizer, pooling (of a reranker none), and how weights are stored.
 SHAPES = {
-    "bert-base": (bert_base, "small", "cls", torch.float32),
+    "minilm-l6": (bert(6, 384, 12), "small", "mean", torch.float32),
+    "bert-base": (bert(12, 768, 12), "small", "cls", torch.float32),
+    "bert-large": (bert(24, 1024, 16), "small", "cls", torch.float32),
     "bge-m3": (bge_m3, "unigram", "cls", torch.float32),
     "bge-reranker-v2-m3": (bge_reranker, "unigram", None, torch.float32),
     "bge-reranker-v2-m3-6-layers": (bge_reranker_6, "unigram", None, torch.float32),
-    "qwen3-0.6b": (qwen3_06b, "byte_level", "lasttoken", torch.bfloat16),
+    "qwen3-0.6b": (qwen3(28, 1024, 16, 3072), "byte_level", "lasttoken", torch.bfloat16),
+    "qwen3-4b": (qwen3(36, 2560, 32, 9728), "byte_level", "lasttoken", torch.bfloat16),
 }
 SPECIAL = {
     "small": {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]", "unk_token": "[UNK]"},

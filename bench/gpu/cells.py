@@ -1,0 +1,34 @@
+"""Which models and lengths are measured, and what is to be reached (docs/cuda.md)."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    model: str  # of bench/peers/checkpoints.py
+    length: int
+    goal: float  # tokens a second
+    flop: float  # a token, of products with weights
+
+    @property
+    def name(self):
+        return f"{self.model}, {self.length} tokens"
+
+
+CELLS = [
+    Cell("minilm-l6", 50, 16e6, 21.2e6),
+    Cell("minilm-l6", 256, 16e6, 21.2e6),
+    Cell("bert-base", 50, 3.0e6, 169.9e6),
+    Cell("bert-base", 128, 3.1e6, 169.9e6),
+    Cell("bert-base", 512, 2.9e6, 169.9e6),
+    Cell("bert-large", 128, 0.92e6, 604e6),
+    Cell("bert-large", 512, 0.88e6, 604e6),
+    Cell("qwen3-0.6b", 512, 0.60e6, 880.8e6),
+    Cell("qwen3-4b", 512, 80e3, 7266.6e6),
+]
+LATENCY = Cell("minilm-l6", 16, 0, 21.2e6)
+LATENCY_GOAL_US = 150
+
+
+def chosen(words, cells=None):
+    return [cell for cell in (CELLS if cells is None else cells) if all(word in cell.name for word in words.split())]

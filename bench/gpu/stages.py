@@ -1,0 +1,190 @@
+"""The stages of bench/gpu/run. Each keeps its cells in `results` as it goes, and gives whether all went well."""
+
+import json
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+import cells
+import checkpoints
+import programs
+import rounds
+import served
+import workload
+from results import text_of
+
+HERE = pathlib.Path(__file__).resolve().parent
+FIRST_ID, LAST_ID = 4, 70  # that all of the small tokenizers have
+ACCURACY_TEXTS = 32
+LATENCY_TEXTS = 200
+
+
+def parity(args, results):
+    names = ["card_parity_test", "card_engine_test"]
+    if args.device == "cpu":
+        names = ["kernels_cuda_test", "emulated_card_test"]
+    for name in names:
+        if not results.has(name) or results.cells[name]["failed"]:
+            results.keep(name, **run_tests([programs.path_of(name, args.device)], args.out / f"{name}.log"))
+    return all(figures["failed"] == 0 and figures["passed"] > 0 for figures in results.cells.values())
+
+
+SANITIZER_S = 100  # a tool: operations take a hundred times as long under it; those of whom there was time count
+
+
+def sanitize(args, results):
+    """Findings of compute-sanitizer; its exit code is 0 without any."""
+    sanitizer = shutil.which("compute-sanitizer")
+    if args.device != "cuda" or sanitizer is None:
+        print("compute-sanitizer is not here", file=sys.stderr)
+        return False
+    for tool in ("memcheck", "racecheck", "initcheck"):
+        if results.has(tool) and results.cells[tool]["clean"]:
+            continue
+        command = ["timeout", str(SANITIZER_S), sanitizer, "--tool", tool, "--error-exitcode", "9",
+                   programs.path_of("card_parity_test", args.device)]
+        with open(args.out / f"{tool}.log", "w") as log:
+            code = subprocess.run(command, cwd=programs.ROOT, stdout=log, stderr=subprocess.STDOUT).returncode
+        said = (args.out / f"{tool}.log").read_text()
+        found = said.count("========= Invalid") + said.count("Race reported") + said.count("Uninitialized")
+        results.keep(tool, **{"tests run": said.count("[       OK ]"), "findings": found, "to the end": code != 124,
+                              "clean": found == 0 and code in (0, 124)})
+    return all(figures["clean"] for figures in results.cells.values())
+
+
+def run_tests(command, log):
+    """A crash counts as a failure: of the test that was under way, none else is known."""
+    with tempfile.TemporaryDirectory() as folder, open(log, "w") as output:
+        report = pathlib.Path(folder) / "report.json"
+        code = subprocess.run([*command, f"--gtest_output=json:{report}"], cwd=programs.ROOT, stdout=output,
+                              stderr=subprocess.STDOUT).returncode
+        if not report.exists():
+            return {"passed": 0, "failed": 1, "exit code": code}
+        found = json.loads(report.read_text())
+    return {"passed": found["tests"] - found["failures"], "failed": found["failures"], "exit code": code}
+
+
+def texts_for(cell, count):
+    return workload.texts_of([cell.length] * count, FIRST_ID, LAST_ID)
+
+
+def batches_for(args, cell):
+    """On a card about a tenth of a second of work at the goal's rate, two batches at least."""
+    batch_tokens = programs.BATCH_TOKENS[args.device]
+    texts = max(1, batch_tokens // cell.length)
+    batches = min(32, max(2, round(cell.goal * 0.1 / batch_tokens))) if args.device == "cuda" else 2
+    all_texts = texts_for(cell, texts * batches)
+    return [all_texts[i:i + texts] for i in range(0, len(all_texts), texts)]
+
+
+def engine_command(args, model, work, vectors):
+    return [programs.path_of("sheaf-engine-bench", args.device), model, work, *programs.BACKEND[args.device], "--vectors",
+            vectors]
+
+
+def torch_command(args, model, work, vectors, *more):
+    return [sys.executable, HERE / "torch_peer.py", model, work, "--device", args.device, "--vectors", vectors, *more]
+
+
+def cosines(one, other, texts):
+    a, b = (np.fromfile(path, np.float32).reshape(texts, -1).astype(np.float64) for path in (one, other))
+    return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+def accuracy(args, cell, model, folder):
+    """Mean and least cosine of the engine to PyTorch in float32, over a few texts."""
+    work = folder / "accuracy"
+    workload.write(work, [texts_for(cell, ACCURACY_TEXTS)])
+    commands = [engine_command(args, model, work, folder / "own"),
+                torch_command(args, model, work, folder / "exact", "--dtype", "float32")]
+    for command in commands:
+        rounds.Contender("accuracy", command, folder).close()
+    found = cosines(folder / "own", folder / "exact", ACCURACY_TEXTS)
+    return {"cosine": float(found.mean()), "least": float(found.min())}
+
+
+def rates_of(args, commands, tokens, folder):
+    """Name -> tokens a second of each round, taking turns."""
+    contenders = []
+    try:
+        for name, command in commands.items():
+            contenders.append(rounds.Contender(name, command, folder))
+        times = rounds.take_turns(contenders, args.rounds, args.seconds, "wall")
+    finally:
+        for contender in contenders:
+            contender.close()
+    return {name: [tokens / seconds for seconds in values] for name, values in times.items()}
+
+
+def each_cell(args, results, measure, found=None):
+    """A cell that fails is printed, and the next one has its turn."""
+    fine = True
+    for cell in cells.chosen(args.only, found):
+        if results.has(cell.name):
+            continue
+        try:
+            model = checkpoints.checkpoint(cell.model, args.work)
+            with tempfile.TemporaryDirectory() as folder:
+                figures = measure(cell, model, pathlib.Path(folder))
+        except (rounds.LeftOut, served.Failed) as error:
+            print(f"{cell.name}: {error}", file=sys.stderr, flush=True)
+            fine = False
+            continue
+        results.keep(cell.name, **figures)
+        print(f"{cell.name}: " + ", ".join(f"{key} {text_of(value)}" for key, value in figures.items()), flush=True)
+    return fine
+
+
+def engine(args, results):
+    def measure(cell, model, folder):
+        batches = batches_for(args, cell)
+        workload.write(folder / "work", batches)
+        command = engine_command(args, model, folder / "work", folder / "vectors")
+        values = rates_of(args, {"own": command}, workload.tokens_of(batches), folder)["own"]
+        spread = rounds.spread(values)
+        return {"tokens/s": spread["median"], "low": spread["low"], "high": spread["high"], "goal": cell.goal,
+                "of goal": spread["median"] / cell.goal, "TFLOP/s": spread["median"] * cell.flop / 1e12,
+                **accuracy(args, cell, model, folder)}
+
+    def one_text(cell, model, folder):
+        workload.write(folder / "work", [[text] for text in texts_for(cell, LATENCY_TEXTS)])
+        command = engine_command(args, model, folder / "work", folder / "vectors")
+        values = rates_of(args, {"own": command}, LATENCY_TEXTS, folder)["own"]
+        return {"µs": 1e6 / statistics.median(values), "goal µs": cells.LATENCY_GOAL_US}
+
+    return all([each_cell(args, results, measure), each_cell(args, results, one_text, [cells.LATENCY])])
+
+
+def peers(args, results):
+    def measure(cell, model, folder):
+        batches = batches_for(args, cell)
+        workload.write(folder / "work", batches)
+        commands = {"sheaf": engine_command(args, model, folder / "work", folder / "own"),
+                    "PyTorch": torch_command(args, model, folder / "work", folder / "torch"),
+                    "compiled": torch_command(args, model, folder / "work", folder / "compiled", "--compile")}
+        rates = rates_of(args, commands, workload.tokens_of(batches), folder)
+        best = [max(pair) for pair in zip(rates["PyTorch"], rates["compiled"])]
+        figures = {name: statistics.median(values) for name, values in rates.items()}
+        return figures | {"sheaf over best": rounds.spread([own / peer for own, peer in zip(rates["sheaf"], best)])["median"]}
+
+    return each_cell(args, results, measure)
+
+
+SERVED = [cell for cell in cells.CELLS if cell.model == "bert-base" and cell.length in (50, 512)]
+
+
+def serve(args, results):
+    def measure(cell, model, folder):
+        batches = batches_for(args, cell)
+        workload.write(folder / "work", batches)
+        command = engine_command(args, model, folder / "work", folder / "vectors")
+        alone = statistics.median(rates_of(args, {"own": command}, workload.tokens_of(batches), folder)["own"])
+        rate = served.tokens_per_s(args, model, cell.length, folder)
+        return {"served tokens/s": rate, "engine tokens/s": alone, "share": rate / alone, "goal": 0.9}
+
+    return each_cell(args, results, measure, SERVED)
