@@ -1,5 +1,5 @@
 # Every target is a script of scripts/, which also run by themselves.
-.PHONY: help run build cuda gpu-bundle test check soak differential bench bench-peers format install package clean
+.PHONY: help run build cuda release-cuda gpu-bundle test check soak differential bench bench-peers format install package clean
 .DEFAULT_GOAL := help
 
 PREFIX ?= /usr/local
@@ -16,6 +16,7 @@ help:
 	@echo
 	@echo "  make build      build/release/bin/sheaf and sheaf-replica"
 	@echo "  make cuda       build/cuda/bin/sheaf-replica-cuda, for H100 and H200; needs no card (docs/cuda.md)"
+	@echo "  make release-cuda  the same for all cards from Ampere on, in build/cuda-release"
 	@echo "  make gpu-bundle  build/gpu-bundle.tar.gz: tests and measurements for a machine with a card"
 	@echo "  make check      format, tidy, headers, sanitizers, fuzz targets (up to 50 minutes)"
 	@echo "  make soak       200 replicas killed under load, 20,000 seeds of the simulation (half an hour)"
@@ -37,6 +38,9 @@ build:
 
 cuda:
 	@scripts/cuda.sh
+
+release-cuda:
+	@scripts/cuda.sh release
 
 gpu-bundle:
 	@scripts/gpu_bundle.sh

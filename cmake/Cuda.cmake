@@ -1,7 +1,8 @@
 # sheaf::kernels_cuda_card: the kernels as nvcc compiles them for cards, where a toolkit is given. It has to be of
 # CUDA 13; scripts/setup_cuda.sh brings one. What emulation/ plays for tests stays out.
 set(SHEAF_CUDA_TOOLKIT "" CACHE PATH "Folder of a CUDA 13 toolkit; empty: nothing for cards is built")
-set(SHEAF_CUDA_ARCHITECTURE sm_90a CACHE STRING "What kernels are compiled for, as nvcc -arch takes it")
+set(SHEAF_CUDA_ARCHITECTURES 90a CACHE STRING "Compute capabilities that kernels are compiled for: 80;86;90a")
+set(SHEAF_CUDA_PTX "" CACHE STRING "One whose PTX is added, which drivers compile for later cards; empty: none")
 if(NOT SHEAF_CUDA_TOOLKIT)
   return()
 endif()
@@ -12,13 +13,20 @@ find_library(SHEAF_CUDART libcudart_static.a PATHS ${SHEAF_CUDA_TOOLKIT}/lib ${S
              NO_DEFAULT_PATH REQUIRED)
 find_library(SHEAF_CUBLASLT NAMES libcublasLt.so.13 PATHS ${SHEAF_CUDA_TOOLKIT}/lib ${SHEAF_CUDA_TOOLKIT}/lib64
              NO_DEFAULT_PATH REQUIRED)
+set(targets)
+foreach(capability ${SHEAF_CUDA_ARCHITECTURES})
+  list(APPEND targets -gencode=arch=compute_${capability},code=sm_${capability})
+endforeach()
+if(SHEAF_CUDA_PTX)
+  list(APPEND targets -gencode=arch=compute_${SHEAF_CUDA_PTX},code=compute_${SHEAF_CUDA_PTX})
+endif()
 set(objects)
 foreach(source backend.cc text_layout.cc device.cu product.cu)
   set(path ${CMAKE_SOURCE_DIR}/src/kernels/cuda/${source})
   set(object ${CMAKE_BINARY_DIR}/cuda/${source}.o)
   # Of the warnings not meant: a conversion that only the other kind of matrix uses, and assignments to results.
   add_custom_command(OUTPUT ${object}
-    COMMAND ${SHEAF_NVCC} -std=c++20 -x cu -O3 -arch=${SHEAF_CUDA_ARCHITECTURE} -Xcompiler=-fPIC,-pthread
+    COMMAND ${SHEAF_NVCC} -std=c++20 -x cu -O3 ${targets} -Xcompiler=-fPIC,-pthread
             -diag-suppress=554,2810 -I${CMAKE_SOURCE_DIR}/src -MD -MF ${object}.d -c ${path} -o ${object}
     DEPENDS ${path} DEPFILE ${object}.d VERBATIM)
   list(APPEND objects ${object})

@@ -1,14 +1,16 @@
 #!/bin/bash
-# cuda.sh: build/cuda/bin/sheaf-replica-cuda, for cards of compute capability 9.0; needs no card. Refuses kernels that
-# spill registers, and writes what each takes to docs/benchmarks/cuda-kernels.txt.
+# cuda.sh [release]: build/cuda/bin/sheaf-replica-cuda, for cards of compute capability 9.0, or build/cuda-release/bin's for
+# all from 8.0 on; needs no card. Refuses kernels that spill registers on 9.0; what each takes there is written to
+# docs/benchmarks/cuda-kernels.txt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+preset=cuda${1:+-$1}
 scripts/setup.sh run test
 scripts/setup_cuda.sh
-scripts/build.sh cuda sheaf-replica-cuda card_parity_test
+scripts/build.sh "$preset" sheaf-replica-cuda card_parity_test
 
 toolkit=build/cuda-toolkit/nvidia/cu13
 table=docs/benchmarks/cuda-kernels.txt
-python3 scripts/cuda_kernels.py "$toolkit" build/cuda/cuda/backend.cc.o >"$table.new"
+python3 scripts/cuda_kernels.py "$toolkit" "build/$preset/cuda/backend.cc.o" >"$table.new"
 mv "$table.new" "$table"
-echo "build/cuda/bin/sheaf-replica-cuda; what kernels take: $table" >&2
+echo "build/$preset/bin/sheaf-replica-cuda; what kernels take: $table" >&2
