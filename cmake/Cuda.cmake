@@ -13,7 +13,7 @@ find_library(SHEAF_CUDART libcudart_static.a PATHS ${SHEAF_CUDA_TOOLKIT}/lib ${S
 find_library(SHEAF_CUBLASLT NAMES libcublasLt.so.13 PATHS ${SHEAF_CUDA_TOOLKIT}/lib ${SHEAF_CUDA_TOOLKIT}/lib64
              NO_DEFAULT_PATH REQUIRED)
 set(objects)
-foreach(source backend.cc text_layout.cc device.cu product.cu)
+foreach(source absent.cc backend.cc text_layout.cc device.cu product.cu)
   set(path ${CMAKE_SOURCE_DIR}/src/kernels/cuda/${source})
   set(object ${CMAKE_BINARY_DIR}/cuda/${source}.o)
   # Of the warnings not meant: a conversion that only the other kind of matrix uses, and assignments to results.

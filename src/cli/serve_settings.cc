@@ -30,7 +30,7 @@ void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>&
             text(s.revision));
   flags.add({"num-replicas", "N", "copies of each model; auto: by cores", "num_replicas"},
             text(s.num_replicas));
-  flags.add({"device", "D", "auto, cpu or cuda", "device"},
+  flags.add({"device", "D", "cpu, cuda; auto: cards if there are any", "device"},
             choice(s.device, {"auto", "cpu", "cuda"}));
   flags.add({"dtype", "T", "auto, float32, bfloat16 or int8", "dtype"},
             checked_text(s.dtype, check_dtype));
@@ -116,6 +116,8 @@ void add_process_flags(FlagSet& flags, ServeSettings& s) {
             whole_number(s.threads, 0, 256));
   flags.add({"replica-program", "FILE", "sheaf-replica", "replica_program", "beside sheaf"},
             text(s.replica_program));
+  flags.add({"card-program", "FILE", "sheaf-replica-cuda", "card_program", "beside sheaf-replica"},
+            text(s.card_program));
   flags.add({"log-level", "L", "debug, info, warn, error, off", "log.level"},
             choice(s.log_level, {"debug", "info", "warn", "error", "off"}));
   flags.add({"log-json", "", "log lines are JSON objects", "log.json"}, boolean(s.log_json));

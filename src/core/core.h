@@ -79,7 +79,8 @@ struct ExitReport {
   enum class Kind { exit_code, signal, spawn_failed, protocol_error, slice_lost };
   Kind kind = Kind::exit_code;
   int value = 0;               // exit code or signal number
-  bool out_of_memory = false;  // SIGKILL with the cgroup's oom_kill counter risen
+  // SIGKILL with the cgroup's oom_kill counter risen, or it said that its card has no room.
+  bool out_of_memory = false;
   std::string detail;
 };
 
