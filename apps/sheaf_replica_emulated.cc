@@ -1,5 +1,5 @@
-// sheaf-replica-cuda for the tests: this processor plays the card, with fault hooks. In its place by
-// `sheaf serve --card-program`.
+// sheaf-replica-cuda for the tests: this processor plays the card, with fault hooks. In its place
+// by `sheaf serve --card-program`.
 
 #include <cstdlib>
 

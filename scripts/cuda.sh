@@ -11,4 +11,7 @@ toolkit=build/cuda-toolkit/nvidia/cu13
 table=docs/benchmarks/cuda-kernels.txt
 python3 scripts/cuda_kernels.py "$toolkit" build/cuda/cuda/backend.cc.o >"$table.new"
 mv "$table.new" "$table"
+# Beside sheaf-replica, where `sheaf serve` looks for it.
+mkdir -p build/release/bin
+ln -sfn ../../cuda/bin/sheaf-replica-cuda build/release/bin/sheaf-replica-cuda
 echo "build/cuda/bin/sheaf-replica-cuda; what kernels take: $table" >&2

@@ -30,8 +30,9 @@ bool CardProgram::has_code_for(int compute_capability) const {
 Result<std::string> find_card_program(const std::string& given,
                                       const std::string& replica_program) {
   if (!given.empty() && !is_program(given))
-    return Error{ErrorCode::not_found,
-                 fmt::format("{} is not a program; --card-program names sheaf-replica-cuda", given)};
+    return Error{
+        ErrorCode::not_found,
+        fmt::format("{} is not a program; --card-program names sheaf-replica-cuda", given)};
   if (!given.empty()) return given;
   std::string beside =
       (std::filesystem::path(replica_program).parent_path() / "sheaf-replica-cuda").string();
@@ -48,8 +49,8 @@ Result<CardProgram> ask_card_program(const std::string& path, int timeout_ms) {
   try {
     const auto json = nlohmann::json::parse(*said);
     if (json.contains("error"))
-      return cannot(path, json.at("error").get<std::string>() +
-                              "; `sheaf slices check` says what helps");
+      return cannot(path,
+                    json.at("error").get<std::string>() + "; `sheaf slices check` says what helps");
     CardProgram program{.path = path};
     json.at("dtypes").get_to(program.dtypes);
     json.at("compute_capabilities").get_to(program.compute_capabilities);
@@ -61,14 +62,13 @@ Result<CardProgram> ask_card_program(const std::string& path, int timeout_ms) {
 
 Result<std::string> dtype_on_card(const CardProgram& program, const std::string& wanted,
                                   const std::string& model, const model::ModelSpec& spec) {
-  const std::string dtype = wanted != "auto"   ? wanted
-                            : is_measured(spec) ? "bfloat16"
-                                                : "float32";
+  const std::string dtype = wanted != "auto" ? wanted : is_measured(spec) ? "bfloat16" : "float32";
   if (std::ranges::find(program.dtypes, dtype) != program.dtypes.end()) return dtype;
-  return Error{ErrorCode::unsupported,
-               fmt::format("model {}: --dtype {} is not computed on cards, which can {}; --device "
-                           "cpu computes it on the processor",
-                           model, dtype, fmt::join(program.dtypes, ", "))};
+  return Error{
+      ErrorCode::unsupported,
+      fmt::format("model {}: cards do not compute in {}, but in {}; --device cpu computes in "
+                  "it on the processor",
+                  model, dtype, fmt::join(program.dtypes, ", "))};
 }
 
 }  // namespace sheaf::cli

@@ -117,8 +117,7 @@ Result<std::string> output_of(const std::vector<std::string>& command, int timeo
       process.abandon();
       return Error{ErrorCode::deadline_exceeded, command[0] + " did not answer in time"};
     }
-    const ssize_t got =
-        ready < 0 ? -1 : ::read(process.output(), part.data(), part.size());
+    const ssize_t got = ready < 0 ? -1 : ::read(process.output(), part.data(), part.size());
     if (got == 0) return text;
     if (got > 0) text.append(part.data(), static_cast<std::size_t>(got));
     if (got < 0 && errno != EINTR) return errno_error("reading from " + command[0], errno);

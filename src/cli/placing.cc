@@ -61,10 +61,11 @@ bool wants_cards(const ServeSettings& settings) {
 // ---- what there is to compute on
 
 Error no_card_program(const std::string& replica_program) {
-  return {ErrorCode::unsupported,
-          fmt::format("there is no sheaf-replica-cuda beside {}, and nothing else computes on cards "
-                      "(`make cuda` builds it)",
-                      replica_program)};
+  return {
+      ErrorCode::unsupported,
+      fmt::format("there is no sheaf-replica-cuda beside {}, and nothing else computes on cards "
+                  "(`make cuda` builds it)",
+                  replica_program)};
 }
 
 std::string capability_text(int capability) {
@@ -93,23 +94,30 @@ std::map<std::string, std::string> unusable_cards(const CardProgram& program,
   return unusable;
 }
 
-// Asks the program, if there is one, before NVML: it is a process that can be left alone if the
-// driver hangs.
+// Nothing computes on simulated cards but what is named for them; where cards are asked for,
+// sheaf-replica does in their place.
+Status find_stand_in(const ServeSettings& settings, Computers& computers) {
+  if (!wants_cards(settings))
+    return Error{ErrorCode::unsupported,
+                 "the cards are simulated (SHEAF_NVML), and no --card-program is named for them"};
+  computers.cards = CardProgram{.path = computers.replica_program, .stands_in = true};
+  return {};
+}
+
+// Asks the program before NVML: it is a process that can be left alone if the driver hangs.
 Status find_cards(const ServeSettings& settings, const std::string& path, Computers& computers) {
-  const bool may_stand_in = std::getenv("SHEAF_NVML") != nullptr && wants_cards(settings);
-  if (path.empty() && !may_stand_in) return no_card_program(computers.replica_program);
-  std::optional<CardProgram> program;
-  if (!path.empty()) {
-    SHEAF_ASSIGN(program, ask_card_program(path));
+  if (settings.card_program.empty() && std::getenv("SHEAF_NVML") != nullptr) {
+    SHEAF_ASSIGN(computers.here, look_at_slices());
+    if (computers.here.gpus.simulated) return find_stand_in(settings, computers);
   }
-  SHEAF_ASSIGN(SlicesHere here, look_at_slices());
-  if (!program && !here.gpus.simulated) return no_card_program(computers.replica_program);
-  if (!here.no_gpus_because.empty())
-    return Error{ErrorCode::not_found, "no card to serve on: " + here.no_gpus_because};
-  if (slices::devices_of(here.gpus).empty() && !wants_cards(settings))
+  if (path.empty()) return no_card_program(computers.replica_program);
+  SHEAF_ASSIGN(CardProgram program, ask_card_program(path));
+  SHEAF_ASSIGN(computers.here, look_at_slices());
+  if (!computers.here.no_gpus_because.empty())
+    return Error{ErrorCode::not_found, "no card to serve on: " + computers.here.no_gpus_because};
+  if (slices::devices_of(computers.here.gpus).empty() && !wants_cards(settings))
     return Error{ErrorCode::not_found, "no card that is not cut and no MIG slice is here"};
-  computers.cards = program.value_or(CardProgram{computers.replica_program, /*stands_in=*/true});
-  computers.here = std::move(here);
+  computers.cards = std::move(program);
   return {};
 }
 
@@ -271,6 +279,7 @@ Result<Computers> find_computers(const ServeSettings& settings) {
       return Error{found.error().code, why + "; --device cpu serves on the processor"};
     computers.no_cards_because = why;
   }
+  computers.here = {};
   SHEAF_ASSIGN(computers.here.machine, slices::detect_machine());
   return computers;
 }
@@ -285,12 +294,12 @@ Result<bool> runs_on_cards(const ServeSettings& settings, const ModelSetting& mo
   const std::string& device = settings.device;
   if (cores != 0 && cores != slices.size())
     return placing_error(fmt::format(
-        "model {}: its slices are cores and cards ({}), and its replicas must be of one kind",
-        name, fmt::join(slices, ", ")));
+        "model {}: its slices are cores and cards ({}), and its replicas must be of one kind", name,
+        fmt::join(slices, ", ")));
   if (!slices.empty()) {
     if (device != "auto" && (device == "cpu") != (cores > 0))
-      return placing_error(fmt::format("model {}: --device {} does not go with {}", name, device,
-                                       slices.front()));
+      return placing_error(
+          fmt::format("model {}: --device {} does not go with {}", name, device, slices.front()));
     return cores == 0;
   }
   if (device != "auto") return device == "cuda";

@@ -24,7 +24,8 @@ struct Computers {
   const std::string& program_for(bool on_cards) const {
     return on_cards ? cards->path : replica_program;
   }
-  // Whether replicas on cards compute there: false where the processor stands in for simulated ones.
+  // Whether replicas on cards compute there: false where the processor stands in for simulated
+  // ones.
   bool computes_on_cards() const { return cards && !cards->stands_in; }
 };
 
@@ -37,8 +38,8 @@ struct Computers {
 // Cards that are taken or too small are none of it: they are refused by place_models().
 Result<Computers> find_computers(const ServeSettings& settings);
 
-// Whether a model's replicas are to run on cards. Error where its slices are of both kinds, or not of
-// that of --device.
+// Whether a model's replicas are to run on cards. Error where its slices are of both kinds, or not
+// of that of --device.
 Result<bool> runs_on_cards(const ServeSettings& settings, const ModelSetting& model,
                            const Computers& computers);
 
@@ -59,8 +60,8 @@ struct Placing {
 
 // Places the models, `configs` as settings.models stand, their dtypes no longer "auto", and sets
 // how many replicas each has. What a replica takes of a card its program says; where the processor
-// stands in, it is estimated as `sheaf plan model` does. Refusals say what is needed, what is there,
-// and what would help.
+// stands in, it is estimated as `sheaf plan model` does. Refusals say what is needed, what is
+// there, and what would help.
 Result<Placing> place_models(const ServeSettings& settings, const Computers& computers,
                              std::vector<router::ModelConfig>& configs);
 

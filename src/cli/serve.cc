@@ -159,8 +159,8 @@ Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings&
   const std::string& program = computers.program_for(on_cards);
   const ModelSource source{config.folder, config.pooling};
   SHEAF_ASSIGN(const model::ModelSpec found_spec, model::read_spec(config.folder, config.pooling));
-  const bool measured =
-      config.dtype != "auto" || (on_cards && computers.computes_on_cards()) || kept_precisions(program, source) || !is_measured(found_spec);
+  const bool measured = config.dtype != "auto" || (on_cards && computers.computes_on_cards()) ||
+                        kept_precisions(program, source) || !is_measured(found_spec);
   SHEAF_ASSIGN(config.dtype, dtype_of(settings, model, config, computers, /*at_once=*/true));
   SHEAF_ASSIGN(const auto served, router::ServedModel::load(config));
   const router::ModelInfo& info = served->info();

@@ -52,7 +52,8 @@ Result<OfflineEmbedderOptions> options_for(const ServeSettings& settings,
   OfflineEmbedderOptions options;
   options.replica_program = computers.cards->path;
   const ModelSetting& model = settings.models.front();
-  SHEAF_ASSIGN(const auto found, fetch_model(model.source, "", hub::HubOptions::from_environment()));
+  SHEAF_ASSIGN(const auto found,
+               fetch_model(model.source, "", hub::HubOptions::from_environment()));
   options.name = found.name;
   options.source.folder = found.folder;
   SHEAF_ASSIGN(const router::ModelConfig config, model_config(model, settings, found));
@@ -93,7 +94,7 @@ int slices_try(const SlicesSettings& settings) {
   if (settings.words.size() != 1)
     return fail("slices", usage_error("try takes one model: a folder or a hub name"), kExitUsage);
   std::signal(SIGPIPE, SIG_IGN);  // a replica that went away is an error of one write
-  ServeSettings serving;  // as `sheaf serve MODEL --device cuda` would
+  ServeSettings serving;          // as `sheaf serve MODEL --device cuda` would
   serving.device = "cuda";
   serving.models = {ModelSetting{.source = settings.words[0]}};
   const auto computers = find_computers(serving);

@@ -177,8 +177,7 @@ class Driver final : public Fleet {
     const FleetModel& source = options_.models[model];
     auto packing = Packing::begin(
         loop_, packing_program(model), options_.replica_environment, source.folder, source.pooling,
-        source.dtype,
-        [this, model](Result<Fd> packed) { take_weights(model, std::move(packed)); });
+        source.dtype, [this, model](Result<Fd> packed) { take_weights(model, std::move(packed)); });
     if (packing.ok())
       weights.packing = std::move(*packing);
     else

@@ -17,7 +17,8 @@ constexpr std::size_t kMaxWaiting = 16;
 
 class Loop {
  public:
-  Loop(channel::ReplicaEnd& channel, engine::Engine& engine) : channel_(channel), engine_(engine), runner_(engine) {}
+  Loop(channel::ReplicaEnd& channel, engine::Engine& engine)
+      : channel_(channel), engine_(engine), runner_(engine) {}
 
   Status run() {
     for (;;) {

@@ -268,12 +268,9 @@ std::uint64_t anonymous_bytes() {
 constexpr std::uint64_t kMallocKeeps = 64 << 10;
 
 nlohmann::ordered_json json_of(const engine::Footprint::OnCard& card) {
-  return {{"weights_bytes", card.weights_bytes},
-          {"working_set_bytes", card.working_set_bytes},
-          {"workspace_bytes", card.workspace_bytes},
-          {"context_bytes", card.context_bytes},
-          {"total_bytes", card.total_bytes()},
-          {"assumed", {"context_bytes"}}};
+  return {{"weights_bytes", card.weights_bytes},     {"working_set_bytes", card.working_set_bytes},
+          {"workspace_bytes", card.workspace_bytes}, {"context_bytes", card.context_bytes},
+          {"total_bytes", card.total_bytes()},       {"assumed", {"context_bytes"}}};
 }
 
 Status print_estimate(const Flags& flags, const Backend& backend) {
@@ -318,7 +315,8 @@ bool has_code_for(const CardReport& report, const Card& card) {
 
 // Error where it has code for none of the cards.
 Status check_cards(const CardReport& report) {
-  if (std::ranges::any_of(report.cards, [&](const Card& card) { return has_code_for(report, card); }))
+  if (std::ranges::any_of(report.cards,
+                          [&](const Card& card) { return has_code_for(report, card); }))
     return {};
   std::vector<std::string> cards, capabilities;
   for (const Card& card : report.cards)
