@@ -62,7 +62,22 @@ inline Result<engine::Footprint> footprint(const std::string& prefix,
   return found;
 }
 
-inline int run_program(int argc, char** argv, Parts parts, decltype(replica::Backend::open) open) {
+using Open = decltype(replica::Backend::open);
+
+// A card loads code at the first launch of each kernel, and the library for products finds its
+// algorithms then: a text of one token, so that this is part of the start and no request waits.
+inline Result<std::unique_ptr<engine::Engine>> open_warm(const Open& open, Mapping packed,
+                                                         engine::EngineOptions options) {
+  SHEAF_ASSIGN(auto engine, open(std::move(packed), options));
+  const std::int32_t ids[] = {0};
+  const std::uint32_t bounds[] = {0, 1};
+  const engine::ItemOptions items[] = {{.output = engine->spec().main_output()}};
+  engine::Rows out;
+  SHEAF_TRY(engine->embed({ids, bounds, items}, out));
+  return std::move(engine);
+}
+
+inline int run_program(int argc, char** argv, Parts parts, const Open& open) {
   const std::string_view mode = argc > 1 ? argv[1] : "";
   const auto use = std::make_shared<kernels::cuda::CardMemoryUse>();
   kernels::add_device_backends(needs_card(mode)
@@ -71,7 +86,9 @@ inline int run_program(int argc, char** argv, Parts parts, decltype(replica::Bac
   const auto& prefix = parts.prefix;
   replica::Backend backend;
   backend.pack = [&](const engine::Source& source, int fd) { return pack(prefix, source, fd); };
-  backend.open = std::move(open);
+  backend.open = [&open](Mapping packed, engine::EngineOptions options) {
+    return open_warm(open, std::move(packed), options);
+  };
   backend.footprint = [&](const engine::Source& source, std::uint32_t tokens, int threads) {
     return footprint(prefix, *use, source, tokens, threads);
   };
