@@ -48,6 +48,10 @@ inline Status pack(const std::string& prefix, const engine::Source& source, int 
   return engine::pack(source, fd);
 }
 
+// Of the card's memory, what is told of each token of a batch, and so of no operation that the dry
+// run sees: its word, place, text and tile, with room to spare.
+inline constexpr std::uint64_t kBytesPerToken = 32;
+
 inline Result<engine::Footprint> footprint(const std::string& prefix,
                                            const kernels::cuda::CardMemoryUse& use,
                                            const engine::Source& source,
@@ -56,7 +60,8 @@ inline Result<engine::Footprint> footprint(const std::string& prefix,
   SHEAF_ASSIGN(engine::Footprint found, engine::footprint_of(source, max_batch_tokens, threads));
   found.on_card = engine::Footprint::OnCard{
       .weights_bytes = found.weights_bytes,
-      .working_set_bytes = use.most_bytes - std::min(use.most_bytes, found.weights_bytes),
+      .working_set_bytes = use.most_bytes - std::min(use.most_bytes, found.weights_bytes) +
+                           kBytesPerToken * max_batch_tokens,
       .workspace_bytes = kernels::cuda::kWorkspaceBytes,
       .context_bytes = kernels::cuda::kContextBytes};
   return found;
@@ -74,7 +79,7 @@ inline Result<std::unique_ptr<engine::Engine>> open_warm(const Open& open, Mappi
   const engine::ItemOptions items[] = {{.output = engine->spec().main_output()}};
   engine::Rows out;
   SHEAF_TRY(engine->embed({ids, bounds, items}, out));
-  return std::move(engine);
+  return engine;
 }
 
 inline int run_program(int argc, char** argv, Parts parts, const Open& open) {
