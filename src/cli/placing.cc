@@ -99,7 +99,7 @@ std::map<std::string, std::string> unusable_cards(const CardProgram& program,
 Status find_stand_in(const ServeSettings& settings, Computers& computers) {
   if (!wants_cards(settings))
     return Error{ErrorCode::unsupported,
-                 "the cards are simulated (SHEAF_NVML), and no --card-program is named for them"};
+                 "the cards are simulated, and no --card-program is named for them"};
   computers.cards = CardProgram{.path = computers.replica_program, .stands_in = true};
   return {};
 }

@@ -16,8 +16,7 @@ constexpr std::string_view kUsage = "sheaf serve MODEL... [flags]";
 constexpr std::string_view kSummary =
     "Serves models over HTTP and gRPC. MODEL is a folder, a hub name, or name=folder.";
 constexpr std::string_view kEpilogue =
-    "--max-length is SHEAF_MAX_LENGTH; a flag beats the variable, that the file.\n"
-    "example: sheaf serve sentence-transformers/all-MiniLM-L6-v2 --num-replicas 2\n";
+    "example: SHEAF_PORT=80 sheaf serve BAAI/bge-m3; flag beats variable beats file\n";
 
 constexpr std::uint32_t kReplicasMax = 1024;
 

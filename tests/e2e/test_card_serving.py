@@ -121,15 +121,15 @@ def test_its_memory_is_estimated_without_a_card(emulated_replica):
                               capture_output=True, text=True, timeout=60)
         return json.loads(said.stdout)["card"]
 
-    card = estimate(1024)
+    card = estimate(512)
     assert card["total_bytes"] == sum(v for k, v in card.items() if k.endswith("_bytes") and k != "total_bytes")
     assert card["assumed"] == ["context_bytes"]
     assert estimate(16384)["working_set_bytes"] > 10 * card["working_set_bytes"]
 
     def runs_in(count):
-        """A batch of four texts of 256 tokens."""
+        """A batch of two texts of 256 tokens."""
         done = subprocess.run([SHEAF, "embed", "-", "--model", MODEL_FOLDER, "--replica-program", emulated_replica, "--dtype",
-                               "bfloat16", "--output", "/dev/null"], input="a " * 254 + "\n" + ("b " * 254 + "\n") * 3,
+                               "bfloat16", "--output", "/dev/null"], input="a " * 254 + "\n" + "b " * 254,
                               capture_output=True, text=True, timeout=120,
                               env=environment_without_sheaf() | {"SHEAF_DEVICE_MEMORY_BYTES": str(count)})
         return done.returncode == 0, done.stderr
