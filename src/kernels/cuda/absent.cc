@@ -65,7 +65,7 @@ class AbsentCard final : public Device {
 }  // namespace
 
 std::vector<DeviceBackend> absent_card_backends(const std::string& prefix,
-                                                std::shared_ptr<CardMemoryUse> use) {
+                                                const std::shared_ptr<CardMemoryUse>& use) {
   std::vector<DeviceBackend> backends;
   for (const Dtype dtype : kCardDtypes) {
     const std::string name = prefix + std::string(name_of(dtype));

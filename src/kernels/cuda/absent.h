@@ -19,6 +19,6 @@ struct CardMemoryUse {
 // `prefix` is "cuda "): they lay weights out as those do, and count in `use` what is allocated. No
 // driver is asked. Their operations do nothing; what is read of their memory is 0.
 std::vector<DeviceBackend> absent_card_backends(const std::string& prefix,
-                                                std::shared_ptr<CardMemoryUse> use);
+                                                const std::shared_ptr<CardMemoryUse>& use);
 
 }  // namespace sheaf::kernels::cuda
