@@ -70,7 +70,8 @@ inline Result<engine::Footprint> footprint(const std::string& prefix,
 using Open = decltype(replica::Backend::open);
 
 // A card loads code at the first launch of each kernel, and the library for products finds its
-// algorithms then: a text of one token, so that this is part of the start and no request waits.
+// algorithms then: a text of one token, so that this is part of the start, and no request waits for
+// it or makes its replica seem to hang.
 inline Result<std::unique_ptr<engine::Engine>> open_warm(const Open& open, Mapping packed,
                                                          engine::EngineOptions options) {
   SHEAF_ASSIGN(auto engine, open(std::move(packed), options));

@@ -95,6 +95,23 @@ def test_cards_and_cores_serve_beside_each_other(server, machine, emulated_repli
         process.wait(20)
 
 
+def test_embed_computes_on_a_card_too(server, machine, emulated_replica, tmp_path):
+    here = machine("h200-141")
+
+    def embed(*flags, **more):
+        return subprocess.run([SHEAF, "embed", "-", "--model", MODEL_FOLDER, "--output", tmp_path / "out.npy", *flags],
+                              input="\n".join(TEXTS) + "\n", capture_output=True, text=True, timeout=60,
+                              env=environment_without_sheaf() | of(here, **more))
+
+    done = embed("--device", "cuda", "--card-program", emulated_replica)
+    assert done.returncode == 0, done.stderr
+    near = cosines(numpy.load(tmp_path / "out.npy"), server.vectors(TEXTS))
+    assert 0.999 < min(near) < 1 - 1e-7, "in bfloat16"
+    done = embed("--device", "cuda", "--card-program", emulated_replica, SHEAF_FAULT_NO_CARD=NO_DRIVER)
+    assert done.returncode == 1 and NO_DRIVER in done.stderr
+    assert embed("--card-program", emulated_replica, SHEAF_FAULT_NO_CARD=NO_DRIVER).returncode == 0
+
+
 def test_a_card_that_fails_is_given_up_by_its_replica(server, machine, emulated_replica):
     """The first error of a card stays: its process ends, another answers what it owed."""
     poison = requests.post(server.http + "/tokenize", json={"inputs": "poison", "add_special_tokens": False},
