@@ -19,7 +19,10 @@
 //   SHEAF_FAULT_CRASH_ID   a batch that contains this token id dies by SIGSEGV
 //   SHEAF_FAULT_HANG_ID    ... spins forever without progress
 //   SHEAF_FAULT_EXIT_ID    ... exits with code 3
+//   SHEAF_FAULT_FAIL_ID    ... fails as a card does: this batch, and all that come after it
+//   SHEAF_FAULT_FULL_ID    ... the same for want of memory
 //   SHEAF_FAULT_SLOW_US    every batch sleeps this long first, with progress: slow is not hung
+//   SHEAF_FAULT_NO_CARD    what sheaf-replica-emulated says where it is asked for its cards
 namespace sheaf::faults {
 
 inline int setting(const char* name) {
@@ -35,12 +38,16 @@ class FaultyEngine final : public engine::Engine {
   const model::ModelSpec& spec() const override { return engine_->spec(); }
   std::string device() const override { return engine_->device(); }
   std::string dtype() const override { return engine_->dtype(); }
+  Status status() const override { return failure_.ok() ? engine_->status() : failure_; }
 
   Status embed(const engine::Batch& batch, engine::Rows& out) override {
     for (int left_us = slow_us_; left_us > 0; left_us -= kStepUs) step(std::min(left_us, kStepUs));
     if (contains(batch, crash_id_)) crash();
     if (contains(batch, exit_id_)) ::_exit(3);
     if (contains(batch, hang_id_)) hang();
+    if (contains(batch, fail_id_)) failure_ = Error{ErrorCode::internal, "the device failed"};
+    if (contains(batch, full_id_)) failure_ = Error{ErrorCode::too_large, "the device is full"};
+    SHEAF_TRY(status());
     return engine_->embed(batch, out);
   }
 
@@ -69,7 +76,10 @@ class FaultyEngine final : public engine::Engine {
   int crash_id_ = setting("SHEAF_FAULT_CRASH_ID");
   int hang_id_ = setting("SHEAF_FAULT_HANG_ID");
   int exit_id_ = setting("SHEAF_FAULT_EXIT_ID");
+  int fail_id_ = setting("SHEAF_FAULT_FAIL_ID");
+  int full_id_ = setting("SHEAF_FAULT_FULL_ID");
   int slow_us_ = setting("SHEAF_FAULT_SLOW_US");
+  Status failure_;
 };
 
 using Open = decltype(replica::Backend::open);

@@ -2,7 +2,7 @@
 # CUDA 13; scripts/setup_cuda.sh brings one. What emulation/ plays for tests stays out.
 set(SHEAF_CUDA_TOOLKIT "" CACHE PATH "Folder of a CUDA 13 toolkit; empty: nothing for cards is built")
 set(SHEAF_CUDA_ARCHITECTURES 90a CACHE STRING "Compute capabilities that kernels are compiled for: 80;86;90a")
-set(SHEAF_CUDA_PTX "" CACHE STRING "One whose PTX is added, which drivers compile for later cards; empty: none")
+set(SHEAF_CUDA_PTX 0 CACHE STRING "One whose PTX is added, which drivers compile for later cards; 0: none")
 if(NOT SHEAF_CUDA_TOOLKIT)
   return()
 endif()
@@ -21,13 +21,13 @@ if(SHEAF_CUDA_PTX)
   list(APPEND targets -gencode=arch=compute_${SHEAF_CUDA_PTX},code=compute_${SHEAF_CUDA_PTX})
 endif()
 set(objects)
-foreach(source backend.cc text_layout.cc device.cu product.cu)
+foreach(source absent.cc backend.cc text_layout.cc device.cu product.cu)
   set(path ${CMAKE_SOURCE_DIR}/src/kernels/cuda/${source})
   set(object ${CMAKE_BINARY_DIR}/cuda/${source}.o)
   # Of the warnings not meant: a conversion that only the other kind of matrix uses, and assignments to results.
   add_custom_command(OUTPUT ${object}
     COMMAND ${SHEAF_NVCC} -std=c++20 -x cu -O3 ${targets} -Xcompiler=-fPIC,-pthread
-            -diag-suppress=554,2810 -I${CMAKE_SOURCE_DIR}/src -MD -MF ${object}.d -c ${path} -o ${object}
+            -diag-suppress=554,2810 -DSHEAF_CUDA_PTX=${SHEAF_CUDA_PTX} -I${CMAKE_SOURCE_DIR}/src -MD -MF ${object}.d -c ${path} -o ${object}
     DEPENDS ${path} DEPFILE ${object}.d VERBATIM)
   list(APPEND objects ${object})
 endforeach()

@@ -13,4 +13,7 @@ toolkit=build/cuda-toolkit/nvidia/cu13
 table=docs/benchmarks/cuda-kernels.txt
 python3 scripts/cuda_kernels.py "$toolkit" "build/$preset/cuda/backend.cc.o" >"$table.new"
 mv "$table.new" "$table"
+# Beside sheaf-replica, where `sheaf serve` looks for it.
+mkdir -p build/release/bin
+ln -sfn "../../$preset/bin/sheaf-replica-cuda" build/release/bin/sheaf-replica-cuda
 echo "build/$preset/bin/sheaf-replica-cuda; what kernels take: $table" >&2

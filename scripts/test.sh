@@ -10,7 +10,7 @@ environments() {  # these files name all that is needed: no search for versions,
 }
 environments &  # beside the build: half of it is waiting for packages
 environments=$!
-scripts/build.sh release all sheaf-replica-faulty || { wait; exit 1; }
+scripts/build.sh release all sheaf-replica-faulty sheaf-replica-emulated || { wait; exit 1; }
 wait "$environments"
 model=$(scripts/get_model.sh --files)
 export SHEAF_TEST_MODEL=${model#*=}

@@ -32,3 +32,19 @@ def test_installed_pages_link_to_installed_files():
     for page in files & set(PAGES):
         for target in targets(page):
             assert target in files, f"{page.name} is installed, but not {target.relative_to(SOURCE)}, to which it links"
+
+
+def test_the_page_on_cards_repeats_the_table_of_builds():
+    """src/slices/cuda_build.h, docs/cuda.md and the compiler's flag agree."""
+    source = (SOURCE / "src/slices/cuda_build.h").read_text()
+    builds = re.findall(r'\{"([^"]+)",\s+"([^"]+)",\s+\{([^}]*)\},\s+"([^"]+)",\s+"([^"]+)",\s+(\d+),\s+"([^"]+)"\}', source)
+    assert len(builds) == 2
+    rows = (SOURCE / "docs/cuda.md").read_text().splitlines()
+    for command, compiled_for, capabilities, _, cards, cuda, driver in builds:
+        (row,) = [row for row in rows if row.startswith(f"| `{command}` |")]
+        for words in compiled_for, cards, f"{driver} or later", f"CUDA {int(cuda) // 1000}":
+            assert words in row, f"docs/cuda.md does not say {words}"
+        assert set(re.findall(r"sm_(\d+)", compiled_for)) <= set(capabilities.split(", "))
+    targets = [";".join(re.findall(r"sm_(\w+)", compiled_for)) for _, compiled_for, *_ in builds]
+    assert f"SHEAF_CUDA_ARCHITECTURES {targets[0]} " in (SOURCE / "cmake/Cuda.cmake").read_text()
+    assert f'"SHEAF_CUDA_ARCHITECTURES": "{targets[1]}"' in (SOURCE / "CMakePresets.json").read_text()

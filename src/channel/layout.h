@@ -26,6 +26,9 @@ inline constexpr std::uint64_t kMagic = 0x6c6e6e6863666873;  // "shfchnnl"
 inline constexpr std::uint32_t kVersion = 3;                 // of header and frames
 inline constexpr std::size_t kHeaderBytes = 4096;
 inline constexpr std::size_t kFrameAlignment = 8;
+// How a replica's process ends whose device has no room for what it was to do: the router runs that
+// again in smaller batches.
+inline constexpr int kExitWithoutRoom = 12;
 inline constexpr std::size_t kRowsFrameBytes = 64 << 10;  // longer rows are sent in parts
 
 // What a text is answered with: one row of floats.

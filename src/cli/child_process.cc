@@ -13,6 +13,8 @@
 #include <string_view>
 #include <utility>
 
+#include "base/clock.h"
+
 extern char** environ;
 
 namespace sheaf::cli {
@@ -97,13 +99,25 @@ void ChildProcess::end() {
   pid_ = 0;
 }
 
-Result<std::string> output_of(const std::vector<std::string>& command) {
-  SHEAF_ASSIGN(const ChildProcess process,
-               ChildProcess::start(command, ChildProcess::Errors::dropped));
+void ChildProcess::abandon() {
+  ::kill(pid_, SIGKILL);
+  pid_ = 0;
+}
+
+Result<std::string> output_of(const std::vector<std::string>& command, int timeout_ms) {
+  SHEAF_ASSIGN(ChildProcess process, ChildProcess::start(command, ChildProcess::Errors::dropped));
+  const TimeUs end_us = monotonic_us() + TimeUs{timeout_ms} * 1000;
   std::string text;
   std::array<char, 4096> part{};
   for (;;) {
-    const ssize_t got = ::read(process.output(), part.data(), part.size());
+    const TimeUs left_us = std::max<TimeUs>(end_us - monotonic_us(), 0);
+    pollfd readable{.fd = process.output(), .events = POLLIN, .revents = 0};
+    const int ready = ::poll(&readable, 1, timeout_ms < 0 ? -1 : static_cast<int>(left_us / 1000));
+    if (ready == 0) {
+      process.abandon();
+      return Error{ErrorCode::deadline_exceeded, command[0] + " did not answer in time"};
+    }
+    const ssize_t got = ready < 0 ? -1 : ::read(process.output(), part.data(), part.size());
     if (got == 0) return text;
     if (got > 0) text.append(part.data(), static_cast<std::size_t>(got));
     if (got < 0 && errno != EINTR) return errno_error("reading from " + command[0], errno);

@@ -27,6 +27,9 @@ class ChildProcess {
   // nothing more to read. Killed if it has not within five seconds.
   void end();
 
+  // Kills it without waiting for its end: one that hangs in a driver does not die of that.
+  void abandon();
+
   int input() const { return input_.get(); }    // its standard input, for us to write
   int output() const { return output_.get(); }  // its standard output, for us to read
 
@@ -37,7 +40,8 @@ class ChildProcess {
 };
 
 // All that a command writes to its standard output until it closes it; what it complains of is
-// dropped, and so is its exit code.
-Result<std::string> output_of(const std::vector<std::string>& command);
+// dropped, and so is its exit code. Error of kind deadline_exceeded where that takes longer than
+// `timeout_ms` (-1: it may take for ever); the command is abandoned then.
+Result<std::string> output_of(const std::vector<std::string>& command, int timeout_ms = -1);
 
 }  // namespace sheaf::cli

@@ -27,15 +27,19 @@ Result<ModelMemory> memory_of(const std::string& replica_program, const ModelSou
   if (!json.is_object() || !json.contains("weights_bytes") || !json.contains("replica_bytes"))
     return Error{ErrorCode::internal,
                  fmt::format("{}: sheaf-replica could not estimate its memory", source.folder)};
+  const auto on_card = json.value("card", nlohmann::json::object());
   return ModelMemory{json.value("weights_bytes", std::uint64_t{0}),
                      json.value("replica_bytes", std::uint64_t{0}),
-                     json.value("max_batch_tokens", std::uint32_t{0})};
+                     json.value("max_batch_tokens", std::uint32_t{0}),
+                     on_card.value("total_bytes", std::uint64_t{0})};
 }
 
 std::string describe(const ModelMemory& memory) {
-  return fmt::format("{} of weights once, {} a replica",
-                     human_bytes(static_cast<double>(memory.weights_bytes)),
-                     human_bytes(static_cast<double>(memory.replica_bytes)));
+  const auto text = [](std::uint64_t bytes) { return human_bytes(static_cast<double>(bytes)); };
+  std::string said = fmt::format("{} of weights once, {} a replica", text(memory.weights_bytes),
+                                 text(memory.replica_bytes));
+  if (memory.card_bytes > 0) said += fmt::format("; {} of its card", text(memory.card_bytes));
+  return said;
 }
 
 }  // namespace sheaf::cli

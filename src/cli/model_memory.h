@@ -13,6 +13,7 @@ struct ModelMemory {
   std::uint64_t weights_bytes = 0;     // once, however many replicas
   std::uint64_t replica_bytes = 0;     // each, with its largest batches
   std::uint32_t max_batch_tokens = 0;  // of those
+  std::uint64_t card_bytes = 0;        // of a card's memory, each; 0: it computes on none
 };
 
 // Asks `replica_program`, which reads the headers of the weights. Fails where replicas of the model
@@ -21,7 +22,7 @@ struct ModelMemory {
 Result<ModelMemory> memory_of(const std::string& replica_program, const ModelSource& source,
                               std::uint32_t max_batch_tokens, int threads);
 
-// "86.1 MiB of weights once, 8.7 MiB a replica"
+// "86.1 MiB of weights once, 8.7 MiB a replica", and what it takes of its card.
 std::string describe(const ModelMemory& memory);
 
 }  // namespace sheaf::cli

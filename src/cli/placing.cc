@@ -5,11 +5,15 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
+#include <cstdlib>
+#include <map>
 
 #include "base/text.h"
 #include "cli/flag_value.h"
+#include "cli/model_memory.h"
 #include "cli/plan_model.h"
+#include "cli/precision.h"
+#include "cli/replica_program.h"
 #include "cli/table.h"
 #include "planner/capacity.h"
 #include "planner/memory.h"
@@ -41,36 +45,97 @@ const std::vector<std::string>& list_for(const ModelSetting& model, const ServeS
 
 bool names_cores(const std::string& word) { return word.starts_with("cores:"); }
 
-// What computes on cards beside the replica's program; empty: there is none.
-std::string cuda_program(const std::string& replica_program) {
-  const std::string path =
-      (std::filesystem::path(replica_program).parent_path() / "sheaf-replica-cuda").string();
-  return ::access(path.c_str(), X_OK) == 0 ? path : "";
+bool flags_speak_of_cards(const ServeSettings& settings) {
+  return settings.num_gpus > 0 || settings.gpu_assignment != "auto";
+}
+
+// Else the processor will do where they cannot be used.
+bool wants_cards(const ServeSettings& settings) {
+  if (settings.device != "auto") return settings.device == "cuda";
+  if (flags_speak_of_cards(settings)) return true;
+  return std::ranges::any_of(settings.models, [&settings](const ModelSetting& model) {
+    return !std::ranges::all_of(list_for(model, settings), names_cores);
+  });
+}
+
+// ---- what there is to compute on
+
+Error no_card_program(const std::string& replica_program) {
+  return {
+      ErrorCode::unsupported,
+      fmt::format("there is no sheaf-replica-cuda beside {}, and nothing else computes on cards "
+                  "(`make cuda` builds it)",
+                  replica_program)};
+}
+
+std::string capability_text(int capability) {
+  return fmt::format("{}.{}", capability / 10, capability % 10);
+}
+
+std::string text_of_code(const CardProgram& program) {
+  std::vector<std::string> words;
+  for (const int capability : program.compute_capabilities)
+    words.push_back(capability_text(capability));
+  return fmt::format("sheaf-replica-cuda has code for {} alone", fmt::join(words, ", "));
+}
+
+int capability_of(const slices::Gpu& gpu) {
+  return gpu.compute_capability_major * 10 + gpu.compute_capability_minor;
+}
+
+// By UUID, those that its kernels cannot be loaded on, and why.
+std::map<std::string, std::string> unusable_cards(const CardProgram& program,
+                                                  const slices::GpuInventory& gpus) {
+  std::map<std::string, std::string> unusable;
+  for (const slices::Gpu& gpu : gpus.gpus)
+    if (!program.has_code_for(capability_of(gpu)))
+      unusable[gpu.uuid] = fmt::format("has compute capability {}, and {}",
+                                       capability_text(capability_of(gpu)), text_of_code(program));
+  return unusable;
+}
+
+// Nothing computes on simulated cards but what is named for them; where cards are asked for,
+// sheaf-replica does in their place.
+Status find_stand_in(const ServeSettings& settings, Computers& computers) {
+  if (!wants_cards(settings))
+    return Error{ErrorCode::unsupported,
+                 "the cards are simulated, and no --card-program is named for them"};
+  computers.cards = CardProgram{.path = computers.replica_program, .stands_in = true};
+  return {};
+}
+
+// Asks the program before NVML: it is a process that can be left alone if the driver hangs.
+Status find_cards(const ServeSettings& settings, const std::string& path, Computers& computers) {
+  if (settings.card_program.empty() && std::getenv("SHEAF_NVML") != nullptr) {
+    SHEAF_ASSIGN(computers.here, look_at_slices());
+    if (computers.here.gpus.simulated) return find_stand_in(settings, computers);
+  }
+  if (path.empty()) return no_card_program(computers.replica_program);
+  SHEAF_ASSIGN(CardProgram program, ask_card_program(path));
+  SHEAF_ASSIGN(computers.here, look_at_slices());
+  if (!computers.here.no_gpus_because.empty())
+    return Error{ErrorCode::not_found, "no card to serve on: " + computers.here.no_gpus_because};
+  if (slices::devices_of(computers.here.gpus).empty() && !wants_cards(settings))
+    return Error{ErrorCode::not_found, "no card that is not cut and no MIG slice is here"};
+  computers.cards = std::move(program);
+  return {};
 }
 
 // Places of one server: what it is told, and the machine as it was read when cards came into play.
 class Placer {
  public:
-  Placer(const ServeSettings& settings, std::string replica_program,
+  Placer(const ServeSettings& settings, const Computers& computers,
          std::vector<router::ModelConfig>& configs)
-      : settings_(settings), replica_program_(std::move(replica_program)), configs_(configs) {}
+      : settings_(settings), computers_(computers), here_(computers.here), configs_(configs) {}
 
   Result<Placing> place() {
-    if (may_use_cards()) {
-      SHEAF_ASSIGN(here_, look_at_slices());
-    } else {
-      SHEAF_ASSIGN(here_.machine, slices::detect_machine());
-    }
     for (std::size_t i = 0; i < configs_.size(); ++i) {
       SHEAF_ASSIGN(Wish wish, wish_for(i));
       wishes_.push_back(std::move(wish));
     }
-    if (std::ranges::any_of(wishes_, &Wish::on_cards)) {
-      SHEAF_ASSIGN(placing_.card_program, card_program(here_, replica_program_));
-      if (here_.gpus.simulated)
-        placing_.warnings.emplace_back(
-            "the cards are simulated (SHEAF_NVML): replicas on them compute on the CPU");
-    }
+    if (std::ranges::any_of(wishes_, &Wish::on_cards) && here_.gpus.simulated)
+      placing_.warnings.emplace_back(
+          "the cards are simulated (SHEAF_NVML): replicas on them compute on the CPU");
     SHEAF_ASSIGN(auto outcome, slices::place(here_.machine, here_.gpus, wishes_, rules()));
     if (const auto* misfit = std::get_if<Misfit>(&outcome)) return refusal(*misfit);
     placing_.placement = std::get<slices::Placement>(std::move(outcome));
@@ -88,7 +153,9 @@ class Placer {
             .memory_utilization = settings_.gpu_memory_utilization,
             .machine = host_name(),
             .slices_folder = slices::default_slices_folder(),
-            .withheld = leased_to_others()};
+            .withheld = leased_to_others(),
+            .unusable = computers_.cards ? unusable_cards(*computers_.cards, here_.gpus)
+                                         : std::map<std::string, std::string>()};
   }
 
   // A table that cannot be read binds nobody; who leases, and so the fleet, complains of it.
@@ -97,50 +164,29 @@ class Placer {
     return leases.ok() ? slices::Tenancy::leased_to_others(*leases) : slices::Tenancy::ByUuid();
   }
 
-  bool speaks_of_cards() const {
-    return settings_.num_gpus > 0 || settings_.gpu_assignment != "auto";
-  }
-
-  // Else NVML, which may take its time, is left alone.
-  bool may_use_cards() const {
-    if (settings_.device == "cuda" || speaks_of_cards()) return true;
-    for (const ModelSetting& model : settings_.models)
-      if (!std::ranges::all_of(list_for(model, settings_), names_cores)) return true;
-    return settings_.device == "auto" && !cuda_program(replica_program_).empty();
-  }
-
   Result<Wish> wish_for(std::size_t i) {
     const ModelSetting& model = settings_.models[i];
     Wish wish{.model = configs_[i].name, .slices = list_for(model, settings_)};
-    SHEAF_ASSIGN(wish.on_cards, runs_on_cards(wish));
+    SHEAF_ASSIGN(wish.on_cards, runs_on_cards(settings_, model, computers_));
     const std::string& replicas = model.replicas.value_or(settings_.num_replicas);
     if (replicas != "auto") wish.replicas = configs_[i].replicas;
     if (!wish.on_cards) return wish;
-    SHEAF_ASSIGN(const planner::ModelFacts facts,
-                 facts_of_folder(configs_[i].name, configs_[i].folder, configs_[i].pooling));
-    SHEAF_ASSIGN(const planner::Load load, load_of(i));
-    wish.replica_bytes = planner::memory_of(facts, load).total_bytes();
+    SHEAF_ASSIGN(wish.replica_bytes, bytes_on_card(i));
     return wish;
   }
 
-  // As its list says; without one as --device does, where auto means cards if they were spoken of,
-  // or if there is a program that computes on them.
-  Result<bool> runs_on_cards(const Wish& wish) const {
-    const auto cores = static_cast<std::size_t>(std::ranges::count_if(wish.slices, names_cores));
-    const std::string& device = settings_.device;
-    if (cores != 0 && cores != wish.slices.size())
-      return placing_error(fmt::format(
-          "model {}: its slices are cores and cards ({}), and its replicas must be of one kind",
-          wish.model, fmt::join(wish.slices, ", ")));
-    if (!wish.slices.empty()) {
-      if (device != "auto" && (device == "cpu") != (cores > 0))
-        return placing_error(fmt::format("model {}: --device {} does not go with {}", wish.model,
-                                         device, wish.slices.front()));
-      return cores == 0;
+  Result<std::uint64_t> bytes_on_card(std::size_t i) const {
+    const router::ModelConfig& config = configs_[i];
+    if (computers_.computes_on_cards()) {
+      SHEAF_ASSIGN(const ModelMemory memory,
+                   memory_of(computers_.cards->path, {config.folder, config.pooling, config.dtype},
+                             config.max_batch_tokens, /*threads=*/1));
+      return memory.card_bytes;
     }
-    if (device != "auto") return device == "cuda";
-    return speaks_of_cards() ||
-           (!here_.gpus.gpus.empty() && !cuda_program(replica_program_).empty());
+    SHEAF_ASSIGN(const planner::ModelFacts facts,
+                 facts_of_folder(config.name, config.folder, config.pooling));
+    SHEAF_ASSIGN(const planner::Load load, load_of(i));
+    return planner::memory_of(facts, load).total_bytes();
   }
 
   bool needs_mps() const {
@@ -153,12 +199,13 @@ class Placer {
 
   // ---- what a model takes, and what to do where it does not fit
 
-  // On a card. The dtype is the one that was set: what "auto" was measured to be on the processor
-  // says nothing of cards, and `sheaf plan` goes by it too.
+  // On a card. Where the processor stands in, the dtype is the one that was set: what "auto" was
+  // measured to be there says nothing of cards, and `sheaf plan` goes by it too.
   Result<planner::Load> load_of(std::size_t i) const {
     const router::ModelConfig& config = configs_[i];
+    const std::string& set = settings_.models[i].dtype.value_or(settings_.dtype);
     planner::Load load;
-    SHEAF_ASSIGN(load.dtype, dtype_on_cards(settings_.models[i].dtype.value_or(settings_.dtype)));
+    SHEAF_ASSIGN(load.dtype, dtype_on_cards(computers_.computes_on_cards() ? config.dtype : set));
     load.batch_tokens =
         config.max_batch_tokens == 0 ? planner::kBatchTokens : config.max_batch_tokens;
     load.max_length = config.max_length;
@@ -194,7 +241,11 @@ class Placer {
     return {ErrorCode::invalid_argument, misfit.text(wishes_[misfit.wish]) + remedies(misfit)};
   }
 
-  static std::string remedies(const Misfit& misfit) {
+  std::string remedies(const Misfit& misfit) const {
+    const double whole =
+        static_cast<double>(misfit.device.memory_bytes) * settings_.gpu_memory_utilization;
+    if (misfit.shares == 1 && static_cast<double>(misfit.needed_bytes) > whole)
+      return "; what helps: a larger card, a smaller --dtype or --max-batch-tokens";
     if (misfit.shares == 1)
       return fmt::format("; the rest of its {} is taken by others, whom `sheaf slices` lists",
                          human_bytes(static_cast<double>(misfit.device.memory_bytes)));
@@ -206,38 +257,71 @@ class Placer {
   }
 
   const ServeSettings& settings_;
-  const std::string replica_program_;
+  const Computers& computers_;
+  const SlicesHere& here_;
   std::vector<router::ModelConfig>& configs_;
-  SlicesHere here_;
   std::vector<Wish> wishes_;
   Placing placing_;
 };
 
 }  // namespace
 
-Result<std::string> card_program(const SlicesHere& here, const std::string& replica_program) {
-  if (here.gpus.simulated) return replica_program;
-  std::string program = cuda_program(replica_program);
-  if (program.empty())
-    return Error{ErrorCode::unsupported,
-                 fmt::format("this build computes on the CPU only: there is no sheaf-replica-cuda "
-                             "beside {}; --device cpu serves on processor cores",
-                             replica_program)};
-  if (!here.no_gpus_because.empty())
-    return Error{ErrorCode::not_found, "no card to serve on: " + here.no_gpus_because};
-  return program;
+Result<Computers> find_computers(const ServeSettings& settings) {
+  Computers computers;
+  SHEAF_ASSIGN(computers.replica_program, find_replica_program(settings.replica_program));
+  SHEAF_ASSIGN(const std::string card_program,
+               find_card_program(settings.card_program, computers.replica_program));
+  if (settings.device != "cpu") {
+    const Status found = find_cards(settings, card_program, computers);
+    if (found.ok()) return computers;
+    const std::string& why = found.error().message;
+    if (wants_cards(settings))
+      return Error{found.error().code, why + "; --device cpu serves on the processor"};
+    computers.no_cards_because = why;
+  }
+  computers.here = {};
+  SHEAF_ASSIGN(computers.here.machine, slices::detect_machine());
+  return computers;
 }
 
-Status check_device(const ServeSettings& settings, const std::string& replica_program) {
-  if (settings.device != "cuda") return {};
-  SHEAF_ASSIGN(const SlicesHere here, look_at_slices());
-  SHEAF_TRY(card_program(here, replica_program));
-  return {};
+// As its list says; without one as --device does, where auto means cards if they were spoken of, or
+// if there is a program that computes on them.
+Result<bool> runs_on_cards(const ServeSettings& settings, const ModelSetting& model,
+                           const Computers& computers) {
+  const std::vector<std::string>& slices = list_for(model, settings);
+  const std::string& name = model.name.empty() ? model.source : model.name;
+  const auto cores = static_cast<std::size_t>(std::ranges::count_if(slices, names_cores));
+  const std::string& device = settings.device;
+  if (cores != 0 && cores != slices.size())
+    return placing_error(fmt::format(
+        "model {}: its slices are cores and cards ({}), and its replicas must be of one kind", name,
+        fmt::join(slices, ", ")));
+  if (!slices.empty()) {
+    if (device != "auto" && (device == "cpu") != (cores > 0))
+      return placing_error(
+          fmt::format("model {}: --device {} does not go with {}", name, device, slices.front()));
+    return cores == 0;
+  }
+  if (device != "auto") return device == "cuda";
+  return flags_speak_of_cards(settings) || computers.computes_on_cards();
 }
 
-Result<Placing> place_models(const ServeSettings& settings, const std::string& replica_program,
+Result<std::string> dtype_of(const ServeSettings& settings, const ModelSetting& model,
+                             const router::ModelConfig& config, const Computers& computers,
+                             bool at_once) {
+  SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, model, computers));
+  const ModelSource source{config.folder, config.pooling};
+  if (on_cards && computers.computes_on_cards()) {
+    SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(config.folder, config.pooling));
+    return dtype_on_card(*computers.cards, config.dtype, config.name, spec);
+  }
+  if (at_once) return dtype_at_once(config.dtype, computers.replica_program, source);
+  return dtype_for_serving(config.dtype, computers.replica_program, config.name, source);
+}
+
+Result<Placing> place_models(const ServeSettings& settings, const Computers& computers,
                              std::vector<router::ModelConfig>& configs) {
-  return Placer(settings, replica_program, configs).place();
+  return Placer(settings, computers, configs).place();
 }
 
 std::string table_of(const Placing& placing, const std::vector<router::ModelConfig>& configs) {

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "cli/card_program.h"
 #include "cli/serve_settings.h"
 #include "cli/slices.h"
 #include "router/router.h"
@@ -11,27 +13,56 @@
 
 namespace sheaf::cli {
 
+// What there is to compute on, as far as the settings make it matter.
+struct Computers {
+  std::string replica_program;  // on processor cores
+  SlicesHere here;              // no cards without a program for them, whatever the machine has
+  std::optional<CardProgram> cards;
+  std::string no_cards_because;  // what auto found; empty where cards were out of the question
+
+  // What runs a model's replicas.
+  const std::string& program_for(bool on_cards) const {
+    return on_cards ? cards->path : replica_program;
+  }
+  // Whether replicas on cards compute there: false where the processor stands in for simulated
+  // ones.
+  bool computes_on_cards() const { return cards && !cards->stands_in; }
+};
+
+// Looked at before models are fetched, and by one rule:
+//   --device cpu    processor cores, and whatever speaks of cards is refused
+//   --device cuda   cards, or an error that says why not and what helps
+//   --device auto   the same as cuda where cards are spoken of (--num-gpus, --gpu-assignment, or
+//                   --slices of a model); else cards if sheaf-replica-cuda is there and says that
+//                   it can use one, and the processor if not
+// Cards that are taken or too small are none of it: they are refused by place_models().
+Result<Computers> find_computers(const ServeSettings& settings);
+
+// Whether a model's replicas are to run on cards. Error where its slices are of both kinds, or not
+// of that of --device.
+Result<bool> runs_on_cards(const ServeSettings& settings, const ModelSetting& model,
+                           const Computers& computers);
+
+// In what a model is computed: on cards as dtype_on_card() says, else as dtype_for_serving() does,
+// which may measure, or where `at_once` as dtype_at_once().
+Result<std::string> dtype_of(const ServeSettings& settings, const ModelSetting& model,
+                             const router::ModelConfig& config, const Computers& computers,
+                             bool at_once);
+
 // Where the replicas of a server run.
 struct Placing {
   slices::Placement placement;
-  std::string card_program;           // of those on slices of cards; empty: none is
   std::vector<std::string> warnings;  // for the log
   // Replicas on slices by MPS need their daemons. False on simulated cards without NVIDIA's
   // program, where nothing would come of it.
   bool needs_mps = false;
 };
 
-// Whether `--device cuda` can be done here at all: asked before models are fetched.
-Status check_device(const ServeSettings& settings, const std::string& replica_program);
-
-// What computes on the cards that are here: sheaf-replica-cuda beside sheaf-replica. On simulated
-// cards nothing can, and `replica_program` stands in.
-Result<std::string> card_program(const SlicesHere& here, const std::string& replica_program);
-
 // Places the models, `configs` as settings.models stand, their dtypes no longer "auto", and sets
-// how many replicas each has. What a replica takes of a card is estimated as `sheaf plan model`
-// does. Refusals say what is needed, what is there, and what would help.
-Result<Placing> place_models(const ServeSettings& settings, const std::string& replica_program,
+// how many replicas each has. What a replica takes of a card its program says; where the processor
+// stands in, it is estimated as `sheaf plan model` does. Refusals say what is needed, what is
+// there, and what would help.
+Result<Placing> place_models(const ServeSettings& settings, const Computers& computers,
                              std::vector<router::ModelConfig>& configs);
 
 // A row for each replica: slice, memory it needs and may use.

@@ -67,15 +67,20 @@ Result<ModelMemory> memory_for(const std::string& program, const router::ModelCo
                    static_cast<int>(threads));
 }
 
+// "--device auto is the processor: there is no sheaf-replica-cuda beside …"
+std::string describe_auto(const Computers& computers) {
+  return "--device auto is the processor: " + computers.no_cards_because;
+}
+
 // What serves: the daemons outlive the router, whose replicas are their clients.
 struct Serving {
   std::unique_ptr<slices::MpsUser> mps;  // where replicas need daemons
   router::RouterOptions options;
 };
 
-Status place(const ServeSettings& settings, Serving& serving) {
+Status place(const ServeSettings& settings, const Computers& computers, Serving& serving) {
   router::RouterOptions& options = serving.options;
-  SHEAF_ASSIGN(Placing placing, place_models(settings, options.replica_program, options.models));
+  SHEAF_ASSIGN(Placing placing, place_models(settings, computers, options.models));
   for (const std::string& warning : placing.warnings) log(LogLevel::warn, "{}", warning);
   for (const slices::PlacedReplica& replica : placing.placement.replicas)
     if (replica.slice.kind != slices::SliceKind::cores)
@@ -83,7 +88,7 @@ Status place(const ServeSettings& settings, Serving& serving) {
           options.models[replica.wish].name, replica.slice.name, replica.slice.uuid,
           human_bytes(static_cast<double>(replica.needed_bytes)),
           human_bytes(static_cast<double>(replica.slice.memory_bytes)));
-  options.card_program = std::move(placing.card_program);
+  if (computers.cards) options.card_program = computers.cards->path;
   options.placement = std::move(placing.placement);
   if (!placing.needs_mps) return {};
   SHEAF_ASSIGN(serving.mps, slices::MpsUser::start(options.placement));
@@ -94,8 +99,9 @@ Status place(const ServeSettings& settings, Serving& serving) {
 Result<Serving> prepare(const ServeSettings& settings) {
   Serving serving;
   router::RouterOptions& options = serving.options;
-  SHEAF_ASSIGN(options.replica_program, find_replica_program(settings.replica_program));
-  SHEAF_TRY(check_device(settings, options.replica_program));
+  SHEAF_ASSIGN(const Computers computers, find_computers(settings));
+  if (!computers.no_cards_because.empty()) log(LogLevel::info, "{}", describe_auto(computers));
+  options.replica_program = computers.replica_program;
   options.policy = core::parse_policy(settings.load_balancing).value();
   options.request_timeout_us = settings.request_timeout_us;
   options.max_texts = settings.max_texts;
@@ -104,13 +110,14 @@ Result<Serving> prepare(const ServeSettings& settings) {
   for (const ModelSetting& model : settings.models) {
     SHEAF_ASSIGN(const auto found, fetch_model(model.source, model.revision, hub));
     SHEAF_ASSIGN(router::ModelConfig config, model_config(model, settings, found));
-    SHEAF_ASSIGN(config.dtype, dtype_for_serving(config.dtype, options.replica_program, config.name,
-                                                 {config.folder, config.pooling}));
+    SHEAF_ASSIGN(config.dtype, dtype_of(settings, model, config, computers, /*at_once=*/false));
     options.models.push_back(std::move(config));
   }
-  SHEAF_TRY(place(settings, serving));
-  for (const router::ModelConfig& config : options.models) {
-    SHEAF_ASSIGN(const ModelMemory memory, memory_for(options.replica_program, config));
+  SHEAF_TRY(place(settings, computers, serving));
+  for (std::size_t i = 0; i < options.models.size(); ++i) {
+    const router::ModelConfig& config = options.models[i];
+    SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, settings.models[i], computers));
+    SHEAF_ASSIGN(const ModelMemory memory, memory_for(computers.program_for(on_cards), config));
     log(LogLevel::info, "model {}, replicas {}: {}", config.name, config.replicas,
         describe(memory));
   }
@@ -137,7 +144,8 @@ CheckedModel say_not_seen(const ModelSetting& model) {
 }
 
 // What can be known of a model without starting it.
-Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings& settings) {
+Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings& settings,
+                                 const Computers& computers) {
   auto hub = hub::HubOptions::from_environment();
   const bool may_download = !hub.offline && hub::is_hub_name(model.source);
   hub.offline = true;
@@ -146,13 +154,14 @@ Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings&
     if (!may_download || found.error().code != ErrorCode::not_found) return found.error();
     return say_not_seen(model);
   }
-  SHEAF_ASSIGN(const std::string program, find_replica_program(settings.replica_program));
   SHEAF_ASSIGN(auto config, model_config(model, settings, *found));
+  SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, model, computers));
+  const std::string& program = computers.program_for(on_cards);
   const ModelSource source{config.folder, config.pooling};
   SHEAF_ASSIGN(const model::ModelSpec found_spec, model::read_spec(config.folder, config.pooling));
-  const bool measured =
-      config.dtype != "auto" || kept_precisions(program, source) || !is_measured(found_spec);
-  config.dtype = dtype_at_once(config.dtype, program, source);
+  const bool measured = config.dtype != "auto" || (on_cards && computers.computes_on_cards()) ||
+                        kept_precisions(program, source) || !is_measured(found_spec);
+  SHEAF_ASSIGN(config.dtype, dtype_of(settings, model, config, computers, /*at_once=*/true));
   SHEAF_ASSIGN(const auto served, router::ServedModel::load(config));
   const router::ModelInfo& info = served->info();
   SHEAF_ASSIGN(const ModelMemory memory, memory_for(program, config));
@@ -175,14 +184,14 @@ void print_checked(const std::vector<CheckedModel>& models) {
 }
 
 // The table of where all of them run; sets their numbers of replicas.
-Result<std::string> check_placement(const ServeSettings& settings,
+Result<std::string> check_placement(const ServeSettings& settings, const Computers& computers,
                                     std::vector<CheckedModel>& models) {
   std::vector<router::ModelConfig> configs;
   for (const CheckedModel& model : models) configs.push_back(*model.config);
-  SHEAF_ASSIGN(const std::string program, find_replica_program(settings.replica_program));
-  SHEAF_ASSIGN(const Placing placing, place_models(settings, program, configs));
+  SHEAF_ASSIGN(const Placing placing, place_models(settings, computers, configs));
   for (std::size_t i = 0; i < models.size(); ++i) models[i].config->replicas = configs[i].replicas;
   std::string text = table_of(placing, configs);
+  if (!computers.no_cards_because.empty()) text += describe_auto(computers) + "\n";
   for (const std::string& warning : placing.warnings) text += warning + "\n";
   if (placing.needs_mps) {
     SHEAF_ASSIGN(const auto missing, slices::MpsUser::missing(placing.placement));
@@ -193,12 +202,12 @@ Result<std::string> check_placement(const ServeSettings& settings,
 }
 
 // How many models were not seen.
-Result<std::size_t> check_models(const ServeSettings& settings) {
+Result<std::size_t> check_models(const ServeSettings& settings, const Computers& computers) {
   std::set<std::string> ids;
   std::vector<CheckedModel> models;
   std::size_t not_seen = 0;
   for (const ModelSetting& model : settings.models) {
-    SHEAF_ASSIGN(CheckedModel checked, check_model(model, settings));
+    SHEAF_ASSIGN(CheckedModel checked, check_model(model, settings, computers));
     if (!ids.insert(checked.id).second)
       return Error{ErrorCode::invalid_argument, "two models are to be served as " + checked.id};
     not_seen += checked.config ? 0 : 1;
@@ -206,7 +215,7 @@ Result<std::size_t> check_models(const ServeSettings& settings) {
   }
   std::string placement;  // that of one depends on all the others
   if (not_seen == 0) {
-    SHEAF_ASSIGN(placement, check_placement(settings, models));
+    SHEAF_ASSIGN(placement, check_placement(settings, computers, models));
   }
   print_checked(models);
   fmt::print("{}", placement);
@@ -214,11 +223,9 @@ Result<std::size_t> check_models(const ServeSettings& settings) {
 }
 
 int check(const ServeSettings& settings) {
-  const auto program = find_replica_program(settings.replica_program);
-  if (!program.ok()) return fail("serve", program.error());
-  if (const Status able = check_device(settings, *program); !able.ok())
-    return fail("serve", able.error());
-  const auto not_seen = check_models(settings);
+  const auto computers = find_computers(settings);
+  if (!computers.ok()) return fail("serve", computers.error());
+  const auto not_seen = check_models(settings, *computers);
   if (!not_seen.ok()) return fail("serve", not_seen.error());
   fmt::print("settings are valid; {}nothing was started\n",
              *not_seen == 0 ? "" : fmt::format("models not looked at: {}; ", *not_seen));

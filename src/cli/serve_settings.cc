@@ -16,8 +16,7 @@ constexpr std::string_view kUsage = "sheaf serve MODEL... [flags]";
 constexpr std::string_view kSummary =
     "Serves models over HTTP and gRPC. MODEL is a folder, a hub name, or name=folder.";
 constexpr std::string_view kEpilogue =
-    "--max-length is SHEAF_MAX_LENGTH; a flag beats the variable, that the file.\n"
-    "example: sheaf serve sentence-transformers/all-MiniLM-L6-v2 --num-replicas 2\n";
+    "example: SHEAF_PORT=80 sheaf serve BAAI/bge-m3; flag beats variable beats file\n";
 
 constexpr std::uint32_t kReplicasMax = 1024;
 
@@ -30,7 +29,7 @@ void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>&
             text(s.revision));
   flags.add({"num-replicas", "N", "copies of each model; auto: by cores", "num_replicas"},
             text(s.num_replicas));
-  flags.add({"device", "D", "auto, cpu or cuda", "device"},
+  flags.add({"device", "D", "cpu, cuda; auto: cards if there are any", "device"},
             choice(s.device, {"auto", "cpu", "cuda"}));
   flags.add({"dtype", "T", "auto, float32, bfloat16 or int8", "dtype"},
             checked_text(s.dtype, check_dtype));
@@ -116,6 +115,8 @@ void add_process_flags(FlagSet& flags, ServeSettings& s) {
             whole_number(s.threads, 0, 256));
   flags.add({"replica-program", "FILE", "sheaf-replica", "replica_program", "beside sheaf"},
             text(s.replica_program));
+  flags.add({"card-program", "FILE", "sheaf-replica-cuda", "card_program", "beside sheaf-replica"},
+            text(s.card_program));
   flags.add({"log-level", "L", "debug, info, warn, error, off", "log.level"},
             choice(s.log_level, {"debug", "info", "warn", "error", "off"}));
   flags.add({"log-json", "", "log lines are JSON objects", "log.json"}, boolean(s.log_json));

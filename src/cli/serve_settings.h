@@ -77,6 +77,7 @@ struct ServeSettings {
 
   std::uint32_t threads = 0;  // 0: one for 4 cores
   std::string replica_program;
+  std::string card_program;  // empty: sheaf-replica-cuda beside it
   std::string log_level = "info";
   bool log_json = false;
   bool check = false;

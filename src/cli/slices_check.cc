@@ -1,6 +1,10 @@
 #include <fmt/core.h>
 
+#include <optional>
+
+#include "cli/card_program.h"
 #include "cli/command.h"
+#include "cli/replica_program.h"
 #include "cli/slices.h"
 #include "cli/slices_verbs.h"
 #include "slices/doctor.h"
@@ -31,13 +35,24 @@ void print(const std::vector<slices::Finding>& findings) {
   }
 }
 
+// What computes on this machine's cards says itself whether it can. On simulated ones nothing does.
+std::optional<slices::HostFacts::CardProgram> ask_for_cards(const SlicesHere& here) {
+  const auto replica = find_replica_program("");
+  if (!replica.ok() || here.gpus.simulated || here.gpus.gpus.empty()) return std::nullopt;
+  const auto path = find_card_program("", *replica);
+  if (!path.ok() || path->empty()) return slices::HostFacts::CardProgram{};
+  const auto program = ask_card_program(*path);
+  return slices::HostFacts::CardProgram{*path, program.ok() ? "" : program.error().message};
+}
+
 }  // namespace
 
 int slices_check(const SlicesSettings& settings) {
   const auto here = look_at_slices();
   if (!here.ok()) return fail("slices", here.error(), kExitUsage);
-  const auto findings = slices::examine(here->gpus, slices::read_host(here->machine, here->gpus),
-                                        here->no_gpus_because);
+  slices::HostFacts host = slices::read_host(here->machine, here->gpus);
+  host.card_program = ask_for_cards(*here);
+  const auto findings = slices::examine(here->gpus, host, here->no_gpus_because);
   if (settings.json) {
     auto json = nlohmann::ordered_json::array();
     for (const slices::Finding& one : findings) json.push_back(facts_of_finding(one));

@@ -47,14 +47,18 @@ TriedSlice try_slice(OfflineEmbedderOptions options, const slices::Device& devic
   return tried;
 }
 
-Result<OfflineEmbedderOptions> options_for(const std::string& model, const SlicesHere& here) {
+Result<OfflineEmbedderOptions> options_for(const ServeSettings& settings,
+                                           const Computers& computers) {
   OfflineEmbedderOptions options;
-  SHEAF_ASSIGN(const std::string program, find_replica_program(""));
-  SHEAF_ASSIGN(options.replica_program, card_program(here, program));
-  SHEAF_ASSIGN(const auto found, fetch_model(model, "", hub::HubOptions::from_environment()));
+  options.replica_program = computers.cards->path;
+  const ModelSetting& model = settings.models.front();
+  SHEAF_ASSIGN(const auto found,
+               fetch_model(model.source, "", hub::HubOptions::from_environment()));
   options.name = found.name;
   options.source.folder = found.folder;
-  options.source.dtype = dtype_at_once("auto", program, options.source);
+  SHEAF_ASSIGN(const router::ModelConfig config, model_config(model, settings, found));
+  SHEAF_ASSIGN(options.source.dtype,
+               dtype_of(settings, model, config, computers, /*at_once=*/true));
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(found.folder, ""));
   if (spec.task() == model::Task::classify)
     options.question.query = std::make_shared<const std::string>("Does it compute?");
@@ -90,15 +94,18 @@ int slices_try(const SlicesSettings& settings) {
   if (settings.words.size() != 1)
     return fail("slices", usage_error("try takes one model: a folder or a hub name"), kExitUsage);
   std::signal(SIGPIPE, SIG_IGN);  // a replica that went away is an error of one write
-  const auto here = look_at_slices();
-  if (!here.ok()) return fail("slices", here.error());
-  const auto options = options_for(settings.words[0], *here);
+  ServeSettings serving;          // as `sheaf serve MODEL --device cuda` would
+  serving.device = "cuda";
+  serving.models = {ModelSetting{.source = settings.words[0]}};
+  const auto computers = find_computers(serving);
+  if (!computers.ok()) return fail("slices", computers.error());
+  const auto options = options_for(serving, *computers);
   if (!options.ok()) return fail("slices", options.error());
-  const auto devices = slices::devices_of(here->gpus);
+  const auto devices = slices::devices_of(computers->here.gpus);
   if (devices.empty())
     return fail("slices",
                 {ErrorCode::not_found, "no card that is not cut and no MIG slice is here"});
-  if (here->gpus.simulated)
+  if (computers->here.gpus.simulated)
     fmt::print(stderr, "the cards are simulated (SHEAF_NVML): the CPU computes\n");
   std::vector<TriedSlice> all;
   bool failed = false;

@@ -5,9 +5,9 @@
 #include <filesystem>
 
 #include "cli/model_files.h"
+#include "cli/placing.h"
 #include "cli/precision.h"
 #include "cli/progress_bar.h"
-#include "cli/replica_program.h"
 
 namespace sheaf::cli {
 namespace {
@@ -42,10 +42,14 @@ void add_text_flags(FlagSet& flags, TextSettings& s) {
             whole_number(s.max_length, 1, 1u << 20));
   flags.add({"dtype", "T", "auto (as measured), float32, ...", ""},
             checked_text(s.dtype, check_dtype));
+  flags.add({"device", "D", "cpu, cuda; auto: a card if there is any", ""},
+            choice(s.device, {"auto", "cpu", "cuda"}));
   flags.add({"revision", "R", "commit, branch or tag on the hub", "", "main"}, text(s.revision));
   flags.add({"api-key", "K", "key to send to the server", "", "none", true}, text(s.api_key));
   flags.add({"replica-program", "FILE", "sheaf-replica", "", "beside sheaf"},
             text(s.replica_program));
+  flags.add({"card-program", "FILE", "sheaf-replica-cuda", "", "beside sheaf-replica"},
+            text(s.card_program));
 }
 
 Status check_text_settings(const FlagSet& flags, TextSettings& s) {
@@ -53,7 +57,7 @@ Status check_text_settings(const FlagSet& flags, TextSettings& s) {
     s.server.clear();
     return choose_model(s);
   }
-  for (const char* own : {"max-length", "pooling", "dtype", "revision"})
+  for (const char* own : {"max-length", "pooling", "dtype", "device", "revision"})
     if (flags.given(own))
       return Error{
           ErrorCode::invalid_argument,
@@ -67,14 +71,22 @@ Result<std::unique_ptr<Embedder>> open_embedder(const TextSettings& s, Question 
     SHEAF_ASSIGN(const ServerAddress address, parse_server_address(s.server, 8080));
     return make_remote_embedder({address, s.model, s.api_key, std::move(question)});
   }
-  SHEAF_ASSIGN(const std::string program, find_replica_program(s.replica_program));
+  ServeSettings serving;  // what computes is chosen as a server would
+  serving.device = s.device;
+  serving.dtype = s.dtype;
+  serving.pooling = s.pooling;
+  serving.replica_program = s.replica_program;
+  serving.card_program = s.card_program;
   const ModelSetting named = parse_model_argument(s.model);
+  SHEAF_ASSIGN(const Computers computers, find_computers(serving));
+  SHEAF_ASSIGN(const bool on_card, runs_on_cards(serving, named, computers));
   SHEAF_ASSIGN(const auto found,
                fetch_model(named.source, s.revision, hub::HubOptions::from_environment()));
+  SHEAF_ASSIGN(const router::ModelConfig config, model_config(named, serving, found));
   ModelSource source{found.folder, s.pooling};
-  source.dtype = dtype_at_once(s.dtype, program, source);
-  return make_offline_embedder({program, named.name.empty() ? found.name : named.name,
-                                std::move(source), s.max_length, std::move(question)});
+  SHEAF_ASSIGN(source.dtype, dtype_of(serving, named, config, computers, /*at_once=*/true));
+  return make_offline_embedder({computers.program_for(on_card), config.name, std::move(source),
+                                s.max_length, std::move(question)});
 }
 
 Status answer_lines(std::string_view command, TextSource& source, Embedder& embedder,

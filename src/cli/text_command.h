@@ -23,9 +23,11 @@ struct TextSettings {
   std::string api_key;
   std::string pooling;
   std::string dtype = "auto";
+  std::string device = "auto";
   std::uint32_t batch_size = 64;
   std::uint32_t max_length = 0;
   std::string replica_program;
+  std::string card_program;
 };
 
 // Where the model is: --model, --server. `otherwise` is what the help says of a model not named.

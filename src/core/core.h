@@ -78,8 +78,9 @@ struct ExitReport {
   // slice_lost: the driver ended it because the place where it ran is gone, or was spoilt.
   enum class Kind { exit_code, signal, spawn_failed, protocol_error, slice_lost };
   Kind kind = Kind::exit_code;
-  int value = 0;               // exit code or signal number
-  bool out_of_memory = false;  // SIGKILL with the cgroup's oom_kill counter risen
+  int value = 0;  // exit code or signal number
+  // SIGKILL with the cgroup's oom_kill counter risen, or it said that its card has no room.
+  bool out_of_memory = false;
   std::string detail;
 };
 

@@ -59,7 +59,9 @@ class ModelEngine final : public Engine {
     for (model::Pooling pooling : spec().pooling) reductions_.push_back(reduction_of(pooling));
   }
 
-  Status status() const { return weights_.status().ok() ? ops_->status() : weights_.status(); }
+  Status status() const override {
+    return weights_.status().ok() ? ops_->status() : weights_.status();
+  }
   const model::ModelSpec& spec() const override { return file_.spec(); }
   std::string device() const override { return ops_->name(); }
   std::string dtype() const override { return std::string(name_of(ops_->dtype())); }

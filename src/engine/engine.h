@@ -90,6 +90,8 @@ class Engine {
   virtual const model::ModelSpec& spec() const = 0;
   virtual std::string device() const = 0;  // a name of kernels::backend_names()
   virtual std::string dtype() const = 0;   // a name of tensor::Dtype
+  // Not ok once the device has failed: no batch succeeds any more, and only another process helps.
+  virtual Status status() const { return {}; }
 
   // Runs the batch; row i of `out`, which is cleared first, answers text i:
   //   vector: spec().dimensions floats, or a classifier's score for each label, as the head gives

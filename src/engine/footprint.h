@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "base/result.h"
 #include "engine/engine.h"
@@ -11,9 +12,21 @@ namespace sheaf::engine {
 // they are when packed, and the engine itself, over operations that compute nothing, allocates what
 // a batch needs without touching it.
 struct Footprint {
+  // Of a card's memory, by one replica: nothing of it is shared with others.
+  struct OnCard {
+    std::uint64_t weights_bytes = 0;
+    std::uint64_t working_set_bytes = 0;  // of one engine that has run its largest batches
+    std::uint64_t workspace_bytes = 0;    // of the library for products
+    std::uint64_t context_bytes = 0;      // assumed, not measured
+    std::uint64_t total_bytes() const {
+      return weights_bytes + working_set_bytes + workspace_bytes + context_bytes;
+    }
+  };
+
   std::uint64_t weights_bytes = 0;  // once, however many replicas
-  // Of one engine that has run its largest batches.
+  // Of one engine that has run its largest batches; of the host's memory.
   std::uint64_t working_set_bytes = 0;
+  std::optional<OnCard> on_card = std::nullopt;  // of programs that compute on one
 };
 
 // For an engine with `threads` threads and batches of `max_batch_tokens` tokens in texts of the

@@ -176,13 +176,18 @@ class Driver final : public Fleet {
     if (weights.packing || weights.fd) return;
     const FleetModel& source = options_.models[model];
     auto packing = Packing::begin(
-        loop_, options_.replica_program, options_.replica_environment, source.folder,
-        source.pooling, source.dtype,
-        [this, model](Result<Fd> packed) { take_weights(model, std::move(packed)); });
+        loop_, packing_program(model), options_.replica_environment, source.folder, source.pooling,
+        source.dtype, [this, model](Result<Fd> packed) { take_weights(model, std::move(packed)); });
     if (packing.ok())
       weights.packing = std::move(*packing);
     else
       fail_waiting(model, packing.error().message);
+  }
+
+  // Weights are laid out for what computes with them: a model's replicas are all on cards or none.
+  const std::string& packing_program(std::size_t model) const {
+    const auto place = std::ranges::find(places_, model, &Place::model);
+    return place == places_.end() ? options_.replica_program : program_of(*place);
   }
 
   void take_weights(std::size_t model, Result<Fd> packed) {
@@ -198,6 +203,10 @@ class Driver final : public Fleet {
 
   static bool is_on_card(const Place& place) {
     return place.seat.slice.kind != slices::SliceKind::cores;
+  }
+
+  const std::string& program_of(const Place& place) const {
+    return is_on_card(place) ? options_.card_program : options_.replica_program;
   }
 
   void watch_devices() {
@@ -367,7 +376,7 @@ class Driver final : public Fleet {
     environment.insert(environment.end(), slice.environment.begin(), slice.environment.end());
     SessionOptions options{replica,
                            incarnation,
-                           is_on_card(place) ? options_.card_program : options_.replica_program,
+                           program_of(place),
                            std::move(environment),
                            slice,
                            limits_for(model.spec),

@@ -64,7 +64,7 @@ struct FleetModel {
   std::string name;
   std::string folder;  // with config.json and so on
   model::ModelSpec spec;
-  std::uint32_t replicas = 1;     // as many as the placement has for it
+  std::uint32_t replicas = 1;     // as many as the placement has for it, all on cards or none
   std::string pooling = {};       // that `spec` was read with, as model::read_spec() takes it
   std::string dtype = "float32";  // that products are computed in
 };

@@ -147,7 +147,7 @@ class FleetTest : public ::testing::Test {
     model.spec.hidden_size = kTokenFloats;
     model.spec.token_weight.name = "made up";
     FleetOptions options;
-    options.replica_program = program_;
+    options.replica_program = cores_program_.empty() ? program_ : cores_program_;
     options.models = {model};
     options.replica_environment = environment_;
     options.card_program = program_;
@@ -185,9 +185,11 @@ class FleetTest : public ::testing::Test {
   }
 
   std::vector<std::string> environment_ = {"SHEAF_FAULT_CRASH_ID=101", "SHEAF_FAULT_HANG_ID=102",
-                                           "SHEAF_FAULT_EXIT_ID=103"};
+                                           "SHEAF_FAULT_EXIT_ID=103", "SHEAF_FAULT_FAIL_ID=104",
+                                           "SHEAF_FAULT_FULL_ID=105"};
   std::function<void(const std::string&)> want_mps_;
   std::string program_ = SHEAF_BIN_DIR "/sheaf-replica-fake";
+  std::string cores_program_;  // empty: the same
   std::string folder_;
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
@@ -311,6 +313,21 @@ TEST_F(FleetTest, ReportsAKillAndStartsAgain) {
   EXPECT_TRUE(submit(0, 3, {{5}}, 2));
   EXPECT_TRUE(wait_until([&] { return replica(0).batches[3].ended; }));
   EXPECT_TRUE(replica(1).exits.empty());
+}
+
+TEST_F(FleetTest, AFailedDeviceEndsItsReplicaWithTheBatchUnanswered) {
+  create(2);
+  for (ReplicaId id = 0; id < 2; ++id) ASSERT_TRUE(wait_ready(id));
+  ASSERT_TRUE(submit(0, 1, {{5}, {104}}));
+  ASSERT_TRUE(submit(1, 2, {{5}, {105}}));
+  ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty() && !replica(1).exits.empty(); }));
+  EXPECT_FALSE(replica(0).batches[1].ended);
+  EXPECT_EQ(replica(0).exits[0].kind, core::ExitReport::Kind::exit_code);
+  EXPECT_EQ(replica(0).exits[0].detail, "the device failed");
+  EXPECT_FALSE(replica(0).exits[0].out_of_memory);
+  EXPECT_FALSE(replica(1).batches[2].ended);
+  EXPECT_EQ(replica(1).exits[0].detail, "the device is full");
+  EXPECT_TRUE(replica(1).exits[0].out_of_memory);
 }
 
 TEST_F(FleetTest, TellsCrashFromExitFromHang) {
@@ -663,6 +680,12 @@ class CardsTest : public FleetTest {
     return {std::istreambuf_iterator<char>(file), {}};
   }
 };
+
+TEST_F(CardsTest, TheirProgramPacksTheWeightsToo) {
+  cores_program_ = "/bin/false";
+  create(1);
+  EXPECT_TRUE(wait_ready(0));
+}
 
 TEST_F(CardsTest, AReplicaWhoseCardVanishesMovesToAFreeOne) {
   create(2);

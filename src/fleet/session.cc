@@ -341,8 +341,10 @@ core::ExitReport Session::exit_report(const ExitStatus& status) {
   }
   report.kind = status.by_signal ? Kind::signal : Kind::exit_code;
   report.value = status.value;
-  report.out_of_memory =
+  const bool by_kernel =
       status.by_signal && status.value == SIGKILL && !killed_ && owner_.oom.claim();
+  report.out_of_memory =
+      by_kernel || (!status.by_signal && status.value == channel::kExitWithoutRoom);
   report.detail = said_;
   return report;
 }

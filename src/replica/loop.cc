@@ -17,7 +17,8 @@ constexpr std::size_t kMaxWaiting = 16;
 
 class Loop {
  public:
-  Loop(channel::ReplicaEnd& channel, engine::Engine& engine) : channel_(channel), runner_(engine) {}
+  Loop(channel::ReplicaEnd& channel, engine::Engine& engine)
+      : channel_(channel), engine_(engine), runner_(engine) {}
 
   Status run() {
     for (;;) {
@@ -57,7 +58,10 @@ class Loop {
     const std::uint64_t batch = order.submission.batch;
     if (order.cancelled) return channel_.send_final(batch, 0, nullptr);
     const auto output = runner_.run(order.submission);
-    if (!output.ok()) return channel_.send_final(batch, 0, &output.error());
+    if (!output.ok()) {
+      SHEAF_TRY(engine_.status());  // whoever comes after this process runs the batch
+      return channel_.send_final(batch, 0, &output.error());
+    }
     SHEAF_TRY(send_rows(order.submission, output->rows));
     return channel_.send_final(batch, output->compute_us, nullptr);
   }
@@ -80,6 +84,7 @@ class Loop {
   }
 
   channel::ReplicaEnd& channel_;
+  engine::Engine& engine_;
   Runner runner_;
   std::deque<Order> waiting_;
 };

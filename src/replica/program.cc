@@ -1,6 +1,7 @@
 #include "replica/program.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -17,6 +19,7 @@
 #include <thread>
 
 #include "base/text.h"
+#include "channel/layout.h"
 #include "channel/offline.h"
 #include "channel/replica_end.h"
 #include "kernels/profile.h"
@@ -41,7 +44,8 @@ constexpr std::string_view kUsage =
     "            token ids on standard input to vectors on standard output, binary\n"
     "  describe  --model FOLDER [--pooling P]\n"
     "            the model's shape as JSON\n"
-    "  dtypes    what this processor can compute in, and how, as JSON\n"
+    "  dtypes    what this processor, or card, can compute in, and how, as JSON\n"
+    "  devices   the cards that sheaf-replica-cuda can use, as JSON, or why it can use none\n"
     "  estimate  --model FOLDER [--max-batch-tokens N] [--threads N] [--pooling P] [--dtype T]\n"
     "            the model's memory as JSON\n"
     "\n"
@@ -263,6 +267,12 @@ std::uint64_t anonymous_bytes() {
 // that is kept.
 constexpr std::uint64_t kMallocKeeps = 64 << 10;
 
+nlohmann::ordered_json json_of(const engine::Footprint::OnCard& card) {
+  return {{"weights_bytes", card.weights_bytes},     {"working_set_bytes", card.working_set_bytes},
+          {"workspace_bytes", card.workspace_bytes}, {"context_bytes", card.context_bytes},
+          {"total_bytes", card.total_bytes()},       {"assumed", {"context_bytes"}}};
+}
+
 Status print_estimate(const Flags& flags, const Backend& backend) {
   const std::uint64_t process_bytes = anonymous_bytes();
   SHEAF_ASSIGN(const engine::Source source, source_of(flags));
@@ -274,18 +284,14 @@ Status print_estimate(const Flags& flags, const Backend& backend) {
   SHEAF_ASSIGN(const channel::Geometry channel, channel::geometry_of(limits_of(spec)));
   SHEAF_ASSIGN(const engine::Footprint footprint,
                backend.footprint(source, static_cast<std::uint32_t>(tokens), threads));
-  fmt::print("{{\"weights_bytes\": {}, \"replica_bytes\": {}, \"max_batch_tokens\": {}}}\n",
-             footprint.weights_bytes,
-             process_bytes + kMallocKeeps + footprint.working_set_bytes + channel.total_bytes,
-             tokens);
+  nlohmann::ordered_json out = {
+      {"weights_bytes", footprint.weights_bytes},
+      {"replica_bytes",
+       process_bytes + kMallocKeeps + footprint.working_set_bytes + channel.total_bytes},
+      {"max_batch_tokens", tokens}};
+  if (footprint.on_card) out["card"] = json_of(*footprint.on_card);
+  fmt::print("{}\n", out.dump());
   return {};
-}
-
-// A failure is said as JSON too, for the program that asks.
-Status estimate(const Flags& flags, const Backend& backend) {
-  const Status status = print_estimate(flags, backend);
-  if (!status.ok()) fmt::print("{{\"error\": {}}}\n", json_quote(status.error().message));
-  return status;
 }
 
 Status print_dtypes(const Backend& backend) {
@@ -297,13 +303,66 @@ Status print_dtypes(const Backend& backend) {
   return {};
 }
 
+std::string capability_text(int capability) {
+  return fmt::format("{}.{}", capability / 10, capability % 10);
+}
+
+bool has_code_for(const CardReport& report, const Card& card) {
+  return report.compute_capabilities.empty() ||
+         std::ranges::find(report.compute_capabilities, card.compute_capability) !=
+             report.compute_capabilities.end();
+}
+
+// Error where it has code for none of the cards.
+Status check_cards(const CardReport& report) {
+  if (std::ranges::any_of(report.cards,
+                          [&](const Card& card) { return has_code_for(report, card); }))
+    return {};
+  std::vector<std::string> cards, capabilities;
+  for (const Card& card : report.cards)
+    cards.push_back(fmt::format("{} (compute capability {})", card.name,
+                                capability_text(card.compute_capability)));
+  for (const int one : report.compute_capabilities) capabilities.push_back(capability_text(one));
+  return Error{ErrorCode::unsupported,
+               fmt::format("this build has code for compute capability {} alone, and none for {}",
+                           fmt::join(capabilities, ", "), fmt::join(cards, ", "))};
+}
+
+Status print_devices(const Backend& backend) {
+  if (!backend.cards)
+    return Error{ErrorCode::unsupported,
+                 "this program computes on the processor; sheaf-replica-cuda does on cards"};
+  SHEAF_ASSIGN(const CardReport report, backend.cards());
+  SHEAF_TRY(check_cards(report));
+  nlohmann::ordered_json out = {{"dtypes", nlohmann::ordered_json::array()},
+                                {"compute_capabilities", report.compute_capabilities},
+                                {"cards", nlohmann::ordered_json::array()}};
+  for (const tensor::Dtype dtype : tensor::kDtypes)
+    if (!backend.backend_name(dtype).empty()) out["dtypes"].push_back(name_of(dtype));
+  for (const Card& card : report.cards)
+    out["cards"].push_back({{"name", card.name},
+                            {"uuid", card.uuid},
+                            {"compute_capability", card.compute_capability},
+                            {"memory_bytes", card.memory_bytes},
+                            {"usable", has_code_for(report, card)}});
+  fmt::print("{}\n", out.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  return {};
+}
+
+// A failure is said as JSON too, for the program that asks.
+Status say_failure(Status status) {
+  if (!status.ok()) fmt::print("{{\"error\": {}}}\n", json_quote(status.error().message));
+  return status;
+}
+
 Status run_mode(std::string_view mode, const Flags& flags, const Backend& backend) {
   if (mode == "run") return run(flags, backend);
   if (mode == "pack") return pack(flags, backend);
   if (mode == "embed") return embed(flags, backend);
   if (mode == "describe") return describe(flags);
   if (mode == "dtypes") return print_dtypes(backend);
-  return estimate(flags, backend);
+  if (mode == "devices") return say_failure(print_devices(backend));
+  return say_failure(print_estimate(flags, backend));
 }
 
 std::optional<std::vector<std::string_view>> flags_of(std::string_view mode) {
@@ -312,7 +371,7 @@ std::optional<std::vector<std::string_view>> flags_of(std::string_view mode) {
   if (mode == "pack") return Names{"model", "pooling", "dtype", "weights", "control"};
   if (mode == "embed") return Names{"model", "pooling", "dtype", "cores", "threads", "seconds-max"};
   if (mode == "describe") return Names{"model", "pooling"};
-  if (mode == "dtypes") return Names{};
+  if (mode == "dtypes" || mode == "devices") return Names{};
   if (mode == "estimate") return Names{"model", "pooling", "dtype", "max-batch-tokens", "threads"};
   return std::nullopt;
 }
@@ -320,6 +379,7 @@ std::optional<std::vector<std::string_view>> flags_of(std::string_view mode) {
 }  // namespace
 
 int run_program(int argc, char** argv, const Backend& backend) {
+  const std::string program = std::filesystem::path(argv[0]).filename();
   const std::string_view mode = argc > 1 ? argv[1] : "";
   if (mode == "--help" || mode == "-h" || mode == "help") {
     fmt::print("{}", kUsage);
@@ -327,18 +387,19 @@ int run_program(int argc, char** argv, const Backend& backend) {
   }
   auto known = flags_of(mode);
   if (!known) {
-    fmt::print(stderr, "sheaf-replica: unknown mode '{}'\n{}", mode, kUsage);
+    fmt::print(stderr, "{}: unknown mode '{}'\n{}", program, mode, kUsage);
     return 2;
   }
   const auto flags = Flags::parse(argc - 2, argv + 2, *std::move(known));
   if (!flags.ok()) {
-    fmt::print(stderr, "sheaf-replica {}: {}\n", mode, flags.error().message);
+    fmt::print(stderr, "{} {}: {}\n", program, mode, flags.error().message);
     return 2;
   }
   const Status status = run_mode(mode, *flags, backend);
   if (status.ok()) return 0;
-  fmt::print(stderr, "sheaf-replica {}: {}\n", mode, status.error().message);
-  return 1;
+  fmt::print(stderr, "{} {}: {}\n", program, mode, status.error().message);
+  const bool no_room = mode == "run" && status.error().code == ErrorCode::too_large;
+  return no_room ? channel::kExitWithoutRoom : 1;
 }
 
 }  // namespace sheaf::replica

@@ -13,14 +13,14 @@
 #include <utility>
 
 #include "base/text.h"
+#include "slices/cuda_build.h"
 
 namespace sheaf::slices {
 namespace {
 
 constexpr std::string_view kMigDriverMin = "450.80.02";
 constexpr int kMigCudaMin = 11000;
-constexpr int kEngineCuda = 13000;        // that sheaf's CUDA backend is built with
-constexpr int kEngineCapabilityMin = 75;  // the oldest that this toolkit compiles for
+constexpr int kCapabilityMin = 75;  // the oldest that CUDA 13 knows
 constexpr std::uint64_t kEngineMemoryMin = 2ull << 30;
 constexpr std::uint64_t kOpenFilesMin = 4096;  // of sockets, replicas' channels and MIG nodes
 constexpr std::uint64_t kLockedMemoryMin = 64ull << 20;  // pinned buffers
@@ -160,14 +160,32 @@ std::string modprobe_for(const std::vector<std::string>& nodes) {
   return commands.empty() ? "nvidia-modprobe -u -c 0" : commands;
 }
 
+// What `sheaf serve` would find.
+void examine_program(const HostFacts& host, Findings& found) {
+  if (!host.card_program) return;
+  const auto& [path, refusal] = *host.card_program;
+  if (path.empty())
+    found.warn("there is no sheaf-replica-cuda beside sheaf-replica",
+               "`sheaf serve` computes on the processor",
+               fmt::format("in a checkout of sheaf: {}", kCudaBuilds[0].command));
+  else if (refusal.empty())
+    found.ok(path + " can compute here");
+  else
+    found.error(refusal, "`sheaf serve` computes on the processor",
+                "what is said of driver and cards here; then again: " + path + " devices");
+}
+
 void examine_driver(const GpuInventory& gpus, const HostFacts& host, Findings& found) {
   found.speak_of(Question::run, std::nullopt);
-  if (gpus.cuda_version >= kEngineCuda)
-    found.ok(versions_of(gpus) + " runs sheaf's CUDA build");
+  const CudaBuild& build = kCudaBuilds[0];
+  if (gpus.cuda_version >= build.cuda_min)
+    found.ok(fmt::format("{} runs what `{}` builds", versions_of(gpus), build.command));
   else
-    found.error(fmt::format("{} is older than CUDA {} of sheaf's build", versions_of(gpus),
-                            kEngineCuda / 1000),
-                "the engine's kernels do not load", "install driver 580 or newer");
+    found.error(fmt::format("{} is older than CUDA {} of what `{}` builds", versions_of(gpus),
+                            build.cuda_min / 1000, build.command),
+                "sheaf-replica-cuda does not start, and `sheaf serve` computes on the processor",
+                fmt::format("install driver {} or newer", build.driver_min));
+  examine_program(host, found);
   if (host.missing_nodes.empty())
     found.ok("the device nodes are there");
   else
@@ -284,16 +302,31 @@ bool reaches_node(const Machine& machine, int node) {
                              [node](const Core& core) { return core.numa_node == node; });
 }
 
+int capability_of(const Gpu& gpu) {
+  return gpu.compute_capability_major * 10 + gpu.compute_capability_minor;
+}
+
+std::string text_of_builds() {
+  std::string text;
+  for (const CudaBuild& build : kCudaBuilds)
+    text += fmt::format("{}{} ({})", text.empty() ? "" : ", or ", build.range, build.cards);
+  return text;
+}
+
+void examine_code(const Gpu& gpu, Findings& found) {
+  const std::string capability = fmt::format(
+      "compute capability {}.{}", gpu.compute_capability_major, gpu.compute_capability_minor);
+  if (const CudaBuild* build = find_cuda_build(capability_of(gpu)))
+    found.ok(fmt::format("{}: `{}` builds code for it", capability, build->command));
+  else
+    found.error(fmt::format("sheaf has no code for {}", capability),
+                "its builds for cards are for " + text_of_builds(),
+                "use such a card; `sheaf serve --device cpu` computes on the processor");
+}
+
 void examine_run(const Gpu& gpu, const HostFacts& host, Findings& found) {
   found.speak_of(Question::run, gpu.index);
-  const int capability = gpu.compute_capability_major * 10 + gpu.compute_capability_minor;
-  if (capability < kEngineCapabilityMin)
-    found.error(fmt::format("compute capability {}.{} is below 7.5", gpu.compute_capability_major,
-                            gpu.compute_capability_minor),
-                "sheaf's kernels are not built for it", "use another card, or --device cpu");
-  else
-    found.ok(fmt::format("compute capability {}.{}", gpu.compute_capability_major,
-                         gpu.compute_capability_minor));
+  examine_code(gpu, found);
   if (gpu.free_bytes < kEngineMemoryMin)
     found.warn(fmt::format("only {} of its memory is free",
                            human_bytes(static_cast<double>(gpu.free_bytes))),
@@ -338,24 +371,27 @@ bool is_free(const Gpu& gpu) {
                      std::ranges::all_of(gpu.instances, [](const GpuInstance& instance) {
                        return instance.compute.empty();
                      });
-  const int capability = gpu.compute_capability_major * 10 + gpu.compute_capability_minor;
   return gpu.visible && gpu.processes.empty() && !empty && gpu.notes.empty() &&
          gpu.utilization_percent.value_or(0) == 0 && gpu.recovery_action.value_or(0) == 0 &&
-         gpu.compute_mode != kComputeProhibited && capability >= kEngineCapabilityMin;
+         gpu.compute_mode != kComputeProhibited && capability_of(gpu) >= kCapabilityMin;
 }
 
 void examine_crowd(const Gpu& gpu, const GpuInventory& gpus, Findings& found) {
   const auto free = std::ranges::find_if(gpus.gpus, is_free);
   if (free == gpus.gpus.end() || !is_crowded(gpu)) return;
+  const bool has_code = find_cuda_build(capability_of(gpu)) != nullptr &&
+                        find_cuda_build(capability_of(*free)) != nullptr;
+  const std::string ours =
+      has_code ? fmt::format("sheaf serve MODEL --slices gpu:{},gpu:{} gives it both; else ",
+                             gpu.index, free->index)
+               : "";
   found.speak_of(Question::run, gpu.index);
-  found.warn(
-      fmt::format("{} processes share it, {} % busy, while nothing runs on GPU {}", computing(gpu),
-                  *gpu.utilization_percent, free->index),
-      "they wait for each other, and the idle card would take half of them",
-      fmt::format("sheaf serve MODEL --slices gpu:{},gpu:{} gives it both; of other "
-                  "programs start some with CUDA_VISIBLE_DEVICES={}",
-                  gpu.index, free->index,
-                  free->mig && free->mig->current ? "a UUID of its MIG slices" : free->uuid));
+  found.warn(fmt::format("{} processes share it, {} % busy, while nothing runs on GPU {}",
+                         computing(gpu), *gpu.utilization_percent, free->index),
+             "they wait for each other, and the idle card would take half of them",
+             ours + fmt::format(
+                        "start some of the programs with CUDA_VISIBLE_DEVICES={}",
+                        free->mig && free->mig->current ? "a UUID of its MIG slices" : free->uuid));
 }
 
 }  // namespace

@@ -40,6 +40,11 @@ struct HostFacts {
   std::optional<std::string> driver_capabilities;  // NVIDIA_DRIVER_CAPABILITIES, where it is set
   std::vector<std::string> missing_nodes;          // of those that a whole card needs
   bool has_mig_capabilities = false;               // /proc/driver/nvidia/capabilities/mig/config
+  struct CardProgram {
+    std::string path;     // of sheaf-replica-cuda; empty: it is not there
+    std::string refusal;  // why it says that it cannot compute here; empty: it can
+  };
+  std::optional<CardProgram> card_program;  // nothing: not asked, as of simulated cards
 };
 // For these cards, on this machine.
 HostFacts read_host(const Machine& machine, const GpuInventory& gpus);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 
 namespace sheaf::slices {
@@ -61,8 +62,14 @@ TEST(Doctor, EachFaultIsOneComplaint) {
   const std::vector<Case> cases = {
       {"persistence mode is off", Health::warning, Question::run,
        [](Gpu& gpu, HostFacts&) { gpu.persistence = false; }},
-      {"compute capability 7.0 is below 7.5", Health::error, Question::run,
-       [](Gpu& gpu, HostFacts&) { gpu.compute_capability_major = 7; }},
+      {"sheaf has no code for compute capability 9.5", Health::error, Question::run,
+       [](Gpu& gpu, HostFacts&) { gpu.compute_capability_minor = 5; }},
+      {"there is no sheaf-replica-cuda beside sheaf-replica", Health::warning, Question::run,
+       [](Gpu&, HostFacts& host) { host.card_program = HostFacts::CardProgram{}; }},
+      {"sheaf-replica-cuda: it hangs", Health::error, Question::run,
+       [](Gpu&, HostFacts& host) {
+         host.card_program = HostFacts::CardProgram{"/bin/it", "sheaf-replica-cuda: it hangs"};
+       }},
       {"only 1.0 GiB of its memory is free", Health::warning, Question::run,
        [](Gpu& gpu, HostFacts&) { gpu.free_bytes = 1 << 30; }},
       {"its compute mode is prohibited", Health::error, Question::run,
@@ -138,7 +145,8 @@ TEST(Doctor, DriversAreOldForOneQuestionOrBoth) {
   gpus.cuda_version = 12040;
   gpus.driver_version = "550.90.07";
   EXPECT_EQ(complaint(gpus, good_host()).what,
-            "driver 550.90.07, CUDA 12.4 is older than CUDA 13 of sheaf's build");
+            "driver 550.90.07, CUDA 12.4 is older than CUDA 13 of what `make cuda` builds");
+  EXPECT_EQ(complaint(gpus, good_host()).repair, "install driver 580 or newer");
   gpus.cuda_version = 13000;
   gpus.driver_version = "525.85.05";
   EXPECT_EQ(complaint(gpus, good_host()).what, "driver 525.85.05, CUDA 13.0 is too old to cut it");
@@ -182,8 +190,11 @@ TEST_F(CrowdedCard, BesideAnIdleOneIsSaid) {
   EXPECT_EQ(finding->gpu, 0u);
   EXPECT_EQ(finding->what, "2 processes share it, 95 % busy, while nothing runs on GPU 1");
   EXPECT_NE(finding->why, "");
-  EXPECT_TRUE(finding->repair.starts_with("sheaf serve MODEL --slices gpu:0,gpu:1 gives it both"));
-  EXPECT_TRUE(finding->repair.ends_with("CUDA_VISIBLE_DEVICES=GPU-idle"));
+  EXPECT_EQ(finding->repair,
+            "sheaf serve MODEL --slices gpu:0,gpu:1 gives it both; else start some of the "
+            "programs with CUDA_VISIBLE_DEVICES=GPU-idle");
+  idle().compute_capability_major = 8;  // not for sheaf
+  EXPECT_EQ(said()->repair, "start some of the programs with CUDA_VISIBLE_DEVICES=GPU-idle");
 }
 
 TEST_F(CrowdedCard, IsNoneWithOneProcessOrLittleLoad) {
@@ -217,6 +228,30 @@ TEST_F(CrowdedCard, NeedsAnotherThatCouldBeUsed) {
   }
   idle().instances = {{.id = 1, .compute = {{}}}};  // cut: the last case, made good
   EXPECT_TRUE(said());
+}
+
+TEST(Doctor, NamesTheCardsThatSheafHasCodeFor) {
+  Gpu gpu = healthy();
+  gpu.compute_capability_minor = 5;
+  EXPECT_EQ(complaint(with(gpu), good_host()).why,
+            "its builds for cards are for 9.0 (H100, H200, GH200), or 8.0 to 12.1 (A100, A30, A10, "
+            "RTX 30, 40 and 50, L4, L40, H100, H200, B200)");
+  gpu.compute_capability_major = 8;
+  gpu.compute_capability_minor = 9;
+  const auto of_ada = examine(with(gpu), good_host(), "");
+  EXPECT_EQ(
+      std::ranges::count(of_ada, "compute capability 8.9: `make release-cuda` builds code for it",
+                         &Finding::what),
+      1);
+  HostFacts host = good_host();
+  host.card_program = HostFacts::CardProgram{"/bin/sheaf-replica-cuda", ""};
+  const auto findings = examine(with(healthy()), host, "");
+  const auto said = [&](const char* what) {
+    return std::ranges::count(findings, what, &Finding::what) == 1;
+  };
+  EXPECT_TRUE(said("driver 580.65.06, CUDA 13.0 runs what `make cuda` builds"));
+  EXPECT_TRUE(said("compute capability 9.0: `make cuda` builds code for it"));
+  EXPECT_TRUE(said("/bin/sheaf-replica-cuda can compute here"));
 }
 
 TEST(Doctor, WithoutACardSheafRunsOnTheProcessor) {

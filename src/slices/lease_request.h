@@ -38,8 +38,8 @@ struct LeaseRequest {
   std::optional<std::string> visible_devices;  // the asker's CUDA_VISIBLE_DEVICES, where it is set
   std::vector<int> cpus;                       // that the asker may use; empty: all of this machine
 
-  std::string lease;        // an id, of renew and release
-  std::string tenant;       // LeaseOwner's
+  std::string lease;                   // an id, of renew and release
+  std::string tenant;                  // LeaseOwner's
   std::optional<std::int64_t> ttl_ms;  // of acquire and renew; nothing: the default, or as before
 };
 

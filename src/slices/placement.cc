@@ -79,6 +79,9 @@ using Indexes = std::vector<std::size_t>;  // of devices
 
 // "mig:0/3 is leased to task t …"; empty: it may be had.
 std::string withheld_text(const Device& device, const PlacementRules& rules) {
+  const auto unusable = rules.unusable.find(device.card_uuid);
+  if (unusable != rules.unusable.end())
+    return fmt::format("{} {}", device.name(), unusable->second);
   const auto found = rules.withheld.find(device.uuid);
   return found == rules.withheld.end() ? "" : fmt::format("{} {}", device.name(), found->second);
 }
@@ -505,6 +508,7 @@ bool has_place(const PlacedReplica& lost, const Device& device, std::span<const 
 }
 
 bool is_allowed(const PlacedReplica& lost, const Device& device, const PlacementRules& rules) {
+  if (rules.unusable.contains(device.card_uuid)) return false;
   return lost.allowed.empty() || std::ranges::any_of(lost.allowed, [&](const std::string& word) {
            const auto name = on_this_machine(word, rules);
            return name.ok() && device.is_meant_by(*name);

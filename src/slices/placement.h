@@ -48,6 +48,9 @@ struct PlacementRules {
   std::string slices_folder = {};   // in which MPS daemons have theirs, and leases their table
   // Devices (UUIDs) that others have, and how: "is leased to task t …".
   std::map<std::string, std::string> withheld = {};
+  // Cards (UUIDs) on which the server's replicas cannot compute, with all that they are cut into,
+  // and why: "has compute capability 8.9, …".
+  std::map<std::string, std::string> unusable = {};
 };
 
 // A replica's place and what it may be exchanged for.

@@ -471,5 +471,18 @@ TEST(Placement, WhatOthersHaveIsLeftOut) {
             Names{"!no slice to serve on is free: gpu:0 is leased to task t; gpu:1 is leased too"});
 }
 
+TEST(Placement, CardsThatCannotComputeAreLeftOutForGood) {
+  const GpuInventory gpus = cards(2);
+  PlacementRules rules = rules_of(Assignment::automatic);
+  rules.unusable[gpus.gpus[0].uuid] = "is of another make";
+  EXPECT_EQ(names_for(gpus, {on_cards(0)}, rules), Names{"gpu:1"});
+  EXPECT_EQ(names_for(gpus, {on_cards(1, kGiB, {"gpu:0"})}, rules),
+            Names{"!model m: gpu:0 is of another make"});
+  const auto devices = devices_of(gpus);
+  PlacedReplica lost{.slice = {.kind = SliceKind::gpu, .uuid = gpus.gpus[1].uuid}};
+  EXPECT_EQ(replacement({devices[0]}, lost, {}, rules), "none");
+  EXPECT_EQ(replacement(devices, lost, {}, rules), "gpu:1");
+}
+
 }  // namespace
 }  // namespace sheaf::slices

@@ -11,11 +11,11 @@ namespace {
 
 const bool added = [] {
   auto backends = sheaf::kernels::cuda::card_backends();
-  if (!backends.ok()) {
-    std::fprintf(stderr, "%s\n", backends.error().message.c_str());
+  if (const auto first = backends.front().make({}); !first.ok()) {
+    std::fprintf(stderr, "%s\n", first.error().message.c_str());
     std::exit(1);
   }
-  sheaf::kernels::add_device_backends(std::move(*backends));
+  sheaf::kernels::add_device_backends(std::move(backends));
   return true;
 }();
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 from grpc_tools import protoc
 
-from sheaf_server import FAULTY_REPLICA, MODEL_FOLDER, REPOSITORY, SHEAF, Server
+from sheaf_server import EMULATED_REPLICA, FAULTY_REPLICA, MODEL_FOLDER, REPOSITORY, SHEAF, Server
 
 
 def pytest_collection_modifyitems(items):
@@ -34,6 +34,14 @@ def faulty_replica():
     if not FAULTY_REPLICA.exists():
         pytest.skip(f"{FAULTY_REPLICA} is not built")
     return FAULTY_REPLICA
+
+
+@pytest.fixture(scope="session")
+def emulated_replica():
+    """sheaf-replica-cuda, but that this processor plays the card."""
+    if not EMULATED_REPLICA.exists():
+        pytest.skip(f"{EMULATED_REPLICA} is not built")
+    return EMULATED_REPLICA
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("SHEAF_BIN_DIR", REPOSITORY / "build/release/bin"))
 SHEAF = pathlib.Path(os.environ.get("SHEAF_BIN", BIN / "sheaf"))
 FAULTY_REPLICA = BIN / "sheaf-replica-faulty"
+EMULATED_REPLICA = BIN / "sheaf-replica-emulated"
 MODEL_FOLDER = os.environ.get("SHEAF_TEST_MODEL", "")
 MODEL = "all-MiniLM-L6-v2"
 # Of nobody: whose test means it to be kept says another one.

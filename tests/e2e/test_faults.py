@@ -136,7 +136,7 @@ def token_of(server, word):
     return tokens[0]["id"]
 
 
-@pytest.mark.parametrize("hook", ["CRASH", "HANG", "EXIT"])
+@pytest.mark.parametrize("hook", ["CRASH", "HANG", "EXIT", "FAIL", "FULL"])
 def test_a_poisonous_text_is_refused_and_innocents_succeed(server, faulty_replica, hook):
     poison = token_of(server, "poison")
     with Server("--replica-program", faulty_replica, replicas=2,

@@ -378,14 +378,6 @@ def test_core_sets_can_be_named():
         assert server.embed("a text").status_code == 200
 
 
-@pytest.mark.parametrize("flags", [["--slices", "gpu:0"], ["--device", "cuda"]])
-def test_without_a_program_for_cards_it_says_so(flags):
-    done = subprocess.run([SHEAF, "serve", f"{MODEL}={MODEL_FOLDER}", "--check", *flags],
-                          env=environment_without_sheaf(), capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    assert "this build computes on the CPU only: there is no sheaf-replica-cuda beside" in done.stderr
-
-
 def test_xids_restart_replicas_and_drain_cards(machine):
     """94 spoils what ran in one instance; 79 takes a card away. No request fails."""
     here = machine("h200-141", "h200-141")

@@ -357,7 +357,7 @@ def test_no_permission_names_the_capability(machine):
 
 
 def test_check_tells_of_an_idle_card_beside_a_crowded_one(machine):
-    here = machine("l4", "l4")
+    here = machine("h200-141", "h200-141")
     here.drive("load", "0", "95")
     here.drive("process", "0", "4711", str(1 << 30))
 
@@ -385,6 +385,22 @@ def test_check_tells_what_is_wrong(machine):
     assert any("older than CUDA 13" in f["what"] for f in findings)
     here.drive("set", "0", "lost", "1")
     assert "GPU is lost" in here.sheaf("check", code=2)
+
+
+def test_check_says_of_each_card_whether_this_build_computes_on_it(machine):
+    here = machine("h200-141", "l4")
+
+    def said():
+        findings = json.loads(here.sheaf("check", "--json", code=2))
+        return {(f["gpu"], f["what"]): f for f in findings if f["question"] == "run"}
+
+    assert said()[0, "compute capability 9.0: `make cuda` builds code for it"]["health"] == "ok"
+    assert said()[1, "compute capability 8.9: `make release-cuda` builds code for it"]["health"] == "ok"
+    old = said()[None, "driver 570.133.20, CUDA 12.8 is older than CUDA 13 of what `make cuda` builds"]
+    assert old["repair"] == "install driver 580 or newer"
+    here.drive("machine", "driver_version", "580.65.06")
+    here.drive("machine", "cuda_version", "13000")
+    assert said()[None, "driver 580.65.06, CUDA 13.0 runs what `make cuda` builds"]["health"] == "ok"
 
 
 def test_env_of_a_slice(machine):

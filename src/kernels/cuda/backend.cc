@@ -49,7 +49,7 @@ class Cuda final : public Backend {
       : name_(std::move(name)),
         progress_(options.progress),
         device_(std::move(device)),
-        product_(make_product<T>(*device_)) {}
+        product_(device_->computes() ? make_product<T>(*device_) : nullptr) {}
 
   std::string name() const override { return name_; }
   Dtype dtype() const override { return dtype_of_type<T>(); }
@@ -232,7 +232,7 @@ class Cuda final : public Backend {
   // Whether the operation should run.
   bool begin() {
     if (progress_ != nullptr) progress_->fetch_add(1, std::memory_order_relaxed);
-    return device_->status().ok();
+    return device_->computes() && device_->status().ok();
   }
 
   template <class Number>

@@ -8,6 +8,9 @@
 
 namespace sheaf::kernels::cuda {
 
+// What products can be computed in on cards.
+inline constexpr Dtype kCardDtypes[] = {Dtype::float32, Dtype::bfloat16, Dtype::float16};
+
 // The operations of ops.h on `device`, products with weights in `dtype` (float32, bfloat16 or
 // float16) with float32 sums. Attention over heads of 32, 64, 128 and 256 is in `dtype` too, unless
 // it looks at tables of positions; all else is float32. Heads of more than 512 fail the backend.

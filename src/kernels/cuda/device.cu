@@ -1,4 +1,5 @@
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "kernels/cuda/backend.h"
@@ -13,16 +14,16 @@ Error cuda_error(const char* what, cudaError_t error) {
   return {ErrorCode::internal, std::string(what) + ": " + cudaGetErrorString(error)};
 }
 
-class Card final : public Device {
+class RealCard final : public Device {
  public:
   // Makes the context, which takes a second or so where the process has none.
-  Card() {
+  RealCard() {
     check("cannot make a stream on the card",
           cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   }
-  Card(const Card&) = delete;
-  Card& operator=(const Card&) = delete;
-  ~Card() override {
+  RealCard(const RealCard&) = delete;
+  RealCard& operator=(const RealCard&) = delete;
+  ~RealCard() override {
     if (stream_ != nullptr) cudaStreamDestroy(stream_);
   }
 
@@ -85,13 +86,16 @@ class Card final : public Device {
 // Loads only on a card for which this build has code.
 __global__ void probe() {}
 
+// Compute capability from which on the driver can compile this build's PTX; 0: it has none.
+constexpr int kPtx = SHEAF_CUDA_PTX;
+
 Error unusable(std::string why) { return {ErrorCode::unsupported, std::move(why)}; }
 
 std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
-Status check_card() {
+Result<int> count_cards() {
   int driver = 0;
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
     return unusable("there is no NVIDIA driver on this machine");
@@ -101,6 +105,11 @@ Status check_card() {
   int cards = 0;
   if (const cudaError_t error = cudaGetDeviceCount(&cards); error != cudaSuccess || cards == 0)
     return unusable(std::string("there is no CUDA card to be used: ") + cudaGetErrorString(error));
+  return cards;
+}
+
+Status check_card() {
+  SHEAF_ASSIGN(std::ignore, count_cards());
   cudaFuncAttributes attributes;
   if (cudaFuncGetAttributes(&attributes, probe) == cudaSuccess) return {};
   cudaDeviceProp card{};
@@ -109,17 +118,59 @@ Status check_card() {
                   std::to_string(card.major) + "." + std::to_string(card.minor) + ")");
 }
 
+// "GPU-092b6049-781b-5f99-ae9a-87b610700d58", as NVML names a card. (MIG devices it names
+// otherwise.)
+std::string uuid_text(const cudaUUID_t& uuid) {
+  std::string text = "GPU";
+  for (int i = 0; i < 16; ++i) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    const auto byte = static_cast<unsigned char>(uuid.bytes[i]);
+    if (i == 0 || i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    text += kDigits[byte / 16];
+    text += kDigits[byte % 16];
+  }
+  return text;
+}
+
 }  // namespace
 
-Result<std::vector<DeviceBackend>> card_backends() {
-  SHEAF_TRY(check_card());
+std::vector<int> compiled_capabilities() {
+  constexpr int kHopper = 90;  // compiled as 90a, which runs there alone
+  std::vector<int> capabilities;
+  for (const int card : {75, 80, 86, 87, 88, 89, 90, 100, 103, 110, 120, 121}) {
+    bool runs = kPtx > 0 && card >= kPtx;
+    for (const int architecture : {__CUDA_ARCH_LIST__}) {
+      const int compiled = architecture / 10;
+      const bool same_generation = compiled / 10 == card / 10 && compiled != kHopper;
+      runs = runs || compiled == card || (same_generation && compiled < card);
+    }
+    if (runs) capabilities.push_back(card);
+  }
+  return capabilities;
+}
+
+Result<std::vector<Card>> find_cards() {
+  SHEAF_ASSIGN(const int count, count_cards());
+  std::vector<Card> cards;
+  for (int i = 0; i < count; ++i) {
+    cudaDeviceProp card{};
+    if (const cudaError_t error = cudaGetDeviceProperties(&card, i); error != cudaSuccess)
+      return cuda_error("a card does not say what it is", error);
+    cards.push_back(
+        {card.name, uuid_text(card.uuid), card.major * 10 + card.minor, card.totalGlobalMem});
+  }
+  return cards;
+}
+
+std::vector<DeviceBackend> card_backends() {
   std::vector<DeviceBackend> backends;
-  for (const Dtype dtype : {Dtype::float32, Dtype::bfloat16, Dtype::float16}) {
+  for (const Dtype dtype : kCardDtypes) {
     std::string name = "cuda ";
     name += name_of(dtype);
     backends.push_back(
         {name, dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
-           auto card = std::make_unique<Card>();
+           SHEAF_TRY(check_card());
+           auto card = std::make_unique<RealCard>();
            SHEAF_TRY(card->status());
            return make_backend_on(std::move(card), name, dtype, options);
          }});

@@ -14,6 +14,9 @@ namespace sheaf::kernels::cuda {
 class Device : public tensor::Memory {
  public:
   virtual Stream stream() const = 0;
+  // False of one that is not there, for which weights are laid out and memory is counted: nothing
+  // is launched on it, and no library is asked for.
+  virtual bool computes() const { return true; }
   // Not ok from the first call on that failed, here or in a launch before; then nothing should be
   // launched any more. What can be done about it is to end the process.
   virtual Status status() const = 0;

@@ -12,8 +12,6 @@
 namespace sheaf::kernels::cuda {
 namespace {
 
-// What Hopper's algorithms ask for at most (NVIDIA's documentation of cublasSetWorkspace).
-constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 // Batches differ in their rows: what was found for one is kept for the next, but not for ever.
 constexpr std::size_t kAlgorithmsKept = 4096;
 

@@ -32,6 +32,10 @@ class Product {
   virtual void run(const ProductTask& task) = 0;
 };
 
+// What a product keeps of the card's memory beside its task: as much as Hopper's algorithms ask for
+// at most (NVIDIA's documentation of cublasSetWorkspace).
+inline constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
+
 // In T: float, Bfloat16 or Half. The device must outlive it.
 template <class T>
 std::unique_ptr<Product> make_product(Device& device);

@@ -66,7 +66,7 @@ class EmulatedDevice final : public Device {
 
 std::vector<DeviceBackend> emulated_backends(EmulatedCard card) {
   std::vector<DeviceBackend> backends;
-  for (const Dtype dtype : {Dtype::float32, Dtype::bfloat16, Dtype::float16}) {
+  for (const Dtype dtype : kCardDtypes) {
     const std::string name = "emulated cuda " + std::string(name_of(dtype));
     backends.push_back(
         {name, dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {

@@ -1,0 +1,231 @@
+"""`sheaf serve --device` with a program for cards: sheaf-replica-emulated, as the processor plays a card, on simulated ones."""
+
+import json
+import os
+import subprocess
+
+import numpy
+import pytest
+import requests
+
+from sheaf_server import BIN, MODEL, MODEL_FOLDER, SHEAF, Load, Server, environment_without_sheaf, wait_until
+from simulated_machine import Machine
+
+KEPT = ("SHEAF_NVML", "SHEAF_NVML_SIM_STATE", "SHEAF_SLICES_FOLDER", "LD_LIBRARY_PATH")
+TEXTS = ["A card answers.", "And so does the processor, which is what it is held against.", "Short."]
+NO_DRIVER = "there is no NVIDIA driver on this machine"
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return lambda *cards: Machine(tmp_path, *cards)
+
+
+@pytest.fixture
+def no_card_program(tmp_path):
+    """sheaf-replica, with nothing beside it, whatever `make cuda` has built."""
+    program = tmp_path / "sheaf-replica"
+    program.symlink_to(BIN / "sheaf-replica")
+    return program
+
+
+def of(machine, **more):
+    return {name: machine.environment[name] for name in KEPT} | more
+
+
+def check(*flags, code=0, environment=None):
+    """What `sheaf serve --check` says: all of it, or why not."""
+    done = subprocess.run([SHEAF, "serve", f"{MODEL}={MODEL_FOLDER}", "--check", *flags], capture_output=True, text=True,
+                          env=environment_without_sheaf() | (environment or {}), timeout=60)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stderr if code else done.stdout
+
+
+def refusal(*flags, environment=None):
+    said = check(*flags, code=1, environment=environment)
+    assert len(said.splitlines()) == 1, said
+    return said.strip().removeprefix("sheaf serve: ")
+
+
+def cosines(a, b):
+    a, b = numpy.array(a), numpy.array(b)
+    return (a * b).sum(axis=1) / numpy.linalg.norm(a, axis=1) / numpy.linalg.norm(b, axis=1)
+
+
+def served_on(server):
+    return {r["model"]: r["slice"] for r in server.fleet()["replicas"]}
+
+
+# --- computing on them ---
+
+
+@pytest.mark.parametrize("flags, dtype", [(["--dtype", "auto"], "bfloat16"), (["--dtype", "float32"], "float32")])
+def test_a_card_answers_as_the_processor_does(server, machine, emulated_replica, flags, dtype):
+    here = machine("h200-141")
+    with Server("--device", "cuda", "--card-program", emulated_replica, *flags, replicas=1, environment=of(here)) as on_card:
+        assert list(served_on(on_card).values()) == ["gpu:0"]
+        info = requests.get(on_card.http + "/info", timeout=10).json()
+        assert info["model_dtype"] == dtype
+        assert min(cosines(on_card.vectors(TEXTS), server.vectors(TEXTS))) > (0.999 if dtype == "bfloat16" else 0.99999)
+        assert any(f"is ready: emulated cuda {dtype}" in line for line in on_card.log)
+        assert not any("measuring" in line for line in on_card.log), "what processors are fast in says nothing of cards"
+
+
+def test_cards_and_cores_serve_beside_each_other(server, machine, emulated_replica, tmp_path):
+    """Two packings: each model's weights are laid out by what computes with them."""
+    here = machine("h200-141")
+    config = tmp_path / "sheaf.yaml"
+    config.write_text(f"models:\n  - {{source: {MODEL_FOLDER}, name: card, slices: [gpu:0]}}\n"
+                      f"  - {{source: {MODEL_FOLDER}, name: cores, slices: 'cores:0', dtype: float32}}\n"
+                      f"card_program: {emulated_replica}\n")
+    environment = of(here, SHEAF_CONFIG=str(config))
+    command = [SHEAF, "serve", "--port", "0", "--grpc-port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                               env=environment_without_sheaf() | environment)
+    try:
+        http = json.loads(process.stdout.readline())["http"]
+        wait_until(lambda: requests.get(http + "/health/ready", timeout=10).status_code == 200, 30, "ready")
+        for model, slice_name in ("card", "gpu:0"), ("cores", "cores:0"):
+            answer = requests.post(http + "/v1/embeddings", json={"input": TEXTS, "model": model}, timeout=30)
+            assert answer.headers["x-sheaf-slice"] == slice_name
+            vectors = [row["embedding"] for row in answer.json()["data"]]
+            assert min(cosines(vectors, server.vectors(TEXTS))) > 0.999
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_embed_computes_on_a_card_too(server, machine, emulated_replica, tmp_path):
+    here = machine("h200-141")
+
+    def embed(*flags, **more):
+        return subprocess.run([SHEAF, "embed", "-", "--model", MODEL_FOLDER, "--output", tmp_path / "out.npy", *flags],
+                              input="\n".join(TEXTS) + "\n", capture_output=True, text=True, timeout=60,
+                              env=environment_without_sheaf() | of(here, **more))
+
+    done = embed("--device", "cuda", "--card-program", emulated_replica)
+    assert done.returncode == 0, done.stderr
+    near = cosines(numpy.load(tmp_path / "out.npy"), server.vectors(TEXTS))
+    assert 0.999 < min(near) < 1 - 1e-7, "in bfloat16"
+    done = embed("--device", "cuda", "--card-program", emulated_replica, SHEAF_FAULT_NO_CARD=NO_DRIVER)
+    assert done.returncode == 1 and NO_DRIVER in done.stderr
+    assert embed("--card-program", emulated_replica, SHEAF_FAULT_NO_CARD=NO_DRIVER).returncode == 0
+
+
+def test_a_card_that_fails_is_given_up_by_its_replica(server, machine, emulated_replica):
+    """The first error of a card stays: its process ends, another answers what it owed."""
+    poison = requests.post(server.http + "/tokenize", json={"inputs": "poison", "add_special_tokens": False},
+                           timeout=10).json()[0][0]["id"]
+    here = machine("h200-141", "h200-141")
+    environment = of(here, SHEAF_FAULT_FAIL_ID=str(poison))
+    with Server("--device", "cuda", "--card-program", emulated_replica, replicas=2, environment=environment) as hurt:
+        with Load(hurt, clients=2, texts=1, text="text") as load:
+            refused = hurt.embed("poison", timeout=90)
+            assert refused.status_code == 400 and refused.json()["error"]["code"] == "poisonous_input"
+            load.wait_answered(5)
+        assert load.failures == []
+        hurt.wait_full(2, 30)
+        assert sum(r["restarts"] for r in hurt.fleet()["replicas"]) >= 2
+        assert any("the device failed" in line for line in hurt.log)
+
+
+def test_its_memory_is_estimated_without_a_card(emulated_replica):
+    """What is estimated suffices, and little less does not: the allocator keeps to what it is given."""
+    flags = ["--model", MODEL_FOLDER, "--dtype", "bfloat16"]
+
+    def estimate(tokens):
+        said = subprocess.run([emulated_replica, "estimate", *flags, "--max-batch-tokens", str(tokens)], check=True,
+                              capture_output=True, text=True, timeout=60)
+        return json.loads(said.stdout)["card"]
+
+    card = estimate(512)
+    assert card["total_bytes"] == sum(v for k, v in card.items() if k.endswith("_bytes") and k != "total_bytes")
+    assert card["assumed"] == ["context_bytes"]
+    assert estimate(16384)["working_set_bytes"] > 10 * card["working_set_bytes"]
+
+    def runs_in(count):
+        """A batch of two texts of 256 tokens."""
+        done = subprocess.run([SHEAF, "embed", "-", "--model", MODEL_FOLDER, "--replica-program", emulated_replica, "--dtype",
+                               "bfloat16", "--output", "/dev/null"], input="a " * 254 + "\n" + "b " * 254,
+                              capture_output=True, text=True, timeout=120,
+                              env=environment_without_sheaf() | {"SHEAF_DEVICE_MEMORY_BYTES": str(count)})
+        return done.returncode == 0, done.stderr
+
+    needed = card["weights_bytes"] + card["working_set_bytes"]
+    enough, said = runs_in(needed)
+    assert enough, said
+    enough, said = runs_in(needed - card["working_set_bytes"] // 10)
+    assert not enough and "this replica's share of the card" in said
+
+
+# --- which device ---
+
+
+def test_auto_takes_cards_where_their_program_can_use_them(machine, emulated_replica):
+    here = machine("h200-141")
+    said = check("--card-program", emulated_replica, environment=of(here))
+    assert "gpu:0" in said and "dtype: bfloat16" in said and "--device auto" not in said
+    assert "of its card" in said
+    assert "cores:" in check("--card-program", emulated_replica, "--device", "cpu", environment=of(here))
+
+
+def lines_of_auto(said):
+    return [line for line in said.splitlines() if "--device auto" in line]
+
+
+def test_auto_is_the_processor_else_and_says_why_in_a_line(machine, emulated_replica, no_card_program):
+    (line,) = lines_of_auto(check("--replica-program", no_card_program))
+    assert line.startswith("--device auto is the processor: there is no sheaf-replica-cuda beside")
+    here = machine("h200-141")
+    environment = of(here, SHEAF_FAULT_NO_CARD=NO_DRIVER)
+    (line,) = lines_of_auto(check("--card-program", emulated_replica, environment=environment))
+    assert line.startswith(f"--device auto is the processor: sheaf-replica-emulated: {NO_DRIVER}; ")
+    assert lines_of_auto(check("--device", "cpu")) == []
+    with Server("--card-program", emulated_replica, replicas=1, environment=environment) as on_cores:
+        assert len([line for line in on_cores.log if "--device auto is the processor" in line]) == 1
+        assert on_cores.embed("a text").status_code == 200
+
+
+@pytest.mark.parametrize("flags", [["--device", "cuda"], ["--slices", "gpu:0"], ["--num-gpus", "1"]])
+def test_cards_that_are_asked_for_are_refused_in_a_sentence_where_they_cannot_be_had(machine, emulated_replica,
+                                                                                   no_card_program, flags):
+    missing = refusal(*flags, "--replica-program", no_card_program)
+    assert missing.startswith("there is no sheaf-replica-cuda beside") and "(`make cuda` builds it)" in missing
+    here = machine("h200-141")
+    said = refusal(*flags, "--card-program", emulated_replica, environment=of(here, SHEAF_FAULT_NO_CARD=NO_DRIVER))
+    assert said == (f"sheaf-replica-emulated: {NO_DRIVER}; `sheaf slices check` says what helps; "
+                    "--device cpu serves on the processor")
+    assert "NVML cannot be opened" in refusal(*flags, "--card-program", emulated_replica)
+
+
+def test_what_cards_cannot_do_is_refused(machine, emulated_replica):
+    here = machine("h200-141")
+    said = refusal("--card-program", emulated_replica, "--dtype", "int8", environment=of(here))
+    assert f"model {MODEL}: cards do not compute in int8, but in float32, bfloat16, float16" in said
+    assert "/no/such is not a program" in refusal("--card-program", "/no/such")
+    assert "it is no sheaf-replica-cuda" in refusal("--device", "cuda", "--card-program", "/bin/true")
+    small = refusal("--card-program", emulated_replica, "--gpu-memory-utilization", "0.005", environment=of(here))
+    assert "does not fit" in small
+
+
+def test_cards_that_it_has_no_code_for_are_left_out(machine, emulated_replica, tmp_path):
+    here = machine("l4", "h200-141")
+    program = tmp_path / "sheaf-replica-cuda"
+    program.write_text("#!/bin/sh\n"
+                       """[ "$1" != devices ] || exec echo '{"dtypes": ["bfloat16"], "compute_capabilities": [90]}'\n"""
+                       f'exec {emulated_replica} "$@"\n')
+    program.chmod(0o755)
+    flags = ["--card-program", program]
+    said = check(*flags, environment=of(here))
+    assert "gpu:1" in said and "gpu:0" not in said
+    said = refusal(*flags, "--slices", "gpu:0", environment=of(here))
+    assert said.endswith("gpu:0 has compute capability 8.9, and sheaf-replica-cuda has code for 9.0 alone")
+
+
+def test_the_real_program_says_why_it_cannot_compute_here():
+    """Where `make cuda` has built it."""
+    program = BIN / "sheaf-replica-cuda"
+    if not program.exists() or os.path.exists("/dev/nvidiactl"):
+        pytest.skip("not built, or there may be a card")
+    assert NO_DRIVER in refusal("--device", "cuda")
+    assert NO_DRIVER in check("--device", "auto")
