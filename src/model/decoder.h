@@ -21,7 +21,7 @@ class Decoder final : public Model {
  public:
   Decoder(const ModelSpec& spec, WeightSource& weights);
 
-  tensor::MatrixView forward(kernels::Backend& ops, const kernels::Texts& texts) override;
+  tensor::TypedView forward(kernels::Backend& ops, const kernels::Texts& texts) override;
 
  private:
   struct Layer {
@@ -42,16 +42,16 @@ class Decoder final : public Model {
                           std::size_t columns, float times = 1) const;
   // out = x + attention(norm(x))
   void attend(kernels::Backend& ops, const Layer& layer, std::span<const std::uint32_t> cu_seqlens,
-              tensor::MatrixView x, tensor::MatrixSpan out);
+              tensor::TypedView x, tensor::TypedSpan out);
   // Queries and keys, normalized and turned in place.
   void prepare_heads(kernels::Backend& ops, const Layer& layer,
-                     std::span<const std::uint32_t> cu_seqlens, tensor::MatrixSpan qkv);
+                     std::span<const std::uint32_t> cu_seqlens, tensor::TypedSpan qkv);
   // out = x W^T + residual, normalized before the sum if there is such a norm.
-  void finish(kernels::Backend& ops, tensor::MatrixView x, const kernels::Linear& weight,
-              const kernels::Norm& norm, tensor::MatrixView residual, tensor::MatrixSpan out);
+  void finish(kernels::Backend& ops, tensor::TypedView x, const kernels::Linear& weight,
+              const kernels::Norm& norm, tensor::TypedView residual, tensor::TypedSpan out);
   // out = x + down(gate(up(norm(x))))
-  void run_middle(kernels::Backend& ops, const Layer& layer, tensor::MatrixView x,
-                  tensor::MatrixSpan out);
+  void run_middle(kernels::Backend& ops, const Layer& layer, tensor::TypedView x,
+                  tensor::TypedSpan out);
 
   std::size_t hidden_;
   std::size_t intermediate_;

@@ -87,7 +87,7 @@ RotaryTable::RotaryTable(const RotarySpec& spec, std::uint32_t head_size)
       usual_(speeds_of(spec, pairs_), spec.amplitude),
       stretched_(speeds_of(of_long_texts(spec), pairs_), spec.amplitude) {}
 
-void RotaryTable::turn(kernels::Backend& ops, tensor::MatrixSpan x,
+void RotaryTable::turn(kernels::Backend& ops, tensor::TypedSpan x,
                        std::span<const std::uint32_t> cu_seqlens, std::size_t heads) {
   if (spec_.scaling != RotaryScaling::dynamic && spec_.scaling != RotaryScaling::longrope)
     return turn_usual(ops, x, cu_seqlens, heads);
@@ -102,7 +102,7 @@ void RotaryTable::turn(kernels::Backend& ops, tensor::MatrixSpan x,
   turn_usual(ops, x, cu_seqlens.subspan(first), heads);
 }
 
-void RotaryTable::turn_usual(kernels::Backend& ops, tensor::MatrixSpan x,
+void RotaryTable::turn_usual(kernels::Backend& ops, tensor::TypedSpan x,
                              std::span<const std::uint32_t> cu_seqlens, std::size_t heads) {
   std::size_t longest = 0;
   for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text)

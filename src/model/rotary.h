@@ -21,7 +21,7 @@ class RotaryTable {
 
   // Turns each head of each row in place, each text as it would be turned alone. x [tokens, heads *
   // head_size]
-  void turn(kernels::Backend& ops, tensor::MatrixSpan x, std::span<const std::uint32_t> cu_seqlens,
+  void turn(kernels::Backend& ops, tensor::TypedSpan x, std::span<const std::uint32_t> cu_seqlens,
             std::size_t heads);
 
  private:
@@ -45,7 +45,7 @@ class RotaryTable {
   };
 
   // Each of these texts is as long as the model was trained on, or scaling does not ask for it.
-  void turn_usual(kernels::Backend& ops, tensor::MatrixSpan x,
+  void turn_usual(kernels::Backend& ops, tensor::TypedSpan x,
                   std::span<const std::uint32_t> cu_seqlens, std::size_t heads);
   kernels::Rotary stretched(std::size_t length, tensor::Memory& memory);
 

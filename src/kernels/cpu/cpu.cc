@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/pool.h"
 #include "kernels/expert_shares.h"
+#include "kernels/float_backend.h"
 #include "tensor/buffer.h"
 
 namespace sheaf::kernels {
@@ -23,7 +24,7 @@ std::size_t part_begin(std::size_t rows, std::size_t i, std::size_t parts, std::
   return std::min(rows, ceil_div(rows * i / parts, step) * step);
 }
 
-class Cpu final : public Backend {
+class Cpu final : public FloatBackend {
  public:
   Cpu(const CpuBackend& what, const BackendOptions& options)
       : name_(what.name),

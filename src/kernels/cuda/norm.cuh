@@ -4,52 +4,76 @@
 
 namespace sheaf::kernels::cuda {
 
-struct NormTask {
-  Rows<const float> x, residual;
-  Rows<float> out;  // may be x
-  // A row consists of so many parts, each normalized by itself.
-  unsigned parts = 1;
-  std::size_t count = 0;  // rows times parts
-  unsigned columns = 0;   // of a part
-  const float* scale = nullptr;
-  const float* shift = nullptr;  // null: none
+struct NormParameters {
+  unsigned columns = 0;
+  const float* scale = nullptr;  // [columns]; null: no norm
+  const float* shift = nullptr;  // [columns]; null: none
   float epsilon = 0;
   bool centered = true;
 };
 
-// What a warp makes of one row, the same at x and out; a lane reads only what it wrote itself.
-// Mean and variance are taken one after the other: their difference of sums would lose what is
-// left.
-__device__ inline void normalize_row(const NormTask& task, const float* x, const float* residual,
-                                     float* out) {
-  const unsigned lane = lane_of_thread();
-  const float n = static_cast<float>(task.columns);
+// What a warp makes of one row. read(i, x) gives columns [i, i + kCount), write(i, x) takes them; a
+// lane writes what it has read itself. Mean and variance are taken one after the other: their
+// difference of sums would lose what is left.
+template <unsigned kCount, class Read, class Write>
+__device__ void normalize_row(const NormParameters& norm, Read read, Write write) {
+  constexpr unsigned kStep = kWarpSize * kCount;
+  const unsigned first = lane_of_thread() * kCount;
+  const float n = static_cast<float>(norm.columns);
+  float x[kCount];
   float mean = 0;
-  if (task.centered) {
+  if (norm.centered) {
     float sum = 0;
-    for (unsigned i = lane; i < task.columns; i += kWarpSize) sum += x[i];
+    for (unsigned i = first; i < norm.columns; i += kStep) {
+      read(i, x);
+      SHEAF_UNROLL
+      for (unsigned j = 0; j < kCount; ++j) sum += x[j];
+    }
     mean = sum_of_warp(sum) / n;
   }
   float squares = 0;
-  for (unsigned i = lane; i < task.columns; i += kWarpSize)
-    squares += (x[i] - mean) * (x[i] - mean);
-  const float inverse = 1 / sqrtf(sum_of_warp(squares) / n + task.epsilon);
-  for (unsigned i = lane; i < task.columns; i += kWarpSize) {
-    float value = (x[i] - mean) * inverse * task.scale[i];
-    if (task.shift != nullptr) value += task.shift[i];
-    if (residual != nullptr) value += residual[i];
-    out[i] = value;
+  for (unsigned i = first; i < norm.columns; i += kStep) {
+    read(i, x);
+    SHEAF_UNROLL
+    for (unsigned j = 0; j < kCount; ++j) squares += (x[j] - mean) * (x[j] - mean);
+  }
+  const float inverse = 1 / sqrtf(sum_of_warp(squares) / n + norm.epsilon);
+  for (unsigned i = first; i < norm.columns; i += kStep) {
+    read(i, x);
+    float scale[kCount];
+    load<kCount>(norm.scale + i, scale);
+    SHEAF_UNROLL
+    for (unsigned j = 0; j < kCount; ++j) x[j] = (x[j] - mean) * inverse * scale[j];
+    if (norm.shift != nullptr) add<kCount>(norm.shift + i, x);
+    write(i, x);
   }
 }
 
-__global__ void __launch_bounds__(kRowsPerBlock* kWarpSize) normalize_rows(NormTask task) {
-  const std::size_t i = row_of_warp();
+template <class E>
+struct NormTask {
+  Rows<const E> x, residual;
+  Rows<E> out;  // may be x
+  // A row consists of so many parts, each normalized by itself.
+  unsigned parts = 1;
+  unsigned count = 0;  // rows times parts
+  NormParameters norm;
+};
+
+template <unsigned kCount, class E>
+__global__ void __launch_bounds__(kRowsPerBlock* kWarpSize) normalize_rows(NormTask<E> task) {
+  const unsigned i = row_of_warp();
   if (i >= task.count) return;
-  const std::size_t row = i / task.parts;
-  const std::size_t first = i % task.parts * task.columns;
-  normalize_row(task, task.x.row(row) + first,
-                task.residual.data == nullptr ? nullptr : task.residual.row(row) + first,
-                task.out.row(row) + first);
+  const unsigned row = i / task.parts;
+  const unsigned first = i % task.parts * task.norm.columns;
+  const E* from = task.x.row(row) + first;
+  const E* residual = task.residual.data == nullptr ? nullptr : task.residual.row(row) + first;
+  E* to = task.out.row(row) + first;
+  normalize_row<kCount>(
+      task.norm, [&](unsigned at, float(&x)[kCount]) { load<kCount>(from + at, x); },
+      [&](unsigned at, float(&x)[kCount]) {
+        if (residual != nullptr) add<kCount>(residual + at, x);
+        store<kCount>(x, to + at);
+      });
 }
 
 }  // namespace sheaf::kernels::cuda

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/expert_shares.h"
+#include "kernels/float_backend.h"
 
 namespace sheaf::kernels {
 namespace {
@@ -73,7 +74,7 @@ double reduce(Reduction reduction, MatrixView x, std::size_t column, std::uint32
   return 0;
 }
 
-class Reference final : public Backend {
+class Reference final : public FloatBackend {
  public:
   explicit Reference(const BackendOptions& options) : progress_(options.progress) {}
 
