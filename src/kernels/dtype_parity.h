@@ -102,7 +102,7 @@ class Dtypes : public ::testing::TestWithParam<Setup> {
   }
 
   // What a device is given as states, and what it answers, is rounded too.
-  double rounding() const { return GetParam().states == Dtype::bfloat16 ? 0x1p-9 : 0; }
+  double rounding() const { return GetParam().states == Dtype::bfloat16 ? 0x1p-8 : 0; }
   Values as_states(Values values) const { return rounded(std::move(values), 1, GetParam().states); }
 
   void compare(std::size_t rows, const Values& x, const Values& weight, std::size_t inputs,

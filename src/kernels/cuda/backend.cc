@@ -197,7 +197,7 @@ class Cuda final : public Backend {
                    TypedSpan out) override {
     if (!begin()) return;
     route_rows(logits, experts);
-    const TypedSpan parts = states(expert_parts_, x.rows * experts.chosen, out.columns);
+    const MatrixSpan parts = expert_parts_.matrix(x.rows * experts.chosen, out.columns, memory());
     for (std::size_t expert = 0; expert < experts.up.size(); ++expert)
       for (std::size_t first = begins_[expert]; first < begins_[expert + 1];
            first += kRowsPerBlockOfModel) {
@@ -205,7 +205,7 @@ class Cuda final : public Backend {
         run_expert(x, first, experts, expert, parts.slice_rows(first, last - first));
       }
     const MixTask<S> task{
-        .parts = rows_of<S>(TypedView(parts)),
+        .parts = rows_of(MatrixView(parts)),
         .places = hold(std::span<const std::uint32_t>(part_places_), part_places_memory_),
         .shares = hold(std::span<const float>(part_shares_), part_shares_memory_),
         .chosen = narrow(experts.chosen),
@@ -564,14 +564,14 @@ class Cuda final : public Backend {
 
   // out = down(activation(up(x[row]))) for the routed rows from `first` on.
   void run_expert(TypedView x, std::size_t first, const Experts& experts, std::size_t expert,
-                  TypedSpan out) {
+                  MatrixSpan out) {
     const Linear& up = experts.up[expert];
     const TypedSpan sums = states(sums_, out.rows, up.outputs);
     const Rows<const T> chosen =
         make_operand_of(rows_of<S>(x), rows_on_device_ + first, out.rows, x.columns, operand_);
     multiply<S>(chosen, out.rows, up, Activation::none, {}, rows_of<S>(sums));
-    multiply<S>(middle_of(sums, experts.activation), out.rows, experts.down[expert],
-                Activation::none, {}, rows_of<S>(out));
+    multiply<float>(middle_of(sums, experts.activation), out.rows, experts.down[expert],
+                    Activation::none, {}, rows_of(out));
   }
 
   const std::string name_;

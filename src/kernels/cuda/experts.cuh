@@ -6,7 +6,7 @@ namespace sheaf::kernels::cuda {
 
 template <class E>
 struct MixTask {
-  Rows<const E> parts;                    // [rows * chosen, columns]: what experts made of rows
+  Rows<const float> parts;                // [rows * chosen, columns]: what experts made of rows
   const std::uint32_t* places = nullptr;  // [rows, chosen]: where a row's parts are
   const float* shares = nullptr;          // [rows, chosen]
   unsigned chosen = 0;

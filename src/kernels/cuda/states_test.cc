@@ -18,7 +18,7 @@ namespace sheaf::kernels::cuda {
 namespace {
 
 // A number's distance to what it is rounded to, by its size.
-constexpr double kRounding = 0x1p-9;
+constexpr double kRounding = 0x1p-8;
 
 class States : public ::testing::Test {
  protected:
