@@ -35,8 +35,8 @@ class DryRun final : public Wrapped {
     scratch_.reserve(real_->attention_floats(shape, longest), memory());
   }
   void normalize(TypedView, const Norm&, TypedView, TypedSpan) override {}
-  void normalize_heads(TypedSpan, std::size_t, const Norm&) override {}
-  void rotate(TypedSpan, std::span<const std::uint32_t>, std::size_t, const Rotary&) override {}
+  void turn_heads(TypedSpan, std::span<const std::uint32_t>, std::size_t, const HeadNorms&,
+                  const Rotary&) override {}
   void gate(TypedView, Activation, TypedSpan) override {}
   void mix_experts(TypedView x, MatrixView, const Experts& experts, TypedView, TypedSpan) override {
     experts_.reserve(preferred_rows() * 2 * x.columns, memory());

@@ -18,9 +18,8 @@ class FloatBackend : public Backend {
   virtual void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens,
                          const AttentionShape& shape, MatrixSpan out) = 0;
   virtual void normalize(MatrixView x, const Norm& norm, MatrixView residual, MatrixSpan out) = 0;
-  virtual void normalize_heads(MatrixSpan x, std::size_t heads, const Norm& norm) = 0;
-  virtual void rotate(MatrixSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
-                      const Rotary& rotary) = 0;
+  virtual void turn_heads(MatrixSpan x, std::span<const std::uint32_t> cu_seqlens,
+                          std::size_t heads, const HeadNorms& norms, const Rotary& rotary) = 0;
   virtual void gate(MatrixView x, Activation activation, MatrixSpan out) = 0;
   virtual void mix_experts(MatrixView x, MatrixView logits, const Experts& experts,
                            MatrixView residual, MatrixSpan out) = 0;
@@ -48,12 +47,9 @@ class FloatBackend : public Backend {
   void normalize(TypedView x, const Norm& norm, TypedView residual, TypedSpan out) final {
     normalize(x.floats(), norm, residual.floats(), out.floats());
   }
-  void normalize_heads(TypedSpan x, std::size_t heads, const Norm& norm) final {
-    normalize_heads(x.floats(), heads, norm);
-  }
-  void rotate(TypedSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
-              const Rotary& rotary) final {
-    rotate(x.floats(), cu_seqlens, heads, rotary);
+  void turn_heads(TypedSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+                  const HeadNorms& norms, const Rotary& rotary) final {
+    turn_heads(x.floats(), cu_seqlens, heads, norms, rotary);
   }
   void gate(TypedView x, Activation activation, TypedSpan out) final {
     gate(x.floats(), activation, out.floats());

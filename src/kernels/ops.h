@@ -64,6 +64,15 @@ struct Norm {
   bool centered = true;  // LayerNorm; else RMSNorm, which leaves the mean in
 };
 
+// Of each head by itself: both norms are there, centered alike, or neither has a scale.
+struct HeadNorms {
+  Norm query;               // of the first heads
+  Norm key;                 // of those behind them
+  std::size_t queries = 0;  // heads of queries
+
+  const Norm& of_head(std::size_t head) const { return head < queries ? query : key; }
+};
+
 struct Embedding {
   MatrixView words;                // [vocab, hidden]; without data: the weights of packed_words
   Linear packed_words;             // of a model that also multiplies by its words
@@ -257,12 +266,10 @@ class Backend {
   // columns]; all may be float32.
   virtual void normalize(TypedView x, const Norm& norm, TypedView residual, TypedSpan out) = 0;
 
-  // Each head of each row normalized in place. x [n, heads * norm's columns]
-  virtual void normalize_heads(TypedSpan x, std::size_t heads, const Norm& norm) = 0;
-
-  // Each head of each row turned in place by its position in its text. x [tokens, heads * size]
-  virtual void rotate(TypedSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
-                      const Rotary& rotary) = 0;
+  // Each head of each row, in place, normalized where it has a norm and turned by its position in
+  // its text. x [tokens, heads * size]; rows of no text stay.
+  virtual void turn_heads(TypedSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+                          const HeadNorms& norms, const Rotary& rotary) = 0;
 
   // out = activation(left half of x) * right half of x; x [n, 2 * columns], out [n, columns]
   virtual void gate(TypedView x, Activation activation, TypedSpan out) = 0;

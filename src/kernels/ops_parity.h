@@ -63,18 +63,20 @@ class Random {
 class Output {
  public:
   Output(std::size_t rows, std::size_t columns)
-      : rows_(rows), columns_(columns), data_(rows * (columns + kGuard), kGuardValue) {}
-  MatrixSpan span() { return {data_.data(), rows_, columns_, columns_ + kGuard}; }
+      : rows_(rows), columns_(columns), data_(rows * stride(), kGuardValue) {}
+  MatrixSpan span() { return {data_.data(), rows_, columns_, stride()}; }
 
   bool guards_hold() {
     for (std::size_t i = 0; i < rows_; ++i)
-      for (std::size_t j = columns_; j < columns_ + kGuard; ++j)
-        if (data_[i * (columns_ + kGuard) + j] != kGuardValue) return false;
+      for (std::size_t j = columns_; j < stride(); ++j)
+        if (data_[i * stride() + j] != kGuardValue) return false;
     return true;
   }
 
  private:
-  static constexpr std::size_t kGuard = 5;
+  // Rows that are whole lines of 8 columns begin where such lines do.
+  std::size_t stride() const { return columns_ + (columns_ % 8 == 0 ? 8 : 5); }
+
   static constexpr float kGuardValue = -12288;  // whole in 8 bits
   std::size_t rows_;
   std::size_t columns_;
@@ -389,35 +391,41 @@ TEST_P(Ops, Normalize) {
     }
 }
 
-TEST_P(Ops, NormalizeHeads) {
-  for (const std::size_t heads : {1, 2, 5})
-    for (const std::size_t size : {7, 16, 128}) {
-      const Random x(37, heads * size, 2, 7);
-      const Random scale(1, size, 1, 8);
-      const Norm norm{scale.data(), nullptr, 1e-6f, false};
-      Output got = copy_of(x);
-      Output want = copy_of(x);
-      backend_->normalize_heads(got.span(), heads, norm);
-      reference_->normalize_heads(want.span(), heads, norm);
-      expect_near(got, want, 5e-6);
-    }
-}
-
-TEST_P(Ops, Rotate) {
+TEST_P(Ops, TurnHeads) {
   for (const auto& lengths : kBatches)
     for (const auto& [size, pairs] :
-         {std::pair<std::size_t, std::size_t>{16, 8}, {24, 12}, {14, 3}}) {
+         {std::pair<std::size_t, std::size_t>{16, 8}, {24, 12}, {14, 3}, {64, 32}, {80, 16}}) {
       const auto bounds = bounds_of(lengths);
       const Random x(bounds.back(), 3 * size, 2, 7);
       const Random cosines(600, pairs, 1, 8);
       const Random sines(600, pairs, 1, 9);
+      const Random scales(2, size, 1, 10);
       const Rotary rotary{cosines.data(), sines.data(), pairs};
-      Output got = copy_of(x);
-      Output want = copy_of(x);
-      backend_->rotate(got.span(), bounds, 3, rotary);
-      reference_->rotate(want.span(), bounds, 3, rotary);
-      expect_near(got, want, 1e-6);
+      const Norm query{scales.view().row(0), nullptr, 1e-6f, false};
+      const Norm key{scales.view().row(1), scales.view().row(0), 1e-5f, false};
+      for (const HeadNorms& norms : {HeadNorms{}, HeadNorms{query, key, 2}}) {
+        SCOPED_TRACE(testing::Message() << size << " of " << pairs << " pairs, norms of "
+                                        << norms.queries << ", first " << lengths[0]);
+        Output got = copy_of(x);
+        Output want = copy_of(x);
+        backend_->turn_heads(got.span(), bounds, 3, norms, rotary);
+        reference_->turn_heads(want.span(), bounds, 3, norms, rotary);
+        expect_near(got, want, norms.queries == 0 ? 1e-6 : 1e-5);
+      }
     }
+}
+
+// Each of some texts, behind rows that are not to be touched.
+TEST_P(Ops, TurnHeadsOfSomeTexts) {
+  const Random x(60, 2 * 16, 2, 7);
+  const Random cosines(60, 8, 1, 8);
+  const Random sines(60, 8, 1, 9);
+  const std::vector<std::uint32_t> bounds = {7, 20, 51};
+  Output got = copy_of(x);
+  Output want = copy_of(x);
+  backend_->turn_heads(got.span(), bounds, 2, {}, {cosines.data(), sines.data(), 8});
+  reference_->turn_heads(want.span(), bounds, 2, {}, {cosines.data(), sines.data(), 8});
+  expect_near(got, want, 1e-6);
 }
 
 TEST_P(Ops, Gate) {

@@ -125,22 +125,13 @@ class Profiled final : public Wrapped {
           });
   }
 
-  void normalize_heads(TypedSpan x, std::size_t heads, const Norm& norm) override {
-    timed([&] { real_->normalize_heads(x, heads, norm); },
+  void turn_heads(TypedSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+                  const HeadNorms& norms, const Rotary& rotary) override {
+    timed([&] { real_->turn_heads(x, cu_seqlens, heads, norms, rotary); },
           [&] {
             return Profile::Call{
-                .operation = fmt::format("normalize_heads {} x {}", heads, x.columns / heads),
-                .rows = x.rows,
-                .bytes = 2 * bytes_of(x)};
-          });
-  }
-
-  void rotate(TypedSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
-              const Rotary& rotary) override {
-    timed([&] { real_->rotate(x, cu_seqlens, heads, rotary); },
-          [&] {
-            return Profile::Call{
-                .operation = fmt::format("rotate {} x {}", heads, x.columns / heads),
+                .operation = fmt::format("turn_heads {} x {}{}", heads, x.columns / heads,
+                                         norms.query.scale == nullptr ? "" : " normed"),
                 .rows = x.rows,
                 .bytes = 2 * bytes_of(x)};
           });

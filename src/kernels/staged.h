@@ -63,18 +63,16 @@ class Staged final : public Wrapped {
       real_->normalize(put(x), put(norm, x.columns), put(residual), to);
     });
   }
-  void normalize_heads(TypedSpan x, std::size_t heads, const Norm& norm) override {
-    finish(x,
-           [&](TypedSpan to) { real_->normalize_heads(to, heads, put(norm, x.columns / heads)); });
-  }
-  void rotate(TypedSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
-              const Rotary& rotary) override {
+  void turn_heads(TypedSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+                  const HeadNorms& norms, const Rotary& rotary) override {
     std::size_t longest = 0;
     for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text)
       longest = std::max<std::size_t>(longest, cu_seqlens[text + 1] - cu_seqlens[text]);
     const std::size_t angles = longest * rotary.pairs;
-    const Rotary there = {put(rotary.cosines, angles), put(rotary.sines, angles), rotary.pairs};
-    finish(x, [&](TypedSpan to) { real_->rotate(to, cu_seqlens, heads, there); });
+    const std::size_t size = x.columns / heads;
+    const HeadNorms there = {put(norms.query, size), put(norms.key, size), norms.queries};
+    const Rotary turns = {put(rotary.cosines, angles), put(rotary.sines, angles), rotary.pairs};
+    finish(x, [&](TypedSpan to) { real_->turn_heads(to, cu_seqlens, heads, there, turns); });
   }
   void gate(TypedView x, Activation activation, TypedSpan out) override {
     finish(out, [&](TypedSpan to) { real_->gate(put(x), activation, to); });

@@ -61,9 +61,10 @@ Decoder::Layer Decoder::bind_layer(const ModelSpec& spec, WeightSource& weights,
     // Attention divides by the root of the head's size, whatever the model wants.
     const double divided_by = spec.query_scalar > 0 ? spec.query_scalar : static_cast<double>(size);
     const double times = std::sqrt(static_cast<double>(size) / divided_by);
-    bound.query_norm =
+    bound.head_norms.query =
         bind_norm(spec, weights, layer + "self_attn.q_norm", size, static_cast<float>(times));
-    bound.key_norm = bind_norm(spec, weights, layer + "self_attn.k_norm", size);
+    bound.head_norms.key = bind_norm(spec, weights, layer + "self_attn.k_norm", size);
+    bound.head_norms.queries = global_.heads;
   }
   bound.attention_output = weights.linear({{layer + "self_attn.o_proj", hidden_}}, query_columns,
                                           bias(spec.attention_output_bias));
@@ -100,7 +101,10 @@ void Decoder::attend(kernels::Backend& ops, const Layer& layer,
   const TypedSpan context = ops.states(context_, x.rows, shape.heads * shape.head_size);
   ops.normalize(x, layer.attention_norm, {}, normed);
   ops.linear(normed, layer.query_key_value, Activation::none, {}, qkv);
-  prepare_heads(ops, layer, cu_seqlens, qkv);
+  RotaryTable& rotary = layer.local ? local_rotary_ : global_rotary_;
+  const std::size_t turned = shape.heads + shape.kv_heads;
+  rotary.turn(ops, qkv.slice_columns(0, turned * shape.head_size), cu_seqlens, turned,
+              layer.head_norms);
   ops.attention(qkv, cu_seqlens, shape, context);
   finish(ops, context, layer.attention_output, layer.after_attention, x, out);
 }
@@ -111,19 +115,6 @@ void Decoder::finish(kernels::Backend& ops, TypedView x, const kernels::Linear& 
   const TypedSpan unfinished = ops.states(unfinished_, x.rows, hidden_);
   ops.linear(x, weight, Activation::none, {}, unfinished);
   ops.normalize(unfinished, norm, residual, out);
-}
-
-void Decoder::prepare_heads(kernels::Backend& ops, const Layer& layer,
-                            std::span<const std::uint32_t> cu_seqlens, TypedSpan qkv) {
-  const std::size_t heads = global_.heads;
-  const std::size_t kv_heads = global_.kv_heads;
-  const std::size_t size = global_.head_size;
-  if (layer.query_norm.scale != nullptr) {
-    ops.normalize_heads(qkv.slice_columns(0, heads * size), heads, layer.query_norm);
-    ops.normalize_heads(qkv.slice_columns(heads * size, kv_heads * size), kv_heads, layer.key_norm);
-  }
-  RotaryTable& rotary = layer.local ? local_rotary_ : global_rotary_;
-  rotary.turn(ops, qkv.slice_columns(0, (heads + kv_heads) * size), cu_seqlens, heads + kv_heads);
 }
 
 void Decoder::run_middle(kernels::Backend& ops, const Layer& layer, TypedView x, TypedSpan out) {

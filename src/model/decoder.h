@@ -27,7 +27,7 @@ class Decoder final : public Model {
   struct Layer {
     kernels::Norm attention_norm;
     kernels::Linear query_key_value;
-    kernels::Norm query_norm, key_norm;  // of each head; without scale: none
+    kernels::HeadNorms head_norms;
     kernels::Linear attention_output;
     kernels::Norm after_attention;  // without scale: none
     kernels::Norm middle_norm;
@@ -43,9 +43,6 @@ class Decoder final : public Model {
   // out = x + attention(norm(x))
   void attend(kernels::Backend& ops, const Layer& layer, std::span<const std::uint32_t> cu_seqlens,
               tensor::TypedView x, tensor::TypedSpan out);
-  // Queries and keys, normalized and turned in place.
-  void prepare_heads(kernels::Backend& ops, const Layer& layer,
-                     std::span<const std::uint32_t> cu_seqlens, tensor::TypedSpan qkv);
   // out = x W^T + residual, normalized before the sum if there is such a norm.
   void finish(kernels::Backend& ops, tensor::TypedView x, const kernels::Linear& weight,
               const kernels::Norm& norm, tensor::TypedView residual, tensor::TypedSpan out);

@@ -10,12 +10,12 @@
 #include "kernels/cuda/embedding.cuh"
 #include "kernels/cuda/experts.cuh"
 #include "kernels/cuda/gate.cuh"
+#include "kernels/cuda/heads.cuh"
 #include "kernels/cuda/mma_attention.cuh"
 #include "kernels/cuda/norm.cuh"
 #include "kernels/cuda/operand.cuh"
 #include "kernels/cuda/pooling.cuh"
 #include "kernels/cuda/product.h"
-#include "kernels/cuda/rotary.cuh"
 #include "kernels/cuda/text_layout.h"
 #include "kernels/cuda/words.cuh"
 #include "kernels/expert_shares.h"
@@ -155,32 +155,42 @@ class Cuda final : public Backend {
   }
 
   void normalize(TypedView x, const Norm& norm, TypedView residual, TypedSpan out) override {
+    if (!begin()) return;
     with_element(out.dtype, [&](auto element) {
-      normalize_parts<decltype(element)>(x, 1, norm, residual, out);
+      using E = decltype(element);
+      const NormTask<E> task{.x = rows_of<E>(x),
+                             .residual = rows_of<E>(residual),
+                             .out = rows_of<E>(out),
+                             .rows = narrow(x.rows),
+                             .norm = parameters_of(norm, x.columns)};
+      const bool wide = is_wide(task.norm) && is_wide(x.columns, task.x, task.residual, task.out);
+      launch_rows(wide ? normalize_rows<kWide, E> : normalize_rows<1, E>, x.rows, task);
     });
   }
-  void normalize_heads(TypedSpan x, std::size_t heads, const Norm& norm) override {
-    normalize_parts<S>(x, heads, norm, {}, x);
-  }
 
-  void rotate(TypedSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
-              const Rotary& rotary) override {
+  void turn_heads(TypedSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+                  const HeadNorms& norms, const Rotary& rotary) override {
     if (!begin()) return;
     layout_.update(cu_seqlens, memory());
     const std::size_t first = cu_seqlens.front();
     const std::size_t rows = cu_seqlens.back() - first;
-    const RotaryTask<S> task{.x = rows_of<S>(x.slice_rows(first, rows)),
-                             .places = layout_.places() + first,
-                             .rows = narrow(rows),
-                             .heads = narrow(heads),
-                             .head_size = narrow(x.columns / heads),
-                             .cosines = checked(rotary.cosines),
-                             .sines = checked(rotary.sines),
-                             .pairs = narrow(rotary.pairs)};
-    const bool wide = task.head_size % kWide == 0 &&
-                      is_wide(rotary.pairs, task.x, vector_of(task.cosines), vector_of(task.sines));
-    launch_columns(wide, rotate_rows<kWide, S>, rotate_rows<1, S>, rows, heads * rotary.pairs,
-                   task);
+    const std::size_t size = x.columns / heads;
+    const HeadsTask<S> task{.x = rows_of<S>(x.slice_rows(first, rows)),
+                            .places = layout_.places() + first,
+                            .count = narrow(rows * heads),
+                            .heads = narrow(heads),
+                            .head_size = narrow(size),
+                            .query_norm = parameters_of(norms.query, size),
+                            .key_norm = parameters_of(norms.key, size),
+                            .queries = narrow(norms.queries),
+                            .cosines = checked(rotary.cosines),
+                            .sines = checked(rotary.sines),
+                            .pairs = narrow(rotary.pairs)};
+    const bool wide = is_wide(size, task.x) && is_wide(task.query_norm) && is_wide(task.key_norm) &&
+                      is_wide(rotary.pairs, vector_of(task.cosines), vector_of(task.sines));
+    if (rows > 0)
+      launch_blocks(wide ? turn_each_head<kWide, S> : turn_each_head<1, S>,
+                    {blocks_of(task.count, kHeadsPerBlock)}, task);
   }
 
   void gate(TypedView x, Activation activation, TypedSpan out) override {
@@ -456,21 +466,6 @@ class Cuda final : public Backend {
     const FinishTask<E> task{out, residual, activation, narrow(rows), narrow(weight.outputs)};
     launch_columns(is_wide(weight.outputs, out, residual), finish_rows<kWide, E>, finish_rows<1, E>,
                    rows, weight.outputs, task);
-  }
-
-  template <class E>
-  void normalize_parts(TypedView x, std::size_t parts, const Norm& norm, TypedView residual,
-                       TypedSpan out) {
-    if (!begin()) return;
-    const NormTask<E> task{.x = rows_of<E>(x),
-                           .residual = rows_of<E>(residual),
-                           .out = rows_of<E>(out),
-                           .parts = narrow(parts),
-                           .count = narrow(x.rows * parts),
-                           .norm = parameters_of(norm, x.columns / parts)};
-    const bool wide =
-        is_wide(task.norm) && is_wide(task.norm.columns, task.x, task.residual, task.out);
-    launch_rows(wide ? normalize_rows<kWide, E> : normalize_rows<1, E>, task.count, task);
   }
 
   AttentionTask<S> attention_task(TypedView qkv, const AttentionShape& shape, TypedSpan out) {

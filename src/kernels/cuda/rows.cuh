@@ -73,11 +73,14 @@ __device__ inline T larger(T a, T b) {
   return a < b ? b : a;
 }
 
-// Over the lanes of the calling warp; every lane gets the result.
-__device__ inline float sum_of_warp(float x) {
-  for (int step = kWarpSize / 2; step > 0; step /= 2) x += __shfl_xor_sync(kAllLanes, x, step);
+// Over so many neighbouring lanes, a power of two; every lane gets the result of its own group. All
+// of the warp call it.
+template <unsigned kLanes>
+__device__ inline float sum_of_lanes(float x) {
+  for (int step = kLanes / 2; step > 0; step /= 2) x += __shfl_xor_sync(kAllLanes, x, step);
   return x;
 }
+__device__ inline float sum_of_warp(float x) { return sum_of_lanes<kWarpSize>(x); }
 __device__ inline float largest_of_warp(float x) {
   for (int step = kWarpSize / 2; step > 0; step /= 2)
     x = fmaxf(x, __shfl_xor_sync(kAllLanes, x, step));

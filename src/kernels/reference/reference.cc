@@ -172,21 +172,17 @@ class Reference final : public FloatBackend {
     }
   }
 
-  void normalize_heads(MatrixSpan x, std::size_t heads, const Norm& norm) override {
-    const std::size_t size = x.columns / heads;
-    for (std::size_t head = 0; head < heads; ++head) {
-      const MatrixSpan part = x.slice_columns(head * size, size);
-      normalize(part, norm, {}, part);
-    }
-  }
-
-  void rotate(MatrixSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
-              const Rotary& rotary) override {
+  void turn_heads(MatrixSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+                  const HeadNorms& norms, const Rotary& rotary) override {
     const std::size_t size = x.columns / heads;
     for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text)
       for (std::size_t t = cu_seqlens[text]; t < cu_seqlens[text + 1]; ++t) {
-        for (std::size_t head = 0; head < heads; ++head)
-          turn(x.row(t) + head * size, (t - cu_seqlens[text]) * rotary.pairs, rotary);
+        for (std::size_t i = 0; i < heads; ++i) {
+          float* head = x.row(t) + i * size;
+          if (const Norm& norm = norms.of_head(i); norm.scale != nullptr)
+            normalize_row({head, head + size}, norm, head);
+          turn(head, (t - cu_seqlens[text]) * rotary.pairs, rotary);
+        }
         advance();
       }
   }
