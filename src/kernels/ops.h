@@ -233,7 +233,7 @@ class Backend {
   virtual std::size_t preferred_rows() const = 0;
   virtual std::size_t row_step() const = 0;
 
-  // Floats that all threads together keep for a product of `rows` rows.
+  // Floats that all threads together keep for a product of `rows` rows of states.
   virtual std::size_t linear_floats(std::size_t rows, std::size_t inputs) const = 0;
   // Floats that all threads together keep for an attention over texts of up to `longest` tokens.
   virtual std::size_t attention_floats(const AttentionShape& shape, std::size_t longest) const = 0;

@@ -94,14 +94,13 @@ class Cuda final : public Backend {
   std::size_t preferred_rows() const override { return kRowsPerBlockOfModel; }
   std::size_t row_step() const override { return 1; }
   std::size_t linear_floats(std::size_t rows, std::size_t inputs) const override {
-    return operand_floats(rows, inputs);
+    return made_operand_floats(rows, inputs);
   }
   std::size_t attention_floats(const AttentionShape&, std::size_t) const override { return 0; }
-  // The sums of the first product, and the second's operand where they cannot be that themselves.
+  // The sums of the first product, and the second's operand.
   std::size_t middle_floats(std::size_t rows, std::size_t columns) const override {
     const std::size_t sums = (rows * columns * sizeof(S) + sizeof(float) - 1) / sizeof(float);
-    const bool same = std::is_same_v<S, T> && columns == stride_of(columns);
-    return sums + (same ? 0 : operand_floats(rows, columns));
+    return sums + made_operand_floats(rows, columns);
   }
   std::size_t second_linear_floats(std::size_t, std::size_t) const override { return 0; }
 
@@ -277,6 +276,11 @@ class Cuda final : public Backend {
   static std::size_t stride_of(std::size_t columns) { return round_up(columns, 16 / sizeof(T)); }
   static std::size_t operand_floats(std::size_t rows, std::size_t columns) {
     return (rows * stride_of(columns) * sizeof(T) + sizeof(float) - 1) / sizeof(float);
+  }
+  // Where states cannot be that themselves.
+  static std::size_t made_operand_floats(std::size_t rows, std::size_t columns) {
+    const bool as_it_is = std::is_same_v<S, T> && columns == stride_of(columns);
+    return as_it_is ? 0 : operand_floats(rows, columns);
   }
 
   // Whether the operation should run.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/cuda/emulation/emulated.h"
+#include "kernels/dry_run.h"
 #include "kernels/ops.h"
 #include "tensor/bfloat16.h"
 #include "tensor/buffer.h"
@@ -158,6 +159,17 @@ TEST_F(States, AndFloatsAreNormalizedAndPooled) {
   backend_->pool(exact, bounds, mean, items, pooled_exact);
   EXPECT_EQ(back(pooled), back(pooled_exact)) << "what is read is the same";
   EXPECT_TRUE(backend_->status().ok());
+}
+
+// As a footprint is found: half of what float32 would take, and no operands beside them.
+TEST_F(States, TakeTwoBytesInADryRun) {
+  const auto dry = make_dry_run(std::move(backend_));
+  tensor::Buffer buffer;
+  dry->states(buffer, 100, 64);
+  EXPECT_EQ(buffer.bytes(), 100 * 64 * 2u);
+  EXPECT_EQ(dry->linear_floats(100, 64), 0u);
+  EXPECT_EQ(dry->linear_floats(100, 63), 100 * 64 / 2u);
+  EXPECT_EQ(dry->middle_floats(100, 64), 100 * 64 / 2u);
 }
 
 TEST_F(States, AreNoFloats) {
