@@ -31,29 +31,25 @@ ROWS = [
 ]
 
 
-def product(inputs, outputs, now, residual=0):
-    """Bytes of x W^T: now its operand is made of float32, activated or not, and its sums are float32; later all is 16-bit."""
-    return 6 * inputs + 2 * inputs + 4 * outputs + 4 * residual if now else 2 * (inputs + outputs + residual)
+def product(inputs, outputs, residual=0):
+    """Bytes of x W^T in 16 bits."""
+    return 2 * (inputs + outputs + residual)
 
 
 def layer(model, now):
-    """(bytes a token, launches a block) of one layer."""
+    """(bytes a token, launches a block) of one layer: now with activations and gates by kernels of their own, later inside
+    of the products before them."""
     _, h, heads, kv_heads, size, f, decoder = MODELS[model]
     q, qkv = heads * size, (heads + 2 * kv_heads) * size
-    number = 4 if now else 2
-    attention = number * (qkv + q)
-    norm = 2 * number * h
+    attention = 2 * (qkv + q)
+    norm = 4 * h
+    common = 2 * norm + product(h, qkv) + attention + product(q, h, h) + product(f, h, h)
     if decoder:
-        turned = 2 * number * (heads + kv_heads) * size  # read and written by q/k norm, and by rotary
-        moved = (
-            2 * norm + product(h, qkv, now) + (2 if now else 1) * turned + attention + product(q, h, now, h)
-            + product(h, 2 * f, now) + number * 3 * f + product(f, h, now, h)
-        )
-        return moved, 15 if now else 10
-    moved = (
-        product(h, qkv, now) + attention + product(q, h, now, h) + product(h, f, now) + product(f, h, now, h) + 2 * norm
-    )
-    return moved, 11 if now else 7
+        turned = 4 * (heads + kv_heads) * size  # read and written by norms and rotary positions, in one
+        up = product(h, 2 * f) + 6 * f if now else product(h, f)
+        return common + turned + up, 9 if now else 8
+    up = product(h, f) + 4 * f if now else product(h, f)
+    return common + up, 8 if now else 7
 
 
 def expected(model, length, now):

@@ -142,7 +142,7 @@ class ModelEngine final : public Engine {
     }
     const kernels::Texts texts = {batch.ids.subspan(begin, cu_seqlens_.back()), cu_seqlens_,
                                   second_at_};
-    const tensor::MatrixView states = model_->forward(*ops_, texts);
+    const tensor::TypedView states = model_->forward(*ops_, texts);
     if (batch.options[first].output == model::Output::vector) return add_vectors(states, out);
     if (batch.options[first].output == model::Output::sparse)
       return sparse_head_.forward(*ops_, texts, states, [&out](std::span<const float> row) {
@@ -155,7 +155,7 @@ class ModelEngine final : public Engine {
     });
   }
 
-  void add_vectors(tensor::MatrixView states, Rows& out) {
+  void add_vectors(tensor::TypedView states, Rows& out) {
     const std::size_t texts = items_.size();
     float* const answers = out.add(texts, spec().dimensions).data();
     tensor::Memory& memory = ops_->memory();
@@ -172,7 +172,7 @@ class ModelEngine final : public Engine {
   }
 
   // Where pooling leaves prompts out, each text is pooled by itself from where its prompt ends.
-  void pool(tensor::MatrixView states, std::span<const kernels::PoolItem> items,
+  void pool(tensor::TypedView states, std::span<const kernels::PoolItem> items,
             tensor::MatrixSpan out) {
     if (spec().pools_prompt) return ops_->pool(states, cu_seqlens_, reductions_, items, out);
     for (std::size_t i = 0; i < items.size(); ++i) {
@@ -185,7 +185,7 @@ class ModelEngine final : public Engine {
 
   // What Dense modules give, of which the model may answer only the first columns, is cut and
   // normalized as if it were a text of one token.
-  void pool_through_head(tensor::MatrixView states, std::size_t columns,
+  void pool_through_head(tensor::TypedView states, std::size_t columns,
                          tensor::MatrixSpan vectors) {
     const tensor::MatrixSpan pooled = pooled_.matrix(vectors.rows, columns, ops_->memory());
     const std::vector<kernels::PoolItem> whole(

@@ -17,39 +17,38 @@ class DryRun final : public Wrapped {
   void pack_linear(MatrixView, float*) const override {}
   void pack_table(MatrixView, float*) const override {}
 
-  void embed(const Embedding&, const Texts&, MatrixSpan) override {}
-  void linear(MatrixView x, const Linear& weight, Activation, MatrixView, MatrixSpan) override {
+  void embed(const Embedding&, const Texts&, TypedSpan) override {}
+  void linear(TypedView x, const Linear& weight, Activation, TypedView, TypedSpan) override {
     linear_scratch_.reserve(real_->linear_floats(x.rows, weight.inputs), memory());
   }
-  void feed_forward(MatrixView x, const Linear& up, Activation activation, const Linear&,
-                    MatrixView, MatrixSpan) override {
+  void feed_forward(TypedView x, const Linear& up, Activation activation, const Linear&, TypedView,
+                    TypedSpan) override {
     linear(x, up, activation, {}, {});
     linear_scratch_.reserve(second_linear_floats(x.rows, up.outputs), memory());
     middle_.reserve(middle_floats(x.rows, up.outputs), memory());
   }
-  void attention(MatrixView, std::span<const std::uint32_t> cu_seqlens, const AttentionShape& shape,
-                 MatrixSpan) override {
+  void attention(TypedView, std::span<const std::uint32_t> cu_seqlens, const AttentionShape& shape,
+                 TypedSpan) override {
     std::size_t longest = 0;
     for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text)
       longest = std::max<std::size_t>(longest, cu_seqlens[text + 1] - cu_seqlens[text]);
     scratch_.reserve(real_->attention_floats(shape, longest), memory());
   }
-  void normalize(MatrixView, const Norm&, MatrixView, MatrixSpan) override {}
-  void normalize_heads(MatrixSpan, std::size_t, const Norm&) override {}
-  void rotate(MatrixSpan, std::span<const std::uint32_t>, std::size_t, const Rotary&) override {}
-  void gate(MatrixView, Activation, MatrixSpan) override {}
-  void mix_experts(MatrixView x, MatrixView, const Experts& experts, MatrixView,
-                   MatrixSpan) override {
+  void normalize(TypedView, const Norm&, TypedView, TypedSpan) override {}
+  void turn_heads(TypedSpan, std::span<const std::uint32_t>, std::size_t, const HeadNorms&,
+                  const Rotary&) override {}
+  void gate(TypedView, Activation, TypedSpan) override {}
+  void mix_experts(TypedView x, MatrixView, const Experts& experts, TypedView, TypedSpan) override {
     experts_.reserve(preferred_rows() * 2 * x.columns, memory());
     linear_scratch_.reserve(real_->linear_floats(preferred_rows(), x.columns), memory());
     const std::size_t wide = experts.up.front().outputs;
     linear_scratch_.reserve(second_linear_floats(preferred_rows(), wide), memory());
     middle_.reserve(middle_floats(preferred_rows(), wide), memory());
   }
-  void pool(MatrixView, std::span<const std::uint32_t>, std::span<const Reduction>,
+  void pool(TypedView, std::span<const std::uint32_t>, std::span<const Reduction>,
             std::span<const PoolItem>, MatrixSpan) override {}
   // No word weighs anything, or the rows made of it would have any length.
-  void weigh_words(MatrixView, std::span<const std::uint32_t>, const Linear&, WordWeights,
+  void weigh_words(TypedView, std::span<const std::uint32_t>, const Linear&, WordWeights,
                    MatrixSpan out) override {
     const std::vector<float> zeros(out.columns);
     for (std::size_t i = 0; i < out.rows; ++i)

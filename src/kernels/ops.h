@@ -10,20 +10,29 @@
 #include <vector>
 
 #include "base/result.h"
+#include "tensor/buffer.h"
 #include "tensor/dtype.h"
 #include "tensor/matrix.h"
 #include "tensor/memory.h"
+#include "tensor/typed_matrix.h"
 
-// The contract between models and backends: few fused operations over fp32 matrices; products with
-// weights may be computed in another dtype (Backend::dtype). Rows are tokens, laid end
+// The contract between models and backends: few fused operations over matrices; products with
+// weights may be computed in another dtype than float32 (Backend::dtype). Rows are tokens, laid end
 // to end over all texts of a batch; cu_seqlens[i] .. cu_seqlens[i + 1] are the rows of text i.
 // Shapes stand in brackets. Operations never check: model and engine have checked ids, shapes and
 // sizes before. No output may overlap an input unless said.
+//
+// Matrices that are typed are states: what a model keeps between operations, in
+// Backend::state_dtype(). linear(), normalize() and pool() take float32 too, where they say so. All
+// others are float32, as is all arithmetic within an operation: states are read as they are, and
+// rounded when they are written, behind a product also before its activation.
 namespace sheaf::kernels {
 
 using tensor::Dtype;
 using tensor::MatrixSpan;
 using tensor::MatrixView;
+using tensor::TypedSpan;
+using tensor::TypedView;
 
 enum class Activation {
   none,
@@ -43,6 +52,9 @@ struct Linear {
   const float* bias = nullptr;    // [outputs]; null: none
   std::size_t inputs = 0;
   std::size_t outputs = 0;
+  // The bias in Backend::state_dtype(), where that is not float32: what products add that write
+  // states.
+  const std::byte* state_bias = nullptr;
 };
 
 struct Norm {
@@ -50,6 +62,15 @@ struct Norm {
   const float* shift = nullptr;  // [columns]; beta; null: none
   float epsilon = 0;
   bool centered = true;  // LayerNorm; else RMSNorm, which leaves the mean in
+};
+
+// Of each head by itself: both norms are there, centered alike, or neither has a scale.
+struct HeadNorms {
+  Norm query;               // of the first heads
+  Norm key;                 // of those behind them
+  std::size_t queries = 0;  // heads of queries
+
+  const Norm& of_head(std::size_t head) const { return head < queries ? query : key; }
 };
 
 struct Embedding {
@@ -191,6 +212,12 @@ class Backend {
   virtual Status status() const { return {}; }
   // In which products with weights are computed, and weights packed.
   virtual Dtype dtype() const = 0;
+  // In which models keep states: float32 or bfloat16. float32 on the host.
+  virtual Dtype state_dtype() const { return Dtype::float32; }
+  // Room for states in a buffer that lies in memory(), valid as Buffer says.
+  TypedSpan states(tensor::Buffer& buffer, std::size_t rows, std::size_t columns) const {
+    return buffer.matrix(state_dtype(), rows, columns, memory());
+  }
 
   // Floats of memory that pack_linear() writes for a weight of this shape, a multiple of 16.
   virtual std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const = 0;
@@ -206,19 +233,19 @@ class Backend {
   virtual std::size_t preferred_rows() const = 0;
   virtual std::size_t row_step() const = 0;
 
-  // Floats that all threads together keep for a product of `rows` rows.
+  // Floats that all threads together keep for a product of `rows` rows of states.
   virtual std::size_t linear_floats(std::size_t rows, std::size_t inputs) const = 0;
   // Floats that all threads together keep for an attention over texts of up to `longest` tokens.
   virtual std::size_t attention_floats(const AttentionShape& shape, std::size_t longest) const = 0;
 
   // out[t] = norm(words[ids[t]] + positions[position of t in its text] + type); out [tokens,
   // hidden]
-  virtual void embed(const Embedding& table, const Texts& texts, MatrixSpan out) = 0;
+  virtual void embed(const Embedding& table, const Texts& texts, TypedSpan out) = 0;
 
   // out = activation(x W^T + b) + residual; x [n, inputs], out and residual [n, outputs]. A
-  // residual without data is none.
-  virtual void linear(MatrixView x, const Linear& weight, Activation activation,
-                      MatrixView residual, MatrixSpan out) = 0;
+  // residual without data is none. x may be float32, and so may out and residual together.
+  virtual void linear(TypedView x, const Linear& weight, Activation activation, TypedView residual,
+                      TypedSpan out) = 0;
 
   // Floats that feed_forward() keeps between its products, and that all threads together keep for
   // the second of them.
@@ -226,46 +253,45 @@ class Backend {
   virtual std::size_t second_linear_floats(std::size_t rows, std::size_t columns) const = 0;
   // out = down(activation(up x)) + residual; x and out [n, columns]. What lies between the two
   // products is kept as the second takes it.
-  virtual void feed_forward(MatrixView x, const Linear& up, Activation activation,
-                            const Linear& down, MatrixView residual, MatrixSpan out) = 0;
+  virtual void feed_forward(TypedView x, const Linear& up, Activation activation,
+                            const Linear& down, TypedView residual, TypedSpan out) = 0;
 
   // softmax(q k^T / sqrt(head_size) + bias) v within each text; the scores are others with
   // shape.relative. qkv [tokens, shape.columns()] holds
   // q, k, v side by side; out [tokens, heads * head_size].
-  virtual void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens,
-                         const AttentionShape& shape, MatrixSpan out) = 0;
+  virtual void attention(TypedView qkv, std::span<const std::uint32_t> cu_seqlens,
+                         const AttentionShape& shape, TypedSpan out) = 0;
 
-  // Each row normalized, plus residual; out may be x. A residual without data is none. [n, columns]
-  virtual void normalize(MatrixView x, const Norm& norm, MatrixView residual, MatrixSpan out) = 0;
+  // Each row normalized, plus residual; out may be x. A residual without data is none. [n,
+  // columns]; all may be float32.
+  virtual void normalize(TypedView x, const Norm& norm, TypedView residual, TypedSpan out) = 0;
 
-  // Each head of each row normalized in place. x [n, heads * norm's columns]
-  virtual void normalize_heads(MatrixSpan x, std::size_t heads, const Norm& norm) = 0;
-
-  // Each head of each row turned in place by its position in its text. x [tokens, heads * size]
-  virtual void rotate(MatrixSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
-                      const Rotary& rotary) = 0;
+  // Each head of each row, in place, normalized where it has a norm and turned by its position in
+  // its text. x [tokens, heads * size]; rows of no text stay.
+  virtual void turn_heads(TypedSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+                          const HeadNorms& norms, const Rotary& rotary) = 0;
 
   // out = activation(left half of x) * right half of x; x [n, 2 * columns], out [n, columns]
-  virtual void gate(MatrixView x, Activation activation, MatrixSpan out) = 0;
+  virtual void gate(TypedView x, Activation activation, TypedSpan out) = 0;
 
   // out = sum over those `chosen` experts that have the largest shares softmax(logits) of a row, of
   // share * down(activation(up(x))), + bias + residual. Shares are not made to sum up to 1; of
   // equal ones the first count. x and out [n, columns], logits [n, experts]. A residual without
   // data is none.
-  virtual void mix_experts(MatrixView x, MatrixView logits, const Experts& experts,
-                           MatrixView residual, MatrixSpan out) = 0;
+  virtual void mix_experts(TypedView x, MatrixView logits, const Experts& experts,
+                           TypedView residual, TypedSpan out) = 0;
 
   // One vector a text: the reductions over its rows side by side, cut, normalized. x [tokens,
   // hidden], out [texts, >= reductions * hidden], of which the first item.dimensions columns of a
-  // row are meaningful.
-  virtual void pool(MatrixView x, std::span<const std::uint32_t> cu_seqlens,
+  // row are meaningful. x may be float32.
+  virtual void pool(TypedView x, std::span<const std::uint32_t> cu_seqlens,
                     std::span<const Reduction> reductions, std::span<const PoolItem> items,
                     MatrixSpan out) = 0;
 
   // out[i][w] = the weight of word w in text i by the logits x W^T + b of its rows, never all of
   // which exist at once. x [tokens, inputs], out [texts, outputs]. What is no number in a logit is
   // none in the weight.
-  virtual void weigh_words(MatrixView x, std::span<const std::uint32_t> cu_seqlens,
+  virtual void weigh_words(TypedView x, std::span<const std::uint32_t> cu_seqlens,
                            const Linear& words, WordWeights how, MatrixSpan out) = 0;
 };
 

@@ -20,6 +20,7 @@ struct Setup {
   int threads = 1;
   std::function<std::unique_ptr<Backend>(const BackendOptions&)> make;
   bool on_device = false;
+  Dtype states = Dtype::float32;  // what states are rounded to on the way to a device
   // Which attention is that of q, k and v rounded to the backend's dtype.
   std::function<bool(const AttentionShape&)> rounds_attention = [](const AttentionShape&) {
     return false;

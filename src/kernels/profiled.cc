@@ -33,8 +33,8 @@ std::string_view name_of(Activation activation) {
 double product(std::size_t a, std::size_t b, std::size_t c = 1) {
   return static_cast<double>(a) * static_cast<double>(b) * static_cast<double>(c);
 }
-double bytes_of(MatrixView x) {
-  return x.data == nullptr ? 0 : sizeof(float) * product(x.rows, x.columns);
+double bytes_of(TypedView x) {
+  return x.data == nullptr ? 0 : product(x.rows, x.columns, size_of(x.dtype));
 }
 
 // min(i, most) over i in [0, n), summed.
@@ -69,18 +69,19 @@ class Profiled final : public Wrapped {
   Profiled(std::unique_ptr<Backend> real, int threads, Profile& profile)
       : Wrapped(std::move(real)), threads_(threads), profile_(profile) {}
 
-  void embed(const Embedding& table, const Texts& texts, MatrixSpan out) override {
+  void embed(const Embedding& table, const Texts& texts, TypedSpan out) override {
     const int rows_read = 1 + (table.positions.data != nullptr) + (table.types.data != nullptr);
     timed([&] { real_->embed(table, texts, out); },
           [&] {
-            return Profile::Call{.operation = fmt::format("embed {}", out.columns),
-                                 .rows = out.rows,
-                                 .bytes = (1 + rows_read) * bytes_of(out)};
+            return Profile::Call{
+                .operation = fmt::format("embed {}", out.columns),
+                .rows = out.rows,
+                .bytes = bytes_of(out) + rows_read * product(out.rows, out.columns, sizeof(float))};
           });
   }
 
-  void linear(MatrixView x, const Linear& weight, Activation activation, MatrixView residual,
-              MatrixSpan out) override {
+  void linear(TypedView x, const Linear& weight, Activation activation, TypedView residual,
+              TypedSpan out) override {
     timed([&] { real_->linear(x, weight, activation, residual, out); },
           [&] {
             return Profile::Call{.operation = fmt::format("linear {}->{}{}{}", weight.inputs,
@@ -91,8 +92,8 @@ class Profiled final : public Wrapped {
           });
   }
 
-  void feed_forward(MatrixView x, const Linear& up, Activation activation, const Linear& down,
-                    MatrixView residual, MatrixSpan out) override {
+  void feed_forward(TypedView x, const Linear& up, Activation activation, const Linear& down,
+                    TypedView residual, TypedSpan out) override {
     timed([&] { real_->feed_forward(x, up, activation, down, residual, out); },
           [&] {
             return Profile::Call{.operation = fmt::format("feed_forward {}->{}{}", up.inputs,
@@ -103,8 +104,8 @@ class Profiled final : public Wrapped {
           });
   }
 
-  void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens,
-                 const AttentionShape& shape, MatrixSpan out) override {
+  void attention(TypedView qkv, std::span<const std::uint32_t> cu_seqlens,
+                 const AttentionShape& shape, TypedSpan out) override {
     timed([&] { real_->attention(qkv, cu_seqlens, shape, out); },
           [&] {
             Profile::Call call{.operation = attention_name(shape), .rows = qkv.rows};
@@ -114,7 +115,7 @@ class Profiled final : public Wrapped {
           });
   }
 
-  void normalize(MatrixView x, const Norm& norm, MatrixView residual, MatrixSpan out) override {
+  void normalize(TypedView x, const Norm& norm, TypedView residual, TypedSpan out) override {
     timed([&] { real_->normalize(x, norm, residual, out); },
           [&] {
             return Profile::Call{.operation = fmt::format("normalize {}{}", x.columns,
@@ -124,28 +125,19 @@ class Profiled final : public Wrapped {
           });
   }
 
-  void normalize_heads(MatrixSpan x, std::size_t heads, const Norm& norm) override {
-    timed([&] { real_->normalize_heads(x, heads, norm); },
+  void turn_heads(TypedSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+                  const HeadNorms& norms, const Rotary& rotary) override {
+    timed([&] { real_->turn_heads(x, cu_seqlens, heads, norms, rotary); },
           [&] {
             return Profile::Call{
-                .operation = fmt::format("normalize_heads {} x {}", heads, x.columns / heads),
+                .operation = fmt::format("turn_heads {} x {}{}", heads, x.columns / heads,
+                                         norms.query.scale == nullptr ? "" : " normed"),
                 .rows = x.rows,
                 .bytes = 2 * bytes_of(x)};
           });
   }
 
-  void rotate(MatrixSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
-              const Rotary& rotary) override {
-    timed([&] { real_->rotate(x, cu_seqlens, heads, rotary); },
-          [&] {
-            return Profile::Call{
-                .operation = fmt::format("rotate {} x {}", heads, x.columns / heads),
-                .rows = x.rows,
-                .bytes = 2 * bytes_of(x)};
-          });
-  }
-
-  void gate(MatrixView x, Activation activation, MatrixSpan out) override {
+  void gate(TypedView x, Activation activation, TypedSpan out) override {
     timed([&] { real_->gate(x, activation, out); },
           [&] {
             return Profile::Call{
@@ -155,8 +147,8 @@ class Profiled final : public Wrapped {
           });
   }
 
-  void mix_experts(MatrixView x, MatrixView logits, const Experts& experts, MatrixView residual,
-                   MatrixSpan out) override {
+  void mix_experts(TypedView x, MatrixView logits, const Experts& experts, TypedView residual,
+                   TypedSpan out) override {
     timed([&] { real_->mix_experts(x, logits, experts, residual, out); },
           [&] {
             const Linear& up = experts.up.front();
@@ -172,7 +164,7 @@ class Profiled final : public Wrapped {
           });
   }
 
-  void pool(MatrixView x, std::span<const std::uint32_t> cu_seqlens,
+  void pool(TypedView x, std::span<const std::uint32_t> cu_seqlens,
             std::span<const Reduction> reductions, std::span<const PoolItem> items,
             MatrixSpan out) override {
     timed([&] { real_->pool(x, cu_seqlens, reductions, items, out); },
@@ -184,7 +176,7 @@ class Profiled final : public Wrapped {
           });
   }
 
-  void weigh_words(MatrixView x, std::span<const std::uint32_t> cu_seqlens, const Linear& words,
+  void weigh_words(TypedView x, std::span<const std::uint32_t> cu_seqlens, const Linear& words,
                    WordWeights how, MatrixSpan out) override {
     timed([&] { real_->weigh_words(x, cu_seqlens, words, how, out); },
           [&] {

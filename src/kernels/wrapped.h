@@ -17,6 +17,7 @@ class Wrapped : public Backend {
   tensor::Memory& memory() const override { return real_->memory(); }
   Status status() const override { return real_->status(); }
   Dtype dtype() const override { return real_->dtype(); }
+  Dtype state_dtype() const override { return real_->state_dtype(); }
   std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const override {
     return real_->packed_floats(inputs, outputs);
   }

@@ -11,8 +11,8 @@
 namespace sheaf::model {
 
 using kernels::Activation;
-using tensor::MatrixSpan;
-using tensor::MatrixView;
+using tensor::TypedSpan;
+using tensor::TypedView;
 
 namespace {
 
@@ -97,7 +97,7 @@ kernels::Embedding Bert::bind_embedding(const ModelSpec& spec, WeightSource& wei
 
 void Bert::bind_distance_bias(const ModelSpec& spec, WeightSource& weights) {
   std::vector<float> copy;
-  const MatrixView buckets = tensor::on_host(
+  const tensor::MatrixView buckets = tensor::on_host(
       weights.table("encoder.relative_attention_bias", spec.distance_buckets, spec.heads),
       weights.memory(), copy);
   if (buckets.data == nullptr) return;
@@ -154,23 +154,23 @@ Bert::Layer Bert::bind_layer(const ModelSpec& spec, WeightSource& weights,
           .output_norm = weights.norm(name(names.output_norm), h, epsilon_)};
 }
 
-MatrixView Bert::forward(kernels::Backend& ops, const kernels::Texts& texts) {
-  const MatrixSpan x = states_.matrix(texts.ids.size(), hidden_, ops.memory());
+TypedView Bert::forward(kernels::Backend& ops, const kernels::Texts& texts) {
+  const TypedSpan x = ops.states(states_, texts.ids.size(), hidden_);
   ops.embed(embedding_, texts, x);
   for (const Layer& layer : layers_) run_layer(ops, layer, texts.cu_seqlens, x);
   return x;
 }
 
 void Bert::run_layer(kernels::Backend& ops, const Layer& layer,
-                     std::span<const std::uint32_t> cu_seqlens, MatrixSpan x) {
-  const MatrixSpan qkv = heads_input_.matrix(x.rows, 3 * hidden_, ops.memory());
-  const MatrixSpan context = context_.matrix(x.rows, hidden_, ops.memory());
+                     std::span<const std::uint32_t> cu_seqlens, TypedSpan x) {
+  const TypedSpan qkv = ops.states(heads_input_, x.rows, 3 * hidden_);
+  const TypedSpan context = ops.states(context_, x.rows, hidden_);
   ops.linear(x, layer.query_key_value, Activation::none, {}, qkv);
   ops.attention(qkv, cu_seqlens, layer.attention, context);
 
   for_row_blocks(ops, x.rows, [&](std::size_t first, std::size_t rows) {
-    const MatrixSpan states = x.slice_rows(first, rows);
-    const MatrixSpan sum = sum_.matrix(rows, hidden_, ops.memory());
+    const TypedSpan states = x.slice_rows(first, rows);
+    const TypedSpan sum = ops.states(sum_, rows, hidden_);
     ops.linear(context.slice_rows(first, rows), layer.attention_output, Activation::none, states,
                sum);
     ops.normalize(sum, layer.attention_norm, {}, states);

@@ -19,7 +19,7 @@ class Bert final : public Model {
  public:
   Bert(const ModelSpec& spec, WeightSource& weights);
 
-  tensor::MatrixView forward(kernels::Backend& ops, const kernels::Texts& texts) override;
+  tensor::TypedView forward(kernels::Backend& ops, const kernels::Texts& texts) override;
 
  private:
   struct Layer {
@@ -39,7 +39,7 @@ class Bert final : public Model {
                                            const std::string& layer) const;
   Layer bind_layer(const ModelSpec& spec, WeightSource& weights, std::uint32_t index) const;
   void run_layer(kernels::Backend& ops, const Layer& layer,
-                 std::span<const std::uint32_t> cu_seqlens, tensor::MatrixSpan x);
+                 std::span<const std::uint32_t> cu_seqlens, tensor::TypedSpan x);
 
   std::size_t hidden_;
   std::size_t intermediate_;

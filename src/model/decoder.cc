@@ -9,8 +9,8 @@
 namespace sheaf::model {
 
 using kernels::Activation;
-using tensor::MatrixSpan;
-using tensor::MatrixView;
+using tensor::TypedSpan;
+using tensor::TypedView;
 
 Decoder::Decoder(const ModelSpec& spec, WeightSource& weights)
     : hidden_(spec.hidden_size),
@@ -61,9 +61,10 @@ Decoder::Layer Decoder::bind_layer(const ModelSpec& spec, WeightSource& weights,
     // Attention divides by the root of the head's size, whatever the model wants.
     const double divided_by = spec.query_scalar > 0 ? spec.query_scalar : static_cast<double>(size);
     const double times = std::sqrt(static_cast<double>(size) / divided_by);
-    bound.query_norm =
+    bound.head_norms.query =
         bind_norm(spec, weights, layer + "self_attn.q_norm", size, static_cast<float>(times));
-    bound.key_norm = bind_norm(spec, weights, layer + "self_attn.k_norm", size);
+    bound.head_norms.key = bind_norm(spec, weights, layer + "self_attn.k_norm", size);
+    bound.head_norms.queries = global_.heads;
   }
   bound.attention_output = weights.linear({{layer + "self_attn.o_proj", hidden_}}, query_columns,
                                           bias(spec.attention_output_bias));
@@ -80,9 +81,9 @@ Decoder::Layer Decoder::bind_layer(const ModelSpec& spec, WeightSource& weights,
   return bound;
 }
 
-MatrixView Decoder::forward(kernels::Backend& ops, const kernels::Texts& texts) {
-  const MatrixSpan x = states_.matrix(texts.ids.size(), hidden_, ops.memory());
-  const MatrixSpan attended = attended_.matrix(texts.ids.size(), hidden_, ops.memory());
+TypedView Decoder::forward(kernels::Backend& ops, const kernels::Texts& texts) {
+  const TypedSpan x = ops.states(states_, texts.ids.size(), hidden_);
+  const TypedSpan attended = ops.states(attended_, texts.ids.size(), hidden_);
   ops.embed(embedding_, texts, x);
   for (const Layer& layer : layers_) {
     attend(ops, layer, texts.cu_seqlens, x, attended);
@@ -93,45 +94,35 @@ MatrixView Decoder::forward(kernels::Backend& ops, const kernels::Texts& texts) 
 }
 
 void Decoder::attend(kernels::Backend& ops, const Layer& layer,
-                     std::span<const std::uint32_t> cu_seqlens, MatrixView x, MatrixSpan out) {
+                     std::span<const std::uint32_t> cu_seqlens, TypedView x, TypedSpan out) {
   const kernels::AttentionShape& shape = layer.local ? local_ : global_;
-  const MatrixSpan normed = normed_.matrix(x.rows, hidden_, ops.memory());
-  const MatrixSpan qkv = heads_input_.matrix(x.rows, shape.columns(), ops.memory());
-  const MatrixSpan context = context_.matrix(x.rows, shape.heads * shape.head_size, ops.memory());
+  const TypedSpan normed = ops.states(normed_, x.rows, hidden_);
+  const TypedSpan qkv = ops.states(heads_input_, x.rows, shape.columns());
+  const TypedSpan context = ops.states(context_, x.rows, shape.heads * shape.head_size);
   ops.normalize(x, layer.attention_norm, {}, normed);
   ops.linear(normed, layer.query_key_value, Activation::none, {}, qkv);
-  prepare_heads(ops, layer, cu_seqlens, qkv);
+  RotaryTable& rotary = layer.local ? local_rotary_ : global_rotary_;
+  const std::size_t turned = shape.heads + shape.kv_heads;
+  rotary.turn(ops, qkv.slice_columns(0, turned * shape.head_size), cu_seqlens, turned,
+              layer.head_norms);
   ops.attention(qkv, cu_seqlens, shape, context);
   finish(ops, context, layer.attention_output, layer.after_attention, x, out);
 }
 
-void Decoder::finish(kernels::Backend& ops, MatrixView x, const kernels::Linear& weight,
-                     const kernels::Norm& norm, MatrixView residual, MatrixSpan out) {
+void Decoder::finish(kernels::Backend& ops, TypedView x, const kernels::Linear& weight,
+                     const kernels::Norm& norm, TypedView residual, TypedSpan out) {
   if (norm.scale == nullptr) return ops.linear(x, weight, Activation::none, residual, out);
-  const MatrixSpan unfinished = unfinished_.matrix(x.rows, hidden_, ops.memory());
+  const TypedSpan unfinished = ops.states(unfinished_, x.rows, hidden_);
   ops.linear(x, weight, Activation::none, {}, unfinished);
   ops.normalize(unfinished, norm, residual, out);
 }
 
-void Decoder::prepare_heads(kernels::Backend& ops, const Layer& layer,
-                            std::span<const std::uint32_t> cu_seqlens, MatrixSpan qkv) {
-  const std::size_t heads = global_.heads;
-  const std::size_t kv_heads = global_.kv_heads;
-  const std::size_t size = global_.head_size;
-  if (layer.query_norm.scale != nullptr) {
-    ops.normalize_heads(qkv.slice_columns(0, heads * size), heads, layer.query_norm);
-    ops.normalize_heads(qkv.slice_columns(heads * size, kv_heads * size), kv_heads, layer.key_norm);
-  }
-  RotaryTable& rotary = layer.local ? local_rotary_ : global_rotary_;
-  rotary.turn(ops, qkv.slice_columns(0, (heads + kv_heads) * size), cu_seqlens, heads + kv_heads);
-}
-
-void Decoder::run_middle(kernels::Backend& ops, const Layer& layer, MatrixView x, MatrixSpan out) {
+void Decoder::run_middle(kernels::Backend& ops, const Layer& layer, TypedView x, TypedSpan out) {
   for_row_blocks(ops, x.rows, [&](std::size_t first, std::size_t rows) {
-    const MatrixView states = x.slice_rows(first, rows);
-    const MatrixSpan normed = normed_.matrix(rows, hidden_, ops.memory());
-    const MatrixSpan wide = wide_.matrix(rows, 2 * intermediate_, ops.memory());
-    const MatrixSpan gated = gated_.matrix(rows, intermediate_, ops.memory());
+    const TypedView states = x.slice_rows(first, rows);
+    const TypedSpan normed = ops.states(normed_, rows, hidden_);
+    const TypedSpan wide = ops.states(wide_, rows, 2 * intermediate_);
+    const TypedSpan gated = ops.states(gated_, rows, intermediate_);
     ops.normalize(states, layer.middle_norm, {}, normed);
     ops.linear(normed, layer.gate_up, Activation::none, {}, wide);
     ops.gate(wide, gemma_ ? Activation::gelu_tanh : Activation::silu, gated);

@@ -21,13 +21,13 @@ class Decoder final : public Model {
  public:
   Decoder(const ModelSpec& spec, WeightSource& weights);
 
-  tensor::MatrixView forward(kernels::Backend& ops, const kernels::Texts& texts) override;
+  tensor::TypedView forward(kernels::Backend& ops, const kernels::Texts& texts) override;
 
  private:
   struct Layer {
     kernels::Norm attention_norm;
     kernels::Linear query_key_value;
-    kernels::Norm query_norm, key_norm;  // of each head; without scale: none
+    kernels::HeadNorms head_norms;
     kernels::Linear attention_output;
     kernels::Norm after_attention;  // without scale: none
     kernels::Norm middle_norm;
@@ -42,16 +42,13 @@ class Decoder final : public Model {
                           std::size_t columns, float times = 1) const;
   // out = x + attention(norm(x))
   void attend(kernels::Backend& ops, const Layer& layer, std::span<const std::uint32_t> cu_seqlens,
-              tensor::MatrixView x, tensor::MatrixSpan out);
-  // Queries and keys, normalized and turned in place.
-  void prepare_heads(kernels::Backend& ops, const Layer& layer,
-                     std::span<const std::uint32_t> cu_seqlens, tensor::MatrixSpan qkv);
+              tensor::TypedView x, tensor::TypedSpan out);
   // out = x W^T + residual, normalized before the sum if there is such a norm.
-  void finish(kernels::Backend& ops, tensor::MatrixView x, const kernels::Linear& weight,
-              const kernels::Norm& norm, tensor::MatrixView residual, tensor::MatrixSpan out);
+  void finish(kernels::Backend& ops, tensor::TypedView x, const kernels::Linear& weight,
+              const kernels::Norm& norm, tensor::TypedView residual, tensor::TypedSpan out);
   // out = x + down(gate(up(norm(x))))
-  void run_middle(kernels::Backend& ops, const Layer& layer, tensor::MatrixView x,
-                  tensor::MatrixSpan out);
+  void run_middle(kernels::Backend& ops, const Layer& layer, tensor::TypedView x,
+                  tensor::TypedSpan out);
 
   std::size_t hidden_;
   std::size_t intermediate_;

@@ -14,8 +14,8 @@
 namespace sheaf::model {
 
 using kernels::Activation;
-using tensor::MatrixSpan;
-using tensor::MatrixView;
+using tensor::TypedSpan;
+using tensor::TypedView;
 
 namespace {
 
@@ -229,8 +229,8 @@ void LongBert::bind_experts(const ModelSpec& spec, WeightSource& weights, const 
   layer.expert_bias = weights.vector(prefix + "mlp.experts.bias", hidden_);
 }
 
-MatrixView LongBert::forward(kernels::Backend& ops, const kernels::Texts& texts) {
-  const MatrixSpan x = states_.matrix(texts.ids.size(), hidden_, ops.memory());
+TypedView LongBert::forward(kernels::Backend& ops, const kernels::Texts& texts) {
+  const TypedSpan x = ops.states(states_, texts.ids.size(), hidden_);
   ops.embed(embedding_, texts, x);
   if (linear_distance_) reach_distances(ops, texts.cu_seqlens);
   for (const Layer& layer : layers_) run_layer(ops, layer, texts.cu_seqlens, x);
@@ -238,13 +238,13 @@ MatrixView LongBert::forward(kernels::Backend& ops, const kernels::Texts& texts)
 }
 
 void LongBert::run_layer(kernels::Backend& ops, const Layer& layer,
-                         std::span<const std::uint32_t> cu_seqlens, MatrixSpan x) {
-  const MatrixSpan qkv = heads_input_.matrix(x.rows, 3 * hidden_, ops.memory());
-  const MatrixSpan context = context_.matrix(x.rows, hidden_, ops.memory());
+                         std::span<const std::uint32_t> cu_seqlens, TypedSpan x) {
+  const TypedSpan qkv = ops.states(heads_input_, x.rows, 3 * hidden_);
+  const TypedSpan context = ops.states(context_, x.rows, hidden_);
   ops.linear(x, layer.query_key_value, Activation::none, {}, qkv);
   if (layer.query_norm.scale != nullptr) {
-    const MatrixSpan queries = qkv.slice_columns(0, hidden_);
-    const MatrixSpan keys = qkv.slice_columns(hidden_, hidden_);
+    const TypedSpan queries = qkv.slice_columns(0, hidden_);
+    const TypedSpan keys = qkv.slice_columns(hidden_, hidden_);
     ops.normalize(queries, layer.query_norm, {}, queries);
     ops.normalize(keys, layer.key_norm, {}, keys);
   }
@@ -253,16 +253,16 @@ void LongBert::run_layer(kernels::Backend& ops, const Layer& layer,
   ops.attention(qkv, cu_seqlens, attention_, context);
 
   for_row_blocks(ops, x.rows, [&](std::size_t first, std::size_t rows) {
-    const MatrixSpan states = x.slice_rows(first, rows);
+    const TypedSpan states = x.slice_rows(first, rows);
     finish_attention(ops, layer, context.slice_rows(first, rows), states);
     if (layer.router.weight == nullptr) run_middle(ops, layer, states);
   });
   if (layer.router.weight != nullptr) run_experts(ops, layer, x);
 }
 
-void LongBert::finish_attention(kernels::Backend& ops, const Layer& layer, MatrixView context,
-                                MatrixSpan states) {
-  const MatrixSpan sum = sum_.matrix(states.rows, hidden_, ops.memory());
+void LongBert::finish_attention(kernels::Backend& ops, const Layer& layer, TypedView context,
+                                TypedSpan states) {
+  const TypedSpan sum = ops.states(sum_, states.rows, hidden_);
   ops.linear(context, layer.attention_output, Activation::none, states, sum);
   if (layer.second_norm.scale == nullptr)
     return ops.normalize(sum, layer.attention_norm, {}, states);
@@ -270,11 +270,11 @@ void LongBert::finish_attention(kernels::Backend& ops, const Layer& layer, Matri
   ops.normalize(sum, layer.second_norm, {}, states);
 }
 
-void LongBert::run_middle(kernels::Backend& ops, const Layer& layer, MatrixSpan states) {
-  const MatrixSpan sum = sum_.matrix(states.rows, hidden_, ops.memory());
+void LongBert::run_middle(kernels::Backend& ops, const Layer& layer, TypedSpan states) {
+  const TypedSpan sum = ops.states(sum_, states.rows, hidden_);
   if (gated_) {
-    const MatrixSpan wide = wide_.matrix(states.rows, 2 * intermediate_, ops.memory());
-    const MatrixSpan gated = gated_states_.matrix(states.rows, intermediate_, ops.memory());
+    const TypedSpan wide = ops.states(wide_, states.rows, 2 * intermediate_);
+    const TypedSpan gated = ops.states(gated_states_, states.rows, intermediate_);
     ops.linear(states, layer.up, Activation::none, {}, wide);
     ops.gate(wide, activation_, gated);
     ops.linear(gated, layer.down, Activation::none, states, sum);
@@ -285,9 +285,10 @@ void LongBert::run_middle(kernels::Backend& ops, const Layer& layer, MatrixSpan 
 }
 
 // All rows at once: few of them share an expert.
-void LongBert::run_experts(kernels::Backend& ops, const Layer& layer, MatrixSpan states) {
-  const MatrixSpan sum = sum_.matrix(states.rows, hidden_, ops.memory());
-  const MatrixSpan logits = logits_.matrix(states.rows, layer.expert_up.size(), ops.memory());
+void LongBert::run_experts(kernels::Backend& ops, const Layer& layer, TypedSpan states) {
+  const TypedSpan sum = ops.states(sum_, states.rows, hidden_);
+  const tensor::MatrixSpan logits =
+      logits_.matrix(states.rows, layer.expert_up.size(), ops.memory());
   ops.linear(states, layer.router, Activation::none, {}, logits);
   const kernels::Experts experts{.up = layer.expert_up,
                                  .down = layer.expert_down,

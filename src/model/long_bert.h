@@ -21,7 +21,7 @@ class LongBert final : public Model {
  public:
   LongBert(const ModelSpec& spec, WeightSource& weights);
 
-  tensor::MatrixView forward(kernels::Backend& ops, const kernels::Texts& texts) override;
+  tensor::TypedView forward(kernels::Backend& ops, const kernels::Texts& texts) override;
 
  private:
   struct Layer {
@@ -47,13 +47,13 @@ class LongBert final : public Model {
   void bind_experts(const ModelSpec& spec, WeightSource& weights, const std::string& prefix,
                     Layer& layer) const;
   void run_layer(kernels::Backend& ops, const Layer& layer,
-                 std::span<const std::uint32_t> cu_seqlens, tensor::MatrixSpan x);
+                 std::span<const std::uint32_t> cu_seqlens, tensor::TypedSpan x);
   // states = norm(states + attention's output)
-  void finish_attention(kernels::Backend& ops, const Layer& layer, tensor::MatrixView context,
-                        tensor::MatrixSpan states);
+  void finish_attention(kernels::Backend& ops, const Layer& layer, tensor::TypedView context,
+                        tensor::TypedSpan states);
   // states = norm(states + down(up(states)))
-  void run_middle(kernels::Backend& ops, const Layer& layer, tensor::MatrixSpan states);
-  void run_experts(kernels::Backend& ops, const Layer& layer, tensor::MatrixSpan states);
+  void run_middle(kernels::Backend& ops, const Layer& layer, tensor::TypedSpan states);
+  void run_experts(kernels::Backend& ops, const Layer& layer, tensor::TypedSpan states);
 
   std::size_t hidden_;
   std::size_t intermediate_;

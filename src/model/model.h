@@ -15,9 +15,9 @@ class Model {
  public:
   virtual ~Model() = default;
 
-  // Hidden states [tokens, hidden] of the texts; valid until the next call. Ids and
-  // lengths are checked by the caller.
-  virtual tensor::MatrixView forward(kernels::Backend& ops, const kernels::Texts& texts) = 0;
+  // Hidden states [tokens, hidden] of the texts, in ops.state_dtype(); valid until the next call.
+  // Ids and lengths are checked by the caller.
+  virtual tensor::TypedView forward(kernels::Backend& ops, const kernels::Texts& texts) = 0;
 };
 
 // The model that `spec` describes, its weights bound; whether all were there is in

@@ -8,8 +8,8 @@
 namespace sheaf::model {
 
 using kernels::Activation;
-using tensor::MatrixSpan;
-using tensor::MatrixView;
+using tensor::TypedSpan;
+using tensor::TypedView;
 
 ModernBert::ModernBert(const ModelSpec& spec, WeightSource& weights)
     : hidden_(spec.hidden_size),
@@ -49,9 +49,9 @@ ModernBert::Layer ModernBert::bind_layer(const ModelSpec& spec, WeightSource& we
   return bound;
 }
 
-MatrixView ModernBert::forward(kernels::Backend& ops, const kernels::Texts& texts) {
-  const MatrixSpan x = states_.matrix(texts.ids.size(), hidden_, ops.memory());
-  const MatrixSpan attended = attended_.matrix(texts.ids.size(), hidden_, ops.memory());
+TypedView ModernBert::forward(kernels::Backend& ops, const kernels::Texts& texts) {
+  const TypedSpan x = ops.states(states_, texts.ids.size(), hidden_);
+  const TypedSpan attended = ops.states(attended_, texts.ids.size(), hidden_);
   ops.embed(embedding_, texts, x);
   for (const Layer& layer : layers_) {
     attend(ops, layer, texts.cu_seqlens, x, attended);
@@ -62,12 +62,12 @@ MatrixView ModernBert::forward(kernels::Backend& ops, const kernels::Texts& text
 }
 
 void ModernBert::attend(kernels::Backend& ops, const Layer& layer,
-                        std::span<const std::uint32_t> cu_seqlens, MatrixView x, MatrixSpan out) {
-  const MatrixSpan qkv = heads_input_.matrix(x.rows, 3 * hidden_, ops.memory());
-  const MatrixSpan context = context_.matrix(x.rows, hidden_, ops.memory());
-  MatrixView input = x;
+                        std::span<const std::uint32_t> cu_seqlens, TypedView x, TypedSpan out) {
+  const TypedSpan qkv = ops.states(heads_input_, x.rows, 3 * hidden_);
+  const TypedSpan context = ops.states(context_, x.rows, hidden_);
+  TypedView input = x;
   if (layer.attention_norm.scale != nullptr) {
-    const MatrixSpan normed = normed_.matrix(x.rows, hidden_, ops.memory());
+    const TypedSpan normed = ops.states(normed_, x.rows, hidden_);
     ops.normalize(x, layer.attention_norm, {}, normed);
     input = normed;
   }
@@ -79,13 +79,12 @@ void ModernBert::attend(kernels::Backend& ops, const Layer& layer,
   ops.linear(context, layer.attention_output, Activation::none, x, out);
 }
 
-void ModernBert::run_middle(kernels::Backend& ops, const Layer& layer, MatrixView x,
-                            MatrixSpan out) {
+void ModernBert::run_middle(kernels::Backend& ops, const Layer& layer, TypedView x, TypedSpan out) {
   for_row_blocks(ops, x.rows, [&](std::size_t first, std::size_t rows) {
-    const MatrixView states = x.slice_rows(first, rows);
-    const MatrixSpan normed = normed_.matrix(rows, hidden_, ops.memory());
-    const MatrixSpan wide = wide_.matrix(rows, 2 * intermediate_, ops.memory());
-    const MatrixSpan gated = gated_.matrix(rows, intermediate_, ops.memory());
+    const TypedView states = x.slice_rows(first, rows);
+    const TypedSpan normed = ops.states(normed_, rows, hidden_);
+    const TypedSpan wide = ops.states(wide_, rows, 2 * intermediate_);
+    const TypedSpan gated = ops.states(gated_, rows, intermediate_);
     ops.normalize(states, layer.middle_norm, {}, normed);
     ops.linear(normed, layer.gate_up, Activation::none, {}, wide);
     ops.gate(wide, Activation::gelu, gated);

@@ -17,7 +17,7 @@ class ModernBert final : public Model {
  public:
   ModernBert(const ModelSpec& spec, WeightSource& weights);
 
-  tensor::MatrixView forward(kernels::Backend& ops, const kernels::Texts& texts) override;
+  tensor::TypedView forward(kernels::Backend& ops, const kernels::Texts& texts) override;
 
  private:
   struct Layer {
@@ -33,10 +33,10 @@ class ModernBert final : public Model {
   Layer bind_layer(const ModelSpec& spec, WeightSource& weights, std::uint32_t index) const;
   // out = x + attention(norm(x))
   void attend(kernels::Backend& ops, const Layer& layer, std::span<const std::uint32_t> cu_seqlens,
-              tensor::MatrixView x, tensor::MatrixSpan out);
+              tensor::TypedView x, tensor::TypedSpan out);
   // out = x + down(gate(up(norm(x))))
-  void run_middle(kernels::Backend& ops, const Layer& layer, tensor::MatrixView x,
-                  tensor::MatrixSpan out);
+  void run_middle(kernels::Backend& ops, const Layer& layer, tensor::TypedView x,
+                  tensor::TypedSpan out);
 
   std::size_t hidden_;
   std::size_t intermediate_;

@@ -1,5 +1,10 @@
 #include "model/packed_weights.h"
 
+#include <cstdint>
+#include <span>
+
+#include "tensor/bfloat16.h"
+
 namespace sheaf::model {
 
 std::string packed_name(const std::vector<LinearPart>& parts) {
@@ -37,8 +42,20 @@ kernels::Linear PackedWeights::linear(const std::vector<LinearPart>& parts, std:
   for (const LinearPart& part : parts) linear.outputs += part.outputs;
   linear.weight = need(name + ".weight", linear.outputs, inputs,
                        backend_.packed_floats(inputs, linear.outputs));
-  if (bias == Bias::stored) linear.bias = need(name + ".bias", 1, linear.outputs, linear.outputs);
+  if (bias == Bias::stored) bind_bias(name + ".bias", linear);
   return linear;
+}
+
+void PackedWeights::bind_bias(const std::string& name, kernels::Linear& linear) {
+  linear.bias = need(name, 1, linear.outputs, linear.outputs);
+  if (linear.bias == nullptr || backend_.state_dtype() == tensor::Dtype::float32) return;
+  const float* values = *file_.find(name, 1, linear.outputs, linear.outputs);
+  tensor::Buffer& copy = rounded_biases_[values];
+  if (copy.bytes() == 0) {
+    const auto words = tensor::to_bfloat16({values, linear.outputs});
+    copy.hold(std::span<const std::uint32_t>(words), memory());
+  }
+  linear.state_bias = reinterpret_cast<const std::byte*>(copy.reserve(0));
 }
 
 kernels::Norm PackedWeights::norm(const std::string& name, std::size_t columns, float epsilon,

@@ -40,10 +40,12 @@ class PackedWeights final : public WeightSource {
   const float* need(const std::string& name, std::size_t rows, std::size_t columns,
                     std::size_t floats);
   const float* in_memory(const float* tensor, std::size_t floats);
+  void bind_bias(const std::string& name, kernels::Linear& linear);
 
   const PackedFile& file_;
   const kernels::Backend& backend_;
-  std::map<const float*, tensor::Buffer> copies_;  // by place in the file
+  std::map<const float*, tensor::Buffer> copies_;          // by place in the file
+  std::map<const float*, tensor::Buffer> rounded_biases_;  // to the dtype of states
 };
 
 }  // namespace sheaf::model

@@ -87,27 +87,29 @@ RotaryTable::RotaryTable(const RotarySpec& spec, std::uint32_t head_size)
       usual_(speeds_of(spec, pairs_), spec.amplitude),
       stretched_(speeds_of(of_long_texts(spec), pairs_), spec.amplitude) {}
 
-void RotaryTable::turn(kernels::Backend& ops, tensor::MatrixSpan x,
-                       std::span<const std::uint32_t> cu_seqlens, std::size_t heads) {
+void RotaryTable::turn(kernels::Backend& ops, tensor::TypedSpan x,
+                       std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+                       const kernels::HeadNorms& norms) {
   if (spec_.scaling != RotaryScaling::dynamic && spec_.scaling != RotaryScaling::longrope)
-    return turn_usual(ops, x, cu_seqlens, heads);
+    return turn_usual(ops, x, cu_seqlens, heads, norms);
   std::size_t first = 0;  // of the texts before this one that are not turned yet
   for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text) {
     const std::size_t length = cu_seqlens[text + 1] - cu_seqlens[text];
     if (static_cast<double>(length) <= spec_.trained_positions) continue;
-    turn_usual(ops, x, cu_seqlens.subspan(first, text - first + 1), heads);
-    ops.rotate(x, cu_seqlens.subspan(text, 2), heads, stretched(length, ops.memory()));
+    turn_usual(ops, x, cu_seqlens.subspan(first, text - first + 1), heads, norms);
+    ops.turn_heads(x, cu_seqlens.subspan(text, 2), heads, norms, stretched(length, ops.memory()));
     first = text + 1;
   }
-  turn_usual(ops, x, cu_seqlens.subspan(first), heads);
+  turn_usual(ops, x, cu_seqlens.subspan(first), heads, norms);
 }
 
-void RotaryTable::turn_usual(kernels::Backend& ops, tensor::MatrixSpan x,
-                             std::span<const std::uint32_t> cu_seqlens, std::size_t heads) {
+void RotaryTable::turn_usual(kernels::Backend& ops, tensor::TypedSpan x,
+                             std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+                             const kernels::HeadNorms& norms) {
   std::size_t longest = 0;
   for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text)
     longest = std::max<std::size_t>(longest, cu_seqlens[text + 1] - cu_seqlens[text]);
-  if (longest > 0) ops.rotate(x, cu_seqlens, heads, usual_.up_to(longest, ops.memory()));
+  if (longest > 0) ops.turn_heads(x, cu_seqlens, heads, norms, usual_.up_to(longest, ops.memory()));
 }
 
 kernels::Rotary RotaryTable::stretched(std::size_t length, tensor::Memory& memory) {

@@ -19,10 +19,10 @@ class RotaryTable {
   RotaryTable() = default;
   RotaryTable(const RotarySpec& spec, std::uint32_t head_size);
 
-  // Turns each head of each row in place, each text as it would be turned alone. x [tokens, heads *
-  // head_size]
-  void turn(kernels::Backend& ops, tensor::MatrixSpan x, std::span<const std::uint32_t> cu_seqlens,
-            std::size_t heads);
+  // Turns each head of each row in place, normalized before where it has a norm, each text as it
+  // would be turned alone. x [tokens, heads * head_size]
+  void turn(kernels::Backend& ops, tensor::TypedSpan x, std::span<const std::uint32_t> cu_seqlens,
+            std::size_t heads, const kernels::HeadNorms& norms = {});
 
  private:
   // Of the positions 0, 1, 2, ... with one speed a pair.
@@ -45,8 +45,9 @@ class RotaryTable {
   };
 
   // Each of these texts is as long as the model was trained on, or scaling does not ask for it.
-  void turn_usual(kernels::Backend& ops, tensor::MatrixSpan x,
-                  std::span<const std::uint32_t> cu_seqlens, std::size_t heads);
+  void turn_usual(kernels::Backend& ops, tensor::TypedSpan x,
+                  std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+                  const kernels::HeadNorms& norms);
   kernels::Rotary stretched(std::size_t length, tensor::Memory& memory);
 
   RotarySpec spec_;

@@ -10,6 +10,8 @@ namespace sheaf::model {
 using kernels::Activation;
 using tensor::MatrixSpan;
 using tensor::MatrixView;
+using tensor::TypedSpan;
+using tensor::TypedView;
 
 namespace {
 
@@ -38,7 +40,7 @@ SparseHead::SparseHead(const ModelSpec& spec, WeightSource& weights)
   }
 }
 
-void SparseHead::forward(kernels::Backend& ops, const kernels::Texts& texts, MatrixView states,
+void SparseHead::forward(kernels::Backend& ops, const kernels::Texts& texts, TypedView states,
                          const Take& take) {
   if (!of_words_) return weigh_tokens(ops, texts, states, take);
   const std::size_t most = std::max<std::size_t>(1, kWeights / words_.outputs);
@@ -47,7 +49,7 @@ void SparseHead::forward(kernels::Backend& ops, const kernels::Texts& texts, Mat
     weigh_words(ops, texts, states, first, std::min(count, first + most), take);
 }
 
-void SparseHead::weigh_words(kernels::Backend& ops, const kernels::Texts& texts, MatrixView states,
+void SparseHead::weigh_words(kernels::Backend& ops, const kernels::Texts& texts, TypedView states,
                              std::size_t first, std::size_t last, const Take& take) {
   const std::uint32_t begin = texts.cu_seqlens[first];
   std::vector<std::uint32_t> bounds;
@@ -59,10 +61,10 @@ void SparseHead::weigh_words(kernels::Backend& ops, const kernels::Texts& texts,
   for (std::size_t i = 0; i < rows.rows; ++i) take_words({rows.row(i), rows.columns}, take);
 }
 
-MatrixView SparseHead::transform(kernels::Backend& ops, MatrixView states) {
-  const MatrixSpan all = transformed_.matrix(states.rows, dense_.outputs, ops.memory());
+TypedView SparseHead::transform(kernels::Backend& ops, TypedView states) {
+  const TypedSpan all = ops.states(transformed_, states.rows, dense_.outputs);
   for_row_blocks(ops, states.rows, [&](std::size_t first, std::size_t rows) {
-    const MatrixSpan out = all.slice_rows(first, rows);
+    const TypedSpan out = all.slice_rows(first, rows);
     ops.linear(states.slice_rows(first, rows), dense_, Activation::gelu, {}, out);
     ops.normalize(out, norm_, {}, out);
   });
@@ -76,7 +78,7 @@ void SparseHead::take_words(std::span<const float> weights, const Take& take) {
   take(row_);
 }
 
-void SparseHead::weigh_tokens(kernels::Backend& ops, const kernels::Texts& texts, MatrixView states,
+void SparseHead::weigh_tokens(kernels::Backend& ops, const kernels::Texts& texts, TypedView states,
                               const Take& take) {
   const MatrixSpan weights = weights_.matrix(states.rows, 1, ops.memory());
   ops.linear(states, token_weight_, Activation::relu, {}, weights);

@@ -21,16 +21,16 @@ class SparseHead {
   // Gives `take` each text's row in order, [terms, 2]: the words of weight above 0, ids ascending,
   // and their weights. The row is valid during the call. `states` [tokens, hidden].
   using Take = std::function<void(std::span<const float>)>;
-  void forward(kernels::Backend& ops, const kernels::Texts& texts, tensor::MatrixView states,
+  void forward(kernels::Backend& ops, const kernels::Texts& texts, tensor::TypedView states,
                const Take& take);
 
  private:
   // Of texts [first, last), few enough that all their words' weights fit.
-  void weigh_words(kernels::Backend& ops, const kernels::Texts& texts, tensor::MatrixView states,
+  void weigh_words(kernels::Backend& ops, const kernels::Texts& texts, tensor::TypedView states,
                    std::size_t first, std::size_t last, const Take& take);
-  tensor::MatrixView transform(kernels::Backend& ops, tensor::MatrixView states);
+  tensor::TypedView transform(kernels::Backend& ops, tensor::TypedView states);
   void take_words(std::span<const float> weights, const Take& take);
-  void weigh_tokens(kernels::Backend& ops, const kernels::Texts& texts, tensor::MatrixView states,
+  void weigh_tokens(kernels::Backend& ops, const kernels::Texts& texts, tensor::TypedView states,
                     const Take& take);
   void take_tokens(std::span<const std::int32_t> ids, const float* weights, const Take& take);
 

@@ -11,12 +11,11 @@
 #include <utility>
 
 #include "model/packed_weights.h"
+#include "tensor/bfloat16.h"
 #include "tensor/buffer.h"
 
 namespace sheaf::model {
 namespace {
-
-float from_bf16(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
 
 float from_f16(std::uint16_t bits) {
   const std::uint32_t sign = (std::uint32_t{bits} & 0x8000) << 16;
@@ -50,7 +49,7 @@ void read(const Piece& piece, float* out) {
   if (dtype == "F32")
     std::memcpy(out, piece.tensor->data + piece.first * sizeof(float), piece.count * sizeof(float));
   if (dtype == "F16") widen<from_f16>(piece, out);
-  if (dtype == "BF16") widen<from_bf16>(piece, out);
+  if (dtype == "BF16") widen<tensor::from_bfloat16>(piece, out);
 }
 
 void read_all(const std::vector<Piece>& pieces, float* out) {

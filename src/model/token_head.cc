@@ -6,6 +6,7 @@ namespace sheaf::model {
 
 using tensor::MatrixSpan;
 using tensor::MatrixView;
+using tensor::TypedView;
 
 TokenHead::TokenHead(const ModelSpec& spec, WeightSource& weights) {
   const DenseSpec& head = spec.token_vectors;
@@ -15,17 +16,17 @@ TokenHead::TokenHead(const ModelSpec& spec, WeightSource& weights) {
 }
 
 void TokenHead::forward(kernels::Backend& ops, std::span<const std::uint32_t> cu_seqlens,
-                        MatrixView states, const Take& take) {
+                        TypedView states, const Take& take) {
   const std::size_t left_out = linear_.weight != nullptr ? 1 : 0;
   const MatrixView vectors = tensor::on_host(
-      linear_.weight != nullptr ? project(ops, states) : states, ops.memory(), copy_);
+      linear_.weight != nullptr ? TypedView(project(ops, states)) : states, ops.memory(), copy_);
   for (std::size_t i = 0; i + 1 < cu_seqlens.size(); ++i)
     take(
         vectors.slice_rows(cu_seqlens[i] + left_out, cu_seqlens[i + 1] - cu_seqlens[i] - left_out));
 }
 
 // Each product is brought to length 1 as if it were a text of one token.
-MatrixView TokenHead::project(kernels::Backend& ops, MatrixView states) {
+MatrixView TokenHead::project(kernels::Backend& ops, TypedView states) {
   const MatrixSpan products = products_.matrix(states.rows, linear_.outputs, ops.memory());
   const MatrixSpan vectors = vectors_.matrix(states.rows, linear_.outputs, ops.memory());
   ops.linear(states, linear_, kernels::Activation::none, {}, products);

@@ -22,10 +22,10 @@ class TokenHead {
   // Gives `take` each text's vectors in order, [vectors, width], valid during the call.
   using Take = std::function<void(tensor::MatrixView)>;
   void forward(kernels::Backend& ops, std::span<const std::uint32_t> cu_seqlens,
-               tensor::MatrixView states, const Take& take);
+               tensor::TypedView states, const Take& take);
 
  private:
-  tensor::MatrixView project(kernels::Backend& ops, tensor::MatrixView states);
+  tensor::MatrixView project(kernels::Backend& ops, tensor::TypedView states);
 
   kernels::Linear linear_;   // without weight: none
   tensor::Buffer products_;  // [tokens, width]

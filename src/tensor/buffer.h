@@ -5,6 +5,7 @@
 
 #include "tensor/matrix.h"
 #include "tensor/memory.h"
+#include "tensor/typed_matrix.h"
 
 namespace sheaf::tensor {
 
@@ -22,6 +23,11 @@ class Buffer {
   float* reserve(std::size_t count, Memory& memory = host_memory());
   MatrixSpan matrix(std::size_t rows, std::size_t columns, Memory& memory = host_memory()) {
     return {reserve(rows * columns, memory), rows, columns};
+  }
+  TypedSpan matrix(Dtype dtype, std::size_t rows, std::size_t columns, Memory& memory) {
+    const std::size_t bytes = rows * columns * size_of(dtype);
+    float* block = reserve((bytes + sizeof(float) - 1) / sizeof(float), memory);
+    return {reinterpret_cast<std::byte*>(block), dtype, rows, columns, columns};
   }
 
   // The values where operations in `memory` can read them: where they are if that is the host's,

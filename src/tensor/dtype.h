@@ -1,12 +1,14 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string_view>
 
 namespace sheaf::tensor {
 
 // What the products of a model's layers are computed in: weights as they are stored and activations
-// as they enter. Sums, norms, attention and all that passes between operations are float32.
+// as they enter. Sums and norms are float32, and so is on a processor what passes between
+// operations.
 enum class Dtype { float32, bfloat16, float16, int8 };
 
 inline constexpr Dtype kDtypes[] = {Dtype::float32, Dtype::bfloat16, Dtype::float16, Dtype::int8};
@@ -23,6 +25,12 @@ constexpr std::string_view name_of(Dtype dtype) {
       break;
   }
   return "float32";
+}
+
+// Bytes of an element.
+constexpr std::size_t size_of(Dtype dtype) {
+  if (dtype == Dtype::float32) return 4;
+  return dtype == Dtype::int8 ? 1 : 2;
 }
 
 constexpr std::optional<Dtype> dtype_of(std::string_view name) {

@@ -1,7 +1,12 @@
 #include "tensor/memory.h"
 
+#include <algorithm>
+#include <cassert>
+#include <cstdint>
 #include <cstring>
 #include <new>
+
+#include "tensor/bfloat16.h"
 
 namespace sheaf::tensor {
 namespace {
@@ -29,10 +34,18 @@ Memory& host_memory() {
   return *host;
 }
 
-MatrixView on_host(MatrixView x, Memory& memory, std::vector<float>& copy) {
-  if (memory.is_host() || x.data == nullptr || x.rows == 0) return x;
-  copy.resize((x.rows - 1) * x.stride + x.columns);
-  memory.read(x.data, copy.size() * sizeof(float), copy.data());
+MatrixView on_host(TypedView x, Memory& memory, std::vector<float>& copy) {
+  if (memory.is_host()) return x.floats();
+  copy.resize(x.data == nullptr ? 0 : extent_of(x));
+  if (copy.empty()) return {nullptr, x.rows, x.columns, x.stride};
+  if (x.dtype == Dtype::float32) {
+    memory.read(x.data, copy.size() * sizeof(float), copy.data());
+  } else {
+    assert(x.dtype == Dtype::bfloat16);
+    std::vector<std::uint16_t> bits(copy.size());
+    memory.read(x.data, bits.size() * sizeof(std::uint16_t), bits.data());
+    std::ranges::transform(bits, copy.begin(), from_bfloat16);
+  }
   return {copy.data(), x.rows, x.columns, x.stride};
 }
 

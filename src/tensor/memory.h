@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tensor/matrix.h"
+#include "tensor/typed_matrix.h"
 
 namespace sheaf::tensor {
 
@@ -29,8 +30,8 @@ class Memory {
 
 Memory& host_memory();
 
-// x where the host can read it: x itself, or a copy of what lies in a device's memory, made now in
-// `copy`.
-MatrixView on_host(MatrixView x, Memory& memory, std::vector<float>& copy);
+// x, of float32 or bfloat16, where the host can read it: x itself, which is float32 then, or a copy
+// of what lies in a device's memory, made now in `copy`.
+MatrixView on_host(TypedView x, Memory& memory, std::vector<float>& copy);
 
 }  // namespace sheaf::tensor

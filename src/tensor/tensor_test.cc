@@ -1,12 +1,16 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <utility>
 #include <vector>
 
+#include "tensor/bfloat16.h"
 #include "tensor/buffer.h"
 #include "tensor/matrix.h"
+#include "tensor/typed_matrix.h"
 
 namespace sheaf::tensor {
 namespace {
@@ -19,6 +23,52 @@ TEST(Matrix, SlicesKeepTheStride) {
   EXPECT_EQ(middle.columns, 2u);
   EXPECT_EQ(middle.row(0)[0], 5);
   EXPECT_EQ(middle.row(1)[1], 10);
+}
+
+TEST(TypedMatrix, SlicesCountInElements) {
+  std::byte data[24] = {};
+  const TypedSpan all(data, Dtype::bfloat16, 3, 4, 4);
+  const TypedView middle = all.slice_rows(1, 2).slice_columns(1, 2);
+  EXPECT_EQ(middle.data, data + 10);
+  EXPECT_EQ(middle.rows, 2u);
+  EXPECT_EQ(middle.columns, 2u);
+  EXPECT_EQ(middle.stride, 4u);
+  EXPECT_EQ(extent_of(middle), 6u);
+}
+
+TEST(TypedMatrix, IsOneOfFloatsToo) {
+  float data[6] = {0, 1, 2, 3, 4, 5};
+  const MatrixSpan floats(data, 2, 2, 3);
+  const TypedView typed = floats;
+  EXPECT_EQ(typed.dtype, Dtype::float32);
+  EXPECT_EQ(typed.floats().row(1), data + 3);
+  EXPECT_EQ(TypedSpan(floats).slice_columns(1, 1).floats().row(1)[0], 4);
+}
+
+TEST(Bfloat16, IsRoundedToTheNearestEven) {
+  for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const float value = from_bfloat16(static_cast<std::uint16_t>(bits));
+    if (std::isnan(value)) {
+      EXPECT_TRUE(std::isnan(from_bfloat16(to_bfloat16(value))));
+      continue;
+    }
+    ASSERT_EQ(to_bfloat16(value), bits);
+    if ((bits & 0x7fff) >= 0x7f7f) continue;
+    const float next = from_bfloat16(static_cast<std::uint16_t>(bits + 1));
+    const float middle = value + (next - value) / 2;
+    ASSERT_EQ(to_bfloat16(middle), bits + (bits & 1));
+    ASSERT_EQ(to_bfloat16(std::nextafter(middle, value)), bits);
+    ASSERT_EQ(to_bfloat16(std::nextafter(middle, next)), bits + 1);
+  }
+  const float values[] = {1, -2, 0.5f};
+  EXPECT_EQ(to_bfloat16(values), (std::vector<std::uint32_t>{0xc0003f80, 0x3f00}));
+}
+
+TEST(Buffer, TakesTheBytesOfADtype) {
+  Buffer buffer;
+  const TypedSpan room = buffer.matrix(Dtype::bfloat16, 3, 5, host_memory());
+  EXPECT_EQ(room.stride, 5u);
+  EXPECT_EQ(buffer.bytes(), 32u);  // whole floats
 }
 
 TEST(Buffer, GrowsAlignedAndNeverShrinks) {
@@ -83,6 +133,12 @@ TEST(Memory, OfADeviceIsWhereBuffersLie) {
     const MatrixView back = on_host({held, 2, 2, 3}, device, copy);
     EXPECT_EQ(back.row(1)[1], 5);
     EXPECT_EQ(device.copies, 2);
+    Buffer rounded;
+    const auto words = to_bfloat16(values);
+    const auto* halves = rounded.hold(std::span<const std::uint32_t>(words), device);
+    const MatrixView widened = on_host(
+        {reinterpret_cast<const std::byte*>(halves), Dtype::bfloat16, 2, 2, 3}, device, copy);
+    EXPECT_EQ(widened.row(1)[1], 5);
     buffer = std::move(other);
   }
   EXPECT_EQ(device.blocks, 0);

@@ -2,6 +2,7 @@
 // Where there is none it says so and fails.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels/cuda/card_setup.h"
@@ -12,11 +13,11 @@
 namespace sheaf::kernels {
 namespace {
 
-std::vector<Setup> card_setups(bool exact) {
+std::vector<Setup> card_setups(const std::vector<Dtype>& dtypes) {
   std::vector<Setup> setups;
   if (!cuda::card_backends().front().make({}).ok()) return setups;
   for (const DeviceBackend& backend : cuda::card_backends())
-    if ((backend.dtype == Dtype::float32) == exact)
+    if (std::ranges::count(dtypes, backend.dtype) > 0)
       setups.push_back(cuda::parity_setup(backend, 1));
   return setups;
 }
@@ -27,8 +28,11 @@ TEST(Card, CanBeUsed) {
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Ops);
-INSTANTIATE_TEST_SUITE_P(, Ops, ::testing::ValuesIn(card_setups(true)), name_of_setup);
-INSTANTIATE_TEST_SUITE_P(, Dtypes, ::testing::ValuesIn(card_setups(false)), name_of_setup);
+INSTANTIATE_TEST_SUITE_P(, Ops, ::testing::ValuesIn(card_setups({Dtype::float32, Dtype::bfloat16})),
+                         name_of_setup);
+INSTANTIATE_TEST_SUITE_P(, Dtypes,
+                         ::testing::ValuesIn(card_setups({Dtype::bfloat16, Dtype::float16})),
+                         name_of_setup);
 
 }  // namespace
 }  // namespace sheaf::kernels

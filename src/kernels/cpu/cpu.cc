@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/pool.h"
 #include "kernels/expert_shares.h"
+#include "kernels/float_backend.h"
 #include "tensor/buffer.h"
 
 namespace sheaf::kernels {
@@ -23,7 +24,7 @@ std::size_t part_begin(std::size_t rows, std::size_t i, std::size_t parts, std::
   return std::min(rows, ceil_div(rows * i / parts, step) * step);
 }
 
-class Cpu final : public Backend {
+class Cpu final : public FloatBackend {
  public:
   Cpu(const CpuBackend& what, const BackendOptions& options)
       : name_(what.name),
@@ -156,22 +157,20 @@ class Cpu final : public Backend {
     });
   }
 
-  void normalize_heads(MatrixSpan x, std::size_t heads, const Norm& norm) override {
+  void turn_heads(MatrixSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+                  const HeadNorms& norms, const Rotary& rotary) override {
     const std::size_t size = x.columns / heads;
-    for_rows(x.rows, [&](std::size_t t) {
-      for (float* head = x.row(t); head < x.row(t) + x.columns; head += size)
-        kernels_.norm_row(head, nullptr, nullptr, norm, size, head);
-    });
-  }
-
-  void rotate(MatrixSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
-              const Rotary& rotary) override {
-    const std::size_t size = x.columns / heads;
-    pool_.run(cu_seqlens.size() - 1, [&](std::size_t text, int) {
-      for (std::size_t t = cu_seqlens[text]; t < cu_seqlens[text + 1]; ++t) {
-        const std::size_t angles = (t - cu_seqlens[text]) * rotary.pairs;
-        for (float* head = x.row(t); head < x.row(t) + x.columns; head += size)
-          kernels_.turn(head, rotary.cosines + angles, rotary.sines + angles, rotary.pairs);
+    const std::size_t begin = cu_seqlens.front();
+    for_rows(cu_seqlens.back() - begin, [&](std::size_t i) {
+      const std::size_t t = begin + i;
+      const std::size_t text_begin =
+          std::upper_bound(cu_seqlens.data(), cu_seqlens.data() + cu_seqlens.size(), t)[-1];
+      const std::size_t angles = (t - text_begin) * rotary.pairs;
+      for (std::size_t head = 0; head < heads; ++head) {
+        float* at = x.row(t) + head * size;
+        if (const Norm& norm = norms.of_head(head); norm.scale != nullptr)
+          kernels_.norm_row(at, nullptr, nullptr, norm, size, at);
+        kernels_.turn(at, rotary.cosines + angles, rotary.sines + angles, rotary.pairs);
       }
     });
   }

@@ -32,8 +32,9 @@ __device__ inline float dot(const float* a, const float* b, unsigned count) {
 }
 
 // What the tables of positions add to the product of q and k, both [head_size].
-__device__ inline float position_score(const AttentionTask& task, unsigned head, const float* q,
-                                       const float* k, std::int64_t distance) {
+template <class E>
+__device__ float position_score(const AttentionTask<E>& task, unsigned head, const float* q,
+                                const float* k, std::int64_t distance) {
   const std::int64_t reach = static_cast<std::int64_t>(task.position_reach);
   const std::size_t at =
       head * task.table_floats +
@@ -45,9 +46,10 @@ __device__ inline float position_score(const AttentionTask& task, unsigned head,
 }
 
 // Scores of the warp's queries with the lane's key; those that are not seen are -inf.
-__device__ inline void score_key(const AttentionTask& task, const QueryTile& tile, unsigned head,
-                                 std::uint32_t first_query, std::uint32_t key, const float* q,
-                                 const float* k, float (&scores)[kWarpQueries]) {
+template <class E>
+__device__ void score_key(const AttentionTask<E>& task, const QueryTile& tile, unsigned head,
+                          std::uint32_t first_query, std::uint32_t key, const float* q,
+                          const float* k, float (&scores)[kWarpQueries]) {
   for (unsigned i = 0; i < kWarpQueries; ++i) scores[i] = 0;
   for (unsigned d = 0; d < task.head_size; ++d)
     for (unsigned i = 0; i < kWarpQueries; ++i) scores[i] += q[i * task.head_size + d] * k[d];
@@ -67,9 +69,9 @@ __device__ inline void score_key(const AttentionTask& task, const QueryTile& til
 }
 
 // Brings a tile of keys and values into `run`. weights [kWarpQueries, kTileKeys] is the warp's own.
-template <unsigned kSlices>
-__device__ void add_keys(const AttentionTask& task, float (&scores)[kWarpQueries], const float* v,
-                         float* weights, RunningSoftmax<kSlices>& run) {
+template <unsigned kSlices, class E>
+__device__ void add_keys(const AttentionTask<E>& task, float (&scores)[kWarpQueries],
+                         const float* v, float* weights, RunningSoftmax<kSlices>& run) {
   const unsigned lane = lane_of_thread();
   for (unsigned i = 0; i < kWarpQueries; ++i) {
     const float largest = fmaxf(run.largest[i], largest_of_warp(scores[i]));
@@ -92,19 +94,20 @@ __device__ void add_keys(const AttentionTask& task, float (&scores)[kWarpQueries
 }
 
 // Rows [first, first + count) of a head's columns into shared memory; those from `last` on are 0.
-__device__ inline void load_rows(const Rows<const float>& from, std::size_t first, unsigned count,
-                                 std::size_t last, unsigned columns, unsigned stride, float* to) {
+template <class E>
+__device__ void load_rows(const Rows<const E>& from, std::size_t first, unsigned count,
+                          std::size_t last, unsigned columns, unsigned stride, float* to) {
   for (unsigned i = threadIdx.x; i < count * columns; i += kAttentionWarps * kWarpSize) {
     const unsigned row = i / columns;
     const unsigned column = i % columns;
-    to[row * stride + column] = first + row < last ? from.row(first + row)[column] : 0;
+    to[row * stride + column] = first + row < last ? to_float(from.row(first + row)[column]) : 0;
   }
 }
 
 // softmax(scores) v, over the keys in tiles with a running softmax; a text of up to kTileKeys
 // tokens is one tile. Blocks: query tiles, heads, parts of kBlockQueries of a tile.
-template <unsigned kSlices>
-__global__ void __launch_bounds__(kAttentionWarps* kWarpSize) attend(AttentionTask task) {
+template <unsigned kSlices, class E>
+__global__ void __launch_bounds__(kAttentionWarps* kWarpSize) attend(AttentionTask<E> task) {
   const QueryTile tile = task.tiles[blockIdx.x];
   const unsigned head = blockIdx.y;
   const unsigned size = task.head_size;
@@ -118,9 +121,9 @@ __global__ void __launch_bounds__(kAttentionWarps* kWarpSize) attend(AttentionTa
   const unsigned warp = threadIdx.x / kWarpSize;
   const unsigned lane = lane_of_thread();
   const unsigned key_column = (task.heads + task.kv_head(head)) * size;
-  const Rows<const float> queries = {task.qkv.data + head * size, task.qkv.stride};
-  const Rows<const float> keys = {task.qkv.data + key_column, task.qkv.stride};
-  const Rows<const float> values = {keys.data + task.kv_heads * size, task.qkv.stride};
+  const Rows<const E> queries = {task.qkv.data + head * size, task.qkv.stride};
+  const Rows<const E> keys = {task.qkv.data + key_column, task.qkv.stride};
+  const Rows<const E> values = {keys.data + task.kv_heads * size, task.qkv.stride};
   const std::size_t text_end = std::size_t{tile.first_row} + tile.tokens;
   const std::uint32_t query = block_query + warp * kWarpQueries;
   const std::uint32_t last_query = smaller(block_query + kBlockQueries, tile.tokens);
@@ -146,7 +149,8 @@ __global__ void __launch_bounds__(kAttentionWarps* kWarpSize) attend(AttentionTa
   for (unsigned i = 0; i < kWarpQueries && query + i < tile.tokens; ++i)
     for (unsigned s = 0; s < kSlices; ++s)
       if (const unsigned d = s * kWarpSize + lane; d < size)
-        task.out.row(tile.first_row + query + i)[head * size + d] = run.sums[i][s] / run.weights[i];
+        task.out.row(tile.first_row + query + i)[head * size + d] =
+            from_float<E>(run.sums[i][s] / run.weights[i]);
 }
 
 }  // namespace sheaf::kernels::cuda

@@ -12,9 +12,11 @@ struct QueryTile {
   std::uint32_t first_query = 0;
 };
 
+// Of states in E.
+template <class E>
 struct AttentionTask {
-  Rows<const float> qkv;  // [tokens, (heads + 2 * kv_heads) * head_size]
-  Rows<float> out;        // [tokens, heads * head_size]
+  Rows<const E> qkv;  // [tokens, (heads + 2 * kv_heads) * head_size]
+  Rows<E> out;        // [tokens, heads * head_size]
   const QueryTile* tiles = nullptr;
   unsigned heads = 0;
   unsigned kv_heads = 0;

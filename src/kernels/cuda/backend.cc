@@ -10,12 +10,12 @@
 #include "kernels/cuda/embedding.cuh"
 #include "kernels/cuda/experts.cuh"
 #include "kernels/cuda/gate.cuh"
+#include "kernels/cuda/heads.cuh"
 #include "kernels/cuda/mma_attention.cuh"
 #include "kernels/cuda/norm.cuh"
 #include "kernels/cuda/operand.cuh"
 #include "kernels/cuda/pooling.cuh"
 #include "kernels/cuda/product.h"
-#include "kernels/cuda/rotary.cuh"
 #include "kernels/cuda/text_layout.h"
 #include "kernels/cuda/words.cuh"
 #include "kernels/expert_shares.h"
@@ -42,8 +42,22 @@ constexpr Dtype dtype_of_type() {
   return std::is_same_v<T, Half> ? Dtype::float16 : Dtype::bfloat16;
 }
 
+// In what a backend with products in T keeps states. Not in float16, whose largest number is 65504:
+// the residual sums of trained models (Gemma, and single columns of others) pass it, and what was
+// finite would come out as infinity.
+template <class T>
+struct StateOf {
+  using Type = float;
+};
+template <>
+struct StateOf<Bfloat16> {
+  using Type = Bfloat16;
+};
+
 template <class T>
 class Cuda final : public Backend {
+  using S = typename StateOf<T>::Type;
+
  public:
   Cuda(std::unique_ptr<Device> device, std::string name, const BackendOptions& options)
       : name_(std::move(name)),
@@ -53,6 +67,7 @@ class Cuda final : public Backend {
 
   std::string name() const override { return name_; }
   Dtype dtype() const override { return dtype_of_type<T>(); }
+  Dtype state_dtype() const override { return dtype_of_type<S>(); }
   tensor::Memory& memory() const override { return *device_; }
   Status status() const override { return device_->status(); }
 
@@ -79,31 +94,31 @@ class Cuda final : public Backend {
   std::size_t preferred_rows() const override { return kRowsPerBlockOfModel; }
   std::size_t row_step() const override { return 1; }
   std::size_t linear_floats(std::size_t rows, std::size_t inputs) const override {
-    return operand_floats(rows, inputs);
+    return made_operand_floats(rows, inputs);
   }
   std::size_t attention_floats(const AttentionShape&, std::size_t) const override { return 0; }
   // The sums of the first product, and the second's operand.
   std::size_t middle_floats(std::size_t rows, std::size_t columns) const override {
-    return rows * columns + operand_floats(rows, columns);
+    const std::size_t sums = (rows * columns * sizeof(S) + sizeof(float) - 1) / sizeof(float);
+    return sums + made_operand_floats(rows, columns);
   }
   std::size_t second_linear_floats(std::size_t, std::size_t) const override { return 0; }
 
-  void embed(const Embedding& table, const Texts& texts, MatrixSpan out) override {
+  void embed(const Embedding& table, const Texts& texts, TypedSpan out) override {
     if (!begin()) return;
     const TokenPlace* places = places_of(table, texts);
-    const NormTask norm{.x = rows_of(MatrixView(out)),
-                        .out = rows_of(out),
-                        .count = out.rows,
-                        .columns = narrow(out.columns),
-                        .scale = checked(table.norm.scale),
-                        .shift = checked(table.norm.shift),
-                        .epsilon = table.norm.epsilon,
-                        .centered = table.norm.centered};
     const auto run = [&](auto words) {
       using W = std::remove_const_t<std::remove_pointer_t<decltype(words.data)>>;
-      const EmbeddingTask<W> task{words, rows_of(table.positions), rows_of(table.types), places,
-                                  norm};
-      launch_rows(embed_tokens<W>, out.rows, task);
+      const EmbeddingTask<W, S> task{.words = words,
+                                     .positions = rows_of(table.positions),
+                                     .types = rows_of(table.types),
+                                     .places = places,
+                                     .tokens = narrow(out.rows),
+                                     .norm = parameters_of(table.norm, out.columns),
+                                     .out = rows_of<S>(out)};
+      const bool wide = is_wide(task.norm) &&
+                        is_wide(out.columns, task.words, task.positions, task.types, task.out);
+      launch_rows(wide ? embed_tokens<kWide, W, S> : embed_tokens<1, W, S>, out.rows, task);
     };
     if (table.words.data != nullptr)
       run(rows_of(table.words));
@@ -111,105 +126,139 @@ class Cuda final : public Backend {
       run(weight_of(table.packed_words));
   }
 
-  void linear(MatrixView x, const Linear& weight, Activation activation, MatrixView residual,
-              MatrixSpan out) override {
+  void linear(TypedView x, const Linear& weight, Activation activation, TypedView residual,
+              TypedSpan out) override {
     if (!begin()) return;
-    multiply(operand_of(x, operand_), x.rows, weight, activation, residual, out);
+    const Rows<const T> operand = operand_of(x);
+    with_element(out.dtype, [&](auto element) {
+      using E = decltype(element);
+      multiply<E>(operand, x.rows, weight, activation, rows_of<E>(residual), rows_of<E>(out));
+    });
   }
 
-  void feed_forward(MatrixView x, const Linear& up, Activation activation, const Linear& down,
-                    MatrixView residual, MatrixSpan out) override {
+  void feed_forward(TypedView x, const Linear& up, Activation activation, const Linear& down,
+                    TypedView residual, TypedSpan out) override {
     if (!begin()) return;
-    const MatrixSpan sums = sums_.matrix(x.rows, up.outputs, memory());
-    multiply(operand_of(x, operand_), x.rows, up, Activation::none, {}, sums);
-    const Rows<const T> middle =
-        make_operand_of(rows_of(MatrixView(sums)), sums.rows, sums.columns, activation, middle_);
-    multiply(middle, x.rows, down, Activation::none, residual, out);
+    const TypedSpan sums = states(sums_, x.rows, up.outputs);
+    multiply<S>(operand_of(x), x.rows, up, Activation::none, {}, rows_of<S>(sums));
+    multiply<S>(middle_of(sums, activation), x.rows, down, Activation::none, rows_of<S>(residual),
+                rows_of<S>(out));
   }
 
-  void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens,
-                 const AttentionShape& shape, MatrixSpan out) override {
+  void attention(TypedView qkv, std::span<const std::uint32_t> cu_seqlens,
+                 const AttentionShape& shape, TypedSpan out) override {
     if (!begin()) return;
     layout_.update(cu_seqlens, memory());
-    const AttentionTask task = attention_task(qkv, shape, out);
+    const AttentionTask<S> task = attention_task(qkv, shape, out);
     if (!attend_by_matrix_units(task)) attend_exactly(task);
   }
 
-  void normalize(MatrixView x, const Norm& norm, MatrixView residual, MatrixSpan out) override {
-    normalize_parts(x, 1, norm, residual, out);
-  }
-  void normalize_heads(MatrixSpan x, std::size_t heads, const Norm& norm) override {
-    normalize_parts(x, heads, norm, {}, x);
+  void normalize(TypedView x, const Norm& norm, TypedView residual, TypedSpan out) override {
+    if (!begin()) return;
+    with_element(out.dtype, [&](auto element) {
+      using E = decltype(element);
+      const NormTask<E> task{.x = rows_of<E>(x),
+                             .residual = rows_of<E>(residual),
+                             .out = rows_of<E>(out),
+                             .rows = narrow(x.rows),
+                             .norm = parameters_of(norm, x.columns)};
+      const bool wide = is_wide(task.norm) && is_wide(x.columns, task.x, task.residual, task.out);
+      launch_rows(wide ? normalize_rows<kWide, E> : normalize_rows<1, E>, x.rows, task);
+    });
   }
 
-  void rotate(MatrixSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
-              const Rotary& rotary) override {
+  void turn_heads(TypedSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+                  const HeadNorms& norms, const Rotary& rotary) override {
     if (!begin()) return;
     layout_.update(cu_seqlens, memory());
     const std::size_t first = cu_seqlens.front();
     const std::size_t rows = cu_seqlens.back() - first;
-    const RotaryTask task{.x = rows_of(x.slice_rows(first, rows)),
-                          .places = layout_.places() + first,
-                          .heads = narrow(heads),
-                          .head_size = narrow(x.columns / heads),
-                          .cosines = checked(rotary.cosines),
-                          .sines = checked(rotary.sines),
-                          .pairs = narrow(rotary.pairs)};
-    launch_blocks(rotate_rows, {narrow(rows)}, task);
+    const std::size_t size = x.columns / heads;
+    const HeadsTask<S> task{.x = rows_of<S>(x.slice_rows(first, rows)),
+                            .places = layout_.places() + first,
+                            .count = narrow(rows * heads),
+                            .heads = narrow(heads),
+                            .head_size = narrow(size),
+                            .query_norm = parameters_of(norms.query, size),
+                            .key_norm = parameters_of(norms.key, size),
+                            .queries = narrow(norms.queries),
+                            .cosines = checked(rotary.cosines),
+                            .sines = checked(rotary.sines),
+                            .pairs = narrow(rotary.pairs)};
+    const bool wide = is_wide(size, task.x) && is_wide(task.query_norm) && is_wide(task.key_norm) &&
+                      is_wide(rotary.pairs, vector_of(task.cosines), vector_of(task.sines));
+    if (rows > 0)
+      launch_blocks(wide ? turn_each_head<kWide, S> : turn_each_head<1, S>,
+                    {blocks_of(task.count, kHeadsPerBlock)}, task);
   }
 
-  void gate(MatrixView x, Activation activation, MatrixSpan out) override {
+  void gate(TypedView x, Activation activation, TypedSpan out) override {
     if (!begin()) return;
-    const GateTask task{rows_of(x), rows_of(out), narrow(out.columns), activation};
-    launch_blocks(gate_rows, {narrow(x.rows)}, task);
+    const GateTask<S> task{rows_of<S>(x), rows_of<S>(out), narrow(out.rows), narrow(out.columns),
+                           activation};
+    launch_columns(is_wide(out.columns, task.x, task.out), gate_rows<kWide, S>, gate_rows<1, S>,
+                   out.rows, out.columns, task);
   }
 
   // Which rows go to which expert is settled on the host, by the same code as on its own backends:
   // that costs one wait for the device.
-  void mix_experts(MatrixView x, MatrixView logits, const Experts& experts, MatrixView residual,
-                   MatrixSpan out) override {
+  void mix_experts(TypedView x, MatrixView logits, const Experts& experts, TypedView residual,
+                   TypedSpan out) override {
     if (!begin()) return;
-    const StartTask start{rows_of(out), checked(experts.bias), rows_of(residual),
-                          narrow(out.columns)};
-    launch_blocks(start_rows, {narrow(out.rows)}, start);
     route_rows(logits, experts);
+    const MatrixSpan parts = expert_parts_.matrix(x.rows * experts.chosen, out.columns, memory());
     for (std::size_t expert = 0; expert < experts.up.size(); ++expert)
       for (std::size_t first = begins_[expert]; first < begins_[expert + 1];
-           first += kRowsPerBlockOfModel)
-        add_expert(x, first, std::min(begins_[expert + 1], first + kRowsPerBlockOfModel), experts,
-                   expert, out);
+           first += kRowsPerBlockOfModel) {
+        const std::size_t last = std::min(begins_[expert + 1], first + kRowsPerBlockOfModel);
+        run_expert(x, first, experts, expert, parts.slice_rows(first, last - first));
+      }
+    const MixTask<S> task{
+        .parts = rows_of(MatrixView(parts)),
+        .places = hold(std::span<const std::uint32_t>(part_places_), part_places_memory_),
+        .shares = hold(std::span<const float>(part_shares_), part_shares_memory_),
+        .chosen = narrow(experts.chosen),
+        .bias = checked(experts.bias),
+        .residual = rows_of<S>(residual),
+        .out = rows_of<S>(out),
+        .rows = narrow(out.rows),
+        .columns = narrow(out.columns)};
+    launch_columns(is_wide(out.columns, task.parts, vector_of(task.bias), task.residual, task.out),
+                   mix_parts<kWide, S>, mix_parts<1, S>, out.rows, out.columns, task);
   }
 
-  void pool(MatrixView x, std::span<const std::uint32_t> cu_seqlens,
+  void pool(TypedView x, std::span<const std::uint32_t> cu_seqlens,
             std::span<const Reduction> reductions, std::span<const PoolItem> items,
             MatrixSpan out) override {
     if (!begin()) return;
     layout_.update(cu_seqlens, memory());
     const PoolItem* on_device = hold(items, pool_items_);
-    for (std::size_t i = 0; i < reductions.size(); ++i) {
-      const PoolTask task{.x = rows_of(x),
-                          .bounds = layout_.bounds(),
-                          .items = on_device,
-                          .columns = narrow(x.columns),
-                          .reduction = reductions[i],
-                          .out = rows_of(out.slice_columns(i * x.columns, x.columns))};
-      launch_blocks(pool_texts, {narrow(items.size()), blocks_of(x.columns, kThreadsPerRow)}, task);
-    }
+    with_element(x.dtype, [&](auto element) {
+      using E = decltype(element);
+      for (std::size_t i = 0; i < reductions.size(); ++i) {
+        const PoolTask<E> task{.x = rows_of<E>(x),
+                               .bounds = layout_.bounds(),
+                               .items = on_device,
+                               .columns = narrow(x.columns),
+                               .reduction = reductions[i],
+                               .out = rows_of(out.slice_columns(i * x.columns, x.columns))};
+        launch_blocks(pool_texts<E>, {narrow(items.size()), blocks_of(x.columns, kThreadsPerBlock)},
+                      task);
+      }
+    });
     const UnitLengthTask task{rows_of(out), on_device, narrow(items.size())};
     launch_rows(to_unit_length, items.size(), task);
   }
 
   // Strips of rows one after the other, so that only their logits exist.
-  void weigh_words(MatrixView x, std::span<const std::uint32_t> cu_seqlens, const Linear& words,
+  void weigh_words(TypedView x, std::span<const std::uint32_t> cu_seqlens, const Linear& words,
                    WordWeights how, MatrixSpan out) override {
     if (!begin()) return;
     layout_.update(cu_seqlens, memory());
-    const StartTask start{.out = rows_of(out), .columns = narrow(out.columns)};
-    launch_blocks(start_rows, {narrow(out.rows)}, start);
     for (std::size_t first = 0; first < x.rows; first += kWordRows) {
-      const MatrixView strip = x.slice_rows(first, std::min(kWordRows, x.rows - first));
-      const MatrixSpan logits = sums_.matrix(strip.rows, words.outputs, memory());
-      multiply(operand_of(strip, operand_), strip.rows, words, Activation::none, {}, logits);
+      const TypedView strip = x.slice_rows(first, std::min(kWordRows, x.rows - first));
+      const MatrixSpan logits = logits_.matrix(strip.rows, words.outputs, memory());
+      multiply<float>(operand_of(strip), strip.rows, words, Activation::none, {}, rows_of(logits));
       const WordsTask task{rows_of(MatrixView(logits)),
                            layout_.bounds(),
                            narrow(first),
@@ -217,7 +266,7 @@ class Cuda final : public Backend {
                            narrow(words.outputs),
                            how,
                            rows_of(out)};
-      launch_blocks(weigh_strip, {narrow(out.rows), blocks_of(words.outputs, kThreadsPerRow)},
+      launch_blocks(weigh_strip, {narrow(out.rows), blocks_of(words.outputs, kThreadsPerBlock)},
                     task);
     }
   }
@@ -227,6 +276,11 @@ class Cuda final : public Backend {
   static std::size_t stride_of(std::size_t columns) { return round_up(columns, 16 / sizeof(T)); }
   static std::size_t operand_floats(std::size_t rows, std::size_t columns) {
     return (rows * stride_of(columns) * sizeof(T) + sizeof(float) - 1) / sizeof(float);
+  }
+  // Where states cannot be that themselves.
+  static std::size_t made_operand_floats(std::size_t rows, std::size_t columns) {
+    const bool as_it_is = std::is_same_v<S, T> && columns == stride_of(columns);
+    return as_it_is ? 0 : operand_floats(rows, columns);
   }
 
   // Whether the operation should run.
@@ -246,13 +300,56 @@ class Cuda final : public Backend {
     checked(x.data);
     return {x.data, x.stride};
   }
+  template <class E>
+  Rows<const E> rows_of(TypedView x) {
+    if (x.data != nullptr && x.dtype != dtype_of_type<E>())
+      device_->fail({ErrorCode::internal, "an operand is of another dtype than it has to be"});
+    return {reinterpret_cast<const E*>(checked(x.data)), x.stride};
+  }
+  template <class E>
+  Rows<E> rows_of(TypedSpan x) {
+    const Rows<const E> rows = rows_of<E>(TypedView(x));
+    return {const_cast<E*>(rows.data), rows.stride};
+  }
+  static Rows<const float> vector_of(const float* values) { return {values, 0}; }
+  NormParameters parameters_of(const Norm& norm, std::size_t columns) {
+    return {.columns = narrow(columns),
+            .scale = checked(norm.scale),
+            .shift = checked(norm.shift),
+            .epsilon = norm.epsilon,
+            .centered = norm.centered};
+  }
+  // Calls run(E()) for the type of the elements of what may be float32 or a state.
+  template <class Run>
+  static auto with_element(Dtype dtype, Run run) {
+    if constexpr (!std::is_same_v<S, float>)
+      if (dtype != Dtype::float32) return run(S());
+    return run(float());
+  }
+
+  // Whether rows of so many columns are read and written kWide at a time.
+  template <class... E>
+  static bool is_wide(std::size_t columns, const Rows<E>&... rows) {
+    return columns % kWide == 0 && (lies_at<16>(rows) && ...);
+  }
+  static bool is_wide(const NormParameters& norm) {
+    return is_wide(norm.columns, vector_of(norm.scale), vector_of(norm.shift));
+  }
+
   Rows<const T> weight_of(const Linear& weight) {
     return {reinterpret_cast<const T*>(checked(weight.weight)), stride_of(weight.inputs)};
   }
 
-  template <class Task, class Argument>
-  void launch_blocks(void (*kernel)(Task), Grid grid, const Argument& task) {
-    if (status().ok()) launch(device_->stream(), kernel, grid, kThreadsPerRow, 0, task);
+  template <class Task>
+  void launch_blocks(void (*kernel)(Task), Grid grid, const Task& task) {
+    if (status().ok()) launch(device_->stream(), kernel, grid, kThreadsPerBlock, 0, task);
+  }
+  // A thread for each column of each row, or for kWide of them.
+  template <class Task>
+  void launch_columns(bool wide, void (*by_many)(Task), void (*by_one)(Task), std::size_t rows,
+                      std::size_t columns, const Task& task) {
+    const std::size_t threads = rows * columns / (wide ? kWide : 1);
+    launch_blocks(wide ? by_many : by_one, {blocks_of(threads, kThreadsPerBlock)}, task);
   }
   // One warp a row.
   template <class Task>
@@ -290,71 +387,96 @@ class Cuda final : public Backend {
     return hold(std::span<const TokenPlace>(token_places_), token_memory_);
   }
 
-  // x as a product takes it: as it is where that will do, else made in `buffer`.
-  Rows<const T> operand_of(MatrixView x, tensor::Buffer& buffer) {
-    if constexpr (std::is_same_v<T, float>) {
-      const bool aligned = reinterpret_cast<std::uintptr_t>(x.data) % 16 == 0 && x.stride % 4 == 0;
-      if (aligned && x.columns == stride_of(x.columns)) return rows_of(x);
-    }
-    return make_operand_of(rows_of(x), x.rows, x.columns, Activation::none, buffer);
+  // Whether x can be a product's operand as it is.
+  template <class E>
+  static bool is_operand(const Rows<E>& x, std::size_t columns) {
+    return std::is_same_v<std::remove_const_t<E>, T> && columns == stride_of(columns) &&
+           lies_at<16>(x);
   }
-  Rows<const T> make_operand_of(Rows<const float> x, std::size_t rows, std::size_t columns,
-                                Activation activation, tensor::Buffer& buffer,
-                                const std::uint32_t* chosen = nullptr) {
-    T* out = reinterpret_cast<T*>(buffer.reserve(operand_floats(rows, columns), memory()));
-    const OperandTask<T> task{.x = x,
-                              .chosen = chosen,
-                              .activation = activation,
-                              .columns = narrow(columns),
-                              .out = {out, stride_of(columns)}};
-    launch_blocks(make_operand<T>, {narrow(rows)}, task);
-    return {out, stride_of(columns)};
+  // x as a product takes it: as it is where that will do, else made in operand_.
+  Rows<const T> operand_of(TypedView x) {
+    return with_element(x.dtype, [&](auto element) -> Rows<const T> {
+      const auto rows = rows_of<decltype(element)>(x);
+      if (is_operand(rows, x.columns)) return {reinterpret_cast<const T*>(rows.data), rows.stride};
+      return make_operand_of(rows, nullptr, x.rows, x.columns, operand_);
+    });
+  }
+  // activation(x) as a product takes it: in x itself where that will do.
+  Rows<const T> middle_of(TypedSpan x, Activation activation) {
+    const Rows<S> rows = rows_of<S>(x);
+    OperandTask<S, T> task{.x = rows_of<S>(TypedView(x)),
+                           .activation = activation,
+                           .rows = narrow(x.rows),
+                           .columns = narrow(x.columns)};
+    if (is_operand(rows, x.columns))
+      task.out = {reinterpret_cast<T*>(rows.data), rows.stride};
+    else
+      task.out = operand_in(middle_, x.rows, x.columns);
+    return run_operand(task);
+  }
+  // Of rows of x, those of `chosen` if there are some.
+  template <class E>
+  Rows<const T> make_operand_of(Rows<const E> x, const std::uint32_t* chosen, std::size_t rows,
+                                std::size_t columns, tensor::Buffer& buffer) {
+    return run_operand(OperandTask<E, T>{.x = x,
+                                         .chosen = chosen,
+                                         .rows = narrow(rows),
+                                         .columns = narrow(columns),
+                                         .out = operand_in(buffer, rows, columns)});
+  }
+  Rows<T> operand_in(tensor::Buffer& buffer, std::size_t rows, std::size_t columns) {
+    float* block = buffer.reserve(operand_floats(rows, columns), memory());
+    return {reinterpret_cast<T*>(block), stride_of(columns)};
+  }
+  template <class E>
+  Rows<const T> run_operand(OperandTask<E, T> task) {
+    task.width = narrow(stride_of(task.columns));
+    const bool wide = task.width == task.columns && is_wide(task.columns, task.x, task.out);
+    launch_columns(wide, make_operand<kWide, E, T>, make_operand<1, E, T>, task.rows, task.width,
+                   task);
+    return {task.out.data, task.out.stride};
+  }
+
+  template <class E>
+  const void* bias_of(const Linear& weight) {
+    if constexpr (std::is_same_v<E, float>) return checked(weight.bias);
+    if (weight.bias != nullptr && weight.state_bias == nullptr)
+      device_->fail({ErrorCode::internal, "a bias is not there in the dtype of states"});
+    return checked(weight.state_bias);
   }
 
   // out = activation(x W^T + b) + residual
+  template <class E>
   void multiply(Rows<const T> x, std::size_t rows, const Linear& weight, Activation activation,
-                MatrixView residual, MatrixSpan out) {
+                Rows<const E> residual, Rows<E> out) {
     const bool in_one = activation == Activation::none;
     const Rows<const T> packed = weight_of(weight);
+    const void* bias = bias_of<E>(weight);
     if (!status().ok() || rows == 0) return;
     product_->run({.x = x.data,
                    .x_stride = x.stride,
                    .weight = packed.data,
                    .weight_stride = packed.stride,
-                   .bias = checked(weight.bias),
-                   .residual = in_one ? checked(residual.data) : nullptr,
+                   .results = dtype_of_type<E>(),
+                   .bias = bias,
+                   .residual = in_one ? residual.data : nullptr,
                    .residual_stride = residual.stride,
-                   .out = rows_of(out).data,
+                   .out = out.data,
                    .out_stride = out.stride,
                    .rows = rows,
                    .inputs = packed.stride,  // the rest is 0 on both sides
                    .outputs = weight.outputs});
     if (in_one) return;
-    const FinishTask task{rows_of(out), rows_of(residual), activation, narrow(out.columns)};
-    launch_blocks(finish_rows, {narrow(rows)}, task);
+    const FinishTask<E> task{out, residual, activation, narrow(rows), narrow(weight.outputs)};
+    launch_columns(is_wide(weight.outputs, out, residual), finish_rows<kWide, E>, finish_rows<1, E>,
+                   rows, weight.outputs, task);
   }
 
-  void normalize_parts(MatrixView x, std::size_t parts, const Norm& norm, MatrixView residual,
-                       MatrixSpan out) {
-    if (!begin()) return;
-    const NormTask task{.x = rows_of(x),
-                        .residual = rows_of(residual),
-                        .out = rows_of(out),
-                        .parts = narrow(parts),
-                        .count = x.rows * parts,
-                        .columns = narrow(x.columns / parts),
-                        .scale = checked(norm.scale),
-                        .shift = checked(norm.shift),
-                        .epsilon = norm.epsilon,
-                        .centered = norm.centered};
-    launch_rows(normalize_rows, task.count, task);
-  }
-
-  AttentionTask attention_task(MatrixView qkv, const AttentionShape& shape, MatrixSpan out) {
+  AttentionTask<S> attention_task(TypedView qkv, const AttentionShape& shape, TypedSpan out) {
     const RelativePositions& relative = shape.relative;
     const std::size_t tables = 1 + relative.tables();
-    return {.qkv = rows_of(qkv),
-            .out = rows_of(out),
+    return {.qkv = rows_of<S>(qkv),
+            .out = rows_of<S>(out),
             .tiles = layout_.tiles(),
             .heads = narrow(shape.heads),
             .kv_heads = narrow(shape.kv_heads),
@@ -372,7 +494,7 @@ class Cuda final : public Backend {
   }
 
   // False where there is no such kernel.
-  bool attend_by_matrix_units(const AttentionTask& task) {
+  bool attend_by_matrix_units(const AttentionTask<S>& task) {
     if constexpr (!std::is_same_v<T, float>) {
       if (task.position_rows != nullptr) return false;
       switch (task.head_size) {
@@ -391,33 +513,34 @@ class Cuda final : public Backend {
     return false;
   }
   template <unsigned kHead>
-  bool launch_by_matrix_units(const AttentionTask& task) {
+  bool launch_by_matrix_units(const AttentionTask<S>& task) {
     if (status().ok())
-      launch(device_->stream(), attend_by_mma<T, kHead>, Grid{layout_.tile_count(), task.heads},
+      launch(device_->stream(), attend_by_mma<kHead, T, S>, Grid{layout_.tile_count(), task.heads},
              kMmaWarps * kWarpSize, MmaShape<kHead>::kSharedBytes, task);
     return true;
   }
 
-  void attend_exactly(const AttentionTask& task) {
-    if (task.head_size <= 1 * kWarpSize) return launch_attention(attend<1>, task);
-    if (task.head_size <= 2 * kWarpSize) return launch_attention(attend<2>, task);
-    if (task.head_size <= 4 * kWarpSize) return launch_attention(attend<4>, task);
-    if (task.head_size <= 8 * kWarpSize) return launch_attention(attend<8>, task);
+  void attend_exactly(const AttentionTask<S>& task) {
+    if (task.head_size <= 1 * kWarpSize) return launch_attention(attend<1, S>, task);
+    if (task.head_size <= 2 * kWarpSize) return launch_attention(attend<2, S>, task);
+    if (task.head_size <= 4 * kWarpSize) return launch_attention(attend<4, S>, task);
+    if (task.head_size <= 8 * kWarpSize) return launch_attention(attend<8, S>, task);
     if (task.head_size <= kMostSlices * kWarpSize)
-      return launch_attention(attend<kMostSlices>, task);
+      return launch_attention(attend<kMostSlices, S>, task);
     device_->fail({ErrorCode::unsupported, "attention on a card takes heads of up to 512 values"});
   }
-  void launch_attention(void (*kernel)(AttentionTask), const AttentionTask& task) {
+  void launch_attention(void (*kernel)(AttentionTask<S>), const AttentionTask<S>& task) {
     if (!status().ok()) return;
     launch(device_->stream(), kernel,
            Grid{layout_.tile_count(), task.heads, blocks_of(kTileQueries, kBlockQueries)},
            kAttentionWarps * kWarpSize, attention_shared_bytes(task.head_size), task);
   }
 
-  // Into routed_rows_ and routed_shares_, on the host and on the device, which rows each expert
-  // gets, in their order, from begins_[expert] on.
+  // Into routed_rows_, on the host and on the device, which rows each expert gets, in their order,
+  // from begins_[expert] on; into part_places_ where each row is among them, by its experts, and
+  // into part_shares_ what of it counts.
   void route_rows(MatrixView logits, const Experts& experts) {
-    const MatrixView on_host = tensor::on_host(logits, memory(), logits_);
+    const MatrixView on_host = tensor::on_host(logits, memory(), logits_on_host_);
     shares_.resize(logits.rows * experts.chosen);
     for (std::size_t t = 0; t < logits.rows; ++t)
       largest_shares({on_host.row(t), logits.columns},
@@ -426,36 +549,28 @@ class Cuda final : public Backend {
     for (const ExpertShare& share : shares_) ++begins_[share.expert + 1];
     for (std::size_t i = 1; i < begins_.size(); ++i) begins_[i] += begins_[i - 1];
     routed_rows_.resize(shares_.size());
-    routed_shares_.resize(shares_.size());
+    part_places_.resize(shares_.size());
+    part_shares_.resize(shares_.size());
     std::vector<std::size_t> next = begins_;
     for (std::size_t i = 0; i < shares_.size(); ++i) {
       const std::size_t at = next[shares_[i].expert]++;
       routed_rows_[at] = narrow(i / experts.chosen);
-      routed_shares_[at] = shares_[i].share;
+      part_places_[i] = narrow(at);
+      part_shares_[i] = shares_[i].share;
     }
     rows_on_device_ = hold(std::span<const std::uint32_t>(routed_rows_), routed_rows_memory_);
-    shares_on_device_ = hold(std::span<const float>(routed_shares_), routed_shares_memory_);
   }
 
-  // out[row] += share * down(activation(up(x[row]))) for the routed rows [first, last).
-  void add_expert(MatrixView x, std::size_t first, std::size_t last, const Experts& experts,
-                  std::size_t expert, MatrixSpan out) {
-    const std::size_t rows = last - first;
+  // out = down(activation(up(x[row]))) for the routed rows from `first` on.
+  void run_expert(TypedView x, std::size_t first, const Experts& experts, std::size_t expert,
+                  MatrixSpan out) {
     const Linear& up = experts.up[expert];
-    const std::uint32_t* chosen = rows_on_device_ + first;
-    const MatrixSpan sums = sums_.matrix(rows, up.outputs, memory());
-    const MatrixSpan parts = expert_parts_.matrix(rows, out.columns, memory());
-    multiply(make_operand_of(rows_of(x), rows, x.columns, Activation::none, operand_, chosen), rows,
-             up, Activation::none, {}, sums);
-    multiply(
-        make_operand_of(rows_of(MatrixView(sums)), rows, up.outputs, experts.activation, middle_),
-        rows, experts.down[expert], Activation::none, {}, parts);
-    const ShareTask task{.parts = rows_of(MatrixView(parts)),
-                         .chosen = chosen,
-                         .shares = shares_on_device_ + first,
-                         .out = rows_of(out),
-                         .columns = narrow(out.columns)};
-    launch_blocks(add_shares, {narrow(rows)}, task);
+    const TypedSpan sums = states(sums_, out.rows, up.outputs);
+    const Rows<const T> chosen =
+        make_operand_of(rows_of<S>(x), rows_on_device_ + first, out.rows, x.columns, operand_);
+    multiply<S>(chosen, out.rows, up, Activation::none, {}, rows_of<S>(sums));
+    multiply<float>(middle_of(sums, experts.activation), out.rows, experts.down[expert],
+                    Activation::none, {}, rows_of(out));
   }
 
   const std::string name_;
@@ -464,15 +579,16 @@ class Cuda final : public Backend {
   const std::unique_ptr<Product> product_;
   TextLayout layout_;
   std::vector<TokenPlace> token_places_;
-  std::vector<float> logits_;               // of experts, from the device
+  std::vector<float> logits_on_host_;       // of experts
   std::vector<ExpertShare> shares_;         // [rows, chosen]
   std::vector<std::size_t> begins_;         // [experts + 1]
   std::vector<std::uint32_t> routed_rows_;  // [rows * chosen]
-  std::vector<float> routed_shares_;        // [rows * chosen]
+  std::vector<std::uint32_t> part_places_;  // [rows, chosen]
+  std::vector<float> part_shares_;          // [rows, chosen]
   const std::uint32_t* rows_on_device_ = nullptr;
-  const float* shares_on_device_ = nullptr;
-  tensor::Buffer token_memory_, pool_items_, routed_rows_memory_, routed_shares_memory_;
-  tensor::Buffer operand_, middle_, sums_, expert_parts_;
+  tensor::Buffer token_memory_, pool_items_;
+  tensor::Buffer routed_rows_memory_, part_places_memory_, part_shares_memory_;
+  tensor::Buffer operand_, middle_, sums_, logits_, expert_parts_;
 };
 
 }  // namespace

@@ -12,28 +12,35 @@ struct TokenPlace {
 };
 
 // Words in W: float, or the dtype that weights are packed in.
-template <class W>
+template <class W, class E>
 struct EmbeddingTask {
   Rows<const W> words;
   Rows<const float> positions, types;
   const TokenPlace* places = nullptr;  // [tokens]
-  NormTask norm;                       // of out, in place; without scale: none
+  unsigned tokens = 0;
+  NormParameters norm;
+  Rows<E> out;
 };
 
-template <class W>
-__global__ void __launch_bounds__(kRowsPerBlock* kWarpSize) embed_tokens(EmbeddingTask<W> task) {
-  const std::size_t token = row_of_warp();
-  if (token >= task.norm.count) return;
+template <unsigned kCount, class W, class E>
+__global__ void __launch_bounds__(kRowsPerBlock* kWarpSize) embed_tokens(EmbeddingTask<W, E> task) {
+  const unsigned token = row_of_warp();
+  if (token >= task.tokens) return;
   const TokenPlace place = task.places[token];
-  const W* word = task.words.row(place.word);
-  float* out = task.norm.out.row(token);
-  for (unsigned i = lane_of_thread(); i < task.norm.columns; i += kWarpSize) {
-    float value = to_float(word[i]);
-    if (task.positions.data != nullptr) value += task.positions.row(place.position)[i];
-    if (task.types.data != nullptr) value += task.types.row(place.type)[i];
-    out[i] = value;
+  const auto read = [&](unsigned i, float(&x)[kCount]) {
+    load<kCount>(task.words.row(place.word) + i, x);
+    if (task.positions.data != nullptr) add<kCount>(task.positions.row(place.position) + i, x);
+    if (task.types.data != nullptr) add<kCount>(task.types.row(place.type) + i, x);
+  };
+  const auto write = [&](unsigned i, float(&x)[kCount]) {
+    store<kCount>(x, task.out.row(token) + i);
+  };
+  if (task.norm.scale != nullptr) return normalize_row<kCount>(task.norm, read, write);
+  for (unsigned i = lane_of_thread() * kCount; i < task.norm.columns; i += kWarpSize * kCount) {
+    float x[kCount];
+    read(i, x);
+    write(i, x);
   }
-  if (task.norm.scale != nullptr) normalize_row(task.norm, out, nullptr, out);
 }
 
 }  // namespace sheaf::kernels::cuda

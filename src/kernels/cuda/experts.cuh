@@ -4,38 +4,35 @@
 
 namespace sheaf::kernels::cuda {
 
-struct StartTask {
-  Rows<float> out;
+template <class E>
+struct MixTask {
+  Rows<const float> parts;                // [rows * chosen, columns]: what experts made of rows
+  const std::uint32_t* places = nullptr;  // [rows, chosen]: where a row's parts are
+  const float* shares = nullptr;          // [rows, chosen]
+  unsigned chosen = 0;
   const float* bias = nullptr;  // null: none
-  Rows<const float> residual;
+  Rows<const E> residual;
+  Rows<E> out;
+  unsigned rows = 0;
   unsigned columns = 0;
 };
 
-// out = bias + residual, to which experts add their parts; one block a row.
-__global__ void __launch_bounds__(kThreadsPerRow) start_rows(StartTask task) {
-  float* out = task.out.row(blockIdx.x);
-  for (unsigned i = threadIdx.x; i < task.columns; i += kThreadsPerRow) {
-    float value = task.bias == nullptr ? 0 : task.bias[i];
-    if (task.residual.data != nullptr) value += task.residual.row(blockIdx.x)[i];
-    out[i] = value;
+// out = bias + residual + the row's parts by their shares
+template <unsigned kCount, class E>
+__global__ void __launch_bounds__(kThreadsPerBlock) mix_parts(MixTask<E> task) {
+  const Place place = place_of_thread<kCount>(task.columns);
+  if (place.row >= task.rows) return;
+  float sum[kCount] = {};
+  if (task.bias != nullptr) add<kCount>(task.bias + place.column, sum);
+  if (task.residual.data != nullptr) add<kCount>(task.residual.row(place.row) + place.column, sum);
+  for (unsigned k = 0; k < task.chosen; ++k) {
+    const std::size_t at = std::size_t{place.row} * task.chosen + k;
+    float part[kCount];
+    load<kCount>(task.parts.row(task.places[at]) + place.column, part);
+    SHEAF_UNROLL
+    for (unsigned i = 0; i < kCount; ++i) sum[i] += task.shares[at] * part[i];
   }
-}
-
-struct ShareTask {
-  Rows<const float> parts;                // [rows of the expert, columns]
-  const std::uint32_t* chosen = nullptr;  // [rows of the expert]: the row of each in out
-  const float* shares = nullptr;          // [rows of the expert]
-  Rows<float> out;
-  unsigned columns = 0;
-};
-
-// out[chosen[i]] += shares[i] * parts[i]; one block a row. An expert has a row once, and experts
-// come one after the other, so that no two blocks meet.
-__global__ void __launch_bounds__(kThreadsPerRow) add_shares(ShareTask task) {
-  const float share = task.shares[blockIdx.x];
-  const float* part = task.parts.row(blockIdx.x);
-  float* out = task.out.row(task.chosen[blockIdx.x]);
-  for (unsigned i = threadIdx.x; i < task.columns; i += kThreadsPerRow) out[i] += share * part[i];
+  store<kCount>(sum, task.out.row(place.row) + place.column);
 }
 
 }  // namespace sheaf::kernels::cuda

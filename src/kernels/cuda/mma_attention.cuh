@@ -3,10 +3,11 @@
 #include "kernels/cuda/attention_task.cuh"
 #include "kernels/cuda/mma.cuh"
 
-// Attention by matrix units for heads of 32, 64, 128 and 256: q, k, v and the weights of softmax
-// are rounded to T, all sums are float32. A warp has 16 queries, whose scores and sums of values
-// stay in its registers; a block's four warps share tiles of keys and values in shared memory
-// (after Dao, "FlashAttention-2", 2023). Texts of up to a tile's keys are done in one pass.
+// Attention by matrix units for heads of 32, 64, 128 and 256: q, k, v, which are states in E, and
+// the weights of softmax are rounded to T, all sums are float32. A warp has 16 queries, whose
+// scores and sums of values stay in its registers; a block's four warps share tiles of keys and
+// values in shared memory (after Dao, "FlashAttention-2", 2023). Texts of up to a tile's keys are
+// done in one pass.
 namespace sheaf::kernels::cuda {
 
 constexpr unsigned kMmaWarps = 4;
@@ -25,60 +26,75 @@ struct MmaShape {
   static constexpr std::size_t kSharedBytes = 2 * kElements;
 };
 
-// Four neighbours, read at once where they lie at a multiple of 16 bytes.
-struct alignas(16) Four {
-  float x, y, z, w;
+// Eight neighbouring elements in T, as pairs of them.
+struct alignas(16) Eight {
+  std::uint32_t pairs[4];
 };
-__device__ inline Four load_four(const float* from, bool aligned) {
-  if (aligned) return *reinterpret_cast<const Four*>(from);
-  return {from[0], from[1], from[2], from[3]};
+template <class T, class E>
+__device__ Eight pack_eight(const E* from, bool aligned) {
+  float x[8];
+  if (aligned)
+    load<8>(from, x);
+  else
+    for (unsigned i = 0; i < 8; ++i) x[i] = to_float(from[i]);
+  return {pack_pair<T>(x[0], x[1]), pack_pair<T>(x[2], x[3]), pack_pair<T>(x[4], x[5]),
+          pack_pair<T>(x[6], x[7])};
+}
+// Read at once where they lie at a multiple of 16 bytes, and as they are where they are in T.
+template <class T>
+__device__ Eight eight_at(const float* from, bool aligned) {
+  return pack_eight<T>(from, aligned);
+}
+template <class T>
+__device__ Eight eight_at(const T* from, bool aligned) {
+  if (aligned) return *reinterpret_cast<const Eight*>(from);
+  return pack_eight<T>(from, false);
 }
 
 // A text's rows as they are loaded: those from `rows` on count as 0.
+template <class T, class E>
 struct HeadRows {
-  const float* data;
+  const E* data;
   std::size_t stride;
   std::uint32_t rows;
   bool aligned;
 
-  __device__ Four four(std::uint32_t row, unsigned column) const {
-    if (row >= rows) return {0, 0, 0, 0};
-    return load_four(data + row * stride + column, aligned);
+  __device__ Eight eight(std::uint32_t row, unsigned column) const {
+    if (row >= rows) return {};
+    return eight_at<T>(data + row * stride + column, aligned);
   }
 };
 
 // Rows [first, first + kCount) into shared memory [kCount, kHead + 8].
-template <class T, unsigned kHead, unsigned kCount>
-__device__ void load_tile(const HeadRows& from, std::uint32_t first, T* to) {
-  for (unsigned i = threadIdx.x; i < kCount * kHead / 4; i += kMmaWarps * kWarpSize) {
-    const unsigned row = i / (kHead / 4);
-    const unsigned column = i % (kHead / 4) * 4;
-    const Four four = from.four(first + row, column);
-    auto* out = reinterpret_cast<std::uint32_t*>(to + row * MmaShape<kHead>::kKeyStride + column);
-    out[0] = pack_pair<T>(four.x, four.y);
-    out[1] = pack_pair<T>(four.z, four.w);
+template <unsigned kHead, unsigned kCount, class T, class E>
+__device__ void load_tile(const HeadRows<T, E>& from, std::uint32_t first, T* to) {
+  for (unsigned i = threadIdx.x; i < kCount * kHead / 8; i += kMmaWarps * kWarpSize) {
+    const unsigned row = i / (kHead / 8);
+    const unsigned column = i % (kHead / 8) * 8;
+    *reinterpret_cast<Eight*>(to + row * MmaShape<kHead>::kKeyStride + column) =
+        from.eight(first + row, column);
   }
 }
 
 // The same of values, transposed: [kHead, kKeys + 8]. Neighbouring lanes have neighbouring pairs of
 // rows, so that what they write lies in different banks.
-template <class T, unsigned kHead>
-__device__ void load_transposed(const HeadRows& from, std::uint32_t first, T* to) {
+template <unsigned kHead, class T, class E>
+__device__ void load_transposed(const HeadRows<T, E>& from, std::uint32_t first, T* to) {
   using Shape = MmaShape<kHead>;
   constexpr unsigned kPairs = Shape::kKeys / 2;
-  for (unsigned i = threadIdx.x; i < kPairs * kHead / 4; i += kMmaWarps * kWarpSize) {
+  for (unsigned i = threadIdx.x; i < kPairs * kHead / 8; i += kMmaWarps * kWarpSize) {
     const unsigned row = i % kPairs * 2;
-    const unsigned column = i / kPairs * 4;
-    const Four even = from.four(first + row, column);
-    const Four odd = from.four(first + row + 1, column);
-    const auto put = [&](unsigned at, float a, float b) {
-      *reinterpret_cast<std::uint32_t*>(to + (column + at) * Shape::kValueStride + row) =
-          pack_pair<T>(a, b);
+    const unsigned column = i / kPairs * 8;
+    const Eight even = from.eight(first + row, column);
+    const Eight odd = from.eight(first + row + 1, column);
+    const auto put = [&](unsigned at, std::uint32_t pair) {
+      *reinterpret_cast<std::uint32_t*>(to + (column + at) * Shape::kValueStride + row) = pair;
     };
-    put(0, even.x, odd.x);
-    put(1, even.y, odd.y);
-    put(2, even.z, odd.z);
-    put(3, even.w, odd.w);
+    SHEAF_UNROLL
+    for (unsigned k = 0; k < 4; ++k) {
+      put(2 * k, (even.pairs[k] & 0xffff) | odd.pairs[k] << 16);
+      put(2 * k + 1, even.pairs[k] >> 16 | (odd.pairs[k] & 0xffff0000));
+    }
   }
 }
 
@@ -133,8 +149,8 @@ __device__ void score_keys(const T* q, const T* k, MmaState<kHead>& state) {
 
 // Scores as softmax takes them, by powers of two; -inf for keys that are not seen. `query` is of
 // row `group`, `key` the tile's first.
-template <unsigned kHead>
-__device__ void finish_scores(const AttentionTask& task, const float* bias, std::uint32_t tokens,
+template <unsigned kHead, class E>
+__device__ void finish_scores(const AttentionTask<E>& task, const float* bias, std::uint32_t tokens,
                               std::uint32_t query, std::uint32_t key, MmaState<kHead>& state) {
   constexpr float kLog2E = 1.44269504f;
   const unsigned place = lane_of_thread() % 4;
@@ -206,40 +222,48 @@ __device__ void add_values(const T* v, MmaState<kHead>& state) {
   }
 }
 
-template <unsigned kHead>
-__device__ void write_rows(const AttentionTask& task, const QueryTile& tile, unsigned head,
+template <class E>
+__device__ void store_pair(float first, float second, bool aligned, E* to) {
+  const float pair[2] = {first, second};
+  if (aligned) return store<2>(pair, to);
+  to[0] = from_float<E>(first);
+  to[1] = from_float<E>(second);
+}
+
+template <unsigned kHead, class E>
+__device__ void write_rows(const AttentionTask<E>& task, const QueryTile& tile, unsigned head,
                            std::uint32_t query, const MmaState<kHead>& state) {
   const unsigned place = lane_of_thread() % 4;
+  const bool aligned = lies_at<2 * sizeof(E)>(task.out);
   SHEAF_UNROLL
   for (unsigned half = 0; half < 2; ++half) {
     const std::uint32_t row = query + 8 * half;
     if (row >= tile.tokens) continue;
-    float* out = task.out.row(tile.first_row + row) + head * kHead + 2 * place;
+    E* out = task.out.row(tile.first_row + row) + head * kHead + 2 * place;
     const float inverse = 1 / state.weights[half];
     SHEAF_UNROLL
-    for (unsigned n = 0; n < kHead / 8; ++n) {
-      out[n * 8] = state.sums[n][2 * half] * inverse;
-      out[n * 8 + 1] = state.sums[n][2 * half + 1] * inverse;
-    }
+    for (unsigned n = 0; n < kHead / 8; ++n)
+      store_pair(state.sums[n][2 * half] * inverse, state.sums[n][2 * half + 1] * inverse, aligned,
+                 out + n * 8);
   }
 }
 
 // Blocks: query tiles, heads.
-template <class T, unsigned kHead>
-__global__ void __launch_bounds__(kMmaWarps* kWarpSize) attend_by_mma(AttentionTask task) {
+template <unsigned kHead, class T, class E>
+__global__ void __launch_bounds__(kMmaWarps* kWarpSize) attend_by_mma(AttentionTask<E> task) {
   using Shape = MmaShape<kHead>;
   const QueryTile tile = task.tiles[blockIdx.x];
   const unsigned head = blockIdx.y;
   T* const q = shared_memory<T>();
   T* const k = q + kTileQueries * Shape::kKeyStride;
   T* const v = k + Shape::kKeys * Shape::kKeyStride;
-  const float* text = task.qkv.row(tile.first_row);
+  const E* text = task.qkv.row(tile.first_row);
   const unsigned key_column = (task.heads + task.kv_head(head)) * kHead;
-  const bool aligned = reinterpret_cast<std::uintptr_t>(text) % 16 == 0 && task.qkv.stride % 4 == 0;
-  const HeadRows queries = {text + head * kHead, task.qkv.stride, tile.tokens, aligned};
-  const HeadRows keys = {text + key_column, task.qkv.stride, tile.tokens, aligned};
-  const HeadRows values = {keys.data + task.kv_heads * kHead, task.qkv.stride, tile.tokens,
-                           aligned};
+  const bool aligned = lies_at<16>(task.qkv);
+  const HeadRows<T, E> queries = {text + head * kHead, task.qkv.stride, tile.tokens, aligned};
+  const HeadRows<T, E> keys = {text + key_column, task.qkv.stride, tile.tokens, aligned};
+  const HeadRows<T, E> values = {keys.data + task.kv_heads * kHead, task.qkv.stride, tile.tokens,
+                                 aligned};
   const std::uint32_t last_query = smaller(tile.first_query + kTileQueries, tile.tokens);
   const std::uint32_t last_key = task.last_key(last_query, tile.tokens);
   const unsigned warp_row = threadIdx.x / kWarpSize * kMmaQueries;
@@ -256,18 +280,18 @@ __global__ void __launch_bounds__(kMmaWarps* kWarpSize) attend_by_mma(AttentionT
     SHEAF_UNROLL
     for (unsigned i = 0; i < 4; ++i) state.sums[n][i] = 0;
   }
-  load_tile<T, kHead, kTileQueries>(queries, tile.first_query, q);
+  load_tile<kHead, kTileQueries>(queries, tile.first_query, q);
   for (std::uint32_t key = task.first_key(tile.first_query); key < last_key; key += Shape::kKeys) {
     __syncthreads();  // nobody reads the tile before
-    load_tile<T, kHead, Shape::kKeys>(keys, key, k);
-    load_transposed<T, kHead>(values, key, v);
+    load_tile<kHead, Shape::kKeys>(keys, key, k);
+    load_transposed<kHead>(values, key, v);
     __syncthreads();
     score_keys<T, kHead>(q + warp_row * Shape::kKeyStride, k, state);
-    finish_scores<kHead>(task, bias, tile.tokens, query, key, state);
+    finish_scores(task, bias, tile.tokens, query, key, state);
     weigh_keys<kHead>(state);
     add_values<T, kHead>(v, state);
   }
-  write_rows<kHead>(task, tile, head, query, state);
+  write_rows(task, tile, head, query, state);
 }
 
 }  // namespace sheaf::kernels::cuda

@@ -7,41 +7,52 @@
 // sums.
 namespace sheaf::kernels::cuda {
 
-template <class T>
+template <class E, class T>
 struct OperandTask {
-  Rows<const float> x;
+  Rows<const E> x;
   // Row i is made of x's row chosen[i]; null: of row i.
   const std::uint32_t* chosen = nullptr;
   Activation activation = Activation::none;
-  unsigned columns = 0;
-  Rows<T> out;  // columns up to the stride are set to 0
+  unsigned rows = 0;
+  unsigned columns = 0;  // of x
+  unsigned width = 0;    // of out, whose columns behind those of x are 0
+  Rows<T> out;           // may be x, where nothing is chosen
 };
 
-// out = activation(x) as a product takes it; one block a row.
-template <class T>
-__global__ void __launch_bounds__(kThreadsPerRow) make_operand(OperandTask<T> task) {
-  const unsigned row = blockIdx.x;
-  const float* x = task.x.row(task.chosen == nullptr ? row : task.chosen[row]);
-  T* out = task.out.row(row);
-  for (unsigned i = threadIdx.x; i < task.out.stride; i += kThreadsPerRow)
-    out[i] = from_float<T>(i < task.columns ? activate(task.activation, x[i]) : 0);
+// out = activation(x) as a product takes it. Several at once only where x is as wide.
+template <unsigned kCount, class E, class T>
+__global__ void __launch_bounds__(kThreadsPerBlock) make_operand(OperandTask<E, T> task) {
+  const Place place = place_of_thread<kCount>(task.width);
+  if (place.row >= task.rows) return;
+  const unsigned row = task.chosen == nullptr ? place.row : task.chosen[place.row];
+  float x[kCount] = {};
+  if (place.column < task.columns) load<kCount>(task.x.row(row) + place.column, x);
+  SHEAF_UNROLL
+  for (unsigned i = 0; i < kCount; ++i) x[i] = activate(task.activation, x[i]);
+  store<kCount>(x, task.out.row(place.row) + place.column);
 }
 
+template <class E>
 struct FinishTask {
-  Rows<float> x;  // in place
-  Rows<const float> residual;
+  Rows<E> x;  // in place
+  Rows<const E> residual;
   Activation activation = Activation::none;
+  unsigned rows = 0;
   unsigned columns = 0;
 };
 
-// x = activation(x) + residual; one block a row.
-__global__ void __launch_bounds__(kThreadsPerRow) finish_rows(FinishTask task) {
-  float* x = task.x.row(blockIdx.x);
-  for (unsigned i = threadIdx.x; i < task.columns; i += kThreadsPerRow) {
-    float value = activate(task.activation, x[i]);
-    if (task.residual.data != nullptr) value += task.residual.row(blockIdx.x)[i];
-    x[i] = value;
-  }
+// x = activation(x) + residual
+template <unsigned kCount, class E>
+__global__ void __launch_bounds__(kThreadsPerBlock) finish_rows(FinishTask<E> task) {
+  const Place place = place_of_thread<kCount>(task.columns);
+  if (place.row >= task.rows) return;
+  E* at = task.x.row(place.row) + place.column;
+  float x[kCount];
+  load<kCount>(at, x);
+  SHEAF_UNROLL
+  for (unsigned i = 0; i < kCount; ++i) x[i] = activate(task.activation, x[i]);
+  if (task.residual.data != nullptr) add<kCount>(task.residual.row(place.row) + place.column, x);
+  store<kCount>(x, at);
 }
 
 }  // namespace sheaf::kernels::cuda

@@ -22,7 +22,8 @@ Setup emulated(Dtype dtype, cuda::emulation::Order order) {
 using enum cuda::emulation::Order;
 INSTANTIATE_TEST_SUITE_P(, Ops,
                          ::testing::Values(emulated(Dtype::float32, forward),
-                                           emulated(Dtype::float32, backward)),
+                                           emulated(Dtype::float32, backward),
+                                           emulated(Dtype::bfloat16, backward)),
                          name_of_setup);
 // The same kernels, but for conversions: one order each will do.
 INSTANTIATE_TEST_SUITE_P(, Dtypes,

@@ -5,8 +5,9 @@
 
 namespace sheaf::kernels::cuda {
 
+template <class E>
 struct PoolTask {
-  Rows<const float> x;
+  Rows<const E> x;
   const std::uint32_t* bounds = nullptr;  // [texts + 1]
   const PoolItem* items = nullptr;        // [texts]
   unsigned columns = 0;                   // of x
@@ -15,9 +16,10 @@ struct PoolTask {
 };
 
 // The reduction of one column over the rows [first, last) of a text; `place` is of the first row.
-__device__ inline float reduce_column(const PoolTask& task, std::size_t first, std::size_t last,
-                                      std::uint32_t place, unsigned column) {
-  const auto at = [&](std::size_t row) { return task.x.row(row)[column]; };
+template <class E>
+__device__ float reduce_column(const PoolTask<E>& task, std::size_t first, std::size_t last,
+                               std::uint32_t place, unsigned column) {
+  const auto at = [&](std::size_t row) { return to_float(task.x.row(row)[column]); };
   if (task.reduction == Reduction::cls) return at(first);
   if (task.reduction == Reduction::last_token) return at(last - 1);
   const float n = static_cast<float>(last - first);
@@ -39,10 +41,11 @@ __device__ inline float reduce_column(const PoolTask& task, std::size_t first, s
   return result;
 }
 
-// Blocks: texts by columns in groups of kThreadsPerRow.
-__global__ void __launch_bounds__(kThreadsPerRow) pool_texts(PoolTask task) {
+// Blocks: texts by columns in groups of kThreadsPerBlock.
+template <class E>
+__global__ void __launch_bounds__(kThreadsPerBlock) pool_texts(PoolTask<E> task) {
   const unsigned text = blockIdx.x;
-  const unsigned column = blockIdx.y * kThreadsPerRow + threadIdx.x;
+  const unsigned column = blockIdx.y * kThreadsPerBlock + threadIdx.x;
   if (column >= task.columns) return;
   task.out.row(text)[column] =
       reduce_column(task, task.bounds[text], task.bounds[text + 1], task.items[text].place, column);

@@ -91,9 +91,11 @@ class LibraryProduct final : public Product {
     }
     const Layout weight(type_of<T>(), task.inputs, task.outputs, task.weight_stride);
     const Layout x(type_of<T>(), task.inputs, task.rows, task.x_stride);
-    const Layout out(CUDA_R_32F, task.outputs, task.rows, task.out_stride);
-    const float* added = task.residual != nullptr ? task.residual : task.out;
-    const Layout residual(CUDA_R_32F, task.outputs, task.rows,
+    // The library takes a bias in the type of the results, which is why there are biases in both.
+    const cudaDataType_t results = task.results == Dtype::float32 ? CUDA_R_32F : type_of<T>();
+    const Layout out(results, task.outputs, task.rows, task.out_stride);
+    const void* added = task.residual != nullptr ? task.residual : task.out;
+    const Layout residual(results, task.outputs, task.rows,
                           task.residual != nullptr ? task.residual_stride : task.out_stride);
     const cublasLtMatmulAlgo_t* algorithm =
         algorithm_for(task, added, product, weight, x, residual, out);
@@ -107,9 +109,9 @@ class LibraryProduct final : public Product {
 
  private:
   // What the library's choice may depend on.
-  using Key = std::array<std::size_t, 12>;
+  using Key = std::array<std::size_t, 13>;
 
-  const cublasLtMatmulAlgo_t* algorithm_for(const ProductTask& task, const float* added,
+  const cublasLtMatmulAlgo_t* algorithm_for(const ProductTask& task, const void* added,
                                             const Description& product, const Layout& weight,
                                             const Layout& x, const Layout& residual,
                                             const Layout& out) {
@@ -121,6 +123,7 @@ class LibraryProduct final : public Product {
                      task.out_stride,
                      task.residual != nullptr,
                      task.bias != nullptr,
+                     task.results == Dtype::float32,
                      alignment_of(task.weight),
                      alignment_of(task.x),
                      alignment_of(added),

@@ -5,21 +5,25 @@
 
 #include "base/result.h"
 #include "kernels/cuda/device.h"
+#include "tensor/dtype.h"
 
 namespace sheaf::kernels::cuda {
 
-// out = x W^T + bias + residual: rows of T in, float32 sums and results. x [rows, inputs] and
-// weight [outputs, inputs] lie at multiples of 16 bytes, as do all their rows; out and residual
-// [rows, outputs] where they like. All on the device.
+using tensor::Dtype;
+
+// out = x W^T + bias + residual: rows of T in, float32 sums, results in float32 or T. x [rows,
+// inputs] and weight [outputs, inputs] lie at multiples of 16 bytes, as do all their rows; out and
+// residual [rows, outputs] where they like. All on the device.
 struct ProductTask {
   const void* x = nullptr;
   std::size_t x_stride = 0;  // elements
   const void* weight = nullptr;
-  std::size_t weight_stride = 0;    // elements
-  const float* bias = nullptr;      // [outputs]; null: none
-  const float* residual = nullptr;  // null: none; may be out
+  std::size_t weight_stride = 0;   // elements
+  Dtype results = Dtype::float32;  // of bias, residual and out: float32, or that of T
+  const void* bias = nullptr;      // [outputs]; null: none
+  const void* residual = nullptr;  // null: none; may be out
   std::size_t residual_stride = 0;
-  float* out = nullptr;
+  void* out = nullptr;
   std::size_t out_stride = 0;
   std::size_t rows = 0, inputs = 0, outputs = 0;
 };

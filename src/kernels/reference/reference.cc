@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/expert_shares.h"
+#include "kernels/float_backend.h"
 
 namespace sheaf::kernels {
 namespace {
@@ -73,7 +74,7 @@ double reduce(Reduction reduction, MatrixView x, std::size_t column, std::uint32
   return 0;
 }
 
-class Reference final : public Backend {
+class Reference final : public FloatBackend {
  public:
   explicit Reference(const BackendOptions& options) : progress_(options.progress) {}
 
@@ -171,21 +172,17 @@ class Reference final : public Backend {
     }
   }
 
-  void normalize_heads(MatrixSpan x, std::size_t heads, const Norm& norm) override {
-    const std::size_t size = x.columns / heads;
-    for (std::size_t head = 0; head < heads; ++head) {
-      const MatrixSpan part = x.slice_columns(head * size, size);
-      normalize(part, norm, {}, part);
-    }
-  }
-
-  void rotate(MatrixSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
-              const Rotary& rotary) override {
+  void turn_heads(MatrixSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+                  const HeadNorms& norms, const Rotary& rotary) override {
     const std::size_t size = x.columns / heads;
     for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text)
       for (std::size_t t = cu_seqlens[text]; t < cu_seqlens[text + 1]; ++t) {
-        for (std::size_t head = 0; head < heads; ++head)
-          turn(x.row(t) + head * size, (t - cu_seqlens[text]) * rotary.pairs, rotary);
+        for (std::size_t i = 0; i < heads; ++i) {
+          float* head = x.row(t) + i * size;
+          if (const Norm& norm = norms.of_head(i); norm.scale != nullptr)
+            normalize_row({head, head + size}, norm, head);
+          turn(head, (t - cu_seqlens[text]) * rotary.pairs, rotary);
+        }
         advance();
       }
   }

@@ -12,20 +12,31 @@ template <class T>
 class HostProduct final : public Product {
  public:
   void run(const ProductTask& task) override {
-    const std::vector<float> weight =
-        floats(task.weight, task.outputs, task.weight_stride, task.inputs);
-    const std::vector<float> x = floats(task.x, task.rows, task.x_stride, task.inputs);
-    for (std::size_t t = 0; t < task.rows; ++t)
-      for (std::size_t n = 0; n < task.outputs; ++n) {
-        double sum = product(&x[t * task.inputs], &weight[n * task.inputs], task.inputs);
-        if (task.bias != nullptr) sum += task.bias[n];
-        auto value = static_cast<float>(sum);
-        if (task.residual != nullptr) value += task.residual[t * task.residual_stride + n];
-        task.out[t * task.out_stride + n] = value;
-      }
+    if (task.results == Dtype::float32)
+      multiply<float>(task);
+    else
+      multiply<T>(task);
   }
 
  private:
+  template <class R>
+  static void multiply(const ProductTask& task) {
+    const std::vector<float> weight =
+        floats(task.weight, task.outputs, task.weight_stride, task.inputs);
+    const std::vector<float> x = floats(task.x, task.rows, task.x_stride, task.inputs);
+    const auto* bias = static_cast<const R*>(task.bias);
+    const auto* residual = static_cast<const R*>(task.residual);
+    auto* out = static_cast<R*>(task.out);
+    for (std::size_t t = 0; t < task.rows; ++t)
+      for (std::size_t n = 0; n < task.outputs; ++n) {
+        double sum = product(&x[t * task.inputs], &weight[n * task.inputs], task.inputs);
+        if (bias != nullptr) sum += to_float(bias[n]);
+        auto value = static_cast<float>(sum);
+        if (residual != nullptr) value += to_float(residual[t * task.residual_stride + n]);
+        out[t * task.out_stride + n] = from_float<R>(value);
+      }
+  }
+
   static std::vector<float> floats(const void* matrix, std::size_t rows, std::size_t stride,
                                    std::size_t columns) {
     std::vector<float> values;
