@@ -11,6 +11,8 @@
 #include "kernels/dry_run.h"
 #include "kernels/ops.h"
 #include "kernels/profile.h"
+#include "kernels/ranks/communicator.h"
+#include "kernels/ranks/ranked.h"
 #include "model/dense_head.h"
 #include "model/model.h"
 #include "model/packed_file.h"
@@ -213,12 +215,23 @@ class ModelEngine final : public Engine {
   tensor::Buffer vectors_;  // [texts, dimensions], on a device
 };
 
+Status check_group(model::Shard shard, const kernels::Communicator* communicator) {
+  const model::Shard present =
+      communicator == nullptr ? model::Shard{}
+                              : model::Shard{static_cast<std::uint32_t>(communicator->rank()),
+                                             static_cast<std::uint32_t>(communicator->ranks())};
+  if (shard == present) return {};
+  return refuse(fmt::format("weights of rank {} of {} cannot run as rank {} of {}", shard.rank,
+                            shard.ranks, present.rank, present.ranks));
+}
+
 using Wrap = std::unique_ptr<kernels::Backend>(std::unique_ptr<kernels::Backend>);
 
 Result<std::unique_ptr<Engine>> open_with(Wrap wrap, Mapping packed, EngineOptions options) {
   if (options.threads < 1)
     return refuse(fmt::format("an engine cannot run on {} threads", options.threads));
   SHEAF_ASSIGN(model::PackedFile file, model::PackedFile::open(std::move(packed)));
+  SHEAF_TRY(check_group(file.shard(), options.communicator));
   SHEAF_ASSIGN(auto ops,
                kernels::make_backend(
                    file.backend(),
@@ -226,6 +239,8 @@ Result<std::unique_ptr<Engine>> open_with(Wrap wrap, Mapping packed, EngineOptio
                     .progress = options.progress,
                     .busy_ns = options.profile == nullptr ? nullptr : &options.profile->busy_ns}));
   ops = wrap(std::move(ops));
+  if (options.communicator != nullptr)
+    ops = kernels::make_ranked(std::move(ops), *options.communicator);
   if (options.profile != nullptr)
     ops = kernels::make_profiled(std::move(ops), options.threads, *options.profile);
   auto engine = std::make_unique<ModelEngine>(std::move(file), std::move(ops));

@@ -13,8 +13,9 @@
 #include "tensor/dtype.h"
 
 namespace sheaf::kernels {
+class Communicator;
 class Profile;
-}
+}  // namespace sheaf::kernels
 
 namespace sheaf::engine {
 
@@ -61,6 +62,9 @@ struct EngineOptions {
   // still).
   std::atomic<std::uint64_t>* progress = nullptr;
   kernels::Profile* profile = nullptr;  // to time operations into; outlives the engine
+  // Of a model that is divided over ranks: each has an engine, is given the same batches, and
+  // answers the same. Outlives the engine.
+  kernels::Communicator* communicator = nullptr;
 };
 
 // A model to be packed: its folder, read with `pooling` as read_spec() takes it, and what its

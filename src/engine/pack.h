@@ -5,12 +5,14 @@
 
 #include "base/result.h"
 #include "engine/engine.h"
+#include "model/shard.h"
 
 namespace sheaf::engine {
 
-// pack() for a named backend of kernels::backend_names(), for tests and measurements.
+// pack() for a named backend of kernels::backend_names(), for tests and measurements; of one rank's
+// part of the model.
 Status pack_for(const std::string& backend, const std::string& folder, int fd,
-                const std::string& pooling = "");
+                const std::string& pooling = "", model::Shard shard = {});
 
 // pack() of a file whose tensors are all zero, which takes no memory; it checks their names, shapes
 // and types and reads nothing of them.

@@ -55,6 +55,9 @@ struct Linear {
   // The bias in Backend::state_dtype(), where that is not float32: what products add that write
   // states.
   const std::byte* state_bias = nullptr;
+  // Of one rank of several: its products are parts of sums over all ranks, which ranks/ranked.h
+  // adds up. No other backend looks at it. Without an activation.
+  bool partial = false;
 };
 
 struct Norm {

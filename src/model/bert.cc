@@ -76,7 +76,9 @@ const LayerNames& names_of(Architecture architecture) {
 Bert::Bert(const ModelSpec& spec, WeightSource& weights)
     : hidden_(spec.hidden_size),
       intermediate_(spec.intermediate_size),
-      attention_{.heads = spec.heads, .kv_heads = spec.kv_heads, .head_size = spec.head_size},
+      attention_{.heads = weights.share_of(spec.heads),
+                 .kv_heads = weights.share_of(spec.kv_heads),
+                 .head_size = spec.head_size},
       epsilon_(spec.norm_epsilon),
       embedding_(bind_embedding(spec, weights)) {
   if (spec.distance_buckets > 0) bind_distance_bias(spec, weights);
@@ -144,14 +146,17 @@ Bert::Layer Bert::bind_layer(const ModelSpec& spec, WeightSource& weights,
   const std::size_t h = hidden_;
   kernels::AttentionShape attention = attention_;
   attention.relative = bind_relative(spec, weights, layer);
-  return {.attention = attention,
-          .query_key_value = weights.linear(
-              {{name(names.query), h}, {name(names.key), h}, {name(names.value), h}}, h),
-          .attention_output = weights.linear({{name(names.attention_output), h}}, h),
-          .attention_norm = weights.norm(name(names.attention_norm), h, epsilon_),
-          .up = weights.linear({{name(names.up), intermediate_}}, h),
-          .down = weights.linear({{name(names.down), h}}, intermediate_),
-          .output_norm = weights.norm(name(names.output_norm), h, epsilon_)};
+  return {
+      .attention = attention,
+      .query_key_value =
+          weights.linear({{name(names.query), h}, {name(names.key), h}, {name(names.value), h}}, h,
+                         Bias::stored, Split::outputs),
+      .attention_output =
+          weights.linear({{name(names.attention_output), h}}, h, Bias::stored, Split::inputs),
+      .attention_norm = weights.norm(name(names.attention_norm), h, epsilon_),
+      .up = weights.linear({{name(names.up), intermediate_}}, h, Bias::stored, Split::outputs),
+      .down = weights.linear({{name(names.down), h}}, intermediate_, Bias::stored, Split::inputs),
+      .output_norm = weights.norm(name(names.output_norm), h, epsilon_)};
 }
 
 TypedView Bert::forward(kernels::Backend& ops, const kernels::Texts& texts) {
@@ -163,10 +168,11 @@ TypedView Bert::forward(kernels::Backend& ops, const kernels::Texts& texts) {
 
 void Bert::run_layer(kernels::Backend& ops, const Layer& layer,
                      std::span<const std::uint32_t> cu_seqlens, TypedSpan x) {
-  const TypedSpan qkv = ops.states(heads_input_, x.rows, 3 * hidden_);
-  const TypedSpan context = ops.states(context_, x.rows, hidden_);
+  const kernels::AttentionShape& shape = layer.attention;
+  const TypedSpan qkv = ops.states(heads_input_, x.rows, shape.columns());
+  const TypedSpan context = ops.states(context_, x.rows, shape.heads * shape.head_size);
   ops.linear(x, layer.query_key_value, Activation::none, {}, qkv);
-  ops.attention(qkv, cu_seqlens, layer.attention, context);
+  ops.attention(qkv, cu_seqlens, shape, context);
 
   for_row_blocks(ops, x.rows, [&](std::size_t first, std::size_t rows) {
     const TypedSpan states = x.slice_rows(first, rows);

@@ -53,8 +53,8 @@ class Bert final : public Model {
   std::vector<Layer> layers_;
 
   tensor::Buffer states_;       // [tokens, hidden]
-  tensor::Buffer heads_input_;  // [tokens, 3 * hidden]
-  tensor::Buffer context_;      // [tokens, hidden]
+  tensor::Buffer heads_input_;  // [tokens, 3 * heads * head_size]
+  tensor::Buffer context_;      // [tokens, heads * head_size]
   tensor::Buffer sum_;          // [block, hidden]
 };
 

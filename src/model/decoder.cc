@@ -12,11 +12,28 @@ using kernels::Activation;
 using tensor::TypedSpan;
 using tensor::TypedView;
 
+namespace {
+
+// The parts as one stored weight holds them, one below the other.
+void stack(std::vector<LinearPart>& parts, const std::string& name) {
+  std::size_t rows = 0;
+  for (LinearPart& part : parts) {
+    part.name = name;
+    part.first_row = rows;
+    rows += part.outputs;
+  }
+  for (LinearPart& part : parts) part.stored_rows = rows;
+}
+
+}  // namespace
+
 Decoder::Decoder(const ModelSpec& spec, WeightSource& weights)
     : hidden_(spec.hidden_size),
-      intermediate_(spec.intermediate_size),
+      intermediate_(weights.share_of(spec.intermediate_size)),
       gemma_(spec.architecture == Architecture::gemma3),
-      global_{.heads = spec.heads, .kv_heads = spec.kv_heads, .head_size = spec.head_size},
+      global_{.heads = weights.share_of(spec.heads),
+              .kv_heads = weights.share_of(spec.kv_heads),
+              .head_size = spec.head_size},
       global_rotary_(spec.rotary, spec.head_size),
       local_rotary_(spec.local_rotary, spec.head_size) {
   if (spec.causal) global_.after = 0;
@@ -44,19 +61,18 @@ Decoder::Layer Decoder::bind_layer(const ModelSpec& spec, WeightSource& weights,
   };
   const auto bias = [](bool stored) { return stored ? Bias::stored : Bias::none; };
   const std::size_t size = global_.head_size;
-  const std::size_t query_columns = global_.heads * size;
-  const std::size_t key_columns = global_.kv_heads * size;
+  const std::size_t query_columns = spec.heads * size;
+  const std::size_t key_columns = spec.kv_heads * size;
   Layer bound;
   bound.attention_norm = norm("input_layernorm");
   // Phi-3 stores as one what the others store apart.
   const bool stacked = spec.model_type == "phi3";
-  const std::vector<LinearPart> whole = {
-      {layer + "self_attn.qkv_proj", query_columns + 2 * key_columns}};
-  const std::vector<LinearPart> apart = {{layer + "self_attn.q_proj", query_columns},
-                                         {layer + "self_attn.k_proj", key_columns},
-                                         {layer + "self_attn.v_proj", key_columns}};
+  std::vector<LinearPart> heads = {{layer + "self_attn.q_proj", query_columns},
+                                   {layer + "self_attn.k_proj", key_columns},
+                                   {layer + "self_attn.v_proj", key_columns}};
+  if (stacked) stack(heads, layer + "self_attn.qkv_proj");
   bound.query_key_value =
-      weights.linear(stacked ? whole : apart, hidden_, bias(spec.query_key_value_bias));
+      weights.linear(heads, hidden_, bias(spec.query_key_value_bias), Split::outputs);
   if (spec.head_norms) {
     // Attention divides by the root of the head's size, whatever the model wants.
     const double divided_by = spec.query_scalar > 0 ? spec.query_scalar : static_cast<double>(size);
@@ -67,15 +83,15 @@ Decoder::Layer Decoder::bind_layer(const ModelSpec& spec, WeightSource& weights,
     bound.head_norms.queries = global_.heads;
   }
   bound.attention_output = weights.linear({{layer + "self_attn.o_proj", hidden_}}, query_columns,
-                                          bias(spec.attention_output_bias));
+                                          bias(spec.attention_output_bias), Split::inputs);
   if (gemma_) bound.after_attention = norm("post_attention_layernorm");
   bound.middle_norm = norm(gemma_ ? "pre_feedforward_layernorm" : "post_attention_layernorm");
-  const std::vector<LinearPart> gate_up = {{layer + "mlp.gate_up_proj", 2 * intermediate_}};
-  const std::vector<LinearPart> gate_and_up = {{layer + "mlp.gate_proj", intermediate_},
-                                               {layer + "mlp.up_proj", intermediate_}};
-  bound.gate_up = weights.linear(stacked ? gate_up : gate_and_up, hidden_, bias(spec.up_bias));
-  bound.down =
-      weights.linear({{layer + "mlp.down_proj", hidden_}}, intermediate_, bias(spec.down_bias));
+  std::vector<LinearPart> gate_up = {{layer + "mlp.gate_proj", spec.intermediate_size},
+                                     {layer + "mlp.up_proj", spec.intermediate_size}};
+  if (stacked) stack(gate_up, layer + "mlp.gate_up_proj");
+  bound.gate_up = weights.linear(gate_up, hidden_, bias(spec.up_bias), Split::outputs);
+  bound.down = weights.linear({{layer + "mlp.down_proj", hidden_}}, spec.intermediate_size,
+                              bias(spec.down_bias), Split::inputs);
   if (gemma_) bound.after_middle = norm("post_feedforward_layernorm");
   bound.local = spec.is_local(index);
   return bound;

@@ -51,7 +51,7 @@ class Decoder final : public Model {
                   tensor::TypedSpan out);
 
   std::size_t hidden_;
-  std::size_t intermediate_;
+  std::size_t intermediate_;  // of this rank
   bool gemma_;
   kernels::AttentionShape global_, local_;
   RotaryTable global_rotary_, local_rotary_;

@@ -68,11 +68,14 @@ std::uint64_t place(std::vector<PackedTensorSource>& sources) {
   return end;
 }
 
-std::string describe(const ModelSpec& spec, const std::string& backend,
-                     const std::vector<PackedTensorSource>& sources) {
+std::string describe(const PackedHead& head, const std::vector<PackedTensorSource>& sources) {
   json tensors = json::array();
   for (const PackedTensorSource& source : sources) tensors.push_back(source.tensor);
-  return json{{"backend", backend}, {"spec", to_json(spec)}, {"tensors", std::move(tensors)}}
+  return json{{"backend", head.backend},
+              {"spec", to_json(head.spec)},
+              {"rank", head.shard.rank},
+              {"ranks", head.shard.ranks},
+              {"tensors", std::move(tensors)}}
       .dump();
 }
 
@@ -119,10 +122,9 @@ struct Begun {
 };
 
 // Places the tensors and writes all but them.
-Result<Begun> begin_file(int fd, const ModelSpec& spec, const std::string& backend,
-                         std::vector<PackedTensorSource>& tensors) {
+Result<Begun> begin_file(int fd, const PackedHead& head, std::vector<PackedTensorSource>& tensors) {
   const std::uint64_t data_bytes = place(tensors);
-  const std::string text = describe(spec, backend, tensors);
+  const std::string text = describe(head, tensors);
   Header header;
   header.json_bytes = static_cast<std::uint32_t>(text.size());
   header.json_hash = hash_of(text);
@@ -139,15 +141,14 @@ Result<Begun> begin_file(int fd, const ModelSpec& spec, const std::string& backe
 
 }  // namespace
 
-Status write_packed_outline(int fd, const ModelSpec& spec, const std::string& backend,
+Status write_packed_outline(int fd, const PackedHead& head,
                             std::vector<PackedTensorSource> tensors) {
-  SHEAF_ASSIGN(std::ignore, begin_file(fd, spec, backend, tensors));
+  SHEAF_ASSIGN(std::ignore, begin_file(fd, head, tensors));
   return {};
 }
 
-Status write_packed_file(int fd, const ModelSpec& spec, const std::string& backend,
-                         std::vector<PackedTensorSource> tensors) {
-  SHEAF_ASSIGN(Begun begun, begin_file(fd, spec, backend, tensors));
+Status write_packed_file(int fd, const PackedHead& head, std::vector<PackedTensorSource> tensors) {
+  SHEAF_ASSIGN(Begun begun, begin_file(fd, head, tensors));
   std::vector<std::size_t> largest_first(tensors.size());
   std::iota(largest_first.begin(), largest_first.end(), std::size_t{0});
   std::ranges::stable_sort(largest_first, std::ranges::greater(),
@@ -170,12 +171,15 @@ Result<PackedFile> PackedFile::open(Mapping mapping) {
   SHEAF_ASSIGN(const json root, parse_json(text, kFile));
   PackedFile file;
   try {
-    file.backend_ = root.at("backend").get<std::string>();
+    PackedHead& head = file.head_;
+    head.backend = root.at("backend").get<std::string>();
+    head.shard = {root.at("rank").get<std::uint32_t>(), root.at("ranks").get<std::uint32_t>()};
     file.tensors_ = root.at("tensors").get<std::vector<PackedTensor>>();
-    SHEAF_ASSIGN(file.spec_, spec_from_json(root.at("spec").get_ref<const std::string&>(), kFile));
+    SHEAF_ASSIGN(head.spec, spec_from_json(root.at("spec").get_ref<const std::string&>(), kFile));
   } catch (const json::exception&) {
     return damaged("a field is missing or of another type");
   }
+  SHEAF_TRY(check_shard(file.spec(), file.shard()));
   file.data_begin_ = data_begin_of(text.size());
   for (const PackedTensor& tensor : file.tensors_)
     SHEAF_TRY(check_tensor(tensor, mapping.size() - file.data_begin_));

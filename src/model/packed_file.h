@@ -9,6 +9,7 @@
 
 #include "base/mapping.h"
 #include "base/result.h"
+#include "model/shard.h"
 #include "model/spec/spec.h"
 
 // The file that pack() writes and every replica maps: weights laid out for one backend, and all
@@ -33,12 +34,18 @@ struct PackedTensorSource {
   std::function<bool(float*)> fill;
 };
 
-// Writes the file into the empty `fd`, growing it. The spec must satisfy check_limits().
-Status write_packed_file(int fd, const ModelSpec& spec, const std::string& backend,
-                         std::vector<PackedTensorSource> tensors);
+// What a file says of its tensors. The spec must satisfy check_limits().
+struct PackedHead {
+  ModelSpec spec;
+  std::string backend;
+  Shard shard;
+};
+
+// Writes the file into the empty `fd`, growing it.
+Status write_packed_file(int fd, const PackedHead& head, std::vector<PackedTensorSource> tensors);
 
 // The same file with all tensors zero, which takes no memory.
-Status write_packed_outline(int fd, const ModelSpec& spec, const std::string& backend,
+Status write_packed_outline(int fd, const PackedHead& head,
                             std::vector<PackedTensorSource> tensors);
 
 // The file, mapped and checked: nothing in it leads outside. The weights themselves are not looked
@@ -47,8 +54,9 @@ class PackedFile {
  public:
   static Result<PackedFile> open(Mapping mapping);
 
-  const ModelSpec& spec() const { return spec_; }
-  const std::string& backend() const { return backend_; }
+  const ModelSpec& spec() const { return head_.spec; }
+  const std::string& backend() const { return head_.backend; }
+  Shard shard() const { return head_.shard; }
   // The tensor's floats, or an error if it is absent or of another shape.
   Result<const float*> find(std::string_view name, std::uint64_t rows, std::uint64_t columns,
                             std::uint64_t floats) const;
@@ -57,8 +65,7 @@ class PackedFile {
   PackedFile() = default;
   Mapping mapping_;
   std::size_t data_begin_ = 0;
-  ModelSpec spec_;
-  std::string backend_;
+  PackedHead head_;
   std::vector<PackedTensor> tensors_;  // by name
 };
 

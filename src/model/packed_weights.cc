@@ -36,12 +36,14 @@ const float* PackedWeights::in_memory(const float* tensor, std::size_t floats) {
 }
 
 kernels::Linear PackedWeights::linear(const std::vector<LinearPart>& parts, std::size_t inputs,
-                                      Bias bias) {
+                                      Bias bias, Split split) {
   const std::string name = packed_name(parts);
-  kernels::Linear linear{.inputs = inputs};
-  for (const LinearPart& part : parts) linear.outputs += part.outputs;
-  linear.weight = need(name + ".weight", linear.outputs, inputs,
-                       backend_.packed_floats(inputs, linear.outputs));
+  kernels::Linear linear{.inputs = split == Split::inputs ? share_of(inputs) : inputs,
+                         .partial = split == Split::inputs && shard().ranks > 1};
+  for (const LinearPart& part : parts)
+    linear.outputs += split == Split::outputs ? share_of(part.outputs) : part.outputs;
+  linear.weight = need(name + ".weight", linear.outputs, linear.inputs,
+                       backend_.packed_floats(linear.inputs, linear.outputs));
   if (bias == Bias::stored) bind_bias(name + ".bias", linear);
   return linear;
 }

@@ -23,8 +23,8 @@ class PackedWeights final : public WeightSource {
   PackedWeights(const PackedFile& file, const kernels::Backend& backend)
       : file_(file), backend_(backend) {}
 
-  kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs,
-                         Bias bias) override;
+  kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs, Bias bias,
+                         Split split) override;
   kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon, NormKind kind,
                      Adjust adjust) override;
   tensor::MatrixView table(const std::string& name, std::size_t rows, std::size_t columns,
@@ -34,6 +34,7 @@ class PackedWeights final : public WeightSource {
                               const std::vector<std::uint32_t>& chosen) override;
   const float* head_weights(const StoredVectors& vectors, const LinearPart& part,
                             std::size_t heads) override;
+  Shard shard() const override { return file_.shard(); }
   tensor::Memory& memory() const override { return backend_.memory(); }
 
  private:

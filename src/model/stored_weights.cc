@@ -59,8 +59,25 @@ void read_all(const std::vector<Piece>& pieces, float* out) {
   }
 }
 
-// out [outputs, inputs]; a transposed part is stored as [inputs, outputs].
-void read_part(const LinearPart& part, const Piece& piece, std::size_t inputs, float* out) {
+// Which inputs of a product are wanted.
+struct Inputs {
+  std::size_t stored = 0;
+  std::size_t first = 0;
+  std::size_t count = 0;
+
+  bool all() const { return count == stored; }
+};
+
+// out [outputs, inputs.count]; a transposed part, of which all inputs are wanted, is stored as
+// [inputs, outputs].
+void read_part(const LinearPart& part, const Piece& piece, const Inputs& wanted, float* out) {
+  const std::size_t inputs = wanted.stored;
+  if (!wanted.all()) {
+    for (std::size_t row = 0; row < piece.count / inputs; ++row)
+      read({piece.tensor, piece.first + row * inputs + wanted.first, wanted.count},
+           out + row * wanted.count);
+    return;
+  }
   if (!part.transposed) return read(piece, out);
   std::vector<float> stored(piece.count);
   read(piece, stored.data());
@@ -117,11 +134,12 @@ bool copy_finite(const StoredTensor* tensor, std::size_t count, Adjust adjust, f
 }
 
 // What is stored as it is wanted, in place; null: it has to be read.
-const float* in_place(const std::vector<LinearPart>& parts, const std::vector<Piece>& weights) {
+const float* in_place(const std::vector<LinearPart>& parts, const std::vector<Piece>& weights,
+                      const Inputs& wanted) {
   const StoredTensor& tensor = *weights.front().tensor;
   const std::byte* at = tensor.data + weights.front().first * sizeof(float);
   const bool aligned = reinterpret_cast<std::uintptr_t>(at) % alignof(float) == 0;
-  const bool whole = parts.size() == 1 && !parts.front().transposed;
+  const bool whole = parts.size() == 1 && !parts.front().transposed && wanted.all();
   return whole && aligned && tensor.entry.dtype == "F32" ? reinterpret_cast<const float*>(at)
                                                          : nullptr;
 }
@@ -142,12 +160,14 @@ std::vector<float> apply_layer(kernels::Backend& backend, tensor::MatrixView x,
 
 }  // namespace
 
-StoredWeights::StoredWeights(Checkpoint checkpoint, std::string folder)
-    : checkpoint_(std::move(checkpoint)), folder_(std::move(folder)) {}
+StoredWeights::StoredWeights(Checkpoint checkpoint, std::string folder, Shard shard)
+    : checkpoint_(std::move(checkpoint)), folder_(std::move(folder)), shard_(shard) {}
 
-Result<StoredWeights> StoredWeights::open(const std::string& folder, const ModelSpec& spec) {
+Result<StoredWeights> StoredWeights::open(const std::string& folder, const ModelSpec& spec,
+                                          Shard shard) {
+  SHEAF_TRY(check_shard(spec, shard));
   SHEAF_ASSIGN(Checkpoint checkpoint, Checkpoint::open(folder, files_of_parts(spec)));
-  return StoredWeights(std::move(checkpoint), folder);
+  return StoredWeights(std::move(checkpoint), folder, shard);
 }
 
 // Saved from within a larger model, all names bear its prefix: "bert.", "roberta.", "model.", ...
@@ -199,21 +219,25 @@ void StoredWeights::plan_copy(const std::string& name, const StoredTensor* tenso
 }
 
 kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std::size_t inputs,
-                                      Bias bias) {
+                                      Bias bias, Split split) {
   std::vector<Piece> weights;
   std::vector<Piece> biases;
   std::size_t outputs = 0;
+  const std::size_t ranks = split == Split::outputs ? shard_.ranks : 1;
   for (const LinearPart& part : parts) {
     const std::size_t rows = part.transposed ? inputs : part.outputs;
     const std::size_t columns = part.transposed ? part.outputs : inputs;
     const std::size_t stored_rows = part.stored_rows > 0 ? part.stored_rows : rows;
+    const std::size_t first_row = part.first_row + (ranks > 1 ? shard_.rank * rows / ranks : 0);
     const auto* weight = need(part.name + ".weight", part.name, {stored_rows, columns});
-    weights.push_back({weight, part.first_row * columns, rows * columns});
+    weights.push_back({weight, first_row * columns, rows / ranks * columns});
     if (bias == Bias::stored)
       biases.push_back(
-          {need(part.name + ".bias", "", {stored_rows}), part.first_row, part.outputs});
-    outputs += part.outputs;
+          {need(part.name + ".bias", "", {stored_rows}), first_row, part.outputs / ranks});
+    outputs += part.outputs / ranks;
   }
+  Inputs wanted{inputs, 0, inputs};
+  if (split == Split::inputs) wanted = {inputs, shard_.rank * share_of(inputs), share_of(inputs)};
   if (!status().ok()) return {};
   const std::string name = packed_name(parts);
   // What is bound twice, as words that are looked up and multiplied by, is packed once.
@@ -223,21 +247,21 @@ kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std:
     return {};
   tensors_.push_back({{.name = name + ".weight",
                        .rows = outputs,
-                       .columns = inputs,
-                       .floats = backend_->packed_floats(inputs, outputs)},
-                      [this, parts, weights, inputs, outputs](float* out) {
+                       .columns = wanted.count,
+                       .floats = backend_->packed_floats(wanted.count, outputs)},
+                      [this, parts, weights, wanted, outputs](float* out) {
                         tensor::Buffer read;
-                        const float* whole = in_place(parts, weights);
+                        const float* whole = in_place(parts, weights, wanted);
                         if (whole == nullptr) {
-                          float* rest = read.reserve(outputs * inputs);
+                          float* rest = read.reserve(outputs * wanted.count);
                           whole = rest;
                           for (std::size_t i = 0; i < parts.size(); ++i) {
-                            read_part(parts[i], weights[i], inputs, rest);
-                            rest += weights[i].count;
+                            read_part(parts[i], weights[i], wanted, rest);
+                            rest += weights[i].count / wanted.stored * wanted.count;
                           }
                         }
-                        backend_->pack_linear({whole, outputs, inputs}, out);
-                        return all_finite({whole, outputs * inputs});
+                        backend_->pack_linear({whole, outputs, wanted.count}, out);
+                        return all_finite({whole, outputs * wanted.count});
                       }});
   if (bias == Bias::none) return {};
   tensors_.push_back({{.name = name + ".bias", .rows = 1, .columns = outputs, .floats = outputs},

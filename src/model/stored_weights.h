@@ -14,15 +14,17 @@ namespace sheaf::model {
 // hands out no data. F32, F16 and BF16 tensors are taken; names may carry a prefix.
 class StoredWeights final : public WeightSource {
  public:
-  static Result<StoredWeights> open(const std::string& folder, const ModelSpec& spec);
+  // One rank's. Error as check_shard() says.
+  static Result<StoredWeights> open(const std::string& folder, const ModelSpec& spec,
+                                    Shard shard = {});
 
   // Lays out linear layers as `backend` wants them, which must live until the tensors are written,
   // as must this object.
   void pack_for(kernels::Backend& backend) { backend_ = &backend; }
   std::vector<PackedTensorSource> take_tensors() { return std::move(tensors_); }
 
-  kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs,
-                         Bias bias) override;
+  kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs, Bias bias,
+                         Split split) override;
   kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon, NormKind kind,
                      Adjust adjust) override;
   tensor::MatrixView table(const std::string& name, std::size_t rows, std::size_t columns,
@@ -32,9 +34,10 @@ class StoredWeights final : public WeightSource {
                               const std::vector<std::uint32_t>& chosen) override;
   const float* head_weights(const StoredVectors& vectors, const LinearPart& part,
                             std::size_t heads) override;
+  Shard shard() const override { return shard_; }
 
  private:
-  StoredWeights(Checkpoint checkpoint, std::string folder);
+  StoredWeights(Checkpoint checkpoint, std::string folder, Shard shard);
 
   // The stored tensor of this name and shape, else null and the reason kept; `old_name` if the
   // first is absent.
@@ -46,6 +49,7 @@ class StoredWeights final : public WeightSource {
 
   Checkpoint checkpoint_;
   std::string folder_;
+  Shard shard_;
   std::string prefix_;
   bool prefix_known_ = false;
   kernels::Backend* backend_ = nullptr;

@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "kernels/ops.h"
+#include "model/shard.h"
 
 namespace sheaf::model {
 
@@ -21,6 +22,9 @@ struct LinearPart {
 };
 
 enum class Bias { none, stored };
+// How ranks divide a product: each has all of it, some of the outputs of each of its parts, or some
+// of the inputs, and so a part of every sum.
+enum class Split { none, outputs, inputs };
 enum class NormKind { layer, layer_without_shift, rms };
 
 // What is done to a tensor's values when they are packed, where a family computes with other
@@ -48,9 +52,9 @@ class WeightSource {
   virtual ~WeightSource() = default;
 
   // Layers "<part>.weight" (or just "<part>") [part's outputs, inputs] and "<part>.bias", stacked
-  // into one product.
+  // into one product. Numbers are those of the whole model; what comes back is this rank's.
   virtual kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs,
-                                 Bias bias = Bias::stored) = 0;
+                                 Bias bias = Bias::stored, Split split = Split::none) = 0;
   // "<name>.weight" and, for NormKind::layer, "<name>.bias" [columns]; older files call them gamma
   // and beta. `adjust` is of the weight.
   virtual kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon,
@@ -70,6 +74,11 @@ class WeightSource {
   // heads], one behind the other.
   virtual const float* head_weights(const StoredVectors& vectors, const LinearPart& part,
                                     std::size_t heads) = 0;
+
+  // Whose weights these are.
+  virtual Shard shard() const = 0;
+  // Of what is divided.
+  std::size_t share_of(std::size_t count) const { return count / shard().ranks; }
 
   // Where tables, vectors and weights lie, and what is calculated from them has to.
   virtual tensor::Memory& memory() const { return tensor::host_memory(); }

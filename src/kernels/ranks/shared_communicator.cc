@@ -1,0 +1,171 @@
+#include "kernels/ranks/shared_communicator.h"
+
+#include <fmt/core.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <climits>
+#include <cstdint>
+#include <ctime>
+#include <utility>
+
+#include "base/clock.h"
+
+namespace sheaf::kernels {
+namespace {
+
+// Of a rank's share of memory: a sum longer than this goes in turns, while what is added up stays
+// in the second-level cache.
+constexpr std::size_t kSlotFloats = std::size_t{64} << 10;
+// About 20 µs, as threads of one pool wait for each other (cpu/pool.cc).
+constexpr int kSpins = 500;
+
+struct Header {
+  // Ranks that came to the meeting under way, and how many meetings there were.
+  alignas(64) std::atomic<std::uint32_t> arrived;
+  alignas(64) std::atomic<std::uint32_t> meetings;
+  // Not 0: the group has ended. Never goes back.
+  alignas(64) std::atomic<std::uint32_t> ended;
+};
+static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
+
+// A rank's part of the memory.
+struct Slot {
+  std::size_t count;  // of values
+  alignas(64) float values[kSlotFloats];
+};
+
+class SharedCommunicator final : public Communicator {
+ public:
+  SharedCommunicator(Mapping memory, std::size_t rank, SharedGroup group)
+      : memory_(std::move(memory)),
+        rank_(rank),
+        group_(group),
+        header_(*reinterpret_cast<Header*>(memory_.data())),
+        slots_(reinterpret_cast<Slot*>(memory_.data() + sizeof(Header))) {}
+  ~SharedCommunicator() override { end(); }
+  SharedCommunicator(const SharedCommunicator&) = delete;
+  SharedCommunicator& operator=(const SharedCommunicator&) = delete;
+
+  std::size_t rank() const override { return rank_; }
+  std::size_t ranks() const override { return group_.ranks; }
+
+  Status sum(tensor::MatrixSpan x) override {
+    if (header_.ended.load(std::memory_order_acquire) != 0) return gone("another rank has ended");
+    const std::size_t rows =
+        std::max<std::size_t>(1, kSlotFloats / std::max<std::size_t>(1, x.columns));
+    for (std::size_t column = 0; column < x.columns; column += kSlotFloats) {
+      const std::size_t columns = std::min(kSlotFloats, x.columns - column);
+      for (std::size_t row = 0; row < x.rows; row += rows)
+        SHEAF_TRY(sum_slot(
+            x.slice_columns(column, columns).slice_rows(row, std::min(rows, x.rows - row))));
+    }
+    return {};
+  }
+
+ private:
+  // Each rank adds up its share of the values, and all read them: twice the memory traffic of one
+  // rank, however many there are.
+  Status sum_slot(tensor::MatrixSpan x) {
+    const std::size_t count = x.rows * x.columns;
+    slots_[rank_].count = count;
+    for (std::size_t i = 0; i < x.rows; ++i)
+      std::copy_n(x.row(i), x.columns, slots_[rank_].values + i * x.columns);
+    SHEAF_TRY(meet());
+    SHEAF_TRY(check_counts(count));
+    float* const sums = slots_[group_.ranks].values;
+    const std::size_t first = count * rank_ / group_.ranks;
+    const std::size_t last = count * (rank_ + 1) / group_.ranks;
+    std::copy(slots_[0].values + first, slots_[0].values + last, sums + first);
+    for (std::size_t rank = 1; rank < group_.ranks; ++rank)
+      for (std::size_t i = first; i < last; ++i) sums[i] += slots_[rank].values[i];
+    SHEAF_TRY(meet());
+    for (std::size_t i = 0; i < x.rows; ++i) std::copy_n(sums + i * x.columns, x.columns, x.row(i));
+    return {};
+  }
+
+  // Ranks that split their rows otherwise, as with another number of threads, would add up what
+  // does not belong together.
+  Status check_counts(std::size_t count) {
+    for (std::size_t rank = 0; rank < group_.ranks; ++rank) {
+      if (slots_[rank].count == count) continue;
+      end();
+      return gone(
+          fmt::format("it has {} values where rank {} has {}", count, rank, slots_[rank].count));
+    }
+    return {};
+  }
+
+  // Until all ranks are here.
+  Status meet() {
+    const std::uint32_t before = header_.meetings.load(std::memory_order_acquire);
+    if (header_.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == group_.ranks) {
+      header_.arrived.store(0, std::memory_order_relaxed);
+      header_.meetings.store(before + 1, std::memory_order_release);
+      wake();
+      return {};
+    }
+    for (int spin = 0; spin < kSpins; ++spin) {
+      if (header_.meetings.load(std::memory_order_acquire) != before) return {};
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#endif
+    }
+    return wait_for_meeting(before);
+  }
+
+  Status wait_for_meeting(std::uint32_t before) {
+    const TimeUs until = monotonic_us() + TimeUs{group_.patience_ms} * 1000;
+    while (header_.meetings.load(std::memory_order_acquire) == before) {
+      if (header_.ended.load(std::memory_order_acquire) != 0) return gone("another rank has ended");
+      const TimeUs left = until - monotonic_us();
+      if (left <= 0) {
+        end();
+        return gone(fmt::format("another rank is {} ms late", group_.patience_ms));
+      }
+      const timespec timeout = {.tv_sec = left / kSecond, .tv_nsec = left % kSecond * 1000};
+      ::syscall(SYS_futex, &header_.meetings, FUTEX_WAIT, before, &timeout, nullptr, 0);
+    }
+    return {};
+  }
+
+  void end() {
+    header_.ended.store(1, std::memory_order_release);
+    wake();
+  }
+  void wake() { ::syscall(SYS_futex, &header_.meetings, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0); }
+  Error gone(const std::string& why) const {
+    return {ErrorCode::unavailable,
+            fmt::format("rank {} of {} cannot go on: {}", rank_, group_.ranks, why)};
+  }
+
+  Mapping memory_;
+  const std::size_t rank_;
+  const SharedGroup group_;
+  Header& header_;
+  Slot* const slots_;  // [ranks + 1]; the last are the sums
+};
+
+}  // namespace
+
+std::size_t shared_group_bytes(std::size_t ranks) {
+  return sizeof(Header) + (ranks + 1) * sizeof(Slot);
+}
+
+Result<std::unique_ptr<Communicator>> join_shared_group(Mapping memory, std::size_t rank,
+                                                        SharedGroup group) {
+  if (rank >= group.ranks)
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("there is no rank {} of {}", rank, group.ranks)};
+  if (memory.size() != shared_group_bytes(group.ranks))
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("{} ranks share {} bytes, not {}", group.ranks,
+                             shared_group_bytes(group.ranks), memory.size())};
+  return std::unique_ptr<Communicator>(
+      std::make_unique<SharedCommunicator>(std::move(memory), rank, group));
+}
+
+}  // namespace sheaf::kernels

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "base/mapping.h"
+#include "kernels/ranks/communicator.h"
+
+namespace sheaf::kernels {
+
+// Ranks in processes or threads of this machine, over memory that all of them have mapped.
+// A rank that ends, or that is behind all others for `patience_ms`, ends the group.
+struct SharedGroup {
+  std::size_t ranks = 1;
+  int patience_ms = 30'000;
+};
+
+// Of the file that they map, which has to be zero at first.
+std::size_t shared_group_bytes(std::size_t ranks);
+
+// Error of kind invalid_argument: no such rank, or the mapping has another size. `memory` is
+// writable.
+Result<std::unique_ptr<Communicator>> join_shared_group(Mapping memory, std::size_t rank,
+                                                        SharedGroup group);
+
+}  // namespace sheaf::kernels

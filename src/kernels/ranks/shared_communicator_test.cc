@@ -1,0 +1,140 @@
+#include "kernels/ranks/shared_communicator.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <numeric>
+#include <thread>
+#include <vector>
+
+namespace sheaf::kernels {
+namespace {
+
+class SharedMemory {
+ public:
+  explicit SharedMemory(std::size_t ranks)
+      : ranks_(ranks), fd_(std::move(*make_memfd("ranks_test", shared_group_bytes(ranks)))) {}
+
+  std::unique_ptr<Communicator> join(std::size_t rank, int patience_ms = 20'000) const {
+    auto mapping = Mapping::map(fd_.get(), shared_group_bytes(ranks_), Mapping::Access::read_write);
+    auto joined = join_shared_group(std::move(*mapping), rank, {ranks_, patience_ms});
+    EXPECT_TRUE(joined.ok()) << joined.error().message;
+    return std::move(*joined);
+  }
+
+ private:
+  std::size_t ranks_;
+  Fd fd_;
+};
+
+// What rank r has at column i of row t; exact in float32, whatever the order.
+float value_at(std::size_t rank, std::size_t row, std::size_t column) {
+  return static_cast<float>((rank + 1) * (row % 13 + 1) + column % 7);
+}
+
+struct Shape {
+  std::size_t rows, columns, stride;
+};
+
+// Returns how many values are wrong.
+std::size_t wrong_sums(Communicator& communicator, Shape shape) {
+  std::vector<float> values(shape.rows * shape.stride, -1);
+  const tensor::MatrixSpan x = {values.data(), shape.rows, shape.columns, shape.stride};
+  for (std::size_t t = 0; t < x.rows; ++t)
+    for (std::size_t i = 0; i < x.columns; ++i) x.row(t)[i] = value_at(communicator.rank(), t, i);
+  if (!communicator.sum(x).ok()) return values.size();
+  std::size_t wrong = 0;
+  for (std::size_t t = 0; t < x.rows; ++t)
+    for (std::size_t i = 0; i < shape.stride; ++i) {
+      float want = -1;  // between the rows nothing is touched
+      if (i < x.columns) {
+        want = 0;
+        for (std::size_t rank = 0; rank < communicator.ranks(); ++rank)
+          want += value_at(rank, t, i);
+      }
+      wrong += values[t * shape.stride + i] != want ? 1 : 0;
+    }
+  return wrong;
+}
+
+TEST(SharedCommunicator, AddsUpWhatRanksHave) {
+  for (const std::size_t ranks : {1, 2, 3, 5}) {
+    const SharedMemory memory(ranks);
+    std::vector<std::thread> threads;
+    std::vector<std::size_t> wrong(ranks);
+    for (std::size_t rank = 0; rank < ranks; ++rank)
+      threads.emplace_back([&, rank] {
+        const auto communicator = memory.join(rank);
+        // Shorter and longer than what is added up at a time, and than its rows.
+        for (const Shape shape :
+             {Shape{1, 1, 1}, {7, 30, 33}, {300, 384, 384}, {3, 70'000, 70'001}})
+          wrong[rank] += wrong_sums(*communicator, shape);
+      });
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(std::accumulate(wrong.begin(), wrong.end(), std::size_t{0}), 0u) << ranks;
+  }
+}
+
+TEST(SharedCommunicator, WorksBetweenProcesses) {
+  const SharedMemory memory(2);
+  const pid_t other = ::fork();
+  if (other == 0) {
+    const auto communicator = memory.join(1);
+    std::size_t wrong = 0;
+    for (int i = 0; i < 200; ++i) wrong += wrong_sums(*communicator, {9, 100, 100});
+    ::_exit(wrong == 0 ? 0 : 1);
+  }
+  const auto communicator = memory.join(0);
+  std::size_t wrong = 0;
+  for (int i = 0; i < 200; ++i) wrong += wrong_sums(*communicator, {9, 100, 100});
+  EXPECT_EQ(wrong, 0u);
+  int status = -1;
+  ASSERT_EQ(::waitpid(other, &status, 0), other);
+  EXPECT_EQ(status, 0);
+}
+
+std::string error_of_sum(Communicator& communicator, std::size_t columns = 8) {
+  std::vector<float> values(columns);
+  const Status status = communicator.sum({values.data(), 1, columns});
+  return status.ok() ? "" : status.error().message;
+}
+
+TEST(SharedCommunicator, OneThatEndsEndsTheGroup) {
+  const SharedMemory memory(2);
+  const auto first = memory.join(0);
+  std::thread other([&] { memory.join(1).reset(); });
+  EXPECT_EQ(error_of_sum(*first), "rank 0 of 2 cannot go on: another rank has ended");
+  other.join();
+  EXPECT_EQ(error_of_sum(*memory.join(1)), "rank 1 of 2 cannot go on: another rank has ended");
+}
+
+TEST(SharedCommunicator, OneThatIsKilledIsWaitedForOnlySoLong) {
+  const SharedMemory memory(2);
+  const auto first = memory.join(0, 50);
+  EXPECT_EQ(error_of_sum(*first), "rank 0 of 2 cannot go on: another rank is 50 ms late");
+}
+
+TEST(SharedCommunicator, RanksThatAddUpOtherThingsAreTold) {
+  const SharedMemory memory(2);
+  const auto first = memory.join(0);
+  const auto second = memory.join(1);
+  std::string told;
+  std::thread other([&] { told = error_of_sum(*second, 9); });
+  const std::string here = error_of_sum(*first, 8);
+  other.join();
+  EXPECT_EQ(here, "rank 0 of 2 cannot go on: it has 8 values where rank 1 has 9");
+  EXPECT_EQ(told, "rank 1 of 2 cannot go on: it has 9 values where rank 0 has 8");
+}
+
+TEST(SharedCommunicator, RefusesWhatCannotBe) {
+  const SharedMemory memory(2);
+  EXPECT_EQ(join_shared_group(Mapping(), 0, {2}).error().code, ErrorCode::invalid_argument);
+  auto fd = make_memfd("ranks_test", shared_group_bytes(2));
+  auto mapping = Mapping::map(fd->get(), shared_group_bytes(2), Mapping::Access::read_write);
+  EXPECT_EQ(join_shared_group(std::move(*mapping), 2, {2}).error().message,
+            "there is no rank 2 of 2");
+}
+
+}  // namespace
+}  // namespace sheaf::kernels
