@@ -286,7 +286,9 @@ class Cuda final : public Backend {
   // Whether the operation should run.
   bool begin() {
     if (progress_ != nullptr) progress_->fetch_add(1, std::memory_order_relaxed);
-    return device_->computes() && device_->status().ok();
+    if (!device_->computes() || !device_->status().ok()) return false;
+    device_->begin_operation();
+    return true;
   }
 
   template <class Number>

@@ -1,7 +1,10 @@
+#include <atomic>
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
+#include "base/clock.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/device.h"
@@ -14,10 +17,66 @@ Error cuda_error(const char* what, cudaError_t error) {
   return {ErrorCode::internal, std::string(what) + ": " + cudaGetErrorString(error)};
 }
 
+// How far a stream has come, by events behind every few operations, and the wait for its end.
+// Progress is raised as they pass: a card that works long through what it was given is told from
+// one that hangs. Whoever waits sleeps after a moment, since a thread that only looks would take a
+// core from others and seem to compute.
+class Milestones {
+ public:
+  explicit Milestones(std::atomic<std::uint64_t>* progress) : progress_(progress) {}
+  Milestones(const Milestones&) = delete;
+  Milestones& operator=(const Milestones&) = delete;
+  ~Milestones() {
+    for (const cudaEvent_t event : events_) cudaEventDestroy(event);
+  }
+
+  cudaError_t begin_operation(cudaStream_t stream) {
+    return ++operations_ % kOperations == 0 ? set(stream) : cudaSuccess;
+  }
+  cudaError_t await_end(cudaStream_t stream) {
+    cudaError_t error = set(stream);
+    for (std::size_t i = 0; i < pending_ && error == cudaSuccess; ++i) {
+      error = await(events_[i]);
+      if (progress_ != nullptr) progress_->fetch_add(1, std::memory_order_relaxed);
+    }
+    pending_ = 0;
+    return error;
+  }
+
+ private:
+  static constexpr std::size_t kOperations = 8;
+  static constexpr std::size_t kPendingMax = 4096;  // of a host that is far ahead
+  static constexpr TimeUs kLookUs = 200;
+
+  cudaError_t set(cudaStream_t stream) {
+    if (pending_ == kPendingMax) return cudaSuccess;
+    if (pending_ == events_.size()) {
+      cudaEvent_t event = nullptr;
+      const unsigned flags = cudaEventBlockingSync | cudaEventDisableTiming;
+      if (const cudaError_t error = cudaEventCreateWithFlags(&event, flags); error != cudaSuccess)
+        return error;
+      events_.push_back(event);
+    }
+    return cudaEventRecord(events_[pending_++], stream);
+  }
+  static cudaError_t await(cudaEvent_t event) {
+    for (const TimeUs until = monotonic_us() + kLookUs; monotonic_us() < until;) {
+      if (const cudaError_t error = cudaEventQuery(event); error != cudaErrorNotReady) return error;
+      cudaGetLastError();  // which that would be, and stop all that comes after
+    }
+    return cudaEventSynchronize(event);
+  }
+
+  std::atomic<std::uint64_t>* const progress_;
+  std::vector<cudaEvent_t> events_;  // of which the first pending_ are set, in their order
+  std::size_t pending_ = 0;
+  std::size_t operations_ = 0;
+};
+
 class RealCard final : public Device {
  public:
   // Makes the context, which takes a second or so where the process has none.
-  RealCard() {
+  explicit RealCard(std::atomic<std::uint64_t>* progress) : milestones_(progress) {
     check("cannot make a stream on the card",
           cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   }
@@ -54,12 +113,16 @@ class RealCard final : public Device {
   }
   void read(const void* from, std::size_t bytes, void* host) override {
     if (!status().ok()) return;
+    check("the card failed", milestones_.await_end(stream_));
     check("cannot copy from the card",
           cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream_));
     check("the card failed", cudaStreamSynchronize(stream_));
   }
 
   Stream stream() const override { return stream_; }
+  void begin_operation() override {
+    check("cannot set an event on the card", milestones_.begin_operation(stream_));
+  }
   // A launch says only here, and a kernel in a later call, that it failed.
   Status status() const override {
     if (status_.ok())
@@ -79,6 +142,7 @@ class RealCard final : public Device {
   }
 
   MemoryShare share_;
+  Milestones milestones_;
   cudaStream_t stream_ = nullptr;
   mutable Status status_;
 };
@@ -170,7 +234,7 @@ std::vector<DeviceBackend> card_backends() {
     backends.push_back(
         {name, dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
            SHEAF_TRY(check_card());
-           auto card = std::make_unique<RealCard>();
+           auto card = std::make_unique<RealCard>(options.progress);
            SHEAF_TRY(card->status());
            return make_backend_on(std::move(card), name, dtype, options);
          }});
