@@ -159,18 +159,17 @@ class Cpu final : public FloatBackend {
 
   void turn_heads(MatrixSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
                   const HeadNorms& norms, const Rotary& rotary) override {
-    const std::size_t size = x.columns / heads;
     const std::size_t begin = cu_seqlens.front();
-    for_rows(cu_seqlens.back() - begin, [&](std::size_t i) {
-      const std::size_t t = begin + i;
-      const std::size_t text_begin =
-          std::upper_bound(cu_seqlens.data(), cu_seqlens.data() + cu_seqlens.size(), t)[-1];
-      const std::size_t angles = (t - text_begin) * rotary.pairs;
-      for (std::size_t head = 0; head < heads; ++head) {
-        float* at = x.row(t) + head * size;
-        if (const Norm& norm = norms.of_head(head); norm.scale != nullptr)
-          kernels_.norm_row(at, nullptr, nullptr, norm, size, at);
-        kernels_.turn(at, rotary.cosines + angles, rotary.sines + angles, rotary.pairs);
+    const std::size_t rows = cu_seqlens.back() - begin;
+    const std::size_t pieces = ceil_div(rows, kRowsPerPiece);
+    pool_.run(pieces, [&](std::size_t piece, int) {
+      std::size_t t = begin + rows * piece / pieces;
+      const std::size_t last = begin + rows * (piece + 1) / pieces;
+      const auto* next =  // text
+          std::upper_bound(cu_seqlens.data(), cu_seqlens.data() + cu_seqlens.size(), t);
+      for (; t < last; ++t) {
+        while (t == *next) ++next;
+        turn_row(x.slice_rows(t, 1), heads, norms, rotary, t - next[-1]);
       }
     });
   }
@@ -242,6 +241,20 @@ class Cpu final : public FloatBackend {
   }
 
  private:
+  // All norms first: what was just written by parts is slow to read back by others.
+  void turn_row(MatrixSpan x, std::size_t heads, const HeadNorms& norms, const Rotary& rotary,
+                std::size_t place) {
+    const std::size_t size = x.columns / heads;
+    for (std::size_t head = 0; head < heads && norms.query.scale != nullptr; ++head) {
+      float* at = x.data + head * size;
+      kernels_.norm_row(at, nullptr, nullptr, norms.of_head(head), size, at);
+    }
+    const std::size_t angles = place * rotary.pairs;
+    for (std::size_t head = 0; head < heads; ++head)
+      kernels_.turn(x.data + head * size, rotary.cosines + angles, rotary.sines + angles,
+                    rotary.pairs);
+  }
+
   // A whole product in pieces; of `ends` only where rows come from and go to is looked at.
   void run_linear(const cpu::LinearPiece& ends, std::size_t all_rows, const Linear& weight,
                   Activation activation, MatrixView residual) {
