@@ -193,7 +193,7 @@ TEST_F(CrowdedCard, BesideAnIdleOneIsSaid) {
   EXPECT_EQ(finding->repair,
             "sheaf serve MODEL --slices gpu:0,gpu:1 gives it both; else start some of the "
             "programs with CUDA_VISIBLE_DEVICES=GPU-idle");
-  idle().compute_capability_major = 8;  // not for sheaf
+  idle().compute_capability_minor = 5;  // not for sheaf
   EXPECT_EQ(said()->repair, "start some of the programs with CUDA_VISIBLE_DEVICES=GPU-idle");
 }
 
