@@ -117,36 +117,34 @@ class Cpu final : public FloatBackend {
     const auto of_head = [=](const float* table, std::size_t head) {
       return table == nullptr ? nullptr : table + head * table_floats;
     };
-    for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text) {
-      const std::size_t first = cu_seqlens[text];
-      const std::size_t tokens = cu_seqlens[text + 1] - first;
-      const std::size_t parts = ceil_div(tokens, kQueriesPerPiece);
-      pool_.run(shape.heads * parts, [&](std::size_t piece, int thread) {
-        const std::size_t part = piece % parts;
-        const std::size_t head = piece / parts;
-        const float* row = qkv.row(first);
-        const float* k = row + (shape.heads + head / sharers) * size;
-        attention.run({.q = row + head * size,
-                       .k = k,
-                       .v = k + shape.kv_heads * size,
-                       .stride = qkv.stride,
-                       .tokens = tokens,
-                       .head_size = size,
-                       .first_query = tokens * part / parts,
-                       .last_query = tokens * (part + 1) / parts,
-                       .before = shape.before,
-                       .after = shape.after,
-                       .bias = shape.bias.of_head(head),
-                       .position_rows = relative.by_distance(),
-                       .position_count = relative.count,
-                       .position_keys = of_head(relative.keys, head),
-                       .position_queries = of_head(relative.queries, head),
-                       .out = out.row(first) + head * size,
-                       .out_stride = out.stride,
-                       .scratch = scratch_[static_cast<std::size_t>(thread)].reserve(
-                           attention.scratch(tokens, size, relative.count))});
-      });
-    }
+    list_query_parts(cu_seqlens);
+    // In one run over all texts: waiting for the last head of each would cost as much as short ones
+    // take.
+    pool_.run(query_parts_.size() * shape.heads, [&](std::size_t piece, int thread) {
+      const QueryPart& part = query_parts_[piece / shape.heads];
+      const std::size_t head = piece % shape.heads;
+      const float* row = qkv.row(part.first_row);
+      const float* k = row + (shape.heads + head / sharers) * size;
+      attention.run({.q = row + head * size,
+                     .k = k,
+                     .v = k + shape.kv_heads * size,
+                     .stride = qkv.stride,
+                     .tokens = part.tokens,
+                     .head_size = size,
+                     .first_query = part.first_query,
+                     .last_query = part.last_query,
+                     .before = shape.before,
+                     .after = shape.after,
+                     .bias = shape.bias.of_head(head),
+                     .position_rows = relative.by_distance(),
+                     .position_count = relative.count,
+                     .position_keys = of_head(relative.keys, head),
+                     .position_queries = of_head(relative.queries, head),
+                     .out = out.row(part.first_row) + head * size,
+                     .out_stride = out.stride,
+                     .scratch = scratch_[static_cast<std::size_t>(thread)].reserve(
+                         attention.scratch(part.tokens, size, relative.count))});
+    });
   }
 
   void normalize(MatrixView x, const Norm& norm, MatrixView residual, MatrixSpan out) override {
@@ -322,6 +320,22 @@ class Cpu final : public FloatBackend {
     }
   }
 
+  // Neighbouring queries of one text.
+  struct QueryPart {
+    std::size_t first_row = 0, tokens = 0;  // of the text
+    std::size_t first_query = 0, last_query = 0;
+  };
+  void list_query_parts(std::span<const std::uint32_t> cu_seqlens) {
+    query_parts_.clear();
+    for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text) {
+      const std::size_t first = cu_seqlens[text];
+      const std::size_t tokens = cu_seqlens[text + 1] - first;
+      const std::size_t parts = ceil_div(tokens, kQueriesPerPiece);
+      for (std::size_t part = 0; part < parts; ++part)
+        query_parts_.push_back({first, tokens, tokens * part / parts, tokens * (part + 1) / parts});
+    }
+  }
+
   struct Attention {
     std::size_t (*scratch)(std::size_t tokens, std::size_t head_size, std::size_t position_count);
     void (*run)(const cpu::AttentionPiece& piece);
@@ -410,6 +424,7 @@ class Cpu final : public FloatBackend {
   const cpu::Kernels& kernels_;
   const cpu::LinearKernels& linear_;
   cpu::Pool pool_;
+  std::vector<QueryPart> query_parts_;          // of the attention that runs
   std::vector<tensor::Buffer> scratch_;         // one a thread
   std::vector<tensor::Buffer> linear_scratch_;  // one a thread
   std::vector<ExpertShare> shares_;             // [rows, chosen]
