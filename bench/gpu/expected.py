@@ -37,8 +37,8 @@ def product(inputs, outputs, residual=0):
 
 
 def layer(model, now):
-    """(bytes a token, launches a block) of one layer: now with activations and gates by kernels of their own, later inside
-    of the products before them."""
+    """(bytes a token, launches a block) of one layer: now with gates by kernels of their own, later inside of the products
+    before them."""
     _, h, heads, kv_heads, size, f, decoder = MODELS[model]
     q, qkv = heads * size, (heads + 2 * kv_heads) * size
     attention = 2 * (qkv + q)
@@ -48,8 +48,7 @@ def layer(model, now):
         turned = 4 * (heads + kv_heads) * size  # read and written by norms and rotary positions, in one
         up = product(h, 2 * f) + 6 * f if now else product(h, f)
         return common + turned + up, 9 if now else 8
-    up = product(h, f) + 4 * f if now else product(h, f)
-    return common + up, 8 if now else 7
+    return common + product(h, f), 7
 
 
 def expected(model, length, now):

@@ -140,9 +140,8 @@ class Cuda final : public Backend {
                     TypedView residual, TypedSpan out) override {
     if (!begin()) return;
     const TypedSpan sums = states(sums_, x.rows, up.outputs);
-    multiply<S>(operand_of(x), x.rows, up, Activation::none, {}, rows_of<S>(sums));
-    multiply<S>(middle_of(sums, activation), x.rows, down, Activation::none, rows_of<S>(residual),
-                rows_of<S>(out));
+    const Rows<const T> middle = multiply_up(operand_of(x), x.rows, up, activation, sums);
+    multiply<S>(middle, x.rows, down, Activation::none, rows_of<S>(residual), rows_of<S>(out));
   }
 
   void attention(TypedView qkv, std::span<const std::uint32_t> cu_seqlens,
@@ -403,9 +402,19 @@ class Cuda final : public Backend {
       return make_operand_of(rows, nullptr, x.rows, x.columns, operand_);
     });
   }
+  // activation(x W^T + b) as the next product takes it. Sums that are states the product may
+  // activate itself; of others an operand has to be made, which does it too.
+  Rows<const T> multiply_up(Rows<const T> x, std::size_t rows, const Linear& up,
+                            Activation activation, TypedSpan sums) {
+    constexpr bool kStates = !std::is_same_v<S, float>;
+    multiply<S>(x, rows, up, kStates ? activation : Activation::none, {}, rows_of<S>(sums));
+    return middle_of(sums, kStates ? Activation::none : activation);
+  }
   // activation(x) as a product takes it: in x itself where that will do.
   Rows<const T> middle_of(TypedSpan x, Activation activation) {
     const Rows<S> rows = rows_of<S>(x);
+    if (is_operand(rows, x.columns) && activation == Activation::none)
+      return {reinterpret_cast<const T*>(rows.data), rows.stride};
     OperandTask<S, T> task{.x = rows_of<S>(TypedView(x)),
                            .activation = activation,
                            .rows = narrow(x.rows),
@@ -451,24 +460,27 @@ class Cuda final : public Backend {
   template <class E>
   void multiply(Rows<const T> x, std::size_t rows, const Linear& weight, Activation activation,
                 Rows<const E> residual, Rows<E> out) {
-    const bool in_one = activation == Activation::none;
+    // Behind states the library's approximation is as good as theirs.
+    const bool states = !std::is_same_v<E, float> && residual.data == nullptr;
+    const bool in_one = activation == Activation::none || states;
     const Rows<const T> packed = weight_of(weight);
     const void* bias = bias_of<E>(weight);
     if (!status().ok() || rows == 0) return;
-    product_->run({.x = x.data,
-                   .x_stride = x.stride,
-                   .weight = packed.data,
-                   .weight_stride = packed.stride,
-                   .results = dtype_of_type<E>(),
-                   .bias = bias,
-                   .residual = in_one ? residual.data : nullptr,
-                   .residual_stride = residual.stride,
-                   .out = out.data,
-                   .out_stride = out.stride,
-                   .rows = rows,
-                   .inputs = packed.stride,  // the rest is 0 on both sides
-                   .outputs = weight.outputs});
-    if (in_one) return;
+    const bool done = product_->run({.x = x.data,
+                                     .x_stride = x.stride,
+                                     .weight = packed.data,
+                                     .weight_stride = packed.stride,
+                                     .results = dtype_of_type<E>(),
+                                     .bias = bias,
+                                     .residual = in_one ? residual.data : nullptr,
+                                     .residual_stride = residual.stride,
+                                     .activation = in_one ? activation : Activation::none,
+                                     .out = out.data,
+                                     .out_stride = out.stride,
+                                     .rows = rows,
+                                     .inputs = packed.stride,  // the rest is 0 on both sides
+                                     .outputs = weight.outputs});
+    if (in_one && done) return;
     const FinishTask<E> task{out, residual, activation, narrow(rows), narrow(weight.outputs)};
     launch_columns(is_wide(weight.outputs, out, residual), finish_rows<kWide, E>, finish_rows<1, E>,
                    rows, weight.outputs, task);
@@ -570,9 +582,8 @@ class Cuda final : public Backend {
     const TypedSpan sums = states(sums_, out.rows, up.outputs);
     const Rows<const T> chosen =
         make_operand_of(rows_of<S>(x), rows_on_device_ + first, out.rows, x.columns, operand_);
-    multiply<S>(chosen, out.rows, up, Activation::none, {}, rows_of<S>(sums));
-    multiply<float>(middle_of(sums, experts.activation), out.rows, experts.down[expert],
-                    Activation::none, {}, rows_of(out));
+    const Rows<const T> middle = multiply_up(chosen, out.rows, up, experts.activation, sums);
+    multiply<float>(middle, out.rows, experts.down[expert], Activation::none, {}, rows_of(out));
   }
 
   const std::string name_;

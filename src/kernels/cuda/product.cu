@@ -81,14 +81,11 @@ class LibraryProduct final : public Product {
     if (library_ != nullptr) cublasLtDestroy(library_);
   }
 
-  void run(const ProductTask& task) override {
-    if (!device_.status().ok()) return;
+  bool run(const ProductTask& task) override {
+    if (!device_.status().ok()) return true;
     Description product(CUBLAS_COMPUTE_32F);
     product.set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
-    if (task.bias != nullptr) {
-      product.set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-      product.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, task.bias);
-    }
+    if (task.bias != nullptr) product.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, task.bias);
     const Layout weight(type_of<T>(), task.inputs, task.outputs, task.weight_stride);
     const Layout x(type_of<T>(), task.inputs, task.rows, task.x_stride);
     // The library takes a bias in the type of the results, which is why there are biases in both.
@@ -97,24 +94,50 @@ class LibraryProduct final : public Product {
     const void* added = task.residual != nullptr ? task.residual : task.out;
     const Layout residual(results, task.outputs, task.rows,
                           task.residual != nullptr ? task.residual_stride : task.out_stride);
-    const cublasLtMatmulAlgo_t* algorithm =
-        algorithm_for(task, added, product, weight, x, residual, out);
-    if (algorithm == nullptr) return;
+    const Choice* choice = choice_for(task, added, product, weight, x, residual, out);
+    if (choice == nullptr) return true;
+    product.set(CUBLASLT_MATMUL_DESC_EPILOGUE, choice->epilogue);
     const float one = 1;
     const float beta = task.residual != nullptr ? 1 : 0;
     check(cublasLtMatmul(library_, product.handle, &one, task.weight, weight.handle, task.x,
-                         x.handle, &beta, added, residual.handle, task.out, out.handle, algorithm,
-                         workspace_.reserve(0), kWorkspaceBytes, device_.stream()));
+                         x.handle, &beta, added, residual.handle, task.out, out.handle,
+                         &choice->algorithm, workspace_.reserve(0), kWorkspaceBytes,
+                         device_.stream()));
+    return choice->epilogue == epilogue_of(task.activation, task.bias != nullptr) &&
+           activates(task.activation);
   }
 
  private:
   // What the library's choice may depend on.
   using Key = std::array<std::size_t, 13>;
+  struct Choice {
+    cublasLtMatmulAlgo_t algorithm{};
+    cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+  };
 
-  const cublasLtMatmulAlgo_t* algorithm_for(const ProductTask& task, const void* added,
-                                            const Description& product, const Layout& weight,
-                                            const Layout& x, const Layout& residual,
-                                            const Layout& out) {
+  static bool activates(Activation activation) {
+    return activation == Activation::none || activation == Activation::relu ||
+           activation == Activation::gelu || activation == Activation::gelu_tanh;
+  }
+  // Of an activation that the library has not, as of none.
+  static cublasLtEpilogue_t epilogue_of(Activation activation, bool bias) {
+    switch (activation) {
+      case Activation::relu:
+        return bias ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU;
+      case Activation::gelu:
+      case Activation::gelu_tanh:
+        return bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+      default:
+        return bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+    }
+  }
+
+  // Where there is none with the activation, one without; null, and the device failed: there is
+  // none at all.
+  const Choice* choice_for(const ProductTask& task, const void* added, Description& product,
+                           const Layout& weight, const Layout& x, const Layout& residual,
+                           const Layout& out) {
+    const cublasLtEpilogue_t epilogue = epilogue_of(task.activation, task.bias != nullptr);
     const Key key = {task.rows,
                      task.inputs,
                      task.outputs,
@@ -122,7 +145,7 @@ class LibraryProduct final : public Product {
                      task.residual_stride,
                      task.out_stride,
                      task.residual != nullptr,
-                     task.bias != nullptr,
+                     epilogue,
                      task.results == Dtype::float32,
                      alignment_of(task.weight),
                      alignment_of(task.x),
@@ -135,19 +158,22 @@ class LibraryProduct final : public Product {
     wanted.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(task.x));
     wanted.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(added));
     wanted.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(task.out));
-    cublasLtMatmulHeuristicResult_t result{};
-    int found = 0;
-    check(cublasLtMatmulAlgoGetHeuristic(library_, product.handle, weight.handle, x.handle,
-                                         residual.handle, out.handle, wanted.handle, 1, &result,
-                                         &found));
-    if (found == 0) {
-      device_.fail({ErrorCode::unsupported, "cuBLASLt has no product of " +
-                                                shape_text(task.rows, task.inputs) + " and " +
-                                                shape_text(task.inputs, task.outputs)});
-      return nullptr;
+    for (const cublasLtEpilogue_t tried :
+         {epilogue, epilogue_of(Activation::none, task.bias != nullptr)}) {
+      product.set(CUBLASLT_MATMUL_DESC_EPILOGUE, tried);
+      cublasLtMatmulHeuristicResult_t result{};
+      int found = 0;
+      const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+          library_, product.handle, weight.handle, x.handle, residual.handle, out.handle,
+          wanted.handle, 1, &result, &found);
+      if (status != CUBLAS_STATUS_SUCCESS || found == 0) continue;
+      if (algorithms_.size() >= kAlgorithmsKept) algorithms_.clear();
+      return &(algorithms_[key] = {result.algo, tried});
     }
-    if (algorithms_.size() >= kAlgorithmsKept) algorithms_.clear();
-    return &(algorithms_[key] = result.algo);
+    device_.fail({ErrorCode::unsupported, "cuBLASLt has no product of " +
+                                              shape_text(task.rows, task.inputs) + " and " +
+                                              shape_text(task.inputs, task.outputs)});
+    return nullptr;
   }
 
   void check(cublasStatus_t status) {
@@ -159,7 +185,7 @@ class LibraryProduct final : public Product {
   Device& device_;
   cublasLtHandle_t library_ = nullptr;
   tensor::Buffer workspace_;
-  std::map<Key, cublasLtMatmulAlgo_t> algorithms_;
+  std::map<Key, Choice> algorithms_;
 };
 
 }  // namespace

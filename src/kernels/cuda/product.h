@@ -5,15 +5,15 @@
 
 #include "base/result.h"
 #include "kernels/cuda/device.h"
+#include "kernels/ops.h"
 #include "tensor/dtype.h"
 
 namespace sheaf::kernels::cuda {
 
-using tensor::Dtype;
-
-// out = x W^T + bias + residual: rows of T in, float32 sums, results in float32 or T. x [rows,
-// inputs] and weight [outputs, inputs] lie at multiples of 16 bytes, as do all their rows; out and
-// residual [rows, outputs] where they like. All on the device.
+// out = activation(x W^T + bias) + residual, of which one at most is there: rows of T in, float32
+// sums, results in float32 or T. x [rows, inputs] and weight [outputs, inputs] lie at multiples of
+// 16 bytes, as do all their rows; out and residual [rows, outputs] where they like. All on the
+// device.
 struct ProductTask {
   const void* x = nullptr;
   std::size_t x_stride = 0;  // elements
@@ -23,6 +23,7 @@ struct ProductTask {
   const void* bias = nullptr;      // [outputs]; null: none
   const void* residual = nullptr;  // null: none; may be out
   std::size_t residual_stride = 0;
+  Activation activation = Activation::none;  // of which gelu may be its approximation by tanh
   void* out = nullptr;
   std::size_t out_stride = 0;
   std::size_t rows = 0, inputs = 0, outputs = 0;
@@ -33,7 +34,8 @@ struct ProductTask {
 class Product {
  public:
   virtual ~Product() = default;
-  virtual void run(const ProductTask& task) = 0;
+  // False: without the activation, which is left to the caller.
+  virtual bool run(const ProductTask& task) = 0;
 };
 
 // What a product keeps of the card's memory beside its task: as much as Hopper's algorithms ask for

@@ -4,6 +4,8 @@
 #include <numeric>
 #include <vector>
 
+#include "kernels/cuda/activation.cuh"
+
 namespace sheaf::kernels::cuda {
 namespace {
 
@@ -11,14 +13,25 @@ namespace {
 template <class T>
 class HostProduct final : public Product {
  public:
-  void run(const ProductTask& task) override {
+  bool run(const ProductTask& task) override {
     if (task.results == Dtype::float32)
       multiply<float>(task);
     else
       multiply<T>(task);
+    return activates(task.activation);
   }
 
  private:
+  // Those that cuBLASLt knows.
+  static bool activates(Activation activation) {
+    return activation == Activation::none || activation == Activation::relu ||
+           activation == Activation::gelu || activation == Activation::gelu_tanh;
+  }
+  static float activated(Activation activation, float x) {
+    if (activation == Activation::gelu) activation = Activation::gelu_tanh;
+    return activates(activation) ? activate(activation, x) : x;
+  }
+
   template <class R>
   static void multiply(const ProductTask& task) {
     const std::vector<float> weight =
@@ -31,7 +44,7 @@ class HostProduct final : public Product {
       for (std::size_t n = 0; n < task.outputs; ++n) {
         double sum = product(&x[t * task.inputs], &weight[n * task.inputs], task.inputs);
         if (bias != nullptr) sum += to_float(bias[n]);
-        auto value = static_cast<float>(sum);
+        float value = activated(task.activation, static_cast<float>(sum));
         if (residual != nullptr) value += to_float(residual[t * task.residual_stride + n]);
         out[t * task.out_stride + n] = from_float<R>(value);
       }
