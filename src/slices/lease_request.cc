@@ -291,18 +291,13 @@ void sleep_ms(int ms) {
 }  // namespace
 
 std::string to_text(const LeaseRequest& request) {
-  nlohmann::json json = {{"about", "lease"},
-                         {"verb", kLeaseVerbs[static_cast<std::size_t>(request.verb)]},
-                         {"need", request.need},
-                         {"task_id", request.task_id},
-                         {"wait_ms", request.wait_ms},
-                         {"ticket", request.ticket},
-                         {"holder", request.holder},
-                         {"cpus", request.cpus},
-                         {"lease", request.lease},
-                         {"tenant", request.tenant},
-                         {"drain", request.drain},
-                         {"drainable", request.drainable}};
+  nlohmann::json json = {
+      {"about", "lease"},           {"verb", kLeaseVerbs[static_cast<std::size_t>(request.verb)]},
+      {"need", request.need},       {"task_id", request.task_id},
+      {"wait_ms", request.wait_ms}, {"ticket", request.ticket},
+      {"holder", request.holder},   {"cpus", request.cpus},
+      {"lease", request.lease},     {"tenant", request.tenant},
+      {"drain", request.drain},     {"drainable", request.drainable}};
   if (request.ttl_ms) json["ttl_ms"] = *request.ttl_ms;
   if (request.visible_devices) json["visible_devices"] = *request.visible_devices;
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
