@@ -61,8 +61,12 @@ def commit():
 
 
 @functools.cache
-def fingerprint(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+def fingerprint(folder):
+    """Of all programs in it."""
+    whole = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        whole.update(path.read_bytes())
+    return whole.hexdigest()[:16]
 
 
 def machine(device):
@@ -71,4 +75,4 @@ def machine(device):
         found = first_line(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"])
         card, _, driver = (part.strip() for part in found.partition(","))
     return {"card": card, "driver": driver, "commit": commit(), "cores": len(os.sched_getaffinity(0)),
-            "kernel": platform.release(), "engine": fingerprint(path_of("sheaf-engine-bench", device))}
+            "kernel": platform.release(), "programs": fingerprint(folder(device))}

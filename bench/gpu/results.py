@@ -1,10 +1,11 @@
 """What a stage found so far, as one JSON and one table."""
 
+import itertools
 import json
 import time
 
 # What a measured cell stands for: with another program, or on another card, it is measured again.
-SAME = ("card", "driver", "engine")
+SAME = ("card", "driver", "programs")
 
 
 class Results:
@@ -12,10 +13,12 @@ class Results:
         self.path = folder / f"{stage}.json"
         self.machine = machine
         self.cells = {}
-        if self.path.exists() and not again:
-            before = json.loads(self.path.read_text())
-            if all(before["machine"].get(key) == machine[key] for key in SAME):
-                self.cells = before["cells"]
+        before = read(self.path)
+        if before and all(before["machine"].get(key) == machine[key] for key in SAME):
+            self.cells = {} if again else before["cells"]
+        elif self.path.exists():  # of another program or card: kept beside
+            self.path.rename(next(path for path in (self.path.with_suffix(f".{i}.json") for i in itertools.count(1))
+                                  if not path.exists()))
 
     def has(self, cell):
         return cell in self.cells
@@ -43,6 +46,13 @@ class Results:
                            for i, (value, width) in enumerate(zip(row, widths))).rstrip() for row in rows]
         head = f"{self.machine['card']}, driver {self.machine['driver']}, commit {self.machine['commit'][:12]}\n"
         return head + "\n".join(lines) + "\n"
+
+
+def read(path):
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def text_of(value):

@@ -43,7 +43,10 @@ def tokens_per_s(args, model, length, folder):
         command = [programs.path_of("sheaf", args.device), "bench", "--server", places["grpc"], "--grpc", "--batch-sizes",
                    str(texts), "--concurrency", str(requests), "--prompt-length", str(length), "--duration", "10s", "--warmup",
                    "3s", "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"sheaf bench did not end within {WAIT_S} s") from None
     if done.returncode == 0:
         return json.loads(done.stdout)["steps"][0]["tokens_per_s"]
     if done.stdout:

@@ -13,7 +13,10 @@
 namespace sheaf::cli {
 namespace {
 
-bool is_program(const std::string& path) { return ::access(path.c_str(), X_OK) == 0; }
+bool is_program(const std::string& path) {
+  std::error_code none;
+  return std::filesystem::is_regular_file(path, none) && ::access(path.c_str(), X_OK) == 0;
+}
 
 Error cannot(const std::string& path, const std::string& why) {
   return Error{ErrorCode::unsupported,
@@ -56,7 +59,9 @@ Result<CardProgram> ask_card_program(const std::string& path, int timeout_ms) {
     json.at("compute_capabilities").get_to(program.compute_capabilities);
     return program;
   } catch (const nlohmann::json::exception&) {
-    return cannot(path, "it does not say which cards it can use, so it is no sheaf-replica-cuda");
+    return cannot(path, fmt::format("it does not say which cards it can use; `{} devices` shows "
+                                    "whether it starts",
+                                    path));
   }
 }
 

@@ -58,12 +58,13 @@ TEST_F(CardProgramTest, SaysWhatItCanDo) {
 TEST_F(CardProgramTest, OrWhyItCannot) {
   EXPECT_EQ(refusal(R"(echo '{"error": "there is no driver"}'; exit 1)"),
             "sheaf-replica-cuda: there is no driver; `sheaf slices check` says what helps");
-  const std::string other =
-      "sheaf-replica-cuda: it does not say which cards it can use, so it is no sheaf-replica-cuda";
+  const std::string other = "sheaf-replica-cuda: it does not say which cards it can use; `" +
+                            program_.string() + " devices` shows whether it starts";
   EXPECT_EQ(refusal("echo Hello"), other);
   EXPECT_EQ(refusal("echo '[]'"), other);
   EXPECT_EQ(refusal(R"(echo '{"dtypes": 1, "compute_capabilities": []}')"), other);
   EXPECT_EQ(refusal("kill -9 $$"), other);
+  EXPECT_EQ(refusal("yes"), program_.string() + " writes more than 1048576 bytes");
 }
 
 TEST_F(CardProgramTest, IsNotWaitedForForEver) {

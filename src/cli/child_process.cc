@@ -1,6 +1,7 @@
 #include "cli/child_process.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <poll.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -21,6 +22,7 @@ namespace sheaf::cli {
 namespace {
 
 constexpr int kEndMs = 5'000;
+constexpr std::size_t kOutputMax = std::size_t{1} << 20;
 
 struct Pipe {
   Fd read_end, write_end;
@@ -113,13 +115,16 @@ Result<std::string> output_of(const std::vector<std::string>& command, int timeo
     const TimeUs left_us = std::max<TimeUs>(end_us - monotonic_us(), 0);
     pollfd readable{.fd = process.output(), .events = POLLIN, .revents = 0};
     const int ready = ::poll(&readable, 1, timeout_ms < 0 ? -1 : static_cast<int>(left_us / 1000));
-    if (ready == 0) {
+    if (ready == 0 || (timeout_ms >= 0 && left_us == 0)) {
       process.abandon();
       return Error{ErrorCode::deadline_exceeded, command[0] + " did not answer in time"};
     }
     const ssize_t got = ready < 0 ? -1 : ::read(process.output(), part.data(), part.size());
     if (got == 0) return text;
     if (got > 0) text.append(part.data(), static_cast<std::size_t>(got));
+    if (text.size() > kOutputMax)
+      return Error{ErrorCode::corrupt,
+                   fmt::format("{} writes more than {} bytes", command[0], kOutputMax)};
     if (got < 0 && errno != EINTR) return errno_error("reading from " + command[0], errno);
   }
 }

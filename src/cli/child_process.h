@@ -41,7 +41,8 @@ class ChildProcess {
 
 // All that a command writes to its standard output until it closes it; what it complains of is
 // dropped, and so is its exit code. Error of kind deadline_exceeded where that takes longer than
-// `timeout_ms` (-1: it may take for ever); the command is abandoned then.
+// `timeout_ms` (-1: it may take for ever); the command is abandoned then. Of kind corrupt where it
+// is more than a mebibyte.
 Result<std::string> output_of(const std::vector<std::string>& command, int timeout_ms = -1);
 
 }  // namespace sheaf::cli

@@ -10,6 +10,16 @@
 #include "cli/child_process.h"
 
 namespace sheaf::cli {
+namespace {
+
+constexpr int kEstimateMs = 60'000;
+
+// Not an unsigned number, as json takes a negative one for.
+std::uint64_t bytes_of(const nlohmann::json& json, const char* field) {
+  return json.at(field).get_ref<const nlohmann::json::number_unsigned_t&>();
+}
+
+}  // namespace
 
 Result<ModelMemory> memory_of(const std::string& replica_program, const ModelSource& source,
                               std::uint32_t max_batch_tokens, int threads) {
@@ -20,18 +30,19 @@ Result<ModelMemory> memory_of(const std::string& replica_program, const ModelSou
     command.emplace_back("--max-batch-tokens");
     command.push_back(std::to_string(max_batch_tokens));
   }
-  SHEAF_ASSIGN(const std::string said, output_of(command));
-  const auto json = nlohmann::json::parse(said, nullptr, /*allow_exceptions=*/false);
-  if (json.is_object() && json.contains("error"))
-    return Error{ErrorCode::corrupt, json.value("error", "")};
-  if (!json.is_object() || !json.contains("weights_bytes") || !json.contains("replica_bytes"))
-    return Error{ErrorCode::internal,
-                 fmt::format("{}: sheaf-replica could not estimate its memory", source.folder)};
-  const auto on_card = json.value("card", nlohmann::json::object());
-  return ModelMemory{json.value("weights_bytes", std::uint64_t{0}),
-                     json.value("replica_bytes", std::uint64_t{0}),
-                     json.value("max_batch_tokens", std::uint32_t{0}),
-                     on_card.value("total_bytes", std::uint64_t{0})};
+  const auto said = output_of(command, kEstimateMs);
+  if (!said.ok()) return said.error();
+  try {
+    const auto json = nlohmann::json::parse(*said);
+    if (json.contains("error"))
+      return Error{ErrorCode::corrupt, json.at("error").get<std::string>()};
+    return ModelMemory{bytes_of(json, "weights_bytes"), bytes_of(json, "replica_bytes"),
+                       json.at("max_batch_tokens").get<std::uint32_t>(),
+                       json.contains("card") ? bytes_of(json.at("card"), "total_bytes") : 0};
+  } catch (const nlohmann::json::exception&) {
+    return Error{ErrorCode::internal, fmt::format("{} could not estimate the memory of {}",
+                                                  replica_program, source.folder)};
+  }
 }
 
 std::string describe(const ModelMemory& memory) {

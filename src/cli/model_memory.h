@@ -16,9 +16,9 @@ struct ModelMemory {
   std::uint64_t card_bytes = 0;        // of a card's memory, each; 0: it computes on none
 };
 
-// Asks `replica_program`, which reads the headers of the weights. Fails where replicas of the model
-// could not start over a tensor's name, shape or type. 0 tokens: the default; `threads` are those
-// of a replica.
+// Asks `replica_program`, which reads the headers of the weights, for a minute at most. Fails where
+// replicas of the model could not start over a tensor's name, shape or type. 0 tokens: the default;
+// `threads` are those of a replica.
 Result<ModelMemory> memory_of(const std::string& replica_program, const ModelSource& source,
                               std::uint32_t max_batch_tokens, int threads);
 

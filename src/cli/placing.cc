@@ -115,6 +115,9 @@ Status find_cards(const ServeSettings& settings, const std::string& path, Comput
   SHEAF_ASSIGN(computers.here, look_at_slices());
   if (!computers.here.no_gpus_because.empty())
     return Error{ErrorCode::not_found, "no card to serve on: " + computers.here.no_gpus_because};
+  const auto& gpus = computers.here.gpus.gpus;
+  if (!gpus.empty() && std::ranges::none_of(gpus, &slices::Gpu::visible))
+    return Error{ErrorCode::not_found, "CUDA_VISIBLE_DEVICES hides all cards"};
   if (slices::devices_of(computers.here.gpus).empty() && !wants_cards(settings))
     return Error{ErrorCode::not_found, "no card that is not cut and no MIG slice is here"};
   computers.cards = std::move(program);
@@ -178,10 +181,13 @@ class Placer {
   Result<std::uint64_t> bytes_on_card(std::size_t i) const {
     const router::ModelConfig& config = configs_[i];
     if (computers_.computes_on_cards()) {
+      const std::string& program = computers_.cards->path;
       SHEAF_ASSIGN(const ModelMemory memory,
-                   memory_of(computers_.cards->path, {config.folder, config.pooling, config.dtype},
+                   memory_of(program, {config.folder, config.pooling, config.dtype},
                              config.max_batch_tokens, /*threads=*/1));
-      return memory.card_bytes;
+      if (memory.card_bytes > 0) return memory.card_bytes;
+      return Error{ErrorCode::internal,
+                   fmt::format("{} does not say what {} takes of a card", program, config.folder)};
     }
     SHEAF_ASSIGN(const planner::ModelFacts facts,
                  facts_of_folder(config.name, config.folder, config.pooling));
@@ -234,8 +240,10 @@ class Placer {
     const planner::Gpu gpu = gpu_of(misfit.device);
     const double utilization = settings_.gpu_memory_utilization;
     const std::uint32_t instances = std::max(wishes_[misfit.wish].replicas, 1u);
-    // The planner knows what helps where the device is too small, but not who else is on it.
-    if (planner::fit_of(*facts, *load, gpu, utilization).replicas == 0)
+    // The planner knows what helps where the device is too small, but not who else is on it, nor in
+    // what a program for cards computes.
+    if (!computers_.computes_on_cards() &&
+        planner::fit_of(*facts, *load, gpu, utilization).replicas == 0)
       return {ErrorCode::invalid_argument,
               planner::refusal(*facts, *load, gpu, utilization, instances)};
     return {ErrorCode::invalid_argument, misfit.text(wishes_[misfit.wish]) + remedies(misfit)};
@@ -267,6 +275,14 @@ class Placer {
 }  // namespace
 
 Result<Computers> find_computers(const ServeSettings& settings) {
+  const bool all_on_cores =
+      std::ranges::all_of(settings.models, [&settings](const ModelSetting& model) {
+        const std::vector<std::string>& list = list_for(model, settings);
+        return !list.empty() && std::ranges::all_of(list, names_cores);
+      });
+  if (flags_speak_of_cards(settings) && all_on_cores && !settings.models.empty())
+    return placing_error(
+        "--num-gpus and --gpu-assignment are about cards, and all slices are cores");
   Computers computers;
   SHEAF_ASSIGN(computers.replica_program, find_replica_program(settings.replica_program));
   SHEAF_ASSIGN(const std::string card_program,

@@ -17,7 +17,7 @@ std::uint64_t allocated_bytes() {
   return info.uordblks + info.hblkhd;
 }
 
-// Texts of max_length tokens, as many as make up `tokens`, and what they are answered with where
+// Texts of `length` tokens, as many as make up `tokens`, and what they are answered with where
 // nothing else is said: vectors of all tokens come on top of it.
 struct LargestBatch {
   std::vector<std::int32_t> ids;
@@ -25,9 +25,10 @@ struct LargestBatch {
   std::vector<ItemOptions> options;
   Rows out;
 
-  LargestBatch(const model::ModelSpec& spec, std::uint32_t tokens) : ids(tokens) {
+  LargestBatch(const model::ModelSpec& spec, std::uint32_t tokens, std::uint32_t length)
+      : ids(tokens) {
     while (cu_seqlens.back() < tokens)
-      cu_seqlens.push_back(std::min(cu_seqlens.back() + spec.max_length, tokens));
+      cu_seqlens.push_back(std::min(cu_seqlens.back() + length, tokens));
     options.resize(cu_seqlens.size() - 1, {.output = spec.main_output()});
   }
 };
@@ -41,9 +42,16 @@ Result<Footprint> footprint_of(const Source& source, std::uint32_t max_batch_tok
   SHEAF_ASSIGN(Mapping mapping, Mapping::map(fd.get(), bytes, Mapping::Access::read_only));
   const std::uint64_t before = allocated_bytes();
   SHEAF_ASSIGN(const auto engine, open_dry(std::move(mapping), {.threads = threads}));
-  LargestBatch batch(engine->spec(), max_batch_tokens);
-  SHEAF_TRY(engine->embed({batch.ids, batch.cu_seqlens, batch.options}, batch.out));
-  return Footprint{bytes, allocated_bytes() - before};
+  const auto run = [&](LargestBatch batch) -> Result<std::uint64_t> {
+    SHEAF_TRY(engine->embed({batch.ids, batch.cu_seqlens, batch.options}, batch.out));
+    return allocated_bytes() - before;
+  };
+  SHEAF_ASSIGN(const std::uint64_t replica_bytes,
+               run({engine->spec(), max_batch_tokens, engine->spec().max_length}));
+  // A card holds the answers too, of which texts of one token have most: who counts what is taken
+  // of it sees them here.
+  SHEAF_TRY(run({engine->spec(), max_batch_tokens, 1}));
+  return Footprint{bytes, replica_bytes};
 }
 
 }  // namespace sheaf::engine

@@ -2,6 +2,7 @@
 
 #include <cassert>
 #include <cstddef>
+#include <cstdlib>
 #include <type_traits>
 
 #include "tensor/dtype.h"
@@ -38,9 +39,9 @@ struct TypedMatrix {
     return {data, dtype, rows, columns, stride};
   }
 
-  // The same as floats, which they must be.
+  // The same as floats, which they must be: else it would lead outside.
   Matrix<Float> floats() const {
-    assert(dtype == Dtype::float32);
+    if (dtype != Dtype::float32) std::abort();
     return {reinterpret_cast<Float*>(data), rows, columns, stride};
   }
 

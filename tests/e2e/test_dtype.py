@@ -70,9 +70,12 @@ def test_auto_measures_once_and_keeps_it(tmp_path):
     precisions = {one["dtype"]: one for one in measured(tmp_path)}
     assert {name: one["backend"] for name, one in precisions.items()} == DTYPES
     rates = {name: one["tokens_per_s"] for name, one in precisions.items()}
-    accurate = [name for name, one in precisions.items() if one["mean_cosine"] >= 0.999 and one["min_cosine"] >= 0.995
-                and rates[name] >= 1.1 * rates["float32"]]
-    assert chosen == max(accurate, key=rates.get, default="float32")
+    best = "float32"
+    for name in ("bfloat16", "int8"):  # less exact ones for a gain of a tenth
+        one = precisions.get(name)
+        if one and one["mean_cosine"] >= 0.999 and one["min_cosine"] >= 0.995 and rates[name] >= 1.1 * rates[best]:
+            best = name
+    assert chosen == best
     with Server("--dtype", "auto", environment=cache, replicas=1) as server:
         assert not any("measuring precisions" in line for line in server.log)
         assert requests.get(server.http + "/info", timeout=10).json()["model_dtype"] == chosen

@@ -31,7 +31,8 @@ class Milestones {
   }
 
   cudaError_t begin_operation(cudaStream_t stream) {
-    return ++operations_ % kOperations == 0 ? set(stream) : cudaSuccess;
+    const bool due = ++operations_ % kOperations == 0 && pending_ < kPendingMax;
+    return due ? set(stream) : cudaSuccess;
   }
   cudaError_t await_end(cudaStream_t stream) {
     cudaError_t error = set(stream);
@@ -49,7 +50,6 @@ class Milestones {
   static constexpr TimeUs kLookUs = 200;
 
   cudaError_t set(cudaStream_t stream) {
-    if (pending_ == kPendingMax) return cudaSuccess;
     if (pending_ == events_.size()) {
       cudaEvent_t event = nullptr;
       const unsigned flags = cudaEventBlockingSync | cudaEventDisableTiming;

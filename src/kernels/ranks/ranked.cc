@@ -1,5 +1,6 @@
 #include "kernels/ranks/ranked.h"
 
+#include <cassert>
 #include <utility>
 
 #include "kernels/wrapped.h"
@@ -22,6 +23,7 @@ class Ranked final : public Wrapped {
   void linear(TypedView x, const Linear& weight, Activation activation, TypedView residual,
               TypedSpan out) override {
     if (!weight.partial) return real_->linear(x, weight, activation, residual, out);
+    assert(activation == Activation::none);  // of the whole sum it would have to be
     real_->linear(x, of_rank(weight), activation, of_rank(residual), out);
     add_up(out);
   }

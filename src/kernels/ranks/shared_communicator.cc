@@ -23,17 +23,22 @@ constexpr std::size_t kSlotFloats = std::size_t{64} << 10;
 // About 20 µs, as threads of one pool wait for each other (cpu/pool.cc).
 constexpr int kSpins = 500;
 
+// What ranks wait for is one word, so that neither the end of a meeting nor that of the group can
+// be missed for the other: twice the number of meetings that there were, and 1 once the group has
+// ended, for good.
+constexpr std::uint32_t kEnded = 1;
+constexpr std::uint32_t kMeeting = 2;
+
 struct Header {
-  // Ranks that came to the meeting under way, and how many meetings there were.
-  alignas(64) std::atomic<std::uint32_t> arrived;
-  alignas(64) std::atomic<std::uint32_t> meetings;
-  // Not 0: the group has ended. Never goes back.
-  alignas(64) std::atomic<std::uint32_t> ended;
+  alignas(64) std::atomic<std::uint32_t> arrived;  // ranks at the meeting under way
+  alignas(64) std::atomic<std::uint32_t> state;
 };
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 
 // A rank's part of the memory.
 struct Slot {
+  // Not 0: somebody was this rank. Whoever came after one that died would be counted twice.
+  std::atomic<std::uint32_t> taken;
   std::size_t count;  // of values
   alignas(64) float values[kSlotFloats];
 };
@@ -50,11 +55,12 @@ class SharedCommunicator final : public Communicator {
   SharedCommunicator(const SharedCommunicator&) = delete;
   SharedCommunicator& operator=(const SharedCommunicator&) = delete;
 
+  bool take_place() { return slots_[rank_].taken.exchange(1, std::memory_order_acq_rel) == 0; }
+
   std::size_t rank() const override { return rank_; }
   std::size_t ranks() const override { return group_.ranks; }
 
   Status sum(tensor::MatrixSpan x) override {
-    if (header_.ended.load(std::memory_order_acquire) != 0) return gone("another rank has ended");
     const std::size_t rows =
         std::max<std::size_t>(1, kSlotFloats / std::max<std::size_t>(1, x.columns));
     for (std::size_t column = 0; column < x.columns; column += kSlotFloats) {
@@ -101,15 +107,16 @@ class SharedCommunicator final : public Communicator {
 
   // Until all ranks are here.
   Status meet() {
-    const std::uint32_t before = header_.meetings.load(std::memory_order_acquire);
+    const std::uint32_t before = header_.state.load(std::memory_order_acquire);
+    if ((before & kEnded) != 0) return gone("another rank has ended");
     if (header_.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == group_.ranks) {
       header_.arrived.store(0, std::memory_order_relaxed);
-      header_.meetings.store(before + 1, std::memory_order_release);
+      header_.state.fetch_add(kMeeting, std::memory_order_release);
       wake();
       return {};
     }
     for (int spin = 0; spin < kSpins; ++spin) {
-      if (header_.meetings.load(std::memory_order_acquire) != before) return {};
+      if (header_.state.load(std::memory_order_acquire) != before) break;
 #if defined(__x86_64__)
       __builtin_ia32_pause();
 #endif
@@ -119,24 +126,25 @@ class SharedCommunicator final : public Communicator {
 
   Status wait_for_meeting(std::uint32_t before) {
     const TimeUs until = monotonic_us() + TimeUs{group_.patience_ms} * 1000;
-    while (header_.meetings.load(std::memory_order_acquire) == before) {
-      if (header_.ended.load(std::memory_order_acquire) != 0) return gone("another rank has ended");
+    for (;;) {
+      const std::uint32_t now = header_.state.load(std::memory_order_acquire);
+      if ((now & ~kEnded) != before) return {};
+      if ((now & kEnded) != 0) return gone("another rank has ended");
       const TimeUs left = until - monotonic_us();
       if (left <= 0) {
         end();
         return gone(fmt::format("another rank is {} ms late", group_.patience_ms));
       }
       const timespec timeout = {.tv_sec = left / kSecond, .tv_nsec = left % kSecond * 1000};
-      ::syscall(SYS_futex, &header_.meetings, FUTEX_WAIT, before, &timeout, nullptr, 0);
+      ::syscall(SYS_futex, &header_.state, FUTEX_WAIT, before, &timeout, nullptr, 0);
     }
-    return {};
   }
 
   void end() {
-    header_.ended.store(1, std::memory_order_release);
+    header_.state.fetch_or(kEnded, std::memory_order_release);
     wake();
   }
-  void wake() { ::syscall(SYS_futex, &header_.meetings, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0); }
+  void wake() { ::syscall(SYS_futex, &header_.state, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0); }
   Error gone(const std::string& why) const {
     return {ErrorCode::unavailable,
             fmt::format("rank {} of {} cannot go on: {}", rank_, group_.ranks, why)};
@@ -164,8 +172,11 @@ Result<std::unique_ptr<Communicator>> join_shared_group(Mapping memory, std::siz
     return Error{ErrorCode::invalid_argument,
                  fmt::format("{} ranks share {} bytes, not {}", group.ranks,
                              shared_group_bytes(group.ranks), memory.size())};
-  return std::unique_ptr<Communicator>(
-      std::make_unique<SharedCommunicator>(std::move(memory), rank, group));
+  auto joined = std::make_unique<SharedCommunicator>(std::move(memory), rank, group);
+  if (!joined->take_place())  // and in its end it ends the group
+    return Error{ErrorCode::unavailable,
+                 fmt::format("there was a rank {} of {} already", rank, group.ranks)};
+  return std::unique_ptr<Communicator>(std::move(joined));
 }
 
 }  // namespace sheaf::kernels

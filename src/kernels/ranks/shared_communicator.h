@@ -18,7 +18,8 @@ struct SharedGroup {
 // Of the file that they map, which has to be zero at first.
 std::size_t shared_group_bytes(std::size_t ranks);
 
-// Error of kind invalid_argument: no such rank, or the mapping has another size. `memory` is
+// Error of kind invalid_argument: no such rank, or the mapping has another size; unavailable: there
+// was that rank before, which ends the group, since nobody can know how far it came. `memory` is
 // writable.
 Result<std::unique_ptr<Communicator>> join_shared_group(Mapping memory, std::size_t rank,
                                                         SharedGroup group);

@@ -35,10 +35,10 @@ class EmulatedDevice final : public Device {
     tensor::host_memory().release(block);
   }
   void write(const void* host, std::size_t bytes, void* to) override {
-    std::memcpy(to, host, bytes);
+    if (status_.ok()) std::memcpy(to, host, bytes);
   }
   void read(const void* from, std::size_t bytes, void* host) override {
-    std::memcpy(host, from, bytes);
+    if (status_.ok()) std::memcpy(host, from, bytes);
   }
 
   Stream stream() const override { return &stream_; }
