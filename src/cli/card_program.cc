@@ -1,7 +1,6 @@
 #include "cli/card_program.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -9,14 +8,10 @@
 
 #include "cli/child_process.h"
 #include "cli/precision.h"
+#include "cli/replica_program.h"
 
 namespace sheaf::cli {
 namespace {
-
-bool is_program(const std::string& path) {
-  std::error_code none;
-  return std::filesystem::is_regular_file(path, none) && ::access(path.c_str(), X_OK) == 0;
-}
 
 Error cannot(const std::string& path, const std::string& why) {
   return Error{ErrorCode::unsupported,

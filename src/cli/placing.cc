@@ -79,18 +79,15 @@ std::string text_of_code(const CardProgram& program) {
   return fmt::format("sheaf-replica-cuda has code for {} alone", fmt::join(words, ", "));
 }
 
-int capability_of(const slices::Gpu& gpu) {
-  return gpu.compute_capability_major * 10 + gpu.compute_capability_minor;
-}
-
 // By UUID, those that its kernels cannot be loaded on, and why.
 std::map<std::string, std::string> unusable_cards(const CardProgram& program,
                                                   const slices::GpuInventory& gpus) {
   std::map<std::string, std::string> unusable;
   for (const slices::Gpu& gpu : gpus.gpus)
-    if (!program.has_code_for(capability_of(gpu)))
-      unusable[gpu.uuid] = fmt::format("has compute capability {}, and {}",
-                                       capability_text(capability_of(gpu)), text_of_code(program));
+    if (!program.has_code_for(gpu.compute_capability()))
+      unusable[gpu.uuid] =
+          fmt::format("has compute capability {}, and {}",
+                      capability_text(gpu.compute_capability()), text_of_code(program));
   return unusable;
 }
 
@@ -205,13 +202,12 @@ class Placer {
 
   // ---- what a model takes, and what to do where it does not fit
 
-  // On a card. Where the processor stands in, the dtype is the one that was set: what "auto" was
+  // On a card, where the processor stands in. The dtype is the one that was set: what "auto" was
   // measured to be there says nothing of cards, and `sheaf plan` goes by it too.
   Result<planner::Load> load_of(std::size_t i) const {
     const router::ModelConfig& config = configs_[i];
-    const std::string& set = settings_.models[i].dtype.value_or(settings_.dtype);
     planner::Load load;
-    SHEAF_ASSIGN(load.dtype, dtype_on_cards(computers_.computes_on_cards() ? config.dtype : set));
+    SHEAF_ASSIGN(load.dtype, dtype_on_cards(settings_.models[i].dtype.value_or(settings_.dtype)));
     load.batch_tokens =
         config.max_batch_tokens == 0 ? planner::kBatchTokens : config.max_batch_tokens;
     load.max_length = config.max_length;
@@ -232,6 +228,11 @@ class Placer {
   }
 
   Error refusal(const Misfit& misfit) const {
+    const Error plain = {ErrorCode::invalid_argument,
+                         misfit.text(wishes_[misfit.wish]) + remedies(misfit)};
+    // What helps where the device is too small the planner knows, but not who else is on it, nor in
+    // what a program for cards computes.
+    if (computers_.computes_on_cards()) return plain;
     const router::ModelConfig& config = configs_[misfit.wish];
     const auto facts = facts_of_folder(config.name, config.folder, config.pooling);
     const auto load = load_of(misfit.wish);
@@ -239,14 +240,10 @@ class Placer {
     if (!load.ok()) return load.error();
     const planner::Gpu gpu = gpu_of(misfit.device);
     const double utilization = settings_.gpu_memory_utilization;
+    if (planner::fit_of(*facts, *load, gpu, utilization).replicas > 0) return plain;
     const std::uint32_t instances = std::max(wishes_[misfit.wish].replicas, 1u);
-    // The planner knows what helps where the device is too small, but not who else is on it, nor in
-    // what a program for cards computes.
-    if (!computers_.computes_on_cards() &&
-        planner::fit_of(*facts, *load, gpu, utilization).replicas == 0)
-      return {ErrorCode::invalid_argument,
-              planner::refusal(*facts, *load, gpu, utilization, instances)};
-    return {ErrorCode::invalid_argument, misfit.text(wishes_[misfit.wish]) + remedies(misfit)};
+    return {ErrorCode::invalid_argument,
+            planner::refusal(*facts, *load, gpu, utilization, instances)};
   }
 
   std::string remedies(const Misfit& misfit) const {
@@ -275,12 +272,12 @@ class Placer {
 }  // namespace
 
 Result<Computers> find_computers(const ServeSettings& settings) {
-  const bool all_on_cores =
-      std::ranges::all_of(settings.models, [&settings](const ModelSetting& model) {
-        const std::vector<std::string>& list = list_for(model, settings);
-        return !list.empty() && std::ranges::all_of(list, names_cores);
-      });
-  if (flags_speak_of_cards(settings) && all_on_cores && !settings.models.empty())
+  const auto may_take_cards = [&settings](const ModelSetting& model) {
+    const std::vector<std::string>& list = list_for(model, settings);
+    return list.empty() || !std::ranges::all_of(list, names_cores);
+  };
+  if (flags_speak_of_cards(settings) && !settings.models.empty() &&
+      std::ranges::none_of(settings.models, may_take_cards))
     return placing_error(
         "--num-gpus and --gpu-assignment are about cards, and all slices are cores");
   Computers computers;

@@ -7,6 +7,11 @@
 
 namespace sheaf::cli {
 
+bool is_program(const std::string& path) {
+  std::error_code none;
+  return std::filesystem::is_regular_file(path, none) && ::access(path.c_str(), X_OK) == 0;
+}
+
 Result<std::string> find_replica_program(const std::string& given) {
   std::string path = given;
   if (path.empty()) {
@@ -15,7 +20,7 @@ Result<std::string> find_replica_program(const std::string& given) {
     if (error) return Error{ErrorCode::io, "/proc/self/exe: " + error.message()};
     path = (self.parent_path() / "sheaf-replica").string();
   }
-  if (::access(path.c_str(), X_OK) != 0)
+  if (!is_program(path))
     return Error{ErrorCode::not_found,
                  fmt::format("{} is not a program; --replica-program names sheaf-replica", path)};
   return path;

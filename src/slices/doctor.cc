@@ -302,10 +302,6 @@ bool reaches_node(const Machine& machine, int node) {
                              [node](const Core& core) { return core.numa_node == node; });
 }
 
-int capability_of(const Gpu& gpu) {
-  return gpu.compute_capability_major * 10 + gpu.compute_capability_minor;
-}
-
 std::string text_of_builds() {
   std::string text;
   for (const CudaBuild& build : kCudaBuilds)
@@ -316,7 +312,7 @@ std::string text_of_builds() {
 void examine_code(const Gpu& gpu, Findings& found) {
   const std::string capability = fmt::format(
       "compute capability {}.{}", gpu.compute_capability_major, gpu.compute_capability_minor);
-  if (const CudaBuild* build = find_cuda_build(capability_of(gpu)))
+  if (const CudaBuild* build = find_cuda_build(gpu.compute_capability()))
     found.ok(fmt::format("{}: `{}` builds code for it", capability, build->command));
   else
     found.error(fmt::format("sheaf has no code for {}", capability),
@@ -373,14 +369,14 @@ bool is_free(const Gpu& gpu) {
                      });
   return gpu.visible && gpu.processes.empty() && !empty && gpu.notes.empty() &&
          gpu.utilization_percent.value_or(0) == 0 && gpu.recovery_action.value_or(0) == 0 &&
-         gpu.compute_mode != kComputeProhibited && capability_of(gpu) >= kCapabilityMin;
+         gpu.compute_mode != kComputeProhibited && gpu.compute_capability() >= kCapabilityMin;
 }
 
 void examine_crowd(const Gpu& gpu, const GpuInventory& gpus, Findings& found) {
   const auto free = std::ranges::find_if(gpus.gpus, is_free);
   if (free == gpus.gpus.end() || !is_crowded(gpu)) return;
-  const bool has_code = find_cuda_build(capability_of(gpu)) != nullptr &&
-                        find_cuda_build(capability_of(*free)) != nullptr;
+  const bool has_code = find_cuda_build(gpu.compute_capability()) != nullptr &&
+                        find_cuda_build(free->compute_capability()) != nullptr;
   const std::string ours =
       has_code ? fmt::format("sheaf serve MODEL --slices gpu:{},gpu:{} gives it both; else ",
                              gpu.index, free->index)

@@ -48,6 +48,9 @@ struct Gpu {
   std::uint32_t pci_id = 0;
   int numa_node = -1;  // -1: unknown, or one for all
   int compute_capability_major = 0, compute_capability_minor = 0;
+  int compute_capability() const {  // 90 for 9.0
+    return compute_capability_major * 10 + compute_capability_minor;
+  }
   std::uint64_t memory_bytes = 0, free_bytes = 0;
   std::optional<unsigned> temperature_c, power_mw, power_limit_mw;
   std::optional<unsigned> utilization_percent;

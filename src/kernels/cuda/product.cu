@@ -104,7 +104,7 @@ class LibraryProduct final : public Product {
                          &choice->algorithm, workspace_.reserve(0), kWorkspaceBytes,
                          device_.stream()));
     return choice->epilogue == epilogue_of(task.activation, task.bias != nullptr) &&
-           activates(task.activation);
+           library_activates(task.activation);
   }
 
  private:
@@ -115,10 +115,6 @@ class LibraryProduct final : public Product {
     cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   };
 
-  static bool activates(Activation activation) {
-    return activation == Activation::none || activation == Activation::relu ||
-           activation == Activation::gelu || activation == Activation::gelu_tanh;
-  }
   // Of an activation that the library has not, as of none.
   static cublasLtEpilogue_t epilogue_of(Activation activation, bool bias) {
     switch (activation) {

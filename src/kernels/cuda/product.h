@@ -38,6 +38,12 @@ class Product {
   virtual bool run(const ProductTask& task) = 0;
 };
 
+// Whether cuBLASLt has products with it; for none, none is needed.
+constexpr bool library_activates(Activation activation) {
+  return activation == Activation::none || activation == Activation::relu ||
+         activation == Activation::gelu || activation == Activation::gelu_tanh;
+}
+
 // What a product keeps of the card's memory beside its task: as much as Hopper's algorithms ask for
 // at most (NVIDIA's documentation of cublasSetWorkspace).
 inline constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;

@@ -18,18 +18,13 @@ class HostProduct final : public Product {
       multiply<float>(task);
     else
       multiply<T>(task);
-    return activates(task.activation);
+    return library_activates(task.activation);
   }
 
  private:
-  // Those that cuBLASLt knows.
-  static bool activates(Activation activation) {
-    return activation == Activation::none || activation == Activation::relu ||
-           activation == Activation::gelu || activation == Activation::gelu_tanh;
-  }
   static float activated(Activation activation, float x) {
     if (activation == Activation::gelu) activation = Activation::gelu_tanh;
-    return activates(activation) ? activate(activation, x) : x;
+    return library_activates(activation) ? activate(activation, x) : x;
   }
 
   template <class R>
