@@ -27,7 +27,7 @@ def path_of(name, device):
 
 def need(device):
     if folder(device) is None:
-        raise SystemExit(f"no programs in {' or '.join(map(str, FOLDERS[device]))}; `make cuda` builds them")
+        raise SystemExit(f"no programs in {' or '.join(map(str, FOLDERS[device]))}; `make gpu-bundle` builds them")
     os.environ["LD_LIBRARY_PATH"] = ":".join(filter(None, [*library_folders(), os.environ.get("LD_LIBRARY_PATH")]))
     if device == "cuda":
         need_card()
