@@ -24,9 +24,10 @@ const std::string kFamilies = SHEAF_SOURCE_DIR "/tests/golden/families/";
 // The first that keeps its states on the host, before which an emulated card may stand.
 std::string host_backend() { return kernels::make_host_backend()->name(); }
 
-Result<Mapping> packed(const std::string& folder, model::Shard shard) {
+Result<Mapping> packed(const std::string& folder, model::Shard shard,
+                       const std::string& backend = host_backend()) {
   SHEAF_ASSIGN(const Fd fd, make_memfd("ranks_test", 0));
-  SHEAF_TRY(pack_for(host_backend(), folder, fd.get(), "", shard));
+  SHEAF_TRY(pack_for(backend, folder, fd.get(), "", shard));
   SHEAF_ASSIGN(const std::size_t bytes, file_size(fd.get()));
   return Mapping::map(fd.get(), bytes, Mapping::Access::read_only);
 }
@@ -51,8 +52,8 @@ Result<std::vector<float>> answer(Mapping weights, const RankTexts& texts, Engin
 }
 
 // What each rank answers.
-std::vector<Result<std::vector<float>>> answers_of_ranks(const std::string& family,
-                                                         std::uint32_t ranks) {
+std::vector<Result<std::vector<float>>> answers_of_ranks(
+    const std::string& family, std::uint32_t ranks, const std::string& backend = host_backend()) {
   const std::size_t bytes = kernels::shared_group_bytes(ranks);
   const auto memory = make_memfd("ranks_test", bytes);
   std::vector<Result<std::vector<float>>> answers(ranks,
@@ -62,7 +63,7 @@ std::vector<Result<std::vector<float>>> answers_of_ranks(const std::string& fami
     threads.emplace_back([&, rank] {
       auto mapping = Mapping::map(memory->get(), bytes, Mapping::Access::read_write);
       const auto group = kernels::join_shared_group(std::move(*mapping), rank, {ranks});
-      auto weights = packed(kFamilies + family + "/model", {rank, ranks});
+      auto weights = packed(kFamilies + family + "/model", {rank, ranks}, backend);
       if (!weights.ok()) {
         answers[rank] = weights.error();
         return;
@@ -105,6 +106,30 @@ INSTANTIATE_TEST_SUITE_P(, Ranks,
                                            Divided{"qwen2_yarn", 2}, Divided{"phi3_windows", 3},
                                            Divided{"llama", 5}, Divided{"roberta", 2}),
                          [](const auto& info) { return std::string(info.param.family); });
+
+// Of those that keep states in it, too: a sum is rounded once, alike on all ranks.
+TEST(RanksOfModels, MayBeInBfloat16) {
+  for (const std::string& backend : kernels::backend_names(tensor::Dtype::bfloat16)) {
+    if (!backend.starts_with("cpu ")) continue;
+    SCOPED_TRACE(backend);
+    auto whole = packed(kFamilies + "roberta/model", {}, backend);
+    ASSERT_TRUE(whole.ok()) << whole.error().message;
+    const auto want = answer(std::move(*whole), texts_of("roberta"), {});
+    ASSERT_TRUE(want.ok()) << want.error().message;
+    const auto answers = answers_of_ranks("roberta", 2, backend);
+    for (const auto& got : answers) {
+      ASSERT_TRUE(got.ok()) << got.error().message;
+      EXPECT_EQ(*got, *answers.front()) << "ranks differ";
+      double dot = 0, of_got = 0, of_want = 0;
+      for (std::size_t i = 0; i < want->size(); ++i) {
+        dot += double{(*got)[i]} * (*want)[i];
+        of_got += double{(*got)[i]} * (*got)[i];
+        of_want += double{(*want)[i]} * (*want)[i];
+      }
+      EXPECT_GT(dot / std::sqrt(of_got * of_want), 0.9995);
+    }
+  }
+}
 
 std::string refusal(const std::string& family, model::Shard shard) {
   const auto weights = packed(kFamilies + family + "/model", shard);

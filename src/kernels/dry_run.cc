@@ -40,6 +40,8 @@ class DryRun final : public Wrapped {
   void gate(TypedView, Activation, TypedSpan) override {}
   void mix_experts(TypedView x, MatrixView, const Experts& experts, TypedView, TypedSpan) override {
     experts_.reserve(preferred_rows() * 2 * x.columns, memory());
+    if (memory().is_host() && state_dtype() != Dtype::float32)
+      expert_sums_.reserve(x.rows * x.columns);
     linear_scratch_.reserve(real_->linear_floats(preferred_rows(), x.columns), memory());
     const std::size_t wide = experts.up.front().outputs;
     linear_scratch_.reserve(second_linear_floats(preferred_rows(), wide), memory());
@@ -56,7 +58,7 @@ class DryRun final : public Wrapped {
   }
 
  private:
-  tensor::Buffer scratch_, linear_scratch_, middle_, experts_;
+  tensor::Buffer scratch_, linear_scratch_, middle_, experts_, expert_sums_;
 };
 
 }  // namespace

@@ -11,11 +11,7 @@ std::vector<Setup> rounded_setups() {
   std::vector<Setup> setups;
   for (const Dtype dtype : {Dtype::bfloat16, Dtype::float16, Dtype::int8})
     for (const std::string& name : backend_names(dtype))
-      for (const int threads : {1, 3}) {
-        setups.push_back(setup_by_name(name, threads));
-        if (name.starts_with("cpu amx"))  // q, k, v and the shares of softmax, by tiles
-          setups.back().rounds_attention = [](const AttentionShape&) { return true; };
-      }
+      for (const int threads : {1, 3}) setups.push_back(setup_by_name(name, threads));
   return setups;
 }
 

@@ -6,7 +6,7 @@
 
 namespace sheaf::kernels {
 
-// What a backend of float32 alone implements, as those of this processor do: ops.h's operations
+// What a backend of float32 alone implements, as the reference is: ops.h's operations
 // over float matrices.
 class FloatBackend : public Backend {
  public:

@@ -53,8 +53,8 @@ struct Linear {
   const float* bias = nullptr;    // [outputs]; null: none
   std::size_t inputs = 0;
   std::size_t outputs = 0;
-  // The bias in Backend::state_dtype(), where that is not float32: what products add that write
-  // states.
+  // The bias in Backend::state_dtype(), where that is not float32: what a device's products add
+  // that write states.
   const std::byte* state_bias = nullptr;
   // Of one rank of several: its products are parts of sums over all ranks, which ranks/ranked.h
   // adds up. No other backend looks at it. Without an activation.
@@ -216,7 +216,7 @@ class Backend {
   virtual Status status() const { return {}; }
   // In which products with weights are computed, and weights packed.
   virtual Dtype dtype() const = 0;
-  // In which models keep states: float32 or bfloat16. float32 on the host.
+  // In which models keep states: float32 or bfloat16.
   virtual Dtype state_dtype() const { return Dtype::float32; }
   // Room for states in a buffer that lies in memory(), valid as Buffer says.
   TypedSpan states(tensor::Buffer& buffer, std::size_t rows, std::size_t columns) const {

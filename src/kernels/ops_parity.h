@@ -232,7 +232,9 @@ TEST_P(Ops, ActivationsKeepTheirBoundsEverywhere) {
     std::function<double(double)> bound;
   } rows[] = {
       {Activation::gelu, gelu,
-       [](double x) { return rounding() > 0 ? 4.8e-4 : 2.5e-7 * std::abs(x); }},
+       [](double x) {
+         return rounding() > 0 ? std::max(4.8e-4, 1.4e-5 * std::abs(x)) : 2.5e-7 * std::abs(x);
+       }},
       {Activation::gelu_tanh, gelu_tanh, [](double x) { return 5e-7 * std::abs(x); }},
       {Activation::tanh, [](double x) { return std::tanh(x); }, [](double) { return 5e-7; }},
       {Activation::relu, [](double x) { return std::max(x, 0.0); }, [](double) { return 0.0; }},
@@ -602,7 +604,9 @@ TEST_P(Ops, ProgressIsRaisedOftenWithinOneOperation) {
   Output out(200, 4096);
   backend_->linear(x.view(), packed(*backend_, weight, bias, memory), Activation::gelu, {},
                    out.span());
-  EXPECT_GE(progress_.load(), 10u);  // 840 million operations: 20 ms would be 40 GFLOP/s
+  // 840 million operations: 20 ms would be 40 GFLOP/s, or, by units for products alone, 10 times
+  // that.
+  EXPECT_GE(progress_.load(), backend_->dtype() == Dtype::float32 ? 10u : 4u);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// Parity of every backend of float32 that runs here. The code for wider vectors than this processor
-// has is tested as well: "wide" is the AVX-512 tile, split up by the compiler.
+// Parity of every backend that runs here of float32, or whose states and products are both
+// bfloat16. The code for wider vectors than this processor has is tested as well: "wide" is the
+// AVX-512 tile, split up by the compiler.
 #include "kernels/ops.h"
 
 #include <gtest/gtest.h>
@@ -26,6 +27,9 @@ std::vector<Setup> exact_setups() {
     setups.push_back(setup_by_name(name, 1));
     if (name != "reference") setups.push_back(setup_by_name(name, 3));
   }
+  for (const std::string& name : backend_names(Dtype::bfloat16))
+    if (const Setup setup = setup_by_name(name, 3); setup.states == Dtype::bfloat16)
+      setups.push_back(setup);
   return setups;
 }
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "kernels/ops.h"
+#include "kernels/staged.h"
 
 namespace sheaf::kernels {
 
@@ -20,7 +21,7 @@ struct Setup {
   int threads = 1;
   std::function<std::unique_ptr<Backend>(const BackendOptions&)> make;
   bool on_device = false;
-  Dtype states = Dtype::float32;  // what states are rounded to on the way to a device
+  Dtype states = Dtype::float32;  // what states are rounded to on the way
   // Which attention is that of q, k and v rounded to the backend's dtype.
   std::function<bool(const AttentionShape&)> rounds_attention = [](const AttentionShape&) {
     return false;
@@ -29,12 +30,24 @@ struct Setup {
 
 inline void PrintTo(const Setup& setup, std::ostream* out) { *out << setup.backend; }
 
+// One that was made by name, which takes states as the tests have them.
+inline std::unique_ptr<Backend> backend_for_tests(const std::string& name,
+                                                  const BackendOptions& options) {
+  auto made = make_backend(name, options);
+  EXPECT_TRUE(made.ok()) << made.error().message;
+  if (!made.ok()) return nullptr;
+  if ((*made)->state_dtype() == Dtype::float32) return std::move(*made);
+  return std::make_unique<Staged>(std::move(*made));
+}
+
 inline Setup setup_by_name(const std::string& name, int threads) {
-  return {name, threads, [name](const BackendOptions& options) {
-            auto made = make_backend(name, options);
-            EXPECT_TRUE(made.ok()) << made.error().message;
-            return made.ok() ? std::move(*made) : nullptr;
-          }};
+  Setup setup = {name, threads, [name](const BackendOptions& options) {
+                   return backend_for_tests(name, options);
+                 }};
+  if (const auto made = make_backend(name, {}); made.ok()) setup.states = (*made)->state_dtype();
+  if (name.starts_with("cpu amx"))  // q, k, v and the shares of softmax, by tiles
+    setup.rounds_attention = [](const AttentionShape&) { return true; };
+  return setup;
 }
 
 inline std::string name_of_setup(const ::testing::TestParamInfo<Setup>& info) {

@@ -15,9 +15,9 @@
 
 namespace sheaf::kernels {
 
-// A device's backend that takes operands from the heap, for tests: around each operation all that
-// it reads is copied to the device, and what it writes back, with what lies between its rows. Its
-// states are float32, and rounded to the device's on the way.
+// A backend that takes operands from the heap, for tests, of a device or with states in bfloat16:
+// around each operation all that it reads is copied to the device, and what it writes back, with
+// what lies between its rows. Its states are float32, and rounded on the way.
 class Staged final : public Wrapped {
  public:
   explicit Staged(std::unique_ptr<Backend> real) : Wrapped(std::move(real)) {}
@@ -105,7 +105,7 @@ class Staged final : public Wrapped {
   // A copy on the device until the operation ends; of what is there already, the same one.
   template <class T>
   const T* put(const T* host, std::size_t count) {
-    if (host == nullptr || count == 0) return nullptr;
+    if (host == nullptr || count == 0 || real_->memory().is_host()) return host;
     const auto [found, is_new] = copies_.try_emplace(host);
     if (is_new) found->second.hold(std::span(host, count), real_->memory());
     return reinterpret_cast<const T*>(found->second.reserve(0));
@@ -119,11 +119,12 @@ class Staged final : public Wrapped {
   const std::byte* put_rounded(const float* host, std::size_t count) {
     if (host == nullptr || count == 0) return nullptr;
     const auto [found, is_new] = rounded_.try_emplace(host);
+    float* const copy = found->second.reserve((count + 1) / 2, real_->memory());
     if (is_new) {
       const auto words = tensor::to_bfloat16({host, count});
-      found->second.hold(std::span<const std::uint32_t>(words), real_->memory());
+      real_->memory().write(words.data(), words.size() * sizeof words[0], copy);
     }
-    return reinterpret_cast<const std::byte*>(found->second.reserve(0));
+    return reinterpret_cast<const std::byte*>(copy);
   }
   Linear put(const Linear& weight) {
     Linear there = weight;

@@ -50,7 +50,9 @@ kernels::Linear PackedWeights::linear(const std::vector<LinearPart>& parts, std:
 
 void PackedWeights::bind_bias(const std::string& name, kernels::Linear& linear) {
   linear.bias = need(name, 1, linear.outputs, linear.outputs);
-  if (linear.bias == nullptr || backend_.state_dtype() == tensor::Dtype::float32) return;
+  if (linear.bias == nullptr || memory().is_host() ||
+      backend_.state_dtype() == tensor::Dtype::float32)
+    return;
   const float* values = *file_.find(name, 1, linear.outputs, linear.outputs);
   tensor::Buffer& copy = rounded_biases_[values];
   if (copy.bytes() == 0) {

@@ -35,7 +35,7 @@ Memory& host_memory() {
 }
 
 MatrixView on_host(TypedView x, Memory& memory, std::vector<float>& copy) {
-  if (memory.is_host()) return x.floats();
+  if (memory.is_host() && x.dtype == Dtype::float32) return x.floats();
   copy.resize(x.data == nullptr ? 0 : extent_of(x));
   if (copy.empty()) return {nullptr, x.rows, x.columns, x.stride};
   if (x.dtype == Dtype::float32) {

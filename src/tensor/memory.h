@@ -30,8 +30,8 @@ class Memory {
 
 Memory& host_memory();
 
-// x, of float32 or bfloat16, where the host can read it: x itself, which is float32 then, or a copy
-// of what lies in a device's memory, made now in `copy`.
+// x, of float32 or bfloat16, where the host can read it: x itself, if it is float32 there, or a
+// copy made now in `copy`.
 MatrixView on_host(TypedView x, Memory& memory, std::vector<float>& copy);
 
 }  // namespace sheaf::tensor

@@ -24,7 +24,8 @@ struct AmxScratch {
     const std::size_t keys = whole_panels(tokens), size = whole_panels(head_size);
     return keys * size + kRows * size / 2 + kRows * keys / 2 + kRows * keys + kSums;
   }
-  SHEAF_INLINE explicit AmxScratch(const AttentionPiece& p) {
+  template <class Piece>
+  SHEAF_INLINE explicit AmxScratch(const Piece& p) {
     const std::size_t tokens = whole_panels(p.tokens), size = whole_panels(p.head_size);
     keys = reinterpret_cast<Bf16*>(p.scratch);
     values = keys + tokens * size;
@@ -75,8 +76,9 @@ SHEAF_INLINE void transpose(__m512i (&rows)[16]) {
 }
 
 // Keys [begin, end), multiples of 32: those of them that do not exist are zeros.
-SHEAF_INLINE void pack_bf16_keys(const AttentionPiece& p, std::size_t begin, std::size_t end,
-                                 const AmxScratch& s) {
+template <class State>
+SHEAF_INLINE void pack_bf16_keys(const AttentionPieceOf<State>& p, std::size_t begin,
+                                 std::size_t end, const AmxScratch& s) {
   const std::size_t steps = bf16_steps(p.head_size);
   for (std::size_t key = begin; key < end; key += 16)
     for (std::size_t step = 0; step < steps; ++step) {
@@ -92,9 +94,22 @@ SHEAF_INLINE void pack_bf16_keys(const AttentionPiece& p, std::size_t begin, std
     }
 }
 
+// 16 of one row, then 16 of another; those that do not exist are zeros.
+SHEAF_INLINE __m512i two_rows(const float* first, __mmask16 first_exist, const float* second,
+                              __mmask16 second_exist) {
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(second_exist, second),
+                                                       _mm512_maskz_loadu_ps(first_exist, first)));
+}
+SHEAF_INLINE __m512i two_rows(const Bf16* first, __mmask16 first_exist, const Bf16* second,
+                              __mmask16 second_exist) {
+  return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_maskz_loadu_epi16(first_exist, first)),
+                            _mm256_maskz_loadu_epi16(second_exist, second), 1);
+}
+
 // The same of values, of which two neighbours are a pair.
-SHEAF_INLINE void pack_bf16_values(const AttentionPiece& p, std::size_t begin, std::size_t end,
-                                   const AmxScratch& s) {
+template <class State>
+SHEAF_INLINE void pack_bf16_values(const AttentionPieceOf<State>& p, std::size_t begin,
+                                   std::size_t end, const AmxScratch& s) {
   // From 16 of one row and 16 of the next to pairs.
   const __m512i interleave =
       _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
@@ -103,15 +118,14 @@ SHEAF_INLINE void pack_bf16_values(const AttentionPiece& p, std::size_t begin, s
   for (std::size_t column = 0; column < whole_panels(p.head_size); column += 16) {
     const std::size_t left = p.head_size > column ? smaller(p.head_size - column, 16) : 0;
     const auto exist = static_cast<__mmask16>((1u << left) - 1);
-    const float* from = p.v + column;
+    const State* from = p.v + column;
     for (std::size_t key = begin; key < end; key += 2) {
       const __mmask16 first = key < p.tokens ? exist : __mmask16{0};
       const __mmask16 second = key + 1 < p.tokens ? exist : __mmask16{0};
-      const __m512bh both =
-          _mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(second, from + (key + 1) * p.stride),
-                              _mm512_maskz_loadu_ps(first, from + key * p.stride));
-      const __m512i pairs = _mm512_permutexvar_epi16(interleave, reinterpret_cast<__m512i>(both));
-      _mm512_storeu_si512(s.values + bf16_at(steps, column, key), pairs);
+      const __m512i both =
+          two_rows(from + key * p.stride, first, from + (key + 1) * p.stride, second);
+      _mm512_storeu_si512(s.values + bf16_at(steps, column, key),
+                          _mm512_permutexvar_epi16(interleave, both));
     }
   }
 }
@@ -155,9 +169,24 @@ SHEAF_INLINE float softmax_row(float* scores, std::size_t begin, std::size_t end
   return _mm512_reduce_add_ps(sum);
 }
 
+// The first `left` of 32 sums, each times the same.
+SHEAF_INLINE void store_scaled(const float* sums, __m512 scale, std::size_t left, float* out) {
+  for (std::size_t v = 0; v < kBf16Panel && v < left; v += 16)
+    _mm512_mask_storeu_ps(out + v, static_cast<__mmask16>((1u << smaller(left - v, 16)) - 1),
+                          _mm512_mul_ps(_mm512_loadu_ps(sums + v), scale));
+}
+SHEAF_INLINE void store_scaled(const float* sums, __m512 scale, std::size_t left, Bf16* out) {
+  const __mmask32 exist = left >= 32 ? 0xffffffff : (1u << left) - 1;
+  const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_mul_ps(_mm512_loadu_ps(sums + 16), scale),
+                                            _mm512_mul_ps(_mm512_loadu_ps(sums), scale));
+  _mm512_mask_storeu_epi16(out, exist, reinterpret_cast<__m512i>(both));
+}
+
 // Queries [first, first + rows) over the keys [begin, end), multiples of 32.
-SHEAF_INLINE void attend_rows(const AttentionPiece& p, const AmxScratch& s, std::size_t first,
-                              std::size_t rows, std::size_t begin, std::size_t end, float scale) {
+template <class State>
+SHEAF_INLINE void attend_rows(const AttentionPieceOf<State>& p, const AmxScratch& s,
+                              std::size_t first, std::size_t rows, std::size_t begin,
+                              std::size_t end, float scale) {
   const std::size_t steps = bf16_steps(p.head_size), count = end - begin;
   for (std::size_t r = 0; r < rows; ++r)
     row_to_bf16(p.q + (first + r) * p.stride, p.head_size, s.queries + r * steps * kBf16Step);
@@ -179,18 +208,14 @@ SHEAF_INLINE void attend_rows(const AttentionPiece& p, const AmxScratch& s, std:
   for (std::size_t column = 0; column < p.head_size; column += kBf16Panel) {
     multiply_tiles<Weights::near>(s.shares, count * sizeof(Bf16), rows, count / kBf16Step,
                                   s.values + (column * all_steps + begin) * kBf16Step, s.sums);
-    for (std::size_t v = 0; v < kBf16Panel && column + v < p.head_size; v += 16) {
-      const auto exist = static_cast<__mmask16>((1u << smaller(p.head_size - column - v, 16)) - 1);
-      for (std::size_t r = 0; r < rows; ++r)
-        _mm512_mask_storeu_ps(p.out + (first + r) * p.out_stride + column + v, exist,
-                              _mm512_mul_ps(_mm512_loadu_ps(s.sums + r * kBf16Panel + v),
-                                            _mm512_set1_ps(inverses[r])));
-    }
+    for (std::size_t r = 0; r < rows; ++r)
+      store_scaled(s.sums + r * kBf16Panel, _mm512_set1_ps(inverses[r]), p.head_size - column,
+                   p.out + (first + r) * p.out_stride + column);
   }
 }
 
-template <class Arch>
-void amx_attention(const AttentionPiece& p) {
+template <class Arch, class State>
+void amx_attention(const AttentionPieceOf<State>& p) {
   const AmxScratch scratch(p);
   const float scale = 1 / __builtin_sqrtf(static_cast<float>(p.head_size));
   const auto first_key = [&p](std::size_t query) {

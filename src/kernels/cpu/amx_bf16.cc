@@ -18,32 +18,50 @@ std::size_t scratch_floats(std::size_t rows, std::size_t inputs) {
   return kSums + rounded_up(rows) * bf16_row_bytes<Amx>(inputs) / sizeof(float);
 }
 
-// Rows as the product takes them.
+// Rows as the product takes them: whole steps, and whole tiles, of which those from `copied` on
+// stand in `copies`.
 struct Rows {
   const Bf16* data;
   std::size_t row_bytes;
   std::size_t steps;
+  std::size_t copied = static_cast<std::size_t>(-1);
+  const Bf16* copies = nullptr;
+  std::size_t copy_bytes = 0;  // of a row
 
   SHEAF_INLINE const Bf16* at(std::size_t row) const {
-    return data + row * row_bytes / sizeof(Bf16);
+    return row >= copied ? copies + (row - copied) * copy_bytes / sizeof(Bf16)
+                         : data + row * row_bytes / sizeof(Bf16);
+  }
+  SHEAF_INLINE std::size_t bytes_at(std::size_t row) const {
+    return row >= copied ? copy_bytes : row_bytes;
   }
 };
 
-void to_bf16_rows(const LinearPiece& p, Bf16* out) {
+// Rows [first, p.rows), and zeros up to a whole tile.
+template <class State>
+void to_bf16_rows(const State* x, const LinearPiece& p, std::size_t first, Bf16* out) {
   const std::size_t row_numbers = bf16_row_bytes<Amx>(p.inputs) / sizeof(Bf16);
-  for (std::size_t r = 0; r < p.rows; ++r)
-    row_to_bf16(p.x + r * p.x_stride, p.inputs, out + r * row_numbers);
-  __builtin_memset(out + p.rows * row_numbers, 0,
-                   (rounded_up(p.rows) - p.rows) * row_numbers * sizeof(Bf16));
+  const std::size_t rows = p.rows - first;
+  for (std::size_t r = 0; r < rows; ++r)
+    row_to_bf16(x + (first + r) * p.x_stride, p.inputs, out + r * row_numbers);
+  __builtin_memset(out + rows * row_numbers, 0,
+                   (rounded_up(rows) - rows) * row_numbers * sizeof(Bf16));
   finish_stores();
 }
 
+// States of whole steps are taken from where they are, but for the last few rows: a tile would read
+// beyond them.
 Rows rows_of(const LinearPiece& p) {
   const std::size_t row_bytes = bf16_row_bytes<Amx>(p.inputs), steps = bf16_steps(p.inputs);
   if (p.prepared != nullptr) return {reinterpret_cast<const Bf16*>(p.prepared), row_bytes, steps};
   auto* own = reinterpret_cast<Bf16*>(p.scratch + kSums);
-  to_bf16_rows(p, own);
-  return {own, row_bytes, steps};
+  if (p.x_states == nullptr) {
+    to_bf16_rows(p.x, p, 0, own);
+    return {own, row_bytes, steps};
+  }
+  const std::size_t whole = p.inputs % kBf16Step == 0 ? p.rows / kRows * kRows : 0;
+  to_bf16_rows(p.x_states, p, whole, own);
+  return {p.x_states, p.x_stride * sizeof(Bf16), steps, whole, own, row_bytes};
 }
 
 template <bool Whole>
@@ -70,11 +88,41 @@ SHEAF_INLINE void prepare_rows(const LinearPiece& p, std::size_t first, std::siz
   }
 }
 
+SHEAF_INLINE __m512 widened(__m256i x) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
+}
+
+// The same as states, with what is added to them.
+template <bool Whole>
+SHEAF_INLINE void state_rows(const LinearPiece& p, std::size_t first, std::size_t rows,
+                             std::size_t panel, const float* sums) {
+  const std::size_t column = panel * kBf16Panel;
+  const std::size_t left = Whole ? kBf16Panel : p.outputs - column;
+  const __mmask32 exist = Whole ? 0xffffffff : (1u << left) - 1;
+  for (std::size_t r = 0; r < rows; ++r) {
+    auto low = reinterpret_cast<__m512>(
+        finished<Amx, Whole>(p, first + r, column, Amx::load(sums + r * kBf16Panel)));
+    auto high = reinterpret_cast<__m512>(
+        finished<Amx, Whole>(p, first + r, column + 16, Amx::load(sums + r * kBf16Panel + 16)));
+    if (p.residual_states != nullptr) {
+      const __m512i added = _mm512_maskz_loadu_epi16(
+          exist, p.residual_states + (first + r) * p.residual_stride + column);
+      low = _mm512_add_ps(low, widened(_mm512_castsi512_si256(added)));
+      high = _mm512_add_ps(high, widened(_mm512_extracti64x4_epi64(added, 1)));
+    }
+    _mm512_mask_storeu_epi16(
+        p.out_states + (first + r) * p.out_stride + column - p.first_panel * kBf16Panel, exist,
+        reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
+  }
+}
+
 template <bool Whole>
 SHEAF_INLINE void end_rows(const LinearPiece& p, std::size_t first, std::size_t rows,
                            std::size_t panel, const float* sums) {
   if (p.prepared_out != nullptr)
     prepare_rows<Whole>(p, first, rows, panel, sums);
+  else if (p.out_states != nullptr)
+    state_rows<Whole>(p, first, rows, panel, sums);
   else
     finish_rows<Whole>(p, first, rows, panel, sums);
 }
@@ -84,9 +132,9 @@ SHEAF_INLINE void multiply_group(const LinearPiece& p, const Rows& x, std::size_
   const std::size_t rows = smaller(kRows, p.rows - first);
   const Bf16* weight = reinterpret_cast<const Bf16*>(p.packed) + panel * x.steps * 2 * kBf16Half;
   if (first == 0)
-    multiply_tiles<Weights::far>(x.at(first), x.row_bytes, rows, x.steps, weight, sums);
+    multiply_tiles<Weights::far>(x.at(first), x.bytes_at(first), rows, x.steps, weight, sums);
   else
-    multiply_tiles<Weights::near>(x.at(first), x.row_bytes, rows, x.steps, weight, sums);
+    multiply_tiles<Weights::near>(x.at(first), x.bytes_at(first), rows, x.steps, weight, sums);
   if ((panel + 1) * kBf16Panel <= p.outputs)
     end_rows<true>(p, first, rows, panel, sums);
   else
@@ -105,6 +153,23 @@ void linear(const LinearPiece& p) {
   }
 }
 
+void widen(const Bf16* from, std::size_t columns, float* to) {
+  for (std::size_t i = 0; i < columns; i += 16) {
+    const auto exist = static_cast<__mmask16>((1u << smaller(columns - i, 16)) - 1);
+    _mm512_mask_storeu_ps(to + i, exist, widened(_mm256_maskz_loadu_epi16(exist, from + i)));
+  }
+}
+void narrow(const float* from, std::size_t columns, Bf16* to) {
+  for (std::size_t i = 0; i < columns; i += kBf16Step) {
+    const std::size_t left = columns - i;
+    _mm512_mask_storeu_epi16(to + i, left >= 32 ? 0xffffffff : (1u << left) - 1,
+                             reinterpret_cast<__m512i>(bf16_step(from + i, left)));
+  }
+}
+
+constexpr StateKernels kStates = {
+    .widen = widen, .narrow = narrow, .attention = amx_attention<Amx, Bf16>};
+
 constexpr LinearKernels kKernels = {.name = "amx bf16",
                                     .dtype = Dtype::bfloat16,
                                     .panel_width = kBf16Panel,
@@ -120,7 +185,8 @@ constexpr LinearKernels kKernels = {.name = "amx bf16",
                                     .linear = linear,
                                     .unpack_row = bf16_unpack_row<Amx>,
                                     .attention_scratch = amx_attention_scratch<Amx>,
-                                    .attention = amx_attention<Amx>};
+                                    .attention = nullptr,
+                                    .states = &kStates};
 
 }  // namespace
 

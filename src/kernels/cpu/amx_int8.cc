@@ -244,7 +244,8 @@ constexpr LinearKernels kKernels = {.name = "amx int8",
                                     .linear = linear,
                                     .unpack_row = int8_unpack_row<Amx>,
                                     .attention_scratch = amx_attention_scratch<Amx>,
-                                    .attention = amx_attention<Amx>};
+                                    .attention = amx_attention<Amx, float>,
+                                    .states = nullptr};
 
 }  // namespace
 

@@ -87,7 +87,8 @@ constexpr LinearKernels kKernels = {.name = "avx512 bf16",
                                     .linear = linear,
                                     .unpack_row = bf16_unpack_row<Avx512Bf16>,
                                     .attention_scratch = nullptr,
-                                    .attention = nullptr};
+                                    .attention = nullptr,
+                                    .states = nullptr};
 
 }  // namespace
 

@@ -13,8 +13,6 @@
 // (Intel, "Architecture Instruction Set Extensions Programming Reference").
 namespace sheaf::kernels::cpu {
 
-using Bf16 = std::uint16_t;
-
 constexpr std::size_t kBf16Step = 32;   // inputs
 constexpr std::size_t kBf16Half = 512;  // numbers in half a step
 constexpr std::size_t kBf16Panel = 32;  // outputs
@@ -79,8 +77,15 @@ SHEAF_INLINE __m512bh bf16_step(const float* x, std::size_t left) {
   return _mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high, x + 16), _mm512_maskz_loadu_ps(low, x));
 }
 
+// The same of what is bfloat16 already.
+SHEAF_INLINE __m512bh bf16_step(const Bf16* x, std::size_t left) {
+  const __mmask32 exist = left >= 32 ? 0xffffffff : (1u << left) - 1;
+  return reinterpret_cast<__m512bh>(_mm512_maskz_loadu_epi16(exist, x));
+}
+
 // One row of inputs as whole steps.
-SHEAF_INLINE void row_to_bf16(const float* x, std::size_t inputs, Bf16* out) {
+template <class State>
+SHEAF_INLINE void row_to_bf16(const State* x, std::size_t inputs, Bf16* out) {
   for (std::size_t k = 0; k < inputs; k += kBf16Step) {
     const __m512bh step = bf16_step(x + k, inputs - k);
     __builtin_memcpy(out + k, &step, sizeof step);

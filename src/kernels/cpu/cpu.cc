@@ -6,7 +6,6 @@
 
 #include "kernels/cpu/pool.h"
 #include "kernels/expert_shares.h"
-#include "kernels/float_backend.h"
 #include "tensor/buffer.h"
 
 namespace sheaf::kernels {
@@ -24,7 +23,7 @@ std::size_t part_begin(std::size_t rows, std::size_t i, std::size_t parts, std::
   return std::min(rows, ceil_div(rows * i / parts, step) * step);
 }
 
-class Cpu final : public FloatBackend {
+class Cpu final : public Backend {
  public:
   Cpu(const CpuBackend& what, const BackendOptions& options)
       : name_(what.name),
@@ -32,10 +31,14 @@ class Cpu final : public FloatBackend {
         linear_(*what.linear),
         pool_(options.threads, {.progress = options.progress, .busy_ns = options.busy_ns}),
         scratch_(static_cast<std::size_t>(pool_.threads())),
-        linear_scratch_(scratch_.size()) {}
+        linear_scratch_(scratch_.size()),
+        row_scratch_(scratch_.size()) {}
 
   std::string name() const override { return name_; }
   Dtype dtype() const override { return linear_.dtype; }
+  Dtype state_dtype() const override {
+    return linear_.states == nullptr ? Dtype::float32 : Dtype::bfloat16;
+  }
 
   std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const override {
     return linear_.packed_floats(inputs, outputs);
@@ -60,27 +63,32 @@ class Cpu final : public FloatBackend {
   }
 
   std::size_t attention_floats(const AttentionShape& shape, std::size_t longest) const override {
-    return scratch_.size() *
-           attention_of(shape).scratch(longest, shape.head_size, shape.relative.count);
+    return scratch_.size() * attention_scratch(shape, longest);
   }
 
-  void embed(const Embedding& table, const Texts& texts, MatrixSpan out) override {
+  void embed(const Embedding& table, const Texts& texts, TypedSpan out) override {
     pool_.run(texts.cu_seqlens.size() - 1, [&](std::size_t text, int thread) {
       const std::size_t first = texts.cu_seqlens[text];
       std::size_t counted = 0;
+      float* const scratch = row_scratch(thread, out.columns);
       for (std::size_t t = first; t < texts.cu_seqlens[text + 1]; ++t)
-        kernels_.norm_row(
-            word(table, static_cast<std::size_t>(texts.ids[t]), thread),
-            table.position_of(texts.ids[t], counted),
-            table.types.data == nullptr ? nullptr : table.types.row(texts.type_of(text, t - first)),
-            table.norm, out.columns, out.row(t));
+        write_row(out, t, scratch, [&](float* row) {
+          kernels_.norm_row(word(table, static_cast<std::size_t>(texts.ids[t]), thread),
+                            table.position_of(texts.ids[t], counted),
+                            table.types.data == nullptr
+                                ? nullptr
+                                : table.types.row(texts.type_of(text, t - first)),
+                            table.norm, out.columns, row);
+        });
     });
   }
 
-  void linear(MatrixView x, const Linear& weight, Activation activation, MatrixView residual,
-              MatrixSpan out) override {
-    run_linear({.x = x.data, .x_stride = x.stride, .out = out.data, .out_stride = out.stride},
-               x.rows, weight, activation, residual);
+  void linear(TypedView x, const Linear& weight, Activation activation, TypedView residual,
+              TypedSpan out) override {
+    cpu::LinearPiece ends;
+    begin_at(ends, x);
+    end_at(ends, out);
+    run_linear(ends, x.rows, weight, activation, residual);
   }
 
   std::size_t middle_floats(std::size_t rows, std::size_t columns) const override {
@@ -92,11 +100,12 @@ class Cpu final : public FloatBackend {
     return linear_floats(linear_.prepared_bytes == nullptr ? rows : 0, columns);
   }
 
-  void feed_forward(MatrixView x, const Linear& up, Activation activation, const Linear& down,
-                    MatrixView residual, MatrixSpan out) override {
+  void feed_forward(TypedView x, const Linear& up, Activation activation, const Linear& down,
+                    TypedView residual, TypedSpan out) override {
     float* middle = middle_.reserve(middle_floats(x.rows, up.outputs));
-    cpu::LinearPiece first{.x = x.data, .x_stride = x.stride};
-    cpu::LinearPiece second{.out = out.data, .out_stride = out.stride};
+    cpu::LinearPiece first, second;
+    begin_at(first, x);
+    end_at(second, out);
     if (linear_.prepared_bytes == nullptr) {
       second.x = first.out = middle;
       second.x_stride = first.out_stride = up.outputs;
@@ -107,85 +116,84 @@ class Cpu final : public FloatBackend {
     run_linear(second, x.rows, down, Activation::none, residual);
   }
 
-  void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens,
-                 const AttentionShape& shape, MatrixSpan out) override {
-    const std::size_t size = shape.head_size;
-    const std::size_t sharers = shape.heads / shape.kv_heads;
-    const RelativePositions& relative = shape.relative;
-    const Attention attention = attention_of(shape);
-    const std::size_t table_floats = packed_table_floats(size, relative.count);
-    const auto of_head = [=](const float* table, std::size_t head) {
-      return table == nullptr ? nullptr : table + head * table_floats;
-    };
+  // In one run over all texts: waiting for the last head of each would cost as much as short ones
+  // take.
+  void attention(TypedView qkv, std::span<const std::uint32_t> cu_seqlens,
+                 const AttentionShape& shape, TypedSpan out) override {
     list_query_parts(cu_seqlens);
-    // In one run over all texts: waiting for the last head of each would cost as much as short ones
-    // take.
     pool_.run(query_parts_.size() * shape.heads, [&](std::size_t piece, int thread) {
       const QueryPart& part = query_parts_[piece / shape.heads];
       const std::size_t head = piece % shape.heads;
-      const float* row = qkv.row(part.first_row);
-      const float* k = row + (shape.heads + head / sharers) * size;
-      attention.run({.q = row + head * size,
-                     .k = k,
-                     .v = k + shape.kv_heads * size,
-                     .stride = qkv.stride,
-                     .tokens = part.tokens,
-                     .head_size = size,
-                     .first_query = part.first_query,
-                     .last_query = part.last_query,
-                     .before = shape.before,
-                     .after = shape.after,
-                     .bias = shape.bias.of_head(head),
-                     .position_rows = relative.by_distance(),
-                     .position_count = relative.count,
-                     .position_keys = of_head(relative.keys, head),
-                     .position_queries = of_head(relative.queries, head),
-                     .out = out.row(part.first_row) + head * size,
-                     .out_stride = out.stride,
-                     .scratch = scratch_[static_cast<std::size_t>(thread)].reserve(
-                         attention.scratch(part.tokens, size, relative.count))});
+      float* scratch =
+          scratch_[static_cast<std::size_t>(thread)].reserve(attention_scratch(shape, part.tokens));
+      if (qkv.dtype == Dtype::float32)
+        attend(attention_of(shape), shape, part, head, qkv.floats(), out.floats(), scratch);
+      else if (in_dtype(shape))
+        attend(linear_.states->attention, shape, part, head, states_of(qkv), states_of(out),
+               scratch);
+      else
+        attend_widened(shape, part, head, states_of(qkv), states_of(out), scratch);
     });
   }
 
-  void normalize(MatrixView x, const Norm& norm, MatrixView residual, MatrixSpan out) override {
-    for_rows(x.rows, [&](std::size_t t) {
-      kernels_.norm_row(x.row(t), nullptr, nullptr, norm, x.columns, out.row(t));
-      if (residual.data == nullptr) return;
-      for (std::size_t i = 0; i < x.columns; ++i) out.row(t)[i] += residual.row(t)[i];
+  void normalize(TypedView x, const Norm& norm, TypedView residual, TypedSpan out) override {
+    for_rows(x.rows, [&](std::size_t t, int thread) {
+      float* const scratch = row_scratch(thread, 2 * x.columns);
+      const float* added =
+          residual.data == nullptr ? nullptr : read_row(residual, t, scratch + x.columns);
+      const float* row = read_row(x, t, scratch);
+      write_row(out, t, scratch, [&](float* to) {
+        kernels_.norm_row(row, nullptr, nullptr, norm, x.columns, to);
+        for (std::size_t i = 0; added != nullptr && i < x.columns; ++i) to[i] += added[i];
+      });
     });
   }
 
-  void turn_heads(MatrixSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
+  void turn_heads(TypedSpan x, std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
                   const HeadNorms& norms, const Rotary& rotary) override {
     const std::size_t begin = cu_seqlens.front();
     const std::size_t rows = cu_seqlens.back() - begin;
     const std::size_t pieces = ceil_div(rows, kRowsPerPiece);
-    pool_.run(pieces, [&](std::size_t piece, int) {
+    pool_.run(pieces, [&](std::size_t piece, int thread) {
+      float* const scratch = row_scratch(thread, x.columns);
       std::size_t t = begin + rows * piece / pieces;
       const std::size_t last = begin + rows * (piece + 1) / pieces;
       const auto* next =  // text
           std::upper_bound(cu_seqlens.data(), cu_seqlens.data() + cu_seqlens.size(), t);
       for (; t < last; ++t) {
         while (t == *next) ++next;
-        turn_row(x.slice_rows(t, 1), heads, norms, rotary, t - next[-1]);
+        const float* row = read_row(x, t, scratch);
+        write_row(x, t, scratch, [&](float* to) {
+          if (to != row) std::copy_n(row, x.columns, to);
+          turn_row({to, 1, x.columns}, heads, norms, rotary, t - next[-1]);
+        });
       }
     });
   }
 
-  void gate(MatrixView x, Activation activation, MatrixSpan out) override {
-    for_rows(x.rows, [&](std::size_t t) {
-      kernels_.gate(x.row(t), x.row(t) + out.columns, activation, out.columns, out.row(t));
+  void gate(TypedView x, Activation activation, TypedSpan out) override {
+    for_rows(x.rows, [&](std::size_t t, int thread) {
+      float* const scratch = row_scratch(thread, x.columns);
+      const float* row = read_row(x, t, scratch);
+      write_row(out, t, scratch, [&](float* to) {
+        kernels_.gate(row, row + out.columns, activation, out.columns, to);
+      });
     });
   }
 
   // Expert by expert, so that each one's weights are read once for all of its rows.
-  void mix_experts(MatrixView x, MatrixView logits, const Experts& experts, MatrixView residual,
-                   MatrixSpan out) override {
+  void mix_experts(TypedView x, MatrixView logits, const Experts& experts, TypedView residual,
+                   TypedSpan out) override {
     route_rows(logits, experts.chosen);
-    for_rows(x.rows, [&](std::size_t t) {
+    const MatrixSpan sums =
+        out.dtype == Dtype::float32 ? out.floats() : expert_sums_.matrix(out.rows, out.columns);
+    for_rows(x.rows, [&](std::size_t t, int thread) {
+      const float* added = residual.data == nullptr
+                               ? nullptr
+                               : read_row(residual, t, row_scratch(thread, x.columns));
       for (std::size_t i = 0; i < x.columns; ++i)
-        out.row(t)[i] = (experts.bias == nullptr ? 0 : experts.bias[i]) +
-                        (residual.data == nullptr ? 0 : residual.row(t)[i]);
+        sums.row(t)[i] =
+            (experts.bias == nullptr ? 0 : experts.bias[i]) + (added == nullptr ? 0 : added[i]);
     });
     for (std::size_t expert = 0; expert < experts.up.size(); ++expert) {
       auto rows =
@@ -193,26 +201,35 @@ class Cpu final : public FloatBackend {
               .subspan(expert_begins_[expert], expert_begins_[expert + 1] - expert_begins_[expert]);
       for (; !rows.empty(); rows = rows.subspan(std::min(rows.size(), preferred_rows())))
         add_expert(x, rows.first(std::min(rows.size(), preferred_rows())), experts.up[expert],
-                   experts.down[expert], experts.activation, out);
+                   experts.down[expert], experts.activation, sums);
     }
+    if (out.dtype == Dtype::float32) return;
+    for_rows(out.rows, [&](std::size_t t, int) {
+      linear_.states->narrow(sums.row(t), out.columns, states_of(out).row(t));
+    });
   }
 
-  void pool(MatrixView x, std::span<const std::uint32_t> cu_seqlens,
+  void pool(TypedView x, std::span<const std::uint32_t> cu_seqlens,
             std::span<const Reduction> reductions, std::span<const PoolItem> items,
             MatrixSpan out) override {
     pool_.run(items.size(), [&](std::size_t text, int) {
       const std::size_t first = cu_seqlens[text];
+      const std::size_t rows = cu_seqlens[text + 1] - first;
       float* vector = out.row(text);
       for (std::size_t i = 0; i < reductions.size(); ++i)
-        kernels_.reduce(reductions[i], x.row(first), x.stride, cu_seqlens[text + 1] - first,
-                        x.columns, items[text].place, vector + i * x.columns);
+        if (x.dtype == Dtype::float32)
+          kernels_.reduce(reductions[i], x.floats().row(first), x.stride, rows, x.columns,
+                          items[text].place, vector + i * x.columns);
+        else
+          kernels_.reduce_states(reductions[i], states_of(x).row(first), x.stride, rows, x.columns,
+                                 items[text].place, vector + i * x.columns);
       if (items[text].normalize) to_unit_length({vector, items[text].dimensions});
     });
   }
 
   // Strips of rows one after the other, each cut by words; a piece runs its rows block by block, so
   // that a block's logits stay in the nearest cache.
-  void weigh_words(MatrixView x, std::span<const std::uint32_t> cu_seqlens, const Linear& words,
+  void weigh_words(TypedView x, std::span<const std::uint32_t> cu_seqlens, const Linear& words,
                    WordWeights how, MatrixSpan out) override {
     const std::size_t panels = ceil_div(words.outputs, linear_.panel_width);
     for (std::size_t begin = 0; begin < x.rows; begin += kRowsPerStrip) {
@@ -223,22 +240,47 @@ class Cpu final : public FloatBackend {
                                     3 * static_cast<std::size_t>(pool_.threads())));
       pool_.run(groups, [&](std::size_t group, int thread) {
         const std::size_t end = begin + rows;
-        for (std::size_t t = begin; t < end; t += linear_.row_block)
-          weigh_block({.x = x.row(t),
-                       .x_stride = x.stride,
-                       .rows = std::min(linear_.row_block, end - t),
-                       .packed = words.weight,
-                       .bias = words.bias,
-                       .inputs = words.inputs,
-                       .outputs = words.outputs,
-                       .first_panel = panels * group / groups,
-                       .last_panel = panels * (group + 1) / groups},
-                      t, cu_seqlens, how, thread, out);
+        for (std::size_t t = begin; t < end; t += linear_.row_block) {
+          cpu::LinearPiece block{.rows = std::min(linear_.row_block, end - t),
+                                 .packed = words.weight,
+                                 .bias = words.bias,
+                                 .inputs = words.inputs,
+                                 .outputs = words.outputs,
+                                 .first_panel = panels * group / groups,
+                                 .last_panel = panels * (group + 1) / groups};
+          begin_at(block, x.slice_rows(t, block.rows));
+          weigh_block(block, t, cu_seqlens, how, thread, out);
+        }
       });
     }
   }
 
  private:
+  static tensor::Matrix<const cpu::Bf16> states_of(TypedView x) {
+    return {reinterpret_cast<const cpu::Bf16*>(x.data), x.rows, x.columns, x.stride};
+  }
+  static tensor::Matrix<cpu::Bf16> states_of(TypedSpan x) {
+    return {reinterpret_cast<cpu::Bf16*>(x.data), x.rows, x.columns, x.stride};
+  }
+
+  float* row_scratch(int thread, std::size_t floats) {
+    if (linear_.states == nullptr) return nullptr;
+    return row_scratch_[static_cast<std::size_t>(thread)].reserve(floats);
+  }
+  // As float32: the row itself, or what is written into scratch.
+  const float* read_row(TypedView x, std::size_t t, float* scratch) const {
+    if (x.dtype == Dtype::float32) return x.floats().row(t);
+    linear_.states->widen(states_of(x).row(t), x.columns, scratch);
+    return scratch;
+  }
+  // What `write` puts into the row, or into scratch, which may be what it reads.
+  template <class Write>
+  void write_row(TypedSpan out, std::size_t t, float* scratch, Write write) const {
+    if (out.dtype == Dtype::float32) return write(out.floats().row(t));
+    write(scratch);
+    linear_.states->narrow(scratch, out.columns, states_of(out).row(t));
+  }
+
   // All norms first: what was just written by parts is slow to read back by others.
   void turn_row(MatrixSpan x, std::size_t heads, const HeadNorms& norms, const Rotary& rotary,
                 std::size_t place) {
@@ -255,7 +297,7 @@ class Cpu final : public FloatBackend {
 
   // A whole product in pieces; of `ends` only where rows come from and go to is looked at.
   void run_linear(const cpu::LinearPiece& ends, std::size_t all_rows, const Linear& weight,
-                  Activation activation, MatrixView residual) {
+                  Activation activation, TypedView residual) {
     const std::size_t panels = ceil_div(weight.outputs, linear_.panel_width);
     const std::size_t step = ends.prepared_out == nullptr ? 1 : linear_.prepared_panels;
     const std::size_t blocks = ceil_div(all_rows, linear_.row_block);
@@ -273,10 +315,7 @@ class Cpu final : public FloatBackend {
       piece.first_panel = part_begin(panels, group, groups, step);
       piece.last_panel = part_begin(panels, group + 1, groups, step);
       piece.activation = activation;
-      if (residual.data != nullptr) {
-        piece.residual = residual.row(first);
-        piece.residual_stride = residual.stride;
-      }
+      if (residual.data != nullptr) add_rows(piece, residual.slice_rows(first, piece.rows));
       move_rows(piece, first);
       piece.scratch =
           linear_scratch(thread, ends.prepared == nullptr ? piece.rows : 0, weight.inputs);
@@ -284,16 +323,43 @@ class Cpu final : public FloatBackend {
     });
   }
 
+  static void begin_at(cpu::LinearPiece& piece, TypedView x) {
+    piece.x_stride = x.stride;
+    if (x.dtype == Dtype::float32)
+      piece.x = x.floats().data;
+    else
+      piece.x_states = states_of(x).data;
+  }
+  static void end_at(cpu::LinearPiece& piece, TypedSpan out) {
+    piece.out_stride = out.stride;
+    if (out.dtype == Dtype::float32)
+      piece.out = out.floats().data;
+    else
+      piece.out_states = states_of(out).data;
+  }
+  static void add_rows(cpu::LinearPiece& piece, TypedView residual) {
+    piece.residual_stride = residual.stride;
+    if (residual.dtype == Dtype::float32)
+      piece.residual = residual.floats().data;
+    else
+      piece.residual_states = states_of(residual).data;
+  }
+
   // Where the piece's rows, from `first` on, and columns come from and go to.
   void move_rows(cpu::LinearPiece& piece, std::size_t first) const {
+    const std::size_t to = first * piece.out_stride + piece.first_panel * linear_.panel_width;
     if (piece.prepared != nullptr)
       piece.prepared += first * linear_.prepared_bytes(piece.inputs);
+    else if (piece.x_states != nullptr)
+      piece.x_states += first * piece.x_stride;
     else
       piece.x += first * piece.x_stride;
     if (piece.prepared_out != nullptr)
       piece.prepared_out += first * linear_.prepared_bytes(piece.outputs);
+    else if (piece.out_states != nullptr)
+      piece.out_states += to;
     else
-      piece.out += first * piece.out_stride + piece.first_panel * linear_.panel_width;
+      piece.out += to;
   }
 
   // The piece's rows are x's from `begin` on.
@@ -336,15 +402,87 @@ class Cpu final : public FloatBackend {
     }
   }
 
-  struct Attention {
-    std::size_t (*scratch)(std::size_t tokens, std::size_t head_size, std::size_t position_count);
-    void (*run)(const cpu::AttentionPiece& piece);
-  };
-  Attention attention_of(const AttentionShape& shape) const {
-    const bool plain = shape.bias.values == nullptr && shape.relative.rows == nullptr;
-    if (plain && linear_.attention != nullptr)
-      return {linear_.attention_scratch, linear_.attention};
-    return {kernels_.attention_scratch, kernels_.attention};
+  // Attention by the kernels that multiply in another dtype than float32.
+  bool in_dtype(const AttentionShape& shape) const {
+    return linear_.attention_scratch != nullptr && shape.bias.values == nullptr &&
+           shape.relative.rows == nullptr;
+  }
+  using RunAttention = void (*)(const cpu::AttentionPiece& piece);
+  RunAttention attention_of(const AttentionShape& shape) const {
+    return in_dtype(shape) ? linear_.attention : kernels_.attention;
+  }
+  // Floats of one thread; of a head in float32, first what it takes, then what was widened.
+  std::size_t attention_scratch(const AttentionShape& shape, std::size_t tokens) const {
+    const bool near = in_dtype(shape);
+    const auto scratch = near ? linear_.attention_scratch : kernels_.attention_scratch;
+    const bool widened = !near && linear_.states != nullptr;
+    return scratch(tokens, shape.head_size, shape.relative.count) +
+           (widened ? 4 * tokens * shape.head_size : 0);
+  }
+
+  template <class State, class Run>
+  void attend(Run run, const AttentionShape& shape, const QueryPart& part, std::size_t head,
+              tensor::Matrix<const State> qkv, tensor::Matrix<State> out, float* scratch) const {
+    const std::size_t size = shape.head_size, sharers = shape.heads / shape.kv_heads;
+    const State* row = qkv.row(part.first_row);
+    const State* k = row + (shape.heads + head / sharers) * size;
+    run(piece_of<State>({.q = row + head * size,
+                         .k = k,
+                         .v = k + shape.kv_heads * size,
+                         .stride = qkv.stride,
+                         .out = out.row(part.first_row) + head * size,
+                         .out_stride = out.stride,
+                         .scratch = scratch},
+                        shape, part, head));
+  }
+  // By the kernels of float32, over copies of the head's queries, keys and values.
+  void attend_widened(const AttentionShape& shape, const QueryPart& part, std::size_t head,
+                      tensor::Matrix<const cpu::Bf16> qkv, tensor::Matrix<cpu::Bf16> out,
+                      float* scratch) const {
+    const std::size_t size = shape.head_size, sharers = shape.heads / shape.kv_heads;
+    const std::size_t key = shape.heads + head / sharers;
+    const std::size_t columns[] = {head * size, key * size, (key + shape.kv_heads) * size};
+    const MatrixSpan wide = {
+        scratch + kernels_.attention_scratch(part.tokens, size, shape.relative.count), part.tokens,
+        4 * size};
+    for (std::size_t t = 0; t < part.tokens; ++t)
+      for (std::size_t i = 0; i < 3; ++i)
+        linear_.states->widen(qkv.row(part.first_row + t) + columns[i], size,
+                              wide.row(t) + i * size);
+    kernels_.attention(piece_of<float>({.q = wide.data,
+                                        .k = wide.data + size,
+                                        .v = wide.data + 2 * size,
+                                        .stride = wide.stride,
+                                        .out = wide.data + 3 * size,
+                                        .out_stride = wide.stride,
+                                        .scratch = scratch},
+                                       shape, part, head));
+    for (std::size_t t = part.first_query; t < part.last_query; ++t)
+      linear_.states->narrow(wide.row(t) + 3 * size, size,
+                             out.row(part.first_row + t) + head * size);
+  }
+  // With all but what is in it already: where operands and scratch are.
+  template <class State>
+  cpu::AttentionPieceOf<State> piece_of(cpu::AttentionPieceOf<State> piece,
+                                        const AttentionShape& shape, const QueryPart& part,
+                                        std::size_t head) const {
+    const RelativePositions& relative = shape.relative;
+    const std::size_t table_floats = packed_table_floats(shape.head_size, relative.count);
+    const auto of_head = [=](const float* table) {
+      return table == nullptr ? nullptr : table + head * table_floats;
+    };
+    piece.tokens = part.tokens;
+    piece.head_size = shape.head_size;
+    piece.first_query = part.first_query;
+    piece.last_query = part.last_query;
+    piece.before = shape.before;
+    piece.after = shape.after;
+    piece.bias = shape.bias.of_head(head);
+    piece.position_rows = relative.by_distance();
+    piece.position_count = relative.count;
+    piece.position_keys = of_head(relative.keys);
+    piece.position_queries = of_head(relative.queries);
+    return piece;
   }
 
   float* linear_scratch(int thread, std::size_t rows, std::size_t inputs) {
@@ -363,8 +501,9 @@ class Cpu final : public FloatBackend {
   template <class Body>
   void for_rows(std::size_t rows, Body body) {
     const std::size_t pieces = ceil_div(rows, kRowsPerPiece);
-    pool_.run(pieces, [&](std::size_t piece, int) {
-      for (std::size_t t = rows * piece / pieces; t < rows * (piece + 1) / pieces; ++t) body(t);
+    pool_.run(pieces, [&](std::size_t piece, int thread) {
+      for (std::size_t t = rows * piece / pieces; t < rows * (piece + 1) / pieces; ++t)
+        body(t, thread);
     });
   }
 
@@ -376,7 +515,7 @@ class Cpu final : public FloatBackend {
   // Into expert_rows_ which rows each expert gets, in their order, from expert_begins_[expert] on.
   void route_rows(MatrixView logits, std::size_t chosen) {
     shares_.resize(logits.rows * chosen);
-    for_rows(logits.rows, [&](std::size_t t) {
+    for_rows(logits.rows, [&](std::size_t t, int) {
       largest_shares({logits.row(t), logits.columns}, {shares_.data() + t * chosen, chosen});
     });
     expert_begins_.assign(logits.columns + 1, 0);
@@ -389,14 +528,16 @@ class Cpu final : public FloatBackend {
   }
 
   // out[row] += share * down(activation(up(x[row])))
-  void add_expert(MatrixView x, std::span<const RowShare> rows, const Linear& up,
-                  const Linear& down, Activation activation, MatrixSpan out) {
+  void add_expert(TypedView x, std::span<const RowShare> rows, const Linear& up, const Linear& down,
+                  Activation activation, MatrixSpan out) {
     const MatrixSpan inputs = expert_inputs_.matrix(rows.size(), x.columns);
     const MatrixSpan outputs = expert_outputs_.matrix(rows.size(), x.columns);
-    for_rows(rows.size(),
-             [&](std::size_t i) { std::copy_n(x.row(rows[i].row), x.columns, inputs.row(i)); });
+    for_rows(rows.size(), [&](std::size_t i, int) {
+      const float* row = read_row(x, rows[i].row, inputs.row(i));
+      if (row != inputs.row(i)) std::copy_n(row, x.columns, inputs.row(i));
+    });
     feed_forward(inputs, up, activation, down, {}, outputs);
-    for_rows(rows.size(), [&](std::size_t i) {
+    for_rows(rows.size(), [&](std::size_t i, int) {
       for (std::size_t j = 0; j < x.columns; ++j)
         out.row(rows[i].row)[j] += rows[i].share * outputs.row(i)[j];
     });
@@ -427,10 +568,11 @@ class Cpu final : public FloatBackend {
   std::vector<QueryPart> query_parts_;          // of the attention that runs
   std::vector<tensor::Buffer> scratch_;         // one a thread
   std::vector<tensor::Buffer> linear_scratch_;  // one a thread
+  std::vector<tensor::Buffer> row_scratch_;     // one a thread
   std::vector<ExpertShare> shares_;             // [rows, chosen]
   std::vector<RowShare> expert_rows_;
   std::vector<std::size_t> expert_begins_;
-  tensor::Buffer middle_, expert_inputs_, expert_outputs_;
+  tensor::Buffer middle_, expert_inputs_, expert_outputs_, expert_sums_;
 };
 
 }  // namespace

@@ -11,9 +11,12 @@
 // instructions), hence no containers here.
 namespace sheaf::kernels::cpu {
 
+using Bf16 = std::uint16_t;  // its bits
+
 // Rows [0, rows) of x times panels [first_panel, last_panel) of a packed weight.
 struct LinearPiece {
   const float* x = nullptr;
+  const Bf16* x_states = nullptr;  // in place of x, where states are bfloat16
   std::size_t x_stride = 0;
   // In place of x: rows as such a product takes them, LinearKernels::prepared_bytes() each. Up to
   // row_step - 1 more are read, whatever they hold.
@@ -27,8 +30,10 @@ struct LinearPiece {
   std::size_t last_panel = 0;
   Activation activation = Activation::none;
   const float* residual = nullptr;
+  const Bf16* residual_states = nullptr;  // in place of residual, if out_states are there
   std::size_t residual_stride = 0;
-  float* out = nullptr;  // [rows, outputs of these panels]
+  float* out = nullptr;        // [rows, outputs of these panels]
+  Bf16* out_states = nullptr;  // in place of out, where states are bfloat16
   std::size_t out_stride = 0;
   // In place of out: [rows] as the next product takes them, of all outputs, whatever the panels.
   std::byte* prepared_out = nullptr;
@@ -36,11 +41,13 @@ struct LinearPiece {
   float* scratch = nullptr;
 };
 
-// Queries [first_query, last_query) of one head of one text of `tokens` tokens.
-struct AttentionPiece {
-  const float* q;  // row 0 of the text, first column of the head
-  const float* k;
-  const float* v;
+// Queries [first_query, last_query) of one head of one text of `tokens` tokens; State is float or
+// Bf16.
+template <class State>
+struct AttentionPieceOf {
+  const State* q;  // row 0 of the text, first column of the head
+  const State* k;
+  const State* v;
   std::size_t stride;
   std::size_t tokens;
   std::size_t head_size;
@@ -54,9 +61,19 @@ struct AttentionPiece {
   std::size_t position_count;         // rows of the tables
   const float* position_keys;         // of the head, packed [position_count, head_size]; or null
   const float* position_queries;      // likewise
-  float* out;
+  State* out;
   std::size_t out_stride;
   float* scratch;  // attention_scratch(tokens, head_size, position_count) floats, 64-byte aligned
+};
+using AttentionPiece = AttentionPieceOf<float>;
+
+// Of products that take and give states in bfloat16.
+struct StateKernels {
+  // A row of `columns` numbers to float32 and, rounded, back.
+  void (*widen)(const Bf16* from, std::size_t columns, float* to);
+  void (*narrow)(const float* from, std::size_t columns, Bf16* to);
+  // Without bias and relative positions; scratch is LinearKernels::attention_scratch.
+  void (*attention)(const AttentionPieceOf<Bf16>& piece);
 };
 
 // Products with weights packed in one dtype. What is packed is counted in floats whatever it holds.
@@ -84,10 +101,13 @@ struct LinearKernels {
   // out [inputs] = the weights of one output
   void (*unpack_row)(const float* packed, std::size_t inputs, std::size_t outputs, std::size_t row,
                      float* out);
-  // Attention in this dtype, without bias and relative positions; null: as Kernels has it.
+  // Attention in this dtype, without bias and relative positions; null: as Kernels has it, or
+  // StateKernels.
   std::size_t (*attention_scratch)(std::size_t tokens, std::size_t head_size,
                                    std::size_t position_count);
   void (*attention)(const AttentionPiece& piece);
+  // In which the model's states are kept then; null: they are float32.
+  const StateKernels* states;
 };
 
 // All else, which is float32.
@@ -114,6 +134,8 @@ struct Kernels {
   // out [columns] = one reduction over rows of x, the first of which stands at `place`.
   void (*reduce)(Reduction reduction, const float* x, std::size_t stride, std::size_t rows,
                  std::size_t columns, std::size_t place, float* out);
+  void (*reduce_states)(Reduction reduction, const Bf16* x, std::size_t stride, std::size_t rows,
+                        std::size_t columns, std::size_t place, float* out);
 };
 
 // The tables of this build; null where the build's processor family has no such instructions. All

@@ -79,31 +79,39 @@ void gate(const float* a, const float* b, Activation activation, std::size_t col
   Arch::store_first(out + i, x * Arch::load_first(b + i, left), left);
 }
 
+SHEAF_INLINE float to_float(float x) { return x; }
+SHEAF_INLINE float to_float(Bf16 x) {
+  const std::uint32_t bits = std::uint32_t{x} << 16;
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
 // Adds `weight(row)` * row for all rows, then multiplies by `scale`.
-template <class Arch, class Weight>
-SHEAF_INLINE void sum_rows(const float* x, std::size_t stride, std::size_t rows,
+template <class Arch, class State, class Weight>
+SHEAF_INLINE void sum_rows(const State* x, std::size_t stride, std::size_t rows,
                            std::size_t columns, Weight weight, float scale, float* out) {
   for (std::size_t i = 0; i < columns; ++i) out[i] = 0;
   for (std::size_t t = 0; t < rows; ++t) {
     const float w = weight(t);
-    for (std::size_t i = 0; i < columns; ++i) out[i] += x[t * stride + i] * w;
+    for (std::size_t i = 0; i < columns; ++i) out[i] += to_float(x[t * stride + i]) * w;
   }
   for (std::size_t i = 0; i < columns; ++i) out[i] *= scale;
 }
 
-template <class Arch>
-SHEAF_INLINE void largest_of_rows(const float* x, std::size_t stride, std::size_t rows,
+template <class Arch, class State>
+SHEAF_INLINE void largest_of_rows(const State* x, std::size_t stride, std::size_t rows,
                                   std::size_t columns, float* out) {
-  for (std::size_t i = 0; i < columns; ++i) out[i] = x[i];
+  for (std::size_t i = 0; i < columns; ++i) out[i] = to_float(x[i]);
   for (std::size_t t = 1; t < rows; ++t)
     for (std::size_t i = 0; i < columns; ++i) {
-      const float value = x[t * stride + i];
+      const float value = to_float(x[t * stride + i]);
       out[i] = value > out[i] ? value : out[i];
     }
 }
 
-template <class Arch>
-void reduce(Reduction reduction, const float* x, std::size_t stride, std::size_t rows,
+template <class Arch, class State>
+void reduce(Reduction reduction, const State* x, std::size_t stride, std::size_t rows,
             std::size_t columns, std::size_t place, float* out) {
   const auto n = static_cast<float>(rows);
   const auto one = [](std::size_t) { return 1.0f; };

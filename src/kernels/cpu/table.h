@@ -26,14 +26,16 @@ constexpr Kernels make_kernels(const char* name, std::size_t row_block) {
                       .linear = linear<Arch>,
                       .unpack_row = unpack_row<Arch>,
                       .attention_scratch = nullptr,
-                      .attention = nullptr},
+                      .attention = nullptr,
+                      .states = nullptr},
           .weigh_words = weigh_words<Arch>,
           .attention_scratch = attention_scratch<Arch>,
           .attention = attention<Arch>,
           .norm_row = norm_row<Arch>,
           .turn = turn<Arch>,
           .gate = gate<Arch>,
-          .reduce = reduce<Arch>};
+          .reduce = reduce<Arch, float>,
+          .reduce_states = reduce<Arch, Bf16>};
 }
 
 }  // namespace sheaf::kernels::cpu

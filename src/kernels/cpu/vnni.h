@@ -132,7 +132,8 @@ constexpr LinearKernels make_vnni_kernels(const char* name) {
           .linear = vnni_linear<Arch>,
           .unpack_row = int8_unpack_row<Arch>,
           .attention_scratch = nullptr,
-          .attention = nullptr};
+          .attention = nullptr,
+          .states = nullptr};
 }
 
 }  // namespace sheaf::kernels::cpu

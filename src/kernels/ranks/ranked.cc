@@ -1,9 +1,11 @@
 #include "kernels/ranks/ranked.h"
 
 #include <cassert>
+#include <cstdint>
 #include <utility>
 
 #include "kernels/wrapped.h"
+#include "tensor/bfloat16.h"
 
 namespace sheaf::kernels {
 namespace {
@@ -12,10 +14,10 @@ class Ranked final : public Wrapped {
  public:
   Ranked(std::unique_ptr<Backend> real, Communicator& communicator)
       : Wrapped(std::move(real)), communicator_(communicator) {
-    if (!memory().is_host() || state_dtype() != Dtype::float32)
-      status_ =
-          Error{ErrorCode::unsupported, "ranks add up float32 of this processor's memory, and " +
-                                            name() + " keeps something else"};
+    if (!memory().is_host())
+      status_ = Error{
+          ErrorCode::unsupported,
+          "ranks add up what lies in this processor's memory, not what " + name() + " computes"};
   }
 
   Status status() const override { return status_.ok() ? real_->status() : status_; }
@@ -24,14 +26,25 @@ class Ranked final : public Wrapped {
               TypedSpan out) override {
     if (!weight.partial) return real_->linear(x, weight, activation, residual, out);
     assert(activation == Activation::none);  // of the whole sum it would have to be
-    real_->linear(x, of_rank(weight), activation, of_rank(residual), out);
-    add_up(out);
+    if (out.dtype == Dtype::float32) {
+      real_->linear(x, of_rank(weight), activation, of_rank(residual), out);
+      return add_up(out.floats());
+    }
+    const MatrixSpan part = part_.matrix(out.rows, out.columns);
+    real_->linear(x, of_rank(weight), activation, {}, part);
+    add_up(part);
+    to_states(part, residual, out);
   }
   void feed_forward(TypedView x, const Linear& up, Activation activation, const Linear& down,
                     TypedView residual, TypedSpan out) override {
     if (!down.partial) return real_->feed_forward(x, up, activation, down, residual, out);
-    real_->feed_forward(x, up, activation, of_rank(down), of_rank(residual), out);
-    add_up(out);
+    if (out.dtype == Dtype::float32) {
+      real_->feed_forward(x, up, activation, of_rank(down), of_rank(residual), out);
+      return add_up(out.floats());
+    }
+    const TypedSpan middle = states(middle_, x.rows, up.outputs);
+    real_->linear(x, up, activation, {}, middle);
+    linear(middle, down, Activation::none, residual, out);
   }
 
   void embed(const Embedding& table, const Texts& texts, TypedSpan out) override {
@@ -73,12 +86,26 @@ class Ranked final : public Wrapped {
   }
   TypedView of_rank(TypedView residual) const { return is_first() ? residual : TypedView(); }
 
-  void add_up(TypedSpan out) {
-    if (status_.ok()) status_ = communicator_.sum(out.floats());
+  void add_up(MatrixSpan part) {
+    if (status_.ok()) status_ = communicator_.sum(part);
+  }
+  // sum + residual, rounded: the same on all ranks.
+  static void to_states(MatrixView sum, TypedView residual, TypedSpan out) {
+    assert(out.dtype == Dtype::bfloat16);
+    for (std::size_t t = 0; t < sum.rows; ++t) {
+      const auto* added = reinterpret_cast<const std::uint16_t*>(residual.data);
+      auto* to = reinterpret_cast<std::uint16_t*>(out.data) + t * out.stride;
+      for (std::size_t i = 0; i < sum.columns; ++i)
+        to[i] = tensor::to_bfloat16(
+            sum.row(t)[i] +
+            (added == nullptr ? 0 : tensor::from_bfloat16(added[t * residual.stride + i])));
+    }
   }
 
   Communicator& communicator_;
   Status status_;
+  // Where states are not float32: of this rank, the part of a sum, and what lies before it.
+  tensor::Buffer part_, middle_;
 };
 
 }  // namespace
