@@ -57,7 +57,9 @@ void round_to_int8(std::span<float> row, bool by_pairs) {
       largest = std::max(largest, std::abs(block[i - 1] + block[i]));
     const float scale = largest / 127;
     const float inverse = scale > 0 ? 1 / scale : 0;
-    for (float& x : block) x = std::rint(x * inverse) * scale;
+    // Rounded once, as by a fused multiply-add: bfloat16 often lies near the middle of two steps.
+    constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+    for (float& x : block) x = (std::fma(x, inverse, kRound) - kRound) * scale;
   }
 }
 
@@ -119,7 +121,7 @@ class Dtypes : public ::testing::TestWithParam<Setup> {
                      Packed(*backend_, weight, inputs, bias.data()).linear(), activation, add,
                      {got.data(), rows, outputs, stride});
     const bool by_pairs = GetParam().backend == "cpu avx2 madd int8";
-    const Values x_rounded = rounded(x, inputs, backend_->dtype(), by_pairs);
+    const Values x_rounded = rounded(as_states(x), inputs, backend_->dtype(), by_pairs);
     const Packed exact(*reference_, rounded(weight, inputs, backend_->dtype()), inputs,
                        bias.data());
     reference_->linear({x_rounded.data(), rows, inputs}, exact.linear(), activation, add,
@@ -161,8 +163,12 @@ TEST_P(Dtypes, NothingIsCutOff) {
   compare(kRows, x, weight, kInputs, Activation::none, false);
 }
 
-// To the bit: what lies between is rounded once, whichever of the two does it.
+// To the bit: what lies between is rounded once, whichever of the two does it. Only where it would
+// be a state in bfloat16 first, and within feed_forward() is int8 at once, some of its numbers are
+// a step of 1/127 of a block's largest apart.
 TEST_P(Dtypes, FeedForwardIsItsTwoProducts) {
+  const bool twice = GetParam().states != Dtype::float32 && backend_->dtype() == Dtype::int8;
+  const float apart = twice ? 0.06f : 0;
   const std::pair<std::size_t, std::size_t> shapes[] = {{1, 1},    {33, 31},  {64, 65},   {70, 97},
                                                         {96, 128}, {128, 33}, {384, 1536}};
   for (const auto& [columns, wide] : shapes)
@@ -184,7 +190,8 @@ TEST_P(Dtypes, FeedForwardIsItsTwoProducts) {
       backend_->feed_forward(from, first.linear(), Activation::gelu, second.linear(), from,
                              {got.data(), rows, columns});
       for (std::size_t i = 0; i < got.size(); ++i)
-        ASSERT_TRUE(got[i] == want[i] || (std::isnan(got[i]) && std::isnan(want[i])))
+        ASSERT_TRUE(got[i] == want[i] || std::abs(got[i] - want[i]) <= apart ||
+                    (std::isnan(got[i]) && std::isnan(want[i])))
             << "row " << i / columns << " column " << i % columns << ": " << got[i] << " is not "
             << want[i];
     }
@@ -253,7 +260,8 @@ TEST_P(Dtypes, EmbedLooksUpRoundedWords) {
   const Values want = rounded(words, kHidden, backend_->dtype());
   for (std::size_t t = 0; t < 5; ++t)
     for (std::size_t i = 0; i < kHidden; ++i)
-      EXPECT_NEAR(out[t * kHidden + i], want[static_cast<std::size_t>(ids[t]) * kHidden + i], 1e-6);
+      EXPECT_NEAR(out[t * kHidden + i], want[ids[t] * kHidden + i],
+                  1e-6 + rounding() * std::abs(want[ids[t] * kHidden + i]));
 }
 
 // By tiles q, k, v and the shares of softmax are rounded; the others compute in float32.

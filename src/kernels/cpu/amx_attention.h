@@ -24,8 +24,7 @@ struct AmxScratch {
     const std::size_t keys = whole_panels(tokens), size = whole_panels(head_size);
     return keys * size + kRows * size / 2 + kRows * keys / 2 + kRows * keys + kSums;
   }
-  template <class Piece>
-  SHEAF_INLINE explicit AmxScratch(const Piece& p) {
+  SHEAF_INLINE explicit AmxScratch(const AttentionPieceOf<Bf16>& p) {
     const std::size_t tokens = whole_panels(p.tokens), size = whole_panels(p.head_size);
     keys = reinterpret_cast<Bf16*>(p.scratch);
     values = keys + tokens * size;
@@ -76,8 +75,7 @@ SHEAF_INLINE void transpose(__m512i (&rows)[16]) {
 }
 
 // Keys [begin, end), multiples of 32: those of them that do not exist are zeros.
-template <class State>
-SHEAF_INLINE void pack_bf16_keys(const AttentionPieceOf<State>& p, std::size_t begin,
+SHEAF_INLINE void pack_bf16_keys(const AttentionPieceOf<Bf16>& p, std::size_t begin,
                                  std::size_t end, const AmxScratch& s) {
   const std::size_t steps = bf16_steps(p.head_size);
   for (std::size_t key = begin; key < end; key += 16)
@@ -94,21 +92,8 @@ SHEAF_INLINE void pack_bf16_keys(const AttentionPieceOf<State>& p, std::size_t b
     }
 }
 
-// 16 of one row, then 16 of another; those that do not exist are zeros.
-SHEAF_INLINE __m512i two_rows(const float* first, __mmask16 first_exist, const float* second,
-                              __mmask16 second_exist) {
-  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(second_exist, second),
-                                                       _mm512_maskz_loadu_ps(first_exist, first)));
-}
-SHEAF_INLINE __m512i two_rows(const Bf16* first, __mmask16 first_exist, const Bf16* second,
-                              __mmask16 second_exist) {
-  return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_maskz_loadu_epi16(first_exist, first)),
-                            _mm256_maskz_loadu_epi16(second_exist, second), 1);
-}
-
 // The same of values, of which two neighbours are a pair.
-template <class State>
-SHEAF_INLINE void pack_bf16_values(const AttentionPieceOf<State>& p, std::size_t begin,
+SHEAF_INLINE void pack_bf16_values(const AttentionPieceOf<Bf16>& p, std::size_t begin,
                                    std::size_t end, const AmxScratch& s) {
   // From 16 of one row and 16 of the next to pairs.
   const __m512i interleave =
@@ -118,12 +103,13 @@ SHEAF_INLINE void pack_bf16_values(const AttentionPieceOf<State>& p, std::size_t
   for (std::size_t column = 0; column < whole_panels(p.head_size); column += 16) {
     const std::size_t left = p.head_size > column ? smaller(p.head_size - column, 16) : 0;
     const auto exist = static_cast<__mmask16>((1u << left) - 1);
-    const State* from = p.v + column;
+    const Bf16* from = p.v + column;
     for (std::size_t key = begin; key < end; key += 2) {
       const __mmask16 first = key < p.tokens ? exist : __mmask16{0};
       const __mmask16 second = key + 1 < p.tokens ? exist : __mmask16{0};
-      const __m512i both =
-          two_rows(from + key * p.stride, first, from + (key + 1) * p.stride, second);
+      const __m512i both = _mm512_inserti64x4(
+          _mm512_castsi256_si512(_mm256_maskz_loadu_epi16(first, from + key * p.stride)),
+          _mm256_maskz_loadu_epi16(second, from + (key + 1) * p.stride), 1);
       _mm512_storeu_si512(s.values + bf16_at(steps, column, key),
                           _mm512_permutexvar_epi16(interleave, both));
     }
@@ -170,11 +156,6 @@ SHEAF_INLINE float softmax_row(float* scores, std::size_t begin, std::size_t end
 }
 
 // The first `left` of 32 sums, each times the same.
-SHEAF_INLINE void store_scaled(const float* sums, __m512 scale, std::size_t left, float* out) {
-  for (std::size_t v = 0; v < kBf16Panel && v < left; v += 16)
-    _mm512_mask_storeu_ps(out + v, static_cast<__mmask16>((1u << smaller(left - v, 16)) - 1),
-                          _mm512_mul_ps(_mm512_loadu_ps(sums + v), scale));
-}
 SHEAF_INLINE void store_scaled(const float* sums, __m512 scale, std::size_t left, Bf16* out) {
   const __mmask32 exist = left >= 32 ? 0xffffffff : (1u << left) - 1;
   const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_mul_ps(_mm512_loadu_ps(sums + 16), scale),
@@ -183,8 +164,7 @@ SHEAF_INLINE void store_scaled(const float* sums, __m512 scale, std::size_t left
 }
 
 // Queries [first, first + rows) over the keys [begin, end), multiples of 32.
-template <class State>
-SHEAF_INLINE void attend_rows(const AttentionPieceOf<State>& p, const AmxScratch& s,
+SHEAF_INLINE void attend_rows(const AttentionPieceOf<Bf16>& p, const AmxScratch& s,
                               std::size_t first, std::size_t rows, std::size_t begin,
                               std::size_t end, float scale) {
   const std::size_t steps = bf16_steps(p.head_size), count = end - begin;
@@ -214,8 +194,8 @@ SHEAF_INLINE void attend_rows(const AttentionPieceOf<State>& p, const AmxScratch
   }
 }
 
-template <class Arch, class State>
-void amx_attention(const AttentionPieceOf<State>& p) {
+template <class Arch>
+void amx_attention(const AttentionPieceOf<Bf16>& p) {
   const AmxScratch scratch(p);
   const float scale = 1 / __builtin_sqrtf(static_cast<float>(p.head_size));
   const auto first_key = [&p](std::size_t query) {
@@ -232,5 +212,11 @@ void amx_attention(const AttentionPieceOf<State>& p) {
     attend_rows(p, scratch, query, rows, first_key(query), end_of_keys(query + rows), scale);
   }
 }
+
+template <class Arch>
+constexpr StateKernels kAmxStates = {.widen = widen<Arch>,
+                                     .narrow = narrow<Arch>,
+                                     .attention_scratch = amx_attention_scratch<Arch>,
+                                     .attention = amx_attention<Arch>};
 
 }  // namespace sheaf::kernels::cpu

@@ -88,32 +88,13 @@ SHEAF_INLINE void prepare_rows(const LinearPiece& p, std::size_t first, std::siz
   }
 }
 
-SHEAF_INLINE __m512 widened(__m256i x) {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
-}
-
-// The same as states, with what is added to them.
 template <bool Whole>
 SHEAF_INLINE void state_rows(const LinearPiece& p, std::size_t first, std::size_t rows,
                              std::size_t panel, const float* sums) {
-  const std::size_t column = panel * kBf16Panel;
-  const std::size_t left = Whole ? kBf16Panel : p.outputs - column;
-  const __mmask32 exist = Whole ? 0xffffffff : (1u << left) - 1;
-  for (std::size_t r = 0; r < rows; ++r) {
-    auto low = reinterpret_cast<__m512>(
-        finished<Amx, Whole>(p, first + r, column, Amx::load(sums + r * kBf16Panel)));
-    auto high = reinterpret_cast<__m512>(
-        finished<Amx, Whole>(p, first + r, column + 16, Amx::load(sums + r * kBf16Panel + 16)));
-    if (p.residual_states != nullptr) {
-      const __m512i added = _mm512_maskz_loadu_epi16(
-          exist, p.residual_states + (first + r) * p.residual_stride + column);
-      low = _mm512_add_ps(low, widened(_mm512_castsi512_si256(added)));
-      high = _mm512_add_ps(high, widened(_mm512_extracti64x4_epi64(added, 1)));
-    }
-    _mm512_mask_storeu_epi16(
-        p.out_states + (first + r) * p.out_stride + column - p.first_panel * kBf16Panel, exist,
-        reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
-  }
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t v = 0; v < 2; ++v)
+      finish_state<Amx, Whole>(p, first + r, panel * kBf16Panel + v * 16,
+                               Amx::load(sums + r * kBf16Panel + v * 16));
 }
 
 template <bool Whole>
@@ -153,23 +134,6 @@ void linear(const LinearPiece& p) {
   }
 }
 
-void widen(const Bf16* from, std::size_t columns, float* to) {
-  for (std::size_t i = 0; i < columns; i += 16) {
-    const auto exist = static_cast<__mmask16>((1u << smaller(columns - i, 16)) - 1);
-    _mm512_mask_storeu_ps(to + i, exist, widened(_mm256_maskz_loadu_epi16(exist, from + i)));
-  }
-}
-void narrow(const float* from, std::size_t columns, Bf16* to) {
-  for (std::size_t i = 0; i < columns; i += kBf16Step) {
-    const std::size_t left = columns - i;
-    _mm512_mask_storeu_epi16(to + i, left >= 32 ? 0xffffffff : (1u << left) - 1,
-                             reinterpret_cast<__m512i>(bf16_step(from + i, left)));
-  }
-}
-
-constexpr StateKernels kStates = {
-    .widen = widen, .narrow = narrow, .attention = amx_attention<Amx, Bf16>};
-
 constexpr LinearKernels kKernels = {.name = "amx bf16",
                                     .dtype = Dtype::bfloat16,
                                     .panel_width = kBf16Panel,
@@ -184,9 +148,7 @@ constexpr LinearKernels kKernels = {.name = "amx bf16",
                                     .pack = bf16_pack<Amx>,
                                     .linear = linear,
                                     .unpack_row = bf16_unpack_row<Amx>,
-                                    .attention_scratch = amx_attention_scratch<Amx>,
-                                    .attention = nullptr,
-                                    .states = &kStates};
+                                    .states = &kAmxStates<Amx>};
 
 }  // namespace
 

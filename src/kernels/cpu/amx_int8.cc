@@ -63,19 +63,21 @@ struct Rows {
   }
 };
 
-SHEAF_INLINE void put_block(const float* x, std::size_t count, std::size_t block,
+template <class State>
+SHEAF_INLINE void put_block(const State* x, std::size_t count, std::size_t block,
                             std::size_t blocks, std::byte* row) {
   const float scale =
       to_int8<Amx>(x, count, reinterpret_cast<std::int8_t*>(row + block * kInt8Block)).scale;
   __builtin_memcpy(row + blocks * kInt8Block + block * sizeof scale, &scale, sizeof scale);
 }
 
-void to_int8_rows(const LinearPiece& p, std::size_t row_bytes, std::byte* out) {
+template <class State>
+void to_int8_rows(const State* x, const LinearPiece& p, std::size_t row_bytes, std::byte* out) {
   const std::size_t blocks = int8_blocks(p.inputs);
   for (std::size_t r = 0; r < p.rows; ++r)
     for (std::size_t block = 0; block < blocks; ++block) {
       const std::size_t k0 = block * kInt8Block;
-      put_block(p.x + r * p.x_stride + k0, smaller(kInt8Block, p.inputs - k0), block, blocks,
+      put_block(x + r * p.x_stride + k0, smaller(kInt8Block, p.inputs - k0), block, blocks,
                 out + r * row_bytes);
     }
   __builtin_memset(out + p.rows * row_bytes, 0, (rounded_up(p.rows) - p.rows) * row_bytes);
@@ -86,7 +88,10 @@ Rows rows_of(const LinearPiece& p) {
   const std::size_t row_bytes = row_bytes_of(p.inputs), blocks = int8_blocks(p.inputs);
   if (p.prepared != nullptr) return {p.prepared, row_bytes, blocks};
   auto* own = reinterpret_cast<std::byte*>(p.scratch + kExactSums + kSums + kOutputs);
-  to_int8_rows(p, row_bytes, own);
+  if (p.x_states != nullptr)
+    to_int8_rows(p.x_states, p, row_bytes, own);
+  else
+    to_int8_rows(p.x, p, row_bytes, own);
   return {own, row_bytes, blocks};
 }
 
@@ -154,11 +159,13 @@ SHEAF_INLINE void finish_tile(const LinearPiece& p, const Group& g, std::size_t 
   const std::size_t column = g.panel * Amx::panel + right;
   outputs += g.panel % 2 * Amx::panel + right;
   for (std::size_t r = above; r < above + kTileRows && r < g.rows; ++r)
-    if (p.prepared_out == nullptr)
-      finish<Amx, Whole>(p, g.first + r, column, sums[r - above]);
-    else
+    if (p.prepared_out != nullptr)
       Amx::store(outputs + r * kInt8Block,
                  finished<Amx, Whole>(p, g.first + r, column, sums[r - above]));
+    else if (p.out_states != nullptr)
+      finish_state<Amx, Whole>(p, g.first + r, column, sums[r - above]);
+    else
+      finish<Amx, Whole>(p, g.first + r, column, sums[r - above]);
 }
 
 // Two panels of outputs are a block of the next product's inputs.
@@ -243,9 +250,7 @@ constexpr LinearKernels kKernels = {.name = "amx int8",
                                     .pack = int8_pack<Amx>,
                                     .linear = linear,
                                     .unpack_row = int8_unpack_row<Amx>,
-                                    .attention_scratch = amx_attention_scratch<Amx>,
-                                    .attention = amx_attention<Amx, float>,
-                                    .states = nullptr};
+                                    .states = &kAmxStates<Amx>};
 
 }  // namespace
 

@@ -86,8 +86,6 @@ constexpr LinearKernels kKernels = {.name = "avx512 bf16",
                                     .pack = bf16_pack<Avx512Bf16>,
                                     .linear = linear,
                                     .unpack_row = bf16_unpack_row<Avx512Bf16>,
-                                    .attention_scratch = nullptr,
-                                    .attention = nullptr,
                                     .states = nullptr};
 
 }  // namespace

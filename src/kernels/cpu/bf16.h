@@ -92,4 +92,38 @@ SHEAF_INLINE void row_to_bf16(const State* x, std::size_t inputs, Bf16* out) {
   }
 }
 
+SHEAF_INLINE __m512 widened(__m256i x) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
+}
+
+template <class Arch>
+void widen(const Bf16* from, std::size_t columns, float* to) {
+  for (std::size_t i = 0; i < columns; i += 16) {
+    const auto exist = static_cast<__mmask16>((1u << smaller(columns - i, 16)) - 1);
+    _mm512_mask_storeu_ps(to + i, exist, widened(_mm256_maskz_loadu_epi16(exist, from + i)));
+  }
+}
+template <class Arch>
+void narrow(const float* from, std::size_t columns, Bf16* to) {
+  for (std::size_t i = 0; i < columns; i += kBf16Step) {
+    const std::size_t left = columns - i;
+    _mm512_mask_storeu_epi16(to + i, left >= 32 ? 0xffffffff : (1u << left) - 1,
+                             reinterpret_cast<__m512i>(bf16_step(from + i, left)));
+  }
+}
+
+// As finish(), of 16 outputs that are states.
+template <class Arch, bool Whole>
+SHEAF_INLINE void finish_state(const LinearPiece& p, std::size_t row, std::size_t column,
+                               typename Arch::Floats value) {
+  const std::size_t left = column < p.outputs ? smaller(p.outputs - column, 16) : 0;
+  const auto exist = static_cast<__mmask16>(Whole ? 0xffff : (1u << left) - 1);
+  auto state = reinterpret_cast<__m512>(finished<Arch, Whole>(p, row, column, value));
+  if (p.residual_states != nullptr)
+    state = _mm512_add_ps(state, widened(_mm256_maskz_loadu_epi16(
+                                     exist, p.residual_states + row * p.residual_stride + column)));
+  _mm256_mask_storeu_epi16(p.out_states + row * p.out_stride + column - p.first_panel * Arch::panel,
+                           exist, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(state)));
+}
+
 }  // namespace sheaf::kernels::cpu

@@ -127,8 +127,8 @@ class Cpu final : public Backend {
       float* scratch =
           scratch_[static_cast<std::size_t>(thread)].reserve(attention_scratch(shape, part.tokens));
       if (qkv.dtype == Dtype::float32)
-        attend(attention_of(shape), shape, part, head, qkv.floats(), out.floats(), scratch);
-      else if (in_dtype(shape))
+        attend(kernels_.attention, shape, part, head, qkv.floats(), out.floats(), scratch);
+      else if (in_states(shape))
         attend(linear_.states->attention, shape, part, head, states_of(qkv), states_of(out),
                scratch);
       else
@@ -402,20 +402,17 @@ class Cpu final : public Backend {
     }
   }
 
-  // Attention by the kernels that multiply in another dtype than float32.
-  bool in_dtype(const AttentionShape& shape) const {
-    return linear_.attention_scratch != nullptr && shape.bias.values == nullptr &&
+  // Whether there are kernels for it over states as they are.
+  bool in_states(const AttentionShape& shape) const {
+    return linear_.states != nullptr && shape.bias.values == nullptr &&
            shape.relative.rows == nullptr;
   }
-  using RunAttention = void (*)(const cpu::AttentionPiece& piece);
-  RunAttention attention_of(const AttentionShape& shape) const {
-    return in_dtype(shape) ? linear_.attention : kernels_.attention;
-  }
-  // Floats of one thread; of a head in float32, first what it takes, then what was widened.
+  // Floats of one thread: what the kernel takes, then a head's operands, if they are widened.
   std::size_t attention_scratch(const AttentionShape& shape, std::size_t tokens) const {
-    const bool near = in_dtype(shape);
-    const auto scratch = near ? linear_.attention_scratch : kernels_.attention_scratch;
-    const bool widened = !near && linear_.states != nullptr;
+    const bool as_they_are = in_states(shape);
+    const auto scratch =
+        as_they_are ? linear_.states->attention_scratch : kernels_.attention_scratch;
+    const bool widened = !as_they_are && linear_.states != nullptr;
     return scratch(tokens, shape.head_size, shape.relative.count) +
            (widened ? 4 * tokens * shape.head_size : 0);
   }

@@ -106,8 +106,8 @@ void int8_unpack_row(const float* packed, std::size_t inputs, std::size_t /*outp
 }
 
 // One block of a row; `count` of its inputs exist. With what is no finite number all are none.
-template <class Arch>
-SHEAF_INLINE Int8Block to_int8(const float* x, std::size_t count, std::int8_t* out) {
+template <class Arch, class State>
+SHEAF_INLINE Int8Block to_int8(const State* x, std::size_t count, std::int8_t* out) {
   using Floats = typename Arch::Floats;
   using Ints = typename Arch::Ints;
   constexpr std::size_t kVectors = kInt8Block / Arch::width;

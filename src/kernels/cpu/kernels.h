@@ -72,7 +72,9 @@ struct StateKernels {
   // A row of `columns` numbers to float32 and, rounded, back.
   void (*widen)(const Bf16* from, std::size_t columns, float* to);
   void (*narrow)(const float* from, std::size_t columns, Bf16* to);
-  // Without bias and relative positions; scratch is LinearKernels::attention_scratch.
+  // In bfloat16 too, without bias and relative positions.
+  std::size_t (*attention_scratch)(std::size_t tokens, std::size_t head_size,
+                                   std::size_t position_count);
   void (*attention)(const AttentionPieceOf<Bf16>& piece);
 };
 
@@ -101,12 +103,7 @@ struct LinearKernels {
   // out [inputs] = the weights of one output
   void (*unpack_row)(const float* packed, std::size_t inputs, std::size_t outputs, std::size_t row,
                      float* out);
-  // Attention in this dtype, without bias and relative positions; null: as Kernels has it, or
-  // StateKernels.
-  std::size_t (*attention_scratch)(std::size_t tokens, std::size_t head_size,
-                                   std::size_t position_count);
-  void (*attention)(const AttentionPiece& piece);
-  // In which the model's states are kept then; null: they are float32.
+  // Where states are bfloat16; null: they are float32.
   const StateKernels* states;
 };
 

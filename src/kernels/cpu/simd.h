@@ -18,6 +18,7 @@ struct Lanes;
   struct Lanes<W> {                                                            \
     typedef float Floats __attribute__((vector_size(W * sizeof(float))));      \
     typedef std::int32_t Ints __attribute__((vector_size(W * sizeof(float)))); \
+    typedef std::uint16_t Halves __attribute__((vector_size(W * 2)));          \
     typedef std::int8_t Bytes __attribute__((vector_size(W)));                 \
   }
 SHEAF_LANES(4);
@@ -37,6 +38,12 @@ struct Simd {
     __builtin_memcpy(&v, p, sizeof v);
     return v;
   }
+  // Of bfloat16 the bits.
+  static SHEAF_INLINE Floats load(const std::uint16_t* p) {
+    typename Lanes<W>::Halves v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return reinterpret_cast<Floats>(__builtin_convertvector(v, Ints) << 16);
+  }
   static SHEAF_INLINE void store(float* p, Floats v) { __builtin_memcpy(p, &v, sizeof v); }
 
   // The first n lanes; the others read as 0 and are not written. n may be <= 0 or beyond the width.
@@ -44,6 +51,11 @@ struct Simd {
     Floats v = {};
     for (std::ptrdiff_t i = 0; i < W && i < n; ++i) v[i] = p[i];
     return v;
+  }
+  static SHEAF_INLINE Floats load_first(const std::uint16_t* p, std::ptrdiff_t n) {
+    std::uint16_t first[W] = {};
+    for (std::ptrdiff_t i = 0; i < W && i < n; ++i) first[i] = p[i];
+    return load(first);
   }
   static SHEAF_INLINE void store_first(float* p, Floats v, std::ptrdiff_t n) {
     for (std::ptrdiff_t i = 0; i < W && i < n; ++i) p[i] = v[i];

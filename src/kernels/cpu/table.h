@@ -25,8 +25,6 @@ constexpr Kernels make_kernels(const char* name, std::size_t row_block) {
                       .pack = pack_linear<Arch>,
                       .linear = linear<Arch>,
                       .unpack_row = unpack_row<Arch>,
-                      .attention_scratch = nullptr,
-                      .attention = nullptr,
                       .states = nullptr},
           .weigh_words = weigh_words<Arch>,
           .attention_scratch = attention_scratch<Arch>,

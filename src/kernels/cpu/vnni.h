@@ -131,8 +131,6 @@ constexpr LinearKernels make_vnni_kernels(const char* name) {
           .pack = int8_pack<Arch>,
           .linear = vnni_linear<Arch>,
           .unpack_row = int8_unpack_row<Arch>,
-          .attention_scratch = nullptr,
-          .attention = nullptr,
           .states = nullptr};
 }
 
