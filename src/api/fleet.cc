@@ -27,12 +27,13 @@ void append_replica(std::string& out, const router::ReplicaView& replica) {
   append_field(out, "model", replica.model);
   out.push_back(',');
   append_field(out, "state", name_of(s.state));
-  fmt::format_to(std::back_inserter(out),
-                 ",\"pid\":{},\"incarnation\":{},\"restarts\":{},\"batches_in_flight\":{},"
-                 "\"tokens_in_flight\":{},\"batches\":{},\"tokens\":{},\"busy_us\":{},"
-                 "\"tokens_per_s\":",
-                 replica.pid, s.incarnation, s.restarts, s.batches_in_flight, s.tokens_in_flight,
-                 s.batches, s.tokens, s.busy_us);
+  fmt::format_to(
+      std::back_inserter(out),
+      ",\"ranks\":{},\"pid\":{},\"incarnation\":{},\"restarts\":{},\"batches_in_flight\":{},"
+      "\"tokens_in_flight\":{},\"batches\":{},\"tokens\":{},\"busy_us\":{},"
+      "\"tokens_per_s\":",
+      replica.ranks, replica.pid, s.incarnation, s.restarts, s.batches_in_flight,
+      s.tokens_in_flight, s.batches, s.tokens, s.busy_us);
   append_number(out, s.tokens_per_s);
   out.append(",\"last_death\":");
   s.last_death.empty() ? void(out.append("null")) : append_json_quoted(out, s.last_death);

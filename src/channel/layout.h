@@ -29,6 +29,8 @@ inline constexpr std::size_t kFrameAlignment = 8;
 // How a replica's process ends whose device has no room for what it was to do: the router runs that
 // again in smaller batches.
 inline constexpr int kExitWithoutRoom = 12;
+// Of a rank that ends because another one of its replica ended, or is late.
+inline constexpr int kExitAfterAnother = 13;
 inline constexpr std::size_t kRowsFrameBytes = 64 << 10;  // longer rows are sent in parts
 
 // What a text is answered with: one row of floats.

@@ -18,6 +18,7 @@ constexpr std::string_view kModelKeys[] = {"name",
                                            "source",
                                            "revision",
                                            "replicas",
+                                           "tensor_parallel_size",
                                            "max_batch_tokens",
                                            "max_length",
                                            "pooling",
@@ -141,6 +142,7 @@ class Reader {
     if (key == "dtype") return read_checked(value, key, text, check_dtype, model.dtype);
     if (key == "max_batch_tokens") return read_number(value, key, model.max_batch_tokens);
     if (key == "max_length") return read_number(value, key, model.max_length);
+    if (key == "tensor_parallel_size") return read_number(value, key, model.ranks);
     if (key == "measured_tokens_per_s") return read_real(value, key, model.measured_tokens_per_s);
     if (key == "isolation") return read_isolation(value, text, model.isolation);
     return {};

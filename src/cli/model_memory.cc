@@ -30,13 +30,18 @@ Result<ModelMemory> memory_of(const std::string& replica_program, const ModelSou
     command.emplace_back("--max-batch-tokens");
     command.push_back(std::to_string(max_batch_tokens));
   }
+  if (source.ranks > 1)  // the first one's: all take as much
+    for (const std::string& word : {std::string("--rank"), std::string("0"), std::string("--ranks"),
+                                    std::to_string(source.ranks)})
+      command.push_back(word);
   const auto said = output_of(command, kEstimateMs);
   if (!said.ok()) return said.error();
   try {
     const auto json = nlohmann::json::parse(*said);
     if (json.contains("error"))
       return Error{ErrorCode::corrupt, json.at("error").get<std::string>()};
-    return ModelMemory{bytes_of(json, "weights_bytes"), bytes_of(json, "replica_bytes"),
+    return ModelMemory{bytes_of(json, "weights_bytes") * source.ranks,
+                       bytes_of(json, "replica_bytes") * source.ranks,
                        json.at("max_batch_tokens").get<std::uint32_t>(),
                        json.contains("card") ? bytes_of(json.at("card"), "total_bytes") : 0};
   } catch (const nlohmann::json::exception&) {

@@ -18,7 +18,7 @@ struct ModelMemory {
 
 // Asks `replica_program`, which reads the headers of the weights, for a minute at most. Fails where
 // replicas of the model could not start over a tensor's name, shape or type. 0 tokens: the default;
-// `threads` are those of a replica.
+// `threads` are those of a replica, or of a rank.
 Result<ModelMemory> memory_of(const std::string& replica_program, const ModelSource& source,
                               std::uint32_t max_batch_tokens, int threads);
 

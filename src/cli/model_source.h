@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@ struct ModelSource {
   std::string folder;
   std::string pooling = {};  // as model::read_spec() takes it
   std::string dtype = "float32";
+  std::uint32_t ranks = 1;  // that a replica is divided over
 
   std::vector<std::string> flags() const {
     return {"--model", folder, "--pooling", pooling, "--dtype", dtype};

@@ -15,6 +15,7 @@
 #include "cli/precision.h"
 #include "cli/replica_program.h"
 #include "cli/table.h"
+#include "model/spec/shard.h"
 #include "planner/capacity.h"
 #include "planner/memory.h"
 #include "slices/lease_request.h"
@@ -166,7 +167,9 @@ class Placer {
 
   Result<Wish> wish_for(std::size_t i) {
     const ModelSetting& model = settings_.models[i];
-    Wish wish{.model = configs_[i].name, .slices = list_for(model, settings_)};
+    Wish wish{.model = configs_[i].name,
+              .slices = list_for(model, settings_),
+              .ranks = configs_[i].ranks};
     SHEAF_ASSIGN(wish.on_cards, runs_on_cards(settings_, model, computers_));
     const std::string& replicas = model.replicas.value_or(settings_.num_replicas);
     if (replicas != "auto") wish.replicas = configs_[i].replicas;
@@ -317,6 +320,22 @@ Result<bool> runs_on_cards(const ServeSettings& settings, const ModelSetting& mo
   }
   if (device != "auto") return device == "cuda";
   return flags_speak_of_cards(settings) || computers.computes_on_cards();
+}
+
+Status check_ranks(const ServeSettings& settings, const ModelSetting& model,
+                   const router::ModelConfig& config, const Computers& computers) {
+  if (config.ranks == 1) return {};
+  const auto refuse = [&config](ErrorCode code, std::string_view why) {
+    return Error{code, fmt::format("model {}: --tensor-parallel-size {}: {}", config.name,
+                                   config.ranks, why)};
+  };
+  SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, model, computers));
+  if (on_cards)
+    return refuse(ErrorCode::unsupported,
+                  "a model is divided over cores so far, not over cards; --device cpu does it");
+  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(config.folder, config.pooling));
+  const Status divides = model::check_shard(spec, {.rank = 0, .ranks = config.ranks});
+  return divides.ok() ? Status() : refuse(divides.error().code, divides.error().message);
 }
 
 Result<std::string> dtype_of(const ServeSettings& settings, const ModelSetting& model,

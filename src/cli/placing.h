@@ -43,6 +43,11 @@ Result<Computers> find_computers(const ServeSettings& settings);
 Result<bool> runs_on_cards(const ServeSettings& settings, const ModelSetting& model,
                            const Computers& computers);
 
+// Whether its replicas can be divided as it wants. Error where they are on cards, or the model has
+// something that the number does not divide.
+Status check_ranks(const ServeSettings& settings, const ModelSetting& model,
+                   const router::ModelConfig& config, const Computers& computers);
+
 // In what a model is computed: on cards as dtype_on_card() says, else as dtype_for_serving() does,
 // which may measure, or where `at_once` as dtype_at_once().
 Result<std::string> dtype_of(const ServeSettings& settings, const ModelSetting& model,

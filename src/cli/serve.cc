@@ -62,9 +62,10 @@ server::ServerOptions server_options(const ServeSettings& settings) {
 
 Result<ModelMemory> memory_for(const std::string& program, const router::ModelConfig& config) {
   const std::uint32_t cores = std::max(std::thread::hardware_concurrency(), 1u);
-  const std::uint32_t threads = std::max(cores / std::max(config.replicas, 1u), 1u);
-  return memory_of(program, {config.folder, config.pooling, config.dtype}, config.max_batch_tokens,
-                   static_cast<int>(threads));
+  const std::uint32_t processes = std::max(config.replicas, 1u) * config.ranks;
+  const std::uint32_t threads = std::max(cores / processes, 1u);
+  return memory_of(program, {config.folder, config.pooling, config.dtype, config.ranks},
+                   config.max_batch_tokens, static_cast<int>(threads));
 }
 
 // "--device auto is the processor: there is no sheaf-replica-cuda beside …"
@@ -110,6 +111,7 @@ Result<Serving> prepare(const ServeSettings& settings) {
   for (const ModelSetting& model : settings.models) {
     SHEAF_ASSIGN(const auto found, fetch_model(model.source, model.revision, hub));
     SHEAF_ASSIGN(router::ModelConfig config, model_config(model, settings, found));
+    SHEAF_TRY(check_ranks(settings, model, config, computers));
     SHEAF_ASSIGN(config.dtype, dtype_of(settings, model, config, computers, /*at_once=*/false));
     options.models.push_back(std::move(config));
   }
@@ -155,6 +157,7 @@ Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings&
     return say_not_seen(model);
   }
   SHEAF_ASSIGN(auto config, model_config(model, settings, *found));
+  SHEAF_TRY(check_ranks(settings, model, config, computers));
   SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, model, computers));
   const std::string& program = computers.program_for(on_cards);
   const ModelSource source{config.folder, config.pooling};

@@ -19,6 +19,7 @@ constexpr std::string_view kEpilogue =
     "example: SHEAF_PORT=80 sheaf serve BAAI/bge-m3; flag beats variable beats file\n";
 
 constexpr std::uint32_t kReplicasMax = 1024;
+constexpr std::uint32_t kRanksMax = 64;
 
 void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>& models) {
   flags.add_group("Models and replicas");
@@ -29,6 +30,9 @@ void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>&
             text(s.revision));
   flags.add({"num-replicas", "N", "copies of each model; auto: by cores", "num_replicas"},
             text(s.num_replicas));
+  flags.add(
+      {"tensor-parallel-size", "N", "processes a copy is divided over", "tensor_parallel_size"},
+      whole_number(s.ranks, 1, kRanksMax));
   flags.add({"device", "D", "cpu, cuda; auto: cards if there are any", "device"},
             choice(s.device, {"auto", "cpu", "cuda"}));
   flags.add({"dtype", "T", "auto, float32, bfloat16 or int8", "dtype"},
@@ -218,6 +222,7 @@ Status ServeFlags::choose_models(std::vector<ModelSetting> of_file) {
     if (model.revision.empty()) model.revision = settings_.revision;
     // A flag or variable beats what the file says of one model.
     if (flags_.origin_of("num-replicas") > Origin::file) model.replicas.reset();
+    if (flags_.origin_of("tensor-parallel-size") > Origin::file) model.ranks.reset();
     if (flags_.origin_of("max-batch-tokens") > Origin::file) model.max_batch_tokens.reset();
     if (flags_.origin_of("max-length") > Origin::file) model.max_length.reset();
     if (flags_.origin_of("pooling") > Origin::file) model.pooling.reset();
@@ -244,6 +249,10 @@ Status ServeFlags::check_consistent() const {
   for (const ModelSetting& model : settings_.models)
     if (model.replicas)
       SHEAF_TRY(check_replicas(fmt::format("models: {}: replicas", model.source), *model.replicas));
+  for (const ModelSetting& model : settings_.models)
+    if (model.ranks && (*model.ranks < 1 || *model.ranks > kRanksMax))
+      return setting_error(fmt::format("models: {}: tensor_parallel_size {}: must be 1 to {}",
+                                       model.source, *model.ranks, kRanksMax));
   if (settings_.gpu_memory_utilization > 1)
     return setting_error(fmt::format("--gpu-memory-utilization {}: is more than all of it, 1",
                                      settings_.gpu_memory_utilization));

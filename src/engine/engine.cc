@@ -227,11 +227,10 @@ Status check_group(model::Shard shard, const kernels::Communicator* communicator
 
 using Wrap = std::unique_ptr<kernels::Backend>(std::unique_ptr<kernels::Backend>);
 
-Result<std::unique_ptr<Engine>> open_with(Wrap wrap, Mapping packed, EngineOptions options) {
+Result<std::unique_ptr<Engine>> open_with(Wrap wrap, model::PackedFile file,
+                                          EngineOptions options) {
   if (options.threads < 1)
     return refuse(fmt::format("an engine cannot run on {} threads", options.threads));
-  SHEAF_ASSIGN(model::PackedFile file, model::PackedFile::open(std::move(packed)));
-  SHEAF_TRY(check_group(file.shard(), options.communicator));
   SHEAF_ASSIGN(auto ops,
                kernels::make_backend(
                    file.backend(),
@@ -265,11 +264,14 @@ std::span<float> Rows::add(std::size_t count, std::size_t floats) {
 
 Result<std::unique_ptr<Engine>> Engine::open(Mapping packed, EngineOptions options) {
   const auto as_it_is = [](std::unique_ptr<kernels::Backend> ops) { return ops; };
-  return open_with(as_it_is, std::move(packed), options);
+  SHEAF_ASSIGN(model::PackedFile file, model::PackedFile::open(std::move(packed)));
+  SHEAF_TRY(check_group(file.shard(), options.communicator));
+  return open_with(as_it_is, std::move(file), options);
 }
 
 Result<std::unique_ptr<Engine>> open_dry(Mapping packed, EngineOptions options) {
-  return open_with(kernels::make_dry_run, std::move(packed), options);
+  SHEAF_ASSIGN(model::PackedFile file, model::PackedFile::open(std::move(packed)));
+  return open_with(kernels::make_dry_run, std::move(file), options);
 }
 
 }  // namespace sheaf::engine

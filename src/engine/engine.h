@@ -9,6 +9,7 @@
 
 #include "base/mapping.h"
 #include "base/result.h"
+#include "model/spec/shard.h"
 #include "model/spec/spec.h"
 #include "tensor/dtype.h"
 
@@ -67,12 +68,13 @@ struct EngineOptions {
   kernels::Communicator* communicator = nullptr;
 };
 
-// A model to be packed: its folder, read with `pooling` as read_spec() takes it, and what its
-// products are to be computed in.
+// A model to be packed: its folder, read with `pooling` as read_spec() takes it, what its products
+// are to be computed in, and which rank's part of it.
 struct Source {
   std::string folder;
   std::string pooling = {};
   tensor::Dtype dtype = tensor::Dtype::float32;
+  model::Shard shard = {};
 };
 
 // Writes the model, weights packed for this machine's fastest instructions for the dtype, into the

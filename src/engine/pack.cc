@@ -21,19 +21,18 @@ namespace {
 using Write = Status(int fd, const model::PackedHead& head,
                      std::vector<model::PackedTensorSource> tensors);
 
-Status pack_with(Write write, const std::string& backend_name, const Source& source, int fd,
-                 model::Shard shard = {}) {
+Status pack_with(Write write, const std::string& backend_name, const Source& source, int fd) {
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(source.folder, source.pooling));
   SHEAF_ASSIGN(const auto backend, kernels::make_backend(backend_name, {}));
   SHEAF_ASSIGN(model::StoredWeights weights,
-               model::StoredWeights::open(source.folder, spec, shard));
+               model::StoredWeights::open(source.folder, spec, source.shard));
   weights.pack_for(*backend);
   model::make_model(spec, weights);  // these bind all
   model::DenseHead(spec, weights);
   model::SparseHead(spec, weights);
   model::TokenHead(spec, weights);
   SHEAF_TRY(weights.status());
-  return write(fd, {spec, backend_name, shard}, weights.take_tensors());
+  return write(fd, {spec, backend_name, source.shard}, weights.take_tensors());
 }
 
 Result<std::string> fastest_backend(tensor::Dtype dtype) {
@@ -55,7 +54,7 @@ std::string backend_name(tensor::Dtype dtype) {
 
 Status pack_for(const std::string& backend, const std::string& folder, int fd,
                 const std::string& pooling, model::Shard shard) {
-  return pack_with(model::write_packed_file, backend, {folder, pooling}, fd, shard);
+  return pack_with(model::write_packed_file, backend, {folder, pooling, {}, shard}, fd);
 }
 
 Status pack_outline(const Source& source, int fd) {

@@ -5,7 +5,7 @@
 
 #include "base/result.h"
 #include "engine/engine.h"
-#include "model/shard.h"
+#include "model/spec/shard.h"
 
 namespace sheaf::engine {
 
@@ -18,7 +18,8 @@ Status pack_for(const std::string& backend, const std::string& folder, int fd,
 // and types and reads nothing of them.
 Status pack_outline(const Source& source, int fd);
 
-// Engine::open() with operations that compute nothing (kernels/dry_run.h).
+// Engine::open() with operations that compute nothing (kernels/dry_run.h); of a rank's part, too,
+// without the others.
 Result<std::unique_ptr<Engine>> open_dry(Mapping packed, EngineOptions options);
 
 }  // namespace sheaf::engine

@@ -43,7 +43,8 @@ channel::Limits limits_for(const model::ModelSpec& spec) {
   return limits;
 }
 
-// A model's packed weights: none, being packed, or there for every replica to map.
+// Packed weights of a model, or of a rank's part of it: none, being packed, or there for every
+// replica to map.
 struct Weights {
   Fd fd;
   std::shared_ptr<Packing> packing;
@@ -91,7 +92,7 @@ class Driver final : public Fleet {
     place.waiting = incarnation;
     place.said = false;
     if (place.slice_lost) find_slice(replica);
-    if (weights_[place.model].fd)
+    if (is_packed(place.model))
       launch(replica);
     else
       pack(place.model);
@@ -142,7 +143,7 @@ class Driver final : public Fleet {
 
  private:
   void make_places() {
-    weights_.resize(options_.models.size());
+    for (const FleetModel& model : options_.models) weights_.emplace_back(model.ranks);
     auto seat = options_.placement.replicas.begin();
     for (std::size_t model = 0; model < options_.models.size(); ++model)
       for (std::uint32_t i = 0; i < options_.models[model].replicas; ++i)
@@ -156,8 +157,9 @@ class Driver final : public Fleet {
   void end_processes() {
     const std::lock_guard lock(loop_.mutex);
     timer_->cancel();
-    for (Weights& weights : weights_)
-      if (weights.packing) weights.packing->cancel();
+    for (auto& ranks : weights_)
+      for (Weights& weights : ranks)
+        if (weights.packing) weights.packing->cancel();
     for (Place& place : places_)  // all at once, so that they die at the same time
       if (place.session) place.session->kill();
     for (Place& place : places_)
@@ -171,13 +173,22 @@ class Driver final : public Fleet {
 
   // ---- weights
 
+  bool is_packed(std::size_t model) const {
+    return std::ranges::all_of(weights_[model], [](const Weights& one) { return bool(one.fd); });
+  }
+
   void pack(std::size_t model) {
-    Weights& weights = weights_[model];
+    for (std::uint32_t rank = 0; rank < weights_[model].size(); ++rank) pack(model, rank);
+  }
+
+  void pack(std::size_t model, std::uint32_t rank) {
+    Weights& weights = weights_[model][rank];
     if (weights.packing || weights.fd) return;
     const FleetModel& source = options_.models[model];
     auto packing = Packing::begin(
-        loop_, packing_program(model), options_.replica_environment, source.folder, source.pooling,
-        source.dtype, [this, model](Result<Fd> packed) { take_weights(model, std::move(packed)); });
+        loop_, packing_program(model), options_.replica_environment,
+        {source.folder, source.pooling, source.dtype, {rank, source.ranks}},
+        [this, model, rank](Result<Fd> packed) { take_weights(model, rank, std::move(packed)); });
     if (packing.ok())
       weights.packing = std::move(*packing);
     else
@@ -190,11 +201,12 @@ class Driver final : public Fleet {
     return place == places_.end() ? options_.replica_program : program_of(*place);
   }
 
-  void take_weights(std::size_t model, Result<Fd> packed) {
-    Weights& weights = weights_[model];
+  void take_weights(std::size_t model, std::uint32_t rank, Result<Fd> packed) {
+    Weights& weights = weights_[model][rank];
     weights.packing.reset();
     if (!packed.ok()) return fail_waiting(model, packed.error().message);
     weights.fd = std::move(*packed);
+    if (!is_packed(model)) return;
     for (ReplicaId replica = 0; replica < places_.size(); ++replica)
       if (places_[replica].model == model && places_[replica].waiting) launch(replica);
   }
@@ -246,7 +258,7 @@ class Driver final : public Fleet {
       Place& place = places_[replica];
       if (!is_on_card(place)) continue;
       if (!place.slice_lost) check_slice(replica);
-      if (place.waiting && (!place.slice_lost || find_slice(replica)) && weights_[place.model].fd)
+      if (place.waiting && (!place.slice_lost || find_slice(replica)) && is_packed(place.model))
         launch(replica);
     }
   }
@@ -370,23 +382,31 @@ class Driver final : public Fleet {
     Place& place = places_[replica];
     if (place.slice_lost || !join_mps(replica)) return;  // it is launched when it has both
     const Incarnation incarnation = *std::exchange(place.waiting, std::nullopt);
-    const FleetModel& model = options_.models[place.model];
-    std::vector<std::string> environment = options_.replica_environment;
-    const slices::Slice& slice = place.seat.slice;
-    environment.insert(environment.end(), slice.environment.begin(), slice.environment.end());
     SessionOptions options{replica,
                            incarnation,
                            program_of(place),
-                           std::move(environment),
-                           slice,
-                           limits_for(model.spec),
-                           weights_[place.model].fd.get()};
+                           options_.replica_environment,
+                           place.seat.slice.name,
+                           limits_for(options_.models[place.model].spec),
+                           ranks_of(place)};
     auto session = Session::start(loop_, std::move(options),
                                   {listener_, oom_, [this](Session& ended) { take_end(ended); }});
     if (session.ok())
       place.session = std::move(*session);
     else
       report_later(replica, incarnation, session.error().message);
+  }
+
+  std::vector<RankOptions> ranks_of(const Place& place) const {
+    const std::vector<Weights>& weights = weights_[place.model];
+    const slices::Slice& slice = place.seat.slice;
+    if (weights.size() == 1) return {{slice, weights.front().fd.get()}};
+    std::vector<RankOptions> ranks;
+    for (const Weights& one : weights) ranks.push_back({{}, one.fd.get()});
+    auto parts = slices::cut_slice(machine_, slice, static_cast<std::uint32_t>(ranks.size()));
+    for (std::size_t rank = 0; rank < ranks.size(); ++rank)
+      ranks[rank].slice = std::move(parts[rank]);
+    return ranks;
   }
 
   void take_end(Session& ended) {
@@ -443,8 +463,9 @@ class Driver final : public Fleet {
       session->sample(now_us);
       busy = busy || session->busy();
     }
-    for (Weights& weights : weights_)
-      if (weights.packing) weights.packing->end_if_stopped();
+    for (auto& ranks : weights_)
+      for (Weights& weights : ranks)
+        if (weights.packing) weights.packing->end_if_stopped();
     tell_tenancy();
     if (now_us >= last_oom_us_ + kOomPeriodUs) {
       oom_.forget_old();
@@ -458,8 +479,8 @@ class Driver final : public Fleet {
   FleetListener& listener_;
   const slices::Machine machine_;
   OomWatch oom_;
-  std::vector<Weights> weights_;  // one a model
-  std::vector<Place> places_;     // one a replica
+  std::vector<std::vector<Weights>> weights_;  // of each model by rank
+  std::vector<Place> places_;                  // one a replica
   std::shared_ptr<boost::asio::steady_timer> timer_;
   std::chrono::milliseconds period_ = kIdlePeriod;
   TimeUs last_submit_us_ = -kStayBusyUs;

@@ -148,6 +148,7 @@ class FleetTest : public ::testing::Test {
     model.spec.token_weight.name = "made up";
     FleetOptions options;
     options.replica_program = cores_program_.empty() ? program_ : cores_program_;
+    model.ranks = ranks_;
     options.models = {model};
     options.replica_environment = environment_;
     options.card_program = program_;
@@ -188,6 +189,7 @@ class FleetTest : public ::testing::Test {
                                            "SHEAF_FAULT_EXIT_ID=103", "SHEAF_FAULT_FAIL_ID=104",
                                            "SHEAF_FAULT_FULL_ID=105"};
   std::function<void(const std::string&)> want_mps_;
+  std::uint32_t ranks_ = 1;
   std::string program_ = SHEAF_BIN_DIR "/sheaf-replica-fake";
   std::string cores_program_;  // empty: the same
   std::string folder_;
@@ -200,6 +202,95 @@ class FleetTest : public ::testing::Test {
 };
 
 bool alive(int pid) { return ::kill(pid, 0) == 0; }
+
+// The child of ours that was started as this rank.
+int pid_of_rank(int rank) {
+  const std::string wanted = std::string("--rank") + '\0' + std::to_string(rank) + '\0';
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    std::ifstream file(entry.path() / "cmdline");
+    const std::string words{std::istreambuf_iterator<char>(file), {}};
+    std::ifstream children(entry.path() / "status");
+    std::string line;
+    while (std::getline(children, line) && !line.starts_with("PPid:")) continue;
+    if (line == "PPid:\t" + std::to_string(::getpid()) &&
+        words.find(std::string("run") + '\0') != words.npos && words.find(wanted) != words.npos)
+      return std::stoi(entry.path().filename());
+  }
+  return 0;
+}
+
+class FleetOfRanks : public FleetTest {
+ protected:
+  void SetUp() override {
+    if (slices::detect_machine()->cores.size() < 2) GTEST_SKIP() << "each rank takes a core";
+    ranks_ = 2;
+  }
+};
+
+TEST_F(FleetOfRanks, AnswersAsOne) {
+  create(1);
+  ASSERT_TRUE(wait_ready(0));
+  EXPECT_EQ(pid_of(0), pid_of_rank(0));
+  EXPECT_TRUE(alive(pid_of_rank(1)));
+  for (BatchId batch = 1; batch <= 20; ++batch)
+    ASSERT_TRUE(submit(0, batch, {{5, static_cast<std::int32_t>(batch)}, {9}}));
+  for (BatchId batch = 1; batch <= 20; ++batch) {
+    ASSERT_TRUE(wait_until([&] { return replica(0).batches[batch].ended; }));
+    const std::lock_guard lock(mutex_);
+    EXPECT_EQ(replica(0).batches[batch].rows[0],
+              expected_vector({5, static_cast<std::int32_t>(batch)}));
+  }
+  // What one refuses all refuse, and go on.
+  ASSERT_TRUE(submit(0, 30, {{40'000}}));
+  ASSERT_TRUE(wait_until([&] { return replica(0).batches[30].ended; }));
+  EXPECT_NE(replica(0).batches[30].failure.find("40000"), std::string::npos);
+  ASSERT_TRUE(submit(0, 31, {{5}}));
+  ASSERT_TRUE(wait_until([&] { return replica(0).batches[31].ended; }));
+  EXPECT_EQ(replica(0).batches[31].failure, "");
+}
+
+// One exit is reported, with the cause that began.
+TEST_F(FleetOfRanks, EndsAsOne) {
+  create(1);
+  for (Incarnation incarnation = 1; incarnation <= 4; ++incarnation) {
+    ASSERT_TRUE(wait_ready(0, incarnation));
+    const int first = pid_of_rank(0), second = pid_of_rank(1);
+    ASSERT_EQ(::kill(incarnation % 2 == 0 ? first : second, SIGKILL), 0);
+    ASSERT_TRUE(wait_until([&] { return replica(0).exits.size() == incarnation; }, 2'000));
+    EXPECT_EQ(replica(0).exits.back().kind, core::ExitReport::Kind::signal);
+    EXPECT_EQ(replica(0).exits.back().value, SIGKILL);
+    EXPECT_FALSE(alive(first));
+    EXPECT_FALSE(alive(second));
+    const std::lock_guard lock(mutex_);
+    fleet_->start(0, incarnation + 1);
+  }
+}
+
+TEST_F(FleetOfRanks, ACrashOfAllIsOneCrash) {
+  create(1);
+  ASSERT_TRUE(wait_ready(0));
+  ASSERT_TRUE(submit(0, 1, {{kCrashId}}));
+  ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }));
+  EXPECT_EQ(replica(0).exits[0].kind, core::ExitReport::Kind::signal);
+  EXPECT_EQ(replica(0).exits[0].value, SIGSEGV);
+  EXPECT_EQ(replica(0).exits.size(), 1u);
+  EXPECT_FALSE(replica(0).batches[1].ended);
+}
+
+TEST_F(FleetOfRanks, AStoppedOneStopsTheReplica) {
+  create(1);
+  ASSERT_TRUE(wait_ready(0));
+  ASSERT_EQ(::kill(pid_of_rank(1), SIGSTOP), 0);
+  EXPECT_TRUE(wait_until(
+      [&] { return !replica(0).samples.empty() && replica(0).samples.back().stopped; }, 2'000));
+  const int first = pid_of_rank(0);
+  {
+    const std::lock_guard lock(mutex_);
+    fleet_->stop(0, 1);
+  }
+  ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }, 3'000));
+  EXPECT_FALSE(alive(first));
+}
 
 TEST_F(FleetTest, AnswersBatchesOfAllReplicas) {
   create(3);

@@ -29,17 +29,18 @@ std::string describe_exit(const ExitStatus& status) {
 
 Result<std::shared_ptr<Packing>> Packing::begin(const Loop& loop, const std::string& program,
                                                 const std::vector<std::string>& environment,
-                                                const std::string& folder,
-                                                const std::string& pooling,
-                                                const std::string& dtype, Done done) {
+                                                const PackSource& source, Done done) {
   SHEAF_ASSIGN(Fd weights, make_memfd("sheaf-weights", 0));
   SHEAF_ASSIGN(SocketPair control, make_socket_pair());
-  SHEAF_ASSIGN(Process process,
-               Process::spawn({program,
-                               {"pack", "--model", folder, "--pooling", pooling, "--dtype", dtype,
-                                "--control", child_descriptor(0), "--weights", child_descriptor(1)},
-                               environment,
-                               {control.theirs.get(), weights.get()}}));
+  SHEAF_ASSIGN(
+      Process process,
+      Process::spawn({program,
+                      {"pack", "--model", source.folder, "--pooling", source.pooling, "--dtype",
+                       source.dtype, "--rank", std::to_string(source.shard.rank), "--ranks",
+                       std::to_string(source.shard.ranks), "--control", child_descriptor(0),
+                       "--weights", child_descriptor(1)},
+                      environment,
+                      {control.theirs.get(), weights.get()}}));
   auto packing = std::make_shared<Packing>(loop, std::move(process), std::move(control.ours),
                                            std::move(weights), std::move(done));
   packing->watch();

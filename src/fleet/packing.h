@@ -4,24 +4,31 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
 #include "fleet/loop.h"
 #include "fleet/process.h"
+#include "model/spec/shard.h"
 
 namespace sheaf::fleet {
 
-// One run of `sheaf-replica pack`: a model's folder becomes a sealed memfd.
+// What is packed.
+struct PackSource {
+  std::string folder, pooling, dtype;
+  model::Shard shard = {};
+};
+
+// One run of `sheaf-replica pack`: a model's folder, or a rank's part of it, becomes a sealed
+// memfd.
 class Packing : public std::enable_shared_from_this<Packing> {
  public:
   using Done = std::function<void(Result<Fd>)>;  // under the mutex, once, never from begin()
 
   static Result<std::shared_ptr<Packing>> begin(const Loop& loop, const std::string& program,
                                                 const std::vector<std::string>& environment,
-                                                const std::string& folder,
-                                                const std::string& pooling,
-                                                const std::string& dtype, Done done);
+                                                const PackSource& source, Done done);
   Packing(const Loop& loop, Process process, Fd control, Fd weights, Done done);
   // Kills the process if it is stopped; `done` hears of it as of any failure. Under the mutex.
   void end_if_stopped();

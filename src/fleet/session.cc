@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <cerrno>
@@ -28,23 +29,29 @@ int duplicate(int fd) { return ::fcntl(fd, F_DUPFD_CLOEXEC, 0); }
 
 Error broken(std::string what) { return Error{ErrorCode::corrupt, std::move(what)}; }
 
-std::vector<std::string> arguments_for(const SessionOptions& options) {
+std::vector<std::string> arguments_for(const slices::Slice& slice, std::size_t rank,
+                                       std::size_t ranks) {
   std::string cores;
-  for (const int cpu : options.slice.cpus)
-    cores += (cores.empty() ? "" : ",") + std::to_string(cpu);
-  return {"run",
-          "--control",
-          child_descriptor(0),
-          "--weights",
-          child_descriptor(1),
-          "--channel",
-          child_descriptor(2),
-          "--event",
-          child_descriptor(3),
-          "--cores",
-          cores,
-          "--threads",
-          std::to_string(options.slice.threads)};
+  for (const int cpu : slice.cpus) cores += (cores.empty() ? "" : ",") + std::to_string(cpu);
+  std::vector<std::string> arguments = {"run",
+                                        "--control",
+                                        child_descriptor(0),
+                                        "--weights",
+                                        child_descriptor(1),
+                                        "--channel",
+                                        child_descriptor(2),
+                                        "--event",
+                                        child_descriptor(3),
+                                        "--cores",
+                                        cores,
+                                        "--threads",
+                                        std::to_string(slice.threads)};
+  if (ranks > 1)
+    for (const std::string& more :
+         {std::string("--group"), child_descriptor(4), std::string("--rank"), std::to_string(rank),
+          std::string("--ranks"), std::to_string(ranks)})
+      arguments.push_back(more);
+  return arguments;
 }
 
 // A member of a JSON object as a number within 1 .. max, or nothing.
@@ -65,51 +72,85 @@ std::string short_text_in(const nlohmann::json& object, const char* name) {
 
 }  // namespace
 
+Session::Member::Member(const Loop& loop, Process process_in, Fd control_in)
+    : process(std::move(process_in)),
+      control(loop.io, control_in.release()),
+      exit(loop.io, duplicate(process.pidfd())) {}
+
 Result<std::shared_ptr<Session>> Session::start(const Loop& loop, SessionOptions options,
                                                 Owner owner) {
   SHEAF_ASSIGN(channel::RouterEnd channel, channel::RouterEnd::create(options.limits));
-  SHEAF_ASSIGN(SocketPair control, make_socket_pair());
-  SHEAF_ASSIGN(Process process, Process::spawn({options.program,
-                                                arguments_for(options),
-                                                options.environment,
-                                                {control.theirs.get(), options.weights_fd,
-                                                 channel.memory_fd(), channel.event_fd()}}));
   auto session =
-      std::make_shared<Session>(loop, std::move(options), std::move(owner), std::move(process),
-                                std::move(control.ours), std::move(channel));
+      std::make_shared<Session>(loop, std::move(options), std::move(owner), std::move(channel));
+  SHEAF_TRY(session->spawn_all());
   session->channel_.listen();
   session->wait_for_news();
-  session->wait_for_control();
-  session->wait_for_exit();
+  for (const auto& member : session->members_) {
+    session->wait_for_control(*member);
+    session->wait_for_exit(*member);
+  }
   return session;
 }
 
-Session::Session(const Loop& loop, SessionOptions options, Owner owner, Process process, Fd control,
-                 channel::RouterEnd channel)
+Session::Session(const Loop& loop, SessionOptions options, Owner owner, channel::RouterEnd channel)
     : loop_(loop),
       options_(std::move(options)),
       owner_(std::move(owner)),
-      process_(std::move(process)),
       channel_(std::move(channel)),
-      news_(loop.io, duplicate(channel_.event_fd())),
-      control_(loop.io, control.release()),
-      exit_(loop.io, duplicate(process_.pidfd())) {}
+      news_(loop.io, duplicate(channel_.event_fd())) {}
+
+// Those that were started before one cannot be are ended with the session. What ranks share they
+// size themselves.
+Status Session::spawn_all() {
+  Fd group;
+  if (options_.ranks.size() > 1) {
+    SHEAF_ASSIGN(group, make_memfd("sheaf-ranks", 0));
+  }
+  for (std::size_t rank = 0; rank < options_.ranks.size(); ++rank)
+    SHEAF_TRY(spawn(rank, group.get()));
+  return {};
+}
+
+Status Session::spawn(std::size_t rank, int group_fd) {
+  const RankOptions& options = options_.ranks[rank];
+  SHEAF_ASSIGN(SocketPair control, make_socket_pair());
+  std::vector<std::string> environment = options_.environment;
+  environment.insert(environment.end(), options.slice.environment.begin(),
+                     options.slice.environment.end());
+  std::vector<int> descriptors = {control.theirs.get(), options.weights_fd, channel_.memory_fd(),
+                                  channel_.event_fd()};
+  if (group_fd >= 0) descriptors.push_back(group_fd);
+  SHEAF_ASSIGN(
+      Process process,
+      Process::spawn({options_.program, arguments_for(options.slice, rank, options_.ranks.size()),
+                      std::move(environment), std::move(descriptors)}));
+  members_.push_back(std::make_unique<Member>(loop_, std::move(process), std::move(control.ours)));
+  return {};
+}
 
 // ---- what the router asks
 
 void Session::stop() {
-  error_code ignored;
-  control_.close(ignored);
+  close_controls();
   leave_by_us_ = monotonic_us() + kLeaveUs;
 }
 
 void Session::kill() {
   killed_ = true;
-  process_.kill();
+  kill_all();
+}
+
+void Session::kill_all() {
+  for (const auto& member : members_) member->process.kill();
+}
+
+void Session::close_controls() {
+  error_code ignored;
+  for (const auto& member : members_) member->control.close(ignored);
 }
 
 void Session::lose_slice(const std::string& how) {
-  slice_lost_ = fmt::format("{} {}", options_.slice.name, how);
+  slice_lost_ = fmt::format("{} {}", options_.slice_name, how);
   kill();
 }
 
@@ -142,23 +183,31 @@ void Session::cancel(BatchId batch) {
 
 void Session::sample(TimeUs now_us) {
   if (leave_by_us_ != 0 && now_us >= leave_by_us_) kill();
-  const bool stopped = process_.stopped();
+  if (first_to_end_ != nullptr) return;  // the others follow
+  const bool stopped =
+      std::ranges::any_of(members_, [](const auto& member) { return member->process.stopped(); });
   if (!stopped && !(ready_ && busy())) return;  // one that is stopped never gets ready either
-  owner_.listener.replica_progress(
-      replica(), incarnation(),
-      {channel_.progress(), process_.cpu_us(), stopped, process_.starved_us()});
+  core::ProgressSample sample = {channel_.progress(), 0, stopped, 0};
+  for (const auto& member : members_) {  // which all raise the one counter
+    sample.cpu_us += member->process.cpu_us();
+    sample.starved_us += member->process.starved_us();
+  }
+  owner_.listener.replica_progress(replica(), incarnation(), sample);
 }
 
 void Session::abandon() {
   ended_ = true;
   error_code ignored;
   news_.close(ignored);
-  control_.close(ignored);
-  exit_.close(ignored);
-  process_.end();
+  close_controls();
+  kill_all();
+  for (const auto& member : members_) {
+    member->exit.close(ignored);
+    member->process.end();
+  }
 }
 
-// ---- what comes from the process
+// ---- what comes from the processes
 
 void Session::wait_for_news() {
   news_.async_read_some(boost::asio::buffer(&news_count_, sizeof news_count_),
@@ -169,38 +218,40 @@ void Session::wait_for_news() {
                         }));
 }
 
-void Session::wait_for_control() {
+void Session::wait_for_control(Member& member) {
   // Read here and not by the event loop, where bytes already read could wait for the mutex behind
   // the exit that they explain.
-  control_.async_wait(descriptor_base::wait_read,
-                      loop_.handler(shared_from_this(), [this](error_code error, std::size_t) {
-                        if (error || ended_ || !control_.is_open()) return;
-                        const bool open = read_control();
-                        take_control();
-                        // Where it closed: it is about to exit, or pretends to be.
-                        if (!open) leave_by_us_ = monotonic_us() + kLeaveUs;
-                        if (open && violation_.empty() && control_.is_open()) wait_for_control();
-                      }));
+  member.control.async_wait(
+      descriptor_base::wait_read,
+      loop_.handler(shared_from_this(), [this, &member](error_code error, std::size_t) {
+        if (error || ended_ || !member.control.is_open()) return;
+        const bool open = read_control(member);
+        take_control(member);
+        // Where it closed: it is about to exit, or pretends to be.
+        if (!open) leave_by_us_ = monotonic_us() + kLeaveUs;
+        if (open && violation_.empty() && member.control.is_open()) wait_for_control(member);
+      }));
 }
 
 // Adds what the socket holds; false where it has ended.
-bool Session::read_control() {
+bool Session::read_control(Member& member) {
   std::array<char, 1024> bytes;
-  while (control_lines_.size() <= kMaxControlBytes) {
-    const ssize_t got = ::read(control_.native_handle(), bytes.data(), bytes.size());
+  while (member.control_lines.size() <= kMaxControlBytes) {
+    const ssize_t got = ::read(member.control.native_handle(), bytes.data(), bytes.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) return true;
     if (got <= 0) return false;
-    control_lines_.append(bytes.data(), static_cast<std::size_t>(got));
+    member.control_lines.append(bytes.data(), static_cast<std::size_t>(got));
   }
   return true;
 }
 
-void Session::wait_for_exit() {
-  exit_.async_wait(descriptor_base::wait_read,
-                   loop_.handler(shared_from_this(), [this](error_code error, std::size_t) {
-                     if (!error && !ended_) take_exit();
-                   }));
+void Session::wait_for_exit(Member& member) {
+  member.exit.async_wait(
+      descriptor_base::wait_read,
+      loop_.handler(shared_from_this(), [this, &member](error_code error, std::size_t) {
+        if (!error && !ended_) take_exit(member);
+      }));
 }
 
 void Session::take_news() {
@@ -287,13 +338,15 @@ Status Session::take_final(const channel::Final& final) {
   return {};
 }
 
-void Session::take_control() {
-  if (control_lines_.size() > kMaxControlBytes) return violate("it floods its control socket");
-  const std::size_t end = control_lines_.find('\n');
+// The first rank's first line says that all are ready.
+void Session::take_control(Member& member) {
+  if (member.control_lines.size() > kMaxControlBytes)
+    return violate("it floods its control socket");
+  const std::size_t end = member.control_lines.find('\n');
   if (end == std::string::npos) return;
-  if (said_.empty()) said_ = find_error(control_lines_);
-  if (ready_ || !said_.empty()) return;
-  const Status status = take_hello(control_lines_.substr(0, end));
+  if (member.said.empty()) member.said = find_error(member.control_lines);
+  if (ready_ || !member.said.empty() || &member != members_.front().get()) return;
+  const Status status = take_hello(member.control_lines.substr(0, end));
   if (!status.ok()) violate(status.error().message);
 }
 
@@ -310,27 +363,45 @@ Status Session::take_hello(const std::string& line) {
   return {};
 }
 
-void Session::take_exit() {
+void Session::take_exit(Member& member) {
   // Results that were written before the end are as good as any.
   take_news();
-  const auto status = process_.poll_exit();
-  if (!status) return wait_for_exit();
+  member.end = member.process.poll_exit();
+  if (!member.end) return wait_for_exit(member);
+  // Its last words, if the exit was seen before them.
+  if (member.said.empty() && member.control.is_open()) {
+    read_control(member);
+    member.said = find_error(member.control_lines);
+  }
+  if (began(member)) first_to_end_ = &member;
+  error_code ignored;
+  member.control.close(ignored);
+  member.exit.close(ignored);
+  kill_all();
+  if (std::ranges::all_of(members_, [](const auto& one) { return one->end.has_value(); })) end();
+}
+
+// Whether the group ends because of this one, as far as is known: not one that ended after another,
+// or that was killed then.
+bool Session::began(const Member& member) const {
+  if (first_to_end_ == nullptr) return true;
+  const auto after_another = [](const ExitStatus& end) {
+    return !end.by_signal && end.value == channel::kExitAfterAnother;
+  };
+  const bool was_killed = member.end->by_signal && member.end->value == SIGKILL;
+  return after_another(*first_to_end_->end) && !was_killed && !after_another(*member.end);
+}
+
+void Session::end() {
   ended_ = true;
   error_code ignored;
-  // Its last words, if the exit was seen before them.
-  if (said_.empty() && control_.is_open()) {
-    read_control();
-    said_ = find_error(control_lines_);
-  }
   news_.close(ignored);
-  control_.close(ignored);
-  exit_.close(ignored);
   owner_.ended(*this);
-  const core::ExitReport report = exit_report(*status);
+  const core::ExitReport report = exit_report();
   owner_.listener.replica_exit(replica(), incarnation(), report);
 }
 
-core::ExitReport Session::exit_report(const ExitStatus& status) {
+core::ExitReport Session::exit_report() {
   using Kind = core::ExitReport::Kind;
   core::ExitReport report;
   if (!slice_lost_.empty()) return {Kind::slice_lost, 0, false, slice_lost_};
@@ -339,13 +410,14 @@ core::ExitReport Session::exit_report(const ExitStatus& status) {
     report.detail = violation_;
     return report;
   }
+  const ExitStatus& status = *first_to_end_->end;
   report.kind = status.by_signal ? Kind::signal : Kind::exit_code;
   report.value = status.value;
   const bool by_kernel =
       status.by_signal && status.value == SIGKILL && !killed_ && owner_.oom.claim();
   report.out_of_memory =
       by_kernel || (!status.by_signal && status.value == channel::kExitWithoutRoom);
-  report.detail = said_;
+  report.detail = first_to_end_->said;
   return report;
 }
 

@@ -19,19 +19,27 @@
 
 namespace sheaf::fleet {
 
+// One process of a replica: all of it, or a rank of several.
+struct RankOptions {
+  slices::Slice slice;
+  int weights_fd = -1;
+};
+
 struct SessionOptions {
   ReplicaId replica = 0;
   Incarnation incarnation = 0;
   std::string program;
   std::vector<std::string> environment;
-  slices::Slice slice;
+  std::string slice_name;
   channel::Limits limits;
-  int weights_fd = -1;
+  std::vector<RankOptions> ranks;
 };
 
-// One process of one replica, from its spawn to its exit: its channel, control socket and pidfd,
-// and the batches that it owes. Checks everything that comes from it; a replica that breaks the
-// rules is killed and reported as protocol_error. All members under the mutex.
+// The processes of one replica, from their spawn to their exit: a channel, served by the first of
+// them, a control socket and a pidfd each, and the batches that they owe. They live as one: where
+// one ends the others are killed, and one exit is reported, that of the one that began. Checks
+// everything that comes from them; a replica that breaks the rules is killed and reported as
+// protocol_error. All members under the mutex.
 class Session : public std::enable_shared_from_this<Session> {
  public:
   // `ended` is called just before the listener hears of the exit, and may yet lose_slice().
@@ -43,12 +51,11 @@ class Session : public std::enable_shared_from_this<Session> {
 
   static Result<std::shared_ptr<Session>> start(const Loop& loop, SessionOptions options,
                                                 Owner owner);
-  Session(const Loop& loop, SessionOptions options, Owner owner, Process process, Fd control,
-          channel::RouterEnd channel);
+  Session(const Loop& loop, SessionOptions options, Owner owner, channel::RouterEnd channel);
 
   ReplicaId replica() const { return options_.replica; }
   Incarnation incarnation() const { return options_.incarnation; }
-  int pid() const { return process_.pid(); }
+  int pid() const { return members_.front()->process.pid(); }  // of the first rank
   bool busy() const { return !open_.empty(); }
 
   void stop();
@@ -74,31 +81,47 @@ class Session : public std::enable_shared_from_this<Session> {
     std::vector<OpenItem> items;
   };
 
+  // A process, by its rank.
+  struct Member {
+    Member(const Loop& loop, Process process, Fd control);
+
+    Process process;
+    boost::asio::posix::stream_descriptor control, exit;
+    std::string control_lines;
+    std::string said;  // the error that it reported
+    std::optional<ExitStatus> end;
+  };
+
+  Status spawn_all();
+  Status spawn(std::size_t rank, int group_fd);
+  void kill_all();
+  void close_controls();
   void wait_for_news();
-  void wait_for_control();
-  void wait_for_exit();
+  void wait_for_control(Member& member);
+  void wait_for_exit(Member& member);
 
   void take_news();
   Status take_rows(const channel::Rows& rows);
   Status take_whole_rows(OpenBatch& batch, const channel::Rows& rows);
   Status take_part(const OpenItem& item, const channel::Rows& rows);
   Status take_final(const channel::Final& final);
-  bool read_control();
-  void take_control();
+  static bool read_control(Member& member);
+  void take_control(Member& member);
   Status take_hello(const std::string& line);
-  void take_exit();
-  core::ExitReport exit_report(const ExitStatus& status);
+  void take_exit(Member& member);
+  bool began(const Member& member) const;
+  void end();
+  core::ExitReport exit_report();
   void violate(const std::string& what);
 
   Loop loop_;
   SessionOptions options_;
   Owner owner_;
-  Process process_;
   channel::RouterEnd channel_;
-  boost::asio::posix::stream_descriptor news_, control_, exit_;
+  std::vector<std::unique_ptr<Member>> members_;
+  const Member* first_to_end_ = nullptr;
+  boost::asio::posix::stream_descriptor news_;
   std::uint64_t news_count_ = 0;
-  std::string control_lines_;
-  std::string said_;  // the error that it reported
   std::unordered_map<BatchId, OpenBatch> open_;
   std::vector<float> row_;  // of the rows that come in parts or are looked at, a copy of ours
   bool row_open_ = false;   // whether the next rows must continue it

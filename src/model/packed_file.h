@@ -9,7 +9,7 @@
 
 #include "base/mapping.h"
 #include "base/result.h"
-#include "model/shard.h"
+#include "model/spec/shard.h"
 #include "model/spec/spec.h"
 
 // The file that pack() writes and every replica maps: weights laid out for one backend, and all

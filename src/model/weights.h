@@ -7,7 +7,7 @@
 
 #include "base/result.h"
 #include "kernels/ops.h"
-#include "model/shard.h"
+#include "model/spec/shard.h"
 
 namespace sheaf::model {
 

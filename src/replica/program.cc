@@ -23,9 +23,11 @@
 #include "channel/offline.h"
 #include "channel/replica_end.h"
 #include "kernels/profile.h"
+#include "kernels/ranks/shared_communicator.h"
 #include "model/spec/spec.h"
 #include "replica/flags.h"
 #include "replica/loop.h"
+#include "replica/ranks.h"
 #include "replica/runner.h"
 
 namespace sheaf::replica {
@@ -36,9 +38,11 @@ constexpr std::string_view kUsage =
     "\n"
     "One running copy of a model. Started by `sheaf`; the modes are:\n"
     "  run       --channel FD --event FD --weights FD --control FD [--cores 0,1] [--threads N]\n"
-    "            serve batches until the control socket closes\n"
+    "            [--group FD --rank R --ranks N]\n"
+    "            serve batches until the control socket closes, or be one rank of those that do\n"
     "  pack      --model FOLDER --weights FD [--control FD] [--pooling P] [--dtype T]\n"
-    "            write the weights, packed for this machine, into an empty file\n"
+    "            [--rank R --ranks N]\n"
+    "            write the weights, packed for this machine, into an empty file; or a rank's part\n"
     "  embed     --model FOLDER [--cores 0,1] [--threads N] [--pooling P] [--dtype T]\n"
     "            [--seconds-max N]\n"
     "            token ids on standard input to vectors on standard output, binary\n"
@@ -47,6 +51,7 @@ constexpr std::string_view kUsage =
     "  dtypes    what this processor, or card, can compute in, and how, as JSON\n"
     "  devices   the cards that sheaf-replica-cuda can use, as JSON, or why it can use none\n"
     "  estimate  --model FOLDER [--max-batch-tokens N] [--threads N] [--pooling P] [--dtype T]\n"
+    "            [--rank R --ranks N]\n"
     "            the model's memory as JSON\n"
     "\n"
     "With SHEAF_PROFILE=1 in the environment run and embed show at their end, on standard\n"
@@ -131,6 +136,25 @@ Result<std::unique_ptr<engine::Engine>> open_engine(const Backend& backend, int 
   return backend.open(std::move(packed), options);
 }
 
+Result<model::Shard> shard_of(const Flags& flags) {
+  SHEAF_ASSIGN(const int rank, flags.number_or("rank", 0));
+  SHEAF_ASSIGN(const int ranks, flags.number_or("ranks", 1));
+  return model::Shard{static_cast<std::uint32_t>(rank), static_cast<std::uint32_t>(ranks)};
+}
+
+// The ranks that this process is one of; null: it is the whole replica.
+Result<std::unique_ptr<kernels::Communicator>> join_group(const Flags& flags) {
+  SHEAF_ASSIGN(const int fd, flags.number_or("group", -1));
+  if (fd < 0) return std::unique_ptr<kernels::Communicator>();
+  SHEAF_ASSIGN(const model::Shard shard, shard_of(flags));
+  const std::size_t bytes = kernels::shared_group_bytes(shard.ranks);
+  // Empty at first; whoever comes later finds it as long as it is to be.
+  if (::ftruncate(fd, static_cast<off_t>(bytes)) != 0)
+    return errno_error("sizing what ranks share", errno);
+  SHEAF_ASSIGN(Mapping memory, Mapping::map(fd, bytes, Mapping::Access::read_write));
+  return kernels::join_shared_group(std::move(memory), shard.rank, {shard.ranks});
+}
+
 std::string ready_line(const engine::Engine& engine, const channel::Limits& limits) {
   return fmt::format(
       "{{\"device\": {}, \"dtype\": {}, \"max_batch_tokens\": {}, \"max_batch_items\": {}}}\n",
@@ -147,8 +171,15 @@ Status run_on(const Flags& flags, int control, const Backend& backend, kernels::
   SHEAF_ASSIGN(const int weights_fd, flags.number("weights"));
 
   SHEAF_ASSIGN(auto channel, channel::ReplicaEnd::open(channel_fd, Fd(event_fd)));
-  SHEAF_ASSIGN(const auto engine,
-               open_engine(backend, weights_fd, {where.threads, &channel.progress(), profile}));
+  SHEAF_ASSIGN(const auto group, join_group(flags));
+  SHEAF_ASSIGN(
+      auto engine,
+      open_engine(backend, weights_fd, {where.threads, &channel.progress(), profile, group.get()}));
+  if (group && group->rank() > 0) return follow(*engine, *group);
+  if (group) {
+    SHEAF_TRY(meet_followers(*group));
+    engine = make_first_rank(std::move(engine), *group);
+  }
   const channel::Limits carries = channel.limits(), gives = limits_of(engine->spec());
   if (gives.row_floats != carries.row_floats || gives.sparse_terms != carries.sparse_terms ||
       gives.token_floats != carries.token_floats)
@@ -181,6 +212,7 @@ Result<engine::Source> source_of(const Flags& flags) {
     return Error{ErrorCode::invalid_argument,
                  fmt::format("--dtype {}: is not float32, bfloat16 or int8", name)};
   source.dtype = *dtype;
+  SHEAF_ASSIGN(source.shard, shard_of(flags));
   return source;
 }
 
@@ -367,12 +399,16 @@ Status run_mode(std::string_view mode, const Flags& flags, const Backend& backen
 
 std::optional<std::vector<std::string_view>> flags_of(std::string_view mode) {
   using Names = std::vector<std::string_view>;
-  if (mode == "run") return Names{"channel", "event", "weights", "control", "cores", "threads"};
-  if (mode == "pack") return Names{"model", "pooling", "dtype", "weights", "control"};
+  if (mode == "run")
+    return Names{"channel", "event", "weights", "control", "cores",
+                 "threads", "group", "rank",    "ranks"};
+  if (mode == "pack")
+    return Names{"model", "pooling", "dtype", "weights", "control", "rank", "ranks"};
   if (mode == "embed") return Names{"model", "pooling", "dtype", "cores", "threads", "seconds-max"};
   if (mode == "describe") return Names{"model", "pooling"};
   if (mode == "dtypes" || mode == "devices") return Names{};
-  if (mode == "estimate") return Names{"model", "pooling", "dtype", "max-batch-tokens", "threads"};
+  if (mode == "estimate")
+    return Names{"model", "pooling", "dtype", "max-batch-tokens", "threads", "rank", "ranks"};
   return std::nullopt;
 }
 
@@ -398,8 +434,9 @@ int run_program(int argc, char** argv, const Backend& backend) {
   const Status status = run_mode(mode, *flags, backend);
   if (status.ok()) return 0;
   fmt::print(stderr, "{} {}: {}\n", program, mode, status.error().message);
-  const bool no_room = mode == "run" && status.error().code == ErrorCode::too_large;
-  return no_room ? channel::kExitWithoutRoom : 1;
+  if (mode != "run") return 1;
+  if (status.error().code == ErrorCode::too_large) return channel::kExitWithoutRoom;
+  return status.error().code == ErrorCode::unavailable ? channel::kExitAfterAnother : 1;
 }
 
 }  // namespace sheaf::replica

@@ -51,7 +51,7 @@ struct Backend {
 //             it fails where packing them would, over a name, a shape or a type
 //
 // Returns the exit code: 0, 1 for a failure said on standard error or the control socket, 2 for a
-// wrong command line, channel::kExitWithoutRoom.
+// wrong command line, channel::kExitWithoutRoom, kExitAfterAnother.
 int run_program(int argc, char** argv, const Backend& backend);
 
 }  // namespace sheaf::replica

@@ -162,6 +162,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
       views.push_back({.name = fleet_->replica_name(id),
                        .slice = fleet_->slice_name(id),
                        .model = models_[status.model]->info().name,
+                       .ranks = options_.models[status.model].ranks,
                        .pid = fleet_->pid(id),
                        .status = status});
     }
@@ -219,7 +220,8 @@ class RouterImpl final : public Router, private fleet::FleetListener {
                               .spec = info.spec,
                               .replicas = options_.models[i].replicas,
                               .pooling = options_.models[i].pooling,
-                              .dtype = info.dtype});
+                              .dtype = info.dtype,
+                              .ranks = options_.models[i].ranks});
     }
     return fleet;
   }

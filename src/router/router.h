@@ -120,7 +120,8 @@ struct ModelInfo {
 
 struct ReplicaView {
   std::string name, slice, model;
-  int pid = 0;
+  std::uint32_t ranks = 1;
+  int pid = 0;  // of the first
   core::ReplicaStatus status;
 };
 
@@ -133,6 +134,7 @@ struct ModelConfig {
   std::uint32_t max_length = 0;        // 0: the model's own
   std::string pooling;                 // as model::read_spec() takes it
   std::string dtype = "float32";       // that products are computed in
+  std::uint32_t ranks = 1;             // processes that a replica is divided over
   // Of an embedder alone, put before texts that ask for no prompt, in place of the model's own
   // default; at most one of the two: one of the model's prompts ("" for none), or a text, which
   // becomes prompt "default".

@@ -432,10 +432,11 @@ class CorePlacement {
     for (std::size_t wish = 0; wish < wishes_.size(); ++wish)
       if (!wishes_[wish].on_cards && wishes_[wish].slices.empty()) {
         const std::uint32_t wanted = wishes_[wish].replicas;
-        for (std::uint32_t i = 0; i < (wanted == 0 ? default_replicas(machine_) : wanted); ++i)
+        for (std::uint32_t i = 0; i < (wanted == 0 ? default_count(wish, open) : wanted); ++i)
           add(wish, cpus_of(open));
       }
     cut();
+    SHEAF_TRY(check_ranks());
     return std::move(replicas_);
   }
 
@@ -444,6 +445,23 @@ class CorePlacement {
     std::set<int> cpus;
     for (const Core& core : machine.cores) cpus.insert(core.cpu);
     return cpus;
+  }
+
+  // Not so many that their ranks find no core each.
+  std::uint32_t default_count(std::size_t wish, const Machine& open) const {
+    const auto divided = static_cast<std::uint32_t>(open.cores.size()) / wishes_[wish].ranks;
+    return std::min(default_replicas(machine_), std::max(divided, 1u));
+  }
+
+  Status check_ranks() const {
+    for (const PlacedReplica& replica : replicas_)
+      if (replica.slice.cpus.size() < wishes_[replica.wish].ranks)
+        return placement_error(
+            fmt::format("model {}: --tensor-parallel-size {}: each process of a replica takes a "
+                        "core, and there are {} for one ({})",
+                        wishes_[replica.wish].model, wishes_[replica.wish].ranks,
+                        replica.slice.cpus.size(), replica.slice.name));
+    return {};
   }
 
   void add(std::size_t wish, const std::set<int>& cpus) {

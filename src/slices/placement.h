@@ -38,6 +38,8 @@ struct Wish {
   // "cores:0-1"; with "@machine" behind it. Empty: anywhere.
   std::vector<std::string> slices = {};
   std::uint64_t replica_bytes = 0;  // of a device, that each takes, weights included
+  // Processes that each replica is divided over: on cores, of which each takes one at least.
+  std::uint32_t ranks = 1;
 };
 
 struct PlacementRules {

@@ -85,6 +85,15 @@ std::vector<Slice> cut_cores(const Machine& machine, std::uint32_t count) {
   return slices;
 }
 
+std::vector<Slice> cut_slice(const Machine& machine, const Slice& slice, std::uint32_t count) {
+  Machine part = machine;
+  std::erase_if(part.cores, [&slice](const Core& core) {
+    return std::ranges::find(slice.cpus, core.cpu) == slice.cpus.end();
+  });
+  part.core_quota = slice.threads;
+  return cut_cores(part, count);
+}
+
 std::uint32_t default_replicas(const Machine& machine) {
   const auto granted = static_cast<int>(std::ceil(machine.core_quota));
   return static_cast<std::uint32_t>(std::max({1, machine.numa_nodes, granted / 8}));

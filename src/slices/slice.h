@@ -39,7 +39,7 @@ struct Machine {
 enum class SliceKind { cores, gpu, mig, mps, time };
 std::string_view name_of(SliceKind kind);
 
-// A place to run one replica: exactly one process at a time.
+// A place to run one replica: exactly one process at a time, or one for each rank of it.
 struct Slice {
   // "cores:0-1", "gpu:0" (NVML's index), "mig:0/3" (card 0, GPU instance 3), "mig:0/3/1" (a compute
   // instance that has but a part of it), "time:0#1", "mps:0/3#0" (a share of a card or MIG device).
@@ -62,6 +62,9 @@ Result<Machine> detect_machine();
 // Cuts the machine into `count` slices of neighbouring cores: disjoint while there are enough
 // cores, whose numbers then differ by at most one; else single cores, shared as evenly as possible.
 std::vector<Slice> cut_cores(const Machine& machine, std::uint32_t count);
+
+// The same of a slice of this machine's cores, into one part for each rank of its replica.
+std::vector<Slice> cut_slice(const Machine& machine, const Slice& slice, std::uint32_t count);
 
 // Replicas of `--num-replicas auto`: one per NUMA node or per 8 cores of the quota, whichever gives
 // more.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "base/result.h"
 #include "tensor/matrix.h"
@@ -19,6 +20,11 @@ class Communicator {
   // same bits. x lies on the host. Error of kind unavailable where another rank is gone, or does
   // not come: x is then worth nothing, and every later call is answered so too.
   virtual Status sum(tensor::MatrixSpan x) = 0;
+
+  // All get what the first rank has in `message`, at most kMostShared bytes. The others wait for it
+  // as long as the group lives; the first one for them as in sum(), whose errors it has too.
+  static constexpr std::size_t kMostShared = std::size_t{64} << 20;
+  virtual Status share(std::vector<std::byte>& message) = 0;
 };
 
 }  // namespace sheaf::kernels

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <climits>
 #include <cstdint>
+#include <cstring>
 #include <ctime>
 #include <utility>
 
@@ -20,6 +21,7 @@ namespace {
 // Of a rank's share of memory: a sum longer than this goes in turns, while what is added up stays
 // in the second-level cache.
 constexpr std::size_t kSlotFloats = std::size_t{64} << 10;
+constexpr std::size_t kSlotBytes = kSlotFloats * sizeof(float);
 // About 20 µs, as threads of one pool wait for each other (cpu/pool.cc).
 constexpr int kSpins = 500;
 
@@ -39,7 +41,7 @@ static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 struct Slot {
   // Not 0: somebody was this rank. Whoever came after one that died would be counted twice.
   std::atomic<std::uint32_t> taken;
-  std::size_t count;  // of values
+  std::size_t count;  // of values, or of a message's bytes
   alignas(64) float values[kSlotFloats];
 };
 
@@ -72,7 +74,41 @@ class SharedCommunicator final : public Communicator {
     return {};
   }
 
+  // Piece by piece through the first rank's slot.
+  Status share(std::vector<std::byte>& message) override {
+    if (rank_ == 0 && message.size() > kMostShared) {
+      end();
+      return gone(fmt::format("a message has {} bytes, more than {}", message.size(), kMostShared));
+    }
+    std::size_t at = 0, count = message.size();
+    do {
+      if (rank_ == 0) {
+        slots_[0].count = count;
+        std::memcpy(slots_[0].values, message.data() + at, std::min(kSlotBytes, count - at));
+      }
+      SHEAF_TRY(meet(rank_ == 0 || at > 0 ? Wait::patient : Wait::endless));
+      if (rank_ != 0) SHEAF_TRY(take_piece(at, count, message));
+      SHEAF_TRY(meet());  // the slot may be written again
+      at += kSlotBytes;
+    } while (at < count);
+    return {};
+  }
+
  private:
+  enum class Wait { patient, endless };
+
+  Status take_piece(std::size_t at, std::size_t& count, std::vector<std::byte>& message) {
+    const std::size_t said = slots_[0].count;
+    if (said > kMostShared || (at > 0 && said != count)) {
+      end();
+      return gone(fmt::format("rank 0 says that its message has {} bytes", said));
+    }
+    count = said;
+    message.resize(count);
+    std::memcpy(message.data() + at, slots_[0].values, std::min(kSlotBytes, count - at));
+    return {};
+  }
+
   // Each rank adds up its share of the values, and all read them: twice the memory traffic of one
   // rank, however many there are.
   Status sum_slot(tensor::MatrixSpan x) {
@@ -106,7 +142,7 @@ class SharedCommunicator final : public Communicator {
   }
 
   // Until all ranks are here.
-  Status meet() {
+  Status meet(Wait wait = Wait::patient) {
     const std::uint32_t before = header_.state.load(std::memory_order_acquire);
     if ((before & kEnded) != 0) return gone("another rank has ended");
     if (header_.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == group_.ranks) {
@@ -121,16 +157,16 @@ class SharedCommunicator final : public Communicator {
       __builtin_ia32_pause();
 #endif
     }
-    return wait_for_meeting(before);
+    return wait_for_meeting(before, wait);
   }
 
-  Status wait_for_meeting(std::uint32_t before) {
+  Status wait_for_meeting(std::uint32_t before, Wait wait) {
     const TimeUs until = monotonic_us() + TimeUs{group_.patience_ms} * 1000;
     for (;;) {
       const std::uint32_t now = header_.state.load(std::memory_order_acquire);
       if ((now & ~kEnded) != before) return {};
       if ((now & kEnded) != 0) return gone("another rank has ended");
-      const TimeUs left = until - monotonic_us();
+      const TimeUs left = wait == Wait::endless ? kSecond : until - monotonic_us();
       if (left <= 0) {
         end();
         return gone(fmt::format("another rank is {} ms late", group_.patience_ms));

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -95,6 +96,61 @@ TEST(SharedCommunicator, WorksBetweenProcesses) {
   int status = -1;
   ASSERT_EQ(::waitpid(other, &status, 0), other);
   EXPECT_EQ(status, 0);
+}
+
+std::vector<std::byte> message_of(std::size_t bytes) {
+  std::vector<std::byte> message(bytes);
+  for (std::size_t i = 0; i < bytes; ++i) message[i] = static_cast<std::byte>(i * 7 + i / 251);
+  return message;
+}
+
+TEST(SharedCommunicator, SharesWhatTheFirstHas) {
+  const std::size_t lengths[] = {0, 1, 262'143, 262'144, 262'145, 1'000'000, 3};
+  const SharedMemory memory(3);
+  std::vector<std::thread> threads;
+  std::vector<int> right(3);
+  for (std::size_t rank = 0; rank < 3; ++rank)
+    threads.emplace_back([&, rank] {
+      const auto communicator = memory.join(rank);
+      for (const std::size_t bytes : lengths) {
+        auto message = rank == 0 ? message_of(bytes) : message_of(10);
+        const bool shared = communicator->share(message).ok();
+        right[rank] += shared && message == message_of(bytes) ? 1 : 0;
+        right[rank] += wrong_sums(*communicator, {2, 5, 5}) == 0 ? 1 : 0;  // in between
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(right, std::vector<int>(3, 14));
+}
+
+// Who has nothing to do is not late; who has is.
+TEST(SharedCommunicator, AMessageIsWaitedForWithoutEnd) {
+  const SharedMemory memory(2);
+  const auto first = memory.join(0, 100);
+  std::vector<std::byte> got;
+  Status status = Error{ErrorCode::internal, "nothing came"};
+  std::thread other([&] {
+    const auto second = memory.join(1, 100);
+    status = second->share(got);
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(400));  // four times the patience
+  auto message = message_of(5);
+  EXPECT_TRUE(first->share(message).ok());
+  other.join();
+  EXPECT_TRUE(status.ok()) << status.error().message;
+  EXPECT_EQ(got, message);
+  const Status alone = first->share(message);
+  ASSERT_FALSE(alone.ok());
+  EXPECT_EQ(alone.error().message, "rank 0 of 2 cannot go on: another rank has ended");
+}
+
+TEST(SharedCommunicator, AMessageHasALargestSize) {
+  const SharedMemory memory(1);
+  std::vector<std::byte> message(Communicator::kMostShared + 1);
+  const Status status = memory.join(0)->share(message);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().message,
+            "rank 0 of 1 cannot go on: a message has 67108865 bytes, more than 67108864");
 }
 
 std::string error_of_sum(Communicator& communicator, std::size_t columns = 8) {

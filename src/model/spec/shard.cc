@@ -1,4 +1,4 @@
-#include "model/shard.h"
+#include "model/spec/shard.h"
 
 #include <fmt/core.h>
 
