@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "model/spec/spec.h"
 #include "tensor/dtype.h"
+#include "tensor/shared_copy.h"
 
 namespace sheaf::kernels {
 class Communicator;
@@ -65,6 +66,9 @@ struct EngineOptions {
   // Of a model that is divided over ranks: each has an engine, is given the same batches, and
   // answers the same. Outlives the engine.
   kernels::Communicator* communicator = nullptr;
+  // Of the weights on a device: one to map, or how the one that is made here is told to others.
+  // Null: the engine has its own. Outlives the engine.
+  tensor::SharedCopy* weights_copy = nullptr;
 };
 
 // A model to be packed: its folder, read with `pooling` as read_spec() takes it, and what its

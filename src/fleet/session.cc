@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <array>
@@ -32,19 +34,42 @@ std::vector<std::string> arguments_for(const SessionOptions& options) {
   std::string cores;
   for (const int cpu : options.slice.cpus)
     cores += (cores.empty() ? "" : ",") + std::to_string(cpu);
-  return {"run",
-          "--control",
-          child_descriptor(0),
-          "--weights",
-          child_descriptor(1),
-          "--channel",
-          child_descriptor(2),
-          "--event",
-          child_descriptor(3),
-          "--cores",
-          cores,
-          "--threads",
-          std::to_string(options.slice.threads)};
+  std::vector<std::string> arguments = {"run",
+                                        "--control",
+                                        child_descriptor(0),
+                                        "--weights",
+                                        child_descriptor(1),
+                                        "--channel",
+                                        child_descriptor(2),
+                                        "--event",
+                                        child_descriptor(3),
+                                        "--cores",
+                                        cores,
+                                        "--threads",
+                                        std::to_string(options.slice.threads)};
+  if (options.card_weights_fd >= 0)
+    arguments.insert(arguments.end(), {"--card-weights", child_descriptor(4)});
+  return arguments;
+}
+
+// Reads as read() does. A descriptor that comes along replaces `given`; of more than one in a
+// message the kernel closes the others.
+ssize_t read_with_descriptor(int socket, std::span<char> to, Fd& given) {
+  iovec bytes = {to.data(), to.size()};
+  alignas(cmsghdr) std::array<char, CMSG_LEN(sizeof(int))> room;  // not CMSG_SPACE: for one alone
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  message.msg_control = room.data();
+  message.msg_controllen = room.size();
+  const ssize_t got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  const cmsghdr* const rights = got < 0 ? nullptr : CMSG_FIRSTHDR(&message);
+  if (rights == nullptr || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS)
+    return got;
+  int descriptor = -1;
+  std::memcpy(&descriptor, CMSG_DATA(rights), sizeof descriptor);
+  given.reset(descriptor);
+  return got;
 }
 
 // A member of a JSON object as a number within 1 .. max, or nothing.
@@ -69,11 +94,11 @@ Result<std::shared_ptr<Session>> Session::start(const Loop& loop, SessionOptions
                                                 Owner owner) {
   SHEAF_ASSIGN(channel::RouterEnd channel, channel::RouterEnd::create(options.limits));
   SHEAF_ASSIGN(SocketPair control, make_socket_pair());
-  SHEAF_ASSIGN(Process process, Process::spawn({options.program,
-                                                arguments_for(options),
-                                                options.environment,
-                                                {control.theirs.get(), options.weights_fd,
-                                                 channel.memory_fd(), channel.event_fd()}}));
+  std::vector<int> descriptors = {control.theirs.get(), options.weights_fd, channel.memory_fd(),
+                                  channel.event_fd()};
+  if (options.card_weights_fd >= 0) descriptors.push_back(options.card_weights_fd);
+  SHEAF_ASSIGN(Process process, Process::spawn({options.program, arguments_for(options),
+                                                options.environment, std::move(descriptors)}));
   auto session =
       std::make_shared<Session>(loop, std::move(options), std::move(owner), std::move(process),
                                 std::move(control.ours), std::move(channel));
@@ -187,7 +212,7 @@ void Session::wait_for_control() {
 bool Session::read_control() {
   std::array<char, 1024> bytes;
   while (control_lines_.size() <= kMaxControlBytes) {
-    const ssize_t got = ::read(control_.native_handle(), bytes.data(), bytes.size());
+    const ssize_t got = read_with_descriptor(control_.native_handle(), bytes, given_);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) return true;
     if (got <= 0) return false;
@@ -304,6 +329,7 @@ Status Session::take_hello(const std::string& line) {
   const auto items = number_in(hello, "max_batch_items", options_.limits.max_batch_items);
   if (!tokens || !items) return broken("its first line has no limits within the channel's");
   ready_ = true;
+  owner_.ready(*this, std::move(given_));
   owner_.listener.replica_ready(
       replica(), incarnation(),
       {short_text_in(hello, "device"), short_text_in(hello, "dtype"), {*tokens, *items}});

@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/fd.h"
 #include "channel/router_end.h"
 #include "fleet/fleet.h"
 #include "fleet/loop.h"
@@ -27,6 +28,7 @@ struct SessionOptions {
   slices::Slice slice;
   channel::Limits limits;
   int weights_fd = -1;
+  int card_weights_fd = -1;  // of the copy that is on the slice's card already, if there is one
 };
 
 // One process of one replica, from its spawn to its exit: its channel, control socket and pidfd,
@@ -34,10 +36,13 @@ struct SessionOptions {
 // rules is killed and reported as protocol_error. All members under the mutex.
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  // `ended` is called just before the listener hears of the exit, and may yet lose_slice().
+  // `ready` is called just before the listener hears of it, with what came with the hello: the
+  // descriptor of a copy of the weights on the card, if the replica made one. `ended` is called
+  // just before the listener hears of the exit, and may yet lose_slice().
   struct Owner {
     FleetListener& listener;
     OomWatch& oom;
+    std::function<void(Session&, Fd)> ready;
     std::function<void(Session&)> ended;
   };
 
@@ -98,6 +103,7 @@ class Session : public std::enable_shared_from_this<Session> {
   boost::asio::posix::stream_descriptor news_, control_, exit_;
   std::uint64_t news_count_ = 0;
   std::string control_lines_;
+  Fd given_;          // the descriptor that came last on the control socket
   std::string said_;  // the error that it reported
   std::unordered_map<BatchId, OpenBatch> open_;
   std::vector<float> row_;  // of the rows that come in parts or are looked at, a copy of ours

@@ -14,6 +14,7 @@
 #include "tensor/dtype.h"
 #include "tensor/matrix.h"
 #include "tensor/memory.h"
+#include "tensor/shared_copy.h"
 #include "tensor/typed_matrix.h"
 
 // The contract between models and backends: few fused operations over matrices; products with
@@ -198,6 +199,9 @@ struct BackendOptions {
   // Raised by the time that threads spend in pieces of work; null: nobody measures it. Only the
   // backends of this processor's own instructions do.
   std::atomic<std::uint64_t>* busy_ns = nullptr;
+  // Of the weights, for devices whose processes can have one in common; null: each has its own.
+  // Outlives the backend.
+  tensor::SharedCopy* weights_copy = nullptr;
 };
 
 // One device's operations with its threads and scratch memory. One thread calls at a time.
