@@ -300,9 +300,13 @@ std::uint64_t anonymous_bytes() {
 constexpr std::uint64_t kMallocKeeps = 64 << 10;
 
 nlohmann::ordered_json json_of(const engine::Footprint::OnCard& card) {
-  return {{"weights_bytes", card.weights_bytes},     {"working_set_bytes", card.working_set_bytes},
-          {"workspace_bytes", card.workspace_bytes}, {"context_bytes", card.context_bytes},
-          {"total_bytes", card.total_bytes()},       {"assumed", {"context_bytes"}}};
+  return {{"weights_bytes", card.weights_bytes},
+          {"working_set_bytes", card.working_set_bytes},
+          {"workspace_bytes", card.workspace_bytes},
+          {"context_bytes", card.context_bytes},
+          {"added_replica_bytes", card.added_replica_bytes()},
+          {"total_bytes", card.total_bytes()},
+          {"assumed", {"context_bytes"}}};
 }
 
 Status print_estimate(const Flags& flags, const Backend& backend) {

@@ -124,7 +124,10 @@ class RealCard final : public Device {
   const std::byte* share(std::span<const std::byte> host, std::size_t head_bytes) override {
     if (weights_copy_ == nullptr || !status().ok()) return nullptr;
     if (exported_ == nullptr) exported_ = driver_memory();
-    return share_weights(*this, *exported_, *weights_copy_, host, head_bytes);
+    const std::byte* const shared =
+        share_weights(*this, *exported_, *weights_copy_, host, head_bytes);
+    if (shared != nullptr) share_.add(shared, host.size());
+    return shared;
   }
 
   Stream stream() const override { return stream_; }
