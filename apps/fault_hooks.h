@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "kernels/shared_copy.h"
 #include "replica/program.h"
 
 // Faults on demand, for the tests alone: a program built with them is no product. Set in the
@@ -85,7 +86,7 @@ class FaultyEngine final : public engine::Engine {
 };
 
 // In the place of the copy that the engine has.
-inline Status spoil(tensor::SharedCopy& copy, std::size_t bytes) {
+inline Status spoil(kernels::SharedCopy& copy, std::size_t bytes) {
   const int wanted = setting("SHEAF_FAULT_CARD_COPY");
   if (wanted < 0 || !copy.made) return {};
   SHEAF_ASSIGN(copy.made, make_memfd("spoilt", wanted == 0 ? bytes : wanted));

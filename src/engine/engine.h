@@ -11,11 +11,11 @@
 #include "base/result.h"
 #include "model/spec/spec.h"
 #include "tensor/dtype.h"
-#include "tensor/shared_copy.h"
 
 namespace sheaf::kernels {
 class Communicator;
 class Profile;
+struct SharedCopy;
 }  // namespace sheaf::kernels
 
 namespace sheaf::engine {
@@ -68,7 +68,7 @@ struct EngineOptions {
   kernels::Communicator* communicator = nullptr;
   // Of the weights on a device: one to map, or how the one that is made here is told to others.
   // Null: the engine has its own. Outlives the engine.
-  tensor::SharedCopy* weights_copy = nullptr;
+  kernels::SharedCopy* weights_copy = nullptr;
 };
 
 // A model to be packed: its folder, read with `pooling` as read_spec() takes it, and what its

@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "base/result.h"
+#include "kernels/shared_copy.h"
 #include "tensor/buffer.h"
 #include "tensor/dtype.h"
 #include "tensor/matrix.h"
 #include "tensor/memory.h"
-#include "tensor/shared_copy.h"
 #include "tensor/typed_matrix.h"
 
 // The contract between models and backends: few fused operations over matrices; products with
@@ -201,7 +201,7 @@ struct BackendOptions {
   std::atomic<std::uint64_t>* busy_ns = nullptr;
   // Of the weights, for devices whose processes can have one in common; null: each has its own.
   // Outlives the backend.
-  tensor::SharedCopy* weights_copy = nullptr;
+  SharedCopy* weights_copy = nullptr;
 };
 
 // One device's operations with its threads and scratch memory. One thread calls at a time.

@@ -28,6 +28,7 @@
 #include "channel/offline.h"
 #include "channel/replica_end.h"
 #include "kernels/profile.h"
+#include "kernels/shared_copy.h"
 #include "model/spec/spec.h"
 #include "replica/flags.h"
 #include "replica/loop.h"
@@ -169,7 +170,7 @@ Status run_on(const Flags& flags, int control, const Backend& backend, kernels::
 
   SHEAF_ASSIGN(auto channel, channel::ReplicaEnd::open(channel_fd, Fd(event_fd)));
   SHEAF_ASSIGN(const int card_weights_fd, flags.number_or("card-weights", -1));
-  tensor::SharedCopy weights_copy{.given = Fd(card_weights_fd)};
+  kernels::SharedCopy weights_copy{.given = Fd(card_weights_fd)};
   SHEAF_ASSIGN(const auto engine, open_engine(backend, weights_fd,
                                               {.threads = where.threads,
                                                .progress = &channel.progress(),

@@ -27,7 +27,7 @@ class Memory {
   virtual void read(const void* from, std::size_t bytes, void* host) = 0;
 
   // `host`, which nobody writes any more, as it lies in a copy that processes on this device have
-  // in common (SharedCopy), for as long as this memory lasts. The first `head_bytes` tell it from
+  // in common, for as long as this memory lasts. The first `head_bytes` tell it from
   // other copies. Null: it has none, or there is none here, and the caller needs a copy of its own.
   virtual const std::byte* share(std::span<const std::byte> host, std::size_t head_bytes);
 

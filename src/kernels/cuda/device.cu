@@ -174,7 +174,7 @@ class RealCard final : public Device {
   Milestones milestones_;
   PinnedRing pinned_;
   std::unique_ptr<ExportedMemory> exported_;
-  tensor::SharedCopy* const weights_copy_;
+  SharedCopy* const weights_copy_;
   cudaStream_t stream_ = nullptr;
   mutable Status status_;
 };

@@ -19,7 +19,7 @@ Result<const std::byte*> map_given(Device& device, ExportedMemory& memory, int d
 
 }  // namespace
 
-const std::byte* share_weights(Device& device, ExportedMemory& memory, tensor::SharedCopy& copy,
+const std::byte* share_weights(Device& device, ExportedMemory& memory, SharedCopy& copy,
                                std::span<const std::byte> host, std::size_t head_bytes) {
   if (const Fd given = std::move(copy.given)) {
     const auto mapped = map_given(device, memory, given.get(), host, head_bytes);

@@ -8,7 +8,7 @@
 
 #include "base/mapping.h"
 #include "kernels/cuda/emulation/emulated.h"
-#include "tensor/shared_copy.h"
+#include "kernels/shared_copy.h"
 
 namespace sheaf::kernels::cuda {
 namespace {
@@ -24,7 +24,7 @@ std::vector<std::byte> weights(char head = 'a') {
 
 // A replica's backend, and what it has of the weights in common.
 struct Replica {
-  tensor::SharedCopy copy;
+  SharedCopy copy;
   std::unique_ptr<Backend> backend;
   const std::byte* data = nullptr;
 

@@ -51,7 +51,7 @@ class EmulatedExport final : public ExportedMemory {
 
 class EmulatedDevice final : public Device {
  public:
-  EmulatedDevice(EmulatedCard card, tensor::SharedCopy* weights_copy)
+  EmulatedDevice(EmulatedCard card, SharedCopy* weights_copy)
       : card_(card), stream_{card.order}, weights_copy_(weights_copy) {}
 
   void* allocate(std::size_t bytes) override {
@@ -107,7 +107,7 @@ class EmulatedDevice final : public Device {
   MemoryShare share_;
   std::map<const std::byte*, std::size_t> blocks_;
   EmulatedExport exported_;
-  tensor::SharedCopy* const weights_copy_;
+  SharedCopy* const weights_copy_;
 };
 
 }  // namespace

@@ -4,7 +4,7 @@
 
 #include "base/fd.h"
 
-namespace sheaf::tensor {
+namespace sheaf::kernels {
 
 // A copy of weights in a device's memory that processes on this device have in common, as one of
 // them sees it. It lasts as long as anybody maps it or holds a descriptor of it.
@@ -14,4 +14,4 @@ struct SharedCopy {
   std::string trouble;  // why what was given is not mapped, or none could be made; a sentence
 };
 
-}  // namespace sheaf::tensor
+}  // namespace sheaf::kernels
