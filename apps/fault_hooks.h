@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "kernels/shared_copy.h"
 #include "replica/program.h"
 
 // Faults on demand, for the tests alone: a program built with them is no product. Set in the
@@ -23,6 +24,8 @@
 //   SHEAF_FAULT_FULL_ID    ... the same for want of memory
 //   SHEAF_FAULT_SLOW_US    every batch sleeps this long first, with progress: slow is not hung
 //   SHEAF_FAULT_NO_CARD    what sheaf-replica-emulated says where it is asked for its cards
+//   SHEAF_FAULT_CARD_COPY  of the weights on its card, what others are given: 0: so many bytes of
+//                          zeros; more: as few bytes as that; without it: the copy that was made
 namespace sheaf::faults {
 
 inline int setting(const char* name) {
@@ -82,13 +85,23 @@ class FaultyEngine final : public engine::Engine {
   Status failure_;
 };
 
+// In the place of the copy that the engine has.
+inline Status spoil(kernels::SharedCopy& copy, std::size_t bytes) {
+  const int wanted = setting("SHEAF_FAULT_CARD_COPY");
+  if (wanted < 0 || !copy.made) return {};
+  SHEAF_ASSIGN(copy.made, make_memfd("spoilt", wanted == 0 ? bytes : wanted));
+  return {};
+}
+
 using Open = decltype(replica::Backend::open);
 
 inline Open with_hooks(Open open) {
   return [open = std::move(open)](
              Mapping packed,
              engine::EngineOptions options) -> Result<std::unique_ptr<engine::Engine>> {
+    const std::size_t bytes = packed.size();
     SHEAF_ASSIGN(auto engine, open(std::move(packed), options));
+    if (options.weights_copy != nullptr) SHEAF_TRY(spoil(*options.weights_copy, bytes));
     return std::unique_ptr<engine::Engine>(
         std::make_unique<FaultyEngine>(std::move(engine), options.progress));
   };

@@ -17,11 +17,12 @@ class Failed(Exception):
 
 
 @contextlib.contextmanager
-def server(args, model, folder):
+def server(args, model, folder, *flags):
     log = folder / "serve.log"
     with open(log, "w") as errors:
         child = subprocess.Popen([programs.path_of("sheaf", args.device), "serve", model, "--device", args.device, "--dtype",
-                                  programs.DTYPE[args.device], "--port", "0", "--grpc-port", "0"], stdout=subprocess.PIPE, stderr=errors, text=True)
+                                  programs.DTYPE[args.device], "--port", "0", "--grpc-port", "0", *flags], stdout=subprocess.PIPE,
+                                 stderr=errors, text=True)
         try:
             line = child.stdout.readline()  # printed once it listens; the end of the program ends it too
             if not line:

@@ -15,6 +15,7 @@ import checkpoints
 import programs
 import rounds
 import served
+import shared
 import workload
 from results import text_of
 
@@ -190,3 +191,24 @@ def serve(args, results):
         return {"served tokens/s": rate, "engine tokens/s": alone, "share": rate / alone, "goal": 0.9}
 
     return each_cell(args, results, measure, SERVED)
+
+
+SHARED_BY = (1, 2, 4)  # replicas
+
+
+def share(args, results):
+    """Of one model. On a card one copy is brought, whoever ends; on a processor there is none to bring."""
+    model = checkpoints.checkpoint("bert-base", args.work)
+    copies = 1 if args.device == "cuda" else 0
+    for replicas in SHARED_BY:
+        name = f"bert-base, {replicas} replicas"
+        if results.has(name):
+            continue
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                figures = shared.figures(args, model, replicas, pathlib.Path(folder))
+        except served.Failed as error:
+            print(f"{name}: {error}", file=sys.stderr, flush=True)
+            return False
+        results.keep(name, **figures)
+    return all(figures["copies"] == copies and figures["same vectors"] for figures in results.cells.values())

@@ -40,10 +40,14 @@ Result<ModelMemory> memory_of(const std::string& replica_program, const ModelSou
     const auto json = nlohmann::json::parse(*said);
     if (json.contains("error"))
       return Error{ErrorCode::corrupt, json.at("error").get<std::string>()};
-    return ModelMemory{bytes_of(json, "weights_bytes") * source.ranks,
+    ModelMemory memory{bytes_of(json, "weights_bytes") * source.ranks,
                        bytes_of(json, "replica_bytes") * source.ranks,
-                       json.at("max_batch_tokens").get<std::uint32_t>(),
-                       json.contains("card") ? bytes_of(json.at("card"), "total_bytes") : 0};
+                       json.at("max_batch_tokens").get<std::uint32_t>()};
+    if (json.contains("card")) {
+      memory.card_weights_bytes = bytes_of(json.at("card"), "weights_bytes");
+      memory.card_replica_bytes = bytes_of(json.at("card"), "added_replica_bytes");
+    }
+    return memory;
   } catch (const nlohmann::json::exception&) {
     return Error{ErrorCode::internal, fmt::format("{} could not estimate the memory of {}",
                                                   replica_program, source.folder)};
@@ -54,7 +58,9 @@ std::string describe(const ModelMemory& memory) {
   const auto text = [](std::uint64_t bytes) { return human_bytes(static_cast<double>(bytes)); };
   std::string said = fmt::format("{} of weights once, {} a replica", text(memory.weights_bytes),
                                  text(memory.replica_bytes));
-  if (memory.card_bytes > 0) said += fmt::format("; {} of its card", text(memory.card_bytes));
+  if (memory.card_replica_bytes > 0)
+    said += fmt::format("; of its card {} of weights once, {} a replica",
+                        text(memory.card_weights_bytes), text(memory.card_replica_bytes));
   return said;
 }
 

@@ -13,7 +13,9 @@ struct ModelMemory {
   std::uint64_t weights_bytes = 0;     // once, however many replicas
   std::uint64_t replica_bytes = 0;     // each, with its largest batches
   std::uint32_t max_batch_tokens = 0;  // of those
-  std::uint64_t card_bytes = 0;        // of a card's memory, each; 0: it computes on none
+  // Of a card's memory, if it computes on one:
+  std::uint64_t card_weights_bytes = 0;  // once for all replicas there
+  std::uint64_t card_replica_bytes = 0;  // each, beside the weights
 };
 
 // Asks `replica_program`, which reads the headers of the weights, for a minute at most. Fails where

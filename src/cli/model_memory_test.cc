@@ -31,13 +31,15 @@ class ModelMemoryTest : public testing::Test {
 
 TEST_F(ModelMemoryTest, IsAsTheProgramSays) {
   const auto memory = said(
-      R"({"weights_bytes": 5, "replica_bytes": 6, "max_batch_tokens": 7, "card": {"total_bytes": 8}})");
+      R"({"weights_bytes": 5, "replica_bytes": 6, "max_batch_tokens": 7, "card": {"weights_bytes": 8, "added_replica_bytes": 9}})");
   ASSERT_TRUE(memory.ok()) << memory.error().message;
   EXPECT_EQ(memory->weights_bytes, 5u);
   EXPECT_EQ(memory->replica_bytes, 6u);
   EXPECT_EQ(memory->max_batch_tokens, 7u);
-  EXPECT_EQ(memory->card_bytes, 8u);
-  EXPECT_EQ(said(R"({"weights_bytes": 5, "replica_bytes": 6, "max_batch_tokens": 7})")->card_bytes,
+  EXPECT_EQ(memory->card_weights_bytes, 8u);
+  EXPECT_EQ(memory->card_replica_bytes, 9u);
+  EXPECT_EQ(said(R"({"weights_bytes": 5, "replica_bytes": 6, "max_batch_tokens": 7})")
+                ->card_replica_bytes,
             0u);
   EXPECT_EQ(refusal(R"({"error": "a tensor is missing"})"), "a tensor is missing");
 }
@@ -48,7 +50,7 @@ TEST_F(ModelMemoryTest, WhatCannotBeIsRefused) {
       {"", "Hello", "[]", R"({"error": 5})", R"({"weights_bytes": 5, "replica_bytes": 6})",
        R"({"weights_bytes": -5, "replica_bytes": 6, "max_batch_tokens": 7})",
        R"({"weights_bytes": 5, "replica_bytes": 6, "max_batch_tokens": 7, "card": 5})",
-       R"({"weights_bytes": 5, "replica_bytes": 6, "max_batch_tokens": 7, "card": {"total_bytes": "x"}})"})
+       R"({"weights_bytes": 5, "replica_bytes": 6, "max_batch_tokens": 7, "card": {"weights_bytes": 8}})"})
     EXPECT_EQ(refusal(answer), program_ + " could not estimate the memory of model") << answer;
 }
 

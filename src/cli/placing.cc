@@ -174,25 +174,30 @@ class Placer {
     const std::string& replicas = model.replicas.value_or(settings_.num_replicas);
     if (replicas != "auto") wish.replicas = configs_[i].replicas;
     if (!wish.on_cards) return wish;
-    SHEAF_ASSIGN(wish.replica_bytes, bytes_on_card(i));
+    SHEAF_TRY(add_bytes_on_card(i, wish));
     return wish;
   }
 
-  Result<std::uint64_t> bytes_on_card(std::size_t i) const {
+  Status add_bytes_on_card(std::size_t i, Wish& wish) const {
     const router::ModelConfig& config = configs_[i];
     if (computers_.computes_on_cards()) {
       const std::string& program = computers_.cards->path;
       SHEAF_ASSIGN(const ModelMemory memory,
                    memory_of(program, {config.folder, config.pooling, config.dtype},
                              config.max_batch_tokens, /*threads=*/1));
-      if (memory.card_bytes > 0) return memory.card_bytes;
+      wish.weights_bytes = memory.card_weights_bytes;
+      wish.replica_bytes = memory.card_replica_bytes;
+      if (wish.replica_bytes > 0) return {};
       return Error{ErrorCode::internal,
                    fmt::format("{} does not say what {} takes of a card", program, config.folder)};
     }
     SHEAF_ASSIGN(const planner::ModelFacts facts,
                  facts_of_folder(config.name, config.folder, config.pooling));
     SHEAF_ASSIGN(const planner::Load load, load_of(i));
-    return planner::memory_of(facts, load).total_bytes();
+    const planner::Memory memory = planner::memory_of(facts, load);
+    wish.weights_bytes = memory.weights_bytes;
+    wish.replica_bytes = memory.replica_bytes();
+    return {};
   }
 
   bool needs_mps() const {

@@ -99,19 +99,6 @@ std::string trust_note(const planner::Gpu& gpu) {
                      certainty == slices::Certainty::inferred ? "inferred" : "a nominal figure");
 }
 
-// How many replicas serving takes, where that is fewer than the table says.
-std::string served_note(const std::vector<Fit>& fits) {
-  std::string counts;
-  for (const Fit& fit : fits)
-    if (fit.served_replicas < fit.replicas)
-      counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", name_of(fit.dtype),
-                            fit.served_replicas);
-  if (counts.empty()) return "";
-  return "sheaf serve counts weights in each replica until those of a card share them;\n  it "
-         "takes: " +
-         counts + "\n";
-}
-
 std::string text_of(const planner::ModelFacts& model, const CapacityQuestion& asked,
                     const std::vector<Fit>& fits, const std::vector<planner::Spread>& spreads) {
   const model::ModelSpec& spec = model.spec;
@@ -139,7 +126,7 @@ std::string text_of(const planner::ModelFacts& model, const CapacityQuestion& as
                    !fit.computable ? "Hopper" : fmt::format("{}", fit.replicas)});
   out += table.render();
   out += "\nGiB. Weights count once however many replicas, the rest for each. * assumed\n";
-  out += served_note(fits) + kv_note(model) + "\n";
+  out += kv_note(model) + "\n";
   if (const std::string trust = trust_note(asked.gpu); !trust.empty())
     out += fmt::format("{}: {}\n", asked.gpu.name, trust);
   if (spreads.empty()) return out;
@@ -162,8 +149,7 @@ ordered_json json_of_fit(const Fit& fit) {
           {"workspace_bytes", fit.memory.workspace_bytes},
           {"total_bytes", fit.memory.total_bytes()},
           {"computable", fit.computable},
-          {"replicas", fit.replicas},
-          {"served_replicas", fit.served_replicas}};
+          {"replicas", fit.replicas}};
 }
 
 ordered_json json_of_spread(const planner::Spread& spread) {

@@ -236,7 +236,8 @@ Result<std::unique_ptr<Engine>> open_with(Wrap wrap, model::PackedFile file,
                    file.backend(),
                    {.threads = options.threads,
                     .progress = options.progress,
-                    .busy_ns = options.profile == nullptr ? nullptr : &options.profile->busy_ns}));
+                    .busy_ns = options.profile == nullptr ? nullptr : &options.profile->busy_ns,
+                    .weights_copy = options.weights_copy}));
   ops = wrap(std::move(ops));
   if (options.communicator != nullptr)
     ops = kernels::make_ranked(std::move(ops), *options.communicator);

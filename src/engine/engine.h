@@ -16,6 +16,7 @@
 namespace sheaf::kernels {
 class Communicator;
 class Profile;
+struct SharedCopy;
 }  // namespace sheaf::kernels
 
 namespace sheaf::engine {
@@ -66,6 +67,9 @@ struct EngineOptions {
   // Of a model that is divided over ranks: each has an engine, is given the same batches, and
   // answers the same. Outlives the engine.
   kernels::Communicator* communicator = nullptr;
+  // Of the weights on a device: one to map, or how the one that is made here is told to others.
+  // Null: the engine has its own. Outlives the engine.
+  kernels::SharedCopy* weights_copy = nullptr;
 };
 
 // A model to be packed: its folder, read with `pooling` as read_spec() takes it, what its products

@@ -12,15 +12,16 @@ namespace sheaf::engine {
 // they are when packed, and the engine itself, over operations that compute nothing, allocates what
 // a batch needs without touching it.
 struct Footprint {
-  // Of a card's memory, by one replica: nothing of it is shared with others.
+  // Of a card's memory, by one replica.
   struct OnCard {
-    std::uint64_t weights_bytes = 0;
+    std::uint64_t weights_bytes = 0;      // once, however many replicas
     std::uint64_t working_set_bytes = 0;  // of one engine that has run its largest batches
     std::uint64_t workspace_bytes = 0;    // of the library for products
     std::uint64_t context_bytes = 0;      // assumed, not measured
-    std::uint64_t total_bytes() const {
-      return weights_bytes + working_set_bytes + workspace_bytes + context_bytes;
+    std::uint64_t added_replica_bytes() const {
+      return working_set_bytes + workspace_bytes + context_bytes;
     }
+    std::uint64_t total_bytes() const { return weights_bytes + added_replica_bytes(); }
   };
 
   std::uint64_t weights_bytes = 0;  // once, however many replicas

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -48,6 +49,17 @@ channel::Limits limits_for(const model::ModelSpec& spec) {
 struct Weights {
   Fd fd;
   std::shared_ptr<Packing> packing;
+};
+
+// A model's weights on a card or MIG device, where its replicas have one copy in common. The first
+// that starts there makes it, while the others wait; it hands a descriptor over once it has
+// computed with them, and the copy outlives it. Clients of an MPS daemon have it as long as the
+// daemon: what the driver keeps of one that ended is not known.
+struct CardWeights {
+  std::optional<slices::MpsLife> mps;
+  Fd fd = {};                                     // of the copy, once there is one
+  std::optional<ReplicaId> maker = std::nullopt;  // who is to bring it
+  bool apart = false;                             // it brought none: each has its own
 };
 
 // A replica's place: its slice, and the process that is there now.
@@ -201,12 +213,59 @@ class Driver final : public Fleet {
     return place == places_.end() ? options_.replica_program : program_of(*place);
   }
 
+  // ---- weights on cards
+
+  // As they are for a replica that is about to start.
+  CardWeights& card_weights_of(const Place& place) {
+    CardWeights& there = card_weights_[{place.model, place.seat.slice.uuid}];
+    if (there.mps != place.mps) there = {.mps = place.mps};
+    return there;
+  }
+
+  void take_ready(const Session& session, Fd made) {
+    const Place& place = places_[session.replica()];
+    if (!is_on_card(place) || place.slice_lost) return;
+    CardWeights& there = card_weights_of(place);
+    const bool awaited = there.maker == session.replica();
+    if (!awaited && !made) return;
+    if (awaited) there.maker.reset();
+    there.apart = !made && !there.fd;
+    if (made) {
+      log(LogLevel::info,
+          "replica {} brought the weights of {} to the card of slice {}, for all there",
+          replica_name(session.replica()), options_.models[place.model].name,
+          place.seat.slice.name);
+      there.fd = std::move(made);
+    }
+    launch_waiting(place.model);
+  }
+
+  // Of a replica that has ended: another may make what it did not.
+  void give_up_making(ReplicaId replica) {
+    const Place& place = places_[replica];
+    const auto found = card_weights_.find({place.model, place.seat.slice.uuid});
+    if (found == card_weights_.end() || found->second.maker != replica) return;
+    found->second.maker.reset();
+    launch_waiting(place.model);
+  }
+
+  // What lies there is not to be trusted, or has to be free for others.
+  void drop_card_weights(const std::string& uuid) {
+    std::erase_if(card_weights_, [&](const auto& entry) { return entry.first.second == uuid; });
+  }
+
+  // ---- packing
+
   void take_weights(std::size_t model, std::uint32_t rank, Result<Fd> packed) {
     Weights& weights = weights_[model][rank];
     weights.packing.reset();
     if (!packed.ok()) return fail_waiting(model, packed.error().message);
     weights.fd = std::move(*packed);
     if (!is_packed(model)) return;
+    launch_waiting(model);
+  }
+
+  void launch_waiting(std::size_t model) {
     for (ReplicaId replica = 0; replica < places_.size(); ++replica)
       if (places_[replica].model == model && places_[replica].waiting) launch(replica);
   }
@@ -298,6 +357,7 @@ class Driver final : public Fleet {
         place.seat.slice.uuid, replica_name(replica), how);
     place.slice_lost = true;
     place.lost_how = how;
+    drop_card_weights(place.seat.slice.uuid);
     if (place.session) place.session->lose_slice(how);
   }
 
@@ -357,14 +417,10 @@ class Driver final : public Fleet {
   }
 
   // Without its daemon a client would share the device in turns, in silence: it waits.
-  bool join_mps(ReplicaId replica) {
-    Place& place = places_[replica];
+  bool join_mps(Place& place) {
     if (!is_mps_client(place)) return true;
-    const slices::Slice& slice = place.seat.slice;
     place.mps = present_life(place);
-    if (!place.mps) options_.want_mps(slice.uuid);
-    if (const bool waits = !place.mps; std::exchange(place.said, waits) != waits)
-      say_later(replica, waits ? fmt::format("slice {} has no MPS daemon yet", slice.name) : "");
+    if (!place.mps) options_.want_mps(place.seat.slice.uuid);
     return place.mps.has_value();
   }
 
@@ -378,9 +434,37 @@ class Driver final : public Fleet {
 
   // ---- processes
 
+  // What a replica with a slice waits for on its card; empty: nothing.
+  std::string what_is_missing(Place& place) {
+    if (!is_on_card(place)) return "";
+    if (!join_mps(place))
+      return fmt::format("slice {} has no MPS daemon yet", place.seat.slice.name);
+    if (const auto maker = card_weights_of(place).maker)
+      return fmt::format("replica {} is bringing the weights to the card of slice {}",
+                         replica_name(*maker), place.seat.slice.name);
+    return "";
+  }
+
+  bool is_complete(ReplicaId replica) {
+    Place& place = places_[replica];
+    const std::string missing = what_is_missing(place);
+    const bool waits = !missing.empty();
+    if (std::exchange(place.said, waits) != waits) say_later(replica, missing);
+    return !waits;
+  }
+
+  // The copy of the weights that a replica is to map, or -1: it makes one.
+  int join_card_weights(ReplicaId replica) {
+    const Place& place = places_[replica];
+    if (!is_on_card(place)) return -1;
+    CardWeights& there = card_weights_of(place);
+    if (!there.fd && !there.apart) there.maker = replica;
+    return there.fd.get();
+  }
+
   void launch(ReplicaId replica) {
     Place& place = places_[replica];
-    if (place.slice_lost || !join_mps(replica)) return;  // it is launched when it has both
+    if (place.slice_lost || !is_complete(replica)) return;  // it is launched when it has all
     const Incarnation incarnation = *std::exchange(place.waiting, std::nullopt);
     SessionOptions options{replica,
                            incarnation,
@@ -388,21 +472,26 @@ class Driver final : public Fleet {
                            options_.replica_environment,
                            place.seat.slice.name,
                            limits_for(options_.models[place.model].spec),
-                           ranks_of(place)};
-    auto session = Session::start(loop_, std::move(options),
-                                  {listener_, oom_, [this](Session& ended) { take_end(ended); }});
-    if (session.ok())
+                           ranks_of(replica)};
+    auto session = Session::start(
+        loop_, std::move(options),
+        {listener_, oom_, [this](Session& one, Fd made) { take_ready(one, std::move(made)); },
+         [this](Session& ended) { take_end(ended); }});
+    if (session.ok()) {
       place.session = std::move(*session);
-    else
-      report_later(replica, incarnation, session.error().message);
+      return;
+    }
+    report_later(replica, incarnation, session.error().message);
+    give_up_making(replica);
   }
 
-  std::vector<RankOptions> ranks_of(const Place& place) const {
+  std::vector<RankOptions> ranks_of(ReplicaId replica) {
+    const Place& place = places_[replica];
     const std::vector<Weights>& weights = weights_[place.model];
     const slices::Slice& slice = place.seat.slice;
-    if (weights.size() == 1) return {{slice, weights.front().fd.get()}};
+    if (weights.size() == 1) return {{slice, weights.front().fd.get(), join_card_weights(replica)}};
     std::vector<RankOptions> ranks;
-    for (const Weights& one : weights) ranks.push_back({{}, one.fd.get()});
+    for (const Weights& one : weights) ranks.push_back({.slice = {}, .weights_fd = one.fd.get()});
     auto parts = slices::cut_slice(machine_, slice, static_cast<std::uint32_t>(ranks.size()));
     for (std::size_t rank = 0; rank < ranks.size(); ++rank)
       ranks[rank].slice = std::move(parts[rank]);
@@ -415,6 +504,7 @@ class Driver final : public Fleet {
     if (is_mps_client(place) && present_life(place) != place.mps)
       ended.lose_slice("lost its MPS daemon");
     place.session.reset();
+    give_up_making(ended.replica());
   }
 
   // Exits of replicas that never had a process. Later, since the listener is not called from
@@ -480,7 +570,9 @@ class Driver final : public Fleet {
   const slices::Machine machine_;
   OomWatch oom_;
   std::vector<std::vector<Weights>> weights_;  // of each model by rank
-  std::vector<Place> places_;                  // one a replica
+  // By model and the UUID of the card or MIG device.
+  std::map<std::pair<std::size_t, std::string>, CardWeights> card_weights_;
+  std::vector<Place> places_;  // one a replica
   std::shared_ptr<boost::asio::steady_timer> timer_;
   std::chrono::milliseconds period_ = kIdlePeriod;
   TimeUs last_submit_us_ = -kStayBusyUs;

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,8 +31,7 @@ int duplicate(int fd) { return ::fcntl(fd, F_DUPFD_CLOEXEC, 0); }
 
 Error broken(std::string what) { return Error{ErrorCode::corrupt, std::move(what)}; }
 
-std::vector<std::string> arguments_for(const slices::Slice& slice, std::size_t rank,
-                                       std::size_t ranks) {
+std::vector<std::string> arguments_for(const slices::Slice& slice) {
   std::string cores;
   for (const int cpu : slice.cpus) cores += (cores.empty() ? "" : ",") + std::to_string(cpu);
   std::vector<std::string> arguments = {"run",
@@ -46,12 +47,27 @@ std::vector<std::string> arguments_for(const slices::Slice& slice, std::size_t r
                                         cores,
                                         "--threads",
                                         std::to_string(slice.threads)};
-  if (ranks > 1)
-    for (const std::string& more :
-         {std::string("--group"), child_descriptor(4), std::string("--rank"), std::to_string(rank),
-          std::string("--ranks"), std::to_string(ranks)})
-      arguments.push_back(more);
   return arguments;
+}
+
+// Reads as read() does. A descriptor that comes along replaces `given`; of more than one in a
+// message the kernel closes the others.
+ssize_t read_with_descriptor(int socket, std::span<char> to, Fd& given) {
+  iovec bytes = {to.data(), to.size()};
+  alignas(cmsghdr) std::array<char, CMSG_LEN(sizeof(int))> room;  // not CMSG_SPACE: for one alone
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  message.msg_control = room.data();
+  message.msg_controllen = room.size();
+  const ssize_t got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  const cmsghdr* const rights = got < 0 ? nullptr : CMSG_FIRSTHDR(&message);
+  if (rights == nullptr || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS)
+    return got;
+  int descriptor = -1;
+  std::memcpy(&descriptor, CMSG_DATA(rights), sizeof descriptor);
+  given.reset(descriptor);
+  return got;
 }
 
 // A member of a JSON object as a number within 1 .. max, or nothing.
@@ -119,11 +135,20 @@ Status Session::spawn(std::size_t rank, int group_fd) {
                      options.slice.environment.end());
   std::vector<int> descriptors = {control.theirs.get(), options.weights_fd, channel_.memory_fd(),
                                   channel_.event_fd()};
-  if (group_fd >= 0) descriptors.push_back(group_fd);
-  SHEAF_ASSIGN(
-      Process process,
-      Process::spawn({options_.program, arguments_for(options.slice, rank, options_.ranks.size()),
-                      std::move(environment), std::move(descriptors)}));
+  std::vector<std::string> arguments = arguments_for(options.slice);
+  const auto pass = [&](const char* flag, int descriptor) {
+    const auto place = static_cast<int>(descriptors.size());
+    arguments.insert(arguments.end(), {flag, child_descriptor(place)});
+    descriptors.push_back(descriptor);
+  };
+  if (options.card_weights_fd >= 0) pass("--card-weights", options.card_weights_fd);
+  if (group_fd >= 0) {
+    pass("--group", group_fd);
+    arguments.insert(arguments.end(), {"--rank", std::to_string(rank), "--ranks",
+                                       std::to_string(options_.ranks.size())});
+  }
+  SHEAF_ASSIGN(Process process, Process::spawn({options_.program, std::move(arguments),
+                                                std::move(environment), std::move(descriptors)}));
   members_.push_back(std::make_unique<Member>(loop_, std::move(process), std::move(control.ours)));
   return {};
 }
@@ -237,7 +262,7 @@ void Session::wait_for_control(Member& member) {
 bool Session::read_control(Member& member) {
   std::array<char, 1024> bytes;
   while (member.control_lines.size() <= kMaxControlBytes) {
-    const ssize_t got = ::read(member.control.native_handle(), bytes.data(), bytes.size());
+    const ssize_t got = read_with_descriptor(member.control.native_handle(), bytes, member.given);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) return true;
     if (got <= 0) return false;
@@ -357,6 +382,7 @@ Status Session::take_hello(const std::string& line) {
   const auto items = number_in(hello, "max_batch_items", options_.limits.max_batch_items);
   if (!tokens || !items) return broken("its first line has no limits within the channel's");
   ready_ = true;
+  owner_.ready(*this, std::move(members_.front()->given));
   owner_.listener.replica_ready(
       replica(), incarnation(),
       {short_text_in(hello, "device"), short_text_in(hello, "dtype"), {*tokens, *items}});

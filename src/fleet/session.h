@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/fd.h"
 #include "channel/router_end.h"
 #include "fleet/fleet.h"
 #include "fleet/loop.h"
@@ -23,6 +24,7 @@ namespace sheaf::fleet {
 struct RankOptions {
   slices::Slice slice;
   int weights_fd = -1;
+  int card_weights_fd = -1;  // of the copy that is on the slice's card already, if there is one
 };
 
 struct SessionOptions {
@@ -42,10 +44,13 @@ struct SessionOptions {
 // protocol_error. All members under the mutex.
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  // `ended` is called just before the listener hears of the exit, and may yet lose_slice().
+  // `ready` is called just before the listener hears of it, with what came with the hello: the
+  // descriptor of a copy of the weights on the card, if the replica made one. `ended` is called
+  // just before the listener hears of the exit, and may yet lose_slice().
   struct Owner {
     FleetListener& listener;
     OomWatch& oom;
+    std::function<void(Session&, Fd)> ready;
     std::function<void(Session&)> ended;
   };
 
@@ -88,6 +93,7 @@ class Session : public std::enable_shared_from_this<Session> {
     Process process;
     boost::asio::posix::stream_descriptor control, exit;
     std::string control_lines;
+    Fd given;          // the descriptor that came last on its control socket
     std::string said;  // the error that it reported
     std::optional<ExitStatus> end;
   };

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "kernels/shared_copy.h"
 #include "tensor/buffer.h"
 #include "tensor/dtype.h"
 #include "tensor/matrix.h"
@@ -198,6 +199,9 @@ struct BackendOptions {
   // Raised by the time that threads spend in pieces of work; null: nobody measures it. Only the
   // backends of this processor's own instructions do.
   std::atomic<std::uint64_t>* busy_ns = nullptr;
+  // Of the weights, for devices whose processes can have one in common; null: each has its own.
+  // Outlives the backend.
+  SharedCopy* weights_copy = nullptr;
 };
 
 // One device's operations with its threads and scratch memory. One thread calls at a time.

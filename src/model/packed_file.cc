@@ -27,8 +27,9 @@ namespace {
 using nlohmann::json;
 
 constexpr std::array<char, 8> kMagic = {'S', 'H', 'E', 'A', 'F', 'W', 'T', 'S'};
-constexpr std::uint32_t kVersion = 2;
-constexpr std::uint64_t kAlignment = 64;
+constexpr std::uint32_t kVersion = 3;
+// What cuBLASLt has the most algorithms for, where a card holds the file as it is.
+constexpr std::uint64_t kAlignment = 256;
 constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kNumbersPerFloat = 4;  // at most
 const std::string kFile = "packed weights";    // what errors call the file: a memfd has no path

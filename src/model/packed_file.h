@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,7 +16,7 @@
 // The file that pack() writes and every replica maps: weights laid out for one backend, and all
 // that is needed to run them. [64-byte header][JSON: backend, spec, tensors][tensors of floats,
 // or of what a
-// backend packs into them, each at a multiple of 64 bytes]
+// backend packs into them, each at a multiple of 256 bytes]
 namespace sheaf::model {
 
 struct PackedTensor {
@@ -57,6 +58,9 @@ class PackedFile {
   const ModelSpec& spec() const { return head_.spec; }
   const std::string& backend() const { return head_.backend; }
   Shard shard() const { return head_.shard; }
+  // All of it, and how much of that is not tensors but says which file it is.
+  std::span<const std::byte> bytes() const { return mapping_.bytes(); }
+  std::size_t head_bytes() const { return data_begin_; }
   // The tensor's floats, or an error if it is absent or of another shape.
   Result<const float*> find(std::string_view name, std::uint64_t rows, std::uint64_t columns,
                             std::uint64_t floats) const;

@@ -20,19 +20,28 @@ std::string packed_name(const StoredVectors& vectors, const LinearPart& part) {
   return part.name + "(" + vectors.table + ")";
 }
 
+PackedWeights::PackedWeights(const PackedFile& file, const kernels::Backend& backend)
+    : file_(file), backend_(backend), begin_(in_memory(file.bytes())) {}
+
+const std::byte* PackedWeights::in_memory(std::span<const std::byte> file) {
+  if (memory().is_host()) return file.data();
+  if (const std::byte* shared = memory().share(file, file_.head_bytes())) return shared;
+  // Files end at a multiple of a float, as tensors do.
+  return reinterpret_cast<const std::byte*>(copy_.hold(
+      std::span(reinterpret_cast<const float*>(file.data()), file.size() / sizeof(float)),
+      memory()));
+}
+
 const float* PackedWeights::need(const std::string& name, std::size_t rows, std::size_t columns,
                                  std::size_t floats) {
   auto found = file_.find(name, rows, columns, floats);
-  if (found.ok()) return in_memory(*found, floats);
-  keep_first(std::move(found).error());
-  return nullptr;
-}
-
-// Once, even where two layers share a tensor.
-const float* PackedWeights::in_memory(const float* tensor, std::size_t floats) {
-  if (memory().is_host()) return tensor;
-  tensor::Buffer& copy = copies_[tensor];
-  return copy.bytes() > 0 ? copy.reserve(0) : copy.hold(std::span(tensor, floats), memory());
+  if (!found.ok()) {
+    keep_first(std::move(found).error());
+    return nullptr;
+  }
+  if (begin_ == nullptr) return nullptr;  // the device has no room, as its status says
+  const auto offset = reinterpret_cast<const std::byte*>(*found) - file_.bytes().data();
+  return reinterpret_cast<const float*>(begin_ + offset);
 }
 
 kernels::Linear PackedWeights::linear(const std::vector<LinearPart>& parts, std::size_t inputs,

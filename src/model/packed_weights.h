@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <string>
 
 #include "model/packed_file.h"
@@ -16,12 +17,12 @@ std::string packed_name(const std::vector<LinearPart>& parts);
 std::string packed_name(const StoredVectors& vectors, const LinearPart& part);
 
 // A packed file as a source of weights. Views point into it, or, of a device with memory of its
-// own, to copies there that this object owns.
+// own, into a copy of the whole file there: one that the device shares with other processes, or
+// this object's own.
 class PackedWeights final : public WeightSource {
  public:
   // Both must outlive the views.
-  PackedWeights(const PackedFile& file, const kernels::Backend& backend)
-      : file_(file), backend_(backend) {}
+  PackedWeights(const PackedFile& file, const kernels::Backend& backend);
 
   kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs, Bias bias,
                          Split split) override;
@@ -40,12 +41,13 @@ class PackedWeights final : public WeightSource {
  private:
   const float* need(const std::string& name, std::size_t rows, std::size_t columns,
                     std::size_t floats);
-  const float* in_memory(const float* tensor, std::size_t floats);
+  const std::byte* in_memory(std::span<const std::byte> file);
   void bind_bias(const std::string& name, kernels::Linear& linear);
 
   const PackedFile& file_;
   const kernels::Backend& backend_;
-  std::map<const float*, tensor::Buffer> copies_;          // by place in the file
+  tensor::Buffer copy_;           // of the file, if it is this object's own
+  const std::byte* const begin_;  // of the file where operations read it
   std::map<const float*, tensor::Buffer> rounded_biases_;  // to the dtype of states
 };
 

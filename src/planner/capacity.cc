@@ -109,11 +109,8 @@ Fit fit_of(const ModelFacts& model, const Load& load, const Gpu& gpu, double mem
   fit.computable = load.dtype != Dtype::fp8 || !gpu.lacks_fp8();
   if (!fit.computable || fit.memory.total_bytes() > fit.usable_bytes) return fit;
   const std::uint64_t room = fit.usable_bytes - fit.memory.weights_bytes;
-  const auto at_most_clients = [&gpu](std::uint64_t count) {
-    return static_cast<std::uint32_t>(std::min<std::uint64_t>(count, clients_of(gpu)));
-  };
-  fit.replicas = at_most_clients(room / fit.memory.replica_bytes());
-  fit.served_replicas = at_most_clients(fit.usable_bytes / fit.memory.total_bytes());
+  fit.replicas = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(room / fit.memory.replica_bytes(), clients_of(gpu)));
   return fit;
 }
 

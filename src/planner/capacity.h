@@ -18,10 +18,7 @@ struct Fit {
   Memory memory;
   std::uint64_t usable_bytes = 0;
   std::uint32_t replicas = 0;  // that fit at once; 0: it does not fit
-  // As many as sheaf serve puts there: until replicas of a card share weights (issue 5) it counts
-  // them in each.
-  std::uint32_t served_replicas = 0;
-  bool computable = true;  // false: the card has no instructions for it
+  bool computable = true;      // false: the card has no instructions for it
 };
 
 // `memory_utilization` is the share of the GPU's memory that may be used.

@@ -55,12 +55,6 @@ TEST(Refusal, NeverProposesWhatIsThereAlready) {
   EXPECT_TRUE(says(text, "7g.40gb (39.25 GiB) for float32")) << text;
 }
 
-TEST(Fit, ServingCountsWeightsInEachReplica) {
-  const Fit fit = fit_of(qwen3_embedding_4b(), load(Dtype::bfloat16), gpu_named("h200"), 0.9);
-  EXPECT_EQ(fit.served_replicas, fit.usable_bytes / fit.memory.total_bytes());
-  EXPECT_LT(fit.served_replicas, fit.replicas);
-}
-
 TEST(Refusal, ALargerSliceHelpsSmallBatchesToo) {
   const std::string text =
       refusal(qwen3_embedding_4b(), load(Dtype::int8, 1024), gpu_named("a100-40/1g.5gb"), 0.9, 3);

@@ -4,12 +4,16 @@
 #include <fmt/ranges.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -18,12 +22,14 @@
 #include <string_view>
 #include <thread>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "channel/layout.h"
 #include "channel/offline.h"
 #include "channel/replica_end.h"
 #include "kernels/profile.h"
 #include "kernels/ranks/shared_communicator.h"
+#include "kernels/shared_copy.h"
 #include "model/spec/spec.h"
 #include "replica/flags.h"
 #include "replica/loop.h"
@@ -37,8 +43,8 @@ constexpr std::string_view kUsage =
     "usage: sheaf-replica MODE [--flag value]...\n"
     "\n"
     "One running copy of a model. Started by `sheaf`; the modes are:\n"
-    "  run       --channel FD --event FD --weights FD --control FD [--cores 0,1] [--threads N]\n"
-    "            [--group FD --rank R --ranks N]\n"
+    "  run       --channel FD --event FD --weights FD --control FD [--card-weights FD]\n"
+    "            [--cores 0,1] [--threads N] [--group FD --rank R --ranks N]\n"
     "            serve batches until the control socket closes, or be one rank of those that do\n"
     "  pack      --model FOLDER --weights FD [--control FD] [--pooling P] [--dtype T]\n"
     "            [--rank R --ranks N]\n"
@@ -57,9 +63,24 @@ constexpr std::string_view kUsage =
     "With SHEAF_PROFILE=1 in the environment run and embed show at their end, on standard\n"
     "error, what time each operation of the model took.\n";
 
-// One JSON line on the control socket. A router that is gone is noticed by the watcher.
-void say(int control, const std::string& line) {
-  [[maybe_unused]] const auto written = ::write(control, line.data(), line.size());
+// One JSON line on the control socket, with a descriptor where there is one. A router that is gone
+// is noticed by the watcher.
+void say(int control, std::string line, int descriptor = -1) {
+  iovec bytes = {line.data(), line.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof descriptor)> room = {};
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  if (descriptor >= 0) {
+    message.msg_control = room.data();
+    message.msg_controllen = room.size();
+    cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof descriptor);
+    std::memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
+  }
+  [[maybe_unused]] const auto sent = ::sendmsg(control, &message, MSG_NOSIGNAL);
 }
 
 void say_error(int control, const Error& error) {
@@ -171,10 +192,20 @@ Status run_on(const Flags& flags, int control, const Backend& backend, kernels::
   SHEAF_ASSIGN(const int weights_fd, flags.number("weights"));
 
   SHEAF_ASSIGN(auto channel, channel::ReplicaEnd::open(channel_fd, Fd(event_fd)));
+  SHEAF_ASSIGN(const int card_weights_fd, flags.number_or("card-weights", -1));
+  kernels::SharedCopy weights_copy{.given = Fd(card_weights_fd)};
   SHEAF_ASSIGN(const auto group, join_group(flags));
-  SHEAF_ASSIGN(
-      auto engine,
-      open_engine(backend, weights_fd, {where.threads, &channel.progress(), profile, group.get()}));
+  SHEAF_ASSIGN(auto engine, open_engine(backend, weights_fd,
+                                        {.threads = where.threads,
+                                         .progress = &channel.progress(),
+                                         .profile = profile,
+                                         .communicator = group.get(),
+                                         .weights_copy = &weights_copy}));
+  if (!weights_copy.trouble.empty())
+    log(LogLevel::warn, "{}: {}",
+        weights_copy.made ? "the weights are copied to the card once more"
+                          : "the weights on the card are this replica's alone",
+        weights_copy.trouble);
   if (group && group->rank() > 0) return follow(*engine, *group);
   if (group) {
     SHEAF_TRY(meet_followers(*group));
@@ -189,7 +220,8 @@ Status run_on(const Flags& flags, int control, const Backend& backend, kernels::
                     "the model gives {}, {}, {}",
                     carries.row_floats, carries.sparse_terms, carries.token_floats,
                     gives.row_floats, gives.sparse_terms, gives.token_floats)};
-  say(control, ready_line(*engine, channel.limits()));
+  say(control, ready_line(*engine, channel.limits()), weights_copy.made.get());
+  weights_copy.made.reset();
   return serve(channel, *engine);
 }
 
@@ -300,9 +332,13 @@ std::uint64_t anonymous_bytes() {
 constexpr std::uint64_t kMallocKeeps = 64 << 10;
 
 nlohmann::ordered_json json_of(const engine::Footprint::OnCard& card) {
-  return {{"weights_bytes", card.weights_bytes},     {"working_set_bytes", card.working_set_bytes},
-          {"workspace_bytes", card.workspace_bytes}, {"context_bytes", card.context_bytes},
-          {"total_bytes", card.total_bytes()},       {"assumed", {"context_bytes"}}};
+  return {{"weights_bytes", card.weights_bytes},
+          {"working_set_bytes", card.working_set_bytes},
+          {"workspace_bytes", card.workspace_bytes},
+          {"context_bytes", card.context_bytes},
+          {"added_replica_bytes", card.added_replica_bytes()},
+          {"total_bytes", card.total_bytes()},
+          {"assumed", {"context_bytes"}}};
 }
 
 Status print_estimate(const Flags& flags, const Backend& backend) {
@@ -400,8 +436,8 @@ Status run_mode(std::string_view mode, const Flags& flags, const Backend& backen
 std::optional<std::vector<std::string_view>> flags_of(std::string_view mode) {
   using Names = std::vector<std::string_view>;
   if (mode == "run")
-    return Names{"channel", "event", "weights", "control", "cores",
-                 "threads", "group", "rank",    "ranks"};
+    return Names{"channel", "event",   "weights", "control", "card-weights",
+                 "cores",   "threads", "group",   "rank",    "ranks"};
   if (mode == "pack")
     return Names{"model", "pooling", "dtype", "weights", "control", "rank", "ranks"};
   if (mode == "embed") return Names{"model", "pooling", "dtype", "cores", "threads", "seconds-max"};

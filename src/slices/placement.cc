@@ -116,13 +116,21 @@ Result<Indexes> resolve(const Wish& wish, const std::vector<Device>& devices,
 
 // ---- slices
 
+// What a replica may take: its own weights, though others map them too, and an even part of what
+// all weights leave.
+std::uint64_t share_bytes(const Device& device, std::uint32_t shares, const SharedBytes& weights,
+                          const PlacementRules& rules) {
+  const std::uint64_t usable = usable_bytes(device, rules);
+  return weights.own + (usable - std::min(usable, weights.all)) / shares;
+}
+
 Slice slice_on(const Device& device, std::uint32_t shares, std::uint32_t share,
-               const PlacementRules& rules) {
+               const SharedBytes& weights, const PlacementRules& rules) {
   Slice slice;
   slice.uuid = device.uuid;
   slice.shares = shares;
   slice.share = share;
-  slice.memory_bytes = usable_bytes(device, rules) / shares;
+  slice.memory_bytes = share_bytes(device, shares, weights, rules);
   slice.environment = {fmt::format("SHEAF_DEVICE_MEMORY_BYTES={}", slice.memory_bytes)};
   const bool mps = rules.assignment == Assignment::mps;
   const std::vector<std::string> device_environment =
@@ -205,9 +213,11 @@ class CardPlacement {
     for (std::size_t wish = 0; wish < wishes_.size(); ++wish)
       for (const std::size_t i : seats_[wish]) {
         const auto shares = static_cast<std::uint32_t>(rooms_[i].seated.size());
-        Slice slice = slice_on(devices_[i], shares, next_share[i]++, rules_);
+        const SharedBytes weights = {wishes_[wish].weights_bytes, rooms_[i].weights_bytes()};
+        Slice slice = slice_on(devices_[i], shares, next_share[i]++, weights, rules_);
         bind_near(machine_, devices_[i], slice);
-        all.push_back({wish, std::move(slice), wishes_[wish].replica_bytes, wishes_[wish].slices});
+        all.push_back(
+            {wish, std::move(slice), need_of(wish).total_bytes(), weights, wishes_[wish].slices});
       }
     return all;
   }
@@ -219,7 +229,11 @@ class CardPlacement {
 
   void seat(std::size_t wish, std::size_t device) {
     seats_[wish].push_back(device);
-    rooms_[device].seated.push_back(wishes_[wish].replica_bytes);
+    rooms_[device].seated.push_back(need_of(wish));
+  }
+
+  Need need_of(std::size_t wish) const {
+    return {wishes_[wish].replica_bytes, wishes_[wish].weights_bytes, wish};
   }
 
   Status check() const {
@@ -264,15 +278,19 @@ class CardPlacement {
   std::optional<Misfit> misfit_of_lists() const {
     for (std::size_t wish = 0; wish < wishes_.size(); ++wish)
       for (const std::size_t i : seats_[wish])
-        if (const std::uint64_t part = rooms_[i].part_bytes(rooms_[i].seated.size());
-            part < wishes_[wish].replica_bytes)
+        if (rooms_[i].part_bytes() < wishes_[wish].replica_bytes)
           return misfit(wish, i, rooms_[i].seated.size());
     return std::nullopt;
   }
 
+  // Of one that is not seated there yet, the room's weights do not tell of its own.
   Misfit misfit(std::size_t wish, std::size_t device, std::size_t shares) const {
-    return {wish, devices_[device], static_cast<std::uint32_t>(shares), wishes_[wish].replica_bytes,
-            rooms_[device].part_bytes(shares)};
+    const auto count = static_cast<std::uint32_t>(shares);
+    const SharedBytes weights = {
+        wishes_[wish].weights_bytes,
+        std::max(wishes_[wish].weights_bytes, rooms_[device].weights_bytes())};
+    return {wish, devices_[device], count, need_of(wish).total_bytes(),
+            std::min(share_bytes(devices_[device], count, weights, rules_), rooms_[device].bytes)};
   }
 
   // ---- without
@@ -315,8 +333,8 @@ class CardPlacement {
     const std::vector<std::size_t> replicas = certain_replicas();
     if (replicas.empty()) return std::optional<Misfit>();
     SHEAF_ASSIGN(const Indexes open, open_devices());
-    std::vector<std::uint64_t> needs;
-    for (const std::size_t wish : replicas) needs.push_back(wishes_[wish].replica_bytes);
+    std::vector<Need> needs;
+    for (const std::size_t wish : replicas) needs.push_back(need_of(wish));
     std::vector<Room> rooms;
     for (const std::size_t i : open) rooms.push_back(rooms_[i]);
     const auto empty = static_cast<std::size_t>(
@@ -350,7 +368,7 @@ class CardPlacement {
       for (std::size_t wish = 0; wish < wishes_.size(); ++wish) {
         const Wish& one = wishes_[wish];
         if (!one.on_cards || one.replicas > 0 || !one.slices.empty()) continue;
-        if (one.replica_bytes > rooms_[i].bytes) continue;
+        if (need_of(wish).total_bytes() > rooms_[i].bytes) continue;
         if (!chosen || seats_[wish].size() < seats_[*chosen].size()) chosen = wish;
       }
       if (chosen) seat(*chosen, i);
@@ -360,7 +378,7 @@ class CardPlacement {
   // Why these did not fit. Alone the replica that needs k-th most must fit the k-th largest device;
   // where they may share, the largest is cut in one share too many for the model that needs most.
   Misfit worst_misfit(Indexes open, std::vector<std::size_t> replicas) const {
-    const auto need = [this](std::size_t wish) { return wishes_[wish].replica_bytes; };
+    const auto need = [this](std::size_t wish) { return need_of(wish).total_bytes(); };
     const auto room = [this](std::size_t i) { return rooms_[i].bytes; };
     std::ranges::stable_sort(replicas, std::greater(), need);
     std::ranges::stable_sort(open, std::greater(), room);
@@ -374,8 +392,9 @@ class CardPlacement {
     std::size_t total = replicas.size();
     for (const std::size_t i : open) total += rooms_[i].seated.size();
     const std::size_t even = (total + open.size() - 1) / open.size();
-    return misfit(wish, device,
-                  std::max(even, room(device) / std::max<std::uint64_t>(need(wish), 1) + 1));
+    const std::uint64_t left = room(device) - wishes_[wish].weights_bytes;
+    const std::uint64_t each = std::max<std::uint64_t>(wishes_[wish].replica_bytes, 1);
+    return misfit(wish, device, std::max(even, left / each + 1));
   }
 
   const Machine& machine_;
@@ -596,7 +615,7 @@ std::optional<Slice> find_replacement(const Machine& machine, const std::vector<
     // What its mates hold is theirs of the same room.
     Device room = device;
     if (has_mates) room.free_bytes = room.memory_bytes;
-    if (usable_bytes(room, rules) / lost.slice.shares < lost.needed_bytes) continue;
+    if (share_bytes(room, lost.slice.shares, lost.weights, rules) < lost.needed_bytes) continue;
     const auto rank = [&](const Device& one, bool mates) {
       return std::tuple(one.uuid != lost.slice.uuid, !mates, one.memory_bytes);
     };
@@ -608,7 +627,7 @@ std::optional<Slice> find_replacement(const Machine& machine, const std::vector<
   if (best == nullptr) return std::nullopt;
   Device room = *best;
   if (best_has_mates) room.free_bytes = room.memory_bytes;
-  Slice slice = slice_on(room, lost.slice.shares, lost.slice.share, rules);
+  Slice slice = slice_on(room, lost.slice.shares, lost.slice.share, lost.weights, rules);
   bind_near(machine, room, slice);
   slice.threads = lost.slice.threads;
   return slice;

@@ -37,7 +37,8 @@ struct Wish {
   // Where, and nowhere else: devices and cards as Device::is_meant_by() knows them, or
   // "cores:0-1"; with "@machine" behind it. Empty: anywhere.
   std::vector<std::string> slices = {};
-  std::uint64_t replica_bytes = 0;  // of a device, that each takes, weights included
+  std::uint64_t replica_bytes = 0;  // of a device, that each takes beside the weights
+  std::uint64_t weights_bytes = 0;  // of a device, once for all of its replicas there
   // Processes that each replica is divided over: on cores, of which each takes one at least.
   std::uint32_t ranks = 1;
 };
@@ -55,11 +56,18 @@ struct PlacementRules {
   std::map<std::string, std::string> unusable = {};
 };
 
+// Weights on a device, which replicas there have in common: of a replica's own model, and of all
+// models there.
+struct SharedBytes {
+  std::uint64_t own = 0, all = 0;
+};
+
 // A replica's place and what it may be exchanged for.
 struct PlacedReplica {
   std::size_t wish = 0;
   Slice slice;
-  std::uint64_t needed_bytes = 0;
+  std::uint64_t needed_bytes = 0;  // weights included
+  SharedBytes weights = {};
   std::vector<std::string> allowed = {};  // as Wish::slices
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <vector>
 
 #include "tensor/matrix.h"
@@ -24,6 +25,11 @@ class Memory {
   // `host` may be changed as soon as either returns, and holds what was read.
   virtual void write(const void* host, std::size_t bytes, void* to) = 0;
   virtual void read(const void* from, std::size_t bytes, void* host) = 0;
+
+  // `host`, which nobody writes any more, as it lies in a copy that processes on this device have
+  // in common, for as long as this memory lasts. The first `head_bytes` tell it from
+  // other copies. Null: it has none, or there is none here, and the caller needs a copy of its own.
+  virtual const std::byte* share(std::span<const std::byte> host, std::size_t head_bytes);
 
   bool is_host() const;
 };

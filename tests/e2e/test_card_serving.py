@@ -140,7 +140,8 @@ def test_its_memory_is_estimated_without_a_card(emulated_replica):
         return json.loads(said.stdout)["card"]
 
     card = estimate(512)
-    assert card["total_bytes"] == sum(v for k, v in card.items() if k.endswith("_bytes") and k != "total_bytes")
+    of_replica = sum(card[k] for k in ("working_set_bytes", "workspace_bytes", "context_bytes"))
+    assert card["added_replica_bytes"] == of_replica and card["total_bytes"] == card["weights_bytes"] + of_replica
     assert card["assumed"] == ["context_bytes"]
     assert estimate(16384)["working_set_bytes"] > 10 * card["working_set_bytes"]
 

@@ -1,4 +1,6 @@
 #include <atomic>
+#include <memory>
+#include <span>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -8,7 +10,10 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/driver_memory.h"
 #include "kernels/cuda/memory_share.h"
+#include "kernels/cuda/pinned_ring.h"
+#include "kernels/cuda/shared_weights.h"
 
 namespace sheaf::kernels::cuda {
 namespace {
@@ -76,7 +81,8 @@ class Milestones {
 class RealCard final : public Device {
  public:
   // Makes the context, which takes a second or so where the process has none.
-  explicit RealCard(std::atomic<std::uint64_t>* progress) : milestones_(progress) {
+  explicit RealCard(const BackendOptions& options)
+      : milestones_(options.progress), weights_copy_(options.weights_copy) {
     check("cannot make a stream on the card",
           cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   }
@@ -106,17 +112,22 @@ class RealCard final : public Device {
     check("cannot free memory of the card", cudaFree(block));
   }
 
-  // From memory that is not pinned: CUDA copies what it has not sent before it returns.
   void write(const void* host, std::size_t bytes, void* to) override {
-    check("cannot copy to the card",
-          cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream_));
+    if (bytes >= kPinnedWhereItIsBytes && write_where_it_is(host, bytes, to)) return;
+    check("cannot copy to the card", pinned_.write(host, bytes, to, stream_));
   }
   void read(const void* from, std::size_t bytes, void* host) override {
     if (!status().ok()) return;
     check("the card failed", milestones_.await_end(stream_));
-    check("cannot copy from the card",
-          cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream_));
-    check("the card failed", cudaStreamSynchronize(stream_));
+    check("cannot copy from the card", pinned_.read(from, bytes, host, stream_));
+  }
+  const std::byte* share(std::span<const std::byte> host, std::size_t head_bytes) override {
+    if (weights_copy_ == nullptr || !status().ok()) return nullptr;
+    if (exported_ == nullptr) exported_ = driver_memory();
+    const std::byte* const shared =
+        share_weights(*this, *exported_, *weights_copy_, host, head_bytes);
+    if (shared != nullptr) share_.add(shared, host.size());
+    return shared;
   }
 
   Stream stream() const override { return stream_; }
@@ -137,12 +148,33 @@ class RealCard final : public Device {
   bool owns(const void*) const override { return true; }
 
  private:
+  // Weights. What pages cost to be pinned is less than to be copied by the processor; not measured.
+  static constexpr std::size_t kPinnedWhereItIsBytes = std::size_t{16} << 20;
+
   void check(const char* what, cudaError_t error) {
     if (error != cudaSuccess) fail(cuda_error(what, error));
   }
 
+  // One copy, at the link's rate, of pages as they are: those of a file that may only be read
+  // cannot be pinned by every driver. False: they were not, and nothing was copied.
+  bool write_where_it_is(const void* host, std::size_t bytes, void* to) {
+    void* const pages = const_cast<void*>(host);
+    if (cudaHostRegister(pages, bytes, cudaHostRegisterReadOnly) != cudaSuccess) {
+      cudaGetLastError();  // which that is, and stops all that comes after
+      return false;
+    }
+    check("cannot copy to the card",
+          cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream_));
+    check("the card failed", cudaStreamSynchronize(stream_));
+    check("cannot release pages that were copied to the card", cudaHostUnregister(pages));
+    return true;
+  }
+
   MemoryShare share_;
   Milestones milestones_;
+  PinnedRing pinned_;
+  std::unique_ptr<ExportedMemory> exported_;
+  SharedCopy* const weights_copy_;
   cudaStream_t stream_ = nullptr;
   mutable Status status_;
 };
@@ -234,7 +266,7 @@ std::vector<DeviceBackend> card_backends() {
     backends.push_back(
         {name, dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
            SHEAF_TRY(check_card());
-           auto card = std::make_unique<RealCard>(options.progress);
+           auto card = std::make_unique<RealCard>(options);
            SHEAF_TRY(card->status());
            return make_backend_on(std::move(card), name, dtype, options);
          }});

@@ -11,7 +11,8 @@ namespace sheaf::kernels::cuda {
 
 // What a replica may have of a card's memory that several share in turns, where no hardware divides
 // it: SHEAF_DEVICE_MEMORY_BYTES, as whoever places replicas sets it (slices/placement.h). Counts
-// the blocks of one Device; the context and libraries come on top, and placement counts them in.
+// the blocks of one Device, and the weights that it has in common with others, as placement does;
+// the context and libraries come on top, and placement counts them in.
 class MemoryShare {
  public:
   // Of the environment; without it there is no limit.

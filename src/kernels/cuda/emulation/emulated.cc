@@ -1,21 +1,58 @@
 #include "kernels/cuda/emulation/emulated.h"
 
+#include <algorithm>
 #include <cstring>
 #include <iterator>
 #include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "base/mapping.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/exported_memory.h"
 #include "kernels/cuda/memory_share.h"
+#include "kernels/cuda/shared_weights.h"
 
 namespace sheaf::kernels::cuda {
 namespace {
 
+// Blocks are memfds: tests count their mappings by the name.
+class EmulatedExport final : public ExportedMemory {
+ public:
+  Result<Block> make(std::size_t bytes) override {
+    SHEAF_ASSIGN(Fd descriptor, make_memfd("sheaf-card-weights", bytes));
+    SHEAF_ASSIGN(Mapping mapping,
+                 Mapping::map(descriptor.get(), bytes, Mapping::Access::read_write));
+    mappings_.push_back(std::move(mapping));
+    return Block{mappings_.back().data(), std::move(descriptor)};
+  }
+  Result<const std::byte*> map(int descriptor, std::size_t bytes) override {
+    const auto there = file_size(descriptor);
+    if (!there.ok() || *there < bytes)
+      return Error{ErrorCode::unsupported, "the weights on the card have " +
+                                               std::to_string(there.ok() ? *there : 0) +
+                                               " bytes, not " + std::to_string(bytes)};
+    SHEAF_ASSIGN(Mapping mapping, Mapping::map(descriptor, bytes, Mapping::Access::read_only));
+    mappings_.push_back(std::move(mapping));
+    return std::as_const(mappings_.back()).data();
+  }
+  bool owns(const std::byte* address) const {
+    const auto holds = [=](const Mapping& one) {
+      return address >= one.data() && address < one.data() + one.size();
+    };
+    return std::ranges::any_of(mappings_, holds);
+  }
+
+ private:
+  std::vector<Mapping> mappings_;
+};
+
 class EmulatedDevice final : public Device {
  public:
-  explicit EmulatedDevice(EmulatedCard card) : card_(card), stream_{card.order} {}
+  EmulatedDevice(EmulatedCard card, SharedCopy* weights_copy)
+      : card_(card), stream_{card.order}, weights_copy_(weights_copy) {}
 
   void* allocate(std::size_t bytes) override {
     if (!share_.has_room(bytes)) {
@@ -41,6 +78,14 @@ class EmulatedDevice final : public Device {
     if (status_.ok()) std::memcpy(host, from, bytes);
   }
 
+  const std::byte* share(std::span<const std::byte> host, std::size_t head_bytes) override {
+    if (weights_copy_ == nullptr) return nullptr;
+    const std::byte* const shared =
+        share_weights(*this, exported_, *weights_copy_, host, head_bytes);
+    if (shared != nullptr) share_.add(shared, host.size());
+    return shared;
+  }
+
   Stream stream() const override { return &stream_; }
   Status status() const override { return status_; }
   void fail(Error error) override {
@@ -50,6 +95,7 @@ class EmulatedDevice final : public Device {
   bool owns(const void* address) const override {
     if (!card_.own_memory_only) return true;
     const auto* at = static_cast<const std::byte*>(address);
+    if (exported_.owns(at)) return true;
     const auto behind = blocks_.upper_bound(at);
     return behind != blocks_.begin() && at < std::prev(behind)->first + std::prev(behind)->second;
   }
@@ -60,6 +106,8 @@ class EmulatedDevice final : public Device {
   Status status_;
   MemoryShare share_;
   std::map<const std::byte*, std::size_t> blocks_;
+  EmulatedExport exported_;
+  SharedCopy* const weights_copy_;
 };
 
 }  // namespace
@@ -70,7 +118,8 @@ std::vector<DeviceBackend> emulated_backends(EmulatedCard card) {
     const std::string name = "emulated cuda " + std::string(name_of(dtype));
     backends.push_back(
         {name, dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
-           return make_backend_on(std::make_unique<EmulatedDevice>(card), name, dtype, options);
+           return make_backend_on(std::make_unique<EmulatedDevice>(card, options.weights_copy),
+                                  name, dtype, options);
          }});
   }
   return backends;
