@@ -314,6 +314,11 @@ TEST(Place, CoresAreCutAsBefore) {
   const Wish two{.model = "a", .replicas = 2}, one{.model = "b", .replicas = 1};
   EXPECT_EQ(names_for({}, {two, one}, kAuto), (Names{"cores:0-1", "cores:2-4", "cores:5-7"}));
   EXPECT_EQ(names_for({}, {Wish{.model = "a"}}, kAuto), (Names{"cores:0-3", "cores:4-7"}));
+  EXPECT_EQ(names_for({}, {Wish{.model = "a", .ranks = 8}}, kAuto), Names{"cores:0-7"})
+      << "not more replicas than find a core for each rank";
+  EXPECT_EQ(names_for({}, {Wish{.model = "a", .replicas = 4, .ranks = 3}}, kAuto),
+            Names{"!model a: --tensor-parallel-size 3: each process of a replica takes a core, and "
+                  "there are 2 for one (cores:0-1)"});
   const Wish listed{.model = "c", .replicas = 3, .slices = {"cores:0-1", "cores:6"}};
   EXPECT_EQ(names_for({}, {listed, one}, kAuto),
             (Names{"cores:0", "cores:6", "cores:1", "cores:2-5,7"}));

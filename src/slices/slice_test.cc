@@ -46,6 +46,18 @@ TEST(CutCores, SharesEvenlyWhenThereAreTooFew) {
   for (const Slice& slice : slices) EXPECT_EQ(slice.threads, 1);
 }
 
+TEST(CutSlice, GivesEachRankItsPart) {
+  const Machine machine = machine_of(8);
+  Slice slice = cut_cores(machine, 2)[1];
+  slice.threads = 3;  // of its quota
+  const auto parts = cut_slice(machine, slice, 2);
+  ASSERT_EQ(parts.size(), 2u);
+  EXPECT_EQ(parts[0].cpus, (std::vector{4, 5}));
+  EXPECT_EQ(parts[1].cpus, (std::vector{6, 7}));
+  EXPECT_EQ(parts[0].threads, 1);
+  EXPECT_EQ(cut_slice(machine, slice, 1)[0].cpus, slice.cpus);
+}
+
 TEST(CutCores, NamesItsCoresAndNode) {
   const auto slices = cut_cores(machine_of(8), 2);
   EXPECT_EQ(slices[0].name, "cores:0-3");
