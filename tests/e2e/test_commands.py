@@ -19,7 +19,7 @@ def sheaf(*arguments, stdin="", environment=None, timeout=120, folder=None):
                           capture_output=True, env=environment_without_sheaf() | (environment or {}), cwd=folder)
 
 
-def fits_a_screen(text, lines_max=48):
+def fits_a_screen(text, lines_max=50):
     lines = text.splitlines()
     assert len(lines) <= lines_max
     assert max(map(len, lines)) <= 80, max(lines, key=len)
