@@ -187,6 +187,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(avx512 ${kernel_flags};$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>;-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mfma)
   set_source_files_properties(src/kernels/cpu/avx512.cc PROPERTIES COMPILE_OPTIONS "${avx512}")
   set_source_files_properties(src/kernels/cpu/avx512_int8.cc PROPERTIES COMPILE_OPTIONS "${avx512};-mavx512vnni")
+  set_source_files_properties(src/kernels/cpu/avx512_bf16_int8.cc PROPERTIES COMPILE_OPTIONS
+    "${avx512};-mavx512vnni;-mavx512bf16")
   set_source_files_properties(src/kernels/cpu/avx512_bf16.cc PROPERTIES COMPILE_OPTIONS "${avx512};-mavx512bf16")
   set_source_files_properties(src/kernels/cpu/amx_bf16.cc PROPERTIES COMPILE_OPTIONS
     "${avx512};-mavx512bf16;-mamx-tile;-mamx-bf16")

@@ -305,8 +305,9 @@ class Backend {
 
 // Every backend that can be run here and computes products in `dtype`: those of devices that were
 // added, then this processor's, fastest first. float32: "cpu avx512", "cpu avx2", "cpu portable",
-// "reference"; bfloat16: "cpu amx bf16", "cpu avx512 bf16"; float16: none; int8: "cpu avx512 int8",
-// "cpu avx2 int8", "cpu avx2 madd int8". None but float32 is certain to have any.
+// "reference"; bfloat16: "cpu amx bf16", "cpu avx512 bf16"; float16: none; int8: "cpu amx int8",
+// "cpu avx512 bf16 int8", "cpu avx512 int8", "cpu avx2 int8", "cpu avx2 madd int8". None but
+// float32 is certain to have any.
 std::vector<std::string> backend_names(Dtype dtype = Dtype::float32);
 
 // The fastest float32 backend of this processor.

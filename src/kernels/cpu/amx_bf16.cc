@@ -2,8 +2,8 @@
 #include "kernels/cpu/kernels.h"
 
 #if defined(__AMX_TILE__) && defined(__AMX_BF16__)
-#include "kernels/cpu/amx_attention.h"
 #include "kernels/cpu/amx_tiles.h"
+#include "kernels/cpu/bf16_attention.h"
 #endif
 
 namespace sheaf::kernels::cpu {
@@ -148,7 +148,7 @@ constexpr LinearKernels kKernels = {.name = "amx bf16",
                                     .pack = bf16_pack<Amx>,
                                     .linear = linear,
                                     .unpack_row = bf16_unpack_row<Amx>,
-                                    .states = &kAmxStates<Amx>};
+                                    .states = &kBf16States<TileProduct<Amx>>};
 
 }  // namespace
 

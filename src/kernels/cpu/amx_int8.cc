@@ -2,8 +2,8 @@
 #include "kernels/cpu/kernels.h"
 
 #if defined(__AMX_TILE__) && defined(__AMX_INT8__)
-#include "kernels/cpu/amx_attention.h"
 #include "kernels/cpu/amx_tiles.h"
+#include "kernels/cpu/bf16_attention.h"
 #include "kernels/cpu/int8.h"
 #endif
 
@@ -250,7 +250,7 @@ constexpr LinearKernels kKernels = {.name = "amx int8",
                                     .pack = int8_pack<Amx>,
                                     .linear = linear,
                                     .unpack_row = int8_unpack_row<Amx>,
-                                    .states = &kAmxStates<Amx>};
+                                    .states = &kBf16States<TileProduct<Amx>>};
 
 }  // namespace
 

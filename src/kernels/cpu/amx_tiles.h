@@ -99,4 +99,18 @@ SHEAF_INLINE void multiply_tiles(const Bf16* x, std::size_t row_bytes, std::size
     multiply_row_tiles<1, Where>(x, row_bytes, steps, panel, sums, sums_stride);
 }
 
+// Of attention (bf16_attention.h). One type a source file, so that no two share an instantiation.
+template <class Arch>
+struct TileProduct {
+  static constexpr std::size_t rows = kRows;
+  static SHEAF_INLINE void multiply(const Bf16* x, std::size_t row_bytes, std::size_t count,
+                                    std::size_t steps, const Bf16* panel, float* sums,
+                                    std::size_t sums_stride) {
+    finish_stores();
+    multiply_tiles<Weights::near>(x, row_bytes, count, steps, panel, sums, sums_stride);
+    finish_stores();
+  }
+  Tiles tiles;
+};
+
 }  // namespace sheaf::kernels::cpu

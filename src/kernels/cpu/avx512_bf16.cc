@@ -1,73 +1,90 @@
-// Compiled for AVX-512 BF16 (cmake/Sheaf.cmake): 12 rows x 32 outputs of sums in registers, two
-// inputs an instruction.
-#include "kernels/cpu/bf16.h"
+// Compiled for AVX-512 BF16 (cmake/Sheaf.cmake).
+#include "kernels/cpu/kernels.h"
+
+#if defined(__AVX512BF16__)
+#include "kernels/cpu/bf16_attention.h"
+#include "kernels/cpu/bf16_rows.h"
+#endif
 
 namespace sheaf::kernels::cpu {
 
 #if defined(__AVX512BF16__)
 namespace {
 
-struct Avx512Bf16 : NearTileShape<16, 12, 2> {};
+struct Avx512Bf16 : NearTileShape<16, kBf16Rows, 2> {};
+
+// Rows as the product takes them: whole steps.
+struct Rows {
+  const Bf16* data;
+  std::size_t stride;  // numbers
+};
 
 std::size_t scratch_floats(std::size_t rows, std::size_t inputs) {
-  return rows * bf16_steps(inputs) * kBf16Step / 2;
+  return rows * bf16_row_bytes<Avx512Bf16>(inputs) / sizeof(float);
 }
 
-SHEAF_INLINE __m512bh load_pairs(const Bf16* at) {
-  __m512bh pairs;
-  __builtin_memcpy(&pairs, at, sizeof pairs);
-  return pairs;
+// States of whole steps are taken from where they are.
+Rows rows_of(const LinearPiece& p) {
+  const std::size_t stride = bf16_row_bytes<Avx512Bf16>(p.inputs) / sizeof(Bf16);
+  if (p.prepared != nullptr) return {reinterpret_cast<const Bf16*>(p.prepared), stride};
+  if (p.x_states != nullptr && p.inputs % kBf16Step == 0) return {p.x_states, p.x_stride};
+  auto* own = reinterpret_cast<Bf16*>(p.scratch);
+  for (std::size_t r = 0; r < p.rows; ++r)
+    if (p.x_states != nullptr)
+      row_to_bf16(p.x_states + r * p.x_stride, p.inputs, own + r * stride);
+    else
+      row_to_bf16(p.x + r * p.x_stride, p.inputs, own + r * stride);
+  return {own, stride};
 }
 
-SHEAF_INLINE __m512bh spread_pair(const Bf16* at) {
-  std::int32_t pair;
-  __builtin_memcpy(&pair, at, sizeof pair);
-  return reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
-}
-
-// One register tile of a panel.
-template <int R, bool Whole>
-SHEAF_INLINE void multiply_rows(const LinearPiece& p, const Bf16* x, std::size_t steps,
-                                std::size_t row, std::size_t panel, const Bf16* weight) {
-  __m512 sums[R][2];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) sums[r][0] = sums[r][1] = _mm512_setzero_ps();
-  const Bf16* rows = x + row * steps * kBf16Step;
-  for (std::size_t step = 0; step < steps; ++step, weight += 2 * kBf16Half)
-    for (std::size_t pair = 0; pair < 16; ++pair) {
-      const __m512bh low = load_pairs(weight + pair * 32);
-      const __m512bh high = load_pairs(weight + kBf16Half + pair * 32);
-#pragma GCC unroll 16
-      for (int r = 0; r < R; ++r) {
-        const __m512bh spread =
-            spread_pair(rows + (static_cast<std::size_t>(r) * steps + step) * kBf16Step + pair * 2);
-        sums[r][0] = _mm512_dpbf16_ps(sums[r][0], low, spread);
-        sums[r][1] = _mm512_dpbf16_ps(sums[r][1], high, spread);
-      }
-    }
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r)
+// Both halves of a row and panel: a step of the next product's inputs, states, or float32.
+template <bool Whole>
+SHEAF_INLINE void end_row(const LinearPiece& p, std::size_t row, std::size_t panel,
+                          const __m512 (&sums)[2]) {
+  using Floats = Avx512Bf16::Floats;
+  const std::size_t column = panel * kBf16Panel;
+  if (p.prepared_out != nullptr) {
+    const auto half = [&](std::size_t i) {
+      return reinterpret_cast<__m512>(
+          finished<Avx512Bf16, Whole>(p, row, column + i * 16, reinterpret_cast<Floats>(sums[i])));
+    };
+    const __m512bh both = _mm512_cvtne2ps_pbh(half(1), half(0));
+    __builtin_memcpy(
+        p.prepared_out + row * bf16_row_bytes<Avx512Bf16>(p.outputs) + panel * sizeof both, &both,
+        sizeof both);
+    return;
+  }
 #pragma GCC unroll 2
-    for (int v = 0; v < 2; ++v)
-      finish<Avx512Bf16, Whole>(p, row + static_cast<std::size_t>(r),
-                                panel * kBf16Panel + static_cast<std::size_t>(v) * 16,
-                                reinterpret_cast<Avx512Bf16::Floats>(sums[r][v]));
+  for (std::size_t i = 0; i < 2; ++i)
+    if (p.out_states != nullptr)
+      finish_state<Avx512Bf16, Whole>(p, row, column + i * 16, reinterpret_cast<Floats>(sums[i]));
+    else
+      finish<Avx512Bf16, Whole>(p, row, column + i * 16, reinterpret_cast<Floats>(sums[i]));
+}
+
+// While a panel is used, its groups of rows fetch the next, each a share.
+template <int R, bool Whole>
+SHEAF_INLINE void multiply_group(const LinearPiece& p, const Rows& x, std::size_t row,
+                                 std::size_t panel) {
+  const std::size_t steps = bf16_steps(p.inputs), numbers = steps * 2 * kBf16Half;
+  const Bf16* weight = reinterpret_cast<const Bf16*>(p.packed) + panel * numbers;
+  const Bf16Ahead ahead = {weight + numbers + numbers * row / p.rows,
+                           (kBf16Panel * R + p.rows - 1) / p.rows};
+  __m512 sums[R][2];
+  multiply_bf16_rows<R>(x.data + row * x.stride, x.stride, steps, weight, ahead, sums);
+#pragma GCC unroll 16
+  for (std::size_t r = 0; r < R; ++r) end_row<Whole>(p, row + r, panel, sums[r]);
 }
 
 void linear(const LinearPiece& p) {
-  const std::size_t steps = bf16_steps(p.inputs);
-  auto* x = reinterpret_cast<Bf16*>(p.scratch);
-  for (std::size_t r = 0; r < p.rows; ++r)
-    row_to_bf16(p.x + r * p.x_stride, p.inputs, x + r * steps * kBf16Step);
-  const auto* weight = reinterpret_cast<const Bf16*>(p.packed);
+  const Rows x = rows_of(p);
   for (std::size_t panel = p.first_panel; panel < p.last_panel; ++panel) {
-    const Bf16* of_panel = weight + panel * steps * 2 * kBf16Half;
     const bool whole = (panel + 1) * kBf16Panel <= p.outputs;
     for_row_groups<Avx512Bf16>(p.rows, [&]<int R>(std::size_t row) {
       if (whole)
-        multiply_rows<R, true>(p, x, steps, row, panel, of_panel);
+        multiply_group<R, true>(p, x, row, panel);
       else
-        multiply_rows<R, false>(p, x, steps, row, panel, of_panel);
+        multiply_group<R, false>(p, x, row, panel);
     });
   }
 }
@@ -80,13 +97,13 @@ constexpr LinearKernels kKernels = {.name = "avx512 bf16",
                                     .piece_flops = 64'000'000,
                                     .pieces_per_thread = 1,
                                     .packed_floats = bf16_packed_floats<Avx512Bf16>,
-                                    .prepared_bytes = nullptr,
+                                    .prepared_bytes = bf16_row_bytes<Avx512Bf16>,
                                     .prepared_panels = 1,
                                     .scratch_floats = scratch_floats,
                                     .pack = bf16_pack<Avx512Bf16>,
                                     .linear = linear,
                                     .unpack_row = bf16_unpack_row<Avx512Bf16>,
-                                    .states = nullptr};
+                                    .states = &kBf16States<RowProduct<Avx512Bf16>>};
 
 }  // namespace
 

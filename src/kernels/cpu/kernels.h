@@ -143,6 +143,7 @@ const Kernels* avx512_kernels();
 const LinearKernels* amx_bf16_kernels();
 const LinearKernels* amx_int8_kernels();
 const LinearKernels* avx512_bf16_kernels();
+const LinearKernels* avx512_bf16_int8_kernels();
 const LinearKernels* avx512_int8_kernels();
 const LinearKernels* avx2_int8_kernels();
 const LinearKernels* avx2_madd_int8_kernels();

@@ -65,6 +65,8 @@ std::vector<CpuBackend> usable_cpu_backends() {
   if (has.amx_bf16) add(cpu::avx512_kernels(), cpu::amx_bf16_kernels());
   if (has.avx512_bf16) add(cpu::avx512_kernels(), cpu::avx512_bf16_kernels());
   if (has.amx_int8) add(cpu::avx512_kernels(), cpu::amx_int8_kernels());
+  if (has.avx512_vnni && has.avx512_bf16)
+    add(cpu::avx512_kernels(), cpu::avx512_bf16_int8_kernels());
   if (has.avx512_vnni) add(cpu::avx512_kernels(), cpu::avx512_int8_kernels());
   if (has.avx_vnni)
     add(has.avx512 ? cpu::avx512_kernels() : cpu::avx2_kernels(), cpu::avx2_int8_kernels());

@@ -3,49 +3,116 @@
 #include "kernels/cpu/int8.h"
 
 // Products in int8 by VNNI's instructions, which add the products of four unsigned bytes by four
-// signed ones to each sum, or by others to the same effect. A row of inputs is followed by [blocks]
-// of Int8Block.
+// signed ones to each sum, or by others to the same effect. Rows as such a product takes them:
+// [blocks] of 64 numbers, then [blocks] of Int8Block.
 //
-// Arch is a TileShape (tile.h) that has
+// Arch is a VnniShape that has
 //   static Ints multiply_add(Ints sums, Ints unsigned_bytes, Ints signed_bytes)
+// and, where states are bfloat16, `states` and, as finish() of linear.h,
+//   template <bool Whole> static void finish_state(p, row, column, value)
 namespace sheaf::kernels::cpu {
 
 template <int Width, int Rows, int Vectors>
 struct VnniShape : Int8Shape<Width, Rows, Vectors> {
-  static constexpr int raised = 128;  // weights, so that they are unsigned
+  static constexpr int raised = 128;     // weights, so that they are unsigned
+  static constexpr bool states = false;  // float32 goes in and out
 };
+
+// An odd number of cache lines, so that rows do not meet in a few sets of a cache.
+template <class Arch>
+std::size_t vnni_row_bytes(std::size_t inputs) {
+  const std::size_t bytes = int8_blocks(inputs) * (kInt8Block + sizeof(Int8Block));
+  return ((bytes + 63) / 64 | 1) * 64;
+}
 
 template <class Arch>
 std::size_t vnni_scratch_floats(std::size_t rows, std::size_t inputs) {
-  return rows * int8_blocks(inputs) * (kInt8Block + sizeof(Int8Block)) / sizeof(float);
+  return rows * vnni_row_bytes<Arch>(inputs) / sizeof(float);
 }
 
-// One register tile of a panel: for each block R x Arch::vectors exact sums, which are scaled and
-// added to as many in float32.
-template <class Arch, int R, bool Whole>
-SHEAF_INLINE void vnni_tile(const LinearPiece& p, const std::int8_t* x, const Int8Block* of_rows,
-                            std::size_t blocks, std::size_t row, std::size_t panel,
-                            const std::uint8_t* weight) {
+template <class Arch>
+struct VnniRows {
+  const std::byte* data;
+  std::size_t row_bytes;
+  std::size_t blocks;
+
+  SHEAF_INLINE const std::int8_t* numbers(std::size_t row) const {
+    return reinterpret_cast<const std::int8_t*>(data + row * row_bytes);
+  }
+  SHEAF_INLINE const Int8Block* of_blocks(std::size_t row) const {
+    return reinterpret_cast<const Int8Block*>(data + row * row_bytes + blocks * kInt8Block);
+  }
+};
+
+// `count` numbers, at most a block, as block `block` of a row that has `blocks`.
+template <class Arch, class State>
+SHEAF_INLINE void put_vnni_block(const State* x, std::size_t count, std::size_t block,
+                                 std::size_t blocks, std::byte* row) {
+  auto* of_blocks = reinterpret_cast<Int8Block*>(row + blocks * kInt8Block);
+  of_blocks[block] =
+      to_int8<Arch>(x, count, reinterpret_cast<std::int8_t*>(row + block * kInt8Block));
+}
+
+template <class Arch, class State>
+void to_vnni_rows(const State* x, const LinearPiece& p, const VnniRows<Arch>& to, std::byte* out) {
+  for (std::size_t r = 0; r < p.rows; ++r)
+    for (std::size_t block = 0; block < to.blocks; ++block) {
+      const std::size_t k0 = block * kInt8Block;
+      put_vnni_block<Arch>(x + r * p.x_stride + k0, smaller(kInt8Block, p.inputs - k0), block,
+                           to.blocks, out + r * to.row_bytes);
+    }
+}
+
+template <class Arch>
+VnniRows<Arch> vnni_rows_of(const LinearPiece& p) {
+  VnniRows<Arch> rows = {p.prepared, vnni_row_bytes<Arch>(p.inputs), int8_blocks(p.inputs)};
+  if (p.prepared != nullptr) return rows;
+  auto* own = reinterpret_cast<std::byte*>(p.scratch);
+  rows.data = own;
+  if (p.x_states != nullptr)
+    to_vnni_rows(p.x_states, p, rows, own);
+  else
+    to_vnni_rows(p.x, p, rows, own);
+  return rows;
+}
+
+template <class Arch>
+constexpr std::size_t kPanelsOfBlock = kInt8Block / Arch::panel;
+
+// R rows of one panel. Meanwhile they fetch their share of another, `fetched` panels further on.
+struct VnniTile {
+  std::size_t row;
+  std::size_t panel;
+  std::size_t fetched;
+};
+
+// For each block R x Arch::vectors exact sums, which are scaled and added to as many in float32.
+template <class Arch, int R>
+SHEAF_INLINE void multiply_vnni_tile(const LinearPiece& p, const VnniRows<Arch>& x,
+                                     const VnniTile& tile,
+                                     typename Arch::Floats (&out)[R][Arch::vectors]) {
   using Floats = typename Arch::Floats;
   using Ints = typename Arch::Ints;
-  const auto* scales = reinterpret_cast<const float*>(weight + blocks * Arch::panel * kInt8Block);
-  // As in linear.h the next panel is fetched meanwhile.
-  const std::size_t panel_floats = int8_panel_bytes<Arch>(blocks) / sizeof(float);
-  const std::size_t steps = p.rows * blocks * (kInt8Block / 4) * Arch::vectors;
+  const std::size_t panel_bytes = int8_panel_bytes<Arch>(x.blocks);
+  const std::uint8_t* weight =
+      reinterpret_cast<const std::uint8_t*>(p.packed) + tile.panel * panel_bytes;
+  const auto* scales = reinterpret_cast<const float*>(weight + x.blocks * Arch::panel * kInt8Block);
+  const std::size_t panel_floats = panel_bytes / sizeof(float);
+  const std::size_t steps = p.rows * x.blocks * (kInt8Block / 4) * Arch::vectors;
   const std::size_t ahead_step = (panel_floats * R + steps - 1) / steps;
-  const float* ahead =
-      reinterpret_cast<const float*>(weight) + panel_floats + panel_floats * row / p.rows;
+  const float* ahead = reinterpret_cast<const float*>(weight) + tile.fetched * panel_floats +
+                       panel_floats * tile.row / p.rows;
   Floats sums[R][Arch::vectors] = {};
-  for (std::size_t block = 0; block < blocks; ++block) {
+  for (std::size_t block = 0; block < x.blocks; ++block) {
     Ints exact[R][Arch::vectors];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
       for (int v = 0; v < Arch::vectors; ++v) {
-        const Int8Block& of_row = of_rows[(row + static_cast<std::size_t>(r)) * blocks + block];
+        const Int8Block& of_row = x.of_blocks(tile.row + static_cast<std::size_t>(r))[block];
         exact[r][v] = -Arch::raised * of_row.sum - Ints{};
       }
-    const std::int8_t* numbers = x + (row * blocks + block) * kInt8Block;
+    const std::int8_t* numbers = x.numbers(tile.row) + block * kInt8Block;
     for (std::size_t four = 0; four < kInt8Block / 4; ++four) {
       Ints columns[Arch::vectors];
 #pragma GCC unroll 2
@@ -60,7 +127,7 @@ SHEAF_INLINE void vnni_tile(const LinearPiece& p, const std::int8_t* x, const In
       for (int r = 0; r < R; ++r) {
         std::int32_t four_numbers;
         __builtin_memcpy(&four_numbers,
-                         numbers + static_cast<std::size_t>(r) * blocks * kInt8Block + four * 4,
+                         numbers + static_cast<std::size_t>(r) * x.row_bytes + four * 4,
                          sizeof four_numbers);
         const Ints spread = four_numbers - Ints{};
 #pragma GCC unroll 2
@@ -75,7 +142,7 @@ SHEAF_INLINE void vnni_tile(const LinearPiece& p, const std::int8_t* x, const In
       of_columns[v] = Arch::load(scales + block * Arch::panel + v * Arch::width);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-      const float of_row = of_rows[(row + static_cast<std::size_t>(r)) * blocks + block].scale;
+      const float of_row = x.of_blocks(tile.row + static_cast<std::size_t>(r))[block].scale;
 #pragma GCC unroll 2
       for (int v = 0; v < Arch::vectors; ++v)
         sums[r][v] += __builtin_convertvector(exact[r][v], Floats) * (of_columns[v] * of_row);
@@ -84,39 +151,72 @@ SHEAF_INLINE void vnni_tile(const LinearPiece& p, const std::int8_t* x, const In
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
-    for (int v = 0; v < Arch::vectors; ++v)
-      finish<Arch, Whole>(p, row + static_cast<std::size_t>(r),
-                          panel * Arch::panel + static_cast<std::size_t>(v) * Arch::width,
-                          sums[r][v]);
+    for (int v = 0; v < Arch::vectors; ++v) out[r][v] = sums[r][v];
+}
+
+template <class Arch, int R, bool Whole>
+SHEAF_INLINE void vnni_tile(const LinearPiece& p, const VnniRows<Arch>& x, const VnniTile& tile) {
+  typename Arch::Floats sums[R][Arch::vectors];
+  multiply_vnni_tile<Arch, R>(p, x, tile, sums);
+#pragma GCC unroll 16
+  for (std::size_t r = 0; r < R; ++r)
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < Arch::vectors; ++v) {
+      const std::size_t column = tile.panel * Arch::panel + v * Arch::width;
+      if constexpr (Arch::states)
+        if (p.out_states != nullptr) {
+          Arch::template finish_state<Whole>(p, tile.row + r, column, sums[r][v]);
+          continue;
+        }
+      finish<Arch, Whole>(p, tile.row + r, column, sums[r][v]);
+    }
+}
+
+// So many panels that their outputs are a block of the next product's inputs.
+template <class Arch, int R, bool Whole>
+SHEAF_INLINE void prepare_vnni_block(const LinearPiece& p, const VnniRows<Arch>& x, std::size_t row,
+                                     std::size_t first_panel) {
+  alignas(64) float outputs[R][kInt8Block];
+  const std::size_t end = smaller(first_panel + kPanelsOfBlock<Arch>, p.last_panel);
+  for (std::size_t panel = first_panel; panel < end; ++panel) {
+    typename Arch::Floats sums[R][Arch::vectors];
+    multiply_vnni_tile<Arch, R>(p, x, {row, panel, kPanelsOfBlock<Arch>}, sums);
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (std::size_t v = 0; v < Arch::vectors; ++v)
+        Arch::store(
+            outputs[r] + (panel - first_panel) * Arch::panel + v * Arch::width,
+            finished<Arch, Whole>(p, row + r, panel * Arch::panel + v * Arch::width, sums[r][v]));
+  }
+  const std::size_t blocks = int8_blocks(p.outputs), block = first_panel / kPanelsOfBlock<Arch>;
+  const std::size_t count = smaller(kInt8Block, p.outputs - block * kInt8Block);
+  for (std::size_t r = 0; r < R; ++r)
+    put_vnni_block<Arch>(outputs[r], count, block, blocks,
+                         p.prepared_out + (row + r) * vnni_row_bytes<Arch>(p.outputs));
 }
 
 template <class Arch>
 void vnni_linear(const LinearPiece& p) {
-  const std::size_t blocks = int8_blocks(p.inputs);
-  auto* x = reinterpret_cast<std::int8_t*>(p.scratch);
-  auto* of_rows = reinterpret_cast<Int8Block*>(x + p.rows * blocks * kInt8Block);
-  for (std::size_t r = 0; r < p.rows; ++r)
-    for (std::size_t block = 0; block < blocks; ++block) {
-      const std::size_t k0 = block * kInt8Block;
-      of_rows[r * blocks + block] =
-          to_int8<Arch>(p.x + r * p.x_stride + k0, smaller(kInt8Block, p.inputs - k0),
-                        x + (r * blocks + block) * kInt8Block);
-    }
-  const auto* weight = reinterpret_cast<const std::uint8_t*>(p.packed);
-  for (std::size_t panel = p.first_panel; panel < p.last_panel; ++panel) {
-    const std::uint8_t* of_panel = weight + panel * int8_panel_bytes<Arch>(blocks);
-    const bool whole = (panel + 1) * Arch::panel <= p.outputs;
+  const VnniRows<Arch> x = vnni_rows_of<Arch>(p);
+  const std::size_t together = p.prepared_out != nullptr ? kPanelsOfBlock<Arch> : 1;
+  for (std::size_t panel = p.first_panel; panel < p.last_panel; panel += together) {
+    const bool whole = (panel + together) * Arch::panel <= p.outputs;
     for_row_groups<Arch>(p.rows, [&]<int R>(std::size_t row) {
-      if (whole)
-        vnni_tile<Arch, R, true>(p, x, of_rows, blocks, row, panel, of_panel);
+      if (p.prepared_out != nullptr && whole)
+        prepare_vnni_block<Arch, R, true>(p, x, row, panel);
+      else if (p.prepared_out != nullptr)
+        prepare_vnni_block<Arch, R, false>(p, x, row, panel);
+      else if (whole)
+        vnni_tile<Arch, R, true>(p, x, {row, panel, 1});
       else
-        vnni_tile<Arch, R, false>(p, x, of_rows, blocks, row, panel, of_panel);
+        vnni_tile<Arch, R, false>(p, x, {row, panel, 1});
     });
   }
 }
 
 template <class Arch>
-constexpr LinearKernels make_vnni_kernels(const char* name) {
+constexpr LinearKernels make_vnni_kernels(const char* name, const StateKernels* states = nullptr) {
   return {.name = name,
           .dtype = Dtype::int8,
           .panel_width = Arch::panel,
@@ -125,13 +225,13 @@ constexpr LinearKernels make_vnni_kernels(const char* name) {
           .piece_flops = 64'000'000,
           .pieces_per_thread = 1,
           .packed_floats = int8_packed_floats<Arch>,
-          .prepared_bytes = nullptr,
-          .prepared_panels = 1,
+          .prepared_bytes = vnni_row_bytes<Arch>,
+          .prepared_panels = kPanelsOfBlock<Arch>,
           .scratch_floats = vnni_scratch_floats<Arch>,
           .pack = int8_pack<Arch>,
           .linear = vnni_linear<Arch>,
           .unpack_row = int8_unpack_row<Arch>,
-          .states = nullptr};
+          .states = states};
 }
 
 }  // namespace sheaf::kernels::cpu

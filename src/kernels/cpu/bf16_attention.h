@@ -1,44 +1,52 @@
 #pragma once
 
-#include "kernels/cpu/amx_tiles.h"
+#include "kernels/cpu/bf16.h"
 
-// Attention whose two products are those of tiles, in bfloat16 with sums in float32; softmax is
-// float32. Keys are packed like a layer's weight [keys, head_size], values like one [head_size,
-// keys]; then for each 32 queries a block of scores, its softmax in bfloat16, and the second
-// product. Panels of keys that none of the queries sees are skipped.
+// Attention in bfloat16 with sums in float32; softmax is float32. Keys are packed like a layer's
+// weight [keys, head_size], values like one [head_size, keys]; then for each few queries a block of
+// scores, its softmax in bfloat16, and the second product. Panels of keys that none of the queries
+// sees are skipped.
+//
+// Product is how a source file multiplies such rows by panels, while one of it lives:
+//   static constexpr std::size_t rows       the most at a time
+//   static void multiply(const Bf16* x, std::size_t row_bytes, std::size_t rows, std::size_t steps,
+//                        const Bf16* panel, float* sums, std::size_t sums_stride)
+// sums [rows][32] = rows of x of so many steps times one panel.
 namespace sheaf::kernels::cpu {
 
 SHEAF_INLINE std::size_t whole_panels(std::size_t n) {
   return (n + kBf16Panel - 1) / kBf16Panel * kBf16Panel;
 }
 
-struct AmxScratch {
+template <class Product>
+struct Bf16Scratch {
   Bf16* keys;     // [keys / 32][head_size / 32 steps]
   Bf16* values;   // [head_size / 32][keys / 32 steps]
-  Bf16* queries;  // [32][head_size]
-  Bf16* shares;   // [32][keys]: the softmax, not divided by its sum yet
-  float* scores;  // [32][keys]
-  float* sums;    // [32][32]
+  Bf16* queries;  // [Product::rows][head_size]
+  Bf16* shares;   // [Product::rows][keys]: the softmax, not divided by its sum yet
+  float* scores;  // [Product::rows][keys]
+  float* sums;    // [Product::rows][32]
 
   static std::size_t floats(std::size_t tokens, std::size_t head_size) {
     const std::size_t keys = whole_panels(tokens), size = whole_panels(head_size);
-    return keys * size + kRows * size / 2 + kRows * keys / 2 + kRows * keys + kSums;
+    return keys * size + Product::rows * size / 2 + Product::rows * keys / 2 +
+           Product::rows * keys + Product::rows * kBf16Panel;
   }
-  SHEAF_INLINE explicit AmxScratch(const AttentionPieceOf<Bf16>& p) {
+  SHEAF_INLINE explicit Bf16Scratch(const AttentionPieceOf<Bf16>& p) {
     const std::size_t tokens = whole_panels(p.tokens), size = whole_panels(p.head_size);
     keys = reinterpret_cast<Bf16*>(p.scratch);
     values = keys + tokens * size;
     queries = values + tokens * size;
-    shares = queries + kRows * size;
-    scores = reinterpret_cast<float*>(shares + kRows * tokens);
-    sums = scores + kRows * tokens;
+    shares = queries + Product::rows * size;
+    scores = reinterpret_cast<float*>(shares + Product::rows * tokens);
+    sums = scores + Product::rows * tokens;
   }
 };
 
-template <class Arch>
-std::size_t amx_attention_scratch(std::size_t tokens, std::size_t head_size,
-                                  std::size_t /*position_count*/) {
-  return AmxScratch::floats(tokens, head_size);
+template <class Product>
+std::size_t bf16_attention_scratch(std::size_t tokens, std::size_t head_size,
+                                   std::size_t /*position_count*/) {
+  return Bf16Scratch<Product>::floats(tokens, head_size);
 }
 
 // Rows and columns of 16 x 16 numbers change places: neighbours by two, by four, then quarters of
@@ -75,8 +83,9 @@ SHEAF_INLINE void transpose(__m512i (&rows)[16]) {
 }
 
 // Keys [begin, end), multiples of 32: those of them that do not exist are zeros.
+template <class Product>
 SHEAF_INLINE void pack_bf16_keys(const AttentionPieceOf<Bf16>& p, std::size_t begin,
-                                 std::size_t end, const AmxScratch& s) {
+                                 std::size_t end, const Bf16Scratch<Product>& s) {
   const std::size_t steps = bf16_steps(p.head_size);
   for (std::size_t key = begin; key < end; key += 16)
     for (std::size_t step = 0; step < steps; ++step) {
@@ -93,8 +102,9 @@ SHEAF_INLINE void pack_bf16_keys(const AttentionPieceOf<Bf16>& p, std::size_t be
 }
 
 // The same of values, of which two neighbours are a pair.
+template <class Product>
 SHEAF_INLINE void pack_bf16_values(const AttentionPieceOf<Bf16>& p, std::size_t begin,
-                                   std::size_t end, const AmxScratch& s) {
+                                   std::size_t end, const Bf16Scratch<Product>& s) {
   // From 16 of one row and 16 of the next to pairs.
   const __m512i interleave =
       _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
@@ -164,18 +174,17 @@ SHEAF_INLINE void store_scaled(const float* sums, __m512 scale, std::size_t left
 }
 
 // Queries [first, first + rows) over the keys [begin, end), multiples of 32.
-SHEAF_INLINE void attend_rows(const AttentionPieceOf<Bf16>& p, const AmxScratch& s,
+template <class Product>
+SHEAF_INLINE void attend_rows(const AttentionPieceOf<Bf16>& p, const Bf16Scratch<Product>& s,
                               std::size_t first, std::size_t rows, std::size_t begin,
                               std::size_t end, float scale) {
   const std::size_t steps = bf16_steps(p.head_size), count = end - begin;
   for (std::size_t r = 0; r < rows; ++r)
     row_to_bf16(p.q + (first + r) * p.stride, p.head_size, s.queries + r * steps * kBf16Step);
-  finish_stores();
   for (std::size_t key = begin; key < end; key += kBf16Panel)
-    multiply_tiles<Weights::near>(s.queries, steps * kBf16Step * sizeof(Bf16), rows, steps,
-                                  s.keys + key * steps * kBf16Step, s.scores + key - begin, count);
-  finish_stores();
-  float inverses[kRows];
+    Product::multiply(s.queries, steps * kBf16Step * sizeof(Bf16), rows, steps,
+                      s.keys + key * steps * kBf16Step, s.scores + key - begin, count);
+  float inverses[Product::rows];
   for (std::size_t r = 0; r < rows; ++r) {
     const std::size_t own = first + r;
     const std::size_t from = own - smaller(own, p.before);
@@ -183,20 +192,19 @@ SHEAF_INLINE void attend_rows(const AttentionPieceOf<Bf16>& p, const AmxScratch&
     inverses[r] = 1 / softmax_row(s.scores + r * count, from < begin ? 0 : from - begin, to - begin,
                                   count, scale, s.shares + r * count);
   }
-  finish_stores();
   const std::size_t all_steps = whole_panels(p.tokens) / kBf16Step;
   for (std::size_t column = 0; column < p.head_size; column += kBf16Panel) {
-    multiply_tiles<Weights::near>(s.shares, count * sizeof(Bf16), rows, count / kBf16Step,
-                                  s.values + (column * all_steps + begin) * kBf16Step, s.sums);
+    Product::multiply(s.shares, count * sizeof(Bf16), rows, count / kBf16Step,
+                      s.values + (column * all_steps + begin) * kBf16Step, s.sums, kBf16Panel);
     for (std::size_t r = 0; r < rows; ++r)
       store_scaled(s.sums + r * kBf16Panel, _mm512_set1_ps(inverses[r]), p.head_size - column,
                    p.out + (first + r) * p.out_stride + column);
   }
 }
 
-template <class Arch>
-void amx_attention(const AttentionPieceOf<Bf16>& p) {
-  const AmxScratch scratch(p);
+template <class Product>
+void bf16_attention(const AttentionPieceOf<Bf16>& p) {
+  const Bf16Scratch<Product> scratch(p);
   const float scale = 1 / __builtin_sqrtf(static_cast<float>(p.head_size));
   const auto first_key = [&p](std::size_t query) {
     return (query - smaller(query, p.before)) / kBf16Panel * kBf16Panel;
@@ -206,17 +214,17 @@ void amx_attention(const AttentionPieceOf<Bf16>& p) {
   };
   pack_bf16_keys(p, first_key(p.first_query), end_of_keys(p.last_query), scratch);
   pack_bf16_values(p, first_key(p.first_query), end_of_keys(p.last_query), scratch);
-  const Tiles tiles;
-  for (std::size_t query = p.first_query; query < p.last_query; query += kRows) {
-    const std::size_t rows = smaller(kRows, p.last_query - query);
+  [[maybe_unused]] const Product product;
+  for (std::size_t query = p.first_query; query < p.last_query; query += Product::rows) {
+    const std::size_t rows = smaller(Product::rows, p.last_query - query);
     attend_rows(p, scratch, query, rows, first_key(query), end_of_keys(query + rows), scale);
   }
 }
 
-template <class Arch>
-constexpr StateKernels kAmxStates = {.widen = widen<Arch>,
-                                     .narrow = narrow<Arch>,
-                                     .attention_scratch = amx_attention_scratch<Arch>,
-                                     .attention = amx_attention<Arch>};
+template <class Product>
+constexpr StateKernels kBf16States = {.widen = widen<Product>,
+                                      .narrow = narrow<Product>,
+                                      .attention_scratch = bf16_attention_scratch<Product>,
+                                      .attention = bf16_attention<Product>};
 
 }  // namespace sheaf::kernels::cpu
