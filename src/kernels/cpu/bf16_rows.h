@@ -20,8 +20,9 @@ SHEAF_INLINE void multiply_bf16_rows(const Bf16* x, std::size_t stride, std::siz
   __m512 own[R][2];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) own[r][0] = own[r][1] = _mm512_setzero_ps();
+  RowPointers<Bf16, R> rows(x, stride);
   for (std::size_t step = 0; step < steps; ++step, panel += 2 * kBf16Half)
-    for (std::size_t pair = 0; pair < 16; ++pair) {
+    for (std::size_t pair = 0; pair < 16; ++pair, rows.advance(2)) {
       __m512bh columns[2];
 #pragma GCC unroll 2
       for (std::size_t half = 0; half < 2; ++half) {
@@ -33,9 +34,7 @@ SHEAF_INLINE void multiply_bf16_rows(const Bf16* x, std::size_t stride, std::siz
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
         std::int32_t two;
-        __builtin_memcpy(&two,
-                         x + static_cast<std::size_t>(r) * stride + step * kBf16Step + pair * 2,
-                         sizeof two);
+        __builtin_memcpy(&two, rows.at(static_cast<std::size_t>(r)), sizeof two);
         const auto spread = reinterpret_cast<__m512bh>(_mm512_set1_epi32(two));
         own[r][0] = _mm512_dpbf16_ps(own[r][0], columns[0], spread);
         own[r][1] = _mm512_dpbf16_ps(own[r][1], columns[1], spread);

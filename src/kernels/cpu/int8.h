@@ -25,10 +25,11 @@ struct Int8Shape : NearTileShape<Width, Rows, Vectors> {
   static SHEAF_INLINE Floats bounded(Floats x) { return x < 0 ? -x : x; }
 };
 
-// What a block of a row's numbers stands for: `scale` times each; `sum` is their own.
+// What a block of a row's numbers stands for: `scale` times each. Exact sums begin at `start`,
+// which takes out again by how much weights are raised.
 struct Int8Block {
   float scale;
-  std::int32_t sum;
+  std::int32_t start;
 };
 
 SHEAF_INLINE std::size_t int8_blocks(std::size_t inputs) {
@@ -138,9 +139,7 @@ SHEAF_INLINE Int8Block to_int8(const State* x, std::size_t count, std::int8_t* o
     const auto bytes = __builtin_convertvector(numbers, typename Arch::Bytes);
     __builtin_memcpy(out + v * Arch::width, &bytes, sizeof bytes);
   }
-  std::int32_t sum = 0;
-  for (std::size_t i = 0; i < Arch::width; ++i) sum += sums[i];
-  return {scale, sum};
+  return {scale, -Arch::raised * Arch::sum(sums)};
 }
 
 }  // namespace sheaf::kernels::cpu

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 // A vector of W floats as the compilers' vector extension has it: + - * / < work by lane and a
 // scalar operand is spread over all lanes. Wider vectors than the processor has are split by the
@@ -62,16 +63,31 @@ struct Simd {
   }
 
   static SHEAF_INLINE Floats spread(float x) { return x - Floats{}; }
+  // b where one of them is no number, as the processor's own instructions have it.
   static SHEAF_INLINE Floats max(Floats a, Floats b) { return a > b ? a : b; }
+  static SHEAF_INLINE Floats min(Floats a, Floats b) { return a < b ? a : b; }
   static SHEAF_INLINE float sum(Floats v) {
-    float total = 0;
-    for (int i = 0; i < W; ++i) total += v[i];
-    return total;
+    return fold<W / 2>(v, [](Floats a, Floats b) { return a + b; })[0];
+  }
+  static SHEAF_INLINE std::int32_t sum(Ints v) {
+    return fold<W / 2>(v, [](Ints a, Ints b) { return a + b; })[0];
   }
   static SHEAF_INLINE float largest(Floats v) {
-    float result = v[0];
-    for (int i = 1; i < W; ++i) result = v[i] > result ? v[i] : result;
-    return result;
+    return fold<W / 2>(v, [](Floats a, Floats b) { return max(a, b); })[0];
+  }
+
+  // Lane 0 of the result is all lanes taken together, by halves: one after the other would wait for
+  // each.
+  template <int Step, class V, class Take>
+  static SHEAF_INLINE V fold(V v, Take take) {
+    if constexpr (Step == 0)
+      return v;
+    else
+      return fold<Step / 2>(take(v, turned<Step>(v, std::make_integer_sequence<int, W>())), take);
+  }
+  template <int Step, class V, int... Lane>
+  static SHEAF_INLINE V turned(V v, std::integer_sequence<int, Lane...> /*lanes*/) {
+    return __builtin_shufflevector(v, v, ((Lane + Step) % W)...);
   }
 
   // e^x for x <= 0; relative error <= 2e-7, below -87 a number under 2e-38. Splits x = n ln 2 + r
@@ -81,7 +97,7 @@ struct Simd {
     constexpr float kLn2High = 0.693359375f;  // few bits, so that n * kLn2High is exact
     constexpr float kLn2Low = -2.12194440e-4f;
     constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-    x = x < -87.0f ? spread(-87.0f) : x;   // not max(): what is no number stays none
+    x = max(spread(-87.0f), x);
     const Floats n = (x * kLog2e + kRound) - kRound;
     const Floats r = x - n * kLn2High - n * kLn2Low;
     Floats p = spread(1.0f / 720);
@@ -146,8 +162,7 @@ struct Simd {
   // stays.
   static SHEAF_INLINE Floats gelu_near(Floats x) {
     constexpr float kEdge = 4.2f;
-    Floats y = x > kEdge ? spread(kEdge) : x;  // what is no number stays none
-    y = y < -kEdge ? spread(-kEdge) : y;
+    const Floats y = max(spread(-kEdge), min(spread(kEdge), x));
     const Floats t = y * y;
     Floats p = spread(5.9982514e-11f);
     p = p * t - 5.6334512e-09f;

@@ -108,10 +108,8 @@ SHEAF_INLINE void multiply_vnni_tile(const LinearPiece& p, const VnniRows<Arch>&
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
-      for (int v = 0; v < Arch::vectors; ++v) {
-        const Int8Block& of_row = x.of_blocks(tile.row + static_cast<std::size_t>(r))[block];
-        exact[r][v] = -Arch::raised * of_row.sum - Ints{};
-      }
+      for (int v = 0; v < Arch::vectors; ++v)
+        exact[r][v] = x.of_blocks(tile.row + static_cast<std::size_t>(r))[block].start - Ints{};
     const std::int8_t* numbers = x.numbers(tile.row) + block * kInt8Block;
     for (std::size_t four = 0; four < kInt8Block / 4; ++four) {
       Ints columns[Arch::vectors];
