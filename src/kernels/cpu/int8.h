@@ -21,8 +21,12 @@ constexpr float kInt8Least = 1e-37f;    // a scale below is taken for 0: its inv
 template <int Width, int Rows, int Vectors>
 struct Int8Shape : NearTileShape<Width, Rows, Vectors> {
   using Floats = typename Simd<Width>::Floats;
-  // What may become no more than 127 when a block of a row is scaled: here its numbers.
-  static SHEAF_INLINE Floats bounded(Floats x) { return x < 0 ? -x : x; }
+  // What may become no more than 127 when a block of a row is scaled, never negative: here its
+  // numbers.
+  static SHEAF_INLINE Floats bounded(Floats x) {
+    using Ints = typename Simd<Width>::Ints;
+    return reinterpret_cast<Floats>(reinterpret_cast<Ints>(x) & 0x7fffffff);
+  }
 };
 
 // What a block of a row's numbers stands for: `scale` times each. Exact sums begin at `start`,
@@ -113,33 +117,38 @@ SHEAF_INLINE Int8Block to_int8(const State* x, std::size_t count, std::int8_t* o
   using Ints = typename Arch::Ints;
   constexpr std::size_t kVectors = kInt8Block / Arch::width;
   Floats values[kVectors];
-  Floats top = {};
-  Floats check = {};
+  Ints top = {};  // the bits of numbers that are not negative have their order, and infinity's and
+                  // those of what is no number are above all
   for (std::size_t v = 0; v < kVectors; ++v) {
     const auto left =
         static_cast<std::ptrdiff_t>(count) - static_cast<std::ptrdiff_t>(v * Arch::width);
     values[v] = left >= static_cast<std::ptrdiff_t>(Arch::width)
                     ? Arch::load(x + v * Arch::width)
                     : Arch::load_first(x + v * Arch::width, left);
-    top = Arch::max(top, Arch::bounded(values[v]));
-    check += values[v] * 0.0f;
+    top = Arch::max(top, reinterpret_cast<Ints>(Arch::bounded(values[v])));
   }
-  const float poison = Arch::sum(check);
-  if (poison != 0) {  // not a number
+  const float largest = __builtin_bit_cast(float, Arch::largest(top));
+  if (!(largest <= __FLT_MAX__)) {
     __builtin_memset(out, 0, kInt8Block);
-    return {poison, 0};
+    return {__builtin_nanf(""), 0};
   }
-  const float scale = Arch::largest(top) / 127;
+  const float scale = largest / 127;
   const float inverse = scale > kInt8Least ? 1 / scale : 0;
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  // 1.5 * 2^23: adding it rounds to an integer, which then is in the lowest bits.
+  constexpr float kRound = 12582912.0f;
+  constexpr std::uint32_t kRoundBits = __builtin_bit_cast(std::uint32_t, kRound);
   Ints sums = {};
   for (std::size_t v = 0; v < kVectors; ++v) {
-    const Ints numbers = __builtin_convertvector((values[v] * inverse + kRound) - kRound, Ints);
+    auto numbers = reinterpret_cast<Ints>(values[v] * inverse + kRound);
+    asm(""
+        : "+x"(numbers));  // GCC 12 would take bytes out of what it knows to be floats one by one
     sums += numbers;
     const auto bytes = __builtin_convertvector(numbers, typename Arch::Bytes);
     __builtin_memcpy(out + v * Arch::width, &bytes, sizeof bytes);
   }
-  return {scale, -Arch::raised * Arch::sum(sums)};
+  const auto sum = static_cast<std::int32_t>(static_cast<std::uint32_t>(Arch::sum(sums)) -
+                                             kRoundBits * static_cast<std::uint32_t>(kInt8Block));
+  return {scale, -Arch::raised * sum};
 }
 
 }  // namespace sheaf::kernels::cpu

@@ -65,6 +65,7 @@ struct Simd {
   static SHEAF_INLINE Floats spread(float x) { return x - Floats{}; }
   // b where one of them is no number, as the processor's own instructions have it.
   static SHEAF_INLINE Floats max(Floats a, Floats b) { return a > b ? a : b; }
+  static SHEAF_INLINE Ints max(Ints a, Ints b) { return a > b ? a : b; }
   static SHEAF_INLINE Floats min(Floats a, Floats b) { return a < b ? a : b; }
   static SHEAF_INLINE float sum(Floats v) {
     return fold<W / 2>(v, [](Floats a, Floats b) { return a + b; })[0];
@@ -74,6 +75,10 @@ struct Simd {
   }
   static SHEAF_INLINE float largest(Floats v) {
     return fold<W / 2>(v, [](Floats a, Floats b) { return max(a, b); })[0];
+  }
+
+  static SHEAF_INLINE std::int32_t largest(Ints v) {
+    return fold<W / 2>(v, [](Ints a, Ints b) { return max(a, b); })[0];
   }
 
   // Lane 0 of the result is all lanes taken together, by halves: one after the other would wait for
