@@ -38,7 +38,8 @@ class LlamaCpp:
         settings = llama_cpp.llama_context_default_params()
         most = max(TURN_TOKENS, longest)
         settings.n_ctx = settings.n_batch = settings.n_ubatch = most
-        settings.n_seq_max = max(len(turn) for batch in self.batches for turn in batch)
+        # A power of two: where 512 is no multiple of it, its reservation of memory ends with an assertion.
+        settings.n_seq_max = 1 << (max(len(turn) for batch in self.batches for turn in batch) - 1).bit_length()
         settings.kv_unified = True
         settings.n_threads = settings.n_threads_batch = threads
         settings.embeddings = True

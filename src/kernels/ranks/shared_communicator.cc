@@ -84,7 +84,7 @@ class SharedCommunicator final : public Communicator {
     do {
       if (rank_ == 0) {
         slots_[0].count = count;
-        std::memcpy(slots_[0].values, message.data() + at, std::min(kSlotBytes, count - at));
+        copy(slots_[0].values, message.data() + at, std::min(kSlotBytes, count - at));
       }
       SHEAF_TRY(meet(rank_ == 0 || at > 0 ? Wait::patient : Wait::endless));
       if (rank_ != 0) SHEAF_TRY(take_piece(at, count, message));
@@ -97,6 +97,11 @@ class SharedCommunicator final : public Communicator {
  private:
   enum class Wait { patient, endless };
 
+  // An empty message has no memory, which memcpy() does not take.
+  static void copy(void* to, const void* from, std::size_t bytes) {
+    if (bytes > 0) std::memcpy(to, from, bytes);
+  }
+
   Status take_piece(std::size_t at, std::size_t& count, std::vector<std::byte>& message) {
     const std::size_t said = slots_[0].count;
     if (said > kMostShared || (at > 0 && said != count)) {
@@ -105,7 +110,7 @@ class SharedCommunicator final : public Communicator {
     }
     count = said;
     message.resize(count);
-    std::memcpy(message.data() + at, slots_[0].values, std::min(kSlotBytes, count - at));
+    copy(message.data() + at, slots_[0].values, std::min(kSlotBytes, count - at));
     return {};
   }
 
