@@ -140,9 +140,9 @@ class Reader {
     if (key == "pooling")
       return read_checked(value, key, text, model::check_pooling, model.pooling);
     if (key == "dtype") return read_checked(value, key, text, check_dtype, model.dtype);
-    if (key == "max_batch_tokens") return read_number(value, key, model.max_batch_tokens);
-    if (key == "max_length") return read_number(value, key, model.max_length);
-    if (key == "tensor_parallel_size") return read_number(value, key, model.ranks);
+    if (key == "max_batch_tokens") return read_number(value, key, model.max_batch_tokens, {});
+    if (key == "max_length") return read_number(value, key, model.max_length, {});
+    if (key == "tensor_parallel_size") return read_number(value, key, model.ranks, {1, kRanksMax});
     if (key == "measured_tokens_per_s") return read_real(value, key, model.measured_tokens_per_s);
     if (key == "isolation") return read_isolation(value, text, model.isolation);
     return {};
@@ -200,9 +200,12 @@ class Reader {
     return {};
   }
 
+  struct Range {
+    std::uint32_t least = 0, most = 1u << 30;
+  };
   Status read_number(const YAML::Node& value, const std::string& key,
-                     std::optional<std::uint32_t>& number) const {
-    const auto parsed = parse_whole_number(value.as<std::string>(), 0, 1u << 30);
+                     std::optional<std::uint32_t>& number, Range range) const {
+    const auto parsed = parse_whole_number(value.as<std::string>(), range.least, range.most);
     if (!parsed.ok())
       return error_at(value, fmt::format("models: {}: {}", key, parsed.error().message));
     number = static_cast<std::uint32_t>(*parsed);

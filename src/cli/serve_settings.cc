@@ -19,7 +19,6 @@ constexpr std::string_view kEpilogue =
     "example: SHEAF_PORT=80 sheaf serve BAAI/bge-m3; flag beats variable beats file\n";
 
 constexpr std::uint32_t kReplicasMax = 1024;
-constexpr std::uint32_t kRanksMax = 64;
 
 void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>& models) {
   flags.add_group("Models and replicas");
@@ -249,10 +248,6 @@ Status ServeFlags::check_consistent() const {
   for (const ModelSetting& model : settings_.models)
     if (model.replicas)
       SHEAF_TRY(check_replicas(fmt::format("models: {}: replicas", model.source), *model.replicas));
-  for (const ModelSetting& model : settings_.models)
-    if (model.ranks && (*model.ranks < 1 || *model.ranks > kRanksMax))
-      return setting_error(fmt::format("models: {}: tensor_parallel_size {}: must be 1 to {}",
-                                       model.source, *model.ranks, kRanksMax));
   if (settings_.gpu_memory_utilization > 1)
     return setting_error(fmt::format("--gpu-memory-utilization {}: is more than all of it, 1",
                                      settings_.gpu_memory_utilization));

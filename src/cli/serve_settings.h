@@ -12,6 +12,8 @@
 
 namespace sheaf::cli {
 
+constexpr std::uint32_t kRanksMax = 64;  // of a replica
+
 // One model to serve, as given: not yet looked for.
 struct ModelSetting {
   std::string name;    // served id; empty: the hub name, or the folder's last part

@@ -51,11 +51,22 @@ OwnedBatch parse_batch(const std::string& line) {
   return batch;
 }
 
-std::vector<OwnedBatch> read_workload(const std::string& path) {
+Result<std::vector<OwnedBatch>> read_workload(const std::string& path) {
   std::vector<OwnedBatch> batches;
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) batches.push_back(parse_batch(line));
+  if (batches.empty())
+    return Error{ErrorCode::invalid_argument, path + ": holds no batch, or cannot be read"};
   return batches;
+}
+
+Status write_vectors(const std::string& path, const std::vector<float>& vectors) {
+  std::ofstream file(path, std::ios::binary);
+  file.write(reinterpret_cast<const char*>(vectors.data()),
+             static_cast<std::streamsize>(vectors.size() * sizeof(float)));
+  file.close();
+  if (file) return {};
+  return Error{ErrorCode::invalid_argument, path + ": cannot be written"};
 }
 
 struct Opened {
@@ -115,19 +126,26 @@ Result<std::string> backend_of(const std::string& backend, const std::string& dt
   return name;
 }
 
+Result<int> thread_count(const std::string& text) {
+  int threads = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), threads);
+  if (error == std::errc() && end == text.data() + text.size() && threads >= 1 && threads <= 1024)
+    return threads;
+  return Error{ErrorCode::invalid_argument,
+               "--threads " + text + ": is not a number from 1 to 1024"};
+}
+
 Status serve(const std::string& folder, const std::string& path,
              std::map<std::string, std::string> flags) {
-  const int threads = flags.contains("--threads") ? std::stoi(flags["--threads"]) : 1;
+  SHEAF_ASSIGN(const int threads,
+               thread_count(flags.contains("--threads") ? flags["--threads"] : "1"));
   SHEAF_ASSIGN(const std::string backend, backend_of(flags["--backend"], flags["--dtype"]));
-  const std::vector<OwnedBatch> workload = read_workload(path);
+  SHEAF_ASSIGN(const std::vector<OwnedBatch> workload, read_workload(path));
   const auto profile = kernels::profile_if_asked();
   SHEAF_ASSIGN(const Opened opened, open_engine(folder, backend, threads, profile.get()));
   std::vector<float> vectors;
   SHEAF_ASSIGN(const Times first, run(*opened.engine, workload, &vectors));
-  if (flags.contains("--vectors"))
-    std::ofstream(flags["--vectors"], std::ios::binary)
-        .write(reinterpret_cast<const char*>(vectors.data()),
-               static_cast<std::streamsize>(vectors.size() * sizeof(float)));
+  if (flags.contains("--vectors")) SHEAF_TRY(write_vectors(flags["--vectors"], vectors));
   fmt::print(
       "{{\"device\":\"{}\",\"pack_seconds\":{},\"open_seconds\":{},\"first_run_seconds\":{}}}\n",
       opened.engine->device(), opened.pack_seconds, opened.open_seconds, first.wall_seconds);

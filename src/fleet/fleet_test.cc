@@ -259,6 +259,7 @@ TEST_F(FleetOfRanks, EndsAsOne) {
     ASSERT_TRUE(wait_until([&] { return replica(0).exits.size() == incarnation; }, 2'000));
     EXPECT_EQ(replica(0).exits.back().kind, core::ExitReport::Kind::signal);
     EXPECT_EQ(replica(0).exits.back().value, SIGKILL);
+    EXPECT_EQ(replica(0).exits.back().detail, incarnation % 2 == 0 ? "rank 0 of 2" : "rank 1 of 2");
     EXPECT_FALSE(alive(first));
     EXPECT_FALSE(alive(second));
     const std::lock_guard lock(mutex_);

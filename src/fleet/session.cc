@@ -444,6 +444,14 @@ core::ExitReport Session::exit_report() {
   report.out_of_memory =
       by_kernel || (!status.by_signal && status.value == channel::kExitWithoutRoom);
   report.detail = first_to_end_->said;
+  if (members_.size() > 1) {
+    const auto first = std::find_if(members_.begin(), members_.end(), [this](const auto& member) {
+      return member.get() == first_to_end_;
+    });
+    const std::string rank =
+        fmt::format("rank {} of {}", first - members_.begin(), members_.size());
+    report.detail = report.detail.empty() ? rank : rank + ": " + report.detail;
+  }
   return report;
 }
 

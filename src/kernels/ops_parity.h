@@ -540,6 +540,26 @@ TEST_P(Ops, Pool) {
   }
 }
 
+// An answer that hides that a token's state overflowed would be taken for one.
+TEST_P(Ops, WhatIsNoNumberIsSeenInEveryReductionOfAllTokens) {
+  const Reduction all[] = {Reduction::mean, Reduction::max, Reduction::mean_sqrt_len,
+                           Reduction::weighted_mean};
+  const std::vector<std::uint32_t> bounds = {0, 5, 9};
+  for (std::size_t wrong = 0; wrong < 5; ++wrong) {
+    Buffer buffer;
+    const MatrixSpan x = buffer.matrix(9, 37);
+    std::fill_n(x.data, 9 * 37, 1.0f);
+    x.row(wrong)[3] = std::numeric_limits<float>::quiet_NaN();
+    const std::vector<PoolItem> items(2, PoolItem{.dimensions = 4 * 37});
+    Output got(2, 4 * 37);
+    backend_->pool(MatrixView(x), bounds, all, items, got.span());
+    for (std::size_t reduction = 0; reduction < std::size(all); ++reduction) {
+      EXPECT_TRUE(std::isnan(got.span().row(0)[reduction * 37 + 3])) << wrong << " " << reduction;
+      EXPECT_TRUE(std::isfinite(got.span().row(1)[reduction * 37 + 3])) << wrong;
+    }
+  }
+}
+
 TEST_P(Ops, EmbedReadsWordsThatArePacked) {
   for (const std::size_t hidden : {7, 36, 385}) {
     SCOPED_TRACE(hidden);

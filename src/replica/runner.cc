@@ -48,11 +48,8 @@ Status Runner::check_finite() const {
   const auto* wrong = std::find_if_not(values.data(), values.data() + values.size(),
                                        [](float value) { return std::isfinite(value); });
   if (wrong == values.data() + values.size()) return {};
-  auto at = static_cast<std::size_t>(wrong - values.data());
-  std::size_t text = 0;
-  while (at >= rows_.floats()[text]) at -= rows_.floats()[text++];
-  return Error{ErrorCode::internal, "the model's answer to text " + std::to_string(text) +
-                                        " of the batch holds a value that is not finite"};
+  // Not whose answer: a batch holds texts of several requests, and is run again text by text.
+  return Error{ErrorCode::internal, "the model's answer holds a value that is not finite"};
 }
 
 }  // namespace sheaf::replica

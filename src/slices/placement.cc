@@ -477,8 +477,8 @@ class CorePlacement {
       if (replica.slice.cpus.size() < wishes_[replica.wish].ranks)
         return placement_error(
             fmt::format("model {}: --tensor-parallel-size {}: each process of a replica takes a "
-                        "core, and there are {} for one ({})",
-                        wishes_[replica.wish].model, wishes_[replica.wish].ranks,
+                        "core, and one of {} replicas has {} ({})",
+                        wishes_[replica.wish].model, wishes_[replica.wish].ranks, replicas_.size(),
                         replica.slice.cpus.size(), replica.slice.name));
     return {};
   }

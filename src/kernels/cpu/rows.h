@@ -106,7 +106,7 @@ SHEAF_INLINE void largest_of_rows(const State* x, std::size_t stride, std::size_
   for (std::size_t t = 1; t < rows; ++t)
     for (std::size_t i = 0; i < columns; ++i) {
       const float value = to_float(x[t * stride + i]);
-      out[i] = value > out[i] ? value : out[i];
+      out[i] = value > out[i] || value != value ? value : out[i];  // what is no number stays
     }
 }
 

@@ -163,8 +163,8 @@ struct Simd {
   }
 
   // The same within 1.4e-5 * |x|, for what is then rounded to a few bits: without a division, in
-  // half the time. Phi(y) is 1/2 + y P(y^2), a fit of degree 8 on |y| <= 4.2, beyond which it
-  // stays.
+  // half the time. Phi(y) is 1/2 + y P(y^2), a fit of degree 8 on |y| <= 4.2, above which it
+  // stays; below it is 0.
   static SHEAF_INLINE Floats gelu_near(Floats x) {
     constexpr float kEdge = 4.2f;
     const Floats y = max(spread(-kEdge), min(spread(kEdge), x));
@@ -178,7 +178,7 @@ struct Simd {
     p = p * t + 0.0098301377f;
     p = p * t - 0.066360381f;
     p = p * t + 0.398907466f;
-    return x * (y * p + 0.5f);
+    return x * (x < -kEdge ? spread(0.0f) : y * p + 0.5f);
   }
 };
 

@@ -28,7 +28,7 @@ __device__ float reduce_column(const PoolTask<E>& task, std::size_t first, std::
   for (std::size_t row = first; row < last; ++row) {
     const float weight = static_cast<float>(place + (row - first) + 1);
     if (task.reduction == Reduction::max)
-      result = fmaxf(result, at(row));
+      result = at(row) > result || at(row) != at(row) ? at(row) : result;  // not fmaxf(): no number
     else if (task.reduction == Reduction::weighted_mean)
       result += weight * at(row);
     else

@@ -55,7 +55,7 @@ double reduce(Reduction reduction, MatrixView x, std::size_t column, std::uint32
     sum += value;
     weighted += value * static_cast<double>(place + t + 1);
     weights += static_cast<double>(place + t + 1);
-    largest = std::max(largest, value);
+    if (value > largest || std::isnan(value)) largest = value;
   }
   switch (reduction) {
     case Reduction::cls:
