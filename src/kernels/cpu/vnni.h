@@ -156,7 +156,7 @@ template <class Arch, int R, bool Whole>
 SHEAF_INLINE void vnni_tile(const LinearPiece& p, const VnniRows<Arch>& x, const VnniTile& tile) {
   typename Arch::Floats sums[R][Arch::vectors];
   multiply_vnni_tile<Arch, R>(p, x, tile, sums);
-#pragma GCC unroll 16
+#pragma GCC unroll 1  // it would be the most of the program's code, and no faster
   for (std::size_t r = 0; r < R; ++r)
 #pragma GCC unroll 2
     for (std::size_t v = 0; v < Arch::vectors; ++v) {
@@ -179,7 +179,7 @@ SHEAF_INLINE void prepare_vnni_block(const LinearPiece& p, const VnniRows<Arch>&
   for (std::size_t panel = first_panel; panel < end; ++panel) {
     typename Arch::Floats sums[R][Arch::vectors];
     multiply_vnni_tile<Arch, R>(p, x, {row, panel, kPanelsOfBlock<Arch>}, sums);
-#pragma GCC unroll 16
+#pragma GCC unroll 1
     for (std::size_t r = 0; r < R; ++r)
 #pragma GCC unroll 2
       for (std::size_t v = 0; v < Arch::vectors; ++v)
