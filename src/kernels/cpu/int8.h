@@ -115,6 +115,7 @@ template <class Arch, class State>
 SHEAF_INLINE Int8Block to_int8(const State* x, std::size_t count, std::int8_t* out) {
   using Floats = typename Arch::Floats;
   using Ints = typename Arch::Ints;
+  using Words = typename Arch::Words;
   constexpr std::size_t kVectors = kInt8Block / Arch::width;
   Floats values[kVectors];
   Ints top = {};  // the bits of numbers that are not negative have their order, and infinity's and
@@ -137,16 +138,16 @@ SHEAF_INLINE Int8Block to_int8(const State* x, std::size_t count, std::int8_t* o
   // 1.5 * 2^23: adding it rounds to an integer, which then is in the lowest bits.
   constexpr float kRound = 12582912.0f;
   constexpr std::uint32_t kRoundBits = __builtin_bit_cast(std::uint32_t, kRound);
-  Ints sums = {};
+  Words sums = {};
   for (std::size_t v = 0; v < kVectors; ++v) {
-    auto numbers = reinterpret_cast<Ints>(values[v] * inverse + kRound);
+    auto numbers = reinterpret_cast<Words>(values[v] * inverse + kRound);
     asm(""
         : "+x"(numbers));  // GCC 12 would take bytes out of what it knows to be floats one by one
     sums += numbers;
     const auto bytes = __builtin_convertvector(numbers, typename Arch::Bytes);
     __builtin_memcpy(out + v * Arch::width, &bytes, sizeof bytes);
   }
-  const auto sum = static_cast<std::int32_t>(static_cast<std::uint32_t>(Arch::sum(sums)) -
+  const auto sum = static_cast<std::int32_t>(Arch::sum(sums) -
                                              kRoundBits * static_cast<std::uint32_t>(kInt8Block));
   return {scale, -Arch::raised * sum};
 }

@@ -19,6 +19,7 @@ struct Lanes;
   struct Lanes<W> {                                                            \
     typedef float Floats __attribute__((vector_size(W * sizeof(float))));      \
     typedef std::int32_t Ints __attribute__((vector_size(W * sizeof(float)))); \
+    typedef std::uint32_t Words __attribute__((vector_size(W * 4)));           \
     typedef std::uint16_t Halves __attribute__((vector_size(W * 2)));          \
     typedef std::int8_t Bytes __attribute__((vector_size(W)));                 \
   }
@@ -32,6 +33,7 @@ struct Simd {
   static constexpr std::size_t width = W;
   using Floats = typename Lanes<W>::Floats;
   using Ints = typename Lanes<W>::Ints;
+  using Words = typename Lanes<W>::Words;  // whose sums may wrap
   using Bytes = typename Lanes<W>::Bytes;
 
   static SHEAF_INLINE Floats load(const float* p) {
@@ -70,8 +72,8 @@ struct Simd {
   static SHEAF_INLINE float sum(Floats v) {
     return fold<W / 2>(v, [](Floats a, Floats b) { return a + b; })[0];
   }
-  static SHEAF_INLINE std::int32_t sum(Ints v) {
-    return fold<W / 2>(v, [](Ints a, Ints b) { return a + b; })[0];
+  static SHEAF_INLINE std::uint32_t sum(Words v) {
+    return fold<W / 2>(v, [](Words a, Words b) { return a + b; })[0];
   }
   static SHEAF_INLINE float largest(Floats v) {
     return fold<W / 2>(v, [](Floats a, Floats b) { return max(a, b); })[0];
