@@ -25,8 +25,8 @@ def ranks_of(server):
     found = []
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            words = (folder / "cmdline").read_text().split("\0")
-            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            words = (folder / "cmdline").read_text(errors="replace").split("\0")  # of any program
+            parent = int((folder / "stat").read_text(errors="replace").rsplit(")", 1)[1].split()[1])
         except (OSError, IndexError):
             continue
         pid = int(folder.name)
