@@ -88,8 +88,9 @@ std::string short_text_in(const nlohmann::json& object, const char* name) {
 
 }  // namespace
 
-Session::Member::Member(const Loop& loop, Process process_in, Fd control_in)
-    : process(std::move(process_in)),
+Session::Member::Member(const Loop& loop, std::size_t rank_in, Process process_in, Fd control_in)
+    : rank(rank_in),
+      process(std::move(process_in)),
       control(loop.io, control_in.release()),
       exit(loop.io, duplicate(process.pidfd())) {}
 
@@ -149,7 +150,8 @@ Status Session::spawn(std::size_t rank, int group_fd) {
   }
   SHEAF_ASSIGN(Process process, Process::spawn({options_.program, std::move(arguments),
                                                 std::move(environment), std::move(descriptors)}));
-  members_.push_back(std::make_unique<Member>(loop_, std::move(process), std::move(control.ours)));
+  members_.push_back(
+      std::make_unique<Member>(loop_, rank, std::move(process), std::move(control.ours)));
   return {};
 }
 
@@ -370,7 +372,7 @@ void Session::take_control(Member& member) {
   const std::size_t end = member.control_lines.find('\n');
   if (end == std::string::npos) return;
   if (member.said.empty()) member.said = find_error(member.control_lines);
-  if (ready_ || !member.said.empty() || &member != members_.front().get()) return;
+  if (ready_ || !member.said.empty() || member.rank != 0) return;
   const Status status = take_hello(member.control_lines.substr(0, end));
   if (!status.ok()) violate(status.error().message);
 }
@@ -445,11 +447,7 @@ core::ExitReport Session::exit_report() {
       by_kernel || (!status.by_signal && status.value == channel::kExitWithoutRoom);
   report.detail = first_to_end_->said;
   if (members_.size() > 1) {
-    const auto first = std::find_if(members_.begin(), members_.end(), [this](const auto& member) {
-      return member.get() == first_to_end_;
-    });
-    const std::string rank =
-        fmt::format("rank {} of {}", first - members_.begin(), members_.size());
+    const std::string rank = fmt::format("rank {} of {}", first_to_end_->rank, members_.size());
     report.detail = report.detail.empty() ? rank : rank + ": " + report.detail;
   }
   return report;

@@ -86,10 +86,10 @@ class Session : public std::enable_shared_from_this<Session> {
     std::vector<OpenItem> items;
   };
 
-  // A process, by its rank.
   struct Member {
-    Member(const Loop& loop, Process process, Fd control);
+    Member(const Loop& loop, std::size_t rank, Process process, Fd control);
 
+    std::size_t rank;  // its place in members_
     Process process;
     boost::asio::posix::stream_descriptor control, exit;
     std::string control_lines;

@@ -473,13 +473,15 @@ class CorePlacement {
   }
 
   Status check_ranks() const {
-    for (const PlacedReplica& replica : replicas_)
-      if (replica.slice.cpus.size() < wishes_[replica.wish].ranks)
-        return placement_error(
-            fmt::format("model {}: --tensor-parallel-size {}: each process of a replica takes a "
-                        "core, and one of {} replicas has {} ({})",
-                        wishes_[replica.wish].model, wishes_[replica.wish].ranks, replicas_.size(),
-                        replica.slice.cpus.size(), replica.slice.name));
+    for (std::size_t i = 0; i < replicas_.size(); ++i) {
+      const Slice& slice = replicas_[i].slice;
+      const Wish& wish = wishes_[replicas_[i].wish];
+      if (slice.cpus.size() < wish.ranks)
+        return placement_error(fmt::format(
+            "model {}: --tensor-parallel-size {}: each process of a replica takes a "
+            "core, and replica {} of {} has {} ({})",
+            wish.model, wish.ranks, i, replicas_.size(), slice.cpus.size(), slice.name));
+    }
     return {};
   }
 

@@ -67,45 +67,9 @@ Rows rows_of(const LinearPiece& p) {
 template <bool Whole>
 SHEAF_INLINE void finish_rows(const LinearPiece& p, std::size_t first, std::size_t rows,
                               std::size_t panel, const float* sums) {
-  for (std::size_t r = 0; r < rows; ++r)
-    for (std::size_t v = 0; v < 2; ++v)
-      finish<Amx, Whole>(p, first + r, panel * kBf16Panel + v * 16,
-                         Amx::load(sums + r * kBf16Panel + v * 16));
-}
-
-// A panel of outputs is a step of the next product's inputs.
-template <bool Whole>
-SHEAF_INLINE void prepare_rows(const LinearPiece& p, std::size_t first, std::size_t rows,
-                               std::size_t panel, const float* sums) {
-  const std::size_t row_bytes = bf16_row_bytes<Amx>(p.outputs);
-  const auto half = [&](std::size_t r, std::size_t v) {
-    return reinterpret_cast<__m512>(finished<Amx, Whole>(
-        p, first + r, panel * kBf16Panel + v * 16, Amx::load(sums + r * kBf16Panel + v * 16)));
-  };
-  for (std::size_t r = 0; r < rows; ++r) {
-    const __m512bh both = _mm512_cvtne2ps_pbh(half(r, 1), half(r, 0));
-    __builtin_memcpy(p.prepared_out + (first + r) * row_bytes + panel * 64, &both, sizeof both);
-  }
-}
-
-template <bool Whole>
-SHEAF_INLINE void state_rows(const LinearPiece& p, std::size_t first, std::size_t rows,
-                             std::size_t panel, const float* sums) {
-  for (std::size_t r = 0; r < rows; ++r)
-    for (std::size_t v = 0; v < 2; ++v)
-      finish_state<Amx, Whole>(p, first + r, panel * kBf16Panel + v * 16,
-                               Amx::load(sums + r * kBf16Panel + v * 16));
-}
-
-template <bool Whole>
-SHEAF_INLINE void end_rows(const LinearPiece& p, std::size_t first, std::size_t rows,
-                           std::size_t panel, const float* sums) {
-  if (p.prepared_out != nullptr)
-    prepare_rows<Whole>(p, first, rows, panel, sums);
-  else if (p.out_states != nullptr)
-    state_rows<Whole>(p, first, rows, panel, sums);
-  else
-    finish_rows<Whole>(p, first, rows, panel, sums);
+  for (std::size_t r = 0; r < rows; ++r, sums += kBf16Panel)
+    finish_panel_row<Amx, Whole>(p, first + r, panel,
+                                 {_mm512_loadu_ps(sums), _mm512_loadu_ps(sums + 16)});
 }
 
 SHEAF_INLINE void multiply_group(const LinearPiece& p, const Rows& x, std::size_t first,
@@ -117,9 +81,9 @@ SHEAF_INLINE void multiply_group(const LinearPiece& p, const Rows& x, std::size_
   else
     multiply_tiles<Weights::near>(x.at(first), x.bytes_at(first), rows, x.steps, weight, sums);
   if ((panel + 1) * kBf16Panel <= p.outputs)
-    end_rows<true>(p, first, rows, panel, sums);
+    finish_rows<true>(p, first, rows, panel, sums);
   else
-    end_rows<false>(p, first, rows, panel, sums);
+    finish_rows<false>(p, first, rows, panel, sums);
 }
 
 void linear(const LinearPiece& p) {

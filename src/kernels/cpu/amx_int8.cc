@@ -23,19 +23,13 @@ constexpr std::size_t kTile = kTileRows * 16;  // numbers in a tile of sums
 constexpr std::size_t kTilesAcross = 4;        // of 32 rows x 32 outputs
 constexpr std::size_t kBlocks = 8;             // of inputs between two scalings
 
-// Of a row as the product takes it: [blocks][64] numbers, then [blocks] scales. An odd number of
-// cache lines, so that rows do not meet in a few sets of a cache.
-std::size_t row_bytes_of(std::size_t inputs) {
-  const std::size_t blocks = int8_blocks(inputs);
-  return ((blocks + (blocks + 15) / 16) | 1) * kInt8Block;
-}
-
 constexpr std::size_t kExactSums = kBlocks * kTilesAcross * kTile;
 constexpr std::size_t kOutputs = kRows * kInt8Block;  // of two panels, until they are a block
 
 // What 32 rows and a panel need, then a piece's rows in int8.
 std::size_t scratch_floats(std::size_t rows, std::size_t inputs) {
-  return kExactSums + kSums + kOutputs + rounded_up(rows) * row_bytes_of(inputs) / sizeof(float);
+  return kExactSums + kSums + kOutputs +
+         rounded_up(rows) * int8_row_bytes<Amx>(inputs) / sizeof(float);
 }
 
 struct Scratch {
@@ -49,50 +43,15 @@ struct Scratch {
         outputs(sums + kSums) {}
 };
 
-// Rows as the product takes them.
-struct Rows {
-  const std::byte* data;
-  std::size_t row_bytes;
-  std::size_t blocks;
-
-  SHEAF_INLINE const std::int8_t* numbers(std::size_t row) const {
-    return reinterpret_cast<const std::int8_t*>(data + row * row_bytes);
-  }
-  SHEAF_INLINE const float* scales(std::size_t row) const {
-    return reinterpret_cast<const float*>(data + row * row_bytes + blocks * kInt8Block);
-  }
-};
-
-template <class State>
-SHEAF_INLINE void put_block(const State* x, std::size_t count, std::size_t block,
-                            std::size_t blocks, std::byte* row) {
-  const float scale =
-      to_int8<Amx>(x, count, reinterpret_cast<std::int8_t*>(row + block * kInt8Block)).scale;
-  __builtin_memcpy(row + blocks * kInt8Block + block * sizeof scale, &scale, sizeof scale);
-}
-
-template <class State>
-void to_int8_rows(const State* x, const LinearPiece& p, std::size_t row_bytes, std::byte* out) {
-  const std::size_t blocks = int8_blocks(p.inputs);
-  for (std::size_t r = 0; r < p.rows; ++r)
-    for (std::size_t block = 0; block < blocks; ++block) {
-      const std::size_t k0 = block * kInt8Block;
-      put_block(x + r * p.x_stride + k0, smaller(kInt8Block, p.inputs - k0), block, blocks,
-                out + r * row_bytes);
-    }
-  __builtin_memset(out + p.rows * row_bytes, 0, (rounded_up(p.rows) - p.rows) * row_bytes);
-  finish_stores();
-}
-
-Rows rows_of(const LinearPiece& p) {
-  const std::size_t row_bytes = row_bytes_of(p.inputs), blocks = int8_blocks(p.inputs);
-  if (p.prepared != nullptr) return {p.prepared, row_bytes, blocks};
+// Rows, and zeros up to a whole tile.
+Int8Rows rows_of(const LinearPiece& p) {
+  const std::size_t row_bytes = int8_row_bytes<Amx>(p.inputs);
+  if (p.prepared != nullptr) return {p.prepared, row_bytes, int8_blocks(p.inputs)};
   auto* own = reinterpret_cast<std::byte*>(p.scratch + kExactSums + kSums + kOutputs);
-  if (p.x_states != nullptr)
-    to_int8_rows(p.x_states, p, row_bytes, own);
-  else
-    to_int8_rows(p.x, p, row_bytes, own);
-  return {own, row_bytes, blocks};
+  const Int8Rows rows = to_int8_rows<Amx>(p, own);
+  __builtin_memset(own + p.rows * row_bytes, 0, (rounded_up(p.rows) - p.rows) * row_bytes);
+  finish_stores();
+  return rows;
 }
 
 // Exact sums of 16 or 32 rows and a panel over `count` blocks, one by one.
@@ -134,7 +93,7 @@ SHEAF_INLINE void multiply_blocks(const std::int8_t* x, std::size_t row_bytes,
 // Adds one tile's exact sums of `count` blocks to `sums`, scaled by those of its outputs [count]
 // [32] and of its rows.
 SHEAF_INLINE void add_scaled(const std::int32_t* exact, std::size_t count, const float* of_outputs,
-                             const float* of_rows, std::size_t row_floats,
+                             const Int8Block* of_rows, std::size_t row_blocks,
                              Amx::Floats (&sums)[kTileRows]) {
   for (std::size_t block = 0; block < count; ++block) {
     const Amx::Floats of_column = Amx::load(of_outputs + block * Amx::panel);
@@ -143,7 +102,7 @@ SHEAF_INLINE void add_scaled(const std::int32_t* exact, std::size_t count, const
       Amx::Ints whole;
       __builtin_memcpy(&whole, exact + block * kTilesAcross * kTile + r * 16, sizeof whole);
       const Amx::Floats scaled = __builtin_convertvector(whole, Amx::Floats) * of_column;
-      sums[r] += scaled * of_rows[r * row_floats + block];
+      sums[r] += scaled * of_rows[r * row_blocks + block].scale;
     }
   }
 }
@@ -173,12 +132,12 @@ SHEAF_INLINE void prepare_block(const LinearPiece& p, const Group& g, const floa
   const std::size_t blocks = int8_blocks(p.outputs), block = g.panel / 2;
   const std::size_t count = smaller(kInt8Block, p.outputs - block * kInt8Block);
   for (std::size_t r = 0; r < g.rows; ++r)
-    put_block(outputs + r * kInt8Block, count, block, blocks,
-              p.prepared_out + (g.first + r) * row_bytes_of(p.outputs));
+    put_int8_block<Amx>(outputs + r * kInt8Block, count, block, blocks,
+                        p.prepared_out + (g.first + r) * int8_row_bytes<Amx>(p.outputs));
 }
 
 template <int RowTiles, bool Whole>
-SHEAF_INLINE void multiply_group(const LinearPiece& p, const Rows& x, const Group& g,
+SHEAF_INLINE void multiply_group(const LinearPiece& p, const Int8Rows& x, const Group& g,
                                  const Scratch& s) {
   const auto* weight =
       reinterpret_cast<const std::uint8_t*>(p.packed) + g.panel * int8_panel_bytes<Amx>(x.blocks);
@@ -194,8 +153,8 @@ SHEAF_INLINE void multiply_group(const LinearPiece& p, const Rows& x, const Grou
       for (std::size_t r = 0; r < kTileRows; ++r)
         sums[r] = block == 0 ? Amx::Floats{} : Amx::load(s.sums + tile * kTile + r * 16);
       add_scaled(s.exact + tile * kTile, count, of_outputs + block * Amx::panel + tile % 2 * 16,
-                 x.scales(g.first + tile / 2 * kTileRows) + block, x.row_bytes / sizeof(float),
-                 sums);
+                 x.of_blocks(g.first + tile / 2 * kTileRows) + block,
+                 x.row_bytes / sizeof(Int8Block), sums);
       if (block + count == x.blocks) {
         finish_tile<Whole>(p, g, tile, sums, s.outputs);
       } else {
@@ -210,7 +169,7 @@ SHEAF_INLINE void multiply_group(const LinearPiece& p, const Rows& x, const Grou
 }
 
 template <int RowTiles>
-SHEAF_INLINE void multiply_group(const LinearPiece& p, const Rows& x, const Group& g,
+SHEAF_INLINE void multiply_group(const LinearPiece& p, const Int8Rows& x, const Group& g,
                                  const Scratch& s) {
   if ((g.panel + 1) * Amx::panel <= p.outputs)
     multiply_group<RowTiles, true>(p, x, g, s);
@@ -220,7 +179,7 @@ SHEAF_INLINE void multiply_group(const LinearPiece& p, const Rows& x, const Grou
 
 void linear(const LinearPiece& p) {
   const Scratch scratch(p);
-  const Rows x = rows_of(p);
+  const Int8Rows x = rows_of(p);
   const Tiles tiles;
   const std::size_t near = (2 + kNearBytes / int8_panel_bytes<Amx>(x.blocks)) / 2 * 2;
   for (std::size_t begin = p.first_panel; begin < p.last_panel; begin += near) {
@@ -244,7 +203,7 @@ constexpr LinearKernels kKernels = {.name = "amx int8",
                                     .piece_flops = 256'000'000,
                                     .pieces_per_thread = 1,
                                     .packed_floats = int8_packed_floats<Amx>,
-                                    .prepared_bytes = row_bytes_of,
+                                    .prepared_bytes = int8_row_bytes<Amx>,
                                     .prepared_panels = 2,
                                     .scratch_floats = scratch_floats,
                                     .pack = int8_pack<Amx>,

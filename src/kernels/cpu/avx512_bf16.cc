@@ -37,31 +37,6 @@ Rows rows_of(const LinearPiece& p) {
   return {own, stride};
 }
 
-// Both halves of a row and panel: a step of the next product's inputs, states, or float32.
-template <bool Whole>
-SHEAF_INLINE void end_row(const LinearPiece& p, std::size_t row, std::size_t panel,
-                          const __m512 (&sums)[2]) {
-  using Floats = Avx512Bf16::Floats;
-  const std::size_t column = panel * kBf16Panel;
-  if (p.prepared_out != nullptr) {
-    const auto half = [&](std::size_t i) {
-      return reinterpret_cast<__m512>(
-          finished<Avx512Bf16, Whole>(p, row, column + i * 16, reinterpret_cast<Floats>(sums[i])));
-    };
-    const __m512bh both = _mm512_cvtne2ps_pbh(half(1), half(0));
-    __builtin_memcpy(
-        p.prepared_out + row * bf16_row_bytes<Avx512Bf16>(p.outputs) + panel * sizeof both, &both,
-        sizeof both);
-    return;
-  }
-#pragma GCC unroll 2
-  for (std::size_t i = 0; i < 2; ++i)
-    if (p.out_states != nullptr)
-      finish_state<Avx512Bf16, Whole>(p, row, column + i * 16, reinterpret_cast<Floats>(sums[i]));
-    else
-      finish<Avx512Bf16, Whole>(p, row, column + i * 16, reinterpret_cast<Floats>(sums[i]));
-}
-
 // While a panel is used, its groups of rows fetch the next, each a share.
 template <int R, bool Whole>
 SHEAF_INLINE void multiply_group(const LinearPiece& p, const Rows& x, std::size_t row,
@@ -73,7 +48,8 @@ SHEAF_INLINE void multiply_group(const LinearPiece& p, const Rows& x, std::size_
   __m512 sums[R][2];
   multiply_bf16_rows<R>(x.data + row * x.stride, x.stride, steps, weight, ahead, sums);
 #pragma GCC unroll 16
-  for (std::size_t r = 0; r < R; ++r) end_row<Whole>(p, row + r, panel, sums[r]);
+  for (std::size_t r = 0; r < R; ++r)
+    finish_panel_row<Avx512Bf16, Whole>(p, row + r, panel, sums[r]);
 }
 
 void linear(const LinearPiece& p) {

@@ -15,17 +15,12 @@ namespace {
 
 struct Attention : NearTileShape<16, kBf16Rows, 2> {};
 
-struct Avx512StateInt8 : VnniShape<16, 6, 2> {
+struct Avx512StateInt8 : Avx512VnniShape {
   static constexpr bool states = true;
   template <bool Whole>
   static SHEAF_INLINE void finish_state(const LinearPiece& p, std::size_t row, std::size_t column,
                                         Floats value) {
     cpu::finish_state<Avx512StateInt8, Whole>(p, row, column, value);
-  }
-  static SHEAF_INLINE Ints multiply_add(Ints sums, Ints unsigned_bytes, Ints signed_bytes) {
-    return reinterpret_cast<Ints>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sums),
-                                                      reinterpret_cast<__m512i>(unsigned_bytes),
-                                                      reinterpret_cast<__m512i>(signed_bytes)));
   }
 };
 constexpr LinearKernels kKernels =

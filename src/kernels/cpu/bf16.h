@@ -126,4 +126,28 @@ SHEAF_INLINE void finish_state(const LinearPiece& p, std::size_t row, std::size_
                            exist, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(state)));
 }
 
+// Both halves of a row and panel of sums: a step of the next product's inputs, states, or float32.
+template <class Arch, bool Whole>
+SHEAF_INLINE void finish_panel_row(const LinearPiece& p, std::size_t row, std::size_t panel,
+                                   const __m512 (&sums)[2]) {
+  using Floats = typename Arch::Floats;
+  const std::size_t column = panel * kBf16Panel;
+  if (p.prepared_out != nullptr) {
+    const auto half = [&](std::size_t i) {
+      return reinterpret_cast<__m512>(
+          finished<Arch, Whole>(p, row, column + i * 16, reinterpret_cast<Floats>(sums[i])));
+    };
+    const __m512bh both = _mm512_cvtne2ps_pbh(half(1), half(0));
+    __builtin_memcpy(p.prepared_out + row * bf16_row_bytes<Arch>(p.outputs) + panel * sizeof both,
+                     &both, sizeof both);
+    return;
+  }
+#pragma GCC unroll 2
+  for (std::size_t i = 0; i < 2; ++i)
+    if (p.out_states != nullptr)
+      finish_state<Arch, Whole>(p, row, column + i * 16, reinterpret_cast<Floats>(sums[i]));
+    else
+      finish<Arch, Whole>(p, row, column + i * 16, reinterpret_cast<Floats>(sums[i]));
+}
+
 }  // namespace sheaf::kernels::cpu

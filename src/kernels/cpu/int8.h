@@ -11,7 +11,8 @@
 // Packed weight: panels of Arch::panel outputs, a panel being [blocks of 64 inputs][Arch::vectors]
 // [16 fours of inputs][Arch::width outputs][4], each number Arch::raised higher than it is: 128
 // where the instruction multiplies unsigned by signed ones; then [blocks][Arch::panel] scales.
-// Inputs beyond the last are zeros. A row of inputs: [blocks] of 64 signed numbers.
+// Inputs beyond the last are zeros. A row of inputs: [blocks] of 64 signed numbers, then [blocks]
+// of Int8Block.
 namespace sheaf::kernels::cpu {
 
 constexpr std::size_t kInt8Block = 64;  // inputs
@@ -150,6 +151,57 @@ SHEAF_INLINE Int8Block to_int8(const State* x, std::size_t count, std::int8_t* o
   const auto sum = static_cast<std::int32_t>(Arch::sum(sums) -
                                              kRoundBits * static_cast<std::uint32_t>(kInt8Block));
   return {scale, -Arch::raised * sum};
+}
+
+// An odd number of cache lines, so that rows do not meet in a few sets of a cache.
+template <class Arch>
+std::size_t int8_row_bytes(std::size_t inputs) {
+  const std::size_t bytes = int8_blocks(inputs) * (kInt8Block + sizeof(Int8Block));
+  return ((bytes + 63) / 64 | 1) * 64;
+}
+
+struct Int8Rows {
+  const std::byte* data;
+  std::size_t row_bytes;
+  std::size_t blocks;
+
+  SHEAF_INLINE const std::int8_t* numbers(std::size_t row) const {
+    return reinterpret_cast<const std::int8_t*>(data + row * row_bytes);
+  }
+  SHEAF_INLINE const Int8Block* of_blocks(std::size_t row) const {
+    return reinterpret_cast<const Int8Block*>(data + row * row_bytes + blocks * kInt8Block);
+  }
+};
+
+// `count` numbers, at most a block, as block `block` of a row that has `blocks`.
+template <class Arch, class State>
+SHEAF_INLINE void put_int8_block(const State* x, std::size_t count, std::size_t block,
+                                 std::size_t blocks, std::byte* row) {
+  auto* of_blocks = reinterpret_cast<Int8Block*>(row + blocks * kInt8Block);
+  of_blocks[block] =
+      to_int8<Arch>(x, count, reinterpret_cast<std::int8_t*>(row + block * kInt8Block));
+}
+
+template <class Arch, class State>
+SHEAF_INLINE void put_int8_rows(const State* x, const LinearPiece& p, const Int8Rows& rows,
+                                std::byte* out) {
+  for (std::size_t r = 0; r < p.rows; ++r)
+    for (std::size_t block = 0; block < rows.blocks; ++block) {
+      const std::size_t k0 = block * kInt8Block;
+      put_int8_block<Arch>(x + r * p.x_stride + k0, smaller(kInt8Block, p.inputs - k0), block,
+                           rows.blocks, out + r * rows.row_bytes);
+    }
+}
+
+// A piece's inputs, whatever they are, in `out` [rows][int8_row_bytes()].
+template <class Arch>
+Int8Rows to_int8_rows(const LinearPiece& p, std::byte* out) {
+  const Int8Rows rows = {out, int8_row_bytes<Arch>(p.inputs), int8_blocks(p.inputs)};
+  if (p.x_states != nullptr)
+    put_int8_rows<Arch>(p.x_states, p, rows, out);
+  else
+    put_int8_rows<Arch>(p.x, p, rows, out);
+  return rows;
 }
 
 }  // namespace sheaf::kernels::cpu

@@ -3,8 +3,7 @@
 #include "kernels/cpu/int8.h"
 
 // Products in int8 by VNNI's instructions, which add the products of four unsigned bytes by four
-// signed ones to each sum, or by others to the same effect. Rows as such a product takes them:
-// [blocks] of 64 numbers, then [blocks] of Int8Block.
+// signed ones to each sum, or by others to the same effect.
 //
 // Arch is a VnniShape that has
 //   static Ints multiply_add(Ints sums, Ints unsigned_bytes, Ints signed_bytes)
@@ -18,62 +17,27 @@ struct VnniShape : Int8Shape<Width, Rows, Vectors> {
   static constexpr bool states = false;  // float32 goes in and out
 };
 
-// An odd number of cache lines, so that rows do not meet in a few sets of a cache.
-template <class Arch>
-std::size_t vnni_row_bytes(std::size_t inputs) {
-  const std::size_t bytes = int8_blocks(inputs) * (kInt8Block + sizeof(Int8Block));
-  return ((bytes + 63) / 64 | 1) * 64;
-}
+#if defined(__AVX512VNNI__)
+// 6 rows x 32 outputs, exact sums and sums in float32, are 24 of 32 registers.
+struct Avx512VnniShape : VnniShape<16, 6, 2> {
+  static SHEAF_INLINE Ints multiply_add(Ints sums, Ints unsigned_bytes, Ints signed_bytes) {
+    return reinterpret_cast<Ints>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sums),
+                                                      reinterpret_cast<__m512i>(unsigned_bytes),
+                                                      reinterpret_cast<__m512i>(signed_bytes)));
+  }
+};
+#endif
 
 template <class Arch>
 std::size_t vnni_scratch_floats(std::size_t rows, std::size_t inputs) {
-  return rows * vnni_row_bytes<Arch>(inputs) / sizeof(float);
+  return rows * int8_row_bytes<Arch>(inputs) / sizeof(float);
 }
 
 template <class Arch>
-struct VnniRows {
-  const std::byte* data;
-  std::size_t row_bytes;
-  std::size_t blocks;
-
-  SHEAF_INLINE const std::int8_t* numbers(std::size_t row) const {
-    return reinterpret_cast<const std::int8_t*>(data + row * row_bytes);
-  }
-  SHEAF_INLINE const Int8Block* of_blocks(std::size_t row) const {
-    return reinterpret_cast<const Int8Block*>(data + row * row_bytes + blocks * kInt8Block);
-  }
-};
-
-// `count` numbers, at most a block, as block `block` of a row that has `blocks`.
-template <class Arch, class State>
-SHEAF_INLINE void put_vnni_block(const State* x, std::size_t count, std::size_t block,
-                                 std::size_t blocks, std::byte* row) {
-  auto* of_blocks = reinterpret_cast<Int8Block*>(row + blocks * kInt8Block);
-  of_blocks[block] =
-      to_int8<Arch>(x, count, reinterpret_cast<std::int8_t*>(row + block * kInt8Block));
-}
-
-template <class Arch, class State>
-void to_vnni_rows(const State* x, const LinearPiece& p, const VnniRows<Arch>& to, std::byte* out) {
-  for (std::size_t r = 0; r < p.rows; ++r)
-    for (std::size_t block = 0; block < to.blocks; ++block) {
-      const std::size_t k0 = block * kInt8Block;
-      put_vnni_block<Arch>(x + r * p.x_stride + k0, smaller(kInt8Block, p.inputs - k0), block,
-                           to.blocks, out + r * to.row_bytes);
-    }
-}
-
-template <class Arch>
-VnniRows<Arch> vnni_rows_of(const LinearPiece& p) {
-  VnniRows<Arch> rows = {p.prepared, vnni_row_bytes<Arch>(p.inputs), int8_blocks(p.inputs)};
-  if (p.prepared != nullptr) return rows;
-  auto* own = reinterpret_cast<std::byte*>(p.scratch);
-  rows.data = own;
-  if (p.x_states != nullptr)
-    to_vnni_rows(p.x_states, p, rows, own);
-  else
-    to_vnni_rows(p.x, p, rows, own);
-  return rows;
+Int8Rows vnni_rows_of(const LinearPiece& p) {
+  const Int8Rows prepared = {p.prepared, int8_row_bytes<Arch>(p.inputs), int8_blocks(p.inputs)};
+  return p.prepared != nullptr ? prepared
+                               : to_int8_rows<Arch>(p, reinterpret_cast<std::byte*>(p.scratch));
 }
 
 template <class Arch>
@@ -88,8 +52,7 @@ struct VnniTile {
 
 // For each block R x Arch::vectors exact sums, which are scaled and added to as many in float32.
 template <class Arch, int R>
-SHEAF_INLINE void multiply_vnni_tile(const LinearPiece& p, const VnniRows<Arch>& x,
-                                     const VnniTile& tile,
+SHEAF_INLINE void multiply_vnni_tile(const LinearPiece& p, const Int8Rows& x, const VnniTile& tile,
                                      typename Arch::Floats (&out)[R][Arch::vectors]) {
   using Floats = typename Arch::Floats;
   using Ints = typename Arch::Ints;
@@ -153,7 +116,7 @@ SHEAF_INLINE void multiply_vnni_tile(const LinearPiece& p, const VnniRows<Arch>&
 }
 
 template <class Arch, int R, bool Whole>
-SHEAF_INLINE void vnni_tile(const LinearPiece& p, const VnniRows<Arch>& x, const VnniTile& tile) {
+SHEAF_INLINE void vnni_tile(const LinearPiece& p, const Int8Rows& x, const VnniTile& tile) {
   typename Arch::Floats sums[R][Arch::vectors];
   multiply_vnni_tile<Arch, R>(p, x, tile, sums);
 #pragma GCC unroll 1  // it would be the most of the program's code, and no faster
@@ -172,7 +135,7 @@ SHEAF_INLINE void vnni_tile(const LinearPiece& p, const VnniRows<Arch>& x, const
 
 // So many panels that their outputs are a block of the next product's inputs.
 template <class Arch, int R, bool Whole>
-SHEAF_INLINE void prepare_vnni_block(const LinearPiece& p, const VnniRows<Arch>& x, std::size_t row,
+SHEAF_INLINE void prepare_vnni_block(const LinearPiece& p, const Int8Rows& x, std::size_t row,
                                      std::size_t first_panel) {
   alignas(64) float outputs[R][kInt8Block];
   const std::size_t end = smaller(first_panel + kPanelsOfBlock<Arch>, p.last_panel);
@@ -190,13 +153,13 @@ SHEAF_INLINE void prepare_vnni_block(const LinearPiece& p, const VnniRows<Arch>&
   const std::size_t blocks = int8_blocks(p.outputs), block = first_panel / kPanelsOfBlock<Arch>;
   const std::size_t count = smaller(kInt8Block, p.outputs - block * kInt8Block);
   for (std::size_t r = 0; r < R; ++r)
-    put_vnni_block<Arch>(outputs[r], count, block, blocks,
-                         p.prepared_out + (row + r) * vnni_row_bytes<Arch>(p.outputs));
+    put_int8_block<Arch>(outputs[r], count, block, blocks,
+                         p.prepared_out + (row + r) * int8_row_bytes<Arch>(p.outputs));
 }
 
 template <class Arch>
 void vnni_linear(const LinearPiece& p) {
-  const VnniRows<Arch> x = vnni_rows_of<Arch>(p);
+  const Int8Rows x = vnni_rows_of<Arch>(p);
   const std::size_t together = p.prepared_out != nullptr ? kPanelsOfBlock<Arch> : 1;
   for (std::size_t panel = p.first_panel; panel < p.last_panel; panel += together) {
     const bool whole = (panel + together) * Arch::panel <= p.outputs;
@@ -223,7 +186,7 @@ constexpr LinearKernels make_vnni_kernels(const char* name, const StateKernels* 
           .piece_flops = 64'000'000,
           .pieces_per_thread = 1,
           .packed_floats = int8_packed_floats<Arch>,
-          .prepared_bytes = vnni_row_bytes<Arch>,
+          .prepared_bytes = int8_row_bytes<Arch>,
           .prepared_panels = kPanelsOfBlock<Arch>,
           .scratch_floats = vnni_scratch_floats<Arch>,
           .pack = int8_pack<Arch>,
