@@ -27,10 +27,10 @@ pytestmark = pytest.mark.skipif(not SHEAF.exists() or not MODEL_FOLDER,
                                 reason="sheaf is not built, or SHEAF_TEST_MODEL is not set")
 
 
-def estimate(folder, dtype):
+def estimate(folder, dtype, ranks):
     command = [BIN / "sheaf-replica", "estimate", "--model", folder, "--max-batch-tokens", str(MAX_BATCH_TOKENS),
-               "--dtype", dtype,
-               "--threads", str(len(os.sched_getaffinity(0)))]
+               "--dtype", dtype, "--rank", "0", "--ranks", str(ranks),
+               "--threads", str(len(os.sched_getaffinity(0)) // ranks)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -73,16 +73,24 @@ def test_the_estimate_of_a_dtype(dtype):
     check(pathlib.Path(MODEL_FOLDER), dtype)
 
 
-def check(folder, dtype):
-    said = estimate(folder, dtype)
-    with Server("--max-batch-tokens", str(MAX_BATCH_TOKENS), "--log-level", "warn", "--dtype", dtype, model=folder,
-                replicas=1) as server:
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="each process takes a core")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_estimate_of_a_rank(dtype):
+    check(pathlib.Path(MODEL_FOLDER), dtype, ranks=2)
+
+
+def check(folder, dtype, ranks=1):
+    said = estimate(folder, dtype, ranks)
+    with Server("--max-batch-tokens", str(MAX_BATCH_TOKENS), "--log-level", "warn", "--dtype", dtype,
+                "--tensor-parallel-size", str(ranks), model=folder, replicas=1) as server:
         limit = requests.get(server.http + "/info", timeout=10).json()["max_input_length"]
         fill(server, limit)
         [pid] = server.wait_full(1)
         weights = memfd(pid, "sheaf-weights").st_blocks * 512
         # The rings of a channel are filled one after the other by so many requests as no test sends.
-        held = anonymous_bytes(pid), memfd(pid, "sheaf-channel").st_size
+        held = [anonymous_bytes(pid), memfd(pid, "sheaf-channel").st_size]
+        if ranks > 1:
+            held.append(memfd(pid, "sheaf-ranks").st_blocks * 512 // ranks)
     total = weights + sum(held)
     expected = said["weights_bytes"] + said["replica_bytes"]
     print(f"\n{folder.name}: weights {said['weights_bytes']} {weights}, replica {said['replica_bytes']} {held}, "

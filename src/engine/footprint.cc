@@ -8,6 +8,8 @@
 #include "engine/engine.h"
 #include "engine/pack.h"
 #include "kernels/dry_run.h"
+#include "kernels/ranks/communicator.h"
+#include "kernels/ranks/shared_communicator.h"
 
 namespace sheaf::engine {
 namespace {
@@ -15,6 +17,25 @@ namespace {
 std::uint64_t allocated_bytes() {
   const struct mallinfo2 info = ::mallinfo2();
   return info.uordblks + info.hblkhd;
+}
+
+// Of a rank that computes nothing, and waits for no other.
+class LoneRank final : public kernels::Communicator {
+ public:
+  explicit LoneRank(model::Shard shard) : shard_(shard) {}
+
+  std::size_t rank() const override { return shard_.rank; }
+  std::size_t ranks() const override { return shard_.ranks; }
+  Status sum(tensor::MatrixSpan /*x*/) override { return {}; }
+  Status share(std::vector<std::byte>& /*message*/) override { return {}; }
+
+ private:
+  model::Shard shard_;
+};
+
+// A rank's share of what all of them map.
+std::uint64_t group_bytes(model::Shard shard) {
+  return shard.ranks > 1 ? kernels::shared_group_bytes(shard.ranks) / shard.ranks : 0;
 }
 
 // Texts of `length` tokens, as many as make up `tokens`, and what they are answered with where
@@ -41,7 +62,11 @@ Result<Footprint> footprint_of(const Source& source, std::uint32_t max_batch_tok
   SHEAF_ASSIGN(const std::size_t bytes, file_size(fd.get()));
   SHEAF_ASSIGN(Mapping mapping, Mapping::map(fd.get(), bytes, Mapping::Access::read_only));
   const std::uint64_t before = allocated_bytes();
-  SHEAF_ASSIGN(const auto engine, open_dry(std::move(mapping), {.threads = threads}));
+  LoneRank rank(source.shard);
+  SHEAF_ASSIGN(
+      const auto engine,
+      open_dry(std::move(mapping),
+               {.threads = threads, .communicator = source.shard.ranks > 1 ? &rank : nullptr}));
   const auto run = [&](LargestBatch batch) -> Result<std::uint64_t> {
     SHEAF_TRY(engine->embed({batch.ids, batch.cu_seqlens, batch.options}, batch.out));
     return allocated_bytes() - before;
@@ -51,7 +76,7 @@ Result<Footprint> footprint_of(const Source& source, std::uint32_t max_batch_tok
   // A card holds the answers too, of which texts of one token have most: who counts what is taken
   // of it sees them here.
   SHEAF_TRY(run({engine->spec(), max_batch_tokens, 1}));
-  return Footprint{bytes, replica_bytes};
+  return Footprint{bytes, replica_bytes + group_bytes(source.shard)};
 }
 
 }  // namespace sheaf::engine
