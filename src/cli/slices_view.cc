@@ -322,16 +322,19 @@ Result<SlicesHere> look_at_slices() {
     std::optional<Result<SlicesHere>> here;
   };
   const auto look = std::make_shared<Look>();
-  // A call of NVML cannot be broken off: where one hangs, its thread is left behind.
-  std::thread([look] {
+  std::thread looking([look] {
     Result<SlicesHere> here = read_slices();
     const std::lock_guard lock(look->mutex);
     look->here = std::move(here);
     look->changed.notify_all();
-  }).detach();
+  });
   std::unique_lock lock(look->mutex);
-  if (look->changed.wait_for(lock, kAnswerTime, [&] { return look->here.has_value(); }))
+  if (look->changed.wait_for(lock, kAnswerTime, [&] { return look->here.has_value(); })) {
+    lock.unlock();
+    looking.join();  // what a thread holds is free only when it has ended, not when it has answered
     return std::move(*look->here);
+  }
+  looking.detach();  // a call of NVML cannot be broken off
   return Error{
       ErrorCode::unavailable,
       fmt::format("NVML has not answered for {} s: a card or the driver hangs; `sheaf top` "
