@@ -21,8 +21,8 @@ class Wrapped : public Backend {
   std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const override {
     return real_->packed_floats(inputs, outputs);
   }
-  void pack_linear(MatrixView weight, float* packed) const override {
-    real_->pack_linear(weight, packed);
+  void pack_linear(MatrixView weight, const float* input_sizes, float* packed) const override {
+    real_->pack_linear(weight, input_sizes, packed);
   }
   std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {
     return real_->packed_table_floats(inputs, outputs);

@@ -114,6 +114,15 @@ float slope_of(std::size_t head, std::size_t heads) {
   return static_cast<float>(std::exp2(-8 * step / static_cast<double>(power)));
 }
 
+constexpr std::string_view kSecondNorm = "layer_norm_1";  // of jina_code
+
+// Whose output a layer's feed-forward part takes.
+std::string middle_norm_of(const ModelSpec& spec, const std::string& layer) {
+  const bool second = spec.architecture == Architecture::jina_code;
+  return layer +
+         std::string(second ? kSecondNorm : long_names_of(spec.architecture).attention_norm);
+}
+
 Bias bias_if(bool stored) { return stored ? Bias::stored : Bias::none; }
 
 }  // namespace
@@ -172,11 +181,15 @@ LongBert::Layer LongBert::bind_layer(const ModelSpec& spec, WeightSource& weight
              {prefix + "attention.self.key", hidden_},
              {prefix + "attention.self.value", hidden_}};
   Layer layer;
-  layer.query_key_value = weights.linear(heads, hidden_, bias_if(spec.query_key_value_bias));
+  const std::string norm_before =
+      index == 0 ? std::string(names.embedding_norm)
+                 : fmt::format("{}{}.{}", names.layer, index - 1, names.output_norm);
+  layer.query_key_value =
+      weights.linear(heads, hidden_, bias_if(spec.query_key_value_bias), Split::none, norm_before);
   if (spec.architecture == Architecture::jina_code) {
     layer.query_norm = norm("attention.self.layer_norm_q");
     layer.key_norm = norm("attention.self.layer_norm_k");
-    layer.second_norm = norm("layer_norm_1");
+    layer.second_norm = norm(kSecondNorm);
   }
   layer.attention_output = weights.linear({{prefix + std::string(names.attention_output), hidden_}},
                                           hidden_, bias_if(spec.attention_output_bias));
@@ -203,7 +216,8 @@ void LongBert::bind_middle(const ModelSpec& spec, WeightSource& weights, const s
               .stored_rows = 2 * intermediate_,
               .first_row = intermediate_},
              {.name = gate, .outputs = intermediate_, .stored_rows = 2 * intermediate_}};
-  layer.up = weights.linear(parts, hidden_, bias_if(spec.up_bias));
+  layer.up = weights.linear(parts, hidden_, bias_if(spec.up_bias), Split::none,
+                            middle_norm_of(spec, prefix));
   layer.down = weights.linear({{prefix + std::string(names.down), hidden_}}, intermediate_,
                               bias_if(spec.down_bias));
 }
@@ -211,7 +225,8 @@ void LongBert::bind_middle(const ModelSpec& spec, WeightSource& weights, const s
 // All experts' weights lie below each other in one tensor each for up and, transposed, down.
 void LongBert::bind_experts(const ModelSpec& spec, WeightSource& weights, const std::string& prefix,
                             Layer& layer) const {
-  layer.router = weights.linear({{prefix + "mlp.router.layer", spec.experts}}, hidden_, Bias::none);
+  layer.router = weights.linear({{prefix + "mlp.router.layer", spec.experts}}, hidden_, Bias::none,
+                                Split::none, middle_norm_of(spec, prefix));
   const std::size_t rows = spec.experts * intermediate_;
   for (std::size_t first = 0; first < rows; first += intermediate_) {
     const LinearPart up = {.name = prefix + "mlp.experts.mlp.w1",
@@ -223,7 +238,8 @@ void LongBert::bind_experts(const ModelSpec& spec, WeightSource& weights, const 
                              .stored_rows = rows,
                              .first_row = first,
                              .transposed = true};
-    layer.expert_up.push_back(weights.linear({up}, hidden_, Bias::none));
+    layer.expert_up.push_back(
+        weights.linear({up}, hidden_, Bias::none, Split::none, middle_norm_of(spec, prefix)));
     layer.expert_down.push_back(weights.linear({down}, intermediate_, Bias::none));
   }
   layer.expert_bias = weights.vector(prefix + "mlp.experts.bias", hidden_);

@@ -35,15 +35,17 @@ ModernBert::Layer ModernBert::bind_layer(const ModelSpec& spec, WeightSource& we
   const auto norm = [&](const char* name) {
     return weights.norm(layer + name, hidden_, spec.norm_epsilon, NormKind::layer_without_shift);
   };
-  const auto linear = [&](const char* name, std::size_t inputs, std::size_t outputs) {
-    return weights.linear({{layer + name, outputs}}, inputs, Bias::none);
+  const auto linear = [&](const char* name, std::size_t inputs, std::size_t outputs,
+                          const std::string& norm_before = {}) {
+    return weights.linear({{layer + name, outputs}}, inputs, Bias::none, Split::none, norm_before);
   };
   Layer bound;
   if (index > 0) bound.attention_norm = norm("attn_norm");
-  bound.query_key_value = linear("attn.Wqkv", hidden_, 3 * hidden_);
+  bound.query_key_value = linear("attn.Wqkv", hidden_, 3 * hidden_,
+                                 index > 0 ? layer + "attn_norm" : "embeddings.norm");
   bound.attention_output = linear("attn.Wo", hidden_, hidden_);
   bound.middle_norm = norm("mlp_norm");
-  bound.gate_up = linear("mlp.Wi", hidden_, 2 * intermediate_);
+  bound.gate_up = linear("mlp.Wi", hidden_, 2 * intermediate_, layer + "mlp_norm");
   bound.down = linear("mlp.Wo", intermediate_, hidden_);
   bound.local = spec.is_local(index);
   return bound;

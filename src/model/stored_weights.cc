@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <span>
 #include <utility>
@@ -118,6 +119,8 @@ bool all_finite(std::span<const float> values) {
   return std::ranges::all_of(found, [](std::uint32_t one) { return one == 0; });
 }
 
+float adjusted(float value, Adjust adjust) { return (value + adjust.plus) * adjust.times; }
+
 // Part by part, each looked at while it is in the nearest cache.
 bool copy_finite(const StoredTensor* tensor, std::size_t count, Adjust adjust, float* out) {
   constexpr std::size_t kNear = 4096;
@@ -127,10 +130,22 @@ bool copy_finite(const StoredTensor* tensor, std::size_t count, Adjust adjust, f
     const std::span<float> part(out + first, std::min(kNear, count - first));
     read({tensor, first, part.size()}, part.data());
     if (!as_it_is)
-      for (float& value : part) value = (value + adjust.plus) * adjust.times;
+      for (float& value : part) value = adjusted(value, adjust);
     finite = all_finite(part) && finite;
   }
   return finite;
+}
+
+// How large what a norm writes usually is: the root of its mean square, if what it multiplies has
+// a variance of one.
+std::vector<float> sizes_of(const StoredNorm* norm) {
+  if (norm == nullptr) return {};
+  std::vector<float> sizes = values_of(norm->scale);
+  for (float& size : sizes) size = std::abs(adjusted(size, norm->of_scale));
+  if (norm->shift == nullptr) return sizes;
+  const std::vector<float> shifts = values_of(norm->shift);
+  for (std::size_t i = 0; i < sizes.size(); ++i) sizes[i] = std::hypot(sizes[i], shifts[i]);
+  return sizes;
 }
 
 // What is stored as it is wanted, in place; null: it has to be read.
@@ -149,7 +164,7 @@ std::vector<float> apply_layer(kernels::Backend& backend, tensor::MatrixView x,
                                const StoredTensor* weight, const StoredTensor* bias) {
   const std::size_t outputs = element_count(bias->entry);
   tensor::Buffer packed;
-  backend.pack_linear({values_of(weight).data(), outputs, x.columns},
+  backend.pack_linear({values_of(weight).data(), outputs, x.columns}, nullptr,
                       packed.reserve(backend.packed_floats(x.columns, outputs)));
   const std::vector<float> biases = values_of(bias);
   std::vector<float> out(x.rows * outputs);
@@ -218,8 +233,17 @@ void StoredWeights::plan_copy(const std::string& name, const StoredTensor* tenso
                       }});
 }
 
+const StoredNorm* StoredWeights::find_norm(const std::string& name) {
+  if (name.empty()) return nullptr;
+  const auto found = norms_.find(name);
+  if (found != norms_.end()) return &found->second;
+  keep_first(
+      {ErrorCode::internal, fmt::format("norm '{}' is not bound before what takes it", name)});
+  return nullptr;
+}
+
 kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std::size_t inputs,
-                                      Bias bias, Split split) {
+                                      Bias bias, Split split, const std::string& norm) {
   std::vector<Piece> weights;
   std::vector<Piece> biases;
   std::size_t outputs = 0;
@@ -238,6 +262,7 @@ kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std:
   }
   Inputs wanted{inputs, 0, inputs};
   if (split == Split::inputs) wanted = {inputs, shard_.rank * share_of(inputs), share_of(inputs)};
+  const StoredNorm* input = find_norm(norm);
   if (!status().ok()) return {};
   const std::string name = packed_name(parts);
   // What is bound twice, as words that are looked up and multiplied by, is packed once.
@@ -249,7 +274,7 @@ kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std:
                        .rows = outputs,
                        .columns = wanted.count,
                        .floats = backend_->packed_floats(wanted.count, outputs)},
-                      [this, parts, weights, wanted, outputs](float* out) {
+                      [this, parts, weights, wanted, outputs, input](float* out) {
                         tensor::Buffer read;
                         const float* whole = in_place(parts, weights, wanted);
                         if (whole == nullptr) {
@@ -260,7 +285,9 @@ kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std:
                             rest += weights[i].count / wanted.stored * wanted.count;
                           }
                         }
-                        backend_->pack_linear({whole, outputs, wanted.count}, out);
+                        const std::vector<float> sizes = sizes_of(input);
+                        backend_->pack_linear({whole, outputs, wanted.count},
+                                              sizes.empty() ? nullptr : sizes.data(), out);
                         return all_finite({whole, outputs * wanted.count});
                       }});
   if (bias == Bias::none) return {};
@@ -274,10 +301,11 @@ kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std:
 
 kernels::Norm StoredWeights::norm(const std::string& name, std::size_t columns, float /*epsilon*/,
                                   NormKind kind, Adjust adjust) {
-  plan_copy(name + ".weight", need(name + ".weight", name + ".gamma", {columns}), 1, columns,
-            adjust);
-  if (kind == NormKind::layer)
-    plan_copy(name + ".bias", need(name + ".bias", name + ".beta", {columns}), 1, columns, {});
+  StoredNorm& norm = norms_[name];
+  norm = {.scale = need(name + ".weight", name + ".gamma", {columns}), .of_scale = adjust};
+  if (kind == NormKind::layer) norm.shift = need(name + ".bias", name + ".beta", {columns});
+  plan_copy(name + ".weight", norm.scale, 1, columns, adjust);
+  plan_copy(name + ".bias", norm.shift, 1, columns, {});
   return {};
 }
 
@@ -307,7 +335,7 @@ kernels::Linear StoredWeights::row_product(const std::string& table, std::size_t
                           const std::vector<float> less = row_of(stored, chosen[1], columns);
                           for (std::size_t i = 0; i < columns; ++i) row[i] -= less[i];
                         }
-                        backend_->pack_linear({row.data(), 1, columns}, out);
+                        backend_->pack_linear({row.data(), 1, columns}, nullptr, out);
                         return all_finite(row);
                       }});
   return {};

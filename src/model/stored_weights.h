@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,13 @@
 #include "model/weights.h"
 
 namespace sheaf::model {
+
+// What a norm multiplies by and adds.
+struct StoredNorm {
+  const StoredTensor* scale = nullptr;
+  const StoredTensor* shift = nullptr;  // null: nothing
+  Adjust of_scale;
+};
 
 // A model's checkpoint as a source of weights to pack: it notes what an architecture binds and
 // hands out no data. F32, F16 and BF16 tensors are taken; names may carry a prefix.
@@ -24,7 +32,7 @@ class StoredWeights final : public WeightSource {
   std::vector<PackedTensorSource> take_tensors() { return std::move(tensors_); }
 
   kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs, Bias bias,
-                         Split split) override;
+                         Split split, const std::string& norm) override;
   kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon, NormKind kind,
                      Adjust adjust) override;
   tensor::MatrixView table(const std::string& name, std::size_t rows, std::size_t columns,
@@ -43,6 +51,7 @@ class StoredWeights final : public WeightSource {
   // first is absent.
   const StoredTensor* need(const std::string& name, const std::string& old_name,
                            std::vector<std::uint64_t> shape);
+  const StoredNorm* find_norm(const std::string& name);
   void find_prefix(const std::string& first_name);
   void plan_copy(const std::string& name, const StoredTensor* tensor, std::size_t rows,
                  std::size_t columns, Adjust adjust);
@@ -54,6 +63,7 @@ class StoredWeights final : public WeightSource {
   bool prefix_known_ = false;
   kernels::Backend* backend_ = nullptr;
   std::vector<PackedTensorSource> tensors_;
+  std::map<std::string, StoredNorm> norms_;  // those that were bound
 };
 
 }  // namespace sheaf::model

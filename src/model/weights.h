@@ -52,9 +52,12 @@ class WeightSource {
   virtual ~WeightSource() = default;
 
   // Layers "<part>.weight" (or just "<part>") [part's outputs, inputs] and "<part>.bias", stacked
-  // into one product. Numbers are those of the whole model; what comes back is this rank's.
+  // into one product. Numbers are those of the whole model; what comes back is this rank's. `norm`
+  // is the one whose output the product takes, bound before, where there is such: it tells how
+  // large inputs are.
   virtual kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs,
-                                 Bias bias = Bias::stored, Split split = Split::none) = 0;
+                                 Bias bias = Bias::stored, Split split = Split::none,
+                                 const std::string& norm = {}) = 0;
   // "<name>.weight" and, for NormKind::layer, "<name>.bias" [columns]; older files call them gamma
   // and beta. `adjust` is of the weight.
   virtual kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon,

@@ -45,7 +45,7 @@ TEST(Refusal, FourBillionParametersOnAFiveGigabyteSlice) {
       says(text,
            "2g.10gb (9.62 GiB) for bfloat16 with --max-batch-tokens 8192, 3 of which one card has"))
       << text;
-  EXPECT_TRUE(says(text, "int8 (6.44 GiB) does not fit either")) << text;
+  EXPECT_TRUE(says(text, "int8 (6.33 GiB) does not fit either")) << text;
 }
 
 TEST(Refusal, NeverProposesWhatIsThereAlready) {
@@ -77,7 +77,7 @@ TEST(Refusal, MoreInstancesThanACardHasLargerSlices) {
 TEST(Refusal, ASmallerDtypeOrSeveralCards) {
   const Gpu card{"8GiB", 8ull << 30, nullptr, nullptr};
   const std::string text = refusal(qwen3_embedding_4b(), load(Dtype::bfloat16), card, 0.9);
-  EXPECT_TRUE(says(text, "what helps: int8 (6.44 GiB); 2 such cards, split by heads")) << text;
+  EXPECT_TRUE(says(text, "what helps: int8 (6.33 GiB); 2 such cards, split by heads")) << text;
 }
 
 TEST(Refusal, ASmallerBatchWhereThatIsEnough) {

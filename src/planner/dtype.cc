@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::string_view kNames[] = {"float32", "bfloat16", "float16", "int8", "fp8"};
 constexpr std::uint64_t kInt8Block =
-    64;  // as kernels/cpu/int8.h; finer costs more, coarser accuracy
+    128;  // as kernels/cpu/int8.h; finer costs more, coarser accuracy
 
 }  // namespace
 

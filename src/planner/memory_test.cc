@@ -25,8 +25,9 @@ TEST(Memory, FourBillionParametersInEachDtype) {
   EXPECT_EQ(memory_of(model, load(Dtype::float16)).weights_bytes,
             memory_of(model, load(Dtype::bfloat16)).weights_bytes);
   EXPECT_NEAR(gb(memory_of(model, load(Dtype::float32)).weights_bytes), 16.09, 0.01);
-  // Products in bytes with a scale for 64, the words in halves.
-  EXPECT_NEAR(gb(memory_of(model, load(Dtype::int8)).weights_bytes), 3.633 * 68 / 64 + 0.777, 0.01);
+  // Products in bytes with a scale for 128, the words in halves.
+  EXPECT_NEAR(gb(memory_of(model, load(Dtype::int8)).weights_bytes), 3.633 * 132 / 128 + 0.777,
+              0.01);
   EXPECT_NEAR(gb(memory_of(model, load(Dtype::fp8)).weights_bytes), 3.633 + 0.777, 0.01);
 }
 

@@ -12,9 +12,9 @@ namespace sheaf::kernels::cpu {
 #if defined(__AMX_TILE__) && defined(__AMX_INT8__)
 namespace {
 
-// A tile multiplies 16 rows by 16 outputs over one block of 64 inputs, exactly; what it holds then
-// is scaled and added to float32 sums in registers, 16 vectors of them. 32 tiles' exact sums at a
-// time lie in the first-level cache between the two.
+// Two products of tiles are 16 rows by 16 outputs over one block of 128 inputs, exactly; what the
+// tile of sums holds then is scaled and added to float32 sums in registers, 16 vectors of them. 32
+// tiles' exact sums at a time lie in the first-level cache between the two.
 struct Amx : Int8Shape<16, 12, 2> {
   static constexpr int raised = 0;
 };
@@ -24,7 +24,8 @@ constexpr std::size_t kTilesAcross = 4;        // of 32 rows x 32 outputs
 constexpr std::size_t kBlocks = 8;             // of inputs between two scalings
 
 constexpr std::size_t kExactSums = kBlocks * kTilesAcross * kTile;
-constexpr std::size_t kOutputs = kRows * kInt8Block;  // of two panels, until they are a block
+constexpr std::size_t kPanelsOfBlock = kInt8Block / Amx::panel;
+constexpr std::size_t kOutputs = kRows * kInt8Block;  // of so many panels
 
 // What 32 rows and a panel need, then a piece's rows in int8.
 std::size_t scratch_floats(std::size_t rows, std::size_t inputs) {
@@ -35,7 +36,7 @@ std::size_t scratch_floats(std::size_t rows, std::size_t inputs) {
 struct Scratch {
   std::int32_t* exact;  // [kBlocks][kTilesAcross][16][16]
   float* sums;          // [kTilesAcross][16][16], which are kSums
-  float* outputs;       // [32][64]
+  float* outputs;       // [32][128]
 
   SHEAF_INLINE explicit Scratch(const LinearPiece& p)
       : exact(reinterpret_cast<std::int32_t*>(p.scratch)),
@@ -59,22 +60,28 @@ template <int RowTiles>
 SHEAF_INLINE void multiply_blocks(const std::int8_t* x, std::size_t row_bytes,
                                   const std::uint8_t* weight, std::size_t count,
                                   std::int32_t* exact) {
-  constexpr std::size_t kBytes = 1024;  // of a tile
+  constexpr std::size_t kBytes = 1024, kInputs = 64;  // of a tile
+  constexpr std::size_t kTiles = kInt8Block / kInputs;
   const std::int8_t* below = x + kTileRows * row_bytes;
   for (std::size_t block = 0; block < count; ++block) {
     _tile_zero(0);
     _tile_zero(1);
-    _tile_loadd(4, x, row_bytes);
-    _tile_loadd(6, weight, 64);
-    _tile_loadd(7, weight + kBytes, 64);
-    _tile_dpbssd(0, 4, 6);
-    _tile_dpbssd(1, 4, 7);
     if constexpr (RowTiles == 2) {
       _tile_zero(2);
       _tile_zero(3);
-      _tile_loadd(5, below, row_bytes);
-      _tile_dpbssd(2, 5, 6);
-      _tile_dpbssd(3, 5, 7);
+    }
+#pragma GCC unroll 2
+    for (std::size_t tile = 0; tile < kTiles; ++tile) {
+      _tile_loadd(4, x + tile * kInputs, row_bytes);
+      _tile_loadd(6, weight + tile * kBytes, 64);
+      _tile_loadd(7, weight + (kTiles + tile) * kBytes, 64);
+      _tile_dpbssd(0, 4, 6);
+      _tile_dpbssd(1, 4, 7);
+      if constexpr (RowTiles == 2) {
+        _tile_loadd(5, below + tile * kInputs, row_bytes);
+        _tile_dpbssd(2, 5, 6);
+        _tile_dpbssd(3, 5, 7);
+      }
     }
     _tile_stored(0, exact, 64);
     _tile_stored(1, exact + kTile, 64);
@@ -84,7 +91,7 @@ SHEAF_INLINE void multiply_blocks(const std::int8_t* x, std::size_t row_bytes,
     }
     x += kInt8Block;
     below += kInt8Block;
-    weight += 2 * kBytes;
+    weight += 2 * kTiles * kBytes;
     exact += kTilesAcross * kTile;
   }
   finish_stores();
@@ -116,7 +123,7 @@ SHEAF_INLINE void finish_tile(const LinearPiece& p, const Group& g, std::size_t 
                               const Amx::Floats (&sums)[kTileRows], float* outputs) {
   const std::size_t above = tile / 2 * kTileRows, right = tile % 2 * 16;
   const std::size_t column = g.panel * Amx::panel + right;
-  outputs += g.panel % 2 * Amx::panel + right;
+  outputs += g.panel % kPanelsOfBlock * Amx::panel + right;
   for (std::size_t r = above; r < above + kTileRows && r < g.rows; ++r)
     if (p.prepared_out != nullptr)
       Amx::store(outputs + r * kInt8Block,
@@ -127,20 +134,20 @@ SHEAF_INLINE void finish_tile(const LinearPiece& p, const Group& g, std::size_t 
       finish<Amx, Whole>(p, g.first + r, column, sums[r - above]);
 }
 
-// Two panels of outputs are a block of the next product's inputs.
+// kPanelsOfBlock panels of outputs are a block of the next product's inputs.
 SHEAF_INLINE void prepare_block(const LinearPiece& p, const Group& g, const float* outputs) {
-  const std::size_t blocks = int8_blocks(p.outputs), block = g.panel / 2;
+  const std::size_t blocks = int8_blocks(p.outputs), block = g.panel / kPanelsOfBlock;
   const std::size_t count = smaller(kInt8Block, p.outputs - block * kInt8Block);
   for (std::size_t r = 0; r < g.rows; ++r)
-    put_int8_block<Amx>(outputs + r * kInt8Block, count, block, blocks,
+    put_int8_block<Amx>(outputs + r * kInt8Block, count, block, blocks, p.prepared_for,
                         p.prepared_out + (g.first + r) * int8_row_bytes<Amx>(p.outputs));
 }
 
 template <int RowTiles, bool Whole>
 SHEAF_INLINE void multiply_group(const LinearPiece& p, const Int8Rows& x, const Group& g,
                                  const Scratch& s) {
-  const auto* weight =
-      reinterpret_cast<const std::uint8_t*>(p.packed) + g.panel * int8_panel_bytes<Amx>(x.blocks);
+  const std::uint8_t* weight =
+      int8_panels(p.packed, x.blocks) + g.panel * int8_panel_bytes<Amx>(x.blocks);
   const auto* of_outputs =
       reinterpret_cast<const float*>(weight + x.blocks * Amx::panel * kInt8Block);
   for (std::size_t block = 0; block < x.blocks; block += kBlocks) {
@@ -164,8 +171,8 @@ SHEAF_INLINE void multiply_group(const LinearPiece& p, const Int8Rows& x, const 
       }
     }
   }
-  if (p.prepared_out != nullptr && (g.panel % 2 == 1 || g.panel + 1 == p.last_panel))
-    prepare_block(p, g, s.outputs);
+  const bool of_block = (g.panel + 1) % kPanelsOfBlock == 0 || g.panel + 1 == p.last_panel;
+  if (p.prepared_out != nullptr && of_block) prepare_block(p, g, s.outputs);
 }
 
 template <int RowTiles>
@@ -181,7 +188,8 @@ void linear(const LinearPiece& p) {
   const Scratch scratch(p);
   const Int8Rows x = rows_of(p);
   const Tiles tiles;
-  const std::size_t near = (2 + kNearBytes / int8_panel_bytes<Amx>(x.blocks)) / 2 * 2;
+  const std::size_t near_blocks = kNearBytes / int8_panel_bytes<Amx>(x.blocks) / kPanelsOfBlock;
+  const std::size_t near = (1 + near_blocks) * kPanelsOfBlock;
   for (std::size_t begin = p.first_panel; begin < p.last_panel; begin += near) {
     const std::size_t end = smaller(begin + near, p.last_panel);
     for (std::size_t first = 0; first < p.rows; first += kRows)
@@ -204,7 +212,7 @@ constexpr LinearKernels kKernels = {.name = "amx int8",
                                     .pieces_per_thread = 1,
                                     .packed_floats = int8_packed_floats<Amx>,
                                     .prepared_bytes = int8_row_bytes<Amx>,
-                                    .prepared_panels = 2,
+                                    .prepared_panels = kPanelsOfBlock,
                                     .scratch_floats = scratch_floats,
                                     .pack = int8_pack<Amx>,
                                     .linear = linear,

@@ -48,7 +48,7 @@ SHEAF_INLINE std::size_t bf16_at(std::size_t steps, std::size_t n, std::size_t k
 
 template <class Arch>
 void bf16_pack(const float* weight, std::size_t stride, std::size_t inputs, std::size_t outputs,
-               float* packed) {
+               const float* /*input_sizes*/, float* packed) {
   auto* out = reinterpret_cast<Bf16*>(packed);
   const std::size_t steps = bf16_steps(inputs);
   const std::size_t rows = panels_of<Arch>(outputs) * kBf16Panel;

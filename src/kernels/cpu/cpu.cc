@@ -43,14 +43,14 @@ class Cpu final : public Backend {
   std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const override {
     return linear_.packed_floats(inputs, outputs);
   }
-  void pack_linear(MatrixView weight, float* packed) const override {
-    linear_.pack(weight.data, weight.stride, weight.columns, weight.rows, packed);
+  void pack_linear(MatrixView weight, const float* input_sizes, float* packed) const override {
+    linear_.pack(weight.data, weight.stride, weight.columns, weight.rows, input_sizes, packed);
   }
   std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {
     return kernels_.float32.packed_floats(inputs, outputs);
   }
   void pack_table(MatrixView table, float* packed) const override {
-    kernels_.float32.pack(table.data, table.stride, table.columns, table.rows, packed);
+    kernels_.float32.pack(table.data, table.stride, table.columns, table.rows, nullptr, packed);
   }
 
   std::size_t preferred_rows() const override {
@@ -111,6 +111,7 @@ class Cpu final : public Backend {
       second.x_stride = first.out_stride = up.outputs;
     } else {
       second.prepared = first.prepared_out = reinterpret_cast<std::byte*>(middle);
+      first.prepared_for = down.weight;
     }
     run_linear(first, x.rows, up, activation, {});
     run_linear(second, x.rows, down, Activation::none, residual);

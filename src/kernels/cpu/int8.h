@@ -4,19 +4,22 @@
 
 #include "kernels/cpu/linear.h"
 
-// Products in int8 with a scale for each 64 inputs of each row and of each output, since one scale
+// Products in int8 with a scale for each 128 inputs of each row and of each output, since one scale
 // a row loses too much of models whose activations have outliers (Dettmers et al., "LLM.int8()",
-// 2022); sums of 64 products are exact, sums of those are float32.
+// 2022); sums of 128 products are exact, sums of those are float32. Where it is known how large
+// inputs are, those that are large where outputs take little of them are made smaller, and their
+// weights larger (after Xiao et al., "SmoothQuant", 2023, which measures what here the norm before
+// says).
 //
-// Packed weight: panels of Arch::panel outputs, a panel being [blocks of 64 inputs][Arch::vectors]
-// [16 fours of inputs][Arch::width outputs][4], each number Arch::raised higher than it is: 128
-// where the instruction multiplies unsigned by signed ones; then [blocks][Arch::panel] scales.
-// Inputs beyond the last are zeros. A row of inputs: [blocks] of 64 signed numbers, then [blocks]
-// of Int8Block.
+// Packed weight: [blocks of 128 inputs] by what inputs are multiplied, in float32; then panels of
+// Arch::panel outputs, a panel being [blocks][Arch::vectors][32 fours of inputs]
+// [Arch::width outputs][4], each number Arch::raised higher than it is: 128 where the instruction
+// multiplies unsigned by signed ones; then [blocks][Arch::panel] scales. Inputs beyond the last are
+// zeros. A row of inputs: [blocks] of 128 signed numbers, then [blocks] of Int8Block.
 namespace sheaf::kernels::cpu {
 
-constexpr std::size_t kInt8Block = 64;  // inputs
-constexpr float kInt8Least = 1e-37f;    // a scale below is taken for 0: its inverse has no room
+constexpr std::size_t kInt8Block = 128;  // inputs
+constexpr float kInt8Least = 1e-37f;     // a scale below is taken for 0: its inverse has no room
 
 // An Arch for such products.
 template <int Width, int Rows, int Vectors>
@@ -50,13 +53,20 @@ SHEAF_INLINE std::size_t int8_panel_bytes(std::size_t blocks) {
 template <class Arch>
 SHEAF_INLINE std::size_t int8_at(std::size_t n, std::size_t k) {
   const std::size_t vector = k / kInt8Block * Arch::vectors + n / Arch::width;
-  return ((vector * 16 + k % kInt8Block / 4) * Arch::width + n % Arch::width) * 4 + k % 4;
+  return ((vector * (kInt8Block / 4) + k % kInt8Block / 4) * Arch::width + n % Arch::width) * 4 +
+         k % 4;
+}
+
+// Where the panels of a packed weight begin, behind what inputs are multiplied by.
+SHEAF_INLINE const std::uint8_t* int8_panels(const float* packed, std::size_t blocks) {
+  return reinterpret_cast<const std::uint8_t*>(packed + blocks * kInt8Block);
 }
 
 template <class Arch>
 std::size_t int8_packed_floats(std::size_t inputs, std::size_t outputs) {
-  const std::size_t bytes = panels_of<Arch>(outputs) * int8_panel_bytes<Arch>(int8_blocks(inputs));
-  return (bytes + 63) / 64 * 16;
+  const std::size_t blocks = int8_blocks(inputs);
+  const std::size_t bytes = panels_of<Arch>(outputs) * int8_panel_bytes<Arch>(blocks);
+  return blocks * kInt8Block + (bytes + 63) / 64 * 16;
 }
 
 // Of a block with what is no finite number: not a number.
@@ -71,27 +81,84 @@ SHEAF_INLINE float largest_magnitude(const float* x, std::size_t count) {
   return largest + poison;
 }
 
+// The least of what groups of some 64 outputs take of each input, as a mean square; those that take
+// nothing do not count. A head that
+// hardly looks at a large input suffers most from how coarsely that makes its neighbours rounded.
+SHEAF_INLINE void least_taken(const float* weight, std::size_t stride, std::size_t inputs,
+                              std::size_t outputs, float* least) {
+  constexpr std::size_t kGroup = 64, kColumns = 64;
+  const std::size_t groups = outputs < kGroup ? 1 : outputs / kGroup;
+  for (std::size_t k0 = 0; k0 < inputs; k0 += kColumns) {
+    const std::size_t count = smaller(kColumns, inputs - k0);
+    for (std::size_t group = 0; group < groups; ++group) {
+      const std::size_t begin = outputs * group / groups, end = outputs * (group + 1) / groups;
+      float squares[kColumns] = {};
+      for (std::size_t n = begin; n < end; ++n)
+        for (std::size_t k = 0; k < count; ++k) {
+          const float value = weight[n * stride + k0 + k];
+          squares[k] += value * value;
+        }
+      for (std::size_t k = 0; k < count; ++k) {
+        const float mean = squares[k] / static_cast<float>(end - begin);
+        float& so_far = least[k0 + k];
+        so_far = group == 0 || so_far == 0 || (mean > 0 && mean < so_far) ? mean : so_far;
+      }
+    }
+  }
+}
+
+// By what inputs are multiplied [blocks of 128]: up to 1, and no less than 1/64.
+SHEAF_INLINE void balance_inputs(const float* weight, std::size_t stride, std::size_t inputs,
+                                 std::size_t outputs, const float* input_sizes, float* balance) {
+  constexpr float kLeast = 1.0f / 64;
+  const std::size_t padded = int8_blocks(inputs) * kInt8Block;
+  for (std::size_t k = 0; k < padded; ++k) balance[k] = 1;
+  if (input_sizes == nullptr) return;
+  least_taken(weight, stride, inputs, outputs, balance);
+  float largest = 0;
+  for (std::size_t k = 0; k < inputs; ++k) {  // so that inputs and weights are alike even
+    const float ratio = input_sizes[k] / __builtin_sqrtf(balance[k]);
+    const bool known = input_sizes[k] > 0 && ratio > 0 && ratio <= __FLT_MAX__;
+    balance[k] = known ? __builtin_sqrtf(ratio) : 0;
+    largest = balance[k] > largest ? balance[k] : largest;
+  }
+  const float floor = largest * kLeast;
+  for (std::size_t k = 0; k < inputs; ++k) balance[k] = balance[k] > floor ? floor / balance[k] : 1;
+}
+
+// One panel, of outputs [first, first + Arch::panel).
+template <class Arch>
+SHEAF_INLINE void int8_pack_panel(const float* weight, std::size_t stride, std::size_t inputs,
+                                  std::size_t outputs, std::size_t first, const float* balance,
+                                  std::uint8_t* panel) {
+  const std::size_t blocks = int8_blocks(inputs);
+  auto* scales = reinterpret_cast<float*>(panel + blocks * Arch::panel * kInt8Block);
+  for (std::size_t block = 0; block < blocks; ++block)
+    for (std::size_t n = 0; n < Arch::panel; ++n) {
+      const std::size_t k0 = block * kInt8Block;
+      const std::size_t count = first + n < outputs ? smaller(kInt8Block, inputs - k0) : 0;
+      float values[kInt8Block];
+      for (std::size_t k = 0; k < count; ++k)
+        values[k] = weight[(first + n) * stride + k0 + k] / balance[k0 + k];
+      const float scale = largest_magnitude(values, count) / 127;
+      const float inverse = scale > kInt8Least ? 1 / scale : 0;
+      scales[block * Arch::panel + n] = scale;
+      for (std::size_t k = 0; k < kInt8Block; ++k) {
+        const float value = k < count && inverse > 0 ? __builtin_rintf(values[k] * inverse) : 0;
+        panel[int8_at<Arch>(n, k0 + k)] =
+            static_cast<std::uint8_t>(static_cast<int>(value) + Arch::raised);
+      }
+    }
+}
+
 template <class Arch>
 void int8_pack(const float* weight, std::size_t stride, std::size_t inputs, std::size_t outputs,
-               float* packed) {
+               const float* input_sizes, float* packed) {
   const std::size_t blocks = int8_blocks(inputs);
-  auto* panel = reinterpret_cast<std::uint8_t*>(packed);
+  balance_inputs(weight, stride, inputs, outputs, input_sizes, packed);
+  auto* panel = reinterpret_cast<std::uint8_t*>(packed + blocks * kInt8Block);
   for (std::size_t first = 0; first < outputs; first += Arch::panel) {
-    auto* scales = reinterpret_cast<float*>(panel + blocks * Arch::panel * kInt8Block);
-    for (std::size_t block = 0; block < blocks; ++block)
-      for (std::size_t n = 0; n < Arch::panel; ++n) {
-        const std::size_t k0 = block * kInt8Block;
-        const std::size_t count = first + n < outputs ? smaller(kInt8Block, inputs - k0) : 0;
-        const float* from = count == 0 ? weight : weight + (first + n) * stride + k0;
-        const float scale = largest_magnitude(from, count) / 127;
-        const float inverse = scale > kInt8Least ? 1 / scale : 0;
-        scales[block * Arch::panel + n] = scale;
-        for (std::size_t k = 0; k < kInt8Block; ++k) {
-          const float value = k < count && inverse > 0 ? __builtin_rintf(from[k] * inverse) : 0;
-          panel[int8_at<Arch>(n, k0 + k)] =
-              static_cast<std::uint8_t>(static_cast<int>(value) + Arch::raised);
-        }
-      }
+    int8_pack_panel<Arch>(weight, stride, inputs, outputs, first, packed, panel);
     panel += int8_panel_bytes<Arch>(blocks);
   }
 }
@@ -100,20 +167,22 @@ template <class Arch>
 void int8_unpack_row(const float* packed, std::size_t inputs, std::size_t /*outputs*/,
                      std::size_t row, float* out) {
   const std::size_t blocks = int8_blocks(inputs);
-  const auto* panel = reinterpret_cast<const std::uint8_t*>(packed) +
-                      row / Arch::panel * int8_panel_bytes<Arch>(blocks);
+  const std::uint8_t* panel =
+      int8_panels(packed, blocks) + row / Arch::panel * int8_panel_bytes<Arch>(blocks);
   const auto* scales = reinterpret_cast<const float*>(panel + blocks * Arch::panel * kInt8Block);
   const std::size_t n = row % Arch::panel;
   for (std::size_t k = 0; k < inputs; ++k) {
     const std::uint8_t stored = panel[int8_at<Arch>(n, k)];
     const int number = Arch::raised != 0 ? stored - Arch::raised : static_cast<std::int8_t>(stored);
-    out[k] = static_cast<float>(number) * scales[k / kInt8Block * Arch::panel + n];
+    out[k] = static_cast<float>(number) * scales[k / kInt8Block * Arch::panel + n] * packed[k];
   }
 }
 
-// One block of a row; `count` of its inputs exist. With what is no finite number all are none.
+// One block of a row, multiplied by `balance` [128]; `count` of its inputs exist. With what is no
+// finite number all are none.
 template <class Arch, class State>
-SHEAF_INLINE Int8Block to_int8(const State* x, std::size_t count, std::int8_t* out) {
+SHEAF_INLINE Int8Block to_int8(const State* x, std::size_t count, const float* balance,
+                               std::int8_t* out) {
   using Floats = typename Arch::Floats;
   using Ints = typename Arch::Ints;
   using Words = typename Arch::Words;
@@ -127,6 +196,7 @@ SHEAF_INLINE Int8Block to_int8(const State* x, std::size_t count, std::int8_t* o
     values[v] = left >= static_cast<std::ptrdiff_t>(Arch::width)
                     ? Arch::load(x + v * Arch::width)
                     : Arch::load_first(x + v * Arch::width, left);
+    values[v] *= Arch::load(balance + v * Arch::width);
     top = Arch::max(top, reinterpret_cast<Ints>(Arch::bounded(values[v])));
   }
   const float largest = __builtin_bit_cast(float, Arch::largest(top));
@@ -173,13 +243,14 @@ struct Int8Rows {
   }
 };
 
-// `count` numbers, at most a block, as block `block` of a row that has `blocks`.
+// `count` numbers, at most a block, as block `block` of a row that has `blocks`, for a product with
+// `packed`.
 template <class Arch, class State>
 SHEAF_INLINE void put_int8_block(const State* x, std::size_t count, std::size_t block,
-                                 std::size_t blocks, std::byte* row) {
+                                 std::size_t blocks, const float* packed, std::byte* row) {
   auto* of_blocks = reinterpret_cast<Int8Block*>(row + blocks * kInt8Block);
-  of_blocks[block] =
-      to_int8<Arch>(x, count, reinterpret_cast<std::int8_t*>(row + block * kInt8Block));
+  of_blocks[block] = to_int8<Arch>(x, count, packed + block * kInt8Block,
+                                   reinterpret_cast<std::int8_t*>(row + block * kInt8Block));
 }
 
 template <class Arch, class State>
@@ -189,7 +260,7 @@ SHEAF_INLINE void put_int8_rows(const State* x, const LinearPiece& p, const Int8
     for (std::size_t block = 0; block < rows.blocks; ++block) {
       const std::size_t k0 = block * kInt8Block;
       put_int8_block<Arch>(x + r * p.x_stride + k0, smaller(kInt8Block, p.inputs - k0), block,
-                           rows.blocks, out + r * rows.row_bytes);
+                           rows.blocks, p.packed, out + r * rows.row_bytes);
     }
 }
 

@@ -37,6 +37,7 @@ struct LinearPiece {
   std::size_t out_stride = 0;
   // In place of out: [rows] as the next product takes them, of all outputs, whatever the panels.
   std::byte* prepared_out = nullptr;
+  const float* prepared_for = nullptr;  // that product's packed weight
   // LinearKernels::scratch_floats(rows, inputs), 64-byte aligned; where x is prepared, of 0 rows
   float* scratch = nullptr;
 };
@@ -97,8 +98,9 @@ struct LinearKernels {
   std::size_t prepared_panels;
   // What a piece needs beside its operands: inputs in another dtype, sums on their way.
   std::size_t (*scratch_floats)(std::size_t rows, std::size_t inputs);
+  // input_sizes as Backend::pack_linear() has them
   void (*pack)(const float* weight, std::size_t stride, std::size_t inputs, std::size_t outputs,
-               float* packed);
+               const float* input_sizes, float* packed);
   void (*linear)(const LinearPiece& piece);
   // out [inputs] = the weights of one output
   void (*unpack_row)(const float* packed, std::size_t inputs, std::size_t outputs, std::size_t row,

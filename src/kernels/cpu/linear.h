@@ -31,7 +31,7 @@ std::size_t no_scratch(std::size_t /*rows*/, std::size_t /*inputs*/) {
 
 template <class Arch>
 void pack_linear(const float* weight, std::size_t stride, std::size_t inputs, std::size_t outputs,
-                 float* packed) {
+                 const float* /*input_sizes*/, float* packed) {
   const std::size_t panels = panels_of<Arch>(outputs);
   for (std::size_t k0 = 0; k0 < inputs; k0 += kDepth) {
     const std::size_t depth = smaller(kDepth, inputs - k0);

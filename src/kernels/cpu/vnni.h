@@ -57,8 +57,7 @@ SHEAF_INLINE void multiply_vnni_tile(const LinearPiece& p, const Int8Rows& x, co
   using Floats = typename Arch::Floats;
   using Ints = typename Arch::Ints;
   const std::size_t panel_bytes = int8_panel_bytes<Arch>(x.blocks);
-  const std::uint8_t* weight =
-      reinterpret_cast<const std::uint8_t*>(p.packed) + tile.panel * panel_bytes;
+  const std::uint8_t* weight = int8_panels(p.packed, x.blocks) + tile.panel * panel_bytes;
   const auto* scales = reinterpret_cast<const float*>(weight + x.blocks * Arch::panel * kInt8Block);
   const std::size_t panel_floats = panel_bytes / sizeof(float);
   const std::size_t steps = p.rows * x.blocks * (kInt8Block / 4) * Arch::vectors;
@@ -80,9 +79,8 @@ SHEAF_INLINE void multiply_vnni_tile(const LinearPiece& p, const Int8Rows& x, co
       for (int v = 0; v < Arch::vectors; ++v) {  // all at once would go by the stack
         __builtin_prefetch(ahead, 0, 2);
         ahead += ahead_step;
-        __builtin_memcpy(&columns[v],
-                         weight + (static_cast<std::size_t>(v) * 16 + four) * sizeof(Ints),
-                         sizeof(Ints));
+        const std::size_t at = static_cast<std::size_t>(v) * (kInt8Block / 4) + four;
+        __builtin_memcpy(&columns[v], weight + at * sizeof(Ints), sizeof(Ints));
       }
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
@@ -153,7 +151,7 @@ SHEAF_INLINE void prepare_vnni_block(const LinearPiece& p, const Int8Rows& x, st
   const std::size_t blocks = int8_blocks(p.outputs), block = first_panel / kPanelsOfBlock<Arch>;
   const std::size_t count = smaller(kInt8Block, p.outputs - block * kInt8Block);
   for (std::size_t r = 0; r < R; ++r)
-    put_int8_block<Arch>(outputs[r], count, block, blocks,
+    put_int8_block<Arch>(outputs[r], count, block, blocks, p.prepared_for,
                          p.prepared_out + (row + r) * int8_row_bytes<Arch>(p.outputs));
 }
 
@@ -183,7 +181,7 @@ constexpr LinearKernels make_vnni_kernels(const char* name, const StateKernels* 
           .panel_width = Arch::panel,
           .row_step = 1,
           .row_block = 96,
-          .piece_flops = 64'000'000,
+          .piece_flops = 256'000'000,
           .pieces_per_thread = 1,
           .packed_floats = int8_packed_floats<Arch>,
           .prepared_bytes = int8_row_bytes<Arch>,

@@ -26,8 +26,8 @@ TEST(AbsentCard, LaysWeightsOutAsOneThatComputes) {
     const std::size_t floats = b->packed_floats(kInputs, kOutputs);
     ASSERT_EQ(a->packed_floats(kInputs, kOutputs), floats);
     std::vector<float> of_absent(floats), of_emulated(floats);
-    a->pack_linear(weight, of_absent.data());
-    b->pack_linear(weight, of_emulated.data());
+    a->pack_linear(weight, nullptr, of_absent.data());
+    b->pack_linear(weight, nullptr, of_emulated.data());
     EXPECT_EQ(std::memcmp(of_absent.data(), of_emulated.data(), floats * sizeof(float)), 0);
   }
 }

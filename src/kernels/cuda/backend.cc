@@ -75,7 +75,7 @@ class Cuda final : public Backend {
   std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const override {
     return round_up(operand_floats(outputs, inputs), 16);
   }
-  void pack_linear(MatrixView weight, float* packed) const override {
+  void pack_linear(MatrixView weight, const float* /*input_sizes*/, float* packed) const override {
     const std::size_t stride = stride_of(weight.columns);
     T* out = reinterpret_cast<T*>(packed);
     for (std::size_t n = 0; n < weight.rows; ++n, out += stride)

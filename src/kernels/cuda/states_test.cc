@@ -59,7 +59,7 @@ class States : public ::testing::Test {
   Linear packed(const std::vector<float>& weight, const std::vector<float>& bias) {
     const std::size_t inputs = weight.size() / bias.size();
     std::vector<float> host(backend_->packed_floats(inputs, bias.size()));
-    backend_->pack_linear({weight.data(), bias.size(), inputs}, host.data());
+    backend_->pack_linear({weight.data(), bias.size(), inputs}, nullptr, host.data());
     return {floats(host), floats(bias), inputs, bias.size(), halves(bias)};
   }
 

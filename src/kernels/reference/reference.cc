@@ -84,7 +84,7 @@ class Reference final : public FloatBackend {
     return (inputs * outputs + 15) / 16 * 16;
   }
 
-  void pack_linear(MatrixView weight, float* packed) const override {
+  void pack_linear(MatrixView weight, const float* /*input_sizes*/, float* packed) const override {
     for (std::size_t n = 0; n < weight.rows; ++n)
       std::copy_n(weight.row(n), weight.columns, packed + n * weight.columns);
   }
@@ -92,7 +92,9 @@ class Reference final : public FloatBackend {
   std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {
     return packed_floats(inputs, outputs);
   }
-  void pack_table(MatrixView table, float* packed) const override { pack_linear(table, packed); }
+  void pack_table(MatrixView table, float* packed) const override {
+    pack_linear(table, nullptr, packed);
+  }
   Dtype dtype() const override { return Dtype::float32; }
 
   std::size_t preferred_rows() const override { return 64; }
