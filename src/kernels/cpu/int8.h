@@ -81,9 +81,9 @@ SHEAF_INLINE float largest_magnitude(const float* x, std::size_t count) {
   return largest + poison;
 }
 
-// The least of what groups of some 64 outputs take of each input, as a mean square; those that take
-// nothing do not count. A head that
-// hardly looks at a large input suffers most from how coarsely that makes its neighbours rounded.
+// What groups of some 64 outputs take of each input, as a mean square: of that of the group that
+// takes least, but something. Where a head hardly looks at a large input, it only suffers from how
+// coarsely that makes its neighbours rounded.
 SHEAF_INLINE void least_taken(const float* weight, std::size_t stride, std::size_t inputs,
                               std::size_t outputs, float* least) {
   constexpr std::size_t kGroup = 64, kColumns = 64;
