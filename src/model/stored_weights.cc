@@ -159,6 +159,34 @@ const float* in_place(const std::vector<LinearPart>& parts, const std::vector<Pi
                                                          : nullptr;
 }
 
+// One product as it is stored.
+struct StoredLinear {
+  std::vector<LinearPart> parts;
+  std::vector<Piece> weights;  // of each part
+  std::vector<Piece> biases;   // likewise, or none
+  Inputs inputs;
+  std::size_t outputs = 0;
+  const StoredNorm* norm = nullptr;  // whose output it takes; null: none, or unknown
+};
+
+// False if not all weights are finite.
+bool pack_stored(const StoredLinear& stored, const kernels::Backend& backend, float* out) {
+  tensor::Buffer read;
+  const std::size_t inputs = stored.inputs.count, count = stored.outputs * inputs;
+  const float* whole = in_place(stored.parts, stored.weights, stored.inputs);
+  if (whole == nullptr) {
+    float* rest = read.reserve(count);
+    whole = rest;
+    for (std::size_t i = 0; i < stored.parts.size(); ++i) {
+      read_part(stored.parts[i], stored.weights[i], stored.inputs, rest);
+      rest += stored.weights[i].count / stored.inputs.stored * inputs;
+    }
+  }
+  const std::vector<float> sizes = sizes_of(stored.norm);
+  backend.pack_linear({whole, stored.outputs, inputs}, sizes.empty() ? nullptr : sizes.data(), out);
+  return all_finite({whole, count});
+}
+
 // x W^T + b
 std::vector<float> apply_layer(kernels::Backend& backend, tensor::MatrixView x,
                                const StoredTensor* weight, const StoredTensor* bias) {
@@ -244,9 +272,9 @@ const StoredNorm* StoredWeights::find_norm(const std::string& name) {
 
 kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std::size_t inputs,
                                       Bias bias, Split split, const std::string& norm) {
-  std::vector<Piece> weights;
-  std::vector<Piece> biases;
-  std::size_t outputs = 0;
+  StoredLinear stored{.parts = parts, .inputs = {inputs, 0, inputs}, .norm = find_norm(norm)};
+  if (split == Split::inputs)
+    stored.inputs = {inputs, shard_.rank * share_of(inputs), share_of(inputs)};
   const std::size_t ranks = split == Split::outputs ? shard_.ranks : 1;
   for (const LinearPart& part : parts) {
     const std::size_t rows = part.transposed ? inputs : part.outputs;
@@ -254,15 +282,12 @@ kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std:
     const std::size_t stored_rows = part.stored_rows > 0 ? part.stored_rows : rows;
     const std::size_t first_row = part.first_row + (ranks > 1 ? shard_.rank * rows / ranks : 0);
     const auto* weight = need(part.name + ".weight", part.name, {stored_rows, columns});
-    weights.push_back({weight, first_row * columns, rows / ranks * columns});
+    stored.weights.push_back({weight, first_row * columns, rows / ranks * columns});
     if (bias == Bias::stored)
-      biases.push_back(
+      stored.biases.push_back(
           {need(part.name + ".bias", "", {stored_rows}), first_row, part.outputs / ranks});
-    outputs += part.outputs / ranks;
+    stored.outputs += part.outputs / ranks;
   }
-  Inputs wanted{inputs, 0, inputs};
-  if (split == Split::inputs) wanted = {inputs, shard_.rank * share_of(inputs), share_of(inputs)};
-  const StoredNorm* input = find_norm(norm);
   if (!status().ok()) return {};
   const std::string name = packed_name(parts);
   // What is bound twice, as words that are looked up and multiplied by, is packed once.
@@ -270,29 +295,15 @@ kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std:
         return source.tensor.name == name + ".weight";
       }))
     return {};
+  const std::size_t outputs = stored.outputs;
   tensors_.push_back({{.name = name + ".weight",
                        .rows = outputs,
-                       .columns = wanted.count,
-                       .floats = backend_->packed_floats(wanted.count, outputs)},
-                      [this, parts, weights, wanted, outputs, input](float* out) {
-                        tensor::Buffer read;
-                        const float* whole = in_place(parts, weights, wanted);
-                        if (whole == nullptr) {
-                          float* rest = read.reserve(outputs * wanted.count);
-                          whole = rest;
-                          for (std::size_t i = 0; i < parts.size(); ++i) {
-                            read_part(parts[i], weights[i], wanted, rest);
-                            rest += weights[i].count / wanted.stored * wanted.count;
-                          }
-                        }
-                        const std::vector<float> sizes = sizes_of(input);
-                        backend_->pack_linear({whole, outputs, wanted.count},
-                                              sizes.empty() ? nullptr : sizes.data(), out);
-                        return all_finite({whole, outputs * wanted.count});
-                      }});
+                       .columns = stored.inputs.count,
+                       .floats = backend_->packed_floats(stored.inputs.count, outputs)},
+                      [this, stored](float* out) { return pack_stored(stored, *backend_, out); }});
   if (bias == Bias::none) return {};
   tensors_.push_back({{.name = name + ".bias", .rows = 1, .columns = outputs, .floats = outputs},
-                      [biases, outputs](float* out) {
+                      [biases = stored.biases, outputs](float* out) {
                         read_all(biases, out);
                         return all_finite({out, outputs});
                       }});
