@@ -75,7 +75,8 @@ std::string prompts_of(const model::ModelSpec& spec) {
 std::string known_words() {
   std::string words;
   for (const Purpose& purpose : purposes())
-    words.append(words.empty() ? "" : ", ").append(purpose.words.front());
+    for (const std::string_view word : purpose.words)
+      words.append(words.empty() ? "" : ", ").append(word);
   return words;
 }
 

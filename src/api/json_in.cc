@@ -87,12 +87,14 @@ Error ids_refused(std::string_view field) {
           std::string(field)};
 }
 
-Result<router::Input> read_input(const std::string& field, JsonValue value,
-                                 const InputRules& rules) {
+// `expected` is what a message says where ids are refused.
+Result<router::Input> read_input(const std::string& field, JsonValue value, const InputRules& rules,
+                                 std::string_view expected) {
   if (std::string_view text; value.get(text) == simdjson::SUCCESS) {
     return router::Input(std::in_place_type<std::string>, text);
   }
-  if (!value.is_array()) return wrong_type(field, value, "a text or a list of token ids");
+  if (!value.is_array())
+    return wrong_type(field, value, rules.allow_ids ? "a text or a list of token ids" : expected);
   if (!rules.allow_ids) return ids_refused(field);
   SHEAF_ASSIGN(std::vector<std::int32_t> ids, read_ids(field, value));
   if (ids.empty()) {
@@ -205,7 +207,8 @@ Result<std::vector<router::Input>> read_inputs(std::string_view field, JsonValue
   simdjson::dom::array array;
   const bool list = value.get(array) == simdjson::SUCCESS;
   if (!list || (array.begin() != array.end() && is_number(*array.begin()))) {
-    SHEAF_ASSIGN(router::Input input, read_input(std::string(field), value, rules));
+    SHEAF_ASSIGN(router::Input input,
+                 read_input(std::string(field), value, rules, "a text or a list of texts"));
     inputs.push_back(std::move(input));
     return inputs;
   }
@@ -218,7 +221,7 @@ Result<std::vector<router::Input>> read_inputs(std::string_view field, JsonValue
                    std::string(field)};
     }
     const std::string name = fmt::format("{}[{}]", field, inputs.size());
-    SHEAF_ASSIGN(router::Input input, read_input(name, item, rules));
+    SHEAF_ASSIGN(router::Input input, read_input(name, item, rules, "a text"));
     inputs.push_back(std::move(input));
   }
   return inputs;

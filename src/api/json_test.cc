@@ -101,6 +101,9 @@ TEST(JsonInTest, WrongInputsAreNamed) {
     return result.ok() ? std::string("accepted") : result.error().message;
   };
   EXPECT_EQ(message("7"), "input is a number; a text or a list of token ids is expected");
+  const InputRules no_ids = {false, 4};
+  EXPECT_EQ(message("7", no_ids), "input is a number; a text or a list of texts is expected");
+  EXPECT_EQ(message("[{}]", no_ids), "input[0] is an object; a text is expected");
   EXPECT_EQ(message("true"), "input is a boolean; a text or a list of token ids is expected");
   EXPECT_EQ(message("[\"a\",{}]"),
             "input[1] is an object; a text or a list of token ids is expected");

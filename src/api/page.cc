@@ -66,10 +66,11 @@ std::string replicas_table(const router::Router& router) {
     const bool ready = replica.status.state == core::ReplicaState::ready;
     out += fmt::format(
         "<tr><td>{}<td>{}<td>{}<td class={}>{}<td class=n>{}<td class=n>{}<td class=n>{}"
-        "<td class=n>{:.0f}</tr>\n",
+        "<td class=n>{}</tr>\n",
         escape_html(replica.name), escape_html(replica.model), escape_html(replica.slice),
         ready ? "ready" : "other", name_of(replica.status.state), replica.pid,
-        replica.status.restarts, replica.status.tokens, replica.status.tokens_per_s);
+        replica.status.restarts, replica.status.tokens,
+        replica.status.tokens == 0 ? "–" : fmt::format("{:.0f}", replica.status.tokens_per_s));
   }
   return out + "</table>\n";
 }

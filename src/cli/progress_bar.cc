@@ -41,6 +41,13 @@ std::string clock_text(double seconds) {
   return fmt::format("{}:{:02}", whole / 60, whole % 60);
 }
 
+// Nothing in the first second, which says little of the rest.
+std::string left_text(std::uint64_t done, std::uint64_t total, double rate, double elapsed_s) {
+  if (done >= total) return ", finishing";
+  if (elapsed_s < 1 || rate <= 0) return "";
+  return fmt::format(", {} left", clock_text(static_cast<double>(total - done) / rate));
+}
+
 bool on_terminal() {
   // The hub's own switch, honoured since our bars replace its bars.
   const char* off = std::getenv("HF_HUB_DISABLE_PROGRESS_BARS");
@@ -56,9 +63,8 @@ std::string progress_line(const std::string& label, std::uint64_t done, std::uin
   if (total == 0) return (label + right).substr(0, columns);
 
   const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
-  const double left_s = rate > 0 ? static_cast<double>(total - std::min(done, total)) / rate : 0;
-  right = fmt::format(" {:3.0f}% {}/{}{}, {} left", share * 100, amount(done, unit),
-                      amount(total, unit), rate_text(rate, unit), clock_text(left_s));
+  right = fmt::format(" {:3.0f}% {}/{}{}{}", share * 100, amount(done, unit), amount(total, unit),
+                      rate_text(rate, unit), left_text(done, total, rate, elapsed_s));
   const std::size_t used = label.size() + right.size() + 3;
   if (used + 5 > columns) return (label + right).substr(0, columns);
   const std::size_t width = std::min<std::size_t>(columns - used, 30);

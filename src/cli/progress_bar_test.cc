@@ -14,6 +14,13 @@ TEST(ProgressBar, ShowsShareRateAndTimeLeft) {
             "batch 16 [#######                       ]  25% 2.50 s/10.0 s, 0:08 left");
 }
 
+TEST(ProgressBar, SaysNothingOfTheTimeLeftAtFirstAndAtLast) {
+  EXPECT_EQ(progress_line("embed", 1, 200, Unit::count, 0.5, 79),
+            "embed [                              ]   0% 1/200 2/s");
+  EXPECT_EQ(progress_line("embed", 200, 200, Unit::count, 10, 79),
+            "embed [##############################] 100% 200/200 20/s, finishing");
+}
+
 TEST(ProgressBar, UnknownTotalHasNoShare) {
   EXPECT_EQ(progress_line("embed", 3'000, 0, Unit::count, 2, 79), "embed 3.00k 1.50k/s");
 }

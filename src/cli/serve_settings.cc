@@ -86,7 +86,7 @@ void add_limit_flags(FlagSet& flags, ServeSettings& s) {
   flags.add({"request-timeout", "T", "of a request without its own", "limits.request_timeout"},
             duration(s.request_timeout_us));
   flags.add(
-      {"queue-tokens", "N", "tokens waiting for a model", "limits.queue_tokens", "30 s worth"},
+      {"queue-tokens", "N", "tokens waiting for a model", "limits.queue_tokens", "30 s, >= 1 M"},
       whole_number(s.queue_tokens, 0, 1ull << 40));
   flags.add({"max-texts", "N", "texts a request", "limits.texts"},
             whole_number(s.max_texts, 1, 1u << 20));

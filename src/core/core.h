@@ -109,8 +109,10 @@ struct CancelBatch {  // nobody waits for it any more; the replica may skip it
 struct Answer {  // every item of the request is done
   RequestId request = 0;
   ReplicaId replica = 0;  // that did the last of it
-  TimeUs queue_us = 0;    // longest wait of an item until its (last) batch began to run
-  TimeUs compute_us = 0;  // of the batch that held the last item; 0 if not reported before its rows
+  // Longest wait of an item until its (last) batch began to run, less the time in which batches
+  // that ended before computed for the request.
+  TimeUs queue_us = 0;
+  TimeUs compute_us = 0;       // while any of its batches computed, as far as replicas have said
   std::uint32_t attempts = 1;  // most runs of an item
 };
 struct Refuse {

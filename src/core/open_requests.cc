@@ -66,15 +66,19 @@ void OpenRequests::done(const Batch& batch, std::size_t index, ReplicaId replica
   request->last_batch = batch.id;
   Answer& answer = request->answer;
   answer.replica = replica;
-  answer.queue_us = std::max(answer.queue_us, batch.begun_us - request->arrived_us);
+  answer.queue_us =
+      std::max(answer.queue_us, batch.begun_us - request->arrived_us - answer.compute_us);
   answer.attempts = std::max(answer.attempts, item.runs);
 }
 
-void OpenRequests::note_compute_time(const Batch& batch, TimeUs compute_us) {
+void OpenRequests::note_compute_time(TimeUs now_us, const Batch& batch, TimeUs compute_us) {
   for (const QueuedItem& item : batch.items) {
     Request* request = find(item.ref.request);
-    if (request != nullptr && request->last_batch == batch.id)
-      request->answer.compute_us = compute_us;
+    if (request == nullptr) continue;
+    // Batches that ran side by side count once, as do several items of one.
+    const TimeUs begun_us = std::max(now_us - compute_us, request->computed_until_us);
+    request->answer.compute_us += std::max<TimeUs>(now_us - begun_us, 0);
+    request->computed_until_us = std::max(now_us, request->computed_until_us);
   }
 }
 

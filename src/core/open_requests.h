@@ -38,8 +38,8 @@ class OpenRequests {
   void sent(const Batch& batch, std::uint32_t position);
   // The item at this place in the batch.
   void done(const Batch& batch, std::size_t index, ReplicaId replica);
-  // For the answers to those requests whose last item was in it.
-  void note_compute_time(const Batch& batch, TimeUs compute_us);
+  // For the answers to the requests that have items in it: a batch that ends now took so long.
+  void note_compute_time(TimeUs now_us, const Batch& batch, TimeUs compute_us);
   // What the batch has left undone waits again.
   std::vector<QueuedItem> take_back(const Batch& batch);
 

@@ -58,16 +58,34 @@ TEST(OpenRequests, AnswersGrowAsItemsAreDone) {
   requests.sent(second, 1);
   requests.done(second, 0, 8);
   requests.done(first, 0, 7);
-  requests.note_compute_time(second, 50);
-  requests.note_compute_time(first, 40);
+  requests.note_compute_time(80, second, 50);  // from 30 to 80
+  requests.note_compute_time(90, first, 40);   // from 50, beside it
   const Request& request = *requests.find(1);
   EXPECT_EQ(request.undone, 0U);
   EXPECT_EQ(request.last_batch, 2U);
   EXPECT_EQ(request.answer.request, 1U);
   EXPECT_EQ(request.answer.replica, 7U);
   EXPECT_EQ(request.answer.queue_us, 20);
-  EXPECT_EQ(request.answer.compute_us, 40);
+  EXPECT_EQ(request.answer.compute_us, 60);
   EXPECT_EQ(request.answer.attempts, 2U);
+}
+
+TEST(OpenRequests, WhatComputesIsNoWait) {
+  OpenRequests requests;
+  add(requests, 1, 100, {5, 6, 7});
+  const Batch first = batch_of(1, {{{1, 0}, 5}, {{1, 1}, 6}});
+  requests.sent(first, 0);
+  requests.done(first, 0, 7);
+  requests.done(first, 1, 7);
+  requests.note_compute_time(70, first, 40);  // both of its items, once
+  Batch second = batch_of(2, {{{1, 2}, 7}});
+  second.begun_us = 75;
+  requests.sent(second, 0);
+  requests.done(second, 0, 7);
+  requests.note_compute_time(105, second, 30);
+  const Answer& answer = requests.find(1)->answer;
+  EXPECT_EQ(answer.queue_us, 25);  // of the 65 from its arrival
+  EXPECT_EQ(answer.compute_us, 70);
 }
 
 TEST(OpenRequests, PassesOverRequestsThatHaveEnded) {
@@ -77,7 +95,7 @@ TEST(OpenRequests, PassesOverRequestsThatHaveEnded) {
   requests.sent(batch, 0);
   requests.remove(*requests.find(1));
   requests.done(batch, 0, 0);
-  requests.note_compute_time(batch, 10);
+  requests.note_compute_time(50, batch, 10);
   EXPECT_TRUE(requests.take_back(batch).empty());
   EXPECT_EQ(requests.find(1), nullptr);
   EXPECT_EQ(requests.waiting_items(), 0U);

@@ -295,7 +295,7 @@ void Pool::on_batch_done(TimeUs now_us, std::uint32_t position, Incarnation inca
     replica.rate.learn(batch.tokens, compute_us);
     replica.count(batch, compute_us);
   }
-  requests_.note_compute_time(batch, compute_us);
+  requests_.note_compute_time(now_us, batch, compute_us);
   settle(now_us, position, batch, complete ? Blame::none : Blame::too_large,
          failure != nullptr ? failure->message : "left out by its batch");
   after_event(now_us);

@@ -29,6 +29,7 @@ struct Request {
   std::uint32_t undone = 0;            // items
   std::optional<std::uint32_t> bound;  // to the replica at this position in the pool
   BatchId last_batch = 0;              // held the item that was done last
+  TimeUs computed_until_us = 0;        // the end of what answer.compute_us counts
   Answer answer;                       // grows as items are done
 };
 

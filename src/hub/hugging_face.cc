@@ -79,8 +79,8 @@ class HuggingFaceModel {
         from_cache(files, "cannot be fetched: " + error.message +
                               "; HF_ENDPOINT may name a mirror, and a folder does as well");
     if (!cached.ok()) return error.code == ErrorCode::unavailable ? cached.error() : error;
-    log(LogLevel::warn, "{}; using what the cache holds of {} ({})", error.message, repo_,
-        cached->revision);
+    log(LogLevel::warn, "{}; using what the cache holds of {} ({}); HF_HUB_OFFLINE=1 asks no hub",
+        error.message, repo_, cached->revision);
     return cached;
   }
 

@@ -230,8 +230,8 @@ class Backend {
   // Floats of memory that pack_linear() writes for a weight of this shape, a multiple of 16.
   virtual std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const = 0;
   // weight [outputs, inputs] -> packed, in the layout and dtype that linear() reads. `input_sizes`
-  // [inputs]: how large each input usually is, in any unit; null: unknown. Where products round
-  // their inputs to few steps, large ones then leave more of them to others.
+  // [inputs]: how large each input usually is, in any unit, 0: unknown; null: all are unknown.
+  // Where products round their inputs to few steps, large ones then leave more of them to others.
   virtual void pack_linear(MatrixView weight, const float* input_sizes, float* packed) const = 0;
   // The same of a table that attention reads, which is float32 whatever dtype() is.
   virtual std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const = 0;

@@ -182,7 +182,7 @@ bool pack_stored(const StoredLinear& stored, const kernels::Backend& backend, fl
       rest += stored.weights[i].count / stored.inputs.stored * inputs;
     }
   }
-  const std::vector<float> sizes = sizes_of(stored.norm);
+  const std::vector<float> sizes = sizes_of(stored.inputs.all() ? stored.norm : nullptr);
   backend.pack_linear({whole, stored.outputs, inputs}, sizes.empty() ? nullptr : sizes.data(), out);
   return all_finite({whole, count});
 }

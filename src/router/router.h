@@ -85,7 +85,7 @@ struct Timings {
   TimeUs total_us = 0;
   TimeUs tokenize_us = 0;
   TimeUs queue_us = 0;
-  TimeUs compute_us = 0;  // stamped by the replica: the batch that held the last item
+  TimeUs compute_us = 0;  // as core::Answer has it, and queue_us too
 };
 
 struct EmbedReply {

@@ -479,7 +479,7 @@ class CorePlacement {
       if (slice.cpus.size() < wish.ranks)
         return placement_error(fmt::format(
             "model {}: --tensor-parallel-size {}: each process of a replica takes a "
-            "core, and replica {} of {} has {} ({})",
+            "core, and replica {} of {} has {} ({}); fewer of either are what helps",
             wish.model, wish.ranks, i, replicas_.size(), slice.cpus.size(), slice.name));
     }
     return {};

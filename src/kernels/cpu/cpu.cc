@@ -15,6 +15,7 @@ namespace {
 constexpr std::size_t kRowsPerPiece = 32;
 constexpr std::size_t kRowsPerStrip = 768;
 constexpr std::size_t kQueriesPerPiece = 240;
+constexpr std::size_t kManyPieces = 4;  // a thread: one more or less hardly matters
 
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
@@ -549,6 +550,8 @@ class Cpu final : public Backend {
     const auto threads = static_cast<std::size_t>(pool_.threads());
     if (threads > 1)
       groups = std::max(groups, ceil_div(linear_.pieces_per_thread * threads, blocks));
+    // Few pieces of which the threads do not get equally many.
+    while (blocks * groups % threads != 0 && blocks * groups < kManyPieces * threads) ++groups;
     return std::min(groups, panels);
   }
 

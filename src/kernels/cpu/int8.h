@@ -2,14 +2,13 @@
 
 #include <immintrin.h>
 
+#include "kernels/cpu/balance.h"
 #include "kernels/cpu/linear.h"
 
 // Products in int8 with a scale for each 128 inputs of each row and of each output, since one scale
 // a row loses too much of models whose activations have outliers (Dettmers et al., "LLM.int8()",
 // 2022); sums of 128 products are exact, sums of those are float32. Where it is known how large
-// inputs are, those that are large where outputs take little of them are made smaller, and their
-// weights larger (after Xiao et al., "SmoothQuant", 2023, which measures what here the norm before
-// says).
+// inputs are they are balanced first (balance.h).
 //
 // Packed weight: [blocks of 128 inputs] by what inputs are multiplied, in float32; then panels of
 // Arch::panel outputs, a panel being [blocks][Arch::vectors][32 fours of inputs]
@@ -18,8 +17,7 @@
 // zeros. A row of inputs: [blocks] of 128 signed numbers, then [blocks] of Int8Block.
 namespace sheaf::kernels::cpu {
 
-constexpr std::size_t kInt8Block = 128;  // inputs
-constexpr float kInt8Least = 1e-37f;     // a scale below is taken for 0: its inverse has no room
+constexpr float kInt8Least = 1e-37f;  // a scale below is taken for 0: its inverse has no room
 
 // An Arch for such products.
 template <int Width, int Rows, int Vectors>
@@ -81,51 +79,6 @@ SHEAF_INLINE float largest_magnitude(const float* x, std::size_t count) {
   return largest + poison;
 }
 
-// What groups of some 64 outputs take of each input, as a mean square: of that of the group that
-// takes least, but something. Where a head hardly looks at a large input, it only suffers from how
-// coarsely that makes its neighbours rounded.
-SHEAF_INLINE void least_taken(const float* weight, std::size_t stride, std::size_t inputs,
-                              std::size_t outputs, float* least) {
-  constexpr std::size_t kGroup = 64, kColumns = 64;
-  const std::size_t groups = outputs < kGroup ? 1 : outputs / kGroup;
-  for (std::size_t k0 = 0; k0 < inputs; k0 += kColumns) {
-    const std::size_t count = smaller(kColumns, inputs - k0);
-    for (std::size_t group = 0; group < groups; ++group) {
-      const std::size_t begin = outputs * group / groups, end = outputs * (group + 1) / groups;
-      float squares[kColumns] = {};
-      for (std::size_t n = begin; n < end; ++n)
-        for (std::size_t k = 0; k < count; ++k) {
-          const float value = weight[n * stride + k0 + k];
-          squares[k] += value * value;
-        }
-      for (std::size_t k = 0; k < count; ++k) {
-        const float mean = squares[k] / static_cast<float>(end - begin);
-        float& so_far = least[k0 + k];
-        so_far = group == 0 || so_far == 0 || (mean > 0 && mean < so_far) ? mean : so_far;
-      }
-    }
-  }
-}
-
-// By what inputs are multiplied [blocks of 128]: up to 1, and no less than 1/64.
-SHEAF_INLINE void balance_inputs(const float* weight, std::size_t stride, std::size_t inputs,
-                                 std::size_t outputs, const float* input_sizes, float* balance) {
-  constexpr float kLeast = 1.0f / 64;
-  const std::size_t padded = int8_blocks(inputs) * kInt8Block;
-  for (std::size_t k = 0; k < padded; ++k) balance[k] = 1;
-  if (input_sizes == nullptr) return;
-  least_taken(weight, stride, inputs, outputs, balance);
-  float largest = 0;
-  for (std::size_t k = 0; k < inputs; ++k) {  // so that inputs and weights are alike even
-    const float ratio = input_sizes[k] / __builtin_sqrtf(balance[k]);
-    const bool known = input_sizes[k] > 0 && ratio > 0 && ratio <= __FLT_MAX__;
-    balance[k] = known ? __builtin_sqrtf(ratio) : 0;
-    largest = balance[k] > largest ? balance[k] : largest;
-  }
-  const float floor = largest * kLeast;
-  for (std::size_t k = 0; k < inputs; ++k) balance[k] = balance[k] > floor ? floor / balance[k] : 1;
-}
-
 // One panel, of outputs [first, first + Arch::panel).
 template <class Arch>
 SHEAF_INLINE void int8_pack_panel(const float* weight, std::size_t stride, std::size_t inputs,
@@ -155,7 +108,7 @@ template <class Arch>
 void int8_pack(const float* weight, std::size_t stride, std::size_t inputs, std::size_t outputs,
                const float* input_sizes, float* packed) {
   const std::size_t blocks = int8_blocks(inputs);
-  balance_inputs(weight, stride, inputs, outputs, input_sizes, packed);
+  balance_inputs<Arch>({weight, stride, inputs, outputs, input_sizes}, packed);
   auto* panel = reinterpret_cast<std::uint8_t*>(packed + blocks * kInt8Block);
   for (std::size_t first = 0; first < outputs; first += Arch::panel) {
     int8_pack_panel<Arch>(weight, stride, inputs, outputs, first, packed, panel);
