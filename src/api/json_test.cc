@@ -95,6 +95,14 @@ TEST(JsonInTest, InputsInAllForms) {
   EXPECT_TRUE(inputs_of("[]")->empty());
 }
 
+TEST(JsonInTest, ABrokenTextIsToldFromABrokenBody) {
+  const auto message = [](std::string_view body) {
+    return parse_json_object(body).error().message;
+  };
+  EXPECT_NE(message(R"({"input":"\ud83d"})").find("half of a surrogate pair"), std::string::npos);
+  EXPECT_EQ(message("{\"input\":").find("surrogate"), std::string::npos);
+}
+
 TEST(JsonInTest, WrongInputsAreNamed) {
   const auto message = [](const std::string& json, InputRules rules = {true, 4}) {
     const auto result = inputs_of(json, rules);

@@ -132,7 +132,7 @@ std::string table_of(const CoreMachine& machine, std::span<const Demand> demands
   out += table.render() + reasons;
   if (!plan.fits()) out += "  memory does not suffice: fewer models, or int8\n";
   return out +
-         "\nassumed: rates grow with the cores; a batch of 100 ms unless its tokens are set\n";
+         "\nassumed: rates grow with the cores; a batch of 100 ms unless max_batch_tokens is set\n";
 }
 
 ordered_json json_of(const CoreMachine& machine, std::span<const Demand> demands,
