@@ -69,11 +69,10 @@ Error json_error(simdjson::error_code code, std::size_t bytes) {
       return {ErrorCode::invalid_argument,
               fmt::format("the body is nested deeper than {} levels", kJsonDepthMax)};
     case simdjson::STRING_ERROR:
-      return {
-          ErrorCode::invalid_argument,
-          fmt::format("the body of {} bytes is not JSON: in a text there is a control character, "
-                      "an unknown escape or half of a surrogate pair",
-                      bytes)};
+      return {ErrorCode::invalid_argument,
+              fmt::format("the body of {} bytes is not JSON: in a text there is an unknown escape "
+                          "or half of a surrogate pair",
+                          bytes)};
     default:
       return {ErrorCode::invalid_argument, fmt::format("the body of {} bytes is not JSON: {}",
                                                        bytes, simdjson::error_message(code))};
