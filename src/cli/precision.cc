@@ -165,7 +165,7 @@ Result<std::vector<Precision>> measure_precisions(const std::string& replica_pro
       measured.push_back(precision);
       break;
     }
-    log(LogLevel::info, "model {}: measuring {} ({})", name, dtype, precision.backend);
+    log(LogLevel::info, "measuring {} ({})", dtype, precision.backend);
     options.source.dtype = dtype;
     auto answered = answers_of(options);
     if (!answered.ok()) {

@@ -137,7 +137,8 @@ def test_what_cannot_be_divided_is_refused(emulated_replica, tmp_path):
     assert refusal("--tensor-parallel-size", "5") == f"{model} 5: 12 heads cannot be divided over 5 ranks"
     one = f"cores:{CORES[0]}"
     assert refusal("--tensor-parallel-size", "2", "--slices", one) == (
-        f"{model} 2: each process of a replica takes a core, and replica 0 of 1 has 1 ({one})")
+        f"{model} 2: each process of a replica takes a core, and replica 0 of 1 has 1 ({one}); "
+        "fewer of either are what helps")
     here = Machine(tmp_path, "h200-141")
     assert refusal("--tensor-parallel-size", "2", "--card-program", emulated_replica, environment=of(here)) == (
         f"{model} 2: a model is divided over cores so far, not over cards; --device cpu does it")
