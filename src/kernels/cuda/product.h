@@ -29,8 +29,8 @@ struct ProductTask {
   std::size_t rows = 0, inputs = 0, outputs = 0;
 };
 
-// Products by a library: cuBLASLt on a card (product.cu), plain loops in tests
-// (emulation/product.cc). What fails shows in the device's status().
+// Products by cuBLASLt, which tests play (emulation/cublaslt.h). What fails shows in the device's
+// status().
 class Product {
  public:
   virtual ~Product() = default;

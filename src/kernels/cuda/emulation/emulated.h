@@ -1,7 +1,9 @@
 #pragma once
 
+#include <memory>
 #include <vector>
 
+#include "kernels/cuda/device.h"
 #include "kernels/cuda/emulation/block.h"
 #include "kernels/ops.h"
 
@@ -14,6 +16,9 @@ struct EmulatedCard {
   // card; without, tests may pass what they have.
   bool own_memory_only = false;
 };
+
+std::unique_ptr<Device> make_emulated_device(EmulatedCard card = {},
+                                             SharedCopy* weights_copy = nullptr);
 
 // "emulated cuda float32", "emulated cuda bfloat16", "emulated cuda float16"
 std::vector<DeviceBackend> emulated_backends(EmulatedCard card = {});
