@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include "kernels/cuda/product.h"
 #include "tensor/buffer.h"
@@ -18,6 +19,7 @@ constexpr std::size_t kAlgorithmsKept = 4096;
 template <class T>
 constexpr cudaDataType_t type_of() {
   if constexpr (std::is_same_v<T, float>) return CUDA_R_32F;
+  if constexpr (std::is_same_v<T, Fp8>) return CUDA_R_8F_E4M3;
   return std::is_same_v<T, Half> ? CUDA_R_16F : CUDA_R_16BF;
 }
 
@@ -70,8 +72,11 @@ std::uint32_t alignment_of(const void* address) {
 // out^T [outputs, rows] = W x^T.
 template <class T>
 class LibraryProduct final : public Product {
+  static constexpr bool kFp8 = std::is_same_v<T, Fp8>;
+
  public:
-  explicit LibraryProduct(Device& device) : device_(device) {
+  LibraryProduct(Device& device, tensor::Buffer& workspace)
+      : device_(device), workspace_(workspace) {
     check(cublasLtCreate(&library_));
     workspace_.reserve(kWorkspaceBytes / sizeof(float), device_);
   }
@@ -81,39 +86,57 @@ class LibraryProduct final : public Product {
     if (library_ != nullptr) cublasLtDestroy(library_);
   }
 
-  bool run(const ProductTask& task) override {
-    if (!device_.status().ok()) return true;
+  Left run(const ProductTask& task) override {
+    if (!device_.status().ok()) return Left::nothing;
     Description product(CUBLAS_COMPUTE_32F);
     product.set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
     if (task.bias != nullptr) product.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, task.bias);
     const Layout weight(type_of<T>(), task.inputs, task.outputs, task.weight_stride);
     const Layout x(type_of<T>(), task.inputs, task.rows, task.x_stride);
     // The library takes a bias in the type of the results, which is why there are biases in both.
-    const cudaDataType_t results = task.results == Dtype::float32 ? CUDA_R_32F : type_of<T>();
+    const cudaDataType_t rounded = kFp8 ? CUDA_R_16BF : type_of<T>();
+    const cudaDataType_t results = task.results == Dtype::float32 ? CUDA_R_32F : rounded;
+    product.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, results);
     const Layout out(results, task.outputs, task.rows, task.out_stride);
     const void* added = task.residual != nullptr ? task.residual : task.out;
     const Layout residual(results, task.outputs, task.rows,
                           task.residual != nullptr ? task.residual_stride : task.out_stride);
     const Choice* choice = choice_for(task, added, product, weight, x, residual, out);
-    if (choice == nullptr) return true;
-    product.set(CUBLASLT_MATMUL_DESC_EPILOGUE, choice->epilogue);
+    if (choice == nullptr) return Left::nothing;
+    set(product, task, choice->form);
     const float one = 1;
-    const float beta = task.residual != nullptr ? 1 : 0;
-    check(cublasLtMatmul(library_, product.handle, &one, task.weight, weight.handle, task.x,
-                         x.handle, &beta, added, residual.handle, task.out, out.handle,
-                         &choice->algorithm, workspace_.reserve(0), kWorkspaceBytes,
-                         device_.stream()));
-    return choice->epilogue == epilogue_of(task.activation, task.bias != nullptr) &&
-           library_activates(task.activation);
+    const float beta = task.residual != nullptr && choice->form.left != kProductAlone ? 1 : 0;
+    const cublasStatus_t status =
+        cublasLtMatmul(library_, product.handle, &one, task.weight, weight.handle, task.x, x.handle,
+                       &beta, added, residual.handle, task.out, out.handle, &choice->algorithm,
+                       workspace_.reserve(0), kWorkspaceBytes, device_.stream());
+    if (choice->form.scaled && status != CUBLAS_STATUS_SUCCESS) {
+      // Scales may be refused as late as here, as cublasLt.h says of its pointers to them.
+      scales_ = false;
+      algorithms_.clear();
+      return run(task);
+    }
+    check(status);
+    return choice->form.left;
   }
 
  private:
   // What the library's choice may depend on.
   using Key = std::array<std::size_t, 13>;
+  // How much of a task the library is asked for.
+  struct Form {
+    cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+    bool scaled = false;  // by scales of rows and of outputs
+    Left left = Left::nothing;
+  };
   struct Choice {
     cublasLtMatmulAlgo_t algorithm{};
-    cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+    Form form;
   };
+  static constexpr Left kProductAlone = Left::scales_and_all_behind;
+  // The library multiplies by vectors of scales on this generation alone (cuBLAS 13.2, "Outer
+  // Vector Scaling for FP8 Data Types").
+  static constexpr int kScalingCapability = 90;
 
   // Of an activation that the library has not, as of none.
   static cublasLtEpilogue_t epilogue_of(Activation activation, bool bias) {
@@ -128,8 +151,35 @@ class LibraryProduct final : public Product {
     }
   }
 
-  // Where there is none with the activation, one without; null, and the device failed: there is
-  // none at all.
+  // What to ask for, the most first.
+  std::vector<Form> forms_of(const ProductTask& task) const {
+    const bool bias = task.bias != nullptr;
+    std::vector<Form> forms;
+    if (!kFp8 || scales_) {
+      const bool activates = library_activates(task.activation);
+      forms.push_back(
+          {epilogue_of(task.activation, bias), kFp8, activates ? Left::nothing : Left::activation});
+      forms.push_back({epilogue_of(Activation::none, bias), kFp8, Left::activation});
+    }
+    if (kFp8) forms.push_back({.left = kProductAlone});
+    return forms;
+  }
+  static void set(Description& product, const ProductTask& task, const Form& form) {
+    product.set(CUBLASLT_MATMUL_DESC_EPILOGUE, form.epilogue);
+    if constexpr (kFp8) {
+      const cublasLtMatmulMatrixScale_t mode = form.scaled
+                                                   ? CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F
+                                                   : CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F;
+      const float* const none = nullptr;  // of a scalar: 1
+      product.set(CUBLASLT_MATMUL_DESC_A_SCALE_MODE, mode);
+      product.set(CUBLASLT_MATMUL_DESC_B_SCALE_MODE, mode);
+      product.set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, form.scaled ? task.weight_scales : none);
+      product.set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, form.scaled ? task.x_scales : none);
+    }
+  }
+
+  // Where there is none in a form, one in the next; null, and the device failed: there is none at
+  // all.
   const Choice* choice_for(const ProductTask& task, const void* added, Description& product,
                            const Layout& weight, const Layout& x, const Layout& residual,
                            const Layout& out) {
@@ -154,9 +204,8 @@ class LibraryProduct final : public Product {
     wanted.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(task.x));
     wanted.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(added));
     wanted.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(task.out));
-    for (const cublasLtEpilogue_t tried :
-         {epilogue, epilogue_of(Activation::none, task.bias != nullptr)}) {
-      product.set(CUBLASLT_MATMUL_DESC_EPILOGUE, tried);
+    for (const Form& tried : forms_of(task)) {
+      set(product, task, tried);
       cublasLtMatmulHeuristicResult_t result{};
       int found = 0;
       const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
@@ -180,18 +229,20 @@ class LibraryProduct final : public Product {
 
   Device& device_;
   cublasLtHandle_t library_ = nullptr;
-  tensor::Buffer workspace_;
+  tensor::Buffer& workspace_;
+  bool scales_ = device_.compute_capability() == kScalingCapability;
   std::map<Key, Choice> algorithms_;
 };
 
 }  // namespace
 
 template <class T>
-std::unique_ptr<Product> make_product(Device& device) {
-  return std::make_unique<LibraryProduct<T>>(device);
+std::unique_ptr<Product> make_product(Device& device, tensor::Buffer& workspace) {
+  return std::make_unique<LibraryProduct<T>>(device, workspace);
 }
-template std::unique_ptr<Product> make_product<float>(Device&);
-template std::unique_ptr<Product> make_product<Bfloat16>(Device&);
-template std::unique_ptr<Product> make_product<Half>(Device&);
+template std::unique_ptr<Product> make_product<float>(Device&, tensor::Buffer&);
+template std::unique_ptr<Product> make_product<Bfloat16>(Device&, tensor::Buffer&);
+template std::unique_ptr<Product> make_product<Half>(Device&, tensor::Buffer&);
+template std::unique_ptr<Product> make_product<Fp8>(Device&, tensor::Buffer&);
 
 }  // namespace sheaf::kernels::cuda

@@ -87,6 +87,7 @@ class EmulatedDevice final : public Device {
   }
 
   Stream stream() const override { return &stream_; }
+  int compute_capability() const override { return card_.compute_capability; }
   Status status() const override { return status_; }
   void fail(Error error) override {
     if (status_.ok()) status_ = std::move(error);
@@ -114,12 +115,12 @@ class EmulatedDevice final : public Device {
 
 std::vector<DeviceBackend> emulated_backends(EmulatedCard card) {
   std::vector<DeviceBackend> backends;
-  for (const Dtype dtype : kCardDtypes) {
-    const std::string name = "emulated cuda " + std::string(name_of(dtype));
+  for (const CardPrecision& precision : kCardPrecisions) {
+    const std::string name = "emulated cuda " + std::string(precision.name);
     backends.push_back(
-        {name, dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
+        {name, precision.dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
            return make_backend_on(std::make_unique<EmulatedDevice>(card, options.weights_copy),
-                                  name, dtype, options);
+                                  name, precision, options);
          }});
   }
   return backends;
