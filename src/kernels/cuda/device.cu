@@ -153,6 +153,12 @@ class RealCard final : public Device {
     check("cannot time the card", cudaEventElapsedTime(&milliseconds, begun.handle, ended.handle));
     return milliseconds;
   }
+  int compute_capability() const override {
+    int major = 0, minor = 0;
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
+    return major * 10 + minor;
+  }
   void begin_operation() override {
     check("cannot set an event on the card", milestones_.begin_operation(stream_));
   }
@@ -282,15 +288,15 @@ Result<std::vector<Card>> find_cards() {
 
 std::vector<DeviceBackend> card_backends() {
   std::vector<DeviceBackend> backends;
-  for (const Dtype dtype : kCardDtypes) {
+  for (const CardPrecision& precision : kCardPrecisions) {
     std::string name = "cuda ";
-    name += name_of(dtype);
+    name += precision.name;
     backends.push_back(
-        {name, dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
+        {name, precision.dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
            SHEAF_TRY(check_card());
            auto card = std::make_unique<RealCard>(options);
            SHEAF_TRY(card->status());
-           return make_backend_on(std::move(card), name, dtype, options);
+           return make_backend_on(std::move(card), name, precision, options);
          }});
   }
   return backends;

@@ -9,6 +9,7 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "kernels/cuda/product_search.h"
 #include "tensor/buffer.h"
@@ -30,6 +31,7 @@ constexpr std::size_t kProposals = 8;
 template <class T>
 constexpr cudaDataType_t type_of() {
   if constexpr (std::is_same_v<T, float>) return CUDA_R_32F;
+  if constexpr (std::is_same_v<T, Fp8>) return CUDA_R_8F_E4M3;
   return std::is_same_v<T, Half> ? CUDA_R_16F : CUDA_R_16BF;
 }
 
@@ -82,8 +84,11 @@ std::uint32_t alignment_of(const void* address) {
 // out^T [outputs, rows] = W x^T.
 template <class T>
 class LibraryProduct final : public Product {
+  static constexpr bool kFp8 = std::is_same_v<T, Fp8>;
+
  public:
-  explicit LibraryProduct(Device& device) : device_(device) {
+  LibraryProduct(Device& device, tensor::Buffer& workspace)
+      : device_(device), workspace_(workspace) {
     check(cublasLtCreate(&library_));
     workspace_.reserve(kWorkspaceBytes / sizeof(float), device_);
   }
@@ -93,22 +98,37 @@ class LibraryProduct final : public Product {
     if (library_ != nullptr) cublasLtDestroy(library_);
   }
 
-  bool run(const ProductTask& task) override {
-    if (!device_.status().ok()) return true;
+  Left run(const ProductTask& task) override {
+    if (!device_.status().ok()) return Left::nothing;
     Plan* const plan = plan_for(task);
-    if (plan == nullptr) return true;
-    check(multiply(*plan, plan->algorithm, task));
-    return plan->activates && library_activates(task.activation);
+    if (plan == nullptr) return Left::nothing;
+    const Form form = plan->form;
+    const cublasStatus_t status = multiply(*plan, plan->algorithm, task);
+    if (form.scaled && status != CUBLAS_STATUS_SUCCESS) {
+      // Scales may be refused as late as here, as cublasLt.h says of its pointers to them.
+      scales_ = false;
+      plans_.clear();
+      fastest_.clear();
+      return run(task);
+    }
+    check(status);
+    return form.left;
   }
 
  private:
   // What the library's choice may depend on.
   using Key = std::array<std::size_t, 13>;
+  // How much of a task the library is asked for.
+  struct Form {
+    cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+    bool scaled = false;  // by scales of rows and of outputs
+    Left left = Left::nothing;
+  };
   // All that the library is told of products with one key.
   struct Plan {
     Description product;
     Layout weight, x, residual, out;
-    bool activates = false;
+    Form form;
     cublasLtMatmulAlgo_t algorithm{};
 
     explicit Plan(const ProductTask& task)
@@ -119,12 +139,37 @@ class LibraryProduct final : public Product {
                    task.residual != nullptr ? task.residual_stride : task.out_stride),
           out(results_of(task), task.outputs, task.rows, task.out_stride) {
       product.set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
+      product.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, results_of(task));
+    }
+    void ask_for(const Form& wanted) {
+      form = wanted;
+      product.set(CUBLASLT_MATMUL_DESC_EPILOGUE, form.epilogue);
+      if constexpr (kFp8) {
+        const cublasLtMatmulMatrixScale_t mode = form.scaled
+                                                     ? CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F
+                                                     : CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F;
+        product.set(CUBLASLT_MATMUL_DESC_A_SCALE_MODE, mode);
+        product.set(CUBLASLT_MATMUL_DESC_B_SCALE_MODE, mode);
+      }
+    }
+    // What differs between products with one key. A scalar that is not there is 1.
+    void take_vectors_of(const ProductTask& task) {
+      if (task.bias != nullptr) product.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, task.bias);
+      if constexpr (kFp8) {
+        const float* const none = nullptr;
+        product.set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, form.scaled ? task.weight_scales : none);
+        product.set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, form.scaled ? task.x_scales : none);
+      }
     }
   };
+  // The library multiplies by vectors of scales on this generation alone (cuBLAS 13.2, "Outer
+  // Vector Scaling for FP8 Data Types").
+  static constexpr int kScalingCapability = 90;
 
   // The library takes a bias in the type of the results, which is why there are biases in both.
   static cudaDataType_t results_of(const ProductTask& task) {
-    return task.results == Dtype::float32 ? CUDA_R_32F : type_of<T>();
+    constexpr cudaDataType_t kRounded = kFp8 ? CUDA_R_16BF : type_of<T>();
+    return task.results == Dtype::float32 ? CUDA_R_32F : kRounded;
   }
   // Read where there is a residual, and has to be an address where there is none.
   static const void* added_of(const ProductTask& task) {
@@ -141,6 +186,19 @@ class LibraryProduct final : public Product {
       default:
         return bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
     }
+  }
+  // What to ask for, the most first.
+  std::vector<Form> forms_of(const ProductTask& task) const {
+    const bool bias = task.bias != nullptr;
+    std::vector<Form> forms;
+    if (!kFp8 || scales_) {
+      const bool activates = library_activates(task.activation);
+      forms.push_back(
+          {epilogue_of(task.activation, bias), kFp8, activates ? Left::nothing : Left::activation});
+      forms.push_back({epilogue_of(Activation::none, bias), kFp8, Left::activation});
+    }
+    if (kFp8) forms.push_back({.left = Left::scales_and_all_behind});
+    return forms;
   }
   static Key key_of(const ProductTask& task, std::size_t rows) {
     return {rows,
@@ -160,9 +218,10 @@ class LibraryProduct final : public Product {
 
   cublasStatus_t multiply(Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
                           const ProductTask& task) {
-    if (task.bias != nullptr) plan.product.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, task.bias);
+    plan.take_vectors_of(task);
+    const bool adds = task.residual != nullptr && plan.form.left != Left::scales_and_all_behind;
     const float one = 1;
-    const float beta = task.residual != nullptr ? 1 : 0;
+    const float beta = adds ? 1 : 0;
     return cublasLtMatmul(library_, plan.product.handle, &one, task.weight, plan.weight.handle,
                           task.x, plan.x.handle, &beta, added_of(task), plan.residual.handle,
                           task.out, plan.out.handle, &algorithm, workspace_.reserve(0),
@@ -174,12 +233,9 @@ class LibraryProduct final : public Product {
     const Key key = key_of(task, task.rows);
     if (const auto found = plans_.find(key); found != plans_.end()) return found->second.get();
     auto plan = std::make_unique<Plan>(task);
-    // Where there is none with the activation, one without.
-    for (const bool activates : {true, false}) {
-      plan->activates = activates;
-      const Activation activation = activates ? task.activation : Activation::none;
-      plan->product.set(CUBLASLT_MATMUL_DESC_EPILOGUE,
-                        epilogue_of(activation, task.bias != nullptr));
+    // Where there is none in a form, one in the next.
+    for (const Form& form : forms_of(task)) {
+      plan->ask_for(form);
       const std::span<const cublasLtMatmulHeuristicResult_t> proposals = propose(*plan, task);
       if (proposals.empty()) continue;
       plan->algorithm = choose(*plan, task, proposals);
@@ -253,7 +309,8 @@ class LibraryProduct final : public Product {
 
   Device& device_;
   cublasLtHandle_t library_ = nullptr;
-  tensor::Buffer workspace_;
+  tensor::Buffer& workspace_;
+  bool scales_ = device_.compute_capability() == kScalingCapability;
   std::array<cublasLtMatmulHeuristicResult_t, kProposals> proposals_;
   std::map<Key, std::unique_ptr<Plan>> plans_;   // by rows as they are
   std::map<Key, cublasLtMatmulAlgo_t> fastest_;  // by rows_of_search()
@@ -262,11 +319,12 @@ class LibraryProduct final : public Product {
 }  // namespace
 
 template <class T>
-std::unique_ptr<Product> make_product(Device& device) {
-  return std::make_unique<LibraryProduct<T>>(device);
+std::unique_ptr<Product> make_product(Device& device, tensor::Buffer& workspace) {
+  return std::make_unique<LibraryProduct<T>>(device, workspace);
 }
-template std::unique_ptr<Product> make_product<float>(Device&);
-template std::unique_ptr<Product> make_product<Bfloat16>(Device&);
-template std::unique_ptr<Product> make_product<Half>(Device&);
+template std::unique_ptr<Product> make_product<float>(Device&, tensor::Buffer&);
+template std::unique_ptr<Product> make_product<Bfloat16>(Device&, tensor::Buffer&);
+template std::unique_ptr<Product> make_product<Half>(Device&, tensor::Buffer&);
+template std::unique_ptr<Product> make_product<Fp8>(Device&, tensor::Buffer&);
 
 }  // namespace sheaf::kernels::cuda

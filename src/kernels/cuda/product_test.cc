@@ -11,6 +11,7 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/emulation/cublaslt.h"
 #include "kernels/cuda/emulation/emulated.h"
+#include "tensor/buffer.h"
 
 // What product.cc asks the library, and which of its algorithms it takes, by one that this
 // processor plays. That the numbers are right in all shapes and dtypes is for parity_test.cc.
@@ -55,7 +56,8 @@ class ProductTest : public testing::Test {
 
   std::vector<float> x_, weight_, out_;  // at multiples of 16 bytes
   std::unique_ptr<Device> device_ = make_emulated_device();
-  std::unique_ptr<Product> product_ = make_product<float>(*device_);
+  tensor::Buffer workspace_;
+  std::unique_ptr<Product> product_ = make_product<float>(*device_, workspace_);
 };
 
 TEST_F(ProductTest, TakesTheFastestByTheClockAndAsksOnce) {
@@ -133,16 +135,16 @@ TEST_F(ProductTest, ABiasIsThatOfEachCall) {
 TEST_F(ProductTest, AnActivationThatTheLibraryHasNotIsLeftToTheCaller) {
   ProductTask activated = task(7);
   activated.activation = Activation::gelu;
-  EXPECT_TRUE(product_->run(activated));
+  EXPECT_EQ(product_->run(activated), Left::nothing);
   EXPECT_NEAR(out_[0], activate(Activation::gelu_tanh, expected(0, 0)), 1e-5);
   activated.activation = Activation::silu;
-  EXPECT_FALSE(product_->run(activated));
+  EXPECT_EQ(product_->run(activated), Left::activation);
   EXPECT_NEAR(out_[0], expected(0, 0), 1e-5);
 
   played_library().activates = false;
   activated = task(50);
   activated.activation = Activation::relu;
-  EXPECT_FALSE(product_->run(activated));
+  EXPECT_EQ(product_->run(activated), Left::activation);
   EXPECT_NEAR(out_[0], expected(0, 0), 1e-5);
 }
 
@@ -159,6 +161,28 @@ TEST_F(ProductTest, WhereAllFailTheDeviceDoes) {
   product_->run(task(7));
   ASSERT_FALSE(device_->status().ok());
   EXPECT_EQ(device_->status().error().message, "cuBLASLt failed: execution failed");
+}
+
+// From then on it is asked for the product alone.
+TEST_F(ProductTest, ScalesThatTheLibraryRefusesLateAreLeftToTheCaller) {
+  const std::vector<Fp8> x(7 * kInputs, from_float<Fp8>(2)),
+      weight(kOutputs * kInputs, from_float<Fp8>(0.5F));
+  const std::vector<float> x_scales(7, 3.0F), weight_scales(kOutputs, 0.25F);
+  ProductTask scaled = task(7);
+  scaled.x = x.data();
+  scaled.weight = weight.data();
+  scaled.x_scales = x_scales.data();
+  scaled.weight_scales = weight_scales.data();
+  tensor::Buffer workspace;
+  const auto product = make_product<Fp8>(*device_, workspace);
+  EXPECT_EQ(product->run(scaled), Left::nothing);
+  EXPECT_FLOAT_EQ(out_[0], 0.75F * kInputs);
+  played_library().scales = false;
+  EXPECT_EQ(product->run(scaled), Left::scales_and_all_behind);
+  EXPECT_FLOAT_EQ(out_[0], kInputs);
+  played_library().scales = true;
+  EXPECT_EQ(product->run(scaled), Left::scales_and_all_behind);
+  EXPECT_TRUE(device_->status().ok());
 }
 
 }  // namespace

@@ -12,12 +12,26 @@ struct ProductDescription {
   cublasOperation_t turns_a = CUBLAS_OP_N;
   cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   const void* bias = nullptr;
+  cudaDataType_t bias_type = CUDA_R_32F;
+  struct Scale {
+    cublasLtMatmulMatrixScale_t mode = CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F;
+    const float* values = nullptr;  // of a scalar: 1
+
+    bool is_vector() const { return mode == CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F; }
+    float at(std::size_t i) const {
+      if (values == nullptr) return 1;
+      return is_vector() ? values[i] : *values;
+    }
+  } a_scale, b_scale;
 };
 struct MatrixDescription {
   cudaDataType_t type = CUDA_R_32F;
   std::size_t rows = 0, columns = 0, stride = 0;
 
-  std::size_t element_bytes() const { return type == CUDA_R_32F ? 4 : 2; }
+  std::size_t element_bytes() const {
+    if (type == CUDA_R_8F_E4M3) return 1;
+    return type == CUDA_R_32F ? 4 : 2;
+  }
 };
 struct Preferences {
   std::size_t workspace_bytes = 0;
@@ -40,6 +54,7 @@ template <class Run>
 auto with_type(cudaDataType_t type, Run run) {
   if (type == CUDA_R_16F) return run(Half());
   if (type == CUDA_R_16BF) return run(Bfloat16());
+  if (type == CUDA_R_8F_E4M3) return run(Fp8());
   return run(float());
 }
 float element(cudaDataType_t type, const void* vector, std::size_t i) {
@@ -83,9 +98,9 @@ double dot(const float* a, const float* b, std::size_t count) {
   return std::accumulate(std::begin(sums), std::end(sums), 0.0);
 }
 
-float finished(const ProductDescription& product, cudaDataType_t type, std::size_t row,
-               double sum) {
-  if (has(product.epilogue, CUBLASLT_EPILOGUE_BIAS)) sum += element(type, product.bias, row);
+float finished(const ProductDescription& product, std::size_t row, double sum) {
+  if (has(product.epilogue, CUBLASLT_EPILOGUE_BIAS))
+    sum += element(product.bias_type, product.bias, row);
   const auto value = static_cast<float>(sum);
   if (has(product.epilogue, CUBLASLT_EPILOGUE_RELU)) return activate(Activation::relu, value);
   if (has(product.epilogue, CUBLASLT_EPILOGUE_GELU)) return activate(Activation::gelu_tanh, value);
@@ -134,6 +149,16 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t description,
       return take(description->epilogue);
     case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
       return take(description->bias);
+    case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE:
+      return take(description->bias_type);
+    case CUBLASLT_MATMUL_DESC_A_SCALE_POINTER:
+      return take(description->a_scale.values);
+    case CUBLASLT_MATMUL_DESC_B_SCALE_POINTER:
+      return take(description->b_scale.values);
+    case CUBLASLT_MATMUL_DESC_A_SCALE_MODE:
+      return take(description->a_scale.mode);
+    case CUBLASLT_MATMUL_DESC_B_SCALE_MODE:
+      return take(description->b_scale.mode);
   }
   return CUBLAS_STATUS_INVALID_VALUE;
 }
@@ -215,6 +240,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
   ++library.algorithms[index].runs;
   library.clock_ms += library.algorithms[index].milliseconds;
   if (library.algorithms[index].fails) return CUBLAS_STATUS_EXECUTION_FAILED;
+  if (product->a_scale.is_vector() && !library.scales) return CUBLAS_STATUS_NOT_SUPPORTED;
 
   const float by = *static_cast<const float*>(alpha);
   const float kept = *static_cast<const float*>(beta);
@@ -224,10 +250,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
     using R = decltype(one);
     for (std::size_t j = 0; j < d_layout->columns; ++j)
       for (std::size_t i = 0; i < d_layout->rows; ++i) {
-        double sum = by * dot(&left[i * inner], &right[j * inner], inner);
+        double sum = by * product->a_scale.at(i) * product->b_scale.at(j) *
+                     dot(&left[i * inner], &right[j * inner], inner);
         if (kept != 0) sum += kept * element(c_layout->type, c, j * c_layout->stride + i);
-        static_cast<R*>(d)[j * d_layout->stride + i] =
-            from_float<R>(finished(*product, d_layout->type, i, sum));
+        static_cast<R*>(d)[j * d_layout->stride + i] = from_float<R>(finished(*product, i, sum));
       }
   });
   return CUBLAS_STATUS_SUCCESS;

@@ -93,6 +93,7 @@ class EmulatedDevice final : public Device {
     run();
     return emulation::played_library().clock_ms - before;
   }
+  int compute_capability() const override { return card_.compute_capability; }
   Status status() const override { return status_; }
   void fail(Error error) override {
     if (status_.ok()) status_ = std::move(error);
@@ -124,11 +125,11 @@ std::unique_ptr<Device> make_emulated_device(EmulatedCard card, SharedCopy* weig
 
 std::vector<DeviceBackend> emulated_backends(EmulatedCard card) {
   std::vector<DeviceBackend> backends;
-  for (const Dtype dtype : kCardDtypes) {
-    const std::string name = "emulated cuda " + std::string(name_of(dtype));
+  for (const CardPrecision& precision : kCardPrecisions) {
+    const std::string name = "emulated cuda " + std::string(precision.name);
     backends.push_back(
-        {name, dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
-           return make_backend_on(make_emulated_device(card, options.weights_copy), name, dtype,
+        {name, precision.dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
+           return make_backend_on(make_emulated_device(card, options.weights_copy), name, precision,
                                   options);
          }});
   }

@@ -15,12 +15,14 @@ struct EmulatedCard {
   // Whether an operand that is in no block of its memory() fails the backend, as it would fail on a
   // card; without, tests may pass what they have.
   bool own_memory_only = false;
+  // 90 for 9.0, as which the library multiplies by scales, and no other does.
+  int compute_capability = 90;
 };
 
 std::unique_ptr<Device> make_emulated_device(EmulatedCard card = {},
                                              SharedCopy* weights_copy = nullptr);
 
-// "emulated cuda float32", "emulated cuda bfloat16", "emulated cuda float16"
+// By kCardPrecisions: "emulated cuda float32", "emulated cuda bfloat16", and so on.
 std::vector<DeviceBackend> emulated_backends(EmulatedCard card = {});
 
 }  // namespace sheaf::kernels::cuda

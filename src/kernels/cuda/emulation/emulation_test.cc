@@ -86,6 +86,34 @@ TEST(Half, IsReadBackAndRoundedToTheNearestEven) {
   EXPECT_TRUE(std::isnan(to_float(from_float<Half>(NAN))));
 }
 
+// Over all codes: each but the two that are no number comes back, the middle of two neighbours goes
+// to the even one, and what lies beyond 448 to it.
+TEST(Fp8, IsReadBackAndRoundedToTheNearestEven) {
+  for (std::uint32_t code = 0; code < 0x100; ++code) {
+    const Fp8 fp8{static_cast<std::uint8_t>(code)};
+    const float value = to_float(fp8);
+    ASSERT_EQ(std::isnan(value), (code & 0x7f) == 0x7f);
+    ASSERT_EQ(std::signbit(value), code >= 0x80) << code;
+    if (std::isnan(value)) continue;
+    ASSERT_EQ(from_float<Fp8>(value).bits, code);
+    if ((code & 0x7f) == 0x7e) continue;
+    const float next = to_float(Fp8{static_cast<std::uint8_t>(code + 1)});
+    const float middle = value + (next - value) / 2;
+    ASSERT_EQ(from_float<Fp8>(middle).bits, code + (code & 1));
+    ASSERT_EQ(from_float<Fp8>(std::nextafter(middle, value)).bits, code);
+    ASSERT_EQ(from_float<Fp8>(std::nextafter(middle, next)).bits, code + 1);
+  }
+  EXPECT_EQ(to_float(Fp8{0x01}), 0x1p-9f);
+  EXPECT_EQ(to_float(Fp8{0x08}), 0x1p-6f);
+  EXPECT_EQ(to_float(Fp8{0x38}), 1.0f);
+  EXPECT_EQ(to_float(Fp8{0x7e}), 448.0f);
+  for (const float large : {449.0f, 464.0f, 1e30f, INFINITY}) {
+    EXPECT_EQ(from_float<Fp8>(large).bits, 0x7e);
+    EXPECT_EQ(from_float<Fp8>(-large).bits, 0xfe);
+  }
+  EXPECT_TRUE(std::isnan(to_float(from_float<Fp8>(NAN))));
+}
+
 TEST(Emulated, KeepsToItsShareOfTheMemory) {
   const std::string share = std::to_string(kWorkspaceBytes + 1000);
   ::setenv("SHEAF_DEVICE_MEMORY_BYTES", share.c_str(), 1);
