@@ -265,8 +265,10 @@ class Cuda final : public Backend {
                                .columns = narrow(x.columns),
                                .reduction = reductions[i],
                                .out = rows_of(out.slice_columns(i * x.columns, x.columns))};
-        launch_blocks(pool_texts<E>, {narrow(items.size()), blocks_of(x.columns, kThreadsPerBlock)},
-                      task);
+        if (is_wide(x.columns, task.x, task.out))
+          launch_pooling<kWide>(pool_texts<kWide, E>, items.size(), task);
+        else
+          launch_pooling<1>(pool_texts<1, E>, items.size(), task);
       }
     });
     const UnitLengthTask task{rows_of(out), on_device, narrow(items.size())};
@@ -420,6 +422,14 @@ class Cuda final : public Backend {
     if (!status().ok()) return;
     launch(device_->stream(), kernel, Grid{blocks_of(rows, kRowsPerBlock)},
            kRowsPerBlock * kWarpSize, 0, task);
+  }
+
+  template <unsigned kCount, class Task>
+  void launch_pooling(void (*kernel)(Task), std::size_t texts, const Task& task) {
+    constexpr unsigned kColumns = kWarpSize * kCount;
+    if (!status().ok()) return;
+    launch(device_->stream(), kernel, Grid{narrow(texts), blocks_of(task.columns, kColumns)},
+           kPoolWarps * kWarpSize, kPoolWarps * kColumns * sizeof(float), task);
   }
 
   // A copy on the device.
