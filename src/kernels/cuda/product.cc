@@ -222,10 +222,16 @@ class LibraryProduct final : public Product {
     const bool adds = task.residual != nullptr && plan.form.left != Left::scales_and_all_behind;
     const float one = 1;
     const float beta = adds ? 1 : 0;
-    return cublasLtMatmul(library_, plan.product.handle, &one, task.weight, plan.weight.handle,
-                          task.x, plan.x.handle, &beta, added_of(task), plan.residual.handle,
-                          task.out, plan.out.handle, &algorithm, workspace_.reserve(0),
-                          kWorkspaceBytes, device_.stream());
+    cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
+    device_.give([&](Stream stream) {
+      const cublasStatus_t said = cublasLtMatmul(
+          library_, plan.product.handle, &one, task.weight, plan.weight.handle, task.x,
+          plan.x.handle, &beta, added_of(task), plan.residual.handle, task.out, plan.out.handle,
+          &algorithm, workspace_.reserve(0), kWorkspaceBytes, stream);
+      if (stream == device_.stream()) status = said;
+      return said == CUBLAS_STATUS_SUCCESS;
+    });
+    return status;
   }
 
   // Null, and the device failed: the library has no such product.

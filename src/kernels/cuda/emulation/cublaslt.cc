@@ -75,10 +75,15 @@ bool agree(const ProductDescription& product, const MatrixDescription& a,
          c.columns == d.columns;
 }
 
-std::vector<float> floats(const void* matrix, const MatrixDescription& layout) {
+struct StoredMatrix {
+  const void* data = nullptr;
+  MatrixDescription layout;
+};
+std::vector<float> floats(const StoredMatrix& matrix) {
+  const MatrixDescription& layout = matrix.layout;
   std::vector<float> values(layout.rows * layout.columns);
   with_type(layout.type, [&](auto one) {
-    const auto* from = static_cast<const decltype(one)*>(matrix);
+    const auto* from = static_cast<const decltype(one)*>(matrix.data);
     for (std::size_t j = 0; j < layout.columns; ++j)
       for (std::size_t i = 0; i < layout.rows; ++i)
         values[j * layout.rows + i] = to_float(from[j * layout.stride + i]);
@@ -106,6 +111,30 @@ float finished(const ProductDescription& product, std::size_t row, double sum) {
   if (has(product.epilogue, CUBLASLT_EPILOGUE_GELU)) return activate(Activation::gelu_tanh, value);
   return value;
 }
+
+// d = epilogue(alpha a^T b + beta c)
+struct Multiplication {
+  ProductDescription product;
+  float alpha = 1, beta = 0;
+  StoredMatrix a, b, c;
+  MatrixDescription d_layout;
+  void* d = nullptr;
+
+  void run() const {
+    const std::vector<float> left = floats(a), right = floats(b);
+    const std::size_t inner = a.layout.rows;
+    with_type(d_layout.type, [&](auto one) {
+      using R = decltype(one);
+      for (std::size_t j = 0; j < d_layout.columns; ++j)
+        for (std::size_t i = 0; i < d_layout.rows; ++i) {
+          double sum = alpha * product.a_scale.at(i) * product.b_scale.at(j) *
+                       dot(&left[i * inner], &right[j * inner], inner);
+          if (beta != 0) sum += beta * element(c.layout.type, c.data, j * c.layout.stride + i);
+          static_cast<R*>(d)[j * d_layout.stride + i] = from_float<R>(finished(product, i, sum));
+        }
+    });
+  }
+};
 
 }  // namespace
 }  // namespace sheaf::kernels::cuda::emulation
@@ -228,7 +257,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
                               cublasLtMatrixLayout_t c_layout, void* d,
                               cublasLtMatrixLayout_t d_layout,
                               const cublasLtMatmulAlgo_t* algorithm, void* workspace,
-                              std::size_t workspace_bytes, const EmulatedStream*) {
+                              std::size_t workspace_bytes, const EmulatedStream* stream) {
   PlayedLibrary& library = played_library();
   const std::uint64_t index = algorithm->data[0];
   const bool biased = has(product->epilogue, CUBLASLT_EPILOGUE_BIAS);
@@ -242,19 +271,13 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
   if (library.algorithms[index].fails) return CUBLAS_STATUS_EXECUTION_FAILED;
   if (product->a_scale.is_vector() && !library.scales) return CUBLAS_STATUS_NOT_SUPPORTED;
 
-  const float by = *static_cast<const float*>(alpha);
-  const float kept = *static_cast<const float*>(beta);
-  const std::vector<float> left = floats(a, *a_layout), right = floats(b, *b_layout);
-  const std::size_t inner = a_layout->rows;
-  with_type(d_layout->type, [&](auto one) {
-    using R = decltype(one);
-    for (std::size_t j = 0; j < d_layout->columns; ++j)
-      for (std::size_t i = 0; i < d_layout->rows; ++i) {
-        double sum = by * product->a_scale.at(i) * product->b_scale.at(j) *
-                     dot(&left[i * inner], &right[j * inner], inner);
-        if (kept != 0) sum += kept * element(c_layout->type, c, j * c_layout->stride + i);
-        static_cast<R*>(d)[j * d_layout->stride + i] = from_float<R>(finished(*product, i, sum));
-      }
-  });
+  stream->take([multiplication = Multiplication{.product = *product,
+                                                .alpha = *static_cast<const float*>(alpha),
+                                                .beta = *static_cast<const float*>(beta),
+                                                .a = {a, *a_layout},
+                                                .b = {b, *b_layout},
+                                                .c = {c, *c_layout},
+                                                .d_layout = *d_layout,
+                                                .d = d}] { multiplication.run(); });
   return CUBLAS_STATUS_SUCCESS;
 }
