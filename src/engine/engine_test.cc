@@ -744,7 +744,8 @@ TEST_F(MiniLm, IsNearInFp8) {
     std::memcpy(want.emplace_back(384).data(), golden.data() + i * 384 * sizeof(float),
                 384 * sizeof(float));
   }
-  for (const std::string& backend : kernels::backend_names(tensor::Dtype::fp8)) {
+  const std::vector<std::string> backends = kernels::backend_names(tensor::Dtype::fp8);
+  for (const std::string& backend : backends) {
     auto engine = open_model(folder_, backend);
     ASSERT_TRUE(engine.ok()) << engine.error().message;
     const auto got = embed(**engine, texts, {.normalize = true});
@@ -757,8 +758,9 @@ TEST_F(MiniLm, IsNearInFp8) {
     }
     std::printf("%s: %zu texts, cosine %.5f (least %.5f)\n", backend.c_str(), texts.size(), mean,
                 least);
-    EXPECT_GE(mean, 0.996);
-    EXPECT_GE(least, 0.985);
+    const bool feed_forward_alone = backend == backends.front();
+    EXPECT_GE(mean, feed_forward_alone ? 0.9975 : 0.996);
+    EXPECT_GE(least, feed_forward_alone ? 0.99 : 0.985);
   }
 }
 

@@ -96,14 +96,14 @@ class LibraryProduct final : public Product {
     // The library takes a bias in the type of the results, which is why there are biases in both.
     const cudaDataType_t rounded = kFp8 ? CUDA_R_16BF : type_of<T>();
     const cudaDataType_t results = task.results == Dtype::float32 ? CUDA_R_32F : rounded;
-    product.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, results);
+    if (kFp8) product.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, results);
     const Layout out(results, task.outputs, task.rows, task.out_stride);
     const void* added = task.residual != nullptr ? task.residual : task.out;
     const Layout residual(results, task.outputs, task.rows,
                           task.residual != nullptr ? task.residual_stride : task.out_stride);
     const Choice* choice = choice_for(task, added, product, weight, x, residual, out);
     if (choice == nullptr) return Left::nothing;
-    set(product, task, choice->form);
+    ask_for(product, task, choice->form);
     const float one = 1;
     const float beta = task.residual != nullptr && choice->form.left != kProductAlone ? 1 : 0;
     const cublasStatus_t status =
@@ -156,15 +156,15 @@ class LibraryProduct final : public Product {
     const bool bias = task.bias != nullptr;
     std::vector<Form> forms;
     if (!kFp8 || scales_) {
-      const bool activates = library_activates(task.activation);
-      forms.push_back(
-          {epilogue_of(task.activation, bias), kFp8, activates ? Left::nothing : Left::activation});
-      forms.push_back({epilogue_of(Activation::none, bias), kFp8, Left::activation});
+      if (library_activates(task.activation))
+        forms.push_back({epilogue_of(task.activation, bias), kFp8, Left::nothing});
+      if (task.activation != Activation::none)
+        forms.push_back({epilogue_of(Activation::none, bias), kFp8, Left::activation});
     }
     if (kFp8) forms.push_back({.left = kProductAlone});
     return forms;
   }
-  static void set(Description& product, const ProductTask& task, const Form& form) {
+  static void ask_for(Description& product, const ProductTask& task, const Form& form) {
     product.set(CUBLASLT_MATMUL_DESC_EPILOGUE, form.epilogue);
     if constexpr (kFp8) {
       const cublasLtMatmulMatrixScale_t mode = form.scaled
@@ -205,7 +205,7 @@ class LibraryProduct final : public Product {
     wanted.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(added));
     wanted.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(task.out));
     for (const Form& tried : forms_of(task)) {
-      set(product, task, tried);
+      ask_for(product, task, tried);
       cublasLtMatmulHeuristicResult_t result{};
       int found = 0;
       const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
