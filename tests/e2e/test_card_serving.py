@@ -117,10 +117,8 @@ def test_embed_computes_on_a_card_too(server, machine, emulated_replica, tmp_pat
     assert embed("--card-program", emulated_replica, SHEAF_FAULT_NO_CARD=NO_DRIVER).returncode == 0
 
 
-def test_fp8_takes_less_memory_and_a_card_that_has_it(machine, emulated_replica):
-    """Half of bfloat16's for the products of feed-forward parts, which are a third of MiniLM's weights."""
-    fp8 = ["--device", "cuda", "--card-program", emulated_replica, "--dtype", "fp8"]
-
+def test_fp8_takes_less_memory(emulated_replica):
+    """Half of bfloat16's for the products of feed-forward parts, and a scale an output."""
     def weights(dtype):
         said = subprocess.run([emulated_replica, "estimate", "--model", MODEL_FOLDER, "--dtype", dtype], check=True,
                               capture_output=True, text=True, timeout=60)
@@ -128,13 +126,22 @@ def test_fp8_takes_less_memory_and_a_card_that_has_it(machine, emulated_replica)
 
     saved = 6 * 2 * 384 * 1536
     assert 0.97 * saved < weights("bfloat16") - weights("fp8") < saved
-    said = refusal(*fp8, environment=of(machine("a100-40")))
-    assert said == (f"model {MODEL}: --dtype fp8 needs a card of compute capability 8.9, and NVIDIA A100-SXM4-40GB has 8.0; "
-                    "--dtype bfloat16 computes on it")
+
+
+FP8 = ["--device", "cuda", "--dtype", "fp8", "--card-program"]
+
+
+def test_fp8_is_refused_where_no_card_has_it(machine, emulated_replica):
+    said = refusal(*FP8, emulated_replica, environment=of(machine("a100-40")))
+    assert said == (f"model {MODEL}: --dtype fp8 needs a card of compute capability 8.9 or later, and NVIDIA A100-SXM4-40GB "
+                    "has 8.0; --dtype bfloat16 computes on it")
+
+
+def test_fp8_leaves_out_cards_without_it(machine, emulated_replica):
     here = of(machine("a100-40", "l4"))
-    said = check(*fp8, environment=here)
+    said = check(*FP8, emulated_replica, environment=here)
     assert "dtype: fp8" in said and "gpu:1" in said and "gpu:0" not in said
-    said = refusal(*fp8, "--slices", "gpu:0", environment=here)
+    said = refusal(*FP8, emulated_replica, "--slices", "gpu:0", environment=here)
     assert said.endswith("gpu:0 has compute capability 8.0, and fp8 needs 8.9")
 
 
@@ -155,10 +162,11 @@ def test_a_card_that_fails_is_given_up_by_its_replica(server, machine, emulated_
         assert any("the device failed" in line for line in hurt.log)
 
 
-def test_its_memory_is_estimated_without_a_card(emulated_replica):
+@pytest.mark.parametrize("dtype", ["bfloat16", "fp8"])
+def test_its_memory_is_estimated_without_a_card(emulated_replica, dtype):
     """What is estimated suffices for long texts and for many short ones, and three quarters do not: the allocator keeps to
     what it is given."""
-    flags = ["--model", MODEL_FOLDER, "--dtype", "bfloat16"]
+    flags = ["--model", MODEL_FOLDER, "--dtype", dtype]
 
     def estimate(tokens):
         said = subprocess.run([emulated_replica, "estimate", *flags, "--max-batch-tokens", str(tokens)], check=True,
@@ -174,7 +182,7 @@ def test_its_memory_is_estimated_without_a_card(emulated_replica):
     def runs_in(count, texts="a " * 254 + "\n" + "b " * 254):
         """A batch of 512 tokens: by default two texts of 256."""
         done = subprocess.run([SHEAF, "embed", "-", "--model", MODEL_FOLDER, "--replica-program", emulated_replica, "--dtype",
-                               "bfloat16", "--batch-size", "170", "--output", "/dev/null"], input=texts,
+                               dtype, "--batch-size", "170", "--output", "/dev/null"], input=texts,
                               capture_output=True, text=True, timeout=120,
                               env=environment_without_sheaf() | {"SHEAF_DEVICE_MEMORY_BYTES": str(count)})
         return done.returncode == 0, done.stderr
