@@ -7,6 +7,7 @@ are expectations to hold measurements against, and no measurements.
 MATRIX_RATE = 790e12  # operations a second of 16-bit products, measured on such a card
 ATTENTION_RATE = 200e12  # assumed: mma.sync reaches half of the card's rate, and softmax shares the time
 BYTES_RATE = 4.8e12
+FP8_RATE = 2 * MATRIX_RATE  # assumed
 LAUNCH_S = 2.5e-6  # assumed, without graphs
 BATCH_TOKENS = 32768  # 4 blocks of preferred_rows(), as the engine groups texts
 
@@ -64,6 +65,21 @@ def expected(model, length, now):
     return products, attention, layers * moved, layers * launches + 3, 1 / seconds
 
 
+def seconds_less_in_fp8(model, attention_too):
+    """A token and all layers: products take half of the time, and a kernel before each rounds its rows, which it reads
+    in 16 bits and writes in 8, as the product reads them then."""
+    layers, h, heads, kv_heads, size, f, decoder = MODELS[model]
+    products, rounded = (3 if decoder else 2) * h * f, [h, f]
+    if attention_too:
+        products += h * (heads + 2 * kv_heads) * size + heads * size * h
+        rounded += [h, heads * size]
+    moved = sum((2 + 1 + 1 - 2) * columns for columns in rounded)
+    blocks = BATCH_TOKENS / 8192
+    launches = 2 * blocks + (1 + blocks if attention_too else 0)  # all but the first of a layer by block
+    return layers * (2 * products * (1 / MATRIX_RATE - 1 / FP8_RATE) - moved / BYTES_RATE
+                     - launches * LAUNCH_S / BATCH_TOKENS)
+
+
 def text(rate):
     return f"{rate / 1e6:.2f} M" if rate >= 1e6 else f"{rate / 1e3:.0f} K"
 
@@ -78,6 +94,13 @@ def main():
             f"| {model} | {length} | {products / 1e6:.1f} | {attention / 1e6:.1f} | {moved / 1e3:.0f} → {less / 1e3:.0f} "
             f"| {launches} → {fewer} | {text(rate)} | {text(later)} | not measured |"
         )
+    print("\n| model | length | bfloat16 | fp8 | fp8 with attention | measured |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for model, length in ROWS:
+        rate = expected(model, length, True)[-1]
+        fp8 = [1 / (1 / rate - seconds_less_in_fp8(model, too)) for too in (False, True)]
+        print(f"| {model} | {length} | {text(rate)} | " + " | ".join(f"{text(one)}, {one / rate:.2f} times" for one in fp8)
+              + " | not measured |")
 
 
 if __name__ == "__main__":

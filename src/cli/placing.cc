@@ -113,10 +113,11 @@ Status check_dtype_of_cards(const std::string& dtype, const std::string& model,
   const slices::Gpu& card = gpus.gpus.front();
   return Error{
       ErrorCode::unsupported,
-      fmt::format("model {}: --dtype fp8 needs a card of compute capability {}, and {} has "
-                  "{}; --dtype bfloat16 computes on it",
-                  model, capability_text(kFp8Capability), card.name,
-                  capability_text(card.compute_capability()))};
+      fmt::format(
+          "model {}: --dtype fp8 needs a card of compute capability {} or later, and {} has "
+          "{}; --dtype bfloat16 computes on it",
+          model, capability_text(kFp8Capability), card.name,
+          capability_text(card.compute_capability()))};
 }
 
 // Nothing computes on simulated cards but what is named for them; where cards are asked for,

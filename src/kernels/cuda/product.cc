@@ -139,7 +139,7 @@ class LibraryProduct final : public Product {
                    task.residual != nullptr ? task.residual_stride : task.out_stride),
           out(results_of(task), task.outputs, task.rows, task.out_stride) {
       product.set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
-      product.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, results_of(task));
+      if (kFp8) product.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, results_of(task));
     }
     void ask_for(const Form& wanted) {
       form = wanted;
@@ -192,10 +192,10 @@ class LibraryProduct final : public Product {
     const bool bias = task.bias != nullptr;
     std::vector<Form> forms;
     if (!kFp8 || scales_) {
-      const bool activates = library_activates(task.activation);
-      forms.push_back(
-          {epilogue_of(task.activation, bias), kFp8, activates ? Left::nothing : Left::activation});
-      forms.push_back({epilogue_of(Activation::none, bias), kFp8, Left::activation});
+      if (library_activates(task.activation))
+        forms.push_back({epilogue_of(task.activation, bias), kFp8, Left::nothing});
+      if (task.activation != Activation::none)
+        forms.push_back({epilogue_of(Activation::none, bias), kFp8, Left::activation});
     }
     if (kFp8) forms.push_back({.left = Left::scales_and_all_behind});
     return forms;

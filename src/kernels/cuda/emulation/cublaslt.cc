@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <numeric>
+#include <optional>
 
 #include "kernels/cuda/activation.cuh"
 
@@ -12,7 +13,7 @@ struct ProductDescription {
   cublasOperation_t turns_a = CUBLAS_OP_N;
   cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   const void* bias = nullptr;
-  cudaDataType_t bias_type = CUDA_R_32F;
+  std::optional<cudaDataType_t> bias_type;  // none: that of the results
   struct Scale {
     cublasLtMatmulMatrixScale_t mode = CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F;
     const float* values = nullptr;  // of a scalar: 1
@@ -103,9 +104,10 @@ double dot(const float* a, const float* b, std::size_t count) {
   return std::accumulate(std::begin(sums), std::end(sums), 0.0);
 }
 
-float finished(const ProductDescription& product, std::size_t row, double sum) {
+float finished(const ProductDescription& product, cudaDataType_t results, std::size_t row,
+               double sum) {
   if (has(product.epilogue, CUBLASLT_EPILOGUE_BIAS))
-    sum += element(product.bias_type, product.bias, row);
+    sum += element(product.bias_type.value_or(results), product.bias, row);
   const auto value = static_cast<float>(sum);
   if (has(product.epilogue, CUBLASLT_EPILOGUE_RELU)) return activate(Activation::relu, value);
   if (has(product.epilogue, CUBLASLT_EPILOGUE_GELU)) return activate(Activation::gelu_tanh, value);
@@ -130,7 +132,8 @@ struct Multiplication {
           double sum = alpha * product.a_scale.at(i) * product.b_scale.at(j) *
                        dot(&left[i * inner], &right[j * inner], inner);
           if (beta != 0) sum += beta * element(c.layout.type, c.data, j * c.layout.stride + i);
-          static_cast<R*>(d)[j * d_layout.stride + i] = from_float<R>(finished(product, i, sum));
+          static_cast<R*>(d)[j * d_layout.stride + i] =
+              from_float<R>(finished(product, d_layout.type, i, sum));
         }
     });
   }
@@ -179,7 +182,7 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t description,
     case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
       return take(description->bias);
     case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE:
-      return take(description->bias_type);
+      return take(description->bias_type.emplace());
     case CUBLASLT_MATMUL_DESC_A_SCALE_POINTER:
       return take(description->a_scale.values);
     case CUBLASLT_MATMUL_DESC_B_SCALE_POINTER:
