@@ -489,8 +489,10 @@ class Cuda final : public Backend {
   AttentionTask<S> attention_task(TypedView qkv, const AttentionShape& shape, TypedSpan out) {
     const RelativePositions& relative = shape.relative;
     const std::size_t tables = 1 + relative.tables();
-    return {.qkv = rows_of<S>(qkv),
+    const Rows<const S> rows = rows_of<S>(qkv);
+    return {.qkv = rows,
             .out = rows_of<S>(out),
+            .aligned = lies_at<16>(rows),
             .tiles = layout_.tiles(),
             .heads = narrow(shape.heads),
             .kv_heads = narrow(shape.kv_heads),
@@ -528,9 +530,13 @@ class Cuda final : public Backend {
   }
   template <unsigned kHead>
   bool launch_by_matrix_units(const AttentionTask<S>& task) {
+    using Shape = MmaShape<kHead>;
+    const unsigned warps = Shape::warps(layout_.tile_queries());
+    const unsigned parts = blocks_of(layout_.tile_queries(), warps * Shape::kQueries);
     if (status().ok())
-      launch(device_->stream(), attend_by_mma<kHead, T, S>, Grid{layout_.tile_count(), task.heads},
-             kMmaWarps * kWarpSize, MmaShape<kHead>::kSharedBytes, task);
+      launch(device_->stream(), attend_by_mma<kHead, T, S>,
+             Grid{layout_.tile_count(), task.heads, parts}, warps * kWarpSize,
+             Shape::shared_bytes(warps), task);
     return true;
   }
 
@@ -546,7 +552,7 @@ class Cuda final : public Backend {
   void launch_attention(void (*kernel)(AttentionTask<S>), const AttentionTask<S>& task) {
     if (!status().ok()) return;
     launch(device_->stream(), kernel,
-           Grid{layout_.tile_count(), task.heads, blocks_of(kTileQueries, kBlockQueries)},
+           Grid{layout_.tile_count(), task.heads, blocks_of(layout_.tile_queries(), kBlockQueries)},
            kAttentionWarps * kWarpSize, attention_shared_bytes(task.head_size), task);
   }
 
