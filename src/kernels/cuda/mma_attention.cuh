@@ -53,33 +53,32 @@ __device__ Eight pack_eight(const E* from, bool aligned) {
   return {pack_pair<T>(x[0], x[1]), pack_pair<T>(x[2], x[3]), pack_pair<T>(x[4], x[5]),
           pack_pair<T>(x[6], x[7])};
 }
-// A text's rows as they are loaded: those from `rows` on count as 0.
-template <class T, class E>
+// A head's part of a text's rows.
+template <class E>
 struct HeadRows {
   const E* data;
   std::size_t stride;
   std::uint32_t rows;
-  bool aligned;
-
-  // Eight elements to shared memory: behind the next wait for copies, or at once where they are not
-  // in T or lie anywhere.
-  __device__ void copy_eight(std::uint32_t row, unsigned column, T* to) const {
-    const E* from = row < rows ? data + row * stride + column : data;
-    if constexpr (std::is_same_v<T, E>) {
-      if (aligned) return copy_later(from, row < rows ? sizeof(Eight) : 0, to);
-    }
-    *reinterpret_cast<Eight*>(to) = row < rows ? pack_eight<T>(from, aligned) : Eight{};
-  }
 };
 
-// Rows [first, first + count) into shared memory [count, kStride].
+// Rows [first, first + count) into shared memory [count, kStride], 0 from the text's last on. If
+// they are aligned and in T they are there behind the next wait for copies, else at once.
 template <unsigned kHead, class T, class E>
-__device__ void load_tile(const HeadRows<T, E>& from, std::uint32_t first, unsigned count, T* to) {
-  constexpr unsigned kPerRow = kHead / 8;
-  for (unsigned i = threadIdx.x; i < count * kPerRow; i += blockDim.x) {
-    const unsigned row = i / kPerRow;
-    const unsigned column = i % kPerRow * 8;
-    from.copy_eight(first + row, column, to + row * MmaShape<kHead>::kStride + column);
+__device__ void load_tile(const HeadRows<E>& from, std::uint32_t first, unsigned count,
+                          bool aligned, T* to) {
+  constexpr unsigned kPerRow = kHead / 8;  // threads
+  const unsigned step = blockDim.x / kPerRow;
+  unsigned row = threadIdx.x / kPerRow;
+  const unsigned column = threadIdx.x % kPerRow * 8;
+  to += row * MmaShape<kHead>::kStride + column;
+  for (; row < count; row += step) {
+    const bool there = first + row < from.rows;
+    const E* const at = from.data + (std::size_t{first} + row) * from.stride + column;
+    if (std::is_same_v<T, E> && aligned)
+      copy_later(at, there ? sizeof(Eight) : 0, to);
+    else
+      *reinterpret_cast<Eight*>(to) = there ? pack_eight<T>(at, aligned) : Eight{};
+    to += step * MmaShape<kHead>::kStride;
   }
 }
 
@@ -273,39 +272,46 @@ __device__ void add_biases(const float* bias, float scale, std::uint32_t tokens,
 template <unsigned kHead, class Blocks>
 __device__ void weigh_keys(float factor, const Blocks& blocks, bool begun, MmaState<kHead>& state) {
   using Shape = MmaShape<kHead>;
+  constexpr unsigned kRows = 2 * Shape::kRowBlocks;  // of a lane
+  float largest[kRows], base[kRows], kept[kRows];
   SHEAF_UNROLL
-  for (unsigned r = 0; r < Shape::kRowBlocks; ++r) {
+  for (unsigned i = 0; i < kRows; ++i) largest[i] = state.largest[i / 2][i % 2];
+  SHEAF_UNROLL
+  for (unsigned n = 0; n < Shape::kKeys / 8; ++n) {
+    if (!blocks.has(n / 2)) continue;
     SHEAF_UNROLL
-    for (unsigned half = 0; half < 2; ++half) {
-      float largest = state.largest[r][half];
+    for (unsigned i = 0; i < kRows; ++i) {
+      const float(&scores)[4] = state.scores[i / 2][n];
+      largest[i] = fmaxf(largest[i], fmaxf(scores[i % 2 * 2], scores[i % 2 * 2 + 1]));
+    }
+  }
+  SHEAF_UNROLL
+  for (unsigned i = 0; i < kRows; ++i) {
+    largest[i] = largest_of_quad(largest[i]);
+    // No key is seen yet: all weights are 0.
+    base[i] = largest[i] == -INFINITY ? 0 : largest[i] * factor;
+    kept[i] = fast_exp2(state.largest[i / 2][i % 2] * factor - base[i]);
+    state.largest[i / 2][i % 2] = largest[i];
+  }
+  if (begun) {
+    SHEAF_UNROLL
+    for (unsigned i = 0; i < kRows; ++i) {
+      state.weights[i / 2][i % 2] *= kept[i];
       SHEAF_UNROLL
-      for (unsigned n = 0; n < Shape::kKeys / 8; ++n) {
-        if (!blocks.has(n / 2)) continue;
-        largest =
-            fmaxf(largest, fmaxf(state.scores[r][n][2 * half], state.scores[r][n][2 * half + 1]));
+      for (unsigned n = 0; n < kHead / 8; ++n) {
+        state.sums[i / 2][n][i % 2 * 2] *= kept[i];
+        state.sums[i / 2][n][i % 2 * 2 + 1] *= kept[i];
       }
-      largest = largest_of_quad(largest);
-      // No key is seen yet: all weights are 0.
-      const float base = largest == -INFINITY ? 0 : largest * factor;
-      if (begun) {
-        const float kept = fast_exp2(state.largest[r][half] * factor - base);
-        state.weights[r][half] *= kept;
-        SHEAF_UNROLL
-        for (unsigned n = 0; n < kHead / 8; ++n) {
-          state.sums[r][n][2 * half] *= kept;
-          state.sums[r][n][2 * half + 1] *= kept;
-        }
-      }
-      state.largest[r][half] = largest;
-      SHEAF_UNROLL
-      for (unsigned n = 0; n < Shape::kKeys / 8; ++n) {
-        if (!blocks.has(n / 2)) continue;
-        SHEAF_UNROLL
-        for (unsigned i = 2 * half; i < 2 * half + 2; ++i) {
-          state.scores[r][n][i] = fast_exp2(state.scores[r][n][i] * factor - base);
-          state.weights[r][half] += state.scores[r][n][i];
-        }
-      }
+    }
+  }
+  SHEAF_UNROLL
+  for (unsigned n = 0; n < Shape::kKeys / 8; ++n) {
+    if (!blocks.has(n / 2)) continue;
+    SHEAF_UNROLL
+    for (unsigned i = 0; i < 2 * kRows; ++i) {
+      float& score = state.scores[i / 4][n][i % 4];
+      score = fast_exp2(score * factor - base[i / 2]);
+      state.weights[i / 4][i / 2 % 2] += score;
     }
   }
 }
@@ -407,15 +413,14 @@ __global__ void __launch_bounds__(kMmaWarps* kWarpSize) attend_by_mma(AttentionT
   T* const q = v + Shape::kKeys * Shape::kStride;
   const E* text = task.qkv.row(tile.first_row);
   const unsigned key_column = (task.heads + task.kv_head(head)) * kHead;
-  const HeadRows<T, E> queries = {text + head * kHead, task.qkv.stride, tile.tokens, task.aligned};
-  const HeadRows<T, E> keys = {text + key_column, task.qkv.stride, tile.tokens, task.aligned};
-  const HeadRows<T, E> values = {keys.data + task.kv_heads * kHead, task.qkv.stride, tile.tokens,
-                                 task.aligned};
+  const HeadRows<E> queries = {text + head * kHead, task.qkv.stride, tile.tokens};
+  const HeadRows<E> keys = {text + key_column, task.qkv.stride, tile.tokens};
+  const HeadRows<E> values = {keys.data + task.kv_heads * kHead, task.qkv.stride, tile.tokens};
   const std::uint32_t last_key =
       task.last_key(smaller(block_query + block_queries, tile.tokens), tile.tokens);
-  const auto load_keys = [&](const HeadRows<T, E>& from, std::uint32_t key, T* to) {
+  const auto load_keys = [&](const HeadRows<E>& from, std::uint32_t key, T* to) {
     const std::uint32_t count = smaller(last_key - key, Shape::kKeys);
-    load_tile<kHead>(from, key, (count + kMmaRows - 1) / kMmaRows * kMmaRows, to);
+    load_tile<kHead>(from, key, (count + kMmaRows - 1) / kMmaRows * kMmaRows, task.aligned, to);
     commit_copies();
   };
 
@@ -429,7 +434,7 @@ __global__ void __launch_bounds__(kMmaWarps* kWarpSize) attend_by_mma(AttentionT
   const float factor = bias == nullptr ? task.scale * kLog2E : 1;
 
   std::uint32_t key = task.first_key(block_query);
-  load_tile<kHead>(queries, block_query, block_queries, q);
+  load_tile<kHead>(queries, block_query, block_queries, task.aligned, q);
   load_keys(keys, key, k);
   load_keys(values, key, v);
   MmaState<kHead> state;
