@@ -531,6 +531,8 @@ class Cuda final : public Backend {
   template <unsigned kHead>
   bool launch_by_matrix_units(const AttentionTask<S>& task) {
     using Shape = MmaShape<kHead>;
+    constexpr std::size_t kLeastSharedMemory = std::size_t{99} << 10;  // of a block, on sm_86
+    static_assert(Shape::shared_bytes(kMmaWarps) <= kLeastSharedMemory);
     const unsigned warps = Shape::warps(layout_.tile_queries());
     const unsigned parts = blocks_of(layout_.tile_queries(), warps * Shape::kQueries);
     if (status().ok())

@@ -53,6 +53,7 @@ __device__ Eight pack_eight(const E* from, bool aligned) {
   return {pack_pair<T>(x[0], x[1]), pack_pair<T>(x[2], x[3]), pack_pair<T>(x[4], x[5]),
           pack_pair<T>(x[6], x[7])};
 }
+
 // A head's part of a text's rows.
 template <class E>
 struct HeadRows {
@@ -411,6 +412,7 @@ __global__ void __launch_bounds__(kMmaWarps* kWarpSize) attend_by_mma(AttentionT
   T* const k = shared_memory<T>();
   T* const v = k + Shape::kKeys * Shape::kStride;
   T* const q = v + Shape::kKeys * Shape::kStride;
+  T* const warp_q = q + threadIdx.x / kWarpSize * Shape::kQueries * Shape::kStride;
   const E* text = task.qkv.row(tile.first_row);
   const unsigned key_column = (task.heads + task.kv_head(head)) * kHead;
   const HeadRows<E> queries = {text + head * kHead, task.qkv.stride, tile.tokens};
@@ -426,8 +428,7 @@ __global__ void __launch_bounds__(kMmaWarps* kWarpSize) attend_by_mma(AttentionT
 
   // From one lane, so that the compiler knows what all agree on.
   const unsigned warp = __shfl_sync(kAllLanes, threadIdx.x / kWarpSize, 0);
-  const unsigned warp_row = warp * Shape::kQueries;
-  const std::uint32_t query = block_query + warp_row;  // the warp's first
+  const std::uint32_t query = block_query + warp * Shape::kQueries;  // the warp's first
   const std::uint32_t last_query = smaller(query + Shape::kQueries, tile.tokens);
   const SeenKeys seen = seen_keys(task, query, last_query, tile.tokens);
   const float* bias = task.bias_of(head);
@@ -441,7 +442,7 @@ __global__ void __launch_bounds__(kMmaWarps* kWarpSize) attend_by_mma(AttentionT
   clear(state);
   await_copies<1>();  // values may come later
   __syncthreads();
-  MmaQueries<kHead, T> operands(q + warp_row * Shape::kStride);
+  MmaQueries<kHead, T> operands(warp_q);
   while (true) {
     const bool whole = bias == nullptr && is_whole<Shape::kKeys>(seen, key);
     const bool begun = seen.some_first < key;
@@ -471,7 +472,7 @@ __global__ void __launch_bounds__(kMmaWarps* kWarpSize) attend_by_mma(AttentionT
   }
   if (query < last_query)
     write_rows<kHead>(Rows<E>{task.out.row(tile.first_row + query) + head * kHead, task.out.stride},
-                      last_query - query, q + warp_row * Shape::kStride, state);
+                      last_query - query, warp_q, state);
 }
 
 }  // namespace sheaf::kernels::cuda
