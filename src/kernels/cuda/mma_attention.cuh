@@ -83,11 +83,18 @@ __device__ void load_tile(const HeadRows<E>& from, std::uint32_t first, unsigned
   }
 }
 
-// Where the row that a lane names to load_matrices() lies in a block of [16, 16] elements, whose
-// matrices are in the order of operand a: those below each other first.
+// Where the row that a lane names to load_matrices() lies in a block of [16, 16] elements: matrices
+// below each other first, as operand a and transposed b take them, or those side by side, as b
+// does, whose two registers have to be neighbours.
 template <unsigned kStride>
-__device__ unsigned place_in_block() {
-  return lane_of_thread() % 16 * kStride + lane_of_thread() / 16 * 8;
+__device__ unsigned place_downwards() {
+  const unsigned lane = lane_of_thread();
+  return lane % 16 * kStride + lane / 16 * 8;
+}
+template <unsigned kStride>
+__device__ unsigned place_sideways() {
+  const unsigned lane = lane_of_thread();
+  return (lane / 16 * 8 + lane % 8) * kStride + lane / 8 % 2 * 8;
 }
 
 // Which of the keys [0, tokens) of a text the queries [first, last) see: some or all of them.
@@ -169,7 +176,7 @@ struct MmaQueries {
   const T* rows;  // at the lane's place
   std::uint32_t kept[Shape::kRowBlocks][kKept][4];
 
-  __device__ explicit MmaQueries(const T* q) : rows(q + place_in_block<Shape::kStride>()) {
+  __device__ explicit MmaQueries(const T* q) : rows(q + place_downwards<Shape::kStride>()) {
     if constexpr (Shape::kKeepsQueries) {
       SHEAF_UNROLL
       for (unsigned d = 0; d < kKept; ++d) read(d);
@@ -197,7 +204,7 @@ __device__ void score_keys(MmaQueries<kHead, T>& q, const T* k, const Blocks& bl
       for (unsigned i = 0; i < 4; ++i) state.scores[r][n][i] = 0;
     }
   }
-  const T* const rows = k + place_in_block<Shape::kStride>();
+  const T* const rows = k + place_sideways<Shape::kStride>();
   SHEAF_UNROLL
   for (unsigned d = 0; d < kHead / kMmaRows; ++d) {
     if constexpr (!Shape::kKeepsQueries) q.read(d);
@@ -209,8 +216,8 @@ __device__ void score_keys(MmaQueries<kHead, T>& q, const T* k, const Blocks& bl
                                            b);
       SHEAF_UNROLL
       for (unsigned r = 0; r < Shape::kRowBlocks; ++r) {
-        multiply_add<T>(state.scores[r][2 * block], q.kept[r][d % q.kKept], {b[0], b[2]});
-        multiply_add<T>(state.scores[r][2 * block + 1], q.kept[r][d % q.kKept], {b[1], b[3]});
+        multiply_add<T>(state.scores[r][2 * block], q.kept[r][d % q.kKept], {b[0], b[1]});
+        multiply_add<T>(state.scores[r][2 * block + 1], q.kept[r][d % q.kKept], {b[2], b[3]});
       }
     }
   }
@@ -322,7 +329,7 @@ __device__ void weigh_keys(float factor, const Blocks& blocks, bool begun, MmaSt
 template <unsigned kHead, class T, class Blocks>
 __device__ void add_values(const T* v, const Blocks& blocks, MmaState<kHead>& state) {
   using Shape = MmaShape<kHead>;
-  const T* const rows = v + place_in_block<Shape::kStride>();
+  const T* const rows = v + place_downwards<Shape::kStride>();
   SHEAF_UNROLL
   for (unsigned block = 0; block < Shape::kKeys / kMmaRows; ++block) {
     if (!blocks.has(block)) continue;
