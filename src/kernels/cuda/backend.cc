@@ -599,8 +599,10 @@ class Cuda final : public Backend {
   AttentionTask<S> attention_task(TypedView qkv, const AttentionShape& shape, TypedSpan out) {
     const RelativePositions& relative = shape.relative;
     const std::size_t tables = 1 + relative.tables();
-    return {.qkv = rows_of<S>(qkv),
+    const Rows<const S> rows = rows_of<S>(qkv);
+    return {.qkv = rows,
             .out = rows_of<S>(out),
+            .aligned = lies_at<16>(rows),
             .tiles = layout_.tiles(),
             .heads = narrow(shape.heads),
             .kv_heads = narrow(shape.kv_heads),
@@ -638,8 +640,13 @@ class Cuda final : public Backend {
   }
   template <unsigned kHead>
   bool launch_by_matrix_units(const AttentionTask<S>& task) {
-    give(attend_by_mma<kHead, T, S>, Grid{layout_.tile_count(), task.heads}, kMmaWarps * kWarpSize,
-         MmaShape<kHead>::kSharedBytes, task);
+    using Shape = MmaShape<kHead>;
+    constexpr std::size_t kLeastSharedMemory = std::size_t{99} << 10;  // of a block, on sm_86
+    static_assert(Shape::shared_bytes(kMmaWarps) <= kLeastSharedMemory);
+    const unsigned warps = Shape::warps(layout_.tile_queries());
+    const unsigned parts = blocks_of(layout_.tile_queries(), warps * Shape::kQueries);
+    give(attend_by_mma<kHead, T, S>, Grid{layout_.tile_count(), task.heads, parts},
+         warps * kWarpSize, Shape::shared_bytes(warps), task);
     return true;
   }
 
@@ -653,7 +660,8 @@ class Cuda final : public Backend {
     device_->fail({ErrorCode::unsupported, "attention on a card takes heads of up to 512 values"});
   }
   void launch_attention(void (*kernel)(AttentionTask<S>), const AttentionTask<S>& task) {
-    give(kernel, Grid{layout_.tile_count(), task.heads, blocks_of(kTileQueries, kBlockQueries)},
+    give(kernel,
+         Grid{layout_.tile_count(), task.heads, blocks_of(layout_.tile_queries(), kBlockQueries)},
          kAttentionWarps * kWarpSize, attention_shared_bytes(task.head_size), task);
   }
 

@@ -56,6 +56,18 @@ __device__ T* shared_memory() {
   return reinterpret_cast<T*>(dynamic_shared_memory);
 }
 
+// As PTX names a place in shared memory.
+__device__ inline std::uint32_t shared_address(const void* address) {
+  return static_cast<std::uint32_t>(__cvta_generic_to_shared(address));
+}
+
+// 2^x by one instruction, to 2 units in the last place (PTX: ex2.approx); below 2^-126 it is 0.
+__device__ inline float fast_exp2(float x) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+}
+
 struct Grid {
   unsigned x = 1, y = 1, z = 1;
 };

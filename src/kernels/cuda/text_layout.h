@@ -23,7 +23,8 @@ class TextLayout {
   const std::uint32_t* places() const { return places_; }  // [rows]: of each in its text
   const QueryTile* tiles() const { return tiles_; }        // [tile_count()]
   unsigned tile_count() const { return tile_count_; }
-  std::uint32_t longest() const { return longest_; }  // tokens
+  std::uint32_t tile_queries() const { return tile_queries_; }  // of a tile, at most
+  std::uint32_t longest() const { return longest_; }            // tokens
 
  private:
   std::vector<std::uint32_t> texts_;  // that the rest was made of
@@ -33,6 +34,7 @@ class TextLayout {
   const std::uint32_t* places_ = nullptr;
   const QueryTile* tiles_ = nullptr;
   unsigned tile_count_ = 0;
+  std::uint32_t tile_queries_ = 0;
   std::uint32_t longest_ = 0;
 };
 

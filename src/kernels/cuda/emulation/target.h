@@ -20,6 +20,7 @@
 #define __launch_bounds__(...)
 #define SHEAF_UNROLL
 #define threadIdx (::sheaf::kernels::cuda::emulation::thread_place())
+#define blockDim (::sheaf::kernels::cuda::emulation::block_size())
 #define blockIdx (::sheaf::kernels::cuda::emulation::block_place())
 
 namespace sheaf::kernels::cuda {
@@ -39,6 +40,7 @@ struct EmulatedStream {
 };
 
 inline Dim3 thread_place() { return {thread_index(), 0, 0}; }
+inline Dim3 block_size() { return {thread_count(), 1, 1}; }
 inline Dim3& block_place() {
   thread_local Dim3 place;
   return place;
@@ -95,6 +97,17 @@ T __shfl_xor_sync(unsigned /*mask*/, T value, int lane_mask) {
   const unsigned from = met.lane ^ static_cast<unsigned>(lane_mask);
   if (from < met.lanes) std::memcpy(&value, met.all + from * emulation::kLaneBytes, sizeof value);
   return value;
+}
+template <class T>
+T __shfl_sync(unsigned /*mask*/, T value, int lane) {
+  const emulation::Exchange met = emulation::exchange_in_warp(&value, sizeof value);
+  std::memcpy(&value, met.all + static_cast<unsigned>(lane) * emulation::kLaneBytes, sizeof value);
+  return value;
+}
+
+inline float fast_exp2(float x) {
+  const float power = std::exp2(x);
+  return power < 0x1p-126f ? 0 : power;
 }
 
 struct Grid {
