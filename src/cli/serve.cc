@@ -20,6 +20,7 @@
 #include "cli/replica_program.h"
 #include "cli/serve_settings.h"
 #include "cli/service.h"
+#include "cli/start_signals.h"
 #include "cli/version.h"
 #include "router/served_model.h"
 #include "slices/mps_user.h"
@@ -97,6 +98,22 @@ Status place(const ServeSettings& settings, const Computers& computers, Serving&
   return {};
 }
 
+// Downloads them where need be, and measures in what they are computed best: minutes.
+Result<std::vector<router::ModelConfig>> prepare_models(const ServeSettings& settings,
+                                                        const Computers& computers) {
+  const StartSignals signals;
+  const auto hub = hub::HubOptions::from_environment();
+  std::vector<router::ModelConfig> models;
+  for (const ModelSetting& model : settings.models) {
+    SHEAF_ASSIGN(const auto found, fetch_model(model.source, model.revision, hub));
+    SHEAF_ASSIGN(router::ModelConfig config, model_config(model, settings, found));
+    SHEAF_TRY(check_ranks(settings, model, config, computers));
+    SHEAF_ASSIGN(config.dtype, dtype_of(settings, model, config, computers, /*at_once=*/false));
+    models.push_back(std::move(config));
+  }
+  return models;
+}
+
 Result<Serving> prepare(const ServeSettings& settings) {
   Serving serving;
   router::RouterOptions& options = serving.options;
@@ -107,14 +124,7 @@ Result<Serving> prepare(const ServeSettings& settings) {
   options.request_timeout_us = settings.request_timeout_us;
   options.max_texts = settings.max_texts;
   options.queue_tokens_max = settings.queue_tokens;
-  const auto hub = hub::HubOptions::from_environment();
-  for (const ModelSetting& model : settings.models) {
-    SHEAF_ASSIGN(const auto found, fetch_model(model.source, model.revision, hub));
-    SHEAF_ASSIGN(router::ModelConfig config, model_config(model, settings, found));
-    SHEAF_TRY(check_ranks(settings, model, config, computers));
-    SHEAF_ASSIGN(config.dtype, dtype_of(settings, model, config, computers, /*at_once=*/false));
-    options.models.push_back(std::move(config));
-  }
+  SHEAF_ASSIGN(options.models, prepare_models(settings, computers));
   SHEAF_TRY(place(settings, computers, serving));
   for (std::size_t i = 0; i < options.models.size(); ++i) {
     const router::ModelConfig& config = options.models[i];
