@@ -44,11 +44,6 @@ std::string memory_text(std::optional<std::uint64_t> used, std::optional<std::ui
   return fmt::format("{:.1f}/{}", bytes_of(*used) / unit, whole);
 }
 
-// "org/model" → "model".
-std::string_view short_name(std::string_view model) {
-  return model.substr(std::min(model.rfind('/') + 1, model.size()));
-}
-
 int first_pid(const TopTenant& tenant) {
   return tenant.processes.empty() ? 0 : tenant.processes.front().pid;
 }
