@@ -49,8 +49,8 @@ std::string escape_html(std::string_view text) {
 
 std::string models_table(const router::Router& router) {
   std::string out =
-      "<table><tr><th>model<th>kind<th class=n>dimensions<th class=n>tokens a text<th>number "
-      "type</tr>\n";
+      "<table><tr><th>model<th>kind<th class=n>dimensions<th class=n>tokens a text"
+      "<th>dtype</tr>\n";
   for (const router::ModelInfo* model : router.models()) {
     out += fmt::format("<tr><td>{}<td>{}<td class=n>{}<td class=n>{}<td>{}</tr>\n",
                        escape_html(model->name), kind_of(model->spec), model->spec.dimensions,
