@@ -400,9 +400,9 @@ std::string table_of(const Placing& placing, const std::vector<router::ModelConf
     const auto bytes = [on_cores](std::uint64_t count) {
       return on_cores ? std::string("-") : human_bytes(static_cast<double>(count));
     };
-    table.add_row({std::to_string(number++), configs[replica.wish].name, replica.slice.name,
-                   bytes(replica.needed_bytes), bytes(replica.slice.memory_bytes),
-                   std::to_string(replica.slice.threads)});
+    table.add_row({std::to_string(number++), one_line(short_name(configs[replica.wish].name), 28),
+                   replica.slice.name, bytes(replica.needed_bytes),
+                   bytes(replica.slice.memory_bytes), std::to_string(replica.slice.threads)});
   }
   return table.render();
 }

@@ -148,9 +148,9 @@ class Driver final : public Fleet {
   std::string slice_name(ReplicaId replica) const override {
     return places_.at(replica).seat.slice.name;
   }
-  int pid(ReplicaId replica) const override {
+  std::vector<int> pids(ReplicaId replica) const override {
     const auto& session = places_.at(replica).session;
-    return session ? session->pid() : 0;
+    return session ? session->pids() : std::vector<int>();
   }
 
  private:

@@ -119,7 +119,7 @@ class Fleet {
 
   virtual std::string replica_name(ReplicaId replica) const = 0;  // "0", "1", ...: x-sheaf-replica
   virtual std::string slice_name(ReplicaId replica) const = 0;    // "cores:0-1"; the last it had
-  virtual int pid(ReplicaId replica) const = 0;                   // of its first rank; 0 if none
+  virtual std::vector<int> pids(ReplicaId replica) const = 0;     // of its processes, by rank
 };
 
 }  // namespace sheaf::fleet

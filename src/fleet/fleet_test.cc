@@ -182,7 +182,8 @@ class FleetTest : public ::testing::Test {
   }
   int pid_of(ReplicaId id) {
     const std::lock_guard lock(mutex_);
-    return fleet_->pid(id);
+    const std::vector<int> pids = fleet_->pids(id);
+    return pids.empty() ? 0 : pids.front();
   }
 
   std::vector<std::string> environment_ = {"SHEAF_FAULT_CRASH_ID=101", "SHEAF_FAULT_HANG_ID=102",
@@ -230,7 +231,10 @@ class FleetOfRanks : public FleetTest {
 TEST_F(FleetOfRanks, AnswersAsOne) {
   create(1);
   ASSERT_TRUE(wait_ready(0));
-  EXPECT_EQ(pid_of(0), pid_of_rank(0));
+  {
+    const std::lock_guard lock(mutex_);
+    EXPECT_EQ(fleet_->pids(0), (std::vector<int>{pid_of_rank(0), pid_of_rank(1)}));
+  }
   EXPECT_TRUE(alive(pid_of_rank(1)));
   for (BatchId batch = 1; batch <= 20; ++batch)
     ASSERT_TRUE(submit(0, batch, {{5, static_cast<std::int32_t>(batch)}, {9}}));
@@ -834,7 +838,7 @@ TEST_F(CardsTest, ACardThatFailedIsLeftByItsReplicasAlone) {
       restarted = true;
       fleet_->start(1, 2);
     }
-    return fleet_->slice_name(1) == "gpu:2" && fleet_->pid(1) != 0;
+    return fleet_->slice_name(1) == "gpu:2" && !fleet_->pids(1).empty();
   }));
   EXPECT_TRUE(replica(0).exits.empty());
   {

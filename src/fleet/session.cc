@@ -157,6 +157,13 @@ Status Session::spawn(std::size_t rank, int group_fd) {
 
 // ---- what the router asks
 
+std::vector<int> Session::pids() const {
+  std::vector<int> running;
+  for (const auto& member : members_)
+    if (!member->end) running.push_back(member->process.pid());
+  return running;
+}
+
 void Session::stop() {
   close_controls();
   leave_by_us_ = monotonic_us() + kLeaveUs;

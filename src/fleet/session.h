@@ -60,7 +60,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   ReplicaId replica() const { return options_.replica; }
   Incarnation incarnation() const { return options_.incarnation; }
-  int pid() const { return members_.front()->process.pid(); }  // of the first rank
+  std::vector<int> pids() const;  // of those that run, by rank
   bool busy() const { return !open_.empty(); }
 
   void stop();

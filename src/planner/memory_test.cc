@@ -34,6 +34,13 @@ TEST(Memory, FourBillionParametersInEachDtype) {
               in_fp8 + 2 * (3.633 - in_fp8) + 0.777, 0.01);
 }
 
+TEST(Memory, BlocksOfInt8AreFilledUp) {
+  ModelFacts model = minilm();
+  model.parameters = {.products = 192 * 50, .blocks = 2 * 50};
+  EXPECT_EQ(memory_of(model, load(Dtype::int8)).weights_bytes, 2u * 50 * (128 + 4));
+  EXPECT_EQ(memory_of(model, load(Dtype::bfloat16)).weights_bytes, 192u * 50 * 2);
+}
+
 // By hand for one token: three states of 384 and a middle of 1536, or four times twelve heads
 // of 32.
 TEST(Memory, ActivationsAreThoseAliveAtOnce) {

@@ -45,7 +45,8 @@ double bytes_per_token(const ModelFacts& model, const Load& load) {
   const double numbers = 5.0 * spec.hidden_size +
                          2.0 * (spec.heads + spec.kv_heads) * spec.head_size +
                          (is_gated(spec) ? 3.0 : 1.0) * spec.intermediate_size;
-  const double weights = static_cast<double>(product_bytes(load.dtype, model.parameters.products));
+  const double weights = static_cast<double>(
+      product_bytes(load.dtype, model.parameters.products, model.parameters.blocks));
   return weights / load.batch_tokens +
          2 * spec.layers * numbers * static_cast<double>(number_bytes(load.dtype));
 }

@@ -61,7 +61,10 @@ def test_vectors_are_those_of_one_process():
     with divided() as server:
         assert [rank for rank, _ in ranks_of(server)] == [0, 1]
         replica, = server.fleet()["replicas"]
-        assert replica["ranks"] == 2 and replica["pid"] == ranks_of(server)[0][1]
+        pids = [pid for _, pid in ranks_of(server)]
+        assert replica["ranks"] == 2 and replica["pid"] == pids[0]
+        assert [process["pid"] for process in replica["processes"]] == pids
+        assert all(process["memory_bytes"] > 1 << 20 for process in replica["processes"])
         got = numpy.array(server.vectors(TEXTS))
         bad = server.session.post(server.http + "/v1/embeddings", json={"input": "x", "dimensions": 4000})
         assert bad.status_code == 400
