@@ -418,6 +418,35 @@ TEST_P(Families, EqualTransformers) {
   fs::remove_all(copy);
 }
 
+// To the bit, whatever a device keeps of the texts before: of the same length with other ids, of
+// others, and of many at once.
+TEST_P(Families, AnswersDoNotDependOnWhatCameBefore) {
+  const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/families/" + GetParam();
+  Texts texts = json::parse(read_file(folder + "/cases.json")).get<Texts>();
+  std::ranges::sort(texts, {}, &std::vector<std::int32_t>::size);
+  const std::vector<std::int32_t> text = texts[texts.size() / 2], longest = texts.back();
+  const std::vector<std::int32_t> backwards(text.rbegin(), text.rend());
+  for (const tensor::Dtype dtype : {tensor::Dtype::float32, tensor::Dtype::bfloat16}) {
+    const auto backends = kernels::backend_names(dtype);
+    if (backends.empty()) continue;
+    SCOPED_TRACE(backends.front());
+    const auto answer = [&](const Texts& asked) {
+      auto fresh = open_model(folder + "/model", backends.front());
+      return *embed(**fresh, asked);
+    };
+    const Vectors answers[] = {answer({text}), answer({backwards}), answer({longest}),
+                               answer(texts)};
+    auto engine = open_model(folder + "/model", backends.front());
+    ASSERT_TRUE(engine.ok()) << engine.error().message;
+    for (int round = 0; round < 3; ++round) {
+      EXPECT_EQ(*embed(**engine, {text}), answers[0]) << "round " << round;
+      EXPECT_EQ(*embed(**engine, {backwards}), answers[1]) << "round " << round;
+      EXPECT_EQ(*embed(**engine, {longest}), answers[2]) << "round " << round;
+      EXPECT_EQ(*embed(**engine, texts), answers[3]) << "round " << round;
+    }
+  }
+}
+
 // Near, since these models' random weights carry rounding further than trained ones do; and the
 // same alone as among others.
 TEST_P(Families, AreNearInEveryDtype) {

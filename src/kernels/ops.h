@@ -233,6 +233,12 @@ class Backend {
     return buffer.matrix(state_dtype(), rows, columns, memory());
   }
 
+  // The operations of a batch begin, until its answers are read from memory(). Batches of one
+  // shape, which is any numbers, call the same operations with operands at the same places, and
+  // differ in their ids alone, unless memory is allocated between them: a device may record one and
+  // repeat it for others. No shape: nothing is known of it.
+  virtual void begin_pass(std::span<const std::uint32_t> /*shape*/) {}
+
   // Floats of memory that pack_linear() writes for a weight of this shape, a multiple of 16.
   virtual std::size_t packed_floats(std::size_t inputs, std::size_t outputs,
                                     Role role = Role::other) const = 0;

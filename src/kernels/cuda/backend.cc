@@ -129,6 +129,13 @@ class Cuda final : public Backend {
   }
   std::size_t second_linear_floats(std::size_t, std::size_t) const override { return 0; }
 
+  // Where texts lie is written within the pass, whatever the one before has left.
+  void begin_pass(std::span<const std::uint32_t> shape) override {
+    if (!device_->computes() || !device_->status().ok()) return;
+    layout_.forget();
+    device_->begin_pass(shape);
+  }
+
   void embed(const Embedding& table, const Texts& texts, TypedSpan out) override {
     if (!begin()) return;
     const TokenPlace* places = places_of(table, texts);
@@ -265,8 +272,10 @@ class Cuda final : public Backend {
                                .columns = narrow(x.columns),
                                .reduction = reductions[i],
                                .out = rows_of(out.slice_columns(i * x.columns, x.columns))};
-        launch_blocks(pool_texts<E>, {narrow(items.size()), blocks_of(x.columns, kThreadsPerBlock)},
-                      task);
+        if (is_wide(x.columns, task.x, task.out))
+          launch_pooling<kWide>(pool_texts<kWide, E>, items.size(), task);
+        else
+          launch_pooling<1>(pool_texts<1, E>, items.size(), task);
       }
     });
     const UnitLengthTask task{rows_of(out), on_device, narrow(items.size())};
@@ -404,8 +413,17 @@ class Cuda final : public Backend {
   }
 
   template <class Task>
+  void give(void (*kernel)(Task), Grid grid, unsigned threads, std::size_t shared_bytes,
+            const Task& task) {
+    if (!status().ok()) return;
+    device_->give([&](Stream stream) {
+      launch(stream, kernel, grid, threads, shared_bytes, task);
+      return true;
+    });
+  }
+  template <class Task>
   void launch_blocks(void (*kernel)(Task), Grid grid, const Task& task) {
-    if (status().ok()) launch(device_->stream(), kernel, grid, kThreadsPerBlock, 0, task);
+    give(kernel, grid, kThreadsPerBlock, 0, task);
   }
   // A thread for each column of each row, or for kWide of them.
   template <class Task>
@@ -417,9 +435,14 @@ class Cuda final : public Backend {
   // One warp a row.
   template <class Task>
   void launch_rows(void (*kernel)(Task), std::size_t rows, const Task& task) {
-    if (!status().ok()) return;
-    launch(device_->stream(), kernel, Grid{blocks_of(rows, kRowsPerBlock)},
-           kRowsPerBlock * kWarpSize, 0, task);
+    give(kernel, Grid{blocks_of(rows, kRowsPerBlock)}, kRowsPerBlock * kWarpSize, 0, task);
+  }
+
+  template <unsigned kCount, class Task>
+  void launch_pooling(void (*kernel)(Task), std::size_t texts, const Task& task) {
+    constexpr unsigned kColumns = kWarpSize * kCount;
+    give(kernel, Grid{narrow(texts), blocks_of(task.columns, kColumns)}, kPoolWarps * kWarpSize,
+         kPoolWarps * kColumns * sizeof(float), task);
   }
 
   // A copy on the device.
@@ -615,9 +638,8 @@ class Cuda final : public Backend {
   }
   template <unsigned kHead>
   bool launch_by_matrix_units(const AttentionTask<S>& task) {
-    if (status().ok())
-      launch(device_->stream(), attend_by_mma<kHead, T, S>, Grid{layout_.tile_count(), task.heads},
-             kMmaWarps * kWarpSize, MmaShape<kHead>::kSharedBytes, task);
+    give(attend_by_mma<kHead, T, S>, Grid{layout_.tile_count(), task.heads}, kMmaWarps * kWarpSize,
+         MmaShape<kHead>::kSharedBytes, task);
     return true;
   }
 
@@ -631,10 +653,8 @@ class Cuda final : public Backend {
     device_->fail({ErrorCode::unsupported, "attention on a card takes heads of up to 512 values"});
   }
   void launch_attention(void (*kernel)(AttentionTask<S>), const AttentionTask<S>& task) {
-    if (!status().ok()) return;
-    launch(device_->stream(), kernel,
-           Grid{layout_.tile_count(), task.heads, blocks_of(kTileQueries, kBlockQueries)},
-           kAttentionWarps * kWarpSize, attention_shared_bytes(task.head_size), task);
+    give(kernel, Grid{layout_.tile_count(), task.heads, blocks_of(kTileQueries, kBlockQueries)},
+         kAttentionWarps * kWarpSize, attention_shared_bytes(task.head_size), task);
   }
 
   // Into routed_rows_, on the host and on the device, which rows each expert gets, in their order,

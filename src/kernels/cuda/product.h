@@ -38,8 +38,8 @@ struct ProductTask {
 // `out` is that alone.
 enum class Left { nothing, activation, scales_and_all_behind };
 
-// Products by a library: cuBLASLt on a card (product.cu), plain loops in tests
-// (emulation/product.cc). What fails shows in the device's status().
+// Products by cuBLASLt, which tests play (emulation/cublaslt.h). What fails shows in the device's
+// status().
 class Product {
  public:
   virtual ~Product() = default;

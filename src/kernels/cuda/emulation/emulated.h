@@ -1,7 +1,9 @@
 #pragma once
 
+#include <memory>
 #include <vector>
 
+#include "kernels/cuda/device.h"
 #include "kernels/cuda/emulation/block.h"
 #include "kernels/ops.h"
 
@@ -16,6 +18,9 @@ struct EmulatedCard {
   // 90 for 9.0, as which the library multiplies by scales, and no other does.
   int compute_capability = 90;
 };
+
+std::unique_ptr<Device> make_emulated_device(EmulatedCard card = {},
+                                             SharedCopy* weights_copy = nullptr);
 
 // By kCardPrecisions: "emulated cuda float32", "emulated cuda bfloat16", and so on.
 std::vector<DeviceBackend> emulated_backends(EmulatedCard card = {});

@@ -2,9 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include "kernels/cuda/emulation/emulated.h"
+#include "kernels/cuda/product.h"
 #include "kernels/cuda/target.cuh"
 
 namespace sheaf::kernels::cuda {
@@ -113,7 +115,8 @@ TEST(Fp8, IsReadBackAndRoundedToTheNearestEven) {
 }
 
 TEST(Emulated, KeepsToItsShareOfTheMemory) {
-  ::setenv("SHEAF_DEVICE_MEMORY_BYTES", "1000", 1);
+  const std::string share = std::to_string(kWorkspaceBytes + 1000);
+  ::setenv("SHEAF_DEVICE_MEMORY_BYTES", share.c_str(), 1);
   const auto backends = emulated_backends();
   const auto backend = std::move(*backends.front().make({}));
   ::unsetenv("SHEAF_DEVICE_MEMORY_BYTES");
@@ -125,8 +128,9 @@ TEST(Emulated, KeepsToItsShareOfTheMemory) {
   EXPECT_TRUE(backend->status().ok()) << "what was given back counts no more";
   EXPECT_EQ(memory.allocate(600), nullptr);
   EXPECT_EQ(backend->status().error().code, ErrorCode::too_large);
-  EXPECT_EQ(backend->status().error().message,
-            "this replica's share of the card, 1000 bytes, has no room for 600 more beside 600");
+  EXPECT_EQ(backend->status().error().message, "this replica's share of the card, " + share +
+                                                   " bytes, has no room for 600 more beside " +
+                                                   std::to_string(kWorkspaceBytes + 600));
   memory.release(first);
 }
 

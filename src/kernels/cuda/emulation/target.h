@@ -4,6 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
+#include <utility>
+#include <vector>
 
 #include "kernels/cuda/emulation/block.h"
 
@@ -23,9 +26,16 @@ namespace sheaf::kernels::cuda {
 
 namespace emulation {
 
-// What launch() is given as a stream: how blocks are to run.
+// What launch() is given as a stream: how blocks are to run, and where they are recorded instead of
+// run, if anywhere.
 struct EmulatedStream {
   Order order = Order::forward;
+  std::vector<std::function<void()>>* recorded = nullptr;
+
+  void take(std::function<void()> work) const {
+    if (recorded == nullptr) return work();
+    recorded->push_back(std::move(work));
+  }
 };
 
 inline Dim3 thread_place() { return {thread_index(), 0, 0}; }
@@ -94,11 +104,13 @@ struct Grid {
 template <class... Parameters, class... Arguments>
 void launch(Stream stream, void (*kernel)(Parameters...), Grid grid, unsigned threads,
             std::size_t shared_bytes, const Arguments&... arguments) {
-  emulation::Dim3& place = emulation::block_place();
-  for (place.z = 0; place.z < grid.z; ++place.z)
-    for (place.y = 0; place.y < grid.y; ++place.y)
-      for (place.x = 0; place.x < grid.x; ++place.x)
-        emulation::run_block({threads, shared_bytes, stream->order}, [&] { kernel(arguments...); });
+  stream->take([=, order = stream->order] {
+    emulation::Dim3& place = emulation::block_place();
+    for (place.z = 0; place.z < grid.z; ++place.z)
+      for (place.y = 0; place.y < grid.y; ++place.y)
+        for (place.x = 0; place.x < grid.x; ++place.x)
+          emulation::run_block({threads, shared_bytes, order}, [&] { kernel(arguments...); });
+  });
 }
 
 }  // namespace sheaf::kernels::cuda
