@@ -50,6 +50,9 @@ class AbsentCard final : public Device {
 
   Stream stream() const override { return {}; }
   bool computes() const override { return false; }
+  Result<std::unique_ptr<Sums>> join(Communicator&) override {
+    return Error{ErrorCode::unsupported, "a card that is not there adds up nothing"};
+  }
   Status status() const override { return status_; }
   void fail(Error error) override {
     if (status_.ok()) status_ = std::move(error);

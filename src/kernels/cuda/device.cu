@@ -12,6 +12,7 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/driver_memory.h"
 #include "kernels/cuda/memory_share.h"
+#include "kernels/cuda/nccl.h"
 #include "kernels/cuda/pinned_ring.h"
 #include "kernels/cuda/shared_weights.h"
 
@@ -131,6 +132,10 @@ class RealCard final : public Device {
   }
 
   Stream stream() const override { return stream_; }
+  Result<std::unique_ptr<Sums>> join(Communicator& group) override {
+    SHEAF_ASSIGN(const nccl::Functions library, open_nccl());
+    return join_by_nccl(library, group, reinterpret_cast<nccl::Stream>(stream_));
+  }
   void begin_operation() override {
     check("cannot set an event on the card", milestones_.begin_operation(stream_));
   }
@@ -256,6 +261,11 @@ Result<std::vector<Card>> find_cards() {
         {card.name, uuid_text(card.uuid), card.major * 10 + card.minor, card.totalGlobalMem});
   }
   return cards;
+}
+
+Result<std::string> what_adds_up() {
+  SHEAF_ASSIGN(const nccl::Functions library, open_nccl());
+  return "NCCL " + version_text(library);
 }
 
 std::vector<DeviceBackend> card_backends() {

@@ -5,6 +5,7 @@
 
 #include "base/result.h"
 #include "kernels/cuda/target.cuh"
+#include "kernels/ranks/sums.h"
 #include "tensor/memory.h"
 
 namespace sheaf::kernels::cuda {
@@ -17,6 +18,8 @@ class Device : public tensor::Memory {
   // False of one that is not there, for which weights are laid out and memory is counted: nothing
   // is launched on it, and no library is asked for.
   virtual bool computes() const { return true; }
+  // As Backend::join(), in turn with what else the stream carries out.
+  virtual Result<std::unique_ptr<Sums>> join(Communicator& group) = 0;
   // Told before what an operation launches, so that it can be seen how far the card has come.
   virtual void begin_operation() {}
   // Not ok from the first call on that failed, here or in a launch before; then nothing should be
