@@ -347,10 +347,14 @@ void expect_sound(const GpuInventory& gpus, const std::vector<Wish>& wishes,
   std::map<std::string, std::uint64_t> used, crowd;
   std::vector<std::uint32_t> count(wishes.size(), 0);
   for (const PlacedReplica& replica : placement.replicas) {
-    EXPECT_TRUE(names.insert(replica.slice.name).second) << replica.slice.name;
-    EXPECT_LE(replica.needed_bytes, replica.slice.memory_bytes);
-    used[replica.slice.uuid] += replica.slice.memory_bytes;
-    ++crowd[replica.slice.uuid];
+    EXPECT_EQ(replica.slices().size(), wishes[replica.wish].ranks);
+    for (const Slice& slice : replica.slices()) {
+      EXPECT_TRUE(names.insert(slice.name).second) << slice.name;
+      EXPECT_LE(replica.needed_bytes, slice.memory_bytes);
+      used[slice.uuid] += slice.memory_bytes;
+      ++crowd[slice.uuid];
+      EXPECT_TRUE(replica.cards.empty() || slice.kind == SliceKind::gpu) << slice.name;
+    }
     ++count[replica.wish];
   }
   for (std::size_t i = 0; i < wishes.size(); ++i) {
@@ -363,17 +367,17 @@ void expect_sound(const GpuInventory& gpus, const std::vector<Wish>& wishes,
     EXPECT_LE(static_cast<double>(used[device.uuid]),
               static_cast<double>(device.memory_bytes) * rules.memory_utilization + 1);
   for (const PlacedReplica& replica : placement.replicas)
-    EXPECT_EQ(replica.slice.shares, crowd[replica.slice.uuid]);
+    for (const Slice& slice : replica.slices()) EXPECT_EQ(slice.shares, crowd[slice.uuid]);
 }
 
 TEST(Place, GeneratedProblemsAreSound) {
   std::mt19937 random(11);
   const auto below = [&](unsigned limit) { return static_cast<unsigned>(random() % limit); };
-  int placements = 0, misfits = 0, errors = 0;
-  for (int i = 0; i < 3'000; ++i) {
+  int placements = 0, misfits = 0, errors = 0, groups = 0;
+  for (int i = 0; i < 4'000; ++i) {
     std::vector<Gpu> gpus;
     for (unsigned index = 0; index < 1 + below(4); ++index) {
-      std::vector<std::uint64_t> parts(below(5));
+      std::vector<std::uint64_t> parts(below(2) * below(5));
       for (std::uint64_t& part : parts) part = 5u << below(4);
       gpus.push_back(parts.empty() ? card(index, 80) : cut_card(index, parts));
     }
@@ -382,6 +386,11 @@ TEST(Place, GeneratedProblemsAreSound) {
     for (unsigned model = 0; model < 1 + below(3); ++model) {
       Wish wish = on_cards(below(7), (1 + below(30)) * kGiB);
       if (below(4) == 0) wish.slices = {std::to_string(below(static_cast<unsigned>(gpus.size())))};
+      if (below(4) == 0) {
+        wish.ranks = 2;
+        wish.replicas = below(3);
+        if (!wish.slices.empty()) wish.slices.emplace_back("0");
+      }
       wishes.push_back(wish);
     }
     const auto rules =
@@ -395,8 +404,10 @@ TEST(Place, GeneratedProblemsAreSound) {
     } else {
       ++placements;
       expect_sound(inventory, wishes, rules, std::get<Placement>(*result));
+      groups += std::ranges::any_of(wishes, [](const Wish& one) { return one.ranks > 1; }) ? 1 : 0;
     }
   }
+  EXPECT_GT(groups, 100);
   EXPECT_GT(placements, 500);
   EXPECT_GT(misfits, 200);
   EXPECT_GT(errors, 100);

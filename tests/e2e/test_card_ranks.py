@@ -1,14 +1,16 @@
 """`--tensor-parallel-size` on cards: a rank has a card to itself. On simulated cards, as the processor plays them, where ranks
 add up over shared memory; what NCCL does only a machine with cards shows."""
 
+import json
 import os
 import re
 import signal
+import subprocess
 
 import numpy
 import pytest
 
-from sheaf_server import Load, Server, running, wait_until
+from sheaf_server import MODEL_FOLDER, Load, Server, running, wait_until
 from simulated_machine import Machine
 from test_card_serving import check, cosines, of, refusal
 from test_card_weights import copy_of, makers
@@ -133,21 +135,25 @@ def test_a_group_waits_until_it_has_all_its_cards(machine, emulated_replica):
         assert server.embed("again").status_code == 200
 
 
+def estimate(program, *flags):
+    done = subprocess.run([program, "estimate", "--model", MODEL_FOLDER, "--dtype", "bfloat16", *flags], capture_output=True,
+                          text=True, check=True, timeout=60)
+    return json.loads(done.stdout)["card"]
+
+
 def test_cards_are_taken_whole_and_counted_by_rank(machine, emulated_replica):
+    whole = estimate(emulated_replica)
+    first, second = (estimate(emulated_replica, "--rank", rank, "--ranks", "2") for rank in "01")
+    assert first == second
+    # A part of the layers, all of the table of words.
+    assert 0.5 * whole["weights_bytes"] < first["weights_bytes"] < 0.85 * whole["weights_bytes"]
+    assert first["context_bytes"] - whole["context_bytes"] == 512 << 20, "what NCCL takes"
     here = machine(*["l4"] * 4)
-    flags = ["--device", "cuda", "--card-program", emulated_replica]
-    whole = check(*flags, "--num-replicas", "1", environment=of(here))
-    divided = check(*flags, FLAG, "2", environment=of(here))
-    slices = re.findall(r"gpu:\d,gpu:\d", divided)
-    assert slices == ["gpu:0,gpu:1", "gpu:2,gpu:3"], "as many as cards suffice for"
-
-    def on_card(said):
-        weights, each = re.search(r"of its card ([\d.]+) MiB of weights once, ([\d.]+) MiB a replica", said).groups()
-        return float(weights), float(each)
-
-    # A part of the layers, all of the words' table; less kept between layers, and what NCCL takes.
-    assert on_card(divided)[0] < 0.8 * on_card(whole)[0]
-    assert on_card(divided)[1] < on_card(whole)[1] + 512
+    said = check("--device", "cuda", "--card-program", emulated_replica, FLAG, "2", environment=of(here))
+    rows = re.findall(r"(gpu:\d,gpu:\d) +([\d.]+ [MG]iB)", said)
+    assert [cards for cards, _ in rows] == ["gpu:0,gpu:1", "gpu:2,gpu:3"], "as many as cards suffice for"
+    needed, unit = rows[0][1].split()
+    assert float(needed) * {"MiB": 1 << 20, "GiB": 1 << 30}[unit] == pytest.approx(first["total_bytes"], rel=0.05)
 
 
 def test_what_cannot_be_is_refused(machine, emulated_replica):
