@@ -372,7 +372,8 @@ class Driver final : public Fleet {
         replica_name(replica), how);
     place.slice_lost = true;
     place.lost_how = fmt::format("{} {}", slice.name, how);
-    drop_card_weights(slice.uuid);
+    // Those of the other ranks too: whether a card has room for one is seen by what is free there.
+    for (const slices::Slice& one : place.seat.slices()) drop_card_weights(one.uuid);
     if (place.session) place.session->lose_slice(place.lost_how);
   }
 

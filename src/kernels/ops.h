@@ -230,9 +230,7 @@ class Backend {
 
   // How the ranks of `group`, all of which call it, add up what lies in memory(). It outlives
   // neither the group nor this backend. Error of kind unsupported: what it takes is not here.
-  virtual Result<std::unique_ptr<Sums>> join(Communicator& group) {
-    return make_host_sums(group);
-  }
+  virtual Result<std::unique_ptr<Sums>> join(Communicator& group) { return make_host_sums(group); }
 
   // Floats of memory that pack_linear() writes for a weight of this shape, a multiple of 16.
   virtual std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const = 0;

@@ -77,7 +77,7 @@ Error no_such_slice(const Wish& wish, const std::string& word, const std::vector
 
 using Indexes = std::vector<std::size_t>;  // of devices
 
-const std::string kNoMig = "NCCL does not work across MIG slices";
+constexpr std::string_view kNoMig = "NCCL does not work across MIG slices";
 
 // "mig:0/3 is leased to task t …"; empty: it may be had.
 std::string withheld_text(const Device& device, const PlacementRules& rules) {
@@ -279,7 +279,8 @@ class CardPlacement {
 
   Status check_group(const Wish& wish) const {
     if (rules_.assignment == Assignment::mig)
-      return group_error(wish, kNoMig + "; --gpu-assignment dedicated takes whole cards");
+      return group_error(wish,
+                         fmt::format("{}; --gpu-assignment dedicated takes whole cards", kNoMig));
     if (rules_.assignment == Assignment::automatic || rules_.assignment == Assignment::dedicated)
       return {};
     return group_error(wish, fmt::format("each rank takes a card to itself, since NCCL refuses two "
@@ -332,8 +333,9 @@ class CardPlacement {
     const std::size_t cards = count * group.ranks;
     if (open.size() < cards)
       return group_error(
-          group, fmt::format("{} take {} cards, and {} free{}", text_of_replicas(count), cards,
-                             text_of_cards(open.size()), cut > 0 ? "; " + kNoMig : ""));
+          group,
+          fmt::format("{} take {} cards, and {} free{}", text_of_replicas(count), cards,
+                      text_of_cards(open.size()), cut > 0 ? fmt::format("; {}", kNoMig) : ""));
     std::vector<Room> rooms;
     for (const std::size_t i : open) rooms.push_back(rooms_[i]);
     const auto seats = seat_alone(rooms, std::vector<Need>(cards, need_of(wish)));
