@@ -211,7 +211,7 @@ class Placer {
     if (computers_.computes_on_cards()) {
       const std::string& program = computers_.cards->path;
       SHEAF_ASSIGN(const ModelMemory memory,
-                   memory_of(program, {config.folder, config.pooling, config.dtype},
+                   memory_of(program, {config.folder, config.pooling, config.dtype, config.ranks},
                              config.max_batch_tokens, /*threads=*/1));
       wish.weights_bytes = memory.card_weights_bytes;
       wish.replica_bytes = memory.card_replica_bytes;
@@ -363,9 +363,12 @@ Status check_ranks(const ServeSettings& settings, const ModelSetting& model,
                                    config.ranks, why)};
   };
   SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, model, computers));
-  if (on_cards)
+  if (on_cards && !computers.computes_on_cards())
     return refuse(ErrorCode::unsupported,
-                  "a model is divided over cores so far, not over cards; --device cpu does it");
+                  "the processor stands in for simulated cards, over which it divides no model; "
+                  "--device cpu divides it over cores");
+  if (on_cards && !computers.cards->no_sums_because.empty())
+    return refuse(ErrorCode::unsupported, computers.cards->no_sums_because);
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(config.folder, config.pooling));
   const Status divides = model::check_shard(spec, {.rank = 0, .ranks = config.ranks});
   return divides.ok() ? Status() : refuse(divides.error().code, divides.error().message);

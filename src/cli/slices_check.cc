@@ -45,7 +45,10 @@ std::optional<slices::HostFacts::CardProgram> ask_for_cards(const SlicesHere& he
   const auto path = find_card_program("", *replica);
   if (!path.ok() || path->empty()) return slices::HostFacts::CardProgram{};
   const auto program = ask_card_program(*path);
-  return slices::HostFacts::CardProgram{*path, program.ok() ? "" : program.error().message};
+  if (!program.ok())
+    return slices::HostFacts::CardProgram{.path = *path, .refusal = program.error().message};
+  return slices::HostFacts::CardProgram{
+      .path = *path, .sums_by = program->sums_by, .no_sums_because = program->no_sums_because};
 }
 
 }  // namespace

@@ -250,8 +250,9 @@ Result<std::unique_ptr<Engine>> open_with(Wrap wrap, model::PackedFile file,
                     .busy_ns = options.profile == nullptr ? nullptr : &options.profile->busy_ns,
                     .weights_copy = options.weights_copy}));
   ops = wrap(std::move(ops));
-  if (options.communicator != nullptr)
-    ops = kernels::make_ranked(std::move(ops), *options.communicator);
+  if (options.communicator != nullptr) {
+    SHEAF_ASSIGN(ops, kernels::make_ranked(std::move(ops), *options.communicator));
+  }
   if (options.profile != nullptr)
     ops = kernels::make_profiled(std::move(ops), options.threads, *options.profile);
   auto engine = std::make_unique<ModelEngine>(std::move(file), std::move(ops));

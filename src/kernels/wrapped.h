@@ -16,6 +16,7 @@ class Wrapped : public Backend {
   std::string name() const override { return real_->name(); }
   tensor::Memory& memory() const override { return real_->memory(); }
   Status status() const override { return real_->status(); }
+  Result<std::unique_ptr<Sums>> join(Communicator& group) override { return real_->join(group); }
   Dtype dtype() const override { return real_->dtype(); }
   Dtype state_dtype() const override { return real_->state_dtype(); }
   std::size_t packed_floats(std::size_t inputs, std::size_t outputs, Role role) const override {

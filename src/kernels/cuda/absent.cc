@@ -54,6 +54,9 @@ class AbsentCard final : public Device {
   float time(const std::function<void()>&) override { return 0; }
   bool computes() const override { return false; }
   int compute_capability() const override { return 0; }
+  Result<std::unique_ptr<Sums>> join(Communicator&) override {
+    return Error{ErrorCode::unsupported, "a card that is not there adds up nothing"};
+  }
   Status status() const override { return status_; }
   void fail(Error error) override {
     if (status_.ok()) status_ = std::move(error);

@@ -17,6 +17,7 @@
 #include "kernels/cuda/pooling.cuh"
 #include "kernels/cuda/product.h"
 #include "kernels/cuda/quantize.cuh"
+#include "kernels/cuda/residual.cuh"
 #include "kernels/cuda/text_layout.h"
 #include "kernels/cuda/words.cuh"
 #include "kernels/expert_shares.h"
@@ -91,6 +92,7 @@ class Cuda final : public Backend {
   Dtype state_dtype() const override { return dtype_of_type<S>(); }
   tensor::Memory& memory() const override { return *device_; }
   Status status() const override { return device_->status(); }
+  Result<std::unique_ptr<Sums>> join(Communicator& group) override { return device_->join(group); }
 
   // [outputs, stride_of(inputs)] in T; columns beyond the inputs are 0. In fp8 [outputs, inputs],
   // and behind them a scale an output.
@@ -181,6 +183,18 @@ class Cuda final : public Backend {
     layout_.update(cu_seqlens, memory());
     const AttentionTask<S> task = attention_task(qkv, shape, out);
     if (!attend_by_matrix_units(task)) attend_exactly(task);
+  }
+
+  void add_residual(MatrixView x, TypedView residual, TypedSpan out) override {
+    if (!begin()) return;
+    with_element(out.dtype, [&](auto element) {
+      using E = decltype(element);
+      const ResidualTask<E> task{rows_of(x), rows_of<E>(residual), rows_of<E>(out), narrow(x.rows),
+                                 narrow(x.columns)};
+      launch_columns(is_wide(x.columns, task.x, task.residual, task.out),
+                     add_residual_to_rows<kWide, E>, add_residual_to_rows<1, E>, x.rows, x.columns,
+                     task);
+    });
   }
 
   void normalize(TypedView x, const Norm& norm, TypedView residual, TypedSpan out) override {

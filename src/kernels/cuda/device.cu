@@ -14,6 +14,7 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/driver_memory.h"
 #include "kernels/cuda/memory_share.h"
+#include "kernels/cuda/nccl.h"
 #include "kernels/cuda/passes.h"
 #include "kernels/cuda/pinned_ring.h"
 #include "kernels/cuda/shared_weights.h"
@@ -167,6 +168,10 @@ class RealCard final : public Device {
     cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
     return major * 10 + minor;
   }
+  Result<std::unique_ptr<Sums>> join(Communicator& group) override {
+    SHEAF_ASSIGN(const nccl::Functions library, open_nccl());
+    return join_by_nccl(library, group, reinterpret_cast<nccl::Stream>(stream_));
+  }
   void begin_operation() override {
     if (passes_.repeats()) return;  // nothing is given to the stream yet
     check("cannot set an event on the card", milestones_.begin_operation(stream_));
@@ -294,6 +299,11 @@ Result<std::vector<Card>> find_cards() {
         {card.name, uuid_text(card.uuid), card.major * 10 + card.minor, card.totalGlobalMem});
   }
   return cards;
+}
+
+Result<std::string> what_adds_up() {
+  SHEAF_ASSIGN(const nccl::Functions library, open_nccl());
+  return "NCCL " + version_text(library);
 }
 
 std::vector<DeviceBackend> card_backends() {

@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "kernels/cuda/target.cuh"
+#include "kernels/ranks/sums.h"
 #include "tensor/memory.h"
 
 namespace sheaf::kernels::cuda {
@@ -31,6 +32,8 @@ class Device : public tensor::Memory {
   virtual bool computes() const { return true; }
   // 90 for 9.0; of one that is not there 0.
   virtual int compute_capability() const = 0;
+  // As Backend::join(), in turn with what else the stream carries out.
+  virtual Result<std::unique_ptr<Sums>> join(Communicator& group) = 0;
   // Told before what an operation launches, so that it can be seen how far the card has come.
   virtual void begin_operation() {}
   // Not ok from the first call on that failed, here or in a launch before; then nothing should be

@@ -139,6 +139,8 @@ class EmulatedDevice final : public Device {
     return emulation::played_library().clock_ms - before;
   }
   int compute_capability() const override { return card_.compute_capability; }
+  // Its memory is the host's, and it is never behind.
+  Result<std::unique_ptr<Sums>> join(Communicator& group) override { return make_host_sums(group); }
   Status status() const override { return status_; }
   void fail(Error error) override {
     if (status_.ok()) status_ = std::move(error);
