@@ -19,39 +19,59 @@ std::uint64_t bytes_of(const nlohmann::json& json, const char* field) {
   return json.at(field).get_ref<const nlohmann::json::number_unsigned_t&>();
 }
 
-}  // namespace
-
-Result<ModelMemory> memory_of(const std::string& replica_program, const ModelSource& source,
-                              std::uint32_t max_batch_tokens, int threads) {
-  std::vector<std::string> command = {replica_program, "estimate", "--threads",
-                                      std::to_string(threads)};
-  std::ranges::copy(source.flags(), std::back_inserter(command));
-  if (max_batch_tokens > 0) {
-    command.emplace_back("--max-batch-tokens");
-    command.push_back(std::to_string(max_batch_tokens));
-  }
-  if (source.ranks > 1)  // the first one's: all take as much
-    for (const std::string& word : {std::string("--rank"), std::string("0"), std::string("--ranks"),
-                                    std::to_string(source.ranks)})
-      command.push_back(word);
-  const auto said = output_of(command, kEstimateMs);
-  if (!said.ok()) return said.error();
+// Has `take` read what the program says in this mode.
+template <class Take>
+Status ask(const std::string& replica_program, const std::string& mode, const ModelSource& source,
+           const std::vector<std::string>& flags, Take take) {
+  std::vector<std::string> command = {replica_program, mode};
+  std::ranges::move(source.flags(), std::back_inserter(command));
+  std::ranges::copy(flags, std::back_inserter(command));
+  SHEAF_ASSIGN(const std::string said, output_of(command, kEstimateMs));
   try {
-    const auto json = nlohmann::json::parse(*said);
+    const auto json = nlohmann::json::parse(said);
     if (json.contains("error"))
       return Error{ErrorCode::corrupt, json.at("error").get<std::string>()};
-    ModelMemory memory{bytes_of(json, "weights_bytes") * source.ranks,
-                       bytes_of(json, "replica_bytes") * source.ranks,
-                       json.at("max_batch_tokens").get<std::uint32_t>()};
-    if (json.contains("card")) {
-      memory.card_weights_bytes = bytes_of(json.at("card"), "weights_bytes");
-      memory.card_replica_bytes = bytes_of(json.at("card"), "added_replica_bytes");
-    }
-    return memory;
+    take(json);
+    return {};
   } catch (const nlohmann::json::exception&) {
     return Error{ErrorCode::internal, fmt::format("{} could not estimate the memory of {}",
                                                   replica_program, source.folder)};
   }
+}
+
+}  // namespace
+
+Result<ModelMemory> memory_of(const std::string& replica_program, const ModelSource& source,
+                              std::uint32_t max_batch_tokens, int threads) {
+  ModelMemory memory;
+  for (const model::Stage& stage : source.stages) {
+    // The first rank's: all take as much.
+    std::vector<std::string> flags = model::flags_of({0, source.ranks, stage});
+    flags.insert(flags.end(), {"--threads", std::to_string(threads)});
+    if (max_batch_tokens > 0)
+      flags.insert(flags.end(), {"--max-batch-tokens", std::to_string(max_batch_tokens)});
+    const auto add = [&](const nlohmann::json& json) {
+      memory.weights_bytes += bytes_of(json, "weights_bytes") * source.ranks;
+      memory.replica_bytes += bytes_of(json, "replica_bytes") * source.ranks;
+      memory.max_batch_tokens = json.at("max_batch_tokens").get<std::uint32_t>();
+      if (!json.contains("card")) return;
+      memory.card_weights_bytes = bytes_of(json.at("card"), "weights_bytes");
+      memory.card_replica_bytes = bytes_of(json.at("card"), "added_replica_bytes");
+    };
+    SHEAF_TRY(ask(replica_program, "estimate", source, flags, add));
+  }
+  return memory;
+}
+
+Result<model::PartBytes> parts_of(const std::string& replica_program, const ModelSource& source) {
+  model::PartBytes parts;
+  const auto take = [&](const nlohmann::json& json) {
+    parts.words = bytes_of(json, "words_bytes");
+    parts.layers = json.at("layer_bytes").get<std::vector<std::uint64_t>>();
+    parts.heads = bytes_of(json, "heads_bytes");
+  };
+  SHEAF_TRY(ask(replica_program, "parts", source, {}, take));
+  return parts;
 }
 
 std::string describe(const ModelMemory& memory) {

@@ -41,6 +41,7 @@ struct Wish {
   std::uint64_t weights_bytes = 0;  // of a device, once for all of its replicas there
   // Processes that each replica is divided over: on cores, of which each takes one at least.
   std::uint32_t ranks = 1;
+  std::string divided_by = "--tensor-parallel-size";  // the flag that said so, for errors
 };
 
 struct PlacementRules {
