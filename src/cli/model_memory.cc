@@ -12,11 +12,16 @@
 namespace sheaf::cli {
 namespace {
 
+using Array = nlohmann::json::array_t;
+
 constexpr int kEstimateMs = 60'000;
 
 // Not an unsigned number, as json takes a negative one for.
+std::uint64_t bytes_of(const nlohmann::json& number) {
+  return number.get_ref<const nlohmann::json::number_unsigned_t&>();
+}
 std::uint64_t bytes_of(const nlohmann::json& json, const char* field) {
-  return json.at(field).get_ref<const nlohmann::json::number_unsigned_t&>();
+  return bytes_of(json.at(field));
 }
 
 // Has `take` read what the program says in this mode.
@@ -67,7 +72,8 @@ Result<model::PartBytes> parts_of(const std::string& replica_program, const Mode
   model::PartBytes parts;
   const auto take = [&](const nlohmann::json& json) {
     parts.words = bytes_of(json, "words_bytes");
-    parts.layers = json.at("layer_bytes").get<std::vector<std::uint64_t>>();
+    for (const nlohmann::json& layer : json.at("layer_bytes").get_ref<const Array&>())
+      parts.layers.push_back(bytes_of(layer));
     parts.heads = bytes_of(json, "heads_bytes");
   };
   SHEAF_TRY(ask(replica_program, "parts", source, {}, take));

@@ -363,9 +363,11 @@ Result<std::string> map_layers(const Computers& computers, router::ModelConfig& 
   const std::vector<std::uint64_t> rooms(config.stages.size(), memory_bytes / config.stages.size());
   config.stages = model::divide_layers(parts, rooms);
   if (config.stages.empty())
-    return Error{ErrorCode::internal, fmt::format("the memory of this machine is not known, and so "
-                                                  "not how to divide the layers of {}",
-                                                  config.name)};
+    return Error{
+        ErrorCode::internal,
+        fmt::format("model {}: {} layers cannot be divided into {} stages over {} of memory",
+                    config.name, parts.layers.size(), rooms.size(),
+                    human_bytes(static_cast<double>(memory_bytes)))};
   return model::text_of(config.stages, parts);
 }
 
