@@ -2,7 +2,7 @@
 """One replica in one process, over two ranks and over two stages, on the same cores: time and memory.
 
 All three servers run at once and are asked in turns, so that what else the machine does befalls all alike; of the times of a
-kind the median and the least are shown. Every server is started here, on ports that the system chooses, and ended by its pid.
+kind the median and the least are shown, and what processor time each process needed, which others hardly change. Every server is started here, on ports that the system chooses, and ended by its pid.
 """
 
 import argparse
@@ -47,6 +47,11 @@ class Server:
                 found.append((int(words[words.index("--rank") + 1]) if "--rank" in words else 0, int(folder.name)))
         return sorted(found)
 
+    def cpu_ms(self):
+        """Of each process so far."""
+        return [sum(int(thread.read_text().split()[0]) for thread in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e6
+                for _, pid in self.processes()]
+
     def end(self):
         self.process.terminate()
         self.process.wait(30)
@@ -77,14 +82,19 @@ def main():
         loads = {"one text of 50": [WORD * 48],
                  f"{options.texts} of {options.tokens}": [WORD * (options.tokens - 2)] * options.texts}
         times = {(kind, load): [] for kind in servers for load in loads}
+        needed = {(kind, load): [] for kind in servers for load in loads}
         for turn in range(options.rounds + 2):
             for load, texts in loads.items():
                 for kind, server in servers.items():
+                    before = server.cpu_ms()
                     took = server.compute_ms(texts)
                     if turn >= 2:  # the first ones find memory cold
                         times[kind, load].append(took)
+                        needed[kind, load].append([after - was for after, was in zip(server.cpu_ms(), before)])
         for (kind, load), took in times.items():
-            print(f"{kind:12} {load:16} tokens: median {statistics.median(took):8.1f} ms, least {min(took):8.1f} ms")
+            cpu = ", ".join(f"{statistics.median(one):.1f}" for one in zip(*needed[kind, load]))
+            print(f"{kind:12} {load:16} tokens: median {statistics.median(took):8.1f} ms, least {min(took):8.1f} ms, "
+                  f"processor time of each process {cpu} ms")
         for kind, server in servers.items():
             for rank, pid in server.processes():
                 print("{:12} process {}: weights {:6.1f} MiB, PSS {:6.1f} MiB".format(kind, rank, *memory(pid)))
