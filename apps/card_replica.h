@@ -28,7 +28,9 @@ struct Parts {
 
 // Weights are laid out and memory is estimated where no card is, and where there is one without a
 // context on it.
-inline bool needs_card(std::string_view mode) { return mode != "pack" && mode != "estimate"; }
+inline bool needs_card(std::string_view mode) {
+  return mode != "pack" && mode != "estimate" && mode != "parts";
+}
 
 inline std::string backend_name(const std::string& prefix, tensor::Dtype dtype) {
   const std::string name = engine::backend_name(dtype);

@@ -19,6 +19,7 @@ constexpr std::string_view kModelKeys[] = {"name",
                                            "revision",
                                            "replicas",
                                            "tensor_parallel_size",
+                                           "pipeline_parallel_size",
                                            "max_batch_tokens",
                                            "max_length",
                                            "pooling",
@@ -143,6 +144,8 @@ class Reader {
     if (key == "max_batch_tokens") return read_number(value, key, model.max_batch_tokens, {});
     if (key == "max_length") return read_number(value, key, model.max_length, {});
     if (key == "tensor_parallel_size") return read_number(value, key, model.ranks, {1, kRanksMax});
+    if (key == "pipeline_parallel_size")
+      return read_number(value, key, model.stages, {1, kRanksMax});
     if (key == "measured_tokens_per_s") return read_real(value, key, model.measured_tokens_per_s);
     if (key == "isolation") return read_isolation(value, text, model.isolation);
     return {};

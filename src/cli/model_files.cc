@@ -101,6 +101,7 @@ Result<router::ModelConfig> model_config(const ModelSetting& model, const ServeS
   config.pooling = model.pooling.value_or(settings.pooling);
   config.dtype = model.dtype.value_or(settings.dtype);
   config.ranks = model.ranks.value_or(settings.ranks);
+  config.stages.resize(model.stages.value_or(settings.stages));  // whose layers nobody knows yet
   const bool own_prompt = model.default_prompt_name || model.default_prompt;
   config.default_prompt_name =
       own_prompt ? model.default_prompt_name : settings.default_prompt_name;

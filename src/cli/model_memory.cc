@@ -12,46 +12,72 @@
 namespace sheaf::cli {
 namespace {
 
+using Array = nlohmann::json::array_t;
+
 constexpr int kEstimateMs = 60'000;
 
 // Not an unsigned number, as json takes a negative one for.
+std::uint64_t bytes_of(const nlohmann::json& number) {
+  return number.get_ref<const nlohmann::json::number_unsigned_t&>();
+}
 std::uint64_t bytes_of(const nlohmann::json& json, const char* field) {
-  return json.at(field).get_ref<const nlohmann::json::number_unsigned_t&>();
+  return bytes_of(json.at(field));
+}
+
+// Has `take` read what the program says in this mode.
+template <class Take>
+Status ask(const std::string& replica_program, const std::string& mode, const ModelSource& source,
+           const std::vector<std::string>& flags, Take take) {
+  std::vector<std::string> command = {replica_program, mode};
+  std::ranges::move(source.flags(), std::back_inserter(command));
+  std::ranges::copy(flags, std::back_inserter(command));
+  SHEAF_ASSIGN(const std::string said, output_of(command, kEstimateMs));
+  try {
+    const auto json = nlohmann::json::parse(said);
+    if (json.contains("error"))
+      return Error{ErrorCode::corrupt, json.at("error").get<std::string>()};
+    take(json);
+    return {};
+  } catch (const nlohmann::json::exception&) {
+    return Error{ErrorCode::internal, fmt::format("{} could not estimate the memory of {}",
+                                                  replica_program, source.folder)};
+  }
 }
 
 }  // namespace
 
 Result<ModelMemory> memory_of(const std::string& replica_program, const ModelSource& source,
                               std::uint32_t max_batch_tokens, int threads) {
-  std::vector<std::string> command = {replica_program, "estimate", "--threads",
-                                      std::to_string(threads)};
-  std::ranges::copy(source.flags(), std::back_inserter(command));
-  if (max_batch_tokens > 0) {
-    command.emplace_back("--max-batch-tokens");
-    command.push_back(std::to_string(max_batch_tokens));
-  }
-  if (source.ranks > 1)  // the first one's: all take as much
-    for (const std::string& word : {std::string("--rank"), std::string("0"), std::string("--ranks"),
-                                    std::to_string(source.ranks)})
-      command.push_back(word);
-  const auto said = output_of(command, kEstimateMs);
-  if (!said.ok()) return said.error();
-  try {
-    const auto json = nlohmann::json::parse(*said);
-    if (json.contains("error"))
-      return Error{ErrorCode::corrupt, json.at("error").get<std::string>()};
-    ModelMemory memory{bytes_of(json, "weights_bytes") * source.ranks,
-                       bytes_of(json, "replica_bytes") * source.ranks,
-                       json.at("max_batch_tokens").get<std::uint32_t>()};
-    if (json.contains("card")) {
+  ModelMemory memory;
+  for (const model::Stage& stage : source.stages) {
+    // The first rank's: all take as much.
+    std::vector<std::string> flags = model::flags_of({0, source.ranks, stage});
+    flags.insert(flags.end(), {"--threads", std::to_string(threads)});
+    if (max_batch_tokens > 0)
+      flags.insert(flags.end(), {"--max-batch-tokens", std::to_string(max_batch_tokens)});
+    const auto add = [&](const nlohmann::json& json) {
+      memory.weights_bytes += bytes_of(json, "weights_bytes") * source.ranks;
+      memory.replica_bytes += bytes_of(json, "replica_bytes") * source.ranks;
+      memory.max_batch_tokens = json.at("max_batch_tokens").get<std::uint32_t>();
+      if (!json.contains("card")) return;
       memory.card_weights_bytes = bytes_of(json.at("card"), "weights_bytes");
       memory.card_replica_bytes = bytes_of(json.at("card"), "added_replica_bytes");
-    }
-    return memory;
-  } catch (const nlohmann::json::exception&) {
-    return Error{ErrorCode::internal, fmt::format("{} could not estimate the memory of {}",
-                                                  replica_program, source.folder)};
+    };
+    SHEAF_TRY(ask(replica_program, "estimate", source, flags, add));
   }
+  return memory;
+}
+
+Result<model::PartBytes> parts_of(const std::string& replica_program, const ModelSource& source) {
+  model::PartBytes parts;
+  const auto take = [&](const nlohmann::json& json) {
+    parts.words = bytes_of(json, "words_bytes");
+    for (const nlohmann::json& layer : json.at("layer_bytes").get_ref<const Array&>())
+      parts.layers.push_back(bytes_of(layer));
+    parts.heads = bytes_of(json, "heads_bytes");
+  };
+  SHEAF_TRY(ask(replica_program, "parts", source, {}, take));
+  return parts;
 }
 
 std::string describe(const ModelMemory& memory) {

@@ -5,6 +5,7 @@
 
 #include "base/result.h"
 #include "cli/model_source.h"
+#include "model/spec/device_map.h"
 
 namespace sheaf::cli {
 
@@ -23,6 +24,9 @@ struct ModelMemory {
 // `threads` are those of a replica, or of a rank.
 Result<ModelMemory> memory_of(const std::string& replica_program, const ModelSource& source,
                               std::uint32_t max_batch_tokens, int threads);
+
+// Asks it what the parts of the model take, likewise.
+Result<model::PartBytes> parts_of(const std::string& replica_program, const ModelSource& source);
 
 // "86.1 MiB of weights once, 8.7 MiB a replica", and what it takes of its card.
 std::string describe(const ModelMemory& memory);

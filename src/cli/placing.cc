@@ -36,6 +36,10 @@ std::string host_name() {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "localhost";
 }
 
+const char* flag_that_divides(const router::ModelConfig& config) {
+  return config.stages.size() > 1 ? "--pipeline-parallel-size" : "--tensor-parallel-size";
+}
+
 Error placing_error(std::string message) {
   return Error{ErrorCode::invalid_argument, std::move(message)};
 }
@@ -197,7 +201,8 @@ class Placer {
     const ModelSetting& model = settings_.models[i];
     Wish wish{.model = configs_[i].name,
               .slices = list_for(model, settings_),
-              .ranks = configs_[i].ranks};
+              .ranks = configs_[i].processes(),
+              .divided_by = flag_that_divides(configs_[i])};
     SHEAF_ASSIGN(wish.on_cards, runs_on_cards(settings_, model, computers_));
     const std::string& replicas = model.replicas.value_or(settings_.num_replicas);
     if (replicas != "auto") wish.replicas = configs_[i].replicas;
@@ -357,10 +362,11 @@ Result<bool> runs_on_cards(const ServeSettings& settings, const ModelSetting& mo
 
 Status check_ranks(const ServeSettings& settings, const ModelSetting& model,
                    const router::ModelConfig& config, const Computers& computers) {
-  if (config.ranks == 1) return {};
+  if (config.processes() == 1) return {};
   const auto refuse = [&config](ErrorCode code, std::string_view why) {
-    return Error{code, fmt::format("model {}: --tensor-parallel-size {}: {}", config.name,
-                                   config.ranks, why)};
+    const std::size_t number = config.stages.size() > 1 ? config.stages.size() : config.ranks;
+    return Error{code, fmt::format("model {}: {} {}: {}", config.name, flag_that_divides(config),
+                                   number, why)};
   };
   SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, model, computers));
   if (on_cards && !computers.computes_on_cards())
@@ -370,8 +376,30 @@ Status check_ranks(const ServeSettings& settings, const ModelSetting& model,
   if (on_cards && !computers.cards->no_sums_because.empty())
     return refuse(ErrorCode::unsupported, computers.cards->no_sums_because);
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(config.folder, config.pooling));
-  const Status divides = model::check_shard(spec, {.rank = 0, .ranks = config.ranks});
+  // Which layers each stage has is not known yet: one would do.
+  const auto stages = static_cast<std::uint32_t>(config.stages.size());
+  const model::Stage first = {0, stages, 0, stages > 1 ? 1u : 0u};
+  const Status divides = model::check_shard(spec, {0, config.ranks, first});
   return divides.ok() ? Status() : refuse(divides.error().code, divides.error().message);
+}
+
+Result<std::string> map_layers(const Computers& computers, router::ModelConfig& config) {
+  if (config.stages.size() == 1) return std::string();
+  SHEAF_ASSIGN(const model::PartBytes parts,
+               parts_of(computers.replica_program, {config.folder, config.pooling, config.dtype}));
+  std::uint64_t memory_bytes = 0;
+  for (const slices::NumaNode& node : computers.here.machine.nodes)
+    memory_bytes += node.memory_bytes;
+  // Core sets have no memory of their own: of the machine's each stage may take an even part.
+  const std::vector<std::uint64_t> rooms(config.stages.size(), memory_bytes / config.stages.size());
+  config.stages = model::divide_layers(parts, rooms);
+  if (config.stages.empty())
+    return Error{
+        ErrorCode::internal,
+        fmt::format("model {}: {} layers cannot be divided into {} stages over {} of memory",
+                    config.name, parts.layers.size(), rooms.size(),
+                    human_bytes(static_cast<double>(memory_bytes)))};
+  return model::text_of(config.stages, parts);
 }
 
 Result<std::string> dtype_of(const ServeSettings& settings, const ModelSetting& model,

@@ -64,9 +64,10 @@ server::ServerOptions server_options(const ServeSettings& settings) {
 
 Result<ModelMemory> memory_for(const std::string& program, const router::ModelConfig& config) {
   const std::uint32_t cores = std::max(std::thread::hardware_concurrency(), 1u);
-  const std::uint32_t processes = std::max(config.replicas, 1u) * config.ranks;
+  const std::uint32_t processes = std::max(config.replicas, 1u) * config.processes();
   const std::uint32_t threads = std::max(cores / processes, 1u);
-  return memory_of(program, {config.folder, config.pooling, config.dtype, config.ranks},
+  return memory_of(program,
+                   {config.folder, config.pooling, config.dtype, config.ranks, config.stages},
                    config.max_batch_tokens, static_cast<int>(threads));
 }
 
@@ -110,6 +111,8 @@ Result<std::vector<router::ModelConfig>> prepare_models(const ServeSettings& set
     SHEAF_ASSIGN(router::ModelConfig config, model_config(model, settings, found));
     SHEAF_TRY(check_ranks(settings, model, config, computers));
     SHEAF_ASSIGN(config.dtype, dtype_of(settings, model, config, computers, /*at_once=*/false));
+    SHEAF_ASSIGN(const std::string map, map_layers(computers, config));
+    if (!map.empty()) log(LogLevel::info, "model {}: {}", config.name, map);
     models.push_back(std::move(config));
   }
   return models;
@@ -176,6 +179,7 @@ Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings&
   const bool measured = config.dtype != "auto" || (on_cards && computers.computes_on_cards()) ||
                         kept_precisions(program, source) || !is_measured(found_spec);
   SHEAF_ASSIGN(config.dtype, dtype_of(settings, model, config, computers, /*at_once=*/true));
+  SHEAF_ASSIGN(const std::string map, map_layers(computers, config));
   SHEAF_ASSIGN(const auto served, router::ServedModel::load(config));
   const router::ModelInfo& info = served->info();
   SHEAF_ASSIGN(const ModelMemory memory, memory_for(program, config));
@@ -185,6 +189,7 @@ Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings&
       fmt::format("  dtype: {}\n", measured ? config.dtype : "auto, measured at the first start");
   lines += wrapped("  memory: " + describe(memory), 4);
   lines += fmt::format("  folder: {}\n", config.folder);  // whole, to be copied
+  if (!map.empty()) lines += wrapped("  " + map, 4);
   for (const std::string& note : notes_on(info.spec)) lines += wrapped("  " + note, 4);
   return CheckedModel{config.name, config, std::string(model::kind_of(info.spec)), info.max_length,
                       lines};

@@ -32,6 +32,8 @@ void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>&
   flags.add(
       {"tensor-parallel-size", "N", "processes a copy is divided over", "tensor_parallel_size"},
       whole_number(s.ranks, 1, kRanksMax));
+  flags.add({"pipeline-parallel-size", "N", "or its layers, in stages", "pipeline_parallel_size"},
+            whole_number(s.stages, 1, kRanksMax));
   flags.add({"device", "D", "cpu, cuda; auto: cards if there are any", "device"},
             choice(s.device, {"auto", "cpu", "cuda"}));
   flags.add({"dtype", "T", "auto, float32, bfloat16, int8, fp8", "dtype"},
@@ -225,6 +227,7 @@ Status ServeFlags::choose_models(std::vector<ModelSetting> of_file) {
     // A flag or variable beats what the file says of one model.
     if (flags_.origin_of("num-replicas") > Origin::file) model.replicas.reset();
     if (flags_.origin_of("tensor-parallel-size") > Origin::file) model.ranks.reset();
+    if (flags_.origin_of("pipeline-parallel-size") > Origin::file) model.stages.reset();
     if (flags_.origin_of("max-batch-tokens") > Origin::file) model.max_batch_tokens.reset();
     if (flags_.origin_of("max-length") > Origin::file) model.max_length.reset();
     if (flags_.origin_of("pooling") > Origin::file) model.pooling.reset();

@@ -23,7 +23,8 @@ struct ModelSetting {
   std::optional<std::string> replicas;  // "auto" or a number
   std::optional<std::uint32_t> max_batch_tokens;
   std::optional<std::uint32_t> max_length;
-  std::optional<std::uint32_t> ranks;  // that each replica is divided over
+  std::optional<std::uint32_t> ranks;   // that each replica is divided over
+  std::optional<std::uint32_t> stages;  // of layers, likewise
   std::optional<std::string> pooling, dtype;
   std::optional<std::string> default_prompt_name, default_prompt;
   std::vector<std::string> slices;  // where its replicas run; empty: what the server is set to
@@ -48,7 +49,8 @@ struct ServeSettings {
   std::vector<std::string> cors_allow_origin;
 
   std::string num_replicas = "auto";
-  std::uint32_t ranks = 1;  // that each replica is divided over
+  std::uint32_t ranks = 1;   // that each replica is divided over
+  std::uint32_t stages = 1;  // of layers, likewise
   std::string device = "auto";
   std::vector<std::string> slices;  // of all models; empty: as device says
   std::uint32_t num_gpus = 0;       // 0: all

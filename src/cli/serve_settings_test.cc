@@ -91,8 +91,10 @@ TEST(ServeSettings, RefusalsSayWhatExists) {
             "last_token, splade, rerank");
   EXPECT_EQ(message_of({"m", "--pooling", "last-token"}), "ok") << "TEI's flag";
   // Flags of later work are not swallowed.
-  EXPECT_EQ(message_of({"m", "--pipeline-parallel-size", "2"}),
-            "unknown flag --pipeline-parallel-size; did you mean --tensor-parallel-size?");
+  EXPECT_EQ(message_of({"m", "--data-parallel-size", "2"}),
+            "unknown flag --data-parallel-size; did you mean --tensor-parallel-size?");
+  EXPECT_EQ(message_of({"m", "--pipeline-parallel-size", "0"}),
+            "--pipeline-parallel-size: '0' is not a whole number from 1 to 64");
   EXPECT_EQ(message_of({"m", "--tensor-parallel-size", "65"}),
             "--tensor-parallel-size: '65' is not a whole number from 1 to 64");
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/pack.h"
+#include "engine/pipeline.h"
 #include "kernels/dry_run.h"
 #include "kernels/ops.h"
 #include "kernels/profile.h"
@@ -23,11 +24,6 @@
 
 namespace sheaf::engine {
 namespace {
-
-// Texts of a batch run in groups of about this many blocks of rows: enough tokens that reading the
-// weights costs little beside using them, few enough that activations stay small and near, whatever
-// the batch's size.
-constexpr std::size_t kBlocksPerGroup = 4;
 
 Error refuse(std::string message) { return {ErrorCode::invalid_argument, std::move(message)}; }
 
@@ -51,11 +47,13 @@ kernels::Reduction reduction_of(model::Pooling pooling) {
 
 class ModelEngine final : public Engine {
  public:
-  ModelEngine(model::PackedFile file, std::unique_ptr<kernels::Backend> ops)
+  ModelEngine(model::PackedFile file, std::unique_ptr<kernels::Backend> ops,
+              kernels::Communicator* communicator)
       : file_(std::move(file)),
         ops_(std::move(ops)),
         weights_(file_, *ops_),
         model_(model::make_model(file_.spec(), weights_)),
+        pipeline_(file_.spec(), file_.shard().stage, communicator),
         head_(file_.spec(), weights_),
         sparse_head_(file_.spec(), weights_),
         token_head_(file_.spec(), weights_) {
@@ -63,7 +61,8 @@ class ModelEngine final : public Engine {
   }
 
   Status status() const override {
-    return weights_.status().ok() ? ops_->status() : weights_.status();
+    if (!weights_.status().ok()) return weights_.status();
+    return pipeline_.status().ok() ? ops_->status() : pipeline_.status();
   }
   const model::ModelSpec& spec() const override { return file_.spec(); }
   std::string device() const override { return ops_->name(); }
@@ -72,7 +71,8 @@ class ModelEngine final : public Engine {
   Status embed(const Batch& batch, Rows& out) override {
     SHEAF_TRY(check(batch));
     out.clear();
-    const std::size_t group_tokens = kBlocksPerGroup * ops_->preferred_rows();
+    const std::size_t group_tokens =
+        pipeline_.group_tokens(batch.ids.size(), ops_->preferred_rows());
     std::size_t first = 0;
     while (first < batch.options.size()) {
       std::size_t last = first + 1;
@@ -80,7 +80,7 @@ class ModelEngine final : public Engine {
              batch.options[last].output == batch.options[first].output &&
              batch.cu_seqlens[last] - batch.cu_seqlens[first] < group_tokens)
         ++last;
-      run_group(batch, first, last, out);
+      SHEAF_TRY(run_group(batch, first, last, out));
       first = last;
     }
     return ops_->status();
@@ -128,7 +128,7 @@ class ModelEngine final : public Engine {
   }
 
   // Texts [first, last), which are asked for the same output.
-  void run_group(const Batch& batch, std::size_t first, std::size_t last, Rows& out) {
+  Status run_group(const Batch& batch, std::size_t first, std::size_t last, Rows& out) {
     const std::uint32_t begin = batch.cu_seqlens[first];
     cu_seqlens_.clear();
     second_at_.clear();
@@ -146,9 +146,15 @@ class ModelEngine final : public Engine {
     const kernels::Texts texts = {batch.ids.subspan(begin, cu_seqlens_.back()), cu_seqlens_,
                                   second_at_};
     ops_->begin_pass(shape_of(batch.options[first].output));
-    const tensor::TypedView states = model_->forward(*ops_, texts);
-    if (batch.options[first].output == model::Output::vector) return add_vectors(states, out);
-    if (batch.options[first].output == model::Output::sparse)
+    SHEAF_ASSIGN(const tensor::TypedView states, pipeline_.forward(*model_, *ops_, texts));
+    if (pipeline_.answers()) add_answers(batch.options[first].output, texts, states, out);
+    return {};
+  }
+
+  void add_answers(model::Output output, const kernels::Texts& texts, tensor::TypedView states,
+                   Rows& out) {
+    if (output == model::Output::vector) return add_vectors(states, out);
+    if (output == model::Output::sparse)
       return sparse_head_.forward(*ops_, texts, states, [&out](std::span<const float> row) {
         std::ranges::copy(row, out.add(1, row.size()).begin());
       });
@@ -213,6 +219,7 @@ class ModelEngine final : public Engine {
   std::unique_ptr<kernels::Backend> ops_;
   model::PackedWeights weights_;
   std::unique_ptr<model::Model> model_;
+  Pipeline pipeline_;
   model::DenseHead head_;
   model::SparseHead sparse_head_;
   model::TokenHead token_head_;
@@ -226,14 +233,12 @@ class ModelEngine final : public Engine {
   tensor::Buffer vectors_;  // [texts, dimensions], on a device
 };
 
-Status check_group(model::Shard shard, const kernels::Communicator* communicator) {
-  const model::Shard present =
-      communicator == nullptr ? model::Shard{}
-                              : model::Shard{static_cast<std::uint32_t>(communicator->rank()),
-                                             static_cast<std::uint32_t>(communicator->ranks())};
-  if (shard == present) return {};
-  return refuse(fmt::format("weights of rank {} of {} cannot run as rank {} of {}", shard.rank,
-                            shard.ranks, present.rank, present.ranks));
+Status check_group(const model::Shard& shard, const kernels::Communicator* communicator) {
+  const std::size_t process = communicator == nullptr ? 0 : communicator->rank();
+  const std::size_t processes = communicator == nullptr ? 1 : communicator->ranks();
+  if (shard.process() == process && shard.processes() == processes) return {};
+  return refuse(fmt::format("weights of rank {} of {} cannot run as rank {} of {}", shard.process(),
+                            shard.processes(), process, processes));
 }
 
 using Wrap = std::unique_ptr<kernels::Backend>(std::unique_ptr<kernels::Backend>);
@@ -250,12 +255,17 @@ Result<std::unique_ptr<Engine>> open_with(Wrap wrap, model::PackedFile file,
                     .busy_ns = options.profile == nullptr ? nullptr : &options.profile->busy_ns,
                     .weights_copy = options.weights_copy}));
   ops = wrap(std::move(ops));
-  if (options.communicator != nullptr) {
+  if (file.shard().stage.count > 1 && !ops->memory().is_host())
+    return Error{ErrorCode::unsupported,
+                 "stages hand on what lies in this processor's memory, not what " + ops->name() +
+                     " computes"};
+  if (file.shard().ranks > 1 && options.communicator != nullptr) {
     SHEAF_ASSIGN(ops, kernels::make_ranked(std::move(ops), *options.communicator));
   }
   if (options.profile != nullptr)
     ops = kernels::make_profiled(std::move(ops), options.threads, *options.profile);
-  auto engine = std::make_unique<ModelEngine>(std::move(file), std::move(ops));
+  auto engine =
+      std::make_unique<ModelEngine>(std::move(file), std::move(ops), options.communicator);
   SHEAF_TRY(engine->status());
   return std::unique_ptr<Engine>(std::move(engine));
 }

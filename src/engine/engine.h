@@ -60,12 +60,13 @@ class Rows {
 
 struct EngineOptions {
   int threads = 1;  // the calling thread included
-  // Raised at least every 20 ms of CPU time while forward() works (a hang is seen by its standing
+  // Raised at least every 20 ms of CPU time while embed() works (a hang is seen by its standing
   // still).
   std::atomic<std::uint64_t>* progress = nullptr;
   kernels::Profile* profile = nullptr;  // to time operations into; outlives the engine
-  // Of a model that is divided over ranks: each has an engine, is given the same batches, and
-  // answers the same. Outlives the engine.
+  // Of a model that is divided over ranks or into stages: each process has an engine and is given
+  // the same batches. All ranks answer the same; stages but the last answer with no rows. Outlives
+  // the engine.
   kernels::Communicator* communicator = nullptr;
   // Of the weights on a device: one to map, or how the one that is made here is told to others.
   // Null: the engine has its own. Outlives the engine.
@@ -73,7 +74,7 @@ struct EngineOptions {
 };
 
 // A model to be packed: its folder, read with `pooling` as read_spec() takes it, what its products
-// are to be computed in, and which rank's part of it.
+// are to be computed in, and which part of it.
 struct Source {
   std::string folder;
   std::string pooling = {};

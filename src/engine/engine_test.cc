@@ -199,6 +199,9 @@ TEST_F(TinyModel, PrefixAndOldNamesAreTaken) {
   auto engine = open();
   ASSERT_TRUE(engine.ok()) << engine.error().message;
   EXPECT_EQ(*embed(**engine, tiny_texts()), *want);
+  const auto fd = make_memfd("engine_test", 0);  // of a stage without words, whose name tells most
+  const Status packed = pack_for(best_backend(), folder_, fd->get(), "", {.stage = {1, 2, 1, 1}});
+  EXPECT_TRUE(packed.ok()) << packed.error().message;
 }
 
 TEST_F(TinyModel, WeightsOfTwoModelsAreRefused) {

@@ -19,23 +19,26 @@ std::uint64_t allocated_bytes() {
   return info.uordblks + info.hblkhd;
 }
 
-// Of a rank that computes nothing, and waits for no other.
+// Of a process that computes nothing, and waits for no other.
 class LoneRank final : public kernels::Communicator {
  public:
   explicit LoneRank(model::Shard shard) : shard_(shard) {}
 
-  std::size_t rank() const override { return shard_.rank; }
-  std::size_t ranks() const override { return shard_.ranks; }
+  std::size_t rank() const override { return shard_.process(); }
+  std::size_t ranks() const override { return shard_.processes(); }
   Status sum(tensor::MatrixSpan /*x*/) override { return {}; }
   Status share(std::vector<std::byte>& /*message*/) override { return {}; }
+  Status send(std::size_t /*to*/, tensor::TypedView /*x*/) override { return {}; }
+  Status receive(std::size_t /*from*/, tensor::TypedSpan /*x*/) override { return {}; }
 
  private:
   model::Shard shard_;
 };
 
 // A rank's share of what all of them map.
-std::uint64_t group_bytes(model::Shard shard) {
-  return shard.ranks > 1 ? kernels::shared_group_bytes(shard.ranks) / shard.ranks : 0;
+std::uint64_t group_bytes(const model::Shard& shard) {
+  if (shard.ranks > 1) return kernels::shared_sum_bytes(shard.ranks) / shard.ranks;
+  return shard.stage.is_last() ? 0 : kernels::shared_send_bytes();
 }
 
 // Texts of `length` tokens, as many as make up `tokens`, and what they are answered with where
@@ -63,10 +66,10 @@ Result<Footprint> footprint_of(const Source& source, std::uint32_t max_batch_tok
   SHEAF_ASSIGN(Mapping mapping, Mapping::map(fd.get(), bytes, Mapping::Access::read_only));
   const std::uint64_t before = allocated_bytes();
   LoneRank rank(source.shard);
-  SHEAF_ASSIGN(
-      const auto engine,
-      open_dry(std::move(mapping),
-               {.threads = threads, .communicator = source.shard.ranks > 1 ? &rank : nullptr}));
+  SHEAF_ASSIGN(const auto engine,
+               open_dry(std::move(mapping),
+                        {.threads = threads,
+                         .communicator = source.shard.processes() > 1 ? &rank : nullptr}));
   const auto run = [&](LargestBatch batch) -> Result<std::uint64_t> {
     SHEAF_TRY(engine->embed({batch.ids, batch.cu_seqlens, batch.options}, batch.out));
     return allocated_bytes() - before;

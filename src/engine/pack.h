@@ -5,6 +5,7 @@
 
 #include "base/result.h"
 #include "engine/engine.h"
+#include "model/spec/device_map.h"
 #include "model/spec/shard.h"
 
 namespace sheaf::engine {
@@ -17,6 +18,10 @@ Status pack_for(const std::string& backend, const std::string& folder, int fd,
 // pack() of a file whose tensors are all zero, which takes no memory; it checks their names, shapes
 // and types and reads nothing of them.
 Status pack_outline(const Source& source, int fd);
+
+// What the parts of a model take as pack() would write them, which reads no more than
+// pack_outline() does; source.shard is not looked at.
+Result<model::PartBytes> part_bytes(const Source& source);
 
 // Engine::open() with operations that compute nothing (kernels/dry_run.h); of a rank's part, too,
 // without the others.

@@ -160,7 +160,8 @@ class Driver final : public Fleet {
 
  private:
   void make_places() {
-    for (const FleetModel& model : options_.models) weights_.emplace_back(model.ranks);
+    for (const FleetModel& model : options_.models)
+      weights_.emplace_back(model.ranks * model.stages.size());
     auto seat = options_.placement.replicas.begin();
     for (std::size_t model = 0; model < options_.models.size(); ++model)
       for (std::uint32_t i = 0; i < options_.models[model].replicas; ++i)
@@ -204,7 +205,8 @@ class Driver final : public Fleet {
     const FleetModel& source = options_.models[model];
     auto packing = Packing::begin(
         loop_, packing_program(model), options_.replica_environment,
-        {source.folder, source.pooling, source.dtype, {rank, source.ranks}},
+        {source.folder, source.pooling, source.dtype,
+         model::shards_of(source.ranks, source.stages).at(rank)},
         [this, model, rank](Result<Fd> packed) { take_weights(model, rank, std::move(packed)); });
     if (packing.ok())
       weights.packing = std::move(*packing);

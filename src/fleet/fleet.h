@@ -12,6 +12,7 @@
 #include "channel/router_end.h"
 #include "core/core.h"
 #include "fleet/card_failure.h"
+#include "model/spec/shard.h"
 #include "model/spec/spec.h"
 #include "slices/placement.h"
 
@@ -67,9 +68,10 @@ struct FleetModel {
   std::uint32_t replicas = 1;     // as many as the placement has for it, all on cards or none
   std::string pooling = {};       // that `spec` was read with, as model::read_spec() takes it
   std::string dtype = "float32";  // that products are computed in
-  // Processes that each replica is divided over, as model::check_shard() allows: more than one on
-  // slices of at least so many cores, or on as many cards.
+  // What each replica is divided over, as model::check_shard() allows: more than one process on
+  // slices of at least so many cores; more than one rank on as many cards too.
   std::uint32_t ranks = 1;
+  std::vector<model::Stage> stages = {{}};
 };
 
 struct FleetOptions {

@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -25,6 +27,14 @@ std::string describe_exit(const ExitStatus& status) {
   return std::string("signal ") + ::sigabbrev_np(status.value);
 }
 
+std::vector<std::string> arguments_for(const PackSource& source) {
+  std::vector<std::string> arguments = {
+      "pack",       "--model",   source.folder,       "--pooling", source.pooling,     "--dtype",
+      source.dtype, "--control", child_descriptor(0), "--weights", child_descriptor(1)};
+  std::ranges::move(model::flags_of(source.shard), std::back_inserter(arguments));
+  return arguments;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<Packing>> Packing::begin(const Loop& loop, const std::string& program,
@@ -34,13 +44,8 @@ Result<std::shared_ptr<Packing>> Packing::begin(const Loop& loop, const std::str
   SHEAF_ASSIGN(SocketPair control, make_socket_pair());
   SHEAF_ASSIGN(
       Process process,
-      Process::spawn({program,
-                      {"pack", "--model", source.folder, "--pooling", source.pooling, "--dtype",
-                       source.dtype, "--rank", std::to_string(source.shard.rank), "--ranks",
-                       std::to_string(source.shard.ranks), "--control", child_descriptor(0),
-                       "--weights", child_descriptor(1)},
-                      environment,
-                      {control.theirs.get(), weights.get()}}));
+      Process::spawn(
+          {program, arguments_for(source), environment, {control.theirs.get(), weights.get()}}));
   auto packing = std::make_shared<Packing>(loop, std::move(process), std::move(control.ours),
                                            std::move(weights), std::move(done));
   packing->watch();

@@ -20,7 +20,7 @@ struct PackSource {
   model::Shard shard = {};
 };
 
-// One run of `sheaf-replica pack`: a model's folder, or a rank's part of it, becomes a sealed
+// One run of `sheaf-replica pack`: a model's folder, or a process's part of it, becomes a sealed
 // memfd.
 class Packing : public std::enable_shared_from_this<Packing> {
  public:

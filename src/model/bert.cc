@@ -71,6 +71,13 @@ const LayerNames& names_of(Architecture architecture) {
   }
 }
 
+// Whose output a layer takes.
+std::string norm_before(const ModelSpec& spec, std::uint32_t layer) {
+  const LayerNames& names = names_of(spec.architecture);
+  return layer == 0 ? "embeddings.LayerNorm"
+                    : fmt::format("{}{}.{}", names.layer, layer - 1, names.output_norm);
+}
+
 }  // namespace
 
 Bert::Bert(const ModelSpec& spec, WeightSource& weights)
@@ -79,12 +86,16 @@ Bert::Bert(const ModelSpec& spec, WeightSource& weights)
       attention_{.heads = weights.share_of(spec.heads),
                  .kv_heads = weights.share_of(spec.kv_heads),
                  .head_size = spec.head_size},
-      epsilon_(spec.norm_epsilon),
-      embedding_(bind_embedding(spec, weights)) {
+      epsilon_(spec.norm_epsilon) {
+  const Stage stage = weights.shard().stage;
+  if (weights.has_words())
+    embedding_ = bind_embedding(spec, weights);
+  else  // which another stage computes, and which tells here how large inputs are
+    weights.norm(norm_before(spec, stage.first_layer), hidden_, epsilon_);
   if (spec.distance_buckets > 0) bind_distance_bias(spec, weights);
   if (spec.relative.reach > 0) bind_distance_rows(spec, weights);
-  for (std::uint32_t i = 0; i < spec.layers && weights.status().ok(); ++i)
-    layers_.push_back(bind_layer(spec, weights, i));
+  for (const std::uint32_t i : layers_of(spec, stage))
+    if (weights.status().ok()) layers_.push_back(bind_layer(spec, weights, i));
 }
 
 kernels::Embedding Bert::bind_embedding(const ModelSpec& spec, WeightSource& weights) const {
@@ -146,13 +157,10 @@ Bert::Layer Bert::bind_layer(const ModelSpec& spec, WeightSource& weights,
   const std::size_t h = hidden_;
   kernels::AttentionShape attention = attention_;
   attention.relative = bind_relative(spec, weights, layer);
-  const std::string norm_before =
-      index == 0 ? "embeddings.LayerNorm"
-                 : fmt::format("{}{}.{}", names.layer, index - 1, names.output_norm);
   return {.attention = attention,
-          .query_key_value =
-              weights.linear({{name(names.query), h}, {name(names.key), h}, {name(names.value), h}},
-                             h, Bias::stored, Split::outputs, norm_before, Role::attention),
+          .query_key_value = weights.linear(
+              {{name(names.query), h}, {name(names.key), h}, {name(names.value), h}}, h,
+              Bias::stored, Split::outputs, norm_before(spec, index), Role::attention),
           .attention_output = weights.linear({{name(names.attention_output), h}}, h, Bias::stored,
                                              Split::inputs, {}, Role::attention),
           .attention_norm = weights.norm(name(names.attention_norm), h, epsilon_),
@@ -163,11 +171,13 @@ Bert::Layer Bert::bind_layer(const ModelSpec& spec, WeightSource& weights,
           .output_norm = weights.norm(name(names.output_norm), h, epsilon_)};
 }
 
-TypedView Bert::forward(kernels::Backend& ops, const kernels::Texts& texts) {
-  const TypedSpan x = ops.states(states_, texts.ids.size(), hidden_);
+void Bert::embed(kernels::Backend& ops, const kernels::Texts& texts, TypedSpan x) {
   ops.embed(embedding_, texts, x);
-  for (const Layer& layer : layers_) run_layer(ops, layer, texts.cu_seqlens, x);
-  return x;
+}
+
+void Bert::run_layers(kernels::Backend& ops, std::span<const std::uint32_t> cu_seqlens,
+                      TypedSpan x) {
+  for (const Layer& layer : layers_) run_layer(ops, layer, cu_seqlens, x);
 }
 
 void Bert::run_layer(kernels::Backend& ops, const Layer& layer,

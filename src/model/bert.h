@@ -19,7 +19,9 @@ class Bert final : public Model {
  public:
   Bert(const ModelSpec& spec, WeightSource& weights);
 
-  tensor::TypedView forward(kernels::Backend& ops, const kernels::Texts& texts) override;
+  void embed(kernels::Backend& ops, const kernels::Texts& texts, tensor::TypedSpan x) override;
+  void run_layers(kernels::Backend& ops, std::span<const std::uint32_t> cu_seqlens,
+                  tensor::TypedSpan x) override;
 
  private:
   struct Layer {
@@ -52,7 +54,6 @@ class Bert final : public Model {
   tensor::Buffer distance_memory_;                // of the one or the other, on a device
   std::vector<Layer> layers_;
 
-  tensor::Buffer states_;       // [tokens, hidden]
   tensor::Buffer heads_input_;  // [tokens, 3 * heads * head_size]
   tensor::Buffer context_;      // [tokens, heads * head_size]
   tensor::Buffer sum_;          // [block, hidden]

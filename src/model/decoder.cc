@@ -41,10 +41,11 @@ Decoder::Decoder(const ModelSpec& spec, WeightSource& weights)
   local_.before = spec.local_before;
   local_.after = spec.local_after;
   const float scale = gemma_ ? std::sqrt(static_cast<float>(hidden_)) : 1;
-  embedding_.words = weights.table("embed_tokens", spec.vocab_size, hidden_, {.times = scale});
-  for (std::uint32_t i = 0; i < spec.layers && weights.status().ok(); ++i)
-    layers_.push_back(bind_layer(spec, weights, i));
-  final_norm_ = bind_norm(spec, weights, "norm", hidden_);
+  if (weights.has_words())
+    embedding_.words = weights.table("embed_tokens", spec.vocab_size, hidden_, {.times = scale});
+  for (const std::uint32_t i : layers_of(spec, weights.shard().stage))
+    if (weights.status().ok()) layers_.push_back(bind_layer(spec, weights, i));
+  if (weights.has_heads()) final_norm_ = bind_norm(spec, weights, "norm", hidden_);
 }
 
 kernels::Norm Decoder::bind_norm(const ModelSpec& spec, WeightSource& weights,
@@ -101,17 +102,20 @@ Decoder::Layer Decoder::bind_layer(const ModelSpec& spec, WeightSource& weights,
   return bound;
 }
 
-TypedView Decoder::forward(kernels::Backend& ops, const kernels::Texts& texts) {
-  const TypedSpan x = ops.states(states_, texts.ids.size(), hidden_);
-  const TypedSpan attended = ops.states(attended_, texts.ids.size(), hidden_);
+void Decoder::embed(kernels::Backend& ops, const kernels::Texts& texts, TypedSpan x) {
   ops.embed(embedding_, texts, x);
+}
+
+void Decoder::run_layers(kernels::Backend& ops, std::span<const std::uint32_t> cu_seqlens,
+                         TypedSpan x) {
+  const TypedSpan attended = ops.states(attended_, x.rows, hidden_);
   for (const Layer& layer : layers_) {
-    attend(ops, layer, texts.cu_seqlens, x, attended);
+    attend(ops, layer, cu_seqlens, x, attended);
     run_middle(ops, layer, attended, x);
   }
-  ops.normalize(x, final_norm_, {}, x);
-  return x;
 }
+
+void Decoder::finish(kernels::Backend& ops, TypedSpan x) { ops.normalize(x, final_norm_, {}, x); }
 
 void Decoder::attend(kernels::Backend& ops, const Layer& layer,
                      std::span<const std::uint32_t> cu_seqlens, TypedView x, TypedSpan out) {

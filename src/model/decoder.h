@@ -21,7 +21,10 @@ class Decoder final : public Model {
  public:
   Decoder(const ModelSpec& spec, WeightSource& weights);
 
-  tensor::TypedView forward(kernels::Backend& ops, const kernels::Texts& texts) override;
+  void embed(kernels::Backend& ops, const kernels::Texts& texts, tensor::TypedSpan x) override;
+  void run_layers(kernels::Backend& ops, std::span<const std::uint32_t> cu_seqlens,
+                  tensor::TypedSpan x) override;
+  void finish(kernels::Backend& ops, tensor::TypedSpan x) override;
 
  private:
   struct Layer {
@@ -59,7 +62,6 @@ class Decoder final : public Model {
   std::vector<Layer> layers_;
   kernels::Norm final_norm_;
 
-  tensor::Buffer states_;       // [tokens, hidden]
   tensor::Buffer attended_;     // [tokens, hidden]
   tensor::Buffer normed_;       // [tokens or block, hidden]
   tensor::Buffer heads_input_;  // [tokens, (heads + 2 * kv_heads) * head_size]

@@ -22,6 +22,7 @@ kernels::Activation activation_of(DenseActivation activation) {
 }  // namespace
 
 DenseHead::DenseHead(const ModelSpec& spec, WeightSource& weights) : outputs_(spec.dense.size()) {
+  if (!weights.has_heads()) return;
   for (const DenseSpec& dense : spec.dense) {
     Layer& layer = layers_.emplace_back();
     layer.linear = dense.rows.empty()

@@ -123,6 +123,13 @@ std::string middle_norm_of(const ModelSpec& spec, const std::string& layer) {
          std::string(second ? kSecondNorm : long_names_of(spec.architecture).attention_norm);
 }
 
+// Whose output a layer takes.
+std::string long_norm_before(const ModelSpec& spec, std::uint32_t layer) {
+  const LongNames& names = long_names_of(spec.architecture);
+  return layer == 0 ? std::string(names.embedding_norm)
+                    : fmt::format("{}{}.{}", names.layer, layer - 1, names.output_norm);
+}
+
 Bias bias_if(bool stored) { return stored ? Bias::stored : Bias::none; }
 
 }  // namespace
@@ -136,10 +143,14 @@ LongBert::LongBert(const ModelSpec& spec, WeightSource& weights)
       attention_{.heads = spec.heads, .kv_heads = spec.kv_heads, .head_size = spec.head_size},
       rotary_(spec.rotary, spec.head_size),
       turns_(spec.rotary.theta != 0),
-      linear_distance_(spec.linear_distance),
-      embedding_(bind_embedding(spec, weights)) {
-  for (std::uint32_t i = 0; i < spec.layers && weights.status().ok(); ++i)
-    layers_.push_back(bind_layer(spec, weights, i));
+      linear_distance_(spec.linear_distance) {
+  const Stage stage = weights.shard().stage;
+  if (weights.has_words())
+    embedding_ = bind_embedding(spec, weights);
+  else  // which another stage computes, and which tells here how large inputs are
+    weights.norm(long_norm_before(spec, stage.first_layer), hidden_, spec.norm_epsilon);
+  for (const std::uint32_t i : layers_of(spec, stage))
+    if (weights.status().ok()) layers_.push_back(bind_layer(spec, weights, i));
 }
 
 kernels::Embedding LongBert::bind_embedding(const ModelSpec& spec, WeightSource& weights) const {
@@ -181,11 +192,9 @@ LongBert::Layer LongBert::bind_layer(const ModelSpec& spec, WeightSource& weight
              {prefix + "attention.self.key", hidden_},
              {prefix + "attention.self.value", hidden_}};
   Layer layer;
-  const std::string norm_before =
-      index == 0 ? std::string(names.embedding_norm)
-                 : fmt::format("{}{}.{}", names.layer, index - 1, names.output_norm);
-  layer.query_key_value = weights.linear(heads, hidden_, bias_if(spec.query_key_value_bias),
-                                         Split::none, norm_before, Role::attention);
+  layer.query_key_value =
+      weights.linear(heads, hidden_, bias_if(spec.query_key_value_bias), Split::none,
+                     long_norm_before(spec, index), Role::attention);
   if (spec.architecture == Architecture::jina_code) {
     layer.query_norm = norm("attention.self.layer_norm_q");
     layer.key_norm = norm("attention.self.layer_norm_k");
@@ -247,12 +256,14 @@ void LongBert::bind_experts(const ModelSpec& spec, WeightSource& weights, const 
   layer.expert_bias = weights.vector(prefix + "mlp.experts.bias", hidden_);
 }
 
-TypedView LongBert::forward(kernels::Backend& ops, const kernels::Texts& texts) {
-  const TypedSpan x = ops.states(states_, texts.ids.size(), hidden_);
+void LongBert::embed(kernels::Backend& ops, const kernels::Texts& texts, TypedSpan x) {
   ops.embed(embedding_, texts, x);
-  if (linear_distance_) reach_distances(ops, texts.cu_seqlens);
-  for (const Layer& layer : layers_) run_layer(ops, layer, texts.cu_seqlens, x);
-  return x;
+}
+
+void LongBert::run_layers(kernels::Backend& ops, std::span<const std::uint32_t> cu_seqlens,
+                          TypedSpan x) {
+  if (linear_distance_) reach_distances(ops, cu_seqlens);
+  for (const Layer& layer : layers_) run_layer(ops, layer, cu_seqlens, x);
 }
 
 void LongBert::run_layer(kernels::Backend& ops, const Layer& layer,

@@ -21,7 +21,9 @@ class LongBert final : public Model {
  public:
   LongBert(const ModelSpec& spec, WeightSource& weights);
 
-  tensor::TypedView forward(kernels::Backend& ops, const kernels::Texts& texts) override;
+  void embed(kernels::Backend& ops, const kernels::Texts& texts, tensor::TypedSpan x) override;
+  void run_layers(kernels::Backend& ops, std::span<const std::uint32_t> cu_seqlens,
+                  tensor::TypedSpan x) override;
 
  private:
   struct Layer {
@@ -69,7 +71,6 @@ class LongBert final : public Model {
   tensor::Buffer distance_memory_;      // the same, on a device
   std::vector<Layer> layers_;
 
-  tensor::Buffer states_;        // [tokens, hidden]
   tensor::Buffer heads_input_;   // [tokens, 3 * hidden]
   tensor::Buffer context_;       // [tokens, hidden]
   tensor::Buffer sum_;           // [block, hidden], with experts [tokens, hidden]

@@ -20,13 +20,16 @@ ModernBert::ModernBert(const ModelSpec& spec, WeightSource& weights)
       local_rotary_(spec.local_rotary, spec.head_size) {
   local_.before = spec.local_before;
   local_.after = spec.local_after;
-  bind_words(spec, weights, embedding_);
-  embedding_.norm =
-      weights.norm("embeddings.norm", hidden_, spec.norm_epsilon, NormKind::layer_without_shift);
-  for (std::uint32_t i = 0; i < spec.layers && weights.status().ok(); ++i)
-    layers_.push_back(bind_layer(spec, weights, i));
-  final_norm_ =
-      weights.norm("final_norm", hidden_, spec.norm_epsilon, NormKind::layer_without_shift);
+  if (weights.has_words()) {
+    bind_words(spec, weights, embedding_);
+    embedding_.norm =
+        weights.norm("embeddings.norm", hidden_, spec.norm_epsilon, NormKind::layer_without_shift);
+  }
+  for (const std::uint32_t i : layers_of(spec, weights.shard().stage))
+    if (weights.status().ok()) layers_.push_back(bind_layer(spec, weights, i));
+  if (weights.has_heads())
+    final_norm_ =
+        weights.norm("final_norm", hidden_, spec.norm_epsilon, NormKind::layer_without_shift);
 }
 
 ModernBert::Layer ModernBert::bind_layer(const ModelSpec& spec, WeightSource& weights,
@@ -54,16 +57,21 @@ ModernBert::Layer ModernBert::bind_layer(const ModelSpec& spec, WeightSource& we
   return bound;
 }
 
-TypedView ModernBert::forward(kernels::Backend& ops, const kernels::Texts& texts) {
-  const TypedSpan x = ops.states(states_, texts.ids.size(), hidden_);
-  const TypedSpan attended = ops.states(attended_, texts.ids.size(), hidden_);
+void ModernBert::embed(kernels::Backend& ops, const kernels::Texts& texts, TypedSpan x) {
   ops.embed(embedding_, texts, x);
+}
+
+void ModernBert::run_layers(kernels::Backend& ops, std::span<const std::uint32_t> cu_seqlens,
+                            TypedSpan x) {
+  const TypedSpan attended = ops.states(attended_, x.rows, hidden_);
   for (const Layer& layer : layers_) {
-    attend(ops, layer, texts.cu_seqlens, x, attended);
+    attend(ops, layer, cu_seqlens, x, attended);
     run_middle(ops, layer, attended, x);
   }
+}
+
+void ModernBert::finish(kernels::Backend& ops, TypedSpan x) {
   ops.normalize(x, final_norm_, {}, x);
-  return x;
 }
 
 void ModernBert::attend(kernels::Backend& ops, const Layer& layer,

@@ -17,7 +17,10 @@ class ModernBert final : public Model {
  public:
   ModernBert(const ModelSpec& spec, WeightSource& weights);
 
-  tensor::TypedView forward(kernels::Backend& ops, const kernels::Texts& texts) override;
+  void embed(kernels::Backend& ops, const kernels::Texts& texts, tensor::TypedSpan x) override;
+  void run_layers(kernels::Backend& ops, std::span<const std::uint32_t> cu_seqlens,
+                  tensor::TypedSpan x) override;
+  void finish(kernels::Backend& ops, tensor::TypedSpan x) override;
 
  private:
   struct Layer {
@@ -46,7 +49,6 @@ class ModernBert final : public Model {
   std::vector<Layer> layers_;
   kernels::Norm final_norm_;
 
-  tensor::Buffer states_;       // [tokens, hidden]
   tensor::Buffer attended_;     // [tokens, hidden]
   tensor::Buffer normed_;       // [tokens or block, hidden]
   tensor::Buffer heads_input_;  // [tokens, 3 * hidden]

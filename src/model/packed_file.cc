@@ -69,6 +69,15 @@ std::uint64_t place(std::vector<PackedTensorSource>& sources) {
   return end;
 }
 
+// [index, count, first layer, layers]
+json to_json(const Stage& stage) {
+  return {stage.index, stage.count, stage.first_layer, stage.layers};
+}
+Stage stage_from_json(const json& stage) {
+  const auto number = [&](std::size_t i) { return stage.at(i).get<std::uint32_t>(); };
+  return {number(0), number(1), number(2), number(3)};
+}
+
 std::string describe(const PackedHead& head, const std::vector<PackedTensorSource>& sources) {
   json tensors = json::array();
   for (const PackedTensorSource& source : sources) tensors.push_back(source.tensor);
@@ -76,6 +85,7 @@ std::string describe(const PackedHead& head, const std::vector<PackedTensorSourc
               {"spec", to_json(head.spec)},
               {"rank", head.shard.rank},
               {"ranks", head.shard.ranks},
+              {"stage", to_json(head.shard.stage)},
               {"tensors", std::move(tensors)}}
       .dump();
 }
@@ -174,7 +184,8 @@ Result<PackedFile> PackedFile::open(Mapping mapping) {
   try {
     PackedHead& head = file.head_;
     head.backend = root.at("backend").get<std::string>();
-    head.shard = {root.at("rank").get<std::uint32_t>(), root.at("ranks").get<std::uint32_t>()};
+    head.shard = {root.at("rank").get<std::uint32_t>(), root.at("ranks").get<std::uint32_t>(),
+                  stage_from_json(root.at("stage"))};
     file.tensors_ = root.at("tensors").get<std::vector<PackedTensor>>();
     SHEAF_ASSIGN(head.spec, spec_from_json(root.at("spec").get_ref<const std::string&>(), kFile));
   } catch (const json::exception&) {

@@ -24,6 +24,7 @@ SparseHead::SparseHead(const ModelSpec& spec, WeightSource& weights)
     : of_words_(spec.is_splade()),
       how_{spec.word_head.sum, spec.word_head.logs},
       special_ids_(spec.special_ids) {
+  if (!weights.has_heads()) return;
   if (of_words_) {
     const DenseSpec& dense = spec.word_head.transform;
     dense_ = weights.linear({{dense.name, dense.outputs}}, dense.inputs,

@@ -217,8 +217,8 @@ Result<StoredWeights> StoredWeights::open(const std::string& folder, const Model
 
 // Saved from within a larger model, all names bear its prefix: "bert.", "roberta.", "model.", ...
 void StoredWeights::find_prefix(const std::string& first_name) {
-  prefix_known_ = true;
-  if (checkpoint_.find(first_name) != nullptr) return;
+  prefix_known_ = checkpoint_.find(first_name) != nullptr;
+  if (prefix_known_) return;
   for (const StoredTensor& tensor : checkpoint_.tensors()) {
     if (!tensor.name.ends_with("." + first_name)) continue;
     const std::string prefix = tensor.name.substr(0, tensor.name.size() - first_name.size());
@@ -228,12 +228,14 @@ void StoredWeights::find_prefix(const std::string& first_name) {
            fmt::format("{}: holds two models, '{}' and '{}', and nobody says which it is",
                        tensor.file, prefix_ + first_name, tensor.name)});
     prefix_ = prefix;
+    prefix_known_ = true;
   }
 }
 
 const StoredTensor* StoredWeights::need(const std::string& name, const std::string& old_name,
                                         std::vector<std::uint64_t> shape) {
   if (!prefix_known_) find_prefix(name);
+  if (!prefix_known_ && !old_name.empty()) find_prefix(old_name);
   const StoredTensor* tensor = checkpoint_.find(prefix_ + name);
   if (tensor == nullptr && !old_name.empty()) tensor = checkpoint_.find(prefix_ + old_name);
   if (tensor == nullptr) tensor = checkpoint_.find(name);  // of a module, whose names bear none

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/packed_file.h"
@@ -29,7 +30,9 @@ class StoredWeights final : public WeightSource {
   // Lays out linear layers as `backend` wants them, which must live until the tensors are written,
   // as must this object.
   void pack_for(kernels::Backend& backend) { backend_ = &backend; }
-  std::vector<PackedTensorSource> take_tensors() { return std::move(tensors_); }
+  std::vector<PackedTensorSource> take_tensors() { return std::exchange(tensors_, {}); }
+  // What is bound from now on is of this shard, which nobody checks.
+  void limit_to(const Shard& shard) { shard_ = shard; }
 
   kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs, Bias bias,
                          Split split, const std::string& norm, Role role) override;

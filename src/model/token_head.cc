@@ -10,7 +10,7 @@ using tensor::TypedView;
 
 TokenHead::TokenHead(const ModelSpec& spec, WeightSource& weights) {
   const DenseSpec& head = spec.token_vectors;
-  if (head.name.empty()) return;
+  if (head.name.empty() || !weights.has_heads()) return;
   linear_ = weights.linear({{head.name, head.outputs}}, head.inputs,
                            head.bias ? Bias::stored : Bias::none);
 }

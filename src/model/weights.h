@@ -84,6 +84,8 @@ class WeightSource {
   virtual Shard shard() const = 0;
   // Of what is divided.
   std::size_t share_of(std::size_t count) const { return count / shard().ranks; }
+  bool has_words() const { return shard().stage.is_first(); }
+  bool has_heads() const { return shard().stage.is_last(); }
 
   // Where tables, vectors and weights lie, and what is calculated from them has to.
   virtual tensor::Memory& memory() const { return tensor::host_memory(); }

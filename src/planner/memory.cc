@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "model/spec/device_map.h"
+
 namespace sheaf::planner {
 namespace {
 
@@ -130,22 +132,21 @@ std::vector<Rank> tensor_parallel(const ModelFacts& model, const Load& load, std
 std::vector<Rank> pipeline(const ModelFacts& model, const Load& load, std::uint32_t ranks) {
   const std::uint32_t layers = model.spec.layers;
   if (ranks == 0 || layers < ranks) return {};
-  const double tables = static_cast<double>(table_bytes(model, load.dtype));
-  const double each = static_cast<double>(layer_bytes(model, load.dtype)) / layers;
+  model::PartBytes parts;
+  parts.words = table_bytes(model, load.dtype);
+  const std::uint64_t all = layer_bytes(model, load.dtype);
+  for (std::uint64_t i = 0; i < layers; ++i)
+    parts.layers.push_back(all * (i + 1) / layers - all * i / layers);
   std::vector<Rank> stages;
-  std::uint32_t taken = 0;
-  for (std::uint32_t i = 0; i < ranks; ++i) {
-    const std::uint32_t after = ranks - i - 1;  // ranks that need a layer yet
-    const double before = i == 0 ? tables : 0;
-    const double share = (before + (layers - taken) * each) / (after + 1);
-    const auto wanted = static_cast<std::uint32_t>(std::max(0.0, (share - before) / each + 0.5));
-    const std::uint32_t count =
-        after == 0 ? layers - taken : std::clamp(wanted, 1u, layers - taken - after);
-    Rank stage{.first_layer = taken, .layers = count, .heads = model.spec.heads, .memory = {}};
-    stage.memory.weights_bytes = static_cast<std::uint64_t>(before + count * each);
-    stage.memory.activations_bytes = activations_of(model, load, 1);
-    stages.push_back(stage);
-    taken += count;
+  const std::vector<std::uint64_t> no_room(ranks, 1);  // so that none is fuller than it has to be
+  for (const model::Stage& stage : model::divide_layers(parts, no_room)) {
+    Rank rank{.first_layer = stage.first_layer,
+              .layers = static_cast<std::uint32_t>(model::layers_of(model.spec, stage).size()),
+              .heads = model.spec.heads,
+              .memory = {}};
+    rank.memory.weights_bytes = parts.of(stage);
+    rank.memory.activations_bytes = activations_of(model, load, 1);
+    stages.push_back(rank);
   }
   return stages;
 }

@@ -79,8 +79,9 @@ struct Rank {
 // more than once where there are fewer of them.
 std::vector<Rank> tensor_parallel(const ModelFacts& model, const Load& load, std::uint32_t ranks);
 
-// Each has whole layers, so many that none is much fuller than the others; the first has the tables
-// too. Nothing where there are fewer layers than ranks.
+// Each has whole layers, so many that the fullest is no fuller than it has to be
+// (model/spec/device_map.h); the first has the tables too. Nothing where there are fewer layers
+// than ranks.
 std::vector<Rank> pipeline(const ModelFacts& model, const Load& load, std::uint32_t ranks);
 
 }  // namespace sheaf::planner

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -27,6 +28,7 @@
 #include "channel/layout.h"
 #include "channel/offline.h"
 #include "channel/replica_end.h"
+#include "engine/pack.h"
 #include "kernels/profile.h"
 #include "kernels/ranks/shared_communicator.h"
 #include "kernels/shared_copy.h"
@@ -47,8 +49,9 @@ constexpr std::string_view kUsage =
     "            [--cores 0,1] [--threads N] [--group FD --rank R --ranks N]\n"
     "            serve batches until the control socket closes, or be one rank of those that do\n"
     "  pack      --model FOLDER --weights FD [--control FD] [--pooling P] [--dtype T]\n"
-    "            [--rank R --ranks N]\n"
-    "            write the weights, packed for this machine, into an empty file; or a rank's part\n"
+    "            [--rank R --ranks N] [--stage I --stages N --first-layer L --layers N]\n"
+    "            write the weights, packed for this machine, into an empty file; or those of a\n"
+    "            rank, or of a stage\n"
     "  embed     --model FOLDER [--cores 0,1] [--threads N] [--pooling P] [--dtype T]\n"
     "            [--seconds-max N]\n"
     "            token ids on standard input to vectors on standard output, binary\n"
@@ -57,8 +60,10 @@ constexpr std::string_view kUsage =
     "  dtypes    what this processor, or card, can compute in, and how, as JSON\n"
     "  devices   the cards that sheaf-replica-cuda can use, as JSON, or why it can use none\n"
     "  estimate  --model FOLDER [--max-batch-tokens N] [--threads N] [--pooling P] [--dtype T]\n"
-    "            [--rank R --ranks N]\n"
+    "            [--rank R --ranks N] [--stage I --stages N --first-layer L --layers N]\n"
     "            the model's memory as JSON\n"
+    "  parts     --model FOLDER [--pooling P] [--dtype T]\n"
+    "            what its words, each of its layers and its heads take as JSON\n"
     "\n"
     "With SHEAF_PROFILE=1 in the environment run and embed show at their end, on standard\n"
     "error, what time each operation of the model took.\n";
@@ -158,22 +163,37 @@ Result<std::unique_ptr<engine::Engine>> open_engine(const Backend& backend, int 
 }
 
 Result<model::Shard> shard_of(const Flags& flags) {
-  SHEAF_ASSIGN(const int rank, flags.number_or("rank", 0));
-  SHEAF_ASSIGN(const int ranks, flags.number_or("ranks", 1));
-  return model::Shard{static_cast<std::uint32_t>(rank), static_cast<std::uint32_t>(ranks)};
+  model::Shard shard;
+  const auto read = [&flags](std::string_view name, std::uint32_t& number) -> Status {
+    SHEAF_ASSIGN(const int given, flags.number_or(name, static_cast<int>(number)));
+    number = static_cast<std::uint32_t>(given);
+    return {};
+  };
+  SHEAF_TRY(read("rank", shard.rank));
+  SHEAF_TRY(read("ranks", shard.ranks));
+  SHEAF_TRY(read("stage", shard.stage.index));
+  SHEAF_TRY(read("stages", shard.stage.count));
+  SHEAF_TRY(read("first-layer", shard.stage.first_layer));
+  SHEAF_TRY(read("layers", shard.stage.layers));
+  return shard;
 }
 
-// The ranks that this process is one of; null: it is the whole replica.
-Result<std::unique_ptr<kernels::Communicator>> join_group(const Flags& flags) {
+// The processes that this is one of; null: it is the whole replica. `progress` is what all of them
+// raise.
+Result<std::unique_ptr<kernels::Communicator>> join_group(
+    const Flags& flags, const std::atomic<std::uint64_t>& progress) {
   SHEAF_ASSIGN(const int fd, flags.number_or("group", -1));
   if (fd < 0) return std::unique_ptr<kernels::Communicator>();
-  SHEAF_ASSIGN(const model::Shard shard, shard_of(flags));
-  const std::size_t bytes = kernels::shared_group_bytes(shard.ranks);
+  SHEAF_ASSIGN(const int rank, flags.number("rank"));
+  SHEAF_ASSIGN(const int number, flags.number("ranks"));
+  const auto ranks = static_cast<std::size_t>(number);
+  const std::size_t bytes = kernels::shared_group_bytes(ranks);
   // Empty at first; whoever comes later finds it as long as it is to be.
   if (::ftruncate(fd, static_cast<off_t>(bytes)) != 0)
     return errno_error("sizing what ranks share", errno);
   SHEAF_ASSIGN(Mapping memory, Mapping::map(fd, bytes, Mapping::Access::read_write));
-  return kernels::join_shared_group(std::move(memory), shard.rank, {shard.ranks});
+  return kernels::join_shared_group(std::move(memory), static_cast<std::size_t>(rank),
+                                    {.ranks = ranks, .progress = &progress});
 }
 
 std::string ready_line(const engine::Engine& engine, const channel::Limits& limits) {
@@ -194,7 +214,7 @@ Status run_on(const Flags& flags, int control, const Backend& backend, kernels::
   SHEAF_ASSIGN(auto channel, channel::ReplicaEnd::open(channel_fd, Fd(event_fd)));
   SHEAF_ASSIGN(const int card_weights_fd, flags.number_or("card-weights", -1));
   kernels::SharedCopy weights_copy{.given = Fd(card_weights_fd)};
-  SHEAF_ASSIGN(const auto group, join_group(flags));
+  SHEAF_ASSIGN(const auto group, join_group(flags, channel.progress()));
   SHEAF_ASSIGN(auto engine, open_engine(backend, weights_fd,
                                         {.threads = where.threads,
                                          .progress = &channel.progress(),
@@ -366,6 +386,15 @@ Status print_estimate(const Flags& flags, const Backend& backend) {
   return {};
 }
 
+Status print_parts(const Flags& flags) {
+  SHEAF_ASSIGN(const engine::Source source, source_of(flags));
+  SHEAF_ASSIGN(const model::PartBytes parts, engine::part_bytes(source));
+  const nlohmann::ordered_json out = {
+      {"words_bytes", parts.words}, {"layer_bytes", parts.layers}, {"heads_bytes", parts.heads}};
+  fmt::print("{}\n", out.dump());
+  return {};
+}
+
 Status print_dtypes(const Backend& backend) {
   nlohmann::ordered_json names = nlohmann::ordered_json::object();
   for (const tensor::Dtype dtype : tensor::kDtypes)
@@ -436,6 +465,7 @@ Status run_mode(std::string_view mode, const Flags& flags, const Backend& backen
   if (mode == "describe") return describe(flags);
   if (mode == "dtypes") return print_dtypes(backend);
   if (mode == "devices") return say_failure(print_devices(backend));
+  if (mode == "parts") return say_failure(print_parts(flags));
   return say_failure(print_estimate(flags, backend));
 }
 
@@ -445,12 +475,15 @@ std::optional<std::vector<std::string_view>> flags_of(std::string_view mode) {
     return Names{"channel", "event",   "weights", "control", "card-weights",
                  "cores",   "threads", "group",   "rank",    "ranks"};
   if (mode == "pack")
-    return Names{"model", "pooling", "dtype", "weights", "control", "rank", "ranks"};
+    return Names{"model", "pooling", "dtype",  "weights",     "control", "rank",
+                 "ranks", "stage",   "stages", "first-layer", "layers"};
   if (mode == "embed") return Names{"model", "pooling", "dtype", "cores", "threads", "seconds-max"};
   if (mode == "describe") return Names{"model", "pooling"};
   if (mode == "dtypes" || mode == "devices") return Names{};
   if (mode == "estimate")
-    return Names{"model", "pooling", "dtype", "max-batch-tokens", "threads", "rank", "ranks"};
+    return Names{"model", "pooling", "dtype",  "max-batch-tokens", "threads", "rank",
+                 "ranks", "stage",   "stages", "first-layer",      "layers"};
+  if (mode == "parts") return Names{"model", "pooling", "dtype"};
   return std::nullopt;
 }
 

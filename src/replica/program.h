@@ -49,6 +49,7 @@ struct Backend {
 //   describe  a model's spec as JSON
 //   dtypes    what products can be computed in here, and by which backend, as JSON
 //   devices   the cards that a program for cards can use, as JSON; takes as long as the driver
+//   parts     what a model's words, each of its layers and its heads take when packed, as JSON
 //   estimate  a model's memory as JSON, from the headers of its files; without touching its weights
 //             it fails where packing them would, over a name, a shape or a type
 //

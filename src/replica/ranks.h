@@ -9,8 +9,9 @@
 #include "engine/engine.h"
 #include "kernels/ranks/communicator.h"
 
-// A replica that is a group of ranks: the first has the channel, hands each batch on and answers
-// it; the others compute their part of it, and their answers, which are the same, are dropped.
+// A replica that is a group of ranks, or of stages: the first has the channel, hands each batch on
+// and answers it; the others compute their part of it, and their answers, which are the same or,
+// of stages, none, are dropped.
 namespace sheaf::replica {
 
 // The engine of the first rank: hands batches to the others before it runs them. Both must be there

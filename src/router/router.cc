@@ -162,7 +162,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
       views.push_back({.name = fleet_->replica_name(id),
                        .slice = fleet_->slice_name(id),
                        .model = models_[status.model]->info().name,
-                       .ranks = options_.models[status.model].ranks,
+                       .ranks = options_.models[status.model].processes(),
                        .pids = fleet_->pids(id),
                        .status = status});
     }
@@ -221,7 +221,8 @@ class RouterImpl final : public Router, private fleet::FleetListener {
                               .replicas = options_.models[i].replicas,
                               .pooling = options_.models[i].pooling,
                               .dtype = info.dtype,
-                              .ranks = options_.models[i].ranks});
+                              .ranks = options_.models[i].ranks,
+                              .stages = options_.models[i].stages});
     }
     return fleet;
   }

@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "core/core.h"
 #include "fleet/card_failure.h"
+#include "model/spec/shard.h"
 #include "model/spec/spec.h"
 #include "slices/placement.h"
 #include "telemetry/metrics.h"
@@ -134,7 +135,12 @@ struct ModelConfig {
   std::uint32_t max_length = 0;        // 0: the model's own
   std::string pooling;                 // as model::read_spec() takes it
   std::string dtype = "float32";       // that products are computed in
-  std::uint32_t ranks = 1;             // processes that a replica is divided over
+  // What a replica is divided over: processes that each have a part of every layer, or one for each
+  // stage of its layers.
+  std::uint32_t ranks = 1;
+  std::vector<model::Stage> stages = {{}};
+
+  std::uint32_t processes() const { return ranks * static_cast<std::uint32_t>(stages.size()); }
   // Of an embedder alone, put before texts that ask for no prompt, in place of the model's own
   // default; at most one of the two: one of the model's prompts ("" for none), or a text, which
   // becomes prompt "default".

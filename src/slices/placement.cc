@@ -610,9 +610,10 @@ class CorePlacement {
       const Wish& wish = wishes_[replicas_[i].wish];
       if (slice.cpus.size() < wish.ranks)
         return placement_error(fmt::format(
-            "model {}: --tensor-parallel-size {}: each process of a replica takes a "
-            "core, and replica {} of {} has {} ({}); fewer of either are what helps",
-            wish.model, wish.ranks, i, replicas_.size(), slice.cpus.size(), slice.name));
+            "model {}: {} {}: each process of a replica takes a core, and replica {} of {} has {} "
+            "({}); fewer of either are what helps",
+            wish.model, wish.divided_by, wish.ranks, i, replicas_.size(), slice.cpus.size(),
+            slice.name));
     }
     return {};
   }

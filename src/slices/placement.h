@@ -42,6 +42,7 @@ struct Wish {
   // Processes that each replica is divided over: on cores, of which each takes one at least; on
   // cards, of which each takes a whole one to itself, and the bytes above are those of each.
   std::uint32_t ranks = 1;
+  std::string divided_by = "--tensor-parallel-size";  // the flag that said so, for errors
 };
 
 struct PlacementRules {

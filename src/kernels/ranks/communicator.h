@@ -5,11 +5,13 @@
 
 #include "base/result.h"
 #include "tensor/matrix.h"
+#include "tensor/typed_matrix.h"
 
 namespace sheaf::kernels {
 
 // What the ranks that compute one model together share. Each rank has one and calls it from one
-// thread; all make the same calls, of the same shapes, in the same order.
+// thread. All make the same calls of sum() and share(), of the same shapes, in the same order; of
+// send() and receive() two ranks do, each for the other.
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -25,6 +27,14 @@ class Communicator {
   // as long as the group lives; the first one for them as in sum(), whose errors it has too.
   static constexpr std::size_t kMostShared = std::size_t{64} << 20;
   virtual Status share(std::vector<std::byte>& message) = 0;
+
+  // Rank `to` gets x, of the same dtype and shape, by receive(), in the order in which it was sent;
+  // both lie on the host. send() returns once x may be written again: what was not received yet is
+  // kept up to a bound, and beyond it waited for, so that two ranks that send each other more than
+  // that, and receive afterwards, end the group. Errors as of sum(). Not every kind of group has
+  // them.
+  virtual Status send(std::size_t to, tensor::TypedView x);
+  virtual Status receive(std::size_t from, tensor::TypedSpan x);
 };
 
 }  // namespace sheaf::kernels

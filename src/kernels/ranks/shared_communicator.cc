@@ -25,17 +25,17 @@ constexpr std::size_t kSlotBytes = kSlotFloats * sizeof(float);
 // About 20 µs, as threads of one pool wait for each other (cpu/pool.cc).
 constexpr int kSpins = 500;
 
-// What ranks wait for is one word, so that neither the end of a meeting nor that of the group can
-// be missed for the other: twice the number of meetings that there were, and 1 once the group has
-// ended, for good.
+// What ranks wait for is one word, so that neither what it counts nor the end of the group can be
+// missed for the other: twice the count, and 1 once the group has ended, for good.
+using Word = std::atomic<std::uint32_t>;
 constexpr std::uint32_t kEnded = 1;
-constexpr std::uint32_t kMeeting = 2;
+constexpr std::uint32_t kOne = 2;
+static_assert(Word::is_always_lock_free);
 
 struct Header {
   alignas(64) std::atomic<std::uint32_t> arrived;  // ranks at the meeting under way
-  alignas(64) std::atomic<std::uint32_t> state;
+  alignas(64) Word meetings;                       // that there were
 };
-static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 
 // A rank's part of the memory.
 struct Slot {
@@ -45,6 +45,35 @@ struct Slot {
   alignas(64) float values[kSlotFloats];
 };
 
+// What one rank sends to another goes through a ring of pieces of their own. Counts go on beyond
+// the largest number, which kPieces divides.
+constexpr std::uint32_t kPieces = 4;
+struct Pipe {
+  alignas(64) Word sent;
+  alignas(64) Word taken;
+};
+struct Piece {
+  std::size_t bytes;  // of all that it is a piece of
+  alignas(64) std::byte data[kSlotBytes];
+};
+
+// [Header][Pipe: ranks x ranks][Slot: ranks + 1][Piece: ranks x ranks x kPieces]
+std::size_t slots_at(std::size_t ranks) { return sizeof(Header) + ranks * ranks * sizeof(Pipe); }
+std::size_t pieces_at(std::size_t ranks) { return slots_at(ranks) + (ranks + 1) * sizeof(Slot); }
+
+// Calls body(part) for what a matrix consists of, in order, `most` elements each at the most.
+template <class Matrix, class Body>
+Status for_parts(const Matrix& x, std::size_t most, Body body) {
+  const std::size_t rows = std::max<std::size_t>(1, most / std::max<std::size_t>(1, x.columns));
+  for (std::size_t column = 0; column < x.columns; column += most) {
+    const std::size_t columns = std::min(most, x.columns - column);
+    for (std::size_t row = 0; row < x.rows; row += rows)
+      SHEAF_TRY(
+          body(x.slice_columns(column, columns).slice_rows(row, std::min(rows, x.rows - row))));
+  }
+  return {};
+}
+
 class SharedCommunicator final : public Communicator {
  public:
   SharedCommunicator(Mapping memory, std::size_t rank, SharedGroup group)
@@ -52,7 +81,9 @@ class SharedCommunicator final : public Communicator {
         rank_(rank),
         group_(group),
         header_(*reinterpret_cast<Header*>(memory_.data())),
-        slots_(reinterpret_cast<Slot*>(memory_.data() + sizeof(Header))) {}
+        pipes_(reinterpret_cast<Pipe*>(memory_.data() + sizeof(Header))),
+        slots_(reinterpret_cast<Slot*>(memory_.data() + slots_at(group.ranks))),
+        pieces_(reinterpret_cast<Piece*>(memory_.data() + pieces_at(group.ranks))) {}
   ~SharedCommunicator() override { end(); }
   SharedCommunicator(const SharedCommunicator&) = delete;
   SharedCommunicator& operator=(const SharedCommunicator&) = delete;
@@ -63,15 +94,7 @@ class SharedCommunicator final : public Communicator {
   std::size_t ranks() const override { return group_.ranks; }
 
   Status sum(tensor::MatrixSpan x) override {
-    const std::size_t rows =
-        std::max<std::size_t>(1, kSlotFloats / std::max<std::size_t>(1, x.columns));
-    for (std::size_t column = 0; column < x.columns; column += kSlotFloats) {
-      const std::size_t columns = std::min(kSlotFloats, x.columns - column);
-      for (std::size_t row = 0; row < x.rows; row += rows)
-        SHEAF_TRY(sum_slot(
-            x.slice_columns(column, columns).slice_rows(row, std::min(rows, x.rows - row))));
-    }
-    return {};
+    return for_parts(x, kSlotFloats, [this](tensor::MatrixSpan part) { return sum_slot(part); });
   }
 
   // Piece by piece through the first rank's slot.
@@ -92,6 +115,34 @@ class SharedCommunicator final : public Communicator {
       at += kSlotBytes;
     } while (at < count);
     return {};
+  }
+
+  Status send(std::size_t to, tensor::TypedView x) override {
+    const std::size_t size = size_of(x.dtype);
+    Pipe& pipe = pipe_of(rank_, to);
+    return for_parts(x, kSlotBytes / size, [&](tensor::TypedView part) -> Status {
+      SHEAF_ASSIGN(Piece* const piece, free_piece(pipe, to));
+      piece->bytes = x.rows * x.columns * size;
+      for (std::size_t i = 0; i < part.rows; ++i)
+        std::memcpy(piece->data + i * part.columns * size, part.data + i * part.stride * size,
+                    part.columns * size);
+      count_one(pipe.sent);
+      return {};
+    });
+  }
+
+  Status receive(std::size_t from, tensor::TypedSpan x) override {
+    const std::size_t size = size_of(x.dtype);
+    Pipe& pipe = pipe_of(from, rank_);
+    return for_parts(x, kSlotBytes / size, [&](tensor::TypedSpan part) -> Status {
+      SHEAF_ASSIGN(const Piece* const piece, next_piece(pipe, from));
+      SHEAF_TRY(check_sent(from, piece->bytes, x.rows * x.columns * size));
+      for (std::size_t i = 0; i < part.rows; ++i)
+        std::memcpy(part.data + i * part.stride * size, piece->data + i * part.columns * size,
+                    part.columns * size);
+      count_one(pipe.taken);
+      return {};
+    });
   }
 
  private:
@@ -146,46 +197,100 @@ class SharedCommunicator final : public Communicator {
     return {};
   }
 
+  Pipe& pipe_of(std::size_t from, std::size_t to) const { return pipes_[from * group_.ranks + to]; }
+  Piece* piece_of(std::size_t from, std::size_t to, std::uint32_t count) const {
+    return pieces_ + (from * group_.ranks + to) * kPieces + count / kOne % kPieces;
+  }
+
+  // The next to be written.
+  Result<Piece*> free_piece(Pipe& pipe, std::size_t to) {
+    const std::uint32_t sent = pipe.sent.load(std::memory_order_relaxed);
+    if ((sent & kEnded) != 0) return gone("another rank has ended");
+    SHEAF_TRY(wait_for(pipe.taken, Wait::patient,
+                       [=](std::uint32_t taken) { return sent - taken < kPieces * kOne; }));
+    return piece_of(rank_, to, sent);
+  }
+
+  // The next to be read.
+  Result<const Piece*> next_piece(Pipe& pipe, std::size_t from) {
+    const std::uint32_t taken = pipe.taken.load(std::memory_order_relaxed) & ~kEnded;
+    SHEAF_TRY(
+        wait_for(pipe.sent, Wait::patient, [=](std::uint32_t sent) { return sent != taken; }));
+    return piece_of(from, rank_, taken);
+  }
+
+  Status check_sent(std::size_t from, std::size_t bytes, std::size_t wanted) {
+    if (bytes == wanted) return {};
+    end();
+    return gone(fmt::format("it takes {} bytes where rank {} sends {}", wanted, from, bytes));
+  }
+
   // Until all ranks are here.
   Status meet(Wait wait = Wait::patient) {
-    const std::uint32_t before = header_.state.load(std::memory_order_acquire);
+    const std::uint32_t before = header_.meetings.load(std::memory_order_acquire);
     if ((before & kEnded) != 0) return gone("another rank has ended");
     if (header_.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == group_.ranks) {
       header_.arrived.store(0, std::memory_order_relaxed);
-      header_.state.fetch_add(kMeeting, std::memory_order_release);
-      wake();
+      count_one(header_.meetings);
       return {};
     }
+    return wait_for(header_.meetings, wait,
+                    [=](std::uint32_t meetings) { return meetings != before; });
+  }
+
+  // Until what the word counts is as it is wanted.
+  template <class Wanted>
+  Status wait_for(Word& word, Wait wait, Wanted wanted) {
     for (int spin = 0; spin < kSpins; ++spin) {
-      if (header_.state.load(std::memory_order_acquire) != before) break;
+      const std::uint32_t now = word.load(std::memory_order_acquire);
+      if (wanted(now & ~kEnded) || (now & kEnded) != 0) break;
 #if defined(__x86_64__)
       __builtin_ia32_pause();
 #endif
     }
-    return wait_for_meeting(before, wait);
-  }
-
-  Status wait_for_meeting(std::uint32_t before, Wait wait) {
-    const TimeUs until = monotonic_us() + TimeUs{group_.patience_ms} * 1000;
+    std::uint64_t progress = group_progress();
+    TimeUs until = monotonic_us() + patience_us();
     for (;;) {
-      const std::uint32_t now = header_.state.load(std::memory_order_acquire);
-      if ((now & ~kEnded) != before) return {};
+      const std::uint32_t now = word.load(std::memory_order_acquire);
+      if (wanted(now & ~kEnded)) return {};
       if ((now & kEnded) != 0) return gone("another rank has ended");
+      if (progress != group_progress()) {
+        progress = group_progress();
+        until = monotonic_us() + patience_us();
+      }
       const TimeUs left = wait == Wait::endless ? kSecond : until - monotonic_us();
       if (left <= 0) {
         end();
         return gone(fmt::format("another rank is {} ms late", group_.patience_ms));
       }
       const timespec timeout = {.tv_sec = left / kSecond, .tv_nsec = left % kSecond * 1000};
-      ::syscall(SYS_futex, &header_.state, FUTEX_WAIT, before, &timeout, nullptr, 0);
+      ::syscall(SYS_futex, &word, FUTEX_WAIT, now, &timeout, nullptr, 0);
     }
   }
 
-  void end() {
-    header_.state.fetch_or(kEnded, std::memory_order_release);
-    wake();
+  TimeUs patience_us() const { return TimeUs{group_.patience_ms} * 1000; }
+  std::uint64_t group_progress() const {
+    return group_.progress == nullptr ? 0 : group_.progress->load(std::memory_order_relaxed);
   }
-  void wake() { ::syscall(SYS_futex, &header_.state, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0); }
+
+  static void count_one(Word& word) {
+    word.fetch_add(kOne, std::memory_order_release);
+    wake(word);
+  }
+  static void end(Word& word) {
+    word.fetch_or(kEnded, std::memory_order_release);
+    wake(word);
+  }
+  void end() {
+    end(header_.meetings);
+    for (std::size_t i = 0; i < group_.ranks * group_.ranks; ++i) {
+      end(pipes_[i].sent);
+      end(pipes_[i].taken);
+    }
+  }
+  static void wake(Word& word) {
+    ::syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+  }
   Error gone(const std::string& why) const {
     return {ErrorCode::unavailable,
             fmt::format("rank {} of {} cannot go on: {}", rank_, group_.ranks, why)};
@@ -195,14 +300,18 @@ class SharedCommunicator final : public Communicator {
   const std::size_t rank_;
   const SharedGroup group_;
   Header& header_;
-  Slot* const slots_;  // [ranks + 1]; the last are the sums
+  Pipe* const pipes_;    // [from][to]
+  Slot* const slots_;    // [ranks + 1]; the last are the sums
+  Piece* const pieces_;  // [from][to][kPieces]
 };
 
 }  // namespace
 
 std::size_t shared_group_bytes(std::size_t ranks) {
-  return sizeof(Header) + (ranks + 1) * sizeof(Slot);
+  return pieces_at(ranks) + ranks * ranks * kPieces * sizeof(Piece);
 }
+std::size_t shared_sum_bytes(std::size_t ranks) { return pieces_at(ranks); }
+std::size_t shared_send_bytes() { return sizeof(Pipe) + kPieces * sizeof(Piece); }
 
 Result<std::unique_ptr<Communicator>> join_shared_group(Mapping memory, std::size_t rank,
                                                         SharedGroup group) {

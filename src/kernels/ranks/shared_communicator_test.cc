@@ -4,7 +4,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
+#include <csignal>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -196,6 +198,143 @@ TEST(SharedCommunicator, RanksThatAddUpOtherThingsAreTold) {
   other.join();
   EXPECT_EQ(here, "rank 0 of 2 cannot go on: it has 8 values where rank 1 has 9");
   EXPECT_EQ(told, "rank 1 of 2 cannot go on: it has 9 values where rank 0 has 8");
+}
+
+// ---- what one rank sends to another
+
+struct Sent {
+  tensor::Dtype dtype;
+  std::size_t rows, columns, stride;
+};
+// Shorter and longer than a piece of what is sent, and than all pieces that are kept.
+const Sent kSent[] = {{tensor::Dtype::float32, 1, 1, 1},
+                      {tensor::Dtype::float32, 7, 30, 33},
+                      {tensor::Dtype::bfloat16, 300, 384, 384},
+                      {tensor::Dtype::float32, 3000, 384, 400},
+                      {tensor::Dtype::bfloat16, 3, 300'001, 300'002}};
+
+std::vector<std::byte> bytes_of(const Sent& sent, std::size_t seed) {
+  std::vector<std::byte> bytes(sent.rows * sent.stride * size_of(sent.dtype));
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    bytes[i] = static_cast<std::byte>((i + seed) * 31 + i / 509);
+  return bytes;
+}
+
+bool send(Communicator& communicator, std::size_t to, const Sent& sent, std::size_t seed) {
+  const auto bytes = bytes_of(sent, seed);
+  return communicator.send(to, {bytes.data(), sent.dtype, sent.rows, sent.columns, sent.stride})
+      .ok();
+}
+
+// Whether it is what send() sent, and nothing between the rows was touched.
+bool receive(Communicator& communicator, std::size_t from, const Sent& sent, std::size_t seed) {
+  const std::byte untouched{0x5a};
+  std::vector<std::byte> got(sent.rows * sent.stride * size_of(sent.dtype), untouched);
+  const tensor::TypedSpan x = {got.data(), sent.dtype, sent.rows, sent.columns, sent.stride};
+  if (!communicator.receive(from, x).ok()) return false;
+  auto want = bytes_of(sent, seed);
+  const std::size_t row = sent.stride * size_of(sent.dtype);
+  for (std::size_t i = 0; i < want.size(); ++i)
+    if (i % row >= sent.columns * size_of(sent.dtype)) want[i] = untouched;
+  return got == want;
+}
+
+// Around a ring, both ways, with sums in between.
+TEST(SharedCommunicator, SendsWhatOneHasToAnother) {
+  for (const std::size_t ranks : {2, 3}) {
+    const SharedMemory memory(ranks);
+    std::vector<std::thread> threads;
+    std::vector<std::size_t> wrong(ranks);
+    for (std::size_t rank = 0; rank < ranks; ++rank)
+      threads.emplace_back([&, rank] {
+        const auto communicator = memory.join(rank);
+        const std::size_t next = (rank + 1) % ranks, before = (rank + ranks - 1) % ranks;
+        for (const Sent& sent : kSent) {
+          // The first receives first: of what is longer than the ring all others would wait.
+          if (rank == 0 && !receive(*communicator, before, sent, before)) ++wrong[rank];
+          if (!send(*communicator, next, sent, rank)) ++wrong[rank];
+          if (rank != 0 && !receive(*communicator, before, sent, before)) ++wrong[rank];
+          // Short ones need nobody who waits for them.
+          if (!send(*communicator, before, kSent[0], 7 + rank)) ++wrong[rank];
+          if (!receive(*communicator, next, kSent[0], 7 + next)) ++wrong[rank];
+          wrong[rank] += wrong_sums(*communicator, {2, 5, 5});  // and nobody ends before all have
+        }
+      });
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(wrong, std::vector<std::size_t>(ranks)) << ranks;
+  }
+}
+
+std::string error_of_receive(Communicator& communicator, std::size_t columns = 8) {
+  std::vector<float> values(columns);
+  const Status status = communicator.receive(1, tensor::MatrixSpan(values.data(), 1, columns));
+  return status.ok() ? "" : status.error().message;
+}
+
+// One that is too long for what is kept, and whose receiver is killed in the middle of it.
+TEST(SharedCommunicator, AKilledReceiverIsWaitedForOnlySoLong) {
+  const SharedMemory memory(2);
+  const pid_t other = ::fork();
+  if (other == 0) {
+    const auto communicator = memory.join(1);
+    (void)receive(*communicator, 0, kSent[1], 0);
+    ::kill(::getpid(), SIGKILL);
+  }
+  const auto communicator = memory.join(0, 300);
+  EXPECT_TRUE(send(*communicator, 1, kSent[1], 0));
+  int status = 0;
+  ASSERT_EQ(::waitpid(other, &status, 0), other);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  const auto bytes = bytes_of(kSent[3], 0);
+  const Status sent = communicator->send(
+      1, {bytes.data(), tensor::Dtype::float32, kSent[3].rows, kSent[3].columns, kSent[3].stride});
+  ASSERT_FALSE(sent.ok());
+  EXPECT_EQ(sent.error().message, "rank 0 of 2 cannot go on: another rank is 300 ms late");
+  EXPECT_EQ(error_of_receive(*communicator), "rank 0 of 2 cannot go on: another rank has ended");
+  EXPECT_EQ(error_of_sum(*communicator), "rank 0 of 2 cannot go on: another rank has ended");
+}
+
+// What was sent before comes yet.
+TEST(SharedCommunicator, ASenderThatEndsEndsTheGroup) {
+  const SharedMemory memory(2);
+  const auto first = memory.join(0);
+  std::thread other([&] { EXPECT_TRUE(send(*memory.join(1), 0, kSent[1], 3)); });
+  EXPECT_TRUE(receive(*first, 1, kSent[1], 3));
+  EXPECT_EQ(error_of_receive(*first), "rank 0 of 2 cannot go on: another rank has ended");
+  EXPECT_FALSE(send(*first, 1, kSent[0], 0));
+  other.join();
+}
+
+// As stages do that wait for the one before them.
+TEST(SharedCommunicator, WhoComputesIsNotLate) {
+  const SharedMemory memory(2);
+  std::atomic<std::uint64_t> progress{0};
+  auto joined = join_shared_group(memory.map(), 0, {2, 100, &progress});
+  ASSERT_TRUE(joined.ok());
+  std::atomic<bool> stands{false};
+  std::thread other([&] {
+    const auto second = memory.join(1);
+    for (int i = 0; i < 25; ++i) {  // five times the patience
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      ++progress;
+    }
+    EXPECT_TRUE(send(*second, 0, kSent[1], 1));
+    while (!stands) std::this_thread::yield();
+  });
+  EXPECT_TRUE(receive(**joined, 1, kSent[1], 1));
+  EXPECT_EQ(error_of_receive(**joined), "rank 0 of 2 cannot go on: another rank is 100 ms late");
+  stands = true;
+  other.join();
+}
+
+TEST(SharedCommunicator, WhatIsSentIsAsLongAsWhatIsReceived) {
+  const SharedMemory memory(2);
+  const auto first = memory.join(0);
+  const auto second = memory.join(1);
+  EXPECT_TRUE(send(*second, 0, kSent[0], 0));
+  EXPECT_EQ(error_of_receive(*first, 8),
+            "rank 0 of 2 cannot go on: it takes 32 bytes where rank 1 sends 4");
+  EXPECT_FALSE(send(*second, 0, kSent[0], 0));
 }
 
 TEST(SharedCommunicator, RefusesWhatCannotBe) {

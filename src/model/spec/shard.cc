@@ -17,9 +17,53 @@ bool can_be_divided(const ModelSpec& spec) {
   }
 }
 
+Status check_stage(const ModelSpec& spec, const Stage& stage) {
+  if (stage.index >= stage.count)
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("there is no stage {} of {}", stage.index, stage.count)};
+  if (stage.count > spec.layers)
+    return Error{ErrorCode::unsupported, fmt::format("{} layers cannot be divided into {} stages",
+                                                     spec.layers, stage.count)};
+  const bool all = stage.count == 1 && stage.layers == 0;
+  const std::uint64_t end = std::uint64_t{stage.first_layer} + (all ? spec.layers : stage.layers);
+  const bool begins =
+      stage.first_layer >= stage.index && (stage.index > 0 || stage.first_layer == 0);
+  const bool ends = end <= spec.layers && (!stage.is_last() || end == spec.layers);
+  if (begins && ends && (all || stage.layers > 0)) return {};
+  return Error{ErrorCode::invalid_argument,
+               fmt::format("stage {} of {} cannot have layers [{}, {}) of {}", stage.index,
+                           stage.count, stage.first_layer, end, spec.layers)};
+}
+
 }  // namespace
 
-Status check_shard(const ModelSpec& spec, Shard shard) {
+std::vector<Shard> shards_of(std::uint32_t ranks, std::span<const Stage> stages) {
+  std::vector<Shard> shards(ranks * stages.size());
+  for (const Stage& stage : stages)
+    for (std::uint32_t rank = 0; rank < ranks; ++rank) {
+      const Shard shard{rank, ranks, stage};
+      shards.at(shard.process()) = shard;
+    }
+  return shards;
+}
+
+std::vector<std::string> flags_of(const Shard& shard) {
+  std::vector<std::string> flags = {"--rank", std::to_string(shard.rank), "--ranks",
+                                    std::to_string(shard.ranks)};
+  const Stage& stage = shard.stage;
+  if (stage.count == 1) return flags;
+  flags.insert(flags.end(),
+               {"--stage", std::to_string(stage.index), "--stages", std::to_string(stage.count),
+                "--first-layer", std::to_string(stage.first_layer), "--layers",
+                std::to_string(stage.layers)});
+  return flags;
+}
+
+Status check_shard(const ModelSpec& spec, const Shard& shard) {
+  SHEAF_TRY(check_stage(spec, shard.stage));
+  if (shard.ranks > 1 && shard.stage.count > 1)
+    return Error{ErrorCode::unsupported,
+                 "a model is divided over ranks or into stages, not both at once"};
   if (shard.rank >= shard.ranks)
     return Error{ErrorCode::invalid_argument,
                  fmt::format("there is no rank {} of {}", shard.rank, shard.ranks)};

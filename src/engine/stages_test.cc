@@ -1,0 +1,263 @@
+// A model whose layers are divided into stages answers as it does undivided.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/footprint.h"
+#include "engine/pack.h"
+#include "engine/pipeline.h"
+#include "kernels/ops.h"
+#include "kernels/ranks/shared_communicator.h"
+#include "model/spec/device_map.h"
+
+namespace sheaf::engine {
+namespace {
+
+using nlohmann::json;
+using StageTexts = std::vector<std::vector<std::int32_t>>;
+
+const std::string kGoldenFiles = SHEAF_SOURCE_DIR "/tests/golden/";
+
+struct Part {
+  model::Output output = model::Output::vector;
+  std::string backend = kernels::make_host_backend()->name();
+};
+
+StageTexts texts_in(const std::string& folder) {
+  std::ifstream stream(folder + "/cases.json");
+  return json::parse(stream).get<StageTexts>();
+}
+
+Result<Mapping> packed_stage(const std::string& folder, const model::Shard& shard,
+                             const std::string& backend) {
+  SHEAF_ASSIGN(const Fd fd, make_memfd("stages_test", 0));
+  SHEAF_TRY(pack_for(backend, folder, fd.get(), "", shard));
+  SHEAF_ASSIGN(const std::size_t bytes, file_size(fd.get()));
+  return Mapping::map(fd.get(), bytes, Mapping::Access::read_only);
+}
+
+// All texts, as often as they stand in a batch, in one batch.
+Result<std::vector<float>> answer_of(Mapping weights, const StageTexts& texts, std::size_t times,
+                                     model::Output output, EngineOptions options) {
+  SHEAF_ASSIGN(const auto engine, Engine::open(std::move(weights), options));
+  std::vector<std::int32_t> ids;
+  std::vector<std::uint32_t> bounds = {0};
+  for (std::size_t i = 0; i < times; ++i)
+    for (const auto& text : texts) {
+      ids.insert(ids.end(), text.begin(), text.end());
+      bounds.push_back(static_cast<std::uint32_t>(ids.size()));
+    }
+  const std::vector<ItemOptions> all(times * texts.size(), {.normalize = false, .output = output});
+  Rows rows;
+  SHEAF_TRY(engine->embed({ids, bounds, all}, rows));
+  return std::vector<float>(rows.values().begin(), rows.values().end());
+}
+
+std::vector<model::Stage> even_stages(const std::string& folder, std::uint32_t count) {
+  const auto spec = model::read_spec(folder);
+  return model::divide_layers({.words = 0, .layers = std::vector<std::uint64_t>(spec->layers, 1)},
+                              std::vector<std::uint64_t>(count, 1));
+}
+
+// What each stage answers, by its number.
+std::vector<Result<std::vector<float>>> answers_of_stages(const std::string& folder,
+                                                          const StageTexts& texts,
+                                                          std::size_t times, std::uint32_t count,
+                                                          const Part& part) {
+  const std::size_t bytes = kernels::shared_group_bytes(count);
+  const auto memory = make_memfd("stages_test", bytes);
+  std::vector<Result<std::vector<float>>> answers(count,
+                                                  Error{ErrorCode::internal, "it did not answer"});
+  std::vector<std::thread> threads;
+  for (const model::Stage& stage : even_stages(folder, count))
+    threads.emplace_back([&, stage] {
+      const model::Shard shard{.stage = stage};
+      auto mapping = Mapping::map(memory->get(), bytes, Mapping::Access::read_write);
+      const auto group =
+          kernels::join_shared_group(std::move(*mapping), shard.process(), {.ranks = count});
+      auto weights = packed_stage(folder, shard, part.backend);
+      answers[stage.index] = weights.ok() ? answer_of(std::move(*weights), texts, times,
+                                                      part.output, {.communicator = group->get()})
+                                          : weights.error();
+      std::vector<std::byte> nothing;  // nobody ends before all have answered
+      if (answers[stage.index].ok()) (void)(*group)->share(nothing);
+    });
+  for (std::thread& thread : threads) thread.join();
+  return answers;
+}
+
+// Bit by bit: a row is computed alike whatever rows are beside it.
+void expect_same(const std::string& folder, const StageTexts& texts, std::size_t times,
+                 std::uint32_t count, const Part& part = {}) {
+  auto whole = packed_stage(folder, {}, part.backend);
+  ASSERT_TRUE(whole.ok()) << whole.error().message;
+  const auto want = answer_of(std::move(*whole), texts, times, part.output, {});
+  ASSERT_TRUE(want.ok()) << want.error().message;
+  ASSERT_FALSE(want->empty());
+  const auto answers = answers_of_stages(folder, texts, times, count, part);
+  ASSERT_EQ(answers.size(), count);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    ASSERT_TRUE(answers[i].ok()) << "stage " << i << ": " << answers[i].error().message;
+    if (i + 1 < count)
+      EXPECT_TRUE(answers[i]->empty()) << "stage " << i;
+    else
+      EXPECT_TRUE(*answers[i] == *want);
+  }
+}
+
+struct Piped {
+  const char* family;
+  std::uint32_t stages;
+};
+
+class Stages : public ::testing::TestWithParam<Piped> {};
+
+TEST_P(Stages, AnswerAsOneDoes) {
+  const std::string folder = kGoldenFiles + "families/" + GetParam().family;
+  expect_same(folder + "/model", texts_in(folder), 1, GetParam().stages);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    , Stages,
+    ::testing::Values(Piped{"roberta", 3}, Piped{"distilbert", 2}, Piped{"mpnet", 2},
+                      Piped{"deberta_v2", 3}, Piped{"deberta_keys", 2}, Piped{"gte_new", 2},
+                      Piped{"jina_bert", 2}, Piped{"jina_code", 2}, Piped{"jina_v3", 2},
+                      Piped{"nomic_moe", 4}, Piped{"modernbert", 3}, Piped{"llama", 2},
+                      Piped{"mistral", 3}, Piped{"qwen2_yarn", 2}, Piped{"qwen3", 3},
+                      Piped{"phi3_windows", 2}, Piped{"gemma3", 3}),
+    [](const auto& info) { return std::string(info.param.family); });
+
+// Of every backend that keeps its states on the host, and in int8, whose scales the norm before a
+// stage decides.
+TEST(StagesOfModels, MayBeInAnyDtype) {
+  for (const tensor::Dtype dtype : tensor::kDtypes)
+    for (const std::string& backend : kernels::backend_names(dtype)) {
+      if (!backend.starts_with("cpu ")) continue;
+      for (const char* family : {"roberta", "qwen3", "modernbert", "nomic"}) {
+        SCOPED_TRACE(backend + ", " + family);
+        const std::string folder = kGoldenFiles + "families/" + family;
+        expect_same(folder + "/model", texts_in(folder), 1, 2, {.backend = backend});
+      }
+    }
+}
+
+// The last stage's heads, one of them over the words, which then are on the first one too.
+TEST(StagesOfModels, HaveTheirHeadsAtTheEnd) {
+  for (const char* name : {"bert", "mpnet", "modernbert", "bge_m3"}) {
+    SCOPED_TRACE(name);
+    const std::string folder = kGoldenFiles + "sparse/" + name;
+    expect_same(folder + "/model", texts_in(folder), 1, 2, {.output = model::Output::sparse});
+  }
+  const std::string folder = kGoldenFiles + "sparse/bge_m3";
+  expect_same(folder + "/model", texts_in(folder), 1, 2, {.output = model::Output::tokens});
+}
+
+// A batch of many groups, which are smaller than those of one process, so that stages work at the
+// same time.
+TEST(StagesOfModels, CutABatchIntoGroups) {
+  const std::string folder = kGoldenFiles + "families/roberta";
+  for (const tensor::Dtype dtype : tensor::kDtypes)
+    for (const std::string& backend : kernels::backend_names(dtype)) {
+      if (!backend.starts_with("cpu ")) continue;
+      SCOPED_TRACE(backend);
+      expect_same(folder + "/model", texts_in(folder), 100, 3, {.backend = backend});
+    }
+}
+
+TEST(StagesOfModels, GroupsAreAsManyAsKeepStagesBusy) {
+  model::ModelSpec spec;
+  const auto tokens = [&](std::uint32_t stages, std::size_t batch) {
+    return Pipeline(spec, {.count = stages}, nullptr).group_tokens(batch, 100);
+  };
+  EXPECT_EQ(tokens(1, 10), 400u);
+  EXPECT_EQ(tokens(1, 100'000), 400u);
+  EXPECT_EQ(tokens(2, 500), 100u) << "not fewer than reading the weights is worth";
+  EXPECT_EQ(tokens(2, 1600), 200u) << "eight groups";
+  EXPECT_EQ(tokens(4, 1600), 100u) << "sixteen";
+  EXPECT_EQ(tokens(2, 100'000), 400u) << "nor more than stay in the cache";
+}
+
+// Packed files together are as large as the whole model's; what both have are their heads and one
+// norm.
+TEST(StagesOfModels, HaveOnlyTheirOwnWeights) {
+  const std::string backend = backend_name(tensor::Dtype::float32);
+  for (const char* family : {"roberta", "qwen3"}) {
+    SCOPED_TRACE(family);
+    const std::string folder = kGoldenFiles + "families/" + family + "/model";
+    const auto whole = packed_stage(folder, {}, backend);
+    ASSERT_TRUE(whole.ok()) << whole.error().message;
+    const auto parts = part_bytes({.folder = folder});
+    ASSERT_TRUE(parts.ok()) << parts.error().message;
+    EXPECT_GT(parts->words, 0u);
+    const auto stages = even_stages(folder, 3);
+    std::size_t all = 0;
+    for (const model::Stage& stage : stages) {
+      const auto packed = packed_stage(folder, {.stage = stage}, backend);
+      ASSERT_TRUE(packed.ok()) << packed.error().message;
+      all += packed->size();
+      // Beside the tensors there is the file's own description.
+      EXPECT_LT(parts->of(stage), packed->size());
+      EXPECT_GT(parts->of(stage) + (16 << 10), packed->size());
+      EXPECT_LT(packed->size(), whole->size() / 4 * 3);
+    }
+    EXPECT_LT(all, whole->size() + (32 << 10));
+  }
+}
+
+TEST(StagesOfModels, AreEstimatedAsTheyArePacked) {
+  if (!backend_name(tensor::Dtype::float32).starts_with("cpu "))
+    GTEST_SKIP() << "stages are on the processor so far";
+  const std::string folder = kGoldenFiles + "families/roberta/model";
+  for (const model::Stage& stage : even_stages(folder, 3)) {
+    const Source source{.folder = folder, .shard = {.stage = stage}};
+    const auto footprint = footprint_of(source, 512, 1);
+    ASSERT_TRUE(footprint.ok()) << footprint.error().message;
+    const auto packed = packed_stage(folder, source.shard, backend_name(source.dtype));
+    ASSERT_TRUE(packed.ok()) << packed.error().message;
+    EXPECT_EQ(footprint->weights_bytes, packed->size());
+    EXPECT_GT(footprint->working_set_bytes, 0u);
+  }
+}
+
+TEST(StagesOfModels, WeightsOfAStageRunOnlyThere) {
+  const std::string folder = kGoldenFiles + "families/roberta";
+  auto weights = packed_stage(folder + "/model", {.stage = {0, 2, 0, 2}}, Part().backend);
+  ASSERT_TRUE(weights.ok()) << weights.error().message;
+  EXPECT_EQ(answer_of(std::move(*weights), texts_in(folder), 1, model::Output::vector, {})
+                .error()
+                .message,
+            "weights of rank 1 of 2 cannot run as rank 0 of 1");
+}
+
+// One that ends in the middle of a batch: the other answers with an error, and does not hang, nor
+// does it try again.
+TEST(StagesOfModels, AStageThatIsGoneFailsTheBatch) {
+  const std::string folder = kGoldenFiles + "families/roberta";
+  for (const std::uint32_t gone : {0u, 1u}) {
+    const std::size_t bytes = kernels::shared_group_bytes(2);
+    const auto memory = make_memfd("stages_test", bytes);
+    const auto join = [&](std::size_t rank) {
+      auto mapping = Mapping::map(memory->get(), bytes, Mapping::Access::read_write);
+      return std::move(*kernels::join_shared_group(std::move(*mapping), rank, {.ranks = 2}));
+    };
+    const auto group = join(1 - gone);
+    std::thread other([&] { join(gone).reset(); });
+    const auto stages = even_stages(folder + "/model", 2);
+    // Process 0 is the last stage.
+    auto weights =
+        packed_stage(folder + "/model", {.stage = stages[gone == 0 ? 0 : 1]}, Part().backend);
+    other.join();
+    const auto got = answer_of(std::move(*weights), texts_in(folder), 50, model::Output::vector,
+                               {.communicator = group.get()});
+    ASSERT_FALSE(got.ok());
+    EXPECT_EQ(got.error().message,
+              "rank " + std::to_string(1 - gone) + " of 2 cannot go on: another rank has ended");
+  }
+}
+
+}  // namespace
+}  // namespace sheaf::engine
