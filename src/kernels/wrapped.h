@@ -18,11 +18,12 @@ class Wrapped : public Backend {
   Status status() const override { return real_->status(); }
   Dtype dtype() const override { return real_->dtype(); }
   Dtype state_dtype() const override { return real_->state_dtype(); }
-  std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const override {
-    return real_->packed_floats(inputs, outputs);
+  std::size_t packed_floats(std::size_t inputs, std::size_t outputs, Role role) const override {
+    return real_->packed_floats(inputs, outputs, role);
   }
-  void pack_linear(MatrixView weight, const float* input_sizes, float* packed) const override {
-    real_->pack_linear(weight, input_sizes, packed);
+  void pack_linear(MatrixView weight, const float* input_sizes, float* packed,
+                   Role role) const override {
+    real_->pack_linear(weight, input_sizes, packed, role);
   }
   std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {
     return real_->packed_table_floats(inputs, outputs);

@@ -153,7 +153,7 @@ def test_its_memory_is_estimated_without_a_card(emulated_replica):
                               env=environment_without_sheaf() | {"SHEAF_DEVICE_MEMORY_BYTES": str(count)})
         return done.returncode == 0, done.stderr
 
-    needed = card["weights_bytes"] + card["working_set_bytes"]
+    needed = card["weights_bytes"] + card["working_set_bytes"] + card["workspace_bytes"]
     for texts in ("a " * 254 + "\n" + "b " * 254, "a\n" * 170):
         enough, said = runs_in(needed, texts)
         assert enough, said

@@ -1,4 +1,5 @@
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -78,6 +79,17 @@ class Milestones {
   std::size_t operations_ = 0;
 };
 
+// One that knows when it passed.
+struct Event {
+  cudaEvent_t handle = nullptr;
+  Event() { cudaEventCreate(&handle); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event() {
+    if (handle != nullptr) cudaEventDestroy(handle);
+  }
+};
+
 class RealCard final : public Device {
  public:
   // Makes the context, which takes a second or so where the process has none.
@@ -131,6 +143,22 @@ class RealCard final : public Device {
   }
 
   Stream stream() const override { return stream_; }
+  float time(const std::function<void()>& run) override {
+    float milliseconds = 0;
+    const Event begun, ended;
+    check("cannot time the card", cudaEventRecord(begun.handle, stream_));
+    run();
+    check("cannot time the card", cudaEventRecord(ended.handle, stream_));
+    check("the card failed", cudaEventSynchronize(ended.handle));
+    check("cannot time the card", cudaEventElapsedTime(&milliseconds, begun.handle, ended.handle));
+    return milliseconds;
+  }
+  int compute_capability() const override {
+    int major = 0, minor = 0;
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
+    return major * 10 + minor;
+  }
   void begin_operation() override {
     check("cannot set an event on the card", milestones_.begin_operation(stream_));
   }
@@ -259,15 +287,15 @@ Result<std::vector<Card>> find_cards() {
 
 std::vector<DeviceBackend> card_backends() {
   std::vector<DeviceBackend> backends;
-  for (const Dtype dtype : kCardDtypes) {
+  for (const CardPrecision& precision : kCardPrecisions) {
     std::string name = "cuda ";
-    name += name_of(dtype);
+    name += precision.name;
     backends.push_back(
-        {name, dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
+        {name, precision.dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
            SHEAF_TRY(check_card());
            auto card = std::make_unique<RealCard>(options);
            SHEAF_TRY(card->status());
-           return make_backend_on(std::move(card), name, dtype, options);
+           return make_backend_on(std::move(card), name, precision, options);
          }});
   }
   return backends;

@@ -1,7 +1,6 @@
 #pragma once
 
-#include <memory>
-#include <string>
+#include <functional>
 
 #include "base/result.h"
 #include "kernels/cuda/target.cuh"
@@ -14,9 +13,13 @@ namespace sheaf::kernels::cuda {
 class Device : public tensor::Memory {
  public:
   virtual Stream stream() const = 0;
+  // Milliseconds that the card takes for what run() gives the stream, for whose end it waits.
+  virtual float time(const std::function<void()>& run) = 0;
   // False of one that is not there, for which weights are laid out and memory is counted: nothing
   // is launched on it, and no library is asked for.
   virtual bool computes() const { return true; }
+  // 90 for 9.0; of one that is not there 0.
+  virtual int compute_capability() const = 0;
   // Told before what an operation launches, so that it can be seen how far the card has come.
   virtual void begin_operation() {}
   // Not ok from the first call on that failed, here or in a launch before; then nothing should be

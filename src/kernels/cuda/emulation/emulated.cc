@@ -11,6 +11,7 @@
 #include "base/mapping.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/emulation/cublaslt.h"
 #include "kernels/cuda/exported_memory.h"
 #include "kernels/cuda/memory_share.h"
 #include "kernels/cuda/shared_weights.h"
@@ -87,6 +88,12 @@ class EmulatedDevice final : public Device {
   }
 
   Stream stream() const override { return &stream_; }
+  float time(const std::function<void()>& run) override {
+    const float before = emulation::played_library().clock_ms;
+    run();
+    return emulation::played_library().clock_ms - before;
+  }
+  int compute_capability() const override { return card_.compute_capability; }
   Status status() const override { return status_; }
   void fail(Error error) override {
     if (status_.ok()) status_ = std::move(error);
@@ -112,14 +119,18 @@ class EmulatedDevice final : public Device {
 
 }  // namespace
 
+std::unique_ptr<Device> make_emulated_device(EmulatedCard card, SharedCopy* weights_copy) {
+  return std::make_unique<EmulatedDevice>(card, weights_copy);
+}
+
 std::vector<DeviceBackend> emulated_backends(EmulatedCard card) {
   std::vector<DeviceBackend> backends;
-  for (const Dtype dtype : kCardDtypes) {
-    const std::string name = "emulated cuda " + std::string(name_of(dtype));
+  for (const CardPrecision& precision : kCardPrecisions) {
+    const std::string name = "emulated cuda " + std::string(precision.name);
     backends.push_back(
-        {name, dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
-           return make_backend_on(std::make_unique<EmulatedDevice>(card, options.weights_copy),
-                                  name, dtype, options);
+        {name, precision.dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
+           return make_backend_on(make_emulated_device(card, options.weights_copy), name, precision,
+                                  options);
          }});
   }
   return backends;

@@ -42,6 +42,9 @@ struct Bfloat16 {
 struct Half {
   std::uint16_t bits;
 };
+struct Fp8 {
+  std::uint8_t bits;
+};
 using Stream = const emulation::EmulatedStream*;
 
 inline float to_float(float x) { return x; }
@@ -52,6 +55,7 @@ inline float to_float(Bfloat16 x) {
   return value;
 }
 float to_float(Half x);
+float to_float(Fp8 x);
 
 template <class T>
 T from_float(float x);
@@ -63,6 +67,8 @@ template <>
 Bfloat16 from_float<Bfloat16>(float x);
 template <>
 Half from_float<Half>(float x);
+template <>
+Fp8 from_float<Fp8>(float x);
 
 template <class T>
 T* shared_memory() {
