@@ -304,10 +304,12 @@ bool reaches_node(const Machine& machine, int node) {
                              [node](const Core& core) { return core.numa_node == node; });
 }
 
+// Those for older drivers are for no other cards.
 std::string text_of_builds() {
   std::string text;
   for (const CudaBuild& build : kCudaBuilds)
-    text += fmt::format("{}{} ({})", text.empty() ? "" : ", or ", build.range, build.cards);
+    if (build.cuda_min == kCudaBuilds[0].cuda_min)
+      text += fmt::format("{}{} ({})", text.empty() ? "" : ", or ", build.range, build.cards);
   return text;
 }
 
