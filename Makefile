@@ -1,5 +1,6 @@
 # Every target is a script of scripts/, which also run by themselves.
-.PHONY: help run build cuda release-cuda gpu-bundle test check soak differential bench bench-peers format install package clean
+.PHONY: help run build cuda release-cuda cuda-12 gpu-bundle test check soak differential bench bench-peers format install
+.PHONY: package package-cuda clean
 .DEFAULT_GOAL := help
 
 PREFIX ?= /usr/local
@@ -17,6 +18,7 @@ help:
 	@echo "  make build      build/release/bin/sheaf and sheaf-replica"
 	@echo "  make cuda       build/cuda/bin/sheaf-replica-cuda, for H100 and H200; needs no card (docs/cuda.md)"
 	@echo "  make release-cuda  the same for all cards from Ampere on, in build/cuda-release"
+	@echo "  make cuda-12    the same for Ampere, Ada and Hopper with drivers from 525 on, in build/cuda-12"
 	@echo "  make gpu-bundle  build/gpu-bundle.tar.gz: tests and measurements for a machine with a card"
 	@echo "  make check      format, tidy, headers, sanitizers, fuzz targets (up to 50 minutes)"
 	@echo "  make soak       200 replicas killed under load, 20,000 seeds of the simulation (half an hour)"
@@ -27,6 +29,7 @@ help:
 	@echo "  make format     applies clang-format to src, apps and tests"
 	@echo "  make install    into PREFIX ($(PREFIX)), below DESTDIR if that is set"
 	@echo "  make package    a .deb and a .tar.gz in build/package, which run on a bare Debian 12"
+	@echo "  make package-cuda  what these lack for cards, with cuBLASLt: the same two of 360 MB each"
 	@echo "  make clean      removes build/ and the Python environments, keeps models"
 
 run:
@@ -41,6 +44,9 @@ cuda:
 
 release-cuda:
 	@scripts/cuda.sh release
+
+cuda-12:
+	@scripts/cuda.sh 12
 
 gpu-bundle:
 	@scripts/gpu_bundle.sh
@@ -73,6 +79,9 @@ install: build
 
 package:
 	@scripts/package.sh
+
+package-cuda:
+	@scripts/package_cuda.sh
 
 clean:
 	rm -rf build .venv .venv-clients .venv-peers

@@ -1,33 +1,48 @@
-# sheaf::kernels_cuda_card: the kernels as nvcc compiles them for cards, where a toolkit is given. It has to be of
-# CUDA 13; scripts/setup_cuda.sh brings one. What emulation/ plays for tests stays out.
-set(SHEAF_CUDA_TOOLKIT "" CACHE PATH "Folder of a CUDA 13 toolkit; empty: nothing for cards is built")
+# sheaf::kernels_cuda_card: the kernels compiled for cards, where a toolkit is given: of CUDA 13 by its nvcc, of CUDA 12, whose
+# nvcc PyPI does not have, by clang. scripts/setup_cuda.sh brings either. What emulation/ plays for tests stays out.
+set(SHEAF_CUDA_TOOLKIT "" CACHE PATH "Folder of a CUDA 13 or 12 toolkit; empty: nothing for cards is built")
+set(SHEAF_CUDA_CLANG "" CACHE STRING "A clang that compiles for cards; empty: the toolkit's nvcc does")
 set(SHEAF_CUDA_ARCHITECTURES 90a CACHE STRING "Compute capabilities that kernels are compiled for: 80;86;90a")
-set(SHEAF_CUDA_PTX 0 CACHE STRING "One whose PTX is added, which drivers compile for later cards; 0: none")
+set(SHEAF_CUDA_PTX 0 CACHE STRING "One whose PTX is added by nvcc, which drivers compile for later cards; 0: none")
 if(NOT SHEAF_CUDA_TOOLKIT)
   return()
 endif()
 
 # CMake's own language CUDA wants the folders of an installed toolkit; those from PyPI have others.
-find_program(SHEAF_NVCC nvcc PATHS ${SHEAF_CUDA_TOOLKIT}/bin NO_DEFAULT_PATH REQUIRED)
 find_library(SHEAF_CUDART libcudart_static.a PATHS ${SHEAF_CUDA_TOOLKIT}/lib ${SHEAF_CUDA_TOOLKIT}/lib64
              NO_DEFAULT_PATH REQUIRED)
-find_library(SHEAF_CUBLASLT NAMES libcublasLt.so.13 PATHS ${SHEAF_CUDA_TOOLKIT}/lib ${SHEAF_CUDA_TOOLKIT}/lib64
-             NO_DEFAULT_PATH REQUIRED)
-set(targets)
-foreach(capability ${SHEAF_CUDA_ARCHITECTURES})
-  list(APPEND targets -gencode=arch=compute_${capability},code=sm_${capability})
-endforeach()
-if(SHEAF_CUDA_PTX)
-  list(APPEND targets -gencode=arch=compute_${SHEAF_CUDA_PTX},code=compute_${SHEAF_CUDA_PTX})
+find_library(SHEAF_CUBLASLT NAMES libcublasLt.so.13 libcublasLt.so.12
+             PATHS ${SHEAF_CUDA_TOOLKIT}/lib ${SHEAF_CUDA_TOOLKIT}/lib64 NO_DEFAULT_PATH REQUIRED)
+
+# The command that compiles a source for all cards and for the host.
+if(SHEAF_CUDA_CLANG)
+  find_program(SHEAF_CUDA_COMPILER ${SHEAF_CUDA_CLANG} REQUIRED)
+  list(TRANSFORM SHEAF_CUDA_ARCHITECTURES PREPEND --cuda-gpu-arch=sm_ OUTPUT_VARIABLE targets)
+  # What is not inlined has its arrays in memory, and clang inlines less than nvcc; loops of unknown length it unrolls
+  # until registers are spilled. Those that SHEAF_UNROLL marks it unrolls in any case.
+  set(compile ${SHEAF_CUDA_COMPILER} -x cuda --cuda-path=${SHEAF_CUDA_TOOLKIT} ${targets} --no-cuda-include-ptx=all
+              -mllvm -inline-threshold=1000000 -mllvm -unroll-runtime=false -Wno-unknown-cuda-version -fPIC -pthread)
+else()
+  find_program(SHEAF_CUDA_COMPILER nvcc PATHS ${SHEAF_CUDA_TOOLKIT}/bin NO_DEFAULT_PATH REQUIRED)
+  set(targets)
+  foreach(capability ${SHEAF_CUDA_ARCHITECTURES})
+    list(APPEND targets -gencode=arch=compute_${capability},code=sm_${capability})
+  endforeach()
+  if(SHEAF_CUDA_PTX)
+    list(APPEND targets -gencode=arch=compute_${SHEAF_CUDA_PTX},code=compute_${SHEAF_CUDA_PTX})
+  endif()
+  # Of the warnings not meant: a conversion that only the other kind of matrix uses, and assignments to results.
+  set(compile ${SHEAF_CUDA_COMPILER} -x cu ${targets} -Xcompiler=-fPIC,-pthread -diag-suppress=554,2810)
 endif()
+string(REGEX REPLACE "[a-z]" "" capabilities "${SHEAF_CUDA_ARCHITECTURES}")
+list(JOIN capabilities "," capabilities)
 set(objects)
 foreach(source absent.cc backend.cc nccl.cc shared_weights.cc text_layout.cc device.cu driver_memory.cu product.cc)
   set(path ${CMAKE_SOURCE_DIR}/src/kernels/cuda/${source})
   set(object ${CMAKE_BINARY_DIR}/cuda/${source}.o)
-  # Of the warnings not meant: a conversion that only the other kind of matrix uses, and assignments to results.
   add_custom_command(OUTPUT ${object}
-    COMMAND ${SHEAF_NVCC} -std=c++20 -x cu -O3 ${targets} -Xcompiler=-fPIC,-pthread
-            -diag-suppress=554,2810 -DSHEAF_CUDA_PTX=${SHEAF_CUDA_PTX} -I${CMAKE_SOURCE_DIR}/src -MD -MF ${object}.d -c ${path} -o ${object}
+    COMMAND ${compile} -std=c++20 -O3 -DSHEAF_CUDA_CAPABILITIES=${capabilities} -DSHEAF_CUDA_PTX=${SHEAF_CUDA_PTX}
+            -I${CMAKE_SOURCE_DIR}/src -MD -MF ${object}.d -c ${path} -o ${object}
     DEPENDS ${path} DEPFILE ${object}.d VERBATIM)
   list(APPEND objects ${object})
 endforeach()

@@ -3,11 +3,17 @@ include(GNUInstallDirs)
 
 # The .tar.gz brings its libraries in lib/sheaf. RPATH rather than RUNPATH: it also holds for libraries that need
 # libraries. Elsewhere the folder does not exist and the system's are used.
-foreach(program sheaf sheaf-replica)
-  set_target_properties(${program} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/sheaf")
-  target_link_options(${program} PRIVATE -Wl,--disable-new-dtags)
+foreach(program sheaf sheaf-replica sheaf-replica-cuda)
+  if(TARGET ${program})
+    set_target_properties(${program} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/sheaf")
+    target_link_options(${program} PRIVATE -Wl,--disable-new-dtags)
+  endif()
 endforeach()
 install(TARGETS sheaf sheaf-replica RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+if(TARGET sheaf-replica-cuda)  # scripts/package_cuda.sh
+  install(TARGETS sheaf-replica-cuda RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT cuda EXCLUDE_FROM_ALL)
+  install(FILES ${SHEAF_CUBLASLT} DESTINATION lib/sheaf COMPONENT cuda EXCLUDE_FROM_ALL)
+endif()
 install(FILES README.md ARCHITECTURE.md DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)
 # As in the repository, so that the README's links lead somewhere.
 install(FILES docs/interfaces.md docs/models.md docs/adding-a-model.md docs/cpu.md docs/cuda.md docs/plan.md docs/serving.md

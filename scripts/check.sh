@@ -84,6 +84,7 @@ check_fuzz() {
 check_cuda() {
   [ -d build/cuda-toolkit ] || { echo "skipped: no toolkit (make cuda)"; return 0; }
   scripts/cuda.sh
+  [ ! -d build/cuda-12-toolkit ] || scripts/cuda.sh 12
 }
 
 # A step runs in a shell of its own: `set -e` does not hold inside the condition of an `if`.

@@ -1,4 +1,4 @@
-"""cuda_kernels.py TOOLKIT OBJECT: what each kernel of an object file takes on compute capability 9.0, one a line.
+"""cuda_kernels.py CUOBJDUMP OBJECT COMPILER: what each kernel of an object file takes on compute capability 9.0, one a line.
 
 Fails if one spills registers there. Those that do on other cards, of which the object file has code too, are named.
 """
@@ -22,16 +22,14 @@ def readable(names):
 
 
 def main():
-    toolkit, object_file = sys.argv[1:]
-    cuobjdump = f"{toolkit}/bin/cuobjdump"
+    cuobjdump, object_file, compiler = sys.argv[1:]
     usage = re.split(r"arch = sm_(\w+)", run(cuobjdump, "--dump-resource-usage", object_file))
     taken = {}  # by card; one without a kernel is what PTX is for
     for card, text in zip(usage[1::2], usage[2::2]):
         taken[card] = taken.get(card, []) + re.findall(r"Function (\S+):\s+REG:(\d+) STACK:(\d+)", text)
     sass = run(cuobjdump, "-sass", "-arch", f"sm_{CARD}", object_file)
     code = dict(re.findall(r"Function : (\S+)\n(.*?)(?=\n\s*Function : |\Z)", sass, re.S))
-    version = re.search(r"release \S+, (\S+)", run(f"{toolkit}/bin/nvcc", "--version"))[1]
-    print(f"Compiled by CUDA {version} for sm_{CARD}: registers and bytes of stack a thread (none: nothing is spilled),")
+    print(f"Compiled by {compiler} for sm_{CARD}: registers and bytes of stack a thread (none: nothing is spilled),")
     print("instructions in the code: of the matrix unit (HMMA), its operands from shared memory (LDSM), loads of 16 bytes from")
     print("memory to registers (LDG) and to shared memory (LDGSTS).\n")
     print("registers stack HMMA LDSM LDG.128 LDGSTS.128  kernel")

@@ -8,7 +8,7 @@ scripts/build.sh release sheaf sheaf-replica
 
 out=build/package
 mkdir -p "$out"
-rm -rf "$out"/*.deb "$out"/*.tar.gz "$out"/_CPack_Packages
+rm -rf "$out"/sheaf_*.deb "$out"/sheaf-[0-9]*.tar.gz "$out"/_CPack_Packages
 (cd build/release && cpack -G DEB >"../package/cpack.log") || { cat "$out/cpack.log"; exit 1; }
 rm -rf "$out"/_CPack_Packages
 
@@ -42,4 +42,4 @@ grep --recursive --no-filename --only-matching '/usr/share/common-licenses/[A-Za
 sed "s,$work/$name,/opt/sheaf,g" "$work/$name/lib/systemd/system/sheaf.service" >"$documents/deploy/sheaf.service"
 rm -r "$work/$name/lib/systemd"
 tar --create --gzip --owner=0 --group=0 --file "$out/$name.tar.gz" --directory "$work" "$name"
-ls -sh "$out"/*.deb "$out"/*.tar.gz
+ls -sh "$out"/sheaf_*.deb "$out/$name.tar.gz"

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
+#include <limits>
 #include <string_view>
 
 // What sheaf's builds for cards need of card and driver: one table, by which `sheaf slices check`
@@ -29,17 +31,33 @@ inline constexpr CudaBuild kCudaBuilds[] = {
      "A100, A30, A10, RTX 30, 40 and 50, L4, L40, H100, H200, B200",
      13000,
      "580"},
+    {"make cuda-12",
+     "sm_80, sm_86, sm_89, sm_90a",
+     {80, 86, 87, 88, 89, 90},
+     "8.0 to 9.0",
+     "A100, A30, A10, RTX 30 and 40, L4, L40, H100, H200",
+     12000,
+     "525"},
 };
-// So that one sentence speaks of all of them.
-static_assert(std::ranges::all_of(kCudaBuilds, [](const CudaBuild& build) {
-  return build.cuda_min == kCudaBuilds[0].cuda_min;
-}));
 
-// The first whose code runs on cards of that compute capability, above 0; nullptr: none's.
-constexpr const CudaBuild* find_cuda_build(int compute_capability) {
+// The first that serves is the one to be had; the last is that for the oldest drivers.
+static_assert(std::ranges::is_sorted(kCudaBuilds, std::ranges::greater{}, &CudaBuild::cuda_min));
+
+// The first that a driver for that CUDA runs; nullptr: none.
+constexpr const CudaBuild* find_driver_build(int cuda_version) {
   for (const CudaBuild& build : kCudaBuilds)
-    if (std::ranges::find(build.compute_capabilities, compute_capability) !=
-        build.compute_capabilities.end())
+    if (build.cuda_min <= cuda_version) return &build;
+  return nullptr;
+}
+
+// The first whose code runs on cards of that compute capability, above 0, by a driver for that CUDA
+// or by any; nullptr: none's.
+inline constexpr int kAnyCuda = std::numeric_limits<int>::max();
+constexpr const CudaBuild* find_cuda_build(int compute_capability, int cuda_version = kAnyCuda) {
+  for (const CudaBuild& build : kCudaBuilds)
+    if (build.cuda_min <= cuda_version &&
+        std::ranges::find(build.compute_capabilities, compute_capability) !=
+            build.compute_capabilities.end())
       return &build;
   return nullptr;
 }

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <utility>
 
 #include "base/text.h"
@@ -161,13 +162,13 @@ std::string modprobe_for(const std::vector<std::string>& nodes) {
 }
 
 // What `sheaf serve` would find.
-void examine_program(const HostFacts& host, Findings& found) {
+void examine_program(const CudaBuild& build, const HostFacts& host, Findings& found) {
   if (!host.card_program) return;
   const auto& [path, refusal, sums_by, no_sums_because] = *host.card_program;
   if (path.empty())
     found.warn("there is no sheaf-replica-cuda beside sheaf-replica",
                "`sheaf serve` computes on the processor",
-               fmt::format("in a checkout of sheaf: {}", kCudaBuilds[0].command));
+               fmt::format("in a checkout of sheaf: {}", build.command));
   else if (refusal.empty())
     found.ok(path + " can compute here");
   else
@@ -180,15 +181,16 @@ void examine_program(const HostFacts& host, Findings& found) {
 
 void examine_driver(const GpuInventory& gpus, const HostFacts& host, Findings& found) {
   found.speak_of(Question::run, std::nullopt);
-  const CudaBuild& build = kCudaBuilds[0];
-  if (gpus.cuda_version >= build.cuda_min)
+  const CudaBuild* fitting = find_driver_build(gpus.cuda_version);
+  const CudaBuild& build = fitting != nullptr ? *fitting : *std::rbegin(kCudaBuilds);
+  if (fitting != nullptr)
     found.ok(fmt::format("{} runs what `{}` builds", versions_of(gpus), build.command));
   else
     found.error(fmt::format("{} is older than CUDA {} of what `{}` builds", versions_of(gpus),
                             build.cuda_min / 1000, build.command),
                 "sheaf-replica-cuda does not start, and `sheaf serve` computes on the processor",
                 fmt::format("install driver {} or newer", build.driver_min));
-  examine_program(host, found);
+  examine_program(build, host, found);
   if (host.missing_nodes.empty())
     found.ok("the device nodes are there");
   else
@@ -305,27 +307,36 @@ bool reaches_node(const Machine& machine, int node) {
                              [node](const Core& core) { return core.numa_node == node; });
 }
 
+// Those for older drivers are for no other cards.
 std::string text_of_builds() {
   std::string text;
   for (const CudaBuild& build : kCudaBuilds)
-    text += fmt::format("{}{} ({})", text.empty() ? "" : ", or ", build.range, build.cards);
+    if (build.cuda_min == kCudaBuilds[0].cuda_min)
+      text += fmt::format("{}{} ({})", text.empty() ? "" : ", or ", build.range, build.cards);
   return text;
 }
 
-void examine_code(const Gpu& gpu, Findings& found) {
+void examine_code(const Gpu& gpu, int cuda_version, Findings& found) {
   const std::string capability = fmt::format(
       "compute capability {}.{}", gpu.compute_capability_major, gpu.compute_capability_minor);
-  if (const CudaBuild* build = find_cuda_build(gpu.compute_capability()))
+  // Of a driver that runs no build it was said before.
+  if (find_driver_build(cuda_version) == nullptr) cuda_version = kAnyCuda;
+  if (const CudaBuild* build = find_cuda_build(gpu.compute_capability(), cuda_version))
     found.ok(fmt::format("{}: `{}` builds code for it", capability, build->command));
+  else if (const CudaBuild* newer = find_cuda_build(gpu.compute_capability()))
+    found.error(fmt::format("{}: this driver does not run what `{}` builds for it", capability,
+                            newer->command),
+                "sheaf-replica-cuda cannot use it, and `sheaf serve` leaves it out",
+                fmt::format("install driver {} or newer", newer->driver_min));
   else
     found.error(fmt::format("sheaf has no code for {}", capability),
                 "its builds for cards are for " + text_of_builds(),
                 "use such a card; `sheaf serve --device cpu` computes on the processor");
 }
 
-void examine_run(const Gpu& gpu, const HostFacts& host, Findings& found) {
+void examine_run(const Gpu& gpu, const GpuInventory& gpus, const HostFacts& host, Findings& found) {
   found.speak_of(Question::run, gpu.index);
-  examine_code(gpu, found);
+  examine_code(gpu, gpus.cuda_version, found);
   if (gpu.free_bytes < kEngineMemoryMin)
     found.warn(fmt::format("only {} of its memory is free",
                            human_bytes(static_cast<double>(gpu.free_bytes))),
@@ -378,8 +389,8 @@ bool is_free(const Gpu& gpu) {
 void examine_crowd(const Gpu& gpu, const GpuInventory& gpus, Findings& found) {
   const auto free = std::ranges::find_if(gpus.gpus, is_free);
   if (free == gpus.gpus.end() || !is_crowded(gpu)) return;
-  const bool has_code = find_cuda_build(gpu.compute_capability()) != nullptr &&
-                        find_cuda_build(free->compute_capability()) != nullptr;
+  const bool has_code = find_cuda_build(gpu.compute_capability(), gpus.cuda_version) != nullptr &&
+                        find_cuda_build(free->compute_capability(), gpus.cuda_version) != nullptr;
   const std::string ours =
       has_code ? fmt::format("sheaf serve MODEL --slices gpu:{},gpu:{} gives it both; else ",
                              gpu.index, free->index)
@@ -455,7 +466,7 @@ std::vector<Finding> examine(const GpuInventory& gpus, const HostFacts& host,
   for (const Gpu& gpu : gpus.gpus) {
     if (!gpu.visible) continue;  // not ours to use
     examine_cut(gpu, gpus, host, found);
-    examine_run(gpu, host, found);
+    examine_run(gpu, gpus, host, found);
     examine_crowd(gpu, gpus, found);
   }
   return list;

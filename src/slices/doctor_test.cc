@@ -142,14 +142,33 @@ TEST(Doctor, EachFaultIsOneComplaint) {
 
 TEST(Doctor, DriversAreOldForOneQuestionOrBoth) {
   GpuInventory gpus = with(healthy());
-  gpus.cuda_version = 12040;
-  gpus.driver_version = "550.90.07";
-  EXPECT_EQ(complaint(gpus, good_host()).what,
-            "driver 550.90.07, CUDA 12.4 is older than CUDA 13 of what `make cuda` builds");
-  EXPECT_EQ(complaint(gpus, good_host()).repair, "install driver 580 or newer");
+  gpus.cuda_version = 11040;
+  gpus.driver_version = "470.256.02";
+  const auto findings = examine(gpus, good_host(), "");
+  const auto old = std::ranges::find(
+      findings, "driver 470.256.02, CUDA 11.4 is older than CUDA 12 of what `make cuda-12` builds",
+      &Finding::what);
+  ASSERT_NE(old, findings.end());
+  EXPECT_EQ(old->repair, "install driver 525 or newer");
   gpus.cuda_version = 13000;
   gpus.driver_version = "525.85.05";
   EXPECT_EQ(complaint(gpus, good_host()).what, "driver 525.85.05, CUDA 13.0 is too old to cut it");
+}
+
+TEST(Doctor, AnOlderDriverHasABuildOfItsOwnAndFewerCards) {
+  GpuInventory gpus = with(healthy());
+  gpus.cuda_version = 12040;
+  gpus.driver_version = "550.90.07";
+  const auto findings = examine(gpus, good_host(), "");
+  EXPECT_EQ(worst_of(findings), Health::ok);
+  for (const char* what : {"driver 550.90.07, CUDA 12.4 runs what `make cuda-12` builds",
+                           "compute capability 9.0: `make cuda-12` builds code for it"})
+    EXPECT_EQ(std::ranges::count(findings, what, &Finding::what), 1) << what;
+  gpus.gpus[0].compute_capability_major = 10;
+  EXPECT_EQ(complaint(gpus, good_host()).what,
+            "compute capability 10.0: this driver does not run what `make release-cuda` builds for "
+            "it");
+  EXPECT_EQ(complaint(gpus, good_host()).repair, "install driver 580 or newer");
 }
 
 TEST(Doctor, SeveralCardsWantTheFabricManager) {

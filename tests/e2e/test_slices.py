@@ -379,10 +379,11 @@ def test_check_tells_of_an_idle_card_beside_a_crowded_one(machine):
 def test_check_tells_what_is_wrong(machine):
     here = machine("a100-40")
     here.drive("set", "0", "persistence", "0")
+    here.drive("machine", "cuda_version", "11080")
     findings = json.loads(here.sheaf("check", "--json", code=2))
     off = [f for f in findings if f["what"] == "persistence mode is off"]
     assert off[0]["repair"] == "nvidia-smi -i 0 -pm 1" and off[0]["health"] == "warning" and off[0]["gpu"] == 0
-    assert any("older than CUDA 13" in f["what"] for f in findings)
+    assert any("older than CUDA 12" in f["what"] for f in findings)
     here.drive("set", "0", "lost", "1")
     assert "GPU is lost" in here.sheaf("check", code=2)
 
@@ -394,10 +395,13 @@ def test_check_says_of_each_card_whether_this_build_computes_on_it(machine):
         findings = json.loads(here.sheaf("check", "--json", code=2))
         return {(f["gpu"], f["what"]): f for f in findings if f["question"] == "run"}
 
-    assert said()[0, "compute capability 9.0: `make cuda` builds code for it"]["health"] == "ok"
-    assert said()[1, "compute capability 8.9: `make release-cuda` builds code for it"]["health"] == "ok"
-    old = said()[None, "driver 570.133.20, CUDA 12.8 is older than CUDA 13 of what `make cuda` builds"]
-    assert old["repair"] == "install driver 580 or newer"
+    for gpu, capability in (0, "9.0"), (1, "8.9"):
+        assert said()[gpu, f"compute capability {capability}: `make cuda-12` builds code for it"]["health"] == "ok"
+    assert said()[None, "driver 570.133.20, CUDA 12.8 runs what `make cuda-12` builds"]["health"] == "ok"
+    here.drive("machine", "driver_version", "470.256.02")
+    here.drive("machine", "cuda_version", "11040")
+    old = said()[None, "driver 470.256.02, CUDA 11.4 is older than CUDA 12 of what `make cuda-12` builds"]
+    assert old["repair"] == "install driver 525 or newer"
     here.drive("machine", "driver_version", "580.65.06")
     here.drive("machine", "cuda_version", "13000")
     assert said()[None, "driver 580.65.06, CUDA 13.0 runs what `make cuda` builds"]["health"] == "ok"

@@ -50,10 +50,14 @@ template <class E>
 __device__ void score_key(const AttentionTask<E>& task, const QueryTile& tile, unsigned head,
                           std::uint32_t first_query, std::uint32_t key, const float* q,
                           const float* k, float (&scores)[kWarpQueries]) {
+  SHEAF_UNROLL
   for (unsigned i = 0; i < kWarpQueries; ++i) scores[i] = 0;
-  for (unsigned d = 0; d < task.head_size; ++d)
+  for (unsigned d = 0; d < task.head_size; ++d) {
+    SHEAF_UNROLL
     for (unsigned i = 0; i < kWarpQueries; ++i) scores[i] += q[i * task.head_size + d] * k[d];
+  }
   const float* bias = task.bias_of(head);
+  SHEAF_UNROLL
   for (unsigned i = 0; i < kWarpQueries; ++i) {
     const std::uint32_t query = first_query + i;
     if (!task.sees(query, key, tile.tokens)) {
@@ -73,6 +77,7 @@ template <unsigned kSlices, class E>
 __device__ void add_keys(const AttentionTask<E>& task, float (&scores)[kWarpQueries],
                          const float* v, float* weights, RunningSoftmax<kSlices>& run) {
   const unsigned lane = lane_of_thread();
+  SHEAF_UNROLL
   for (unsigned i = 0; i < kWarpQueries; ++i) {
     const float largest = fmaxf(run.largest[i], largest_of_warp(scores[i]));
     const bool none = largest == -INFINITY;  // no key is seen yet
@@ -80,16 +85,20 @@ __device__ void add_keys(const AttentionTask<E>& task, float (&scores)[kWarpQuer
     const float weight = none ? 0 : expf(scores[i] - largest);
     run.largest[i] = largest;
     run.weights[i] = run.weights[i] * kept + sum_of_warp(weight);
+    SHEAF_UNROLL
     for (unsigned s = 0; s < kSlices; ++s) run.sums[i][s] *= kept;
     weights[i * kTileKeys + lane] = weight;
   }
   __syncwarp();
-  for (unsigned key = 0; key < kTileKeys; ++key) SHEAF_UNROLL
-  for (unsigned s = 0; s < kSlices; ++s) {
-    const unsigned d = s * kWarpSize + lane;
-    const float value = d < task.head_size ? v[key * task.head_size + d] : 0;
-    for (unsigned i = 0; i < kWarpQueries; ++i)
-      run.sums[i][s] += weights[i * kTileKeys + key] * value;
+  for (unsigned key = 0; key < kTileKeys; ++key) {
+    SHEAF_UNROLL
+    for (unsigned s = 0; s < kSlices; ++s) {
+      const unsigned d = s * kWarpSize + lane;
+      const float value = d < task.head_size ? v[key * task.head_size + d] : 0;
+      SHEAF_UNROLL
+      for (unsigned i = 0; i < kWarpQueries; ++i)
+        run.sums[i][s] += weights[i * kTileKeys + key] * value;
+    }
   }
 }
 
@@ -104,10 +113,16 @@ __device__ void load_rows(const Rows<const E>& from, std::size_t first, unsigned
   }
 }
 
+// Blocks for which a multiprocessor is to have registers: 6, and of heads above 64 as many as its
+// shared memory has room for. Left to choose, compilers save registers for more, and spill.
+template <unsigned kSlices>
+constexpr unsigned kLeastBlocks = kSlices < 4 ? 6 : kMostSlices / kSlices;
+
 // softmax(scores) v, over the keys in tiles with a running softmax; a text of up to kTileKeys
 // tokens is one tile. Blocks: query tiles, heads, parts of kBlockQueries of a tile.
 template <unsigned kSlices, class E>
-__global__ void __launch_bounds__(kAttentionWarps* kWarpSize) attend(AttentionTask<E> task) {
+__global__ void __launch_bounds__(kAttentionWarps* kWarpSize, kLeastBlocks<kSlices>)
+    attend(AttentionTask<E> task) {
   const QueryTile tile = task.tiles[blockIdx.x];
   const unsigned head = blockIdx.y;
   const unsigned size = task.head_size;
@@ -130,9 +145,11 @@ __global__ void __launch_bounds__(kAttentionWarps* kWarpSize) attend(AttentionTa
   const std::uint32_t last_key = task.last_key(last_query, tile.tokens);
 
   RunningSoftmax<kSlices> run;
+  SHEAF_UNROLL
   for (unsigned i = 0; i < kWarpQueries; ++i) {
     run.largest[i] = -INFINITY;
     run.weights[i] = 0;
+    SHEAF_UNROLL
     for (unsigned s = 0; s < kSlices; ++s) run.sums[i][s] = 0;
   }
   load_rows(queries, tile.first_row + block_query, kBlockQueries, text_end, size, size, q);
@@ -146,11 +163,15 @@ __global__ void __launch_bounds__(kAttentionWarps* kWarpSize) attend(AttentionTa
               k + lane * (size + 1), scores);
     add_keys(task, scores, v, weights + warp * kWarpQueries * kTileKeys, run);
   }
-  for (unsigned i = 0; i < kWarpQueries && query + i < tile.tokens; ++i)
+  SHEAF_UNROLL
+  for (unsigned i = 0; i < kWarpQueries; ++i) {
+    if (query + i >= tile.tokens) continue;
+    E* out = task.out.row(tile.first_row + query + i) + head * size;
+    SHEAF_UNROLL
     for (unsigned s = 0; s < kSlices; ++s)
       if (const unsigned d = s * kWarpSize + lane; d < size)
-        task.out.row(tile.first_row + query + i)[head * size + d] =
-            from_float<E>(run.sums[i][s] / run.weights[i]);
+        out[d] = from_float<E>(run.sums[i][s] / run.weights[i]);
+  }
 }
 
 }  // namespace sheaf::kernels::cuda

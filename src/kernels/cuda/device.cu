@@ -278,8 +278,7 @@ std::vector<int> compiled_capabilities() {
   std::vector<int> capabilities;
   for (const int card : {75, 80, 86, 87, 88, 89, 90, 100, 103, 110, 120, 121}) {
     bool runs = kPtx > 0 && card >= kPtx;
-    for (const int architecture : {__CUDA_ARCH_LIST__}) {
-      const int compiled = architecture / 10;
+    for (const int compiled : {SHEAF_CUDA_CAPABILITIES}) {
       const bool same_generation = compiled / 10 == card / 10 && compiled != kHopper;
       runs = runs || compiled == card || (same_generation && compiled < card);
     }
