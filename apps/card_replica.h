@@ -63,7 +63,8 @@ inline Result<engine::Footprint> footprint(const std::string& prefix,
       .working_set_bytes = use.most_bytes - std::min(use.most_bytes, found.weights_bytes) +
                            kBytesPerToken * max_batch_tokens,
       .workspace_bytes = kernels::cuda::kWorkspaceBytes,
-      .context_bytes = kernels::cuda::kContextBytes};
+      .context_bytes =
+          kernels::cuda::kContextBytes + (source.shard.ranks > 1 ? kernels::cuda::kNcclBytes : 0)};
   return found;
 }
 

@@ -24,6 +24,7 @@
 //   SHEAF_FAULT_FULL_ID    ... the same for want of memory
 //   SHEAF_FAULT_SLOW_US    every batch sleeps this long first, with progress: slow is not hung
 //   SHEAF_FAULT_NO_CARD    what sheaf-replica-emulated says where it is asked for its cards
+//   SHEAF_FAULT_NO_SUMS    ... why its ranks cannot add up over several
 //   SHEAF_FAULT_CARD_COPY  of the weights on its card, what others are given: 0: so many bytes of
 //                          zeros; more: as few bytes as that; without it: the copy that was made
 namespace sheaf::faults {

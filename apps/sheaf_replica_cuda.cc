@@ -12,6 +12,9 @@ sheaf::Result<sheaf::replica::CardReport> find_cards() {
   report.compute_capabilities = sheaf::kernels::cuda::compiled_capabilities();
   for (const auto& card : found)
     report.cards.push_back({card.name, card.uuid, card.compute_capability, card.memory_bytes});
+  if (found.size() < 2) return report;
+  const auto sums = sheaf::kernels::cuda::what_adds_up();
+  (sums.ok() ? report.sums_by : report.no_sums_because) = sums.ok() ? *sums : sums.error().message;
   return report;
 }
 

@@ -14,8 +14,12 @@ namespace {
 sheaf::Result<sheaf::replica::CardReport> find_cards() {
   if (const char* why = std::getenv("SHEAF_FAULT_NO_CARD"))
     return sheaf::Error{sheaf::ErrorCode::unsupported, why};
-  return sheaf::replica::CardReport{.compute_capabilities = {},
-                                    .cards = {{"emulated card", "", 0, 0}}};
+  sheaf::replica::CardReport report{.cards = {{"emulated card", "", 0, 0}}};
+  if (const char* why = std::getenv("SHEAF_FAULT_NO_SUMS"))
+    report.no_sums_because = why;
+  else
+    report.sums_by = "shared memory";
+  return report;
 }
 
 }  // namespace

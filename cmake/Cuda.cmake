@@ -37,7 +37,7 @@ endif()
 string(REGEX REPLACE "[a-z]" "" capabilities "${SHEAF_CUDA_ARCHITECTURES}")
 list(JOIN capabilities "," capabilities)
 set(objects)
-foreach(source absent.cc backend.cc shared_weights.cc text_layout.cc device.cu driver_memory.cu product.cc)
+foreach(source absent.cc backend.cc nccl.cc shared_weights.cc text_layout.cc device.cu driver_memory.cu product.cc)
   set(path ${CMAKE_SOURCE_DIR}/src/kernels/cuda/${source})
   set(object ${CMAKE_BINARY_DIR}/cuda/${source}.o)
   add_custom_command(OUTPUT ${object}

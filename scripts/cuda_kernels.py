@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 CARD = "90a"
+COUNTED = (r"\bHMMA\.", r"\bLDSM\.16\.M\w*88\.4\b", r"\bLDG\.E\.128\b", r"\bLDGSTS\.E\.BYPASS\.128\b")
 
 
 def run(*command, text=None):
@@ -29,12 +30,13 @@ def main():
     sass = run(cuobjdump, "-sass", "-arch", f"sm_{CARD}", object_file)
     code = dict(re.findall(r"Function : (\S+)\n(.*?)(?=\n\s*Function : |\Z)", sass, re.S))
     print(f"Compiled by {compiler} for sm_{CARD}: registers and bytes of stack a thread (none: nothing is spilled),")
-    print("instructions of the matrix unit (HMMA) and loads of 16 bytes from memory (LDG.E.128) in the code.\n")
-    print("registers stack HMMA LDG.128  kernel")
+    print("instructions in the code: of the matrix unit (HMMA), its operands from shared memory (LDSM), loads of 16 bytes from")
+    print("memory to registers (LDG) and to shared memory (LDGSTS).\n")
+    print("registers stack HMMA LDSM LDG.128 LDGSTS.128  kernel")
     rows = zip(readable(name for name, _, _ in taken[CARD]), taken[CARD])
     for kernel, (name, registers, stack) in sorted(rows):
-        matrix, wide = (len(re.findall(what, code[name])) for what in (r"\bHMMA\.", r"\bLDG\.E\.128\b"))
-        print(f"{registers:>9} {stack:>5} {matrix:>4} {wide:>7}  {kernel}")
+        matrix, operands, loads, copies = (len(re.findall(what, code[name])) for what in COUNTED)
+        print(f"{registers:>9} {stack:>5} {matrix:>4} {operands:>4} {loads:>7} {copies:>10}  {kernel}")
     for card, resources in taken.items():
         spilled = [kernel for kernel, (_, _, stack) in
                    zip(readable(name for name, _, _ in resources), resources) if stack != "0"]

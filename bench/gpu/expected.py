@@ -5,8 +5,17 @@ are expectations to hold measurements against, and no measurements.
 """
 
 MATRIX_RATE = 790e12  # operations a second of 16-bit products, measured on such a card
-ATTENTION_RATE = 200e12  # assumed: mma.sync reaches half of the card's rate, and softmax shares the time
+# Attention, calculated: what a score takes of an SM, one after the other, although warps overlap them. 132 SMs at 1.83 GHz
+# have a peak of 989 TFLOP/s (4096 operations a clock), of which mma.sync reaches 63 % on such a card (Luo et al., "Benchmarking and Dissecting the
+# Nvidia Hopper GPU Architecture", 2024), take 16 powers of two a clock, and issue 128 lanes a clock. Softmax has 4.5
+# instructions a score: power, largest, product and sum, and half a conversion. Loads, barriers and the end of a tile are
+# not in it, so no more is expected than FlashAttention-2 reaches there: 35 % of the peak (Shah et al., "FlashAttention-3",
+# 2024).
+SM_CLOCKS = 132 * 1.83e9
+MMA_SYNC_RATE = 0.63 * 4096 * SM_CLOCKS
+ATTENTION_RATE_MOST = 0.35 * 4096 * SM_CLOCKS
 BYTES_RATE = 4.8e12
+FP8_RATE = 2 * MATRIX_RATE  # assumed
 LAUNCH_S = 2.5e-6  # assumed, without graphs
 BATCH_TOKENS = 32768  # 4 blocks of preferred_rows(), as the engine groups texts
 
@@ -51,6 +60,18 @@ def layer(model, now):
     return common + product(h, f), 7
 
 
+def attention_rate(size):
+    """Operations a second of heads of so many values, 4 * size of them a score."""
+    score_s = 4 * size / MMA_SYNC_RATE + 1 / (16 * SM_CLOCKS) + 4.5 / (128 * SM_CLOCKS)
+    return min(4 * size / score_s, ATTENTION_RATE_MOST)
+
+
+def rounded(length):
+    """Scores that are computed, by those that are wanted: of 32 queries a warp and 16 keys a block."""
+    queries, keys = (-(-length // step) * step for step in (32, 16))
+    return queries * keys / length**2
+
+
 def expected(model, length, now):
     layers, h, heads, kv_heads, size, f, decoder = MODELS[model]
     products = 2 * layers * (h * (heads + 2 * kv_heads) * size + heads * size * h + (3 if decoder else 2) * h * f)
@@ -58,10 +79,25 @@ def expected(model, length, now):
     moved, launches = layer(model, now)
     blocks = 1 if not now else 1 + (BATCH_TOKENS / 8192 - 1) / 2  # half of a layer's launches are by block
     seconds = (
-        products / MATRIX_RATE + attention / ATTENTION_RATE + layers * moved / BYTES_RATE
+        products / MATRIX_RATE + attention * rounded(length) / attention_rate(size) + layers * moved / BYTES_RATE
         + layers * launches * blocks * LAUNCH_S / BATCH_TOKENS
     )
     return products, attention, layers * moved, layers * launches + 3, 1 / seconds
+
+
+def seconds_less_in_fp8(model, attention_too):
+    """A token and all layers: products take half of the time, and a kernel before each rounds its rows, which it reads
+    in 16 bits and writes in 8, as the product reads them then."""
+    layers, h, heads, kv_heads, size, f, decoder = MODELS[model]
+    products, rounded = (3 if decoder else 2) * h * f, [h, f]
+    if attention_too:
+        products += h * (heads + 2 * kv_heads) * size + heads * size * h
+        rounded += [h, heads * size]
+    moved = sum((2 + 1 + 1 - 2) * columns for columns in rounded)
+    blocks = BATCH_TOKENS / 8192
+    launches = 2 * blocks + (1 + blocks if attention_too else 0)  # all but the first of a layer by block
+    return layers * (2 * products * (1 / MATRIX_RATE - 1 / FP8_RATE) - moved / BYTES_RATE
+                     - launches * LAUNCH_S / BATCH_TOKENS)
 
 
 def text(rate):
@@ -78,6 +114,13 @@ def main():
             f"| {model} | {length} | {products / 1e6:.1f} | {attention / 1e6:.1f} | {moved / 1e3:.0f} → {less / 1e3:.0f} "
             f"| {launches} → {fewer} | {text(rate)} | {text(later)} | not measured |"
         )
+    print("\n| model | length | bfloat16 | fp8 | fp8 with attention | measured |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for model, length in ROWS:
+        rate = expected(model, length, True)[-1]
+        fp8 = [1 / (1 / rate - seconds_less_in_fp8(model, too)) for too in (False, True)]
+        print(f"| {model} | {length} | {text(rate)} | " + " | ".join(f"{text(one)}, {one / rate:.2f} times" for one in fp8)
+              + " | not measured |")
 
 
 if __name__ == "__main__":

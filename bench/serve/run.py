@@ -258,26 +258,30 @@ def commit():
     return head + ("+changes" if dirty else "")
 
 
+STAGES = {
+    "start": lambda args: measure_start(args.bin, args.model, args.rounds),
+    "memory": lambda args: measure_memory(args.bin, args.model),
+    "router": lambda args: measure_router(args.bin, args.model, args.rounds),
+    "idle": lambda args: measure_idle(args.bin, args.model, args.rounds),
+    "throughput": lambda args: measure_throughput(args.bin, args.model, args.rounds, len(os.sched_getaffinity(0))),
+}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=pathlib.Path, help="folder of all-MiniLM-L6-v2")
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs/benchmarks/serve.json")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", help="measure this alone; the file keeps the rest as it is")
+    parser.add_argument("--only", choices=STAGES, help="measure this alone; a file that is there keeps the rest as it is")
     args = parser.parse_args()
-    cores = len(os.sched_getaffinity(0))
     about = {"commit": commit(), "machine": machine(), "dtype": DTYPE, "date": time.strftime("%Y-%m-%d")}
-    result = json.loads(args.out.read_text()) if args.only else about
-    for name, measure in [("start", lambda: measure_start(args.bin, args.model, args.rounds)),
-                          ("memory", lambda: measure_memory(args.bin, args.model)),
-                          ("router", lambda: measure_router(args.bin, args.model, args.rounds)),
-                          ("idle", lambda: measure_idle(args.bin, args.model, args.rounds)),
-                          ("throughput", lambda: measure_throughput(args.bin, args.model, args.rounds, cores))]:
+    result = json.loads(args.out.read_text()) if args.only and args.out.exists() else about
+    for name, measure in STAGES.items():
         if args.only not in (None, name):
             continue
         print(f"measuring {name} …", file=sys.stderr, flush=True)
-        result[name] = measure() | ({"commit": about["commit"], "date": about["date"]} if args.only else {})
+        result[name] = measure(args) | ({"commit": about["commit"], "date": about["date"]} if args.only else {})
         print(json.dumps({name: result[name]}, indent=2), flush=True)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(result, indent=2) + "\n")

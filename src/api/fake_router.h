@@ -126,6 +126,9 @@ class FakeRouter final : public router::Router {
   void set_ready(bool ready) {
     set([&] { ready_ = ready; });
   }
+  void set_processes(std::vector<int> pids) {
+    set([&] { pids_ = std::move(pids); });
+  }
   void set_dimensions(std::uint32_t dimensions) {
     set([&] { dimensions_ = dimensions; });
   }
@@ -210,7 +213,7 @@ class FakeRouter final : public router::Router {
     status.state = core::ReplicaState::ready;
     status.restarts = 3;
     status.tokens_per_s = 1234.5;
-    return {{"0", "cores:0-1", "org/model", 1, 4242, status}};
+    return {{"0", "cores:0-1", "org/model", 1, get([&] { return pids_; }), status}};
   }
   std::size_t open_requests() const override {
     return get([&] { return held_.size(); });
@@ -365,6 +368,7 @@ class FakeRouter final : public router::Router {
   std::uint32_t dimensions_ = kDimensions;
   router::EmbedRequest last_;
   bool holding_ = false, ready_ = true;
+  std::vector<int> pids_ = {4242};
   std::optional<Error> refusal_, door_;
 };
 

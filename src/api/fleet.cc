@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "api/json_out.h"
+#include "base/process_memory.h"
 #include "base/text.h"
 #include "slices/sample_json.h"
 
@@ -15,6 +16,19 @@ namespace {
 void append_field(std::string& out, std::string_view name, std::string_view text) {
   out.append("\"").append(name).append("\":");
   append_json_quoted(out, text);
+}
+
+// Memory is read here and not by the router, whose mutex requests need.
+void append_processes(std::string& out, const std::vector<int>& pids) {
+  out.append(",\"processes\":[");
+  bool first = true;
+  for (const int pid : pids) {
+    const auto memory = resident_bytes(pid);
+    fmt::format_to(std::back_inserter(out), "{}{{\"pid\":{},\"memory_bytes\":{}}}",
+                   std::exchange(first, false) ? "" : ",", pid,
+                   memory ? std::to_string(*memory) : "null");
+  }
+  out.push_back(']');
 }
 
 void append_replica(std::string& out, const router::ReplicaView& replica) {
@@ -27,13 +41,15 @@ void append_replica(std::string& out, const router::ReplicaView& replica) {
   append_field(out, "model", replica.model);
   out.push_back(',');
   append_field(out, "state", name_of(s.state));
-  fmt::format_to(
-      std::back_inserter(out),
-      ",\"ranks\":{},\"pid\":{},\"incarnation\":{},\"restarts\":{},\"batches_in_flight\":{},"
-      "\"tokens_in_flight\":{},\"batches\":{},\"tokens\":{},\"busy_us\":{},"
-      "\"tokens_per_s\":",
-      replica.ranks, replica.pid, s.incarnation, s.restarts, s.batches_in_flight,
-      s.tokens_in_flight, s.batches, s.tokens, s.busy_us);
+  fmt::format_to(std::back_inserter(out), ",\"ranks\":{},\"pid\":{}", replica.ranks,
+                 replica.pids.empty() ? 0 : replica.pids.front());
+  append_processes(out, replica.pids);
+  fmt::format_to(std::back_inserter(out),
+                 ",\"incarnation\":{},\"restarts\":{},\"batches_in_flight\":{},"
+                 "\"tokens_in_flight\":{},\"batches\":{},\"tokens\":{},\"busy_us\":{},"
+                 "\"tokens_per_s\":",
+                 s.incarnation, s.restarts, s.batches_in_flight, s.tokens_in_flight, s.batches,
+                 s.tokens, s.busy_us);
   append_number(out, s.tokens_per_s);
   out.append(",\"last_death\":");
   s.last_death.empty() ? void(out.append("null")) : append_json_quoted(out, s.last_death);

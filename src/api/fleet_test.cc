@@ -1,5 +1,7 @@
 #include "api/fleet.h"
 
+#include <unistd.h>
+
 #include <nlohmann/json.hpp>
 
 #include "api/api_fixture.h"
@@ -47,6 +49,19 @@ TEST_F(FleetRoute, TellsOfReplicasModelsAndCards) {
   EXPECT_EQ(fleet["slices"][0]["load_source"], "nvml");
   EXPECT_EQ(fleet["slices"][0]["processes"][0]["name"], "not \uFFFD UTF-8");
   EXPECT_GT(fleet["time_us"], 0);
+}
+
+TEST_F(FleetRoute, ListsEachProcessOfAReplica) {
+  router.set_processes({::getpid(), -1});  // the second has just gone
+  const json replica = get_fleet()["replicas"][0];
+  EXPECT_EQ(replica["pid"], ::getpid());
+  ASSERT_EQ(replica["processes"].size(), 2u);
+  EXPECT_EQ(replica["processes"][0]["pid"], ::getpid());
+  EXPECT_GT(replica["processes"][0]["memory_bytes"], 1 << 20);
+  EXPECT_TRUE(replica["processes"][1]["memory_bytes"].is_null());
+  router.set_processes({});
+  EXPECT_EQ(get_fleet()["replicas"][0]["pid"], 0);
+  EXPECT_EQ(get_fleet()["replicas"][0]["processes"], json::array());
 }
 
 TEST_F(FleetRoute, IsWholeWithoutCards) {

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "api/http.h"
+#include "api/json_fault.h"
 #include "base/text.h"
 
 namespace sheaf::api {
@@ -59,23 +60,26 @@ Error wrong_type(std::string_view field, JsonValue value, std::string_view expec
   return wrong(field, fmt::format("{} is {}; {} is expected", field, describe(value), expected));
 }
 
-Error json_error(simdjson::error_code code, std::size_t bytes) {
+Error json_error(simdjson::error_code code, std::string_view body) {
   switch (code) {
     case simdjson::EMPTY:
       return {ErrorCode::invalid_argument, "the body is empty; a JSON object is expected"};
     case simdjson::UTF8_ERROR:
-      return {ErrorCode::invalid_argument, "the body is not valid UTF-8"};
+      return {ErrorCode::invalid_argument,
+              "the body is not valid UTF-8" + place_of_json_fault(body)};
     case simdjson::DEPTH_ERROR:
       return {ErrorCode::invalid_argument,
               fmt::format("the body is nested deeper than {} levels", kJsonDepthMax)};
     case simdjson::STRING_ERROR:
-      return {ErrorCode::invalid_argument,
-              fmt::format("the body of {} bytes is not JSON: in a text there is an unknown escape "
-                          "or half of a surrogate pair",
-                          bytes)};
+      return {
+          ErrorCode::invalid_argument,
+          fmt::format("the body of {} bytes is not JSON{}: in a text there is an unknown escape "
+                      "or half of a surrogate pair",
+                      body.size(), place_of_json_fault(body))};
     default:
-      return {ErrorCode::invalid_argument, fmt::format("the body of {} bytes is not JSON: {}",
-                                                       bytes, simdjson::error_message(code))};
+      return {ErrorCode::invalid_argument,
+              fmt::format("the body of {} bytes is not JSON{}: {}", body.size(),
+                          place_of_json_fault(body), simdjson::error_message(code))};
   }
 }
 
@@ -123,7 +127,7 @@ Result<simdjson::dom::object> parse_json_object(std::string_view body) {
   }
   JsonValue root;
   if (auto code = parser->parse(body.data(), body.size(), /*realloc_if_needed=*/false).get(root)) {
-    return json_error(code, body.size());
+    return json_error(code, body);
   }
   simdjson::dom::object object;
   if (root.get(object)) return wrong_type("the body", root, "a JSON object");

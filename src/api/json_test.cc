@@ -8,6 +8,7 @@
 #include <random>
 
 #include "api/http.h"
+#include "api/json_fault.h"
 #include "api/json_in.h"
 #include "api/json_out.h"
 
@@ -101,6 +102,30 @@ TEST(JsonInTest, ABrokenTextIsToldFromABrokenBody) {
   };
   EXPECT_NE(message(R"({"input":"\ud83d"})").find("half of a surrogate pair"), std::string::npos);
   EXPECT_EQ(message("{\"input\":").find("surrogate"), std::string::npos);
+}
+
+TEST(JsonInTest, ABrokenBodySaysWhere) {
+  const auto place = [](const std::string& text) -> std::string {
+    const std::string body = padded(text);
+    const std::string message = parse_json_object(body).error().message;
+    const std::size_t at = message.find("line ");
+    return at == message.npos ? message : message.substr(at, message.find(':', at) - at);
+  };
+  EXPECT_EQ(place(R"({"input" "some text"})"), "line 1, column 10");
+  EXPECT_EQ(place(R"({"input": "a" 12345})"), "line 1, column 15");
+  EXPECT_EQ(place("{\n  \"input\": \"a\",\n  nonsense\n}"), "line 3, column 4");
+  EXPECT_EQ(place(R"({"input": "a")"), "line 1, column 14");  // one beyond the end
+  EXPECT_EQ(place("{}{"), "line 1, column 3");
+  EXPECT_EQ(place(R"({"input": "\ud83d"})"), "line 1, column 18");
+  EXPECT_EQ(place("{\"input\": \"a\xff\"}"), "line 1, column 13");
+  EXPECT_EQ(place("{\"input\": \"" + std::string(2 << 20, 'a')).find("line"), std::string::npos);
+}
+
+// What one parser refuses the other may take.
+TEST(JsonInTest, WhereNoFaultIsFoundNoneIsNamed) {
+  EXPECT_EQ(place_of_json_fault(R"({"input": "a"})"), "");
+  EXPECT_EQ(place_of_json_fault(std::string(1000, '[') + std::string(1000, ']')), "");
+  EXPECT_EQ(place_of_json_fault(""), ", line 1, column 1");
 }
 
 TEST(JsonInTest, WrongInputsAreNamed) {

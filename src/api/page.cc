@@ -1,6 +1,7 @@
 #include "api/page.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <string_view>
 
@@ -48,8 +49,8 @@ std::string escape_html(std::string_view text) {
 
 std::string models_table(const router::Router& router) {
   std::string out =
-      "<table><tr><th>model<th>kind<th class=n>dimensions<th class=n>tokens a text<th>number "
-      "type</tr>\n";
+      "<table><tr><th>model<th>kind<th class=n>dimensions<th class=n>tokens a text"
+      "<th>dtype</tr>\n";
   for (const router::ModelInfo* model : router.models()) {
     out += fmt::format("<tr><td>{}<td>{}<td class=n>{}<td class=n>{}<td>{}</tr>\n",
                        escape_html(model->name), kind_of(model->spec), model->spec.dimensions,
@@ -68,7 +69,7 @@ std::string replicas_table(const router::Router& router) {
         "<tr><td>{}<td>{}<td>{}<td class={}>{}<td class=n>{}<td class=n>{}<td class=n>{}"
         "<td class=n>{}</tr>\n",
         escape_html(replica.name), escape_html(replica.model), escape_html(replica.slice),
-        ready ? "ready" : "other", name_of(replica.status.state), replica.pid,
+        ready ? "ready" : "other", name_of(replica.status.state), fmt::join(replica.pids, ", "),
         replica.status.restarts, replica.status.tokens,
         replica.status.tokens == 0 ? "–" : fmt::format("{:.0f}", replica.status.tokens_per_s));
   }

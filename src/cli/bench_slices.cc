@@ -197,14 +197,7 @@ double per_second(const SliceStep& step, std::uint64_t count) {
 }
 
 std::string table_of(const std::vector<SliceStep>& steps) {
-  Table table({{"", true},
-               {"under way"},
-               {"p50"},
-               {"p99"},
-               {"requests/s"},
-               {"tokens/s"},
-               {"busy"},
-               {"errors"}});
+  Table table({{"", true}, {"open"}, {"p50"}, {"p99"}, {"req/s"}, {"tok/s"}, {"busy"}, {"errors"}});
   for (const SliceStep& step : steps)
     table.add_row({step.arrangement, std::to_string(step.concurrency),
                    human_duration(quantile(step.load.latencies_us, 0.5)),
@@ -212,7 +205,8 @@ std::string table_of(const std::vector<SliceStep>& steps) {
                    fmt::format("{:.1f}", per_second(step, step.load.answered)),
                    human_count(per_second(step, step.load.tokens)),
                    fmt::format("{:.0f}%", 100 * step.busy), std::to_string(step.load.errors)});
-  return table.render() + "busy: share of the whole device's time in which it computed\n";
+  return table.render() +
+         "open: requests under way\nbusy: share of the whole device's time in which it computed\n";
 }
 
 std::string json_of(const BenchSlicesSettings& settings, const std::vector<SliceStep>& steps) {

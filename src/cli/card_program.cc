@@ -52,6 +52,8 @@ Result<CardProgram> ask_card_program(const std::string& path, int timeout_ms) {
     CardProgram program{.path = path};
     json.at("dtypes").get_to(program.dtypes);
     json.at("compute_capabilities").get_to(program.compute_capabilities);
+    program.sums_by = json.value("sums_by", "");
+    program.no_sums_because = json.value("no_sums_because", "");
     return program;
   } catch (const nlohmann::json::exception&) {
     return cannot(path, fmt::format("it does not say which cards it can use; `{} devices` shows "

@@ -16,6 +16,8 @@ struct CardProgram {
   bool stands_in = false;
   std::vector<std::string> dtypes;        // "bfloat16"
   std::vector<int> compute_capabilities;  // that it has code for, 90 for 9.0; empty: any
+  // By what ranks that have a card each add up, or why they cannot; both empty: there is one card.
+  std::string sums_by, no_sums_because;
 
   bool has_code_for(int compute_capability) const;
 };

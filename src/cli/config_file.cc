@@ -225,8 +225,8 @@ Result<std::vector<ModelSetting>> parse_config(const std::string& yaml, const st
   try {
     return Reader(path, flags).read(YAML::Load(yaml));
   } catch (const YAML::Exception& error) {
-    return Error{ErrorCode::invalid_argument,
-                 fmt::format("{}:{}: {}", path, error.mark.line + 1, error.msg)};
+    return Error{ErrorCode::invalid_argument, fmt::format("{}:{}:{}: {}", path, error.mark.line + 1,
+                                                          error.mark.column + 1, error.msg)};
   }
 }
 

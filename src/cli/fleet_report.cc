@@ -30,12 +30,27 @@ std::uint64_t count_in(const json& object, const char* name) {
   return std::min(found->get<std::uint64_t>(), kCountMax);
 }
 
+std::vector<ProcessReport> processes_of(const json& replica) {
+  std::vector<ProcessReport> processes;
+  const auto list = replica.find("processes");
+  if (list == replica.end() || !list->is_array()) return processes;
+  for (const json& entry : *list) {
+    if (!entry.is_object()) continue;
+    ProcessReport process;
+    process.pid = static_cast<int>(std::min<std::uint64_t>(count_in(entry, "pid"), INT32_MAX));
+    if (const std::uint64_t bytes = count_in(entry, "memory_bytes"); bytes > 0)
+      process.memory_bytes = bytes;
+    processes.push_back(process);
+  }
+  return processes;
+}
+
 ReplicaReport replica_of(const json& facts) {
   return {.name = text_in(facts, "name"),
           .slice = text_in(facts, "slice"),
           .model = text_in(facts, "model"),
           .state = text_in(facts, "state"),
-          .pid = static_cast<int>(std::min<std::uint64_t>(count_in(facts, "pid"), INT32_MAX)),
+          .processes = processes_of(facts),
           .restarts = count_in(facts, "restarts"),
           .tokens_in_flight = count_in(facts, "tokens_in_flight"),
           .tokens = count_in(facts, "tokens"),

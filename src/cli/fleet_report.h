@@ -13,9 +13,13 @@
 namespace sheaf::cli {
 
 // What a server says of itself at `GET /v1/fleet`. Counts are since each replica's first process.
+struct ProcessReport {
+  int pid = 0;
+  std::optional<std::uint64_t> memory_bytes;  // resident
+};
 struct ReplicaReport {
   std::string name, slice, model, state;
-  int pid = 0;
+  std::vector<ProcessReport> processes;  // that run, by rank
   std::uint64_t restarts = 0, tokens_in_flight = 0, tokens = 0;
   TimeUs busy_us = 0;
 };

@@ -7,7 +7,8 @@ namespace {
 
 constexpr const char* kFleet = R"({
   "ready": true, "open_requests": 3, "time_us": 5000000,
-  "replicas": [{"name": "0", "slice": "cores:0-1", "model": "m", "state": "ready", "pid": 42,
+  "replicas": [{"name": "0", "slice": "cores:0-1", "model": "m", "state": "ready",
+                "pid": 42, "processes": [{"pid": 42, "memory_bytes": 900}, {"pid": 43, "memory_bytes": null}],
                 "restarts": 1, "tokens_in_flight": 64, "tokens": 9000, "busy_us": 1500000,
                 "tokens_per_s": 1.5, "last_death": null}],
   "models": [{"name": "m", "queue_items": 2, "queue_tokens": 300, "queue_tokens_max": 1000}],
@@ -20,7 +21,11 @@ TEST(FleetReportTest, IsReadAsTheServerWroteIt) {
   EXPECT_EQ(fleet->open_requests, 3u);
   ASSERT_EQ(fleet->replicas.size(), 1u);
   EXPECT_EQ(fleet->replicas[0].slice, "cores:0-1");
-  EXPECT_EQ(fleet->replicas[0].pid, 42);
+  ASSERT_EQ(fleet->replicas[0].processes.size(), 2u);
+  EXPECT_EQ(fleet->replicas[0].processes[0].pid, 42);
+  EXPECT_EQ(fleet->replicas[0].processes[0].memory_bytes, 900u);
+  EXPECT_EQ(fleet->replicas[0].processes[1].pid, 43);
+  EXPECT_FALSE(fleet->replicas[0].processes[1].memory_bytes);
   EXPECT_EQ(fleet->replicas[0].tokens, 9000u);
   EXPECT_EQ(fleet->models.at(0).queue_tokens, 300u);
   EXPECT_EQ(fleet->slices.at(0).load, 0.5);
@@ -44,11 +49,14 @@ TEST(FleetReportTest, WhatIsNoReportIsRefused) {
   }
   // Single fields of another kind are as if they were not there.
   const auto odd = parse_fleet_report(
-      R"({"ready": 1, "open_requests": -4, "replicas": [{"name": 7, "pid": 1e99, "busy_us": "x"}]})");
+      R"({"ready": 1, "open_requests": -4, "replicas": [{"name": 7, "busy_us": "x",
+          "processes": [8, {"pid": 1e99}]}, {"processes": {"pid": 1}}]})");
   ASSERT_TRUE(odd.ok());
   EXPECT_FALSE(odd->ready);
   EXPECT_EQ(odd->open_requests, 0u);
-  EXPECT_EQ(odd->replicas[0].pid, 0);
+  ASSERT_EQ(odd->replicas[0].processes.size(), 1u);
+  EXPECT_EQ(odd->replicas[0].processes[0].pid, 0);
+  EXPECT_TRUE(odd->replicas[1].processes.empty());
 }
 
 TEST(FleetReportTest, RatesAreBetweenTwoReports) {

@@ -192,7 +192,8 @@ Result<std::vector<CardWish>> parse_partitions(const std::string& yaml, const st
     return read_document(reader, YAML::Load(yaml), label);
   } catch (const YAML::Exception& thrown) {
     return Error{ErrorCode::invalid_argument,
-                 fmt::format("{}:{}: {}", path, thrown.mark.line + 1, thrown.msg)};
+                 fmt::format("{}:{}:{}: {}", path, thrown.mark.line + 1, thrown.mark.column + 1,
+                             thrown.msg)};
   }
 }
 

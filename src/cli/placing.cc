@@ -113,10 +113,11 @@ Status check_dtype_of_cards(const std::string& dtype, const std::string& model,
   const slices::Gpu& card = gpus.gpus.front();
   return Error{
       ErrorCode::unsupported,
-      fmt::format("model {}: --dtype fp8 needs a card of compute capability {}, and {} has "
-                  "{}; --dtype bfloat16 computes on it",
-                  model, capability_text(kFp8Capability), card.name,
-                  capability_text(card.compute_capability()))};
+      fmt::format(
+          "model {}: --dtype fp8 needs a card of compute capability {} or later, and {} has "
+          "{}; --dtype bfloat16 computes on it",
+          model, capability_text(kFp8Capability), card.name,
+          capability_text(card.compute_capability()))};
 }
 
 // Nothing computes on simulated cards but what is named for them; where cards are asked for,
@@ -210,7 +211,7 @@ class Placer {
     if (computers_.computes_on_cards()) {
       const std::string& program = computers_.cards->path;
       SHEAF_ASSIGN(const ModelMemory memory,
-                   memory_of(program, {config.folder, config.pooling, config.dtype},
+                   memory_of(program, {config.folder, config.pooling, config.dtype, config.ranks},
                              config.max_batch_tokens, /*threads=*/1));
       wish.weights_bytes = memory.card_weights_bytes;
       wish.replica_bytes = memory.card_replica_bytes;
@@ -362,9 +363,12 @@ Status check_ranks(const ServeSettings& settings, const ModelSetting& model,
                                    config.ranks, why)};
   };
   SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, model, computers));
-  if (on_cards)
+  if (on_cards && !computers.computes_on_cards())
     return refuse(ErrorCode::unsupported,
-                  "a model is divided over cores so far, not over cards; --device cpu does it");
+                  "the processor stands in for simulated cards, over which it divides no model; "
+                  "--device cpu divides it over cores");
+  if (on_cards && !computers.cards->no_sums_because.empty())
+    return refuse(ErrorCode::unsupported, computers.cards->no_sums_because);
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(config.folder, config.pooling));
   const Status divides = model::check_shard(spec, {.rank = 0, .ranks = config.ranks});
   return divides.ok() ? Status() : refuse(divides.error().code, divides.error().message);
@@ -399,9 +403,9 @@ std::string table_of(const Placing& placing, const std::vector<router::ModelConf
     const auto bytes = [on_cores](std::uint64_t count) {
       return on_cores ? std::string("-") : human_bytes(static_cast<double>(count));
     };
-    table.add_row({std::to_string(number++), configs[replica.wish].name, replica.slice.name,
-                   bytes(replica.needed_bytes), bytes(replica.slice.memory_bytes),
-                   std::to_string(replica.slice.threads)});
+    table.add_row({std::to_string(number++), one_line(short_name(configs[replica.wish].name), 28),
+                   replica.slice.name, bytes(replica.needed_bytes),
+                   bytes(replica.slice.memory_bytes), std::to_string(replica.slice.threads)});
   }
   return table.render();
 }

@@ -43,8 +43,8 @@ Result<Computers> find_computers(const ServeSettings& settings);
 Result<bool> runs_on_cards(const ServeSettings& settings, const ModelSetting& model,
                            const Computers& computers);
 
-// Whether its replicas can be divided as it wants. Error where they are on cards, or the model has
-// something that the number does not divide.
+// Whether its replicas can be divided as it wants. Error where the model has something that the
+// number does not divide, or what adds up over cards is not there.
 Status check_ranks(const ServeSettings& settings, const ModelSetting& model,
                    const router::ModelConfig& config, const Computers& computers);
 

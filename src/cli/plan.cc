@@ -84,6 +84,8 @@ FlagSet flags_for(PlanSettings& s) {
   return flags;
 }
 
+constexpr std::uint64_t kLeastCardBytes = 256 << 20;
+
 Error usage(std::string message) { return {ErrorCode::invalid_argument, std::move(message)}; }
 
 Status check(const PlanSettings& s) {
@@ -125,6 +127,12 @@ planner::Load load_of(const PlanSettings& s) {
 int plan_model(const PlanSettings& s) {
   const auto gpu = parse_gpu(s.asked.gpu);
   if (!gpu.ok()) return fail("plan", gpu.error(), kExitUsage);
+  if (gpu->memory_bytes < kLeastCardBytes)
+    return fail(
+        "plan",
+        usage(fmt::format("--gpu {}: no card has {} bytes; a unit belongs to it, as in 24GiB",
+                          s.asked.gpu, gpu->memory_bytes)),
+        kExitUsage);
   const auto model = facts_for_planning("", s.words[1], s.revision, s.pooling);
   if (!model.ok()) return fail("plan", model.error());
   const auto report = report_capacity(

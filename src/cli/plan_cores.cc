@@ -82,8 +82,8 @@ ordered_json json_of_share(const Demand& demand, const CoreShare& share) {
           {"reason", share.reason}};
 }
 
-std::string whole_or_none(double number) {
-  return number > 0 ? fmt::format("{:.0f}", number) : "-";
+std::string rate_or_none(double tokens_per_s) {
+  return tokens_per_s > 0 ? human_count(tokens_per_s) : "-";
 }
 
 }  // namespace
@@ -111,28 +111,25 @@ std::string table_of(const CoreMachine& machine, std::span<const Demand> demands
   std::string out = fmt::format("cores: {}; memory: {} of {} to be used\n\n", machine.cores,
                                 human_bytes(static_cast<double>(plan.used_bytes)),
                                 human_bytes(static_cast<double>(plan.usable_bytes)));
-  Table table({{"model"},
-               {"cores"},
-               {"replicas"},
-               {"tok/s wanted"},
-               {"expected"},
-               {"p99 ms wanted"},
-               {"about"},
-               {"met"}});
+  Table table(
+      {{"model"}, {"cores"}, {"replicas"}, {"tok/s"}, {"wanted"}, {"p99 ms"}, {"wanted"}, {"met"}});
   std::string reasons;
   for (std::size_t i = 0; i < demands.size(); ++i) {
     const CoreShare& share = plan.models[i];
-    table.add_row(
-        {one_line(demands[i].name, 40), share.cores > 0 ? fmt::format("{}", share.cores) : "all",
-         fmt::format("{}", share.replicas), whole_or_none(demands[i].wanted_tokens_per_s),
-         whole_or_none(share.tokens_per_s), whole_or_none(demands[i].p99_ms),
-         demands[i].p99_ms > 0 ? whole_or_none(share.p99_ms) : "-", share.met ? "yes" : "no"});
-    reasons += fmt::format("  {}: {}\n", one_line(demands[i].name, 40), share.reason);
+    table.add_row({one_line(short_name(demands[i].name), 26),
+                   share.cores > 0 ? fmt::format("{}", share.cores) : "all",
+                   fmt::format("{}", share.replicas), rate_or_none(share.tokens_per_s),
+                   rate_or_none(demands[i].wanted_tokens_per_s),
+                   demands[i].p99_ms > 0 ? fmt::format("{:.0f}", share.p99_ms) : "-",
+                   demands[i].p99_ms > 0 ? fmt::format("{:.0f}", demands[i].p99_ms) : "-",
+                   share.met ? "yes" : "no"});
+    reasons += wrapped(fmt::format("  {}: {}", one_line(demands[i].name, 40), share.reason), 4);
   }
   out += table.render() + reasons;
   if (!plan.fits()) out += "  memory does not suffice: fewer models, or int8\n";
   return out +
-         "\nassumed: rates grow with the cores; a batch of 100 ms unless max_batch_tokens is set\n";
+         "\nassumed: rates grow with the cores; a batch of 100 ms unless\nmax_batch_tokens is "
+         "set\n";
 }
 
 ordered_json json_of(const CoreMachine& machine, std::span<const Demand> demands,

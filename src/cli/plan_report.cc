@@ -39,7 +39,7 @@ std::string slice_name(const PlannedSlice& slice) {
 std::string names_of(const PlannedSlice& slice, std::span<const Demand> demands) {
   std::string names;
   for (const std::size_t i : slice.models)
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", demands[i].name);
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", short_name(demands[i].name));
   return names;
 }
 
@@ -53,12 +53,12 @@ std::string models_table(std::span<const Demand> demands, const Plan& plan) {
   for (std::size_t i = 0; i < demands.size(); ++i) {
     const PlannedModel& model = plan.models[i];
     const bool runs = model.replicas > 0;
-    table.add_row({one_line(demands[i].name, 30), fmt::format("{}", model.replicas),
+    table.add_row({one_line(short_name(demands[i].name), 30), fmt::format("{}", model.replicas),
                    rate_or_none(model.tokens_per_s), rate_or_none(demands[i].wanted_tokens_per_s),
                    runs && demands[i].p99_ms > 0 ? fmt::format("{:.0f}", model.p99_ms) : "-",
                    demands[i].p99_ms > 0 ? fmt::format("{:.0f}", demands[i].p99_ms) : "-",
                    model.met ? "yes" : "no"});
-    reasons += fmt::format("  {}: {}\n", one_line(demands[i].name, 40), model.reason);
+    reasons += wrapped(fmt::format("  {}: {}", one_line(demands[i].name, 40), model.reason), 4);
   }
   return table.render() + reasons;
 }
@@ -92,8 +92,9 @@ std::string slices_table(const PlanCards& cards, std::span<const Demand> demands
                    gib_text(slice.usable_bytes), load_text(slice.compute_load),
                    load_text(slice.bandwidth_load), one_line(names_of(slice, demands), 24)});
     const std::string reason =
-        fmt::format("  {}, {}: {}{}\n", slice_name(slice), names_of(slice, demands), slice.reason,
-                    note_on_parts(slice, demands));
+        wrapped(fmt::format("  {}, {}: {}{}", slice_name(slice), names_of(slice, demands),
+                            slice.reason, note_on_parts(slice, demands)),
+                4);
     if (reasons.find(reason) == std::string::npos) reasons += reason;  // slices alike
   }
   return table.render() + reasons;
@@ -181,7 +182,7 @@ std::string table_of(const Machine& machine, const PlanCards& cards,
                                       : "the search was cut short: a better plan may exist");
   out += models_table(demands, plan) + "\n";
   if (!plan.slices.empty()) out += slices_table(cards, demands, plan) + "\n";
-  for (const std::string& card : cards.left_out) out += "left out: " + card + "\n";
+  for (const std::string& card : cards.left_out) out += wrapped("left out: " + card, 2);
   return out + assumptions() + doubts_about(*cards.model, plan);
 }
 

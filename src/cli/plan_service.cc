@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "api/json_fault.h"
 #include "base/text.h"
 #include "cli/flag_value.h"
 #include "cli/plan_question.h"
@@ -132,6 +133,8 @@ void PlanService::run() {
 
 Result<std::string> PlanService::answer(const std::string& question) const {
   ordered_json object = ordered_json::parse(question, nullptr, /*allow_exceptions=*/false);
+  if (object.is_discarded())
+    return bad_field("the body is not JSON" + api::place_of_json_fault(question));
   if (!object.is_object()) return bad_field("the body is not a JSON object");
   SHEAF_ASSIGN(const PlanQuestion asked, take_question(object));
   ServeFlags serve;

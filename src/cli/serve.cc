@@ -20,6 +20,8 @@
 #include "cli/replica_program.h"
 #include "cli/serve_settings.h"
 #include "cli/service.h"
+#include "cli/start_signals.h"
+#include "cli/table.h"
 #include "cli/version.h"
 #include "router/served_model.h"
 #include "slices/mps_user.h"
@@ -97,6 +99,22 @@ Status place(const ServeSettings& settings, const Computers& computers, Serving&
   return {};
 }
 
+// Downloads them where need be, and measures in what they are computed best: minutes.
+Result<std::vector<router::ModelConfig>> prepare_models(const ServeSettings& settings,
+                                                        const Computers& computers) {
+  const StartSignals signals;
+  const auto hub = hub::HubOptions::from_environment();
+  std::vector<router::ModelConfig> models;
+  for (const ModelSetting& model : settings.models) {
+    SHEAF_ASSIGN(const auto found, fetch_model(model.source, model.revision, hub));
+    SHEAF_ASSIGN(router::ModelConfig config, model_config(model, settings, found));
+    SHEAF_TRY(check_ranks(settings, model, config, computers));
+    SHEAF_ASSIGN(config.dtype, dtype_of(settings, model, config, computers, /*at_once=*/false));
+    models.push_back(std::move(config));
+  }
+  return models;
+}
+
 Result<Serving> prepare(const ServeSettings& settings) {
   Serving serving;
   router::RouterOptions& options = serving.options;
@@ -107,14 +125,7 @@ Result<Serving> prepare(const ServeSettings& settings) {
   options.request_timeout_us = settings.request_timeout_us;
   options.max_texts = settings.max_texts;
   options.queue_tokens_max = settings.queue_tokens;
-  const auto hub = hub::HubOptions::from_environment();
-  for (const ModelSetting& model : settings.models) {
-    SHEAF_ASSIGN(const auto found, fetch_model(model.source, model.revision, hub));
-    SHEAF_ASSIGN(router::ModelConfig config, model_config(model, settings, found));
-    SHEAF_TRY(check_ranks(settings, model, config, computers));
-    SHEAF_ASSIGN(config.dtype, dtype_of(settings, model, config, computers, /*at_once=*/false));
-    options.models.push_back(std::move(config));
-  }
+  SHEAF_ASSIGN(options.models, prepare_models(settings, computers));
   SHEAF_TRY(place(settings, computers, serving));
   for (std::size_t i = 0; i < options.models.size(); ++i) {
     const router::ModelConfig& config = options.models[i];
@@ -169,12 +180,12 @@ Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings&
   const router::ModelInfo& info = served->info();
   SHEAF_ASSIGN(const ModelMemory memory, memory_for(program, config));
   std::string lines;
-  for (const std::string& output : describe_outputs(info.spec))
-    lines += fmt::format("  {}\n", output);
-  lines += fmt::format("  dtype: {}\n  memory: {}\n  folder: {}\n",
-                       measured ? config.dtype : "auto, measured at the first start",
-                       describe(memory), config.folder);
-  for (const std::string& note : notes_on(info.spec)) lines += fmt::format("  {}\n", note);
+  for (const std::string& output : describe_outputs(info.spec)) lines += wrapped("  " + output, 4);
+  lines +=
+      fmt::format("  dtype: {}\n", measured ? config.dtype : "auto, measured at the first start");
+  lines += wrapped("  memory: " + describe(memory), 4);
+  lines += fmt::format("  folder: {}\n", config.folder);  // whole, to be copied
+  for (const std::string& note : notes_on(info.spec)) lines += wrapped("  " + note, 4);
   return CheckedModel{config.name, config, std::string(model::kind_of(info.spec)), info.max_length,
                       lines};
 }
@@ -182,8 +193,11 @@ Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings&
 void print_checked(const std::vector<CheckedModel>& models) {
   for (const CheckedModel& model : models)
     if (model.config)
-      fmt::print("model {}: {}, replicas {}, tokens a text {}\n{}", model.id, model.kind,
-                 model.config->replicas, model.max_length, model.details);
+      fmt::print("{}{}",
+                 wrapped(fmt::format("model {}: {}, replicas {}, tokens a text {}", model.id,
+                                     model.kind, model.config->replicas, model.max_length),
+                         2),
+                 model.details);
 }
 
 // The table of where all of them run; sets their numbers of replicas.
@@ -194,8 +208,8 @@ Result<std::string> check_placement(const ServeSettings& settings, const Compute
   SHEAF_ASSIGN(const Placing placing, place_models(settings, computers, configs));
   for (std::size_t i = 0; i < models.size(); ++i) models[i].config->replicas = configs[i].replicas;
   std::string text = table_of(placing, configs);
-  if (!computers.no_cards_because.empty()) text += describe_auto(computers) + "\n";
-  for (const std::string& warning : placing.warnings) text += warning + "\n";
+  if (!computers.no_cards_because.empty()) text += wrapped(describe_auto(computers), 2);
+  for (const std::string& warning : placing.warnings) text += wrapped(warning, 2);
   if (placing.needs_mps) {
     SHEAF_ASSIGN(const auto missing, slices::MpsUser::missing(placing.placement));
     for (const slices::Slice& slice : missing)
@@ -225,11 +239,13 @@ Result<std::size_t> check_models(const ServeSettings& settings, const Computers&
   return not_seen;
 }
 
-int check(const ServeSettings& settings) {
+int check(const ServeFlags& flags) {
+  const ServeSettings& settings = flags.settings();
   const auto computers = find_computers(settings);
   if (!computers.ok()) return fail("serve", computers.error());
   const auto not_seen = check_models(settings, *computers);
   if (!not_seen.ok()) return fail("serve", not_seen.error());
+  fmt::print("{}", wrapped("defaults: " + describe_defaults(flags), 2));
   fmt::print("settings are valid; {}nothing was started\n",
              *not_seen == 0 ? "" : fmt::format("models not looked at: {}; ", *not_seen));
   return kExitOk;
@@ -249,7 +265,7 @@ int serve(const ServeFlags& flags, TimeUs started_us) {
   auto service =
       Service::create(std::move(serving->options), server_options(settings), threads, started_us);
   if (!service.ok()) return fail("serve", service.error());
-  log(LogLevel::info, "defaults: {}", describe_defaults(flags));
+  log(LogLevel::debug, "defaults: {}", describe_defaults(flags));  // --check says them too
   return (*service)->run() == Service::End::drained ? kExitOk : kExitFailed;
 }
 
@@ -284,7 +300,7 @@ int serve_command(Arguments arguments) {
   const ServeSettings& settings = flags.settings();
   set_log_options({.level = *parse_log_level(settings.log_level), .json = settings.log_json});
   warn_of_unknown_variables(flags.flags());
-  if (settings.check) return check(settings);
+  if (settings.check) return check(flags);
   log(LogLevel::info, "sheaf {} serves {}", kVersion, describe_given(flags));
 
   std::signal(SIGPIPE, SIG_IGN);  // a client that went away is an error of one write

@@ -169,8 +169,9 @@ Status check_limits(const ServeSettings& s) {
 ModelSetting parse_model_argument(std::string_view argument) {
   ModelSetting model;
   const std::size_t equals = argument.find('=');
-  if (equals != argument.npos) model.name = argument.substr(0, equals);
-  model.source = argument.substr(equals == argument.npos ? 0 : equals + 1);
+  const bool named = equals != argument.npos && equals > 0 && equals + 1 < argument.size();
+  if (named) model.name = argument.substr(0, equals);
+  model.source = argument.substr(named ? equals + 1 : 0);
   return model;
 }
 
@@ -218,6 +219,8 @@ Status ServeFlags::choose_models(std::vector<ModelSetting> of_file) {
 
   for (ModelSetting& model : settings_.models) {
     if (model.source.empty()) return setting_error("a model's name is empty");
+    if (model.source.front() == '=' || model.source.back() == '=')
+      return setting_error(fmt::format("'{}' is not NAME=FOLDER", model.source));
     if (model.revision.empty()) model.revision = settings_.revision;
     // A flag or variable beats what the file says of one model.
     if (flags_.origin_of("num-replicas") > Origin::file) model.replicas.reset();

@@ -7,6 +7,7 @@
 #include "cli/replica_program.h"
 #include "cli/slices.h"
 #include "cli/slices_verbs.h"
+#include "cli/table.h"
 #include "slices/doctor.h"
 
 // `sheaf slices check`: can these cards be cut, and can they run sheaf?
@@ -29,9 +30,11 @@ std::string where(const slices::Finding& finding) {
 
 void print(const std::vector<slices::Finding>& findings) {
   for (const slices::Finding& one : findings) {
-    fmt::print("{:<8} {:<10} {}\n", name_of(one.health), where(one), one.what);
-    if (!one.why.empty()) fmt::print("{:19} why: {}\n", "", one.why);
-    if (!one.repair.empty()) fmt::print("{:19} repair: {}\n", "", one.repair);
+    std::string text =
+        wrapped(fmt::format("{:<8} {:<10} {}", name_of(one.health), where(one), one.what), 20);
+    if (!one.why.empty()) text += wrapped(fmt::format("{:19} why: {}", "", one.why), 22);
+    if (!one.repair.empty()) text += wrapped(fmt::format("{:19} repair: {}", "", one.repair), 22);
+    fmt::print("{}", text);
   }
 }
 
@@ -42,7 +45,10 @@ std::optional<slices::HostFacts::CardProgram> ask_for_cards(const SlicesHere& he
   const auto path = find_card_program("", *replica);
   if (!path.ok() || path->empty()) return slices::HostFacts::CardProgram{};
   const auto program = ask_card_program(*path);
-  return slices::HostFacts::CardProgram{*path, program.ok() ? "" : program.error().message};
+  if (!program.ok())
+    return slices::HostFacts::CardProgram{.path = *path, .refusal = program.error().message};
+  return slices::HostFacts::CardProgram{
+      .path = *path, .sums_by = program->sums_by, .no_sums_because = program->no_sums_because};
 }
 
 }  // namespace

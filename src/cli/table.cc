@@ -44,6 +44,19 @@ char32_t code_point(std::string_view sequence) {
   return c;
 }
 
+constexpr std::size_t kLineColumns = 80;
+
+// The blank to break a line at: the last one that leaves at most kLineColumns before it, else the
+// first one behind `hang`. npos where all fits, or nothing can be done.
+std::size_t break_of(std::string_view line, std::size_t hang) {
+  std::size_t columns = 0, blank = line.npos;
+  for (std::size_t at = 0; at < line.size(); ++at) {
+    if (line[at] == ' ' && at > hang && (columns <= kLineColumns || blank == line.npos)) blank = at;
+    if ((static_cast<unsigned char>(line[at]) & 0xC0) != 0x80) ++columns;
+  }
+  return columns > kLineColumns ? blank : line.npos;
+}
+
 std::string three_digits(double value) {
   return fmt::format("{:.{}f}", value, value < 10 ? 2 : value < 100 ? 1 : 0);
 }
@@ -94,6 +107,19 @@ std::string one_line(std::string_view text, std::size_t columns) {
     if (used < columns) kept_bytes = out.size();
   }
   return out;
+}
+
+std::string_view short_name(std::string_view model) {
+  return model.substr(std::min(model.rfind('/') + 1, model.size()));
+}
+
+std::string wrapped(std::string_view text, std::size_t hang) {
+  std::string out, line(text);
+  for (std::size_t at = break_of(line, hang); at != line.npos; at = break_of(line, hang)) {
+    out += line.substr(0, at) + "\n";
+    line = std::string(hang, ' ') + line.substr(at + 1);
+  }
+  return out + line + "\n";
 }
 
 std::string human_duration(double us) {

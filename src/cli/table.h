@@ -29,6 +29,13 @@ class Table {
 // where it is longer. East Asian wide characters and emoji take two columns, combining marks none.
 std::string one_line(std::string_view text, std::size_t columns);
 
+// "org/model" → "model".
+std::string_view short_name(std::string_view model);
+
+// `text`, of one line, as lines of at most 80 columns: broken at blanks, what follows the first
+// line behind `hang` blanks. A word that is longer stands alone. Every line ends with a newline.
+std::string wrapped(std::string_view text, std::size_t hang);
+
 // "812 µs", "1.25 ms", "3.1 s": three significant digits.
 std::string human_duration(double us);
 // "812", "45.2k", "1.31M".

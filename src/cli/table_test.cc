@@ -26,6 +26,30 @@ TEST(OneLine, IsCutByColumnsNotBytes) {
   EXPECT_EQ(one_line("", 5), "");
 }
 
+TEST(ShortName, IsWithoutItsOwner) {
+  EXPECT_EQ(short_name("org/model"), "model");
+  EXPECT_EQ(short_name("model"), "model");
+  EXPECT_EQ(short_name("org/"), "");
+}
+
+TEST(Wrapped, BreaksAtBlanksBefore80Columns) {
+  const std::string word(9, 'w');
+  std::string text = word;
+  for (int i = 0; i < 10; ++i) text += " " + word;  // 109 columns
+  EXPECT_EQ(wrapped(text, 4), text.substr(0, 79) + "\n    " + text.substr(80) + "\n");
+  EXPECT_EQ(wrapped(std::string(80, 'x'), 2), std::string(80, 'x') + "\n");
+  EXPECT_EQ(wrapped(text.substr(0, 79) + "x more", 0), text.substr(0, 79) + "x\nmore\n");
+  EXPECT_EQ(wrapped("µ" + text.substr(1), 4),
+            "µ" + text.substr(1, 78) + "\n    " + text.substr(80) + "\n");
+}
+
+TEST(Wrapped, WhatCannotBeBrokenStandsAlone) {
+  const std::string path(100, 'p');
+  EXPECT_EQ(wrapped("folder: " + path + " and more", 2), "folder:\n  " + path + "\n  and more\n");
+  EXPECT_EQ(wrapped(path, 2), path + "\n");
+  EXPECT_EQ(wrapped("", 2), "\n");
+}
+
 TEST(OneLine, MovesNoCursor) {
   EXPECT_EQ(one_line("a\tb\x1B[2Jc\u202Ed", 80), "a b [2Jc d");
   EXPECT_EQ(one_line("a\xFFz", 80), "a\uFFFDz");

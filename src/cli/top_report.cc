@@ -66,17 +66,15 @@ class Joiner {
     TopTenant tenant{.name = replica.name,
                      .model = replica.model.empty() ? "?" : replica.model,
                      .state = replica.state,
-                     .pid = replica.pid,
+                     .processes = replica.processes,
                      .tokens_in_flight = replica.tokens_in_flight,
                      .restarts = replica.restarts};
     if (input_.fleet_before) tenant.rate = rate_of(*input_.fleet_before, fleet, replica);
-    if (input_.server_is_here && input_.memory_of && replica.pid > 0)
-      tenant.memory_bytes = input_.memory_of(replica.pid);
     count_for_model(tenant);
     TopSlice& slice = slice_of(replica.slice);
-    if (slice.sample.slice.starts_with(kCores) && tenant.memory_bytes)
-      slice.sample.memory_used_bytes =
-          slice.sample.memory_used_bytes.value_or(0) + *tenant.memory_bytes;
+    const auto memory = tenant.memory_bytes();
+    if (slice.sample.slice.starts_with(kCores) && memory)
+      slice.sample.memory_used_bytes = slice.sample.memory_used_bytes.value_or(0) + *memory;
     if (tenant.rate && !is_read(slice)) {
       slice.sample.load = std::min(1.0, slice.sample.load.value_or(0) + tenant.rate->busy);
       slice.sample.load_source = LoadSource::busy_time;
@@ -134,13 +132,13 @@ class Joiner {
   void add_processes() {
     std::set<int> ours;
     if (input_.fleet)
-      for (const ReplicaReport& replica : input_.fleet->replicas) ours.insert(replica.pid);
+      for (const ReplicaReport& replica : input_.fleet->replicas)
+        for (const ProcessReport& process : replica.processes) ours.insert(process.pid);
     for (TopSlice& slice : report_.slices)
       for (const slices::GpuProcess& process : slice.sample.processes) {
         const int pid = static_cast<int>(process.pid);
         if (!ours.contains(pid))
-          slice.tenants.push_back(
-              {.name = process.name, .pid = pid, .memory_bytes = process.bytes});
+          slice.tenants.push_back({.name = process.name, .processes = {{pid, process.bytes}}});
       }
   }
 
@@ -150,6 +148,13 @@ class Joiner {
 };
 
 }  // namespace
+
+std::optional<std::uint64_t> TopTenant::memory_bytes() const {
+  std::optional<std::uint64_t> sum;
+  for (const ProcessReport& process : processes)
+    if (process.memory_bytes) sum = sum.value_or(0) + *process.memory_bytes;
+  return sum;
+}
 
 TopReport join(const TopInput& input) { return Joiner(input).join(); }
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,14 +15,14 @@ namespace sheaf::cli {
 
 // A replica, or a process of somebody else.
 struct TopTenant {
-  std::string name;          // of the replica, or of the process's program
-  std::string model, state;  // of a replica
-  int pid = 0;
-  std::optional<std::uint64_t> memory_bytes;
-  std::optional<ReplicaRate> rate;  // of a replica
+  std::string name;                      // of the replica, or of the process's program
+  std::string model, state;              // of a replica
+  std::vector<ProcessReport> processes;  // of a replica its ranks, else the one
+  std::optional<ReplicaRate> rate;       // of a replica
   std::uint64_t tokens_in_flight = 0, restarts = 0;
 
   bool is_replica() const { return !model.empty(); }
+  std::optional<std::uint64_t> memory_bytes() const;  // of all that tell
 };
 
 struct TopSlice {
@@ -60,8 +59,6 @@ struct TopInput {
   slices::CoreTimes cores_before, cores_after;
   std::optional<FleetReport> fleet_before, fleet;
   bool server_is_here = true;  // on this machine
-  // Memory that a process of this machine has, if that can be known.
-  std::function<std::optional<std::uint64_t>(int pid)> memory_of;
 };
 
 // Cards first, then the core sets of replicas, then the cores that no replica has. Fills what

@@ -8,13 +8,13 @@ namespace {
 using slices::LoadSource;
 using slices::SliceSample;
 
-ReplicaReport replica(std::string name, std::string slice, int pid, std::uint64_t tokens = 0,
+ReplicaReport replica(std::string name, std::string slice, unsigned pid, std::uint64_t tokens = 0,
                       TimeUs busy_us = 0) {
   return {.name = std::move(name),
           .slice = std::move(slice),
           .model = "org/m",
           .state = "ready",
-          .pid = pid,
+          .processes = {{static_cast<int>(pid), pid * 100}},
           .tokens = tokens,
           .busy_us = busy_us};
 }
@@ -36,7 +36,6 @@ TopInput cores_and_server() {
                     replica("1", "cores:1-2", 11, 1500, 900'000)};
   input.fleet_before = before;
   input.fleet = after;
-  input.memory_of = [](int pid) { return std::optional<std::uint64_t>(pid * 100); };
   return input;
 }
 
@@ -89,7 +88,7 @@ TEST(TopReportTest, CardsHaveReplicasOfTheirSharesAndOtherProcesses) {
   EXPECT_EQ(slice.tenants[1].name, "1");
   EXPECT_EQ(slice.tenants[2].name, "python");
   EXPECT_FALSE(slice.tenants[2].is_replica());
-  EXPECT_EQ(slice.tenants[2].memory_bytes, 1u << 30);
+  EXPECT_EQ(slice.tenants[2].memory_bytes(), 1u << 30);
   EXPECT_EQ(slice.sample.load, 0.9);  // NVML's, not the replicas'
 }
 
@@ -118,7 +117,22 @@ TEST(TopReportTest, AnotherMachineIsAsItsServerTells) {
   EXPECT_EQ(report.slices[1].sample.slice, "cores:0");
   EXPECT_EQ(report.slices[1].sample.load_source, LoadSource::busy_time);
   EXPECT_EQ(report.slices[1].sample.load, 0.25);
-  EXPECT_FALSE(report.slices[1].sample.memory_used_bytes);  // its pids mean nothing here
+  EXPECT_EQ(report.slices[1].sample.memory_used_bytes, 1000u);
+}
+
+// Each is part of the replica, none is somebody else's.
+TEST(TopReportTest, ProcessesOfAReplicaAddUp) {
+  TopInput input = cores_and_server();
+  input.fleet->replicas[1].slice = "gpu:0";
+  input.fleet->replicas[1].processes = {{11, 100}, {12, std::nullopt}, {13, 30}};
+  SliceSample card{.slice = "gpu:0"};
+  card.processes = {{.pid = 13, .name = "sheaf-replica", .bytes = 1}};
+  input.cards = {card};
+  const TopReport report = join(input);
+  ASSERT_EQ(report.slices[0].tenants.size(), 1u);
+  EXPECT_EQ(report.slices[0].tenants[0].processes.size(), 3u);
+  EXPECT_EQ(report.slices[0].tenants[0].memory_bytes(), 130u);
+  EXPECT_FALSE(TopTenant{}.memory_bytes());
 }
 
 TEST(TopReportTest, ReplicasThatShareACoreSetShareItsRow) {

@@ -1,7 +1,5 @@
 #include "cli/top_source.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -20,14 +18,6 @@ constexpr TimeUs kServerTimeoutUs = kSecond;
 std::string text_of_file(const std::string& path) {
   std::ifstream file(path);
   return {std::istreambuf_iterator<char>(file), {}};
-}
-
-// Resident, what it shares with others included.
-std::optional<std::uint64_t> memory_of_process(int pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/statm");
-  std::uint64_t size = 0, resident = 0;
-  if (!(file >> size >> resident)) return std::nullopt;
-  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 slices::CoreTimes core_times_now() {
@@ -61,7 +51,6 @@ TopSource::TopSource(TopSourceOptions options, const slices::Machine& machine)
       connection_(io_.get_executor(), options_.server, options_.api_key, kServerTimeoutUs) {
   for (const slices::Core& core : machine.cores) input_.cpus.push_back(core.cpu);
   input_.server_is_here = is_here(options_.server);
-  input_.memory_of = memory_of_process;
 }
 
 Result<std::unique_ptr<TopSource>> TopSource::create(TopSourceOptions options) {

@@ -44,9 +44,8 @@ std::string memory_text(std::optional<std::uint64_t> used, std::optional<std::ui
   return fmt::format("{:.1f}/{}", bytes_of(*used) / unit, whole);
 }
 
-// "org/model" → "model".
-std::string_view short_name(std::string_view model) {
-  return model.substr(std::min(model.rfind('/') + 1, model.size()));
+int first_pid(const TopTenant& tenant) {
+  return tenant.processes.empty() ? 0 : tenant.processes.front().pid;
 }
 
 // --- above the table ---
@@ -133,10 +132,11 @@ std::string load_text(const SliceSample& sample) {
 
 std::string tenant_text(const TopTenant& tenant) {
   if (!tenant.is_replica())
-    return fmt::format("{} {}, {}", tenant.name.empty() ? "process" : tenant.name, tenant.pid,
-                       human_bytes(bytes_of(tenant.memory_bytes.value_or(0))));
+    return fmt::format("{} {}, {}", tenant.name.empty() ? "process" : tenant.name,
+                       first_pid(tenant), human_bytes(bytes_of(tenant.memory_bytes().value_or(0))));
   std::string text = fmt::format("{} #{}", short_name(tenant.model), tenant.name);
   if (tenant.state != "ready") text += " " + tenant.state;
+  if (tenant.processes.size() > 1) text += fmt::format(", {} processes", tenant.processes.size());
   if (tenant.restarts > 0) text += fmt::format(", restarts {}", tenant.restarts);
   return text;
 }
@@ -211,11 +211,16 @@ ordered_json value_or_null(const std::optional<Value>& value) {
 }
 
 ordered_json facts_of_replica(const TopTenant& tenant) {
+  auto processes = ordered_json::array();
+  for (const ProcessReport& process : tenant.processes)
+    processes.push_back(
+        {{"pid", process.pid}, {"memory_bytes", value_or_null(process.memory_bytes)}});
   return {{"name", tenant.name},
           {"model", tenant.model},
           {"state", tenant.state},
-          {"pid", tenant.pid},
-          {"memory_bytes", value_or_null(tenant.memory_bytes)},
+          {"pid", first_pid(tenant)},
+          {"processes", processes},
+          {"memory_bytes", value_or_null(tenant.memory_bytes())},
           {"tokens_per_s", tenant.rate ? ordered_json(tenant.rate->tokens_per_s) : ordered_json()},
           {"busy", tenant.rate ? ordered_json(tenant.rate->busy) : ordered_json()},
           {"tokens_in_flight", tenant.tokens_in_flight},
@@ -230,9 +235,9 @@ ordered_json facts_of_slice(const TopSlice& slice) {
     if (tenant.is_replica())
       replicas.push_back(facts_of_replica(tenant));
     else
-      others.push_back({{"pid", tenant.pid},
+      others.push_back({{"pid", first_pid(tenant)},
                         {"name", tenant.name},
-                        {"memory_bytes", value_or_null(tenant.memory_bytes)}});
+                        {"memory_bytes", value_or_null(tenant.memory_bytes())}});
   facts["replicas"] = std::move(replicas);
   facts["processes"] = std::move(others);  // without the replicas
   return facts;

@@ -29,7 +29,7 @@ TopReport report_of_cores() {
   first.tenants = {{.name = "0",
                     .model = "sentence-transformers/all-MiniLM-L6-v2",
                     .state = "ready",
-                    .pid = 7,
+                    .processes = {{7, 1 << 20}, {8, 2 << 20}},
                     .rate = ReplicaRate{45'200, 0.9}},
                    {.name = "1", .model = "org/m", .state = "starting", .restarts = 2}};
   report.slices.emplace_back().sample.slice = "cores:2-3";
@@ -51,7 +51,7 @@ TopReport report_of_cards() {
   card.power_mw = 612'900;
   card.sm_clock_mhz = 1980;
   card.age_us = 0;
-  report.slices[0].tenants = {{.name = "python3", .pid = 123456, .memory_bytes = 3ull << 30}};
+  report.slices[0].tenants = {{.name = "python3", .processes = {{123456, 3ull << 30}}}};
   return report;
 }
 
@@ -77,7 +77,9 @@ TEST(TopView, ShowsSlicesAndWhatRunsThere) {
   EXPECT_TRUE(has(text, "server 127.0.0.1:8080 is ready, open requests 3"));
   EXPECT_TRUE(has(text, "1 of 2 replicas ready, 45.2k tokens/s, 1.23k tokens waiting"));
   EXPECT_TRUE(has(text, "SLICE          LOAD     MEMORY  TOKENS/S  RUNS\n")) << text;
-  EXPECT_TRUE(has(text, "cores:0-1  98 % cpu  312.0 MiB     45.2k  all-MiniLM-L6-v2 #0\n")) << text;
+  EXPECT_TRUE(
+      has(text, "cores:0-1  98 % cpu  312.0 MiB     45.2k  all-MiniLM-L6-v2 #0, 2 processes\n"))
+      << text;
   EXPECT_TRUE(has(text, "m #1 starting, restarts 2\n"));
   EXPECT_TRUE(has(text, "cores:2-3\n"));
   EXPECT_FALSE(has(text, "°C"));
@@ -146,7 +148,11 @@ TEST(TopView, FactsAreForPrograms) {
   EXPECT_EQ(facts["server"]["models"][0]["tokens_per_s"], 45'200);
   EXPECT_EQ(facts["slices"][0]["slice"], "cores:0-1");
   EXPECT_EQ(facts["slices"][0]["load_source"], "kernel");
-  EXPECT_EQ(facts["slices"][0]["replicas"][0]["busy"], 0.9);
+  const auto& replica = facts["slices"][0]["replicas"][0];
+  EXPECT_EQ(replica["busy"], 0.9);
+  EXPECT_EQ(replica["pid"], 7);
+  EXPECT_EQ(replica["processes"][1]["pid"], 8);
+  EXPECT_EQ(replica["memory_bytes"], 3 << 20);
   EXPECT_TRUE(facts["slices"][0]["replicas"][1]["busy"].is_null());
   EXPECT_EQ(facts_of(report_of_cards())["slices"][0]["processes"][0]["pid"], 123456);
 }

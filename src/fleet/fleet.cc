@@ -9,9 +9,11 @@
 #include <cerrno>
 #include <chrono>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "base/log.h"
@@ -51,10 +53,10 @@ struct Weights {
   std::shared_ptr<Packing> packing;
 };
 
-// A model's weights on a card or MIG device, where its replicas have one copy in common. The first
-// that starts there makes it, while the others wait; it hands a descriptor over once it has
-// computed with them, and the copy outlives it. Clients of an MPS daemon have it as long as the
-// daemon: what the driver keeps of one that ended is not known.
+// A model's weights, or a rank's part of them, on a card or MIG device, where its replicas have one
+// copy in common. The first that starts there makes it, while the others wait; it hands a
+// descriptor over once it has computed with them, and the copy outlives it. Clients of an MPS
+// daemon have it as long as the daemon: what the driver keeps of one that ended is not known.
 struct CardWeights {
   std::optional<slices::MpsLife> mps;
   Fd fd = {};                                     // of the copy, once there is one
@@ -135,9 +137,12 @@ class Driver final : public Fleet {
 
   void card_failed(const CardFailure& failure) override {
     for (ReplicaId replica = 0; replica < places_.size(); ++replica)
-      if (is_on_card(places_[replica]) && !places_[replica].slice_lost &&
-          is_hit(places_[replica].seat.slice, failure))
-        lose_slice(replica, "was lost to " + failure.what);
+      if (is_on_card(places_[replica]) && !places_[replica].slice_lost)
+        for (const slices::Slice& slice : places_[replica].seat.slices())
+          if (is_hit(slice, failure)) {
+            lose_slice(replica, slice, "was lost to " + failure.what);
+            break;
+          }
     if (failure.for_good) unusable_.insert(failure.gpu);
   }
 
@@ -148,9 +153,9 @@ class Driver final : public Fleet {
   std::string slice_name(ReplicaId replica) const override {
     return places_.at(replica).seat.slice.name;
   }
-  int pid(ReplicaId replica) const override {
+  std::vector<int> pids(ReplicaId replica) const override {
     const auto& session = places_.at(replica).session;
-    return session ? session->pid() : 0;
+    return session ? session->pids() : std::vector<int>();
   }
 
  private:
@@ -216,42 +221,52 @@ class Driver final : public Fleet {
   // ---- weights on cards
 
   // As they are for a replica that is about to start.
-  CardWeights& card_weights_of(const Place& place) {
-    CardWeights& there = card_weights_[{place.model, place.seat.slice.uuid}];
+  CardWeights& card_weights_of(const Place& place, std::size_t rank) {
+    CardWeights& there = card_weights_[{place.model, rank, place.seat.slices()[rank].uuid}];
     if (there.mps != place.mps) there = {.mps = place.mps};
     return there;
   }
 
-  void take_ready(const Session& session, Fd made) {
+  // What each rank made of its part.
+  void take_ready(const Session& session, std::vector<Fd> made) {
     const Place& place = places_[session.replica()];
     if (!is_on_card(place) || place.slice_lost) return;
-    CardWeights& there = card_weights_of(place);
-    const bool awaited = there.maker == session.replica();
-    if (!awaited && !made) return;
+    bool news = false;
+    for (std::size_t rank = 0; rank < place.seat.slices().size(); ++rank)
+      news = take_card_weights(session.replica(), rank, std::move(made[rank])) || news;
+    if (news) launch_waiting(place.model);
+  }
+
+  bool take_card_weights(ReplicaId replica, std::size_t rank, Fd made) {
+    const Place& place = places_[replica];
+    CardWeights& there = card_weights_of(place, rank);
+    const bool awaited = there.maker == replica;
+    if (!awaited && !made) return false;
     if (awaited) there.maker.reset();
     there.apart = !made && !there.fd;
-    if (made) {
-      log(LogLevel::info,
-          "replica {} brought the weights of {} to the card of slice {}, for all there",
-          replica_name(session.replica()), options_.models[place.model].name,
-          place.seat.slice.name);
-      there.fd = std::move(made);
-    }
-    launch_waiting(place.model);
+    if (!made) return true;
+    log(LogLevel::info,
+        "replica {} brought the weights of {} to the card of slice {}, for all there",
+        replica_name(replica), options_.models[place.model].name, place.seat.slices()[rank].name);
+    there.fd = std::move(made);
+    return true;
   }
 
   // Of a replica that has ended: another may make what it did not.
   void give_up_making(ReplicaId replica) {
-    const Place& place = places_[replica];
-    const auto found = card_weights_.find({place.model, place.seat.slice.uuid});
-    if (found == card_weights_.end() || found->second.maker != replica) return;
-    found->second.maker.reset();
-    launch_waiting(place.model);
+    bool gave_up = false;
+    for (auto& [where, there] : card_weights_) {
+      if (there.maker != replica) continue;
+      there.maker.reset();
+      gave_up = true;
+    }
+    if (gave_up) launch_waiting(places_[replica].model);
   }
 
   // What lies there is not to be trusted, or has to be free for others.
   void drop_card_weights(const std::string& uuid) {
-    std::erase_if(card_weights_, [&](const auto& entry) { return entry.first.second == uuid; });
+    std::erase_if(card_weights_,
+                  [&](const auto& entry) { return std::get<std::string>(entry.first) == uuid; });
   }
 
   // ---- packing
@@ -323,14 +338,14 @@ class Driver final : public Fleet {
   }
 
   void check_slice(ReplicaId replica) {
-    const std::string& uuid = places_[replica].seat.slice.uuid;
-    const auto withheld = withheld_.find(uuid);
-    const bool is_there =
-        !devices_ || std::ranges::find(*devices_, uuid, &slices::Device::uuid) != devices_->end();
-    if (!is_there)
-      lose_slice(replica, "vanished");
-    else if (withheld != withheld_.end())
-      lose_slice(replica, withheld->second);
+    for (const slices::Slice& slice : places_[replica].seat.slices()) {
+      const std::string& uuid = slice.uuid;
+      const auto withheld = withheld_.find(uuid);
+      const bool is_there =
+          !devices_ || std::ranges::find(*devices_, uuid, &slices::Device::uuid) != devices_->end();
+      if (is_there && withheld == withheld_.end()) continue;
+      return lose_slice(replica, slice, is_there ? withheld->second : "vanished");
+    }
   }
 
   std::vector<slices::Device> usable_devices() const {
@@ -347,18 +362,19 @@ class Driver final : public Fleet {
     slices::Tenancy::ByUuid occupied;
     for (const Place& place : places_)
       if (is_on_card(place) && (place.session || !place.slice_lost))
-        occupied[place.seat.slice.uuid] = place.seat.slice.name;
+        for (const slices::Slice& slice : place.seat.slices()) occupied[slice.uuid] = slice.name;
     if (occupied != occupied_) tenancy_->occupy(occupied_ = std::move(occupied));
   }
 
-  void lose_slice(ReplicaId replica, const std::string& how) {
+  void lose_slice(ReplicaId replica, const slices::Slice& slice, const std::string& how) {
     Place& place = places_[replica];
-    log(LogLevel::warn, "slice {} ({}) of replica {} {}", place.seat.slice.name,
-        place.seat.slice.uuid, replica_name(replica), how);
+    log(LogLevel::warn, "slice {} ({}) of replica {} {}", slice.name, slice.uuid,
+        replica_name(replica), how);
     place.slice_lost = true;
-    place.lost_how = how;
-    drop_card_weights(place.seat.slice.uuid);
-    if (place.session) place.session->lose_slice(how);
+    place.lost_how = fmt::format("{} {}", slice.name, how);
+    // Those of the other ranks too: whether a card has room for one is seen by what is free there.
+    for (const slices::Slice& one : place.seat.slices()) drop_card_weights(one.uuid);
+    if (place.session) place.session->lose_slice(place.lost_how);
   }
 
   // Finds another slice for a replica that is to start. False: it waits for one.
@@ -366,26 +382,27 @@ class Driver final : public Fleet {
     Place& place = places_[replica];
     std::vector<slices::Slice> taken;
     for (const Place& other : places_)
-      if (!other.slice_lost && is_on_card(other)) taken.push_back(other.seat.slice);
-    auto slice = slices::find_replacement(machine_, usable_devices(), place.seat, taken,
-                                          options_.placement.rules);
-    if (!slice) {
+      if (!other.slice_lost && is_on_card(other))
+        std::ranges::copy(other.seat.slices(), std::back_inserter(taken));
+    auto seat = slices::find_replacement(machine_, usable_devices(), place.seat, taken,
+                                         options_.placement.rules);
+    if (!seat) {
       if (!std::exchange(place.said, true)) say_later(replica, why_it_waits(place));
       return false;
     }
-    const bool is_back = slice->uuid == place.seat.slice.uuid;
+    const bool is_back = std::ranges::equal(seat->slices(), place.seat.slices(), {},
+                                            &slices::Slice::uuid, &slices::Slice::uuid);
     log(LogLevel::info, "replica {} {} {}", replica_name(replica),
         is_back ? "starts again on" : fmt::format("moves from {} to", place.seat.slice.name),
-        slice->name);
-    place.seat.slice = std::move(*slice);
+        seat->slice.name);
+    place.seat = std::move(*seat);
     place.slice_lost = false;
     if (std::exchange(place.said, false)) say_later(replica, "");
     return true;
   }
 
   static std::string why_it_waits(const Place& place) {
-    return fmt::format("slice {} {}, and no free slice of its kind{} has {} to use",
-                       place.seat.slice.name, place.lost_how,
+    return fmt::format("slice {}, and no free slice of its kind{} has {} to use", place.lost_how,
                        place.seat.allowed.empty() ? "" : " in the model's list",
                        human_bytes(static_cast<double>(place.seat.needed_bytes)));
   }
@@ -412,7 +429,7 @@ class Driver final : public Fleet {
       log(LogLevel::warn, "replica {} on {} starts again: its MPS daemon {}", replica_name(replica),
           place.seat.slice.name,
           device->mps ? "was started again, or a client had a fault" : "is gone");
-      place.session->lose_slice("lost its MPS daemon");
+      place.session->lose_slice(place.seat.slice.name + " lost its MPS daemon");
     }
   }
 
@@ -439,9 +456,10 @@ class Driver final : public Fleet {
     if (!is_on_card(place)) return "";
     if (!join_mps(place))
       return fmt::format("slice {} has no MPS daemon yet", place.seat.slice.name);
-    if (const auto maker = card_weights_of(place).maker)
-      return fmt::format("replica {} is bringing the weights to the card of slice {}",
-                         replica_name(*maker), place.seat.slice.name);
+    for (std::size_t rank = 0; rank < place.seat.slices().size(); ++rank)
+      if (const auto maker = card_weights_of(place, rank).maker)
+        return fmt::format("replica {} is bringing the weights to the card of slice {}",
+                           replica_name(*maker), place.seat.slices()[rank].name);
     return "";
   }
 
@@ -454,10 +472,10 @@ class Driver final : public Fleet {
   }
 
   // The copy of the weights that a replica is to map, or -1: it makes one.
-  int join_card_weights(ReplicaId replica) {
+  int join_card_weights(ReplicaId replica, std::size_t rank) {
     const Place& place = places_[replica];
     if (!is_on_card(place)) return -1;
-    CardWeights& there = card_weights_of(place);
+    CardWeights& there = card_weights_of(place, rank);
     if (!there.fd && !there.apart) there.maker = replica;
     return there.fd.get();
   }
@@ -470,12 +488,12 @@ class Driver final : public Fleet {
                            incarnation,
                            program_of(place),
                            options_.replica_environment,
-                           place.seat.slice.name,
                            limits_for(options_.models[place.model].spec),
                            ranks_of(replica)};
     auto session = Session::start(
         loop_, std::move(options),
-        {listener_, oom_, [this](Session& one, Fd made) { take_ready(one, std::move(made)); },
+        {listener_, oom_,
+         [this](Session& one, std::vector<Fd> made) { take_ready(one, std::move(made)); },
          [this](Session& ended) { take_end(ended); }});
     if (session.ok()) {
       place.session = std::move(*session);
@@ -488,13 +506,16 @@ class Driver final : public Fleet {
   std::vector<RankOptions> ranks_of(ReplicaId replica) {
     const Place& place = places_[replica];
     const std::vector<Weights>& weights = weights_[place.model];
-    const slices::Slice& slice = place.seat.slice;
-    if (weights.size() == 1) return {{slice, weights.front().fd.get(), join_card_weights(replica)}};
+    const auto count = static_cast<std::uint32_t>(weights.size());
+    std::vector<slices::Slice> parts(place.seat.slices().begin(), place.seat.slices().end());
+    if (parts.size() < count) parts = slices::cut_slice(machine_, place.seat.slice, count);
+    // NCCL's ranks find each other by sockets, which need not be seen outside of this machine.
+    if (!place.seat.cards.empty())
+      for (slices::Slice& part : parts) part.environment.emplace_back("NCCL_SOCKET_IFNAME=lo");
     std::vector<RankOptions> ranks;
-    for (const Weights& one : weights) ranks.push_back({.slice = {}, .weights_fd = one.fd.get()});
-    auto parts = slices::cut_slice(machine_, slice, static_cast<std::uint32_t>(ranks.size()));
-    for (std::size_t rank = 0; rank < ranks.size(); ++rank)
-      ranks[rank].slice = std::move(parts[rank]);
+    for (std::size_t rank = 0; rank < count; ++rank)
+      ranks.push_back(
+          {std::move(parts[rank]), weights[rank].fd.get(), join_card_weights(replica, rank)});
     return ranks;
   }
 
@@ -502,7 +523,7 @@ class Driver final : public Fleet {
     Place& place = places_[ended.replica()];
     // Of what befell its daemon, though the watch has not seen it yet.
     if (is_mps_client(place) && present_life(place) != place.mps)
-      ended.lose_slice("lost its MPS daemon");
+      ended.lose_slice(place.seat.slice.name + " lost its MPS daemon");
     place.session.reset();
     give_up_making(ended.replica());
   }
@@ -570,8 +591,8 @@ class Driver final : public Fleet {
   const slices::Machine machine_;
   OomWatch oom_;
   std::vector<std::vector<Weights>> weights_;  // of each model by rank
-  // By model and the UUID of the card or MIG device.
-  std::map<std::pair<std::size_t, std::string>, CardWeights> card_weights_;
+  // By model, rank, and the UUID of the card or MIG device.
+  std::map<std::tuple<std::size_t, std::size_t, std::string>, CardWeights> card_weights_;
   std::vector<Place> places_;  // one a replica
   std::shared_ptr<boost::asio::steady_timer> timer_;
   std::chrono::milliseconds period_ = kIdlePeriod;

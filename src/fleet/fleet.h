@@ -67,8 +67,8 @@ struct FleetModel {
   std::uint32_t replicas = 1;     // as many as the placement has for it, all on cards or none
   std::string pooling = {};       // that `spec` was read with, as model::read_spec() takes it
   std::string dtype = "float32";  // that products are computed in
-  // Processes that each replica is divided over, as model::check_shard() allows; more than one on
-  // slices of at least so many cores alone.
+  // Processes that each replica is divided over, as model::check_shard() allows: more than one on
+  // slices of at least so many cores, or on as many cards.
   std::uint32_t ranks = 1;
 };
 
@@ -84,8 +84,8 @@ struct FleetOptions {
   std::vector<std::string> replica_environment;
 };
 
-// A replica of several ranks is one: its cores are cut into a part for each, and what befalls one
-// process befalls all.
+// A replica of several ranks is one: its cores are cut into a part for each, or each has a card,
+// and what befalls one process, or its card, befalls all.
 //
 // A replica whose card or MIG device vanishes is killed, which counts neither against it nor
 // against texts, and starts again on another slice of its kind, or waits for one. Vanishing is
@@ -119,7 +119,7 @@ class Fleet {
 
   virtual std::string replica_name(ReplicaId replica) const = 0;  // "0", "1", ...: x-sheaf-replica
   virtual std::string slice_name(ReplicaId replica) const = 0;    // "cores:0-1"; the last it had
-  virtual int pid(ReplicaId replica) const = 0;                   // of its first rank; 0 if none
+  virtual std::vector<int> pids(ReplicaId replica) const = 0;     // of its processes, by rank
 };
 
 }  // namespace sheaf::fleet

@@ -182,7 +182,8 @@ class FleetTest : public ::testing::Test {
   }
   int pid_of(ReplicaId id) {
     const std::lock_guard lock(mutex_);
-    return fleet_->pid(id);
+    const std::vector<int> pids = fleet_->pids(id);
+    return pids.empty() ? 0 : pids.front();
   }
 
   std::vector<std::string> environment_ = {"SHEAF_FAULT_CRASH_ID=101", "SHEAF_FAULT_HANG_ID=102",
@@ -230,7 +231,10 @@ class FleetOfRanks : public FleetTest {
 TEST_F(FleetOfRanks, AnswersAsOne) {
   create(1);
   ASSERT_TRUE(wait_ready(0));
-  EXPECT_EQ(pid_of(0), pid_of_rank(0));
+  {
+    const std::lock_guard lock(mutex_);
+    EXPECT_EQ(fleet_->pids(0), (std::vector<int>{pid_of_rank(0), pid_of_rank(1)}));
+  }
   EXPECT_TRUE(alive(pid_of_rank(1)));
   for (BatchId batch = 1; batch <= 20; ++batch)
     ASSERT_TRUE(submit(0, batch, {{5, static_cast<std::int32_t>(batch)}, {9}}));
@@ -739,8 +743,11 @@ class CardsTest : public FleetTest {
   slices::Placement placement(std::uint32_t replicas) override {
     const auto nvml = slices::Nvml::open();
     EXPECT_TRUE(nvml.ok());
-    const slices::Wish wish{
-        .model = "fake", .on_cards = true, .replicas = replicas, .replica_bytes = 1 << 20};
+    const slices::Wish wish{.model = "fake",
+                            .on_cards = true,
+                            .replicas = replicas,
+                            .replica_bytes = 1 << 20,
+                            .ranks = ranks_};
     auto placed = slices::place(*slices::detect_machine(), *slices::read_gpus(*nvml, nullptr),
                                 {&wish, 1}, rules_);
     EXPECT_TRUE(placed.ok());
@@ -801,6 +808,32 @@ TEST_F(CardsTest, AReplicaWhoseCardVanishesMovesToAFreeOne) {
   EXPECT_TRUE(replica(1).exits.empty()) << "the other card is fine";
 }
 
+TEST_F(CardsTest, ARankWhoseCardVanishesTakesItsGroupAlong) {
+  ranks_ = 2;
+  create(1);
+  ASSERT_TRUE(wait_ready(0));
+  EXPECT_EQ(slice_of(0), "gpu:0,gpu:1");
+  EXPECT_TRUE(reach_leases(2)) << "each of its cards is taken";
+  lose(1);
+  ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty(); }));
+  EXPECT_EQ(replica(0).exits[0].kind, core::ExitReport::Kind::slice_lost);
+  EXPECT_EQ(replica(0).exits[0].detail, "gpu:1 vanished");
+  start_again(0, 2);
+  ASSERT_TRUE(wait_ready(0, 2));
+  EXPECT_EQ(slice_of(0), "gpu:0,gpu:2");
+  {
+    const std::lock_guard lock(mutex_);
+    fleet_->card_failed({.gpu = 2, .for_good = true, .what = "Xid 79"});
+  }
+  ASSERT_TRUE(wait_until([&] { return replica(0).exits.size() == 2; }));
+  EXPECT_EQ(replica(0).exits[1].detail, "gpu:2 was lost to Xid 79");
+  start_again(0, 3);
+  ASSERT_TRUE(wait_until([&] { return !replica(0).waits.empty(); }));
+  EXPECT_EQ(replica(0).waits,
+            "slice gpu:2 was lost to Xid 79, and no free slice of its kind has "
+            "1.0 MiB to use");
+}
+
 TEST_F(CardsTest, AReplicaWaitsUntilThereIsACard) {
   create(3);
   for (ReplicaId id = 0; id < 3; ++id) ASSERT_TRUE(wait_ready(id));
@@ -834,7 +867,7 @@ TEST_F(CardsTest, ACardThatFailedIsLeftByItsReplicasAlone) {
       restarted = true;
       fleet_->start(1, 2);
     }
-    return fleet_->slice_name(1) == "gpu:2" && fleet_->pid(1) != 0;
+    return fleet_->slice_name(1) == "gpu:2" && !fleet_->pids(1).empty();
   }));
   EXPECT_TRUE(replica(0).exits.empty());
   {

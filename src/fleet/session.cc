@@ -157,6 +157,13 @@ Status Session::spawn(std::size_t rank, int group_fd) {
 
 // ---- what the router asks
 
+std::vector<int> Session::pids() const {
+  std::vector<int> running;
+  for (const auto& member : members_)
+    if (!member->end) running.push_back(member->process.pid());
+  return running;
+}
+
 void Session::stop() {
   close_controls();
   leave_by_us_ = monotonic_us() + kLeaveUs;
@@ -177,7 +184,7 @@ void Session::close_controls() {
 }
 
 void Session::lose_slice(const std::string& how) {
-  slice_lost_ = fmt::format("{} {}", options_.slice_name, how);
+  slice_lost_ = how;
   kill();
 }
 
@@ -384,7 +391,13 @@ Status Session::take_hello(const std::string& line) {
   const auto items = number_in(hello, "max_batch_items", options_.limits.max_batch_items);
   if (!tokens || !items) return broken("its first line has no limits within the channel's");
   ready_ = true;
-  owner_.ready(*this, std::move(members_.front()->given));
+  std::vector<Fd> given;
+  for (const auto& member : members_) {
+    // Others that have one to give said so before the first was ready, perhaps unheard so far.
+    if (member->rank != 0 && member->control.is_open()) read_control(*member);
+    given.push_back(std::move(member->given));
+  }
+  owner_.ready(*this, std::move(given));
   owner_.listener.replica_ready(
       replica(), incarnation(),
       {short_text_in(hello, "device"), short_text_in(hello, "dtype"), {*tokens, *items}});

@@ -32,7 +32,6 @@ struct SessionOptions {
   Incarnation incarnation = 0;
   std::string program;
   std::vector<std::string> environment;
-  std::string slice_name;
   channel::Limits limits;
   std::vector<RankOptions> ranks;
 };
@@ -44,13 +43,13 @@ struct SessionOptions {
 // protocol_error. All members under the mutex.
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  // `ready` is called just before the listener hears of it, with what came with the hello: the
-  // descriptor of a copy of the weights on the card, if the replica made one. `ended` is called
+  // `ready` is called just before the listener hears of it, with what came with the hello, of each
+  // rank: the descriptor of a copy of its weights on the card, if it made one. `ended` is called
   // just before the listener hears of the exit, and may yet lose_slice().
   struct Owner {
     FleetListener& listener;
     OomWatch& oom;
-    std::function<void(Session&, Fd)> ready;
+    std::function<void(Session&, std::vector<Fd>)> ready;
     std::function<void(Session&)> ended;
   };
 
@@ -60,12 +59,12 @@ class Session : public std::enable_shared_from_this<Session> {
 
   ReplicaId replica() const { return options_.replica; }
   Incarnation incarnation() const { return options_.incarnation; }
-  int pid() const { return members_.front()->process.pid(); }  // of the first rank
+  std::vector<int> pids() const;  // of those that run, by rank
   bool busy() const { return !open_.empty(); }
 
   void stop();
   void kill();
-  // Kills it: where it ran is gone, and how: "vanished".
+  // Kills it: where it ran is gone, which and how: "gpu:0 vanished".
   void lose_slice(const std::string& how);
   bool submit(BatchId batch, std::span<const BatchItem> items);
   void cancel(BatchId batch);

@@ -15,6 +15,25 @@ namespace {
 
 constexpr std::string_view kModelScopePrefix = "modelscope:";
 
+// "models--org--name" → "org/name"; nothing for other folders.
+std::string repo_of(std::string folder_name) {
+  constexpr std::string_view kPrefix = "models--";
+  if (!folder_name.starts_with(kPrefix)) return "";
+  folder_name.erase(0, kPrefix.size());
+  if (const auto dashes = folder_name.find("--"); dashes != std::string::npos)
+    folder_name.replace(dashes, 2, "/");
+  return folder_name;
+}
+
+// The hub's name of a snapshot in its cache, such as its own tools print the paths of; of other
+// folders the last part.
+std::string name_of_folder(const fs::path& folder) {
+  const fs::path parent = folder.parent_path();
+  if (parent.filename() != "snapshots") return folder.filename().string();
+  const std::string repo = repo_of(parent.parent_path().filename().string());
+  return repo.empty() ? folder.filename().string() : repo;
+}
+
 Result<ResolvedModel> resolve_folder(const std::string& source, const WantedFiles& files) {
   std::error_code error;
   const fs::path folder = fs::canonical(source, error);
@@ -23,7 +42,7 @@ Result<ResolvedModel> resolve_folder(const std::string& source, const WantedFile
   if (missing)
     return Error{ErrorCode::not_found, fmt::format("the folder {} is not a model: it has no {}{}",
                                                    source, missing->path, remedy_of(*missing))};
-  return ResolvedModel{folder.filename().string(), folder.string(), ""};
+  return ResolvedModel{name_of_folder(folder), folder.string(), ""};
 }
 
 // "./x", "/x", "~/x", "../x", "x/y/z": a path that was mistyped, not a name to ask a hub for.
@@ -53,16 +72,6 @@ std::uint64_t bytes_below(const fs::path& folder) {
     if (!ignored) total += size;
   }
   return total;
-}
-
-// "models--org--name" → "org/name"; nothing for other folders.
-std::string repo_of(std::string folder_name) {
-  constexpr std::string_view kPrefix = "models--";
-  if (!folder_name.starts_with(kPrefix)) return "";
-  folder_name.erase(0, kPrefix.size());
-  if (const auto dashes = folder_name.find("--"); dashes != std::string::npos)
-    folder_name.replace(dashes, 2, "/");
-  return folder_name;
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ struct WantedFiles {
 };
 
 struct ResolvedModel {
-  std::string name;      // hub name ("org/name"), or the folder's last part
+  std::string name;      // hub name ("org/name"), or the last part of a folder that is no snapshot
   std::string folder;    // holds config.json and so on
   std::string revision;  // commit, or empty for a local folder
 };

@@ -45,6 +45,21 @@ TEST_F(MistypedTest, AFolderOfAModelNearByIsNamed) {
             "the folder " + at("something-else") + " does not exist");
 }
 
+TEST_F(MistypedTest, ASnapshotHasTheNameOfTheHub) {
+  const auto name_of = [this](const std::string& folder) {
+    fs::create_directories(at(folder));
+    std::ofstream(at(folder) + "/config.json") << "{}";
+    const auto found = resolve_model(at(folder), "", {{{"config.json", true, ""}}, nullptr}, {},
+                                     [](const Progress&) {});
+    return found.ok() ? found->name : found.error().message;
+  };
+  const std::string commit(40, 'c');
+  EXPECT_EQ(name_of("models--org--name/snapshots/" + commit), "org/name");
+  EXPECT_EQ(name_of("models--org--name/snapshots/" + commit + "/"), "org/name");
+  EXPECT_EQ(name_of("other/snapshots/" + commit), commit);
+  EXPECT_EQ(name_of("models--org--name/" + commit), commit);
+}
+
 TEST_F(MistypedTest, AFileIsNotTakenForAName) {
   const std::string file = at("minilm") + "/model.safetensors";
   EXPECT_EQ(refusal(file), file + " is a file; name the folder that holds it: " + at("minilm"));

@@ -15,6 +15,7 @@ class DryRun final : public Wrapped {
   explicit DryRun(std::unique_ptr<Backend> real) : Wrapped(std::move(real)) {}
 
   void pack_linear(MatrixView, const float*, float*, Role) const override {}
+  Result<std::unique_ptr<Sums>> join(Communicator& group) override { return make_host_sums(group); }
   void pack_table(MatrixView, float*) const override {}
 
   void embed(const Embedding&, const Texts&, TypedSpan) override {}
@@ -34,6 +35,7 @@ class DryRun final : public Wrapped {
       longest = std::max<std::size_t>(longest, cu_seqlens[text + 1] - cu_seqlens[text]);
     scratch_.reserve(real_->attention_floats(shape, longest), memory());
   }
+  void add_residual(MatrixView, TypedView, TypedSpan) override {}
   void normalize(TypedView, const Norm&, TypedView, TypedSpan) override {}
   void turn_heads(TypedSpan, std::span<const std::uint32_t>, std::size_t, const HeadNorms&,
                   const Rotary&) override {}

@@ -17,6 +17,7 @@ class FloatBackend : public Backend {
                             const Linear& down, MatrixView residual, MatrixSpan out) = 0;
   virtual void attention(MatrixView qkv, std::span<const std::uint32_t> cu_seqlens,
                          const AttentionShape& shape, MatrixSpan out) = 0;
+  virtual void add_residual(MatrixView x, MatrixView residual, MatrixSpan out) = 0;
   virtual void normalize(MatrixView x, const Norm& norm, MatrixView residual, MatrixSpan out) = 0;
   virtual void turn_heads(MatrixSpan x, std::span<const std::uint32_t> cu_seqlens,
                           std::size_t heads, const HeadNorms& norms, const Rotary& rotary) = 0;
@@ -43,6 +44,9 @@ class FloatBackend : public Backend {
   void attention(TypedView qkv, std::span<const std::uint32_t> cu_seqlens,
                  const AttentionShape& shape, TypedSpan out) final {
     attention(qkv.floats(), cu_seqlens, shape, out.floats());
+  }
+  void add_residual(MatrixView x, TypedView residual, TypedSpan out) final {
+    add_residual(x, residual.floats(), out.floats());
   }
   void normalize(TypedView x, const Norm& norm, TypedView residual, TypedSpan out) final {
     normalize(x.floats(), norm, residual.floats(), out.floats());

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "kernels/ranks/sums.h"
 #include "kernels/shared_copy.h"
 #include "tensor/buffer.h"
 #include "tensor/dtype.h"
@@ -233,6 +234,15 @@ class Backend {
     return buffer.matrix(state_dtype(), rows, columns, memory());
   }
 
+  // The operations of a batch begin, until its answers are read from memory(). Batches of one
+  // shape, which is any numbers, call the same operations with operands at the same places, and
+  // differ in their ids alone, unless memory is allocated between them: a device may record one and
+  // repeat it for others. No shape: nothing is known of it.
+  virtual void begin_pass(std::span<const std::uint32_t> /*shape*/) {}
+  // How the ranks of `group`, all of which call it, add up what lies in memory(). It outlives
+  // neither the group nor this backend. Error of kind unsupported: what it takes is not here.
+  virtual Result<std::unique_ptr<Sums>> join(Communicator& group) { return make_host_sums(group); }
+
   // Floats of memory that pack_linear() writes for a weight of this shape, a multiple of 16.
   virtual std::size_t packed_floats(std::size_t inputs, std::size_t outputs,
                                     Role role = Role::other) const = 0;
@@ -279,6 +289,10 @@ class Backend {
   // q, k, v side by side; out [tokens, heads * head_size].
   virtual void attention(TypedView qkv, std::span<const std::uint32_t> cu_seqlens,
                          const AttentionShape& shape, TypedSpan out) = 0;
+
+  // out = x + residual, rounded to states, or all float32; out may be x. A residual without data is
+  // none. [n, columns]
+  virtual void add_residual(MatrixView x, TypedView residual, TypedSpan out) = 0;
 
   // Each row normalized, plus residual; out may be x. A residual without data is none. [n,
   // columns]; all may be float32.

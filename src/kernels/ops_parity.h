@@ -444,6 +444,20 @@ TEST_P(Ops, Gate) {
     }
 }
 
+TEST_P(Ops, AddResidual) {
+  for (const std::size_t columns : {1, 9, 44, 512})
+    for (const bool with_residual : {true, false}) {
+      const Random x(33, columns, 3, 7);
+      const Random residual(33, columns, 3, 8);
+      const MatrixView added = with_residual ? residual.view() : MatrixView();
+      Output got(33, columns);
+      Output want(33, columns);
+      backend_->add_residual(x.view(), added, got.span());
+      reference_->add_residual(x.view(), added, want.span());
+      expect_near(got, want, 0);
+    }
+}
+
 TEST_P(Ops, MixExperts) {
   for (const std::size_t columns : {5, 48})
     for (const auto& [count, chosen] :

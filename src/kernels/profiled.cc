@@ -115,6 +115,15 @@ class Profiled final : public Wrapped {
           });
   }
 
+  void add_residual(MatrixView x, TypedView residual, TypedSpan out) override {
+    timed([&] { real_->add_residual(x, residual, out); },
+          [&] {
+            return Profile::Call{.operation = fmt::format("add_residual {}", x.columns),
+                                 .rows = x.rows,
+                                 .bytes = bytes_of(x) + bytes_of(residual) + bytes_of(out)};
+          });
+  }
+
   void normalize(TypedView x, const Norm& norm, TypedView residual, TypedSpan out) override {
     timed([&] { real_->normalize(x, norm, residual, out); },
           [&] {

@@ -58,6 +58,9 @@ class Staged final : public Wrapped {
     relative.queries = put(relative.queries, table_floats);
     finish(out, [&](TypedSpan to) { real_->attention(put(qkv), cu_seqlens, there, to); });
   }
+  void add_residual(MatrixView x, TypedView residual, TypedSpan out) override {
+    finish(out, [&](TypedSpan to) { real_->add_residual(put(x), put(residual), to); });
+  }
   void normalize(TypedView x, const Norm& norm, TypedView residual, TypedSpan out) override {
     finish(out, [&](TypedSpan to) {
       real_->normalize(put(x), put(norm, x.columns), put(residual), to);

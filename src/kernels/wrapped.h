@@ -16,6 +16,7 @@ class Wrapped : public Backend {
   std::string name() const override { return real_->name(); }
   tensor::Memory& memory() const override { return real_->memory(); }
   Status status() const override { return real_->status(); }
+  Result<std::unique_ptr<Sums>> join(Communicator& group) override { return real_->join(group); }
   Dtype dtype() const override { return real_->dtype(); }
   Dtype state_dtype() const override { return real_->state_dtype(); }
   std::size_t packed_floats(std::size_t inputs, std::size_t outputs, Role role) const override {
@@ -31,6 +32,7 @@ class Wrapped : public Backend {
   void pack_table(MatrixView table, float* packed) const override {
     real_->pack_table(table, packed);
   }
+  void begin_pass(std::span<const std::uint32_t> shape) override { real_->begin_pass(shape); }
   std::size_t preferred_rows() const override { return real_->preferred_rows(); }
   std::size_t row_step() const override { return real_->row_step(); }
   std::size_t linear_floats(std::size_t rows, std::size_t inputs) const override {

@@ -89,7 +89,8 @@ CoreShare own_cores(const CoreMachine& machine, const Demand& demand, std::uint3
   share.replicas = (cores + kCoresPerReplica - 1) / kCoresPerReplica;
   const double rate = rate_in(Part{}, demand) * cores / machine.cores;
   share.tokens_per_s = rate * limit_for(demand);
-  share.p99_ms = 2 * batch_ms_on_cores(demand, rate / share.replicas);
+  share.replica_tokens_per_s = rate / share.replicas;
+  share.p99_ms = 2 * batch_ms_on_cores(demand, share.replica_tokens_per_s);
   return share;
 }
 
@@ -102,12 +103,29 @@ std::vector<CoreShare> in_turns(std::span<const Demand> demands) {
   for (const Demand& demand : demands) {
     CoreShare share;
     share.replicas = 1;
+    share.replica_tokens_per_s = rate_in(Part{}, demand);
     share.tokens_per_s =
-        rate_in(Part{}, demand) * limit_for(demand) / static_cast<double>(demands.size());
+        share.replica_tokens_per_s * limit_for(demand) / static_cast<double>(demands.size());
     share.p99_ms = 2 * batches_ms;
     shares.push_back(share);
   }
   return shares;
+}
+
+// What would meet a p99 that is missed, if anything. A batch holds a whole text at least.
+std::string remedy_of(const Demand& demand, const CoreShare& share) {
+  const double rate_per_ms = share.replica_tokens_per_s / 1e3;
+  const double others_ms =
+      share.cores > 0 ? 0
+                      : share.p99_ms / 2 - batch_ms_on_cores(demand, share.replica_tokens_per_s);
+  const double tokens = std::floor((demand.p99_ms / 2 - others_ms) * rate_per_ms);
+  const double text = std::max(demand.text_tokens, 1u);
+  if (tokens >= text) return fmt::format("max_batch_tokens {:.0f} would meet it", tokens);
+  const std::string none =
+      fmt::format("no batch would meet it, since a text of {:.0f} tokens takes {:.0f} ms{}", text,
+                  text / rate_per_ms, others_ms > 0 ? " beside the others' batches" : "");
+  return tokens < 1 ? none
+                    : none + fmt::format("; max_length and max_batch_tokens {:.0f} would", tokens);
 }
 
 std::string reason_of(const Demand& demand, const CoreShare& share) {
@@ -120,6 +138,7 @@ std::string reason_of(const Demand& demand, const CoreShare& share) {
                          share.tokens_per_s / demand.wanted_tokens_per_s);
   if (demand.p99_ms > 0)
     where += fmt::format("; p99 about {:.0f} ms of {:.0f}", share.p99_ms, demand.p99_ms);
+  if (is_late(demand, share.p99_ms)) where += ": " + remedy_of(demand, share);
   return where;
 }
 

@@ -24,8 +24,9 @@ constexpr double kCoresBatchMs = 100;  // of a batch whose tokens are not set
 struct CoreShare {
   std::uint32_t cores = 0;  // its own; 0: it takes turns with all others on all of them
   std::uint32_t replicas = 0;
-  double tokens_per_s = 0;
-  double p99_ms = 0;  // a batch under way, then its own; of everyone on the cores
+  double tokens_per_s = 0;          // of all replicas, that a p99 leaves time for
+  double replica_tokens_per_s = 0;  // of one while it computes
+  double p99_ms = 0;                // a batch under way, then its own; of everyone on the cores
   bool met = false;
   std::string reason;
 };

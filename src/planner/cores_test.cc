@@ -68,6 +68,51 @@ TEST(PlanCores, LateAnswersAreNotMet) {
   EXPECT_TRUE(plan_cores(machine(4), demands).models[0].met);
 }
 
+std::uint32_t number_after(const std::string& text, const std::string& words) {
+  const std::size_t at = text.find(words);
+  return at == text.npos ? 0
+                         : static_cast<std::uint32_t>(std::stoul(text.substr(at + words.size())));
+}
+
+// What a reason names meets the target, and one token more does not.
+TEST(PlanCores, AMissedP99NamesTheBatchThatMeetsIt) {
+  for (const std::size_t models : {1, 3}) {  // on cores of its own; taking turns
+    std::vector<Demand> demands(models, on_cores(3'000, 0));
+    for (Demand& demand : demands) demand.batch_tokens = 60;
+    demands[0].p99_ms = 151;
+    demands[0].batch_tokens = 0;
+    demands[0].text_tokens = 100;
+    const CorePlan late = plan_cores(machine(2), demands);
+    ASSERT_FALSE(late.models[0].met);
+    const std::uint32_t batch = number_after(late.models[0].reason, ": max_batch_tokens ");
+    ASSERT_GE(batch, 100u) << late.models[0].reason;
+    demands[0].batch_tokens = batch;
+    const CorePlan punctual = plan_cores(machine(2), demands);
+    EXPECT_TRUE(punctual.models[0].met) << punctual.models[0].reason;
+    EXPECT_EQ(punctual.models[0].reason.find("would"), std::string::npos);
+    demands[0].batch_tokens = batch + 1;
+    EXPECT_FALSE(plan_cores(machine(2), demands).models[0].met);
+  }
+}
+
+TEST(PlanCores, WhereATextIsLateNoBatchHelps) {
+  std::vector<Demand> demands = {on_cores(1'000, 0)};
+  demands[0].p99_ms = 100;
+  demands[0].text_tokens = 512;  // half a second
+  const std::string reason = plan_cores(machine(4), demands).models[0].reason;
+  EXPECT_NE(reason.find("no batch would meet it, since a text of 512 tokens takes 512 ms"),
+            std::string::npos)
+      << reason;
+  demands[0].text_tokens = demands[0].batch_tokens = number_after(reason, "max_batch_tokens ");
+  EXPECT_TRUE(plan_cores(machine(4), demands).models[0].met);
+  // Nothing of its own helps where others take the time.
+  std::vector<Demand> turns(3, on_cores(1'000, 0));
+  turns[0].p99_ms = 100;
+  const std::string beside = plan_cores(machine(2), turns).models[0].reason;
+  EXPECT_NE(beside.find("beside the others'"), std::string::npos) << beside;
+  EXPECT_EQ(beside.find("max_"), std::string::npos) << beside;
+}
+
 // unmet targets, then the tightest of wanted / expected where all are met.
 std::array<double, 2> judge(const std::vector<Demand>& demands, const std::vector<unsigned>& cores,
                             unsigned all) {

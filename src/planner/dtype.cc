@@ -2,12 +2,12 @@
 
 #include <fmt/core.h>
 
+#include "model/spec/parameters.h"
+
 namespace sheaf::planner {
 namespace {
 
 constexpr std::string_view kNames[] = {"float32", "bfloat16", "float16", "int8", "fp8"};
-constexpr std::uint64_t kInt8Block =
-    128;  // as kernels/cpu/int8.h; finer costs more, coarser accuracy
 
 }  // namespace
 
@@ -20,8 +20,8 @@ Result<Dtype> parse_dtype(std::string_view name) {
                fmt::format("'{}' is not one of float32, bfloat16, float16, int8, fp8", name)};
 }
 
-std::uint64_t product_bytes(Dtype dtype, std::uint64_t numbers) {
-  if (dtype == Dtype::int8) return numbers + numbers / kInt8Block * sizeof(float);
+std::uint64_t product_bytes(Dtype dtype, std::uint64_t numbers, std::uint64_t int8_blocks) {
+  if (dtype == Dtype::int8) return int8_blocks * (model::kInt8Block + sizeof(float));
   // A scale an output is less than a thousandth of its inputs.
   if (dtype == Dtype::fp8) return numbers;
   return numbers * number_bytes(dtype);

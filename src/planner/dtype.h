@@ -18,9 +18,9 @@ std::string_view name_of(Dtype dtype);  // "bfloat16"
 // The error names all that there are.
 Result<Dtype> parse_dtype(std::string_view name);
 
-// Of so many numbers in matrices, scales included: int8 has one for each 128 inputs of an output,
-// fp8 one an output.
-std::uint64_t product_bytes(Dtype dtype, std::uint64_t numbers);
+// Of so many numbers in matrices, scales included: int8 is packed in so many blocks, each filled up
+// and with a scale (model/spec/parameters.h); fp8 has one an output.
+std::uint64_t product_bytes(Dtype dtype, std::uint64_t numbers, std::uint64_t int8_blocks);
 // Of what passes between products, and of tables: half where products are smaller than that.
 std::uint64_t number_bytes(Dtype dtype);
 

@@ -27,6 +27,7 @@ inline ModelFacts qwen3_embedding_4b() {
   const std::uint64_t layer =
       2560ull * (32 + 2 * 8) * 128 + 32 * 128 * 2560ull + 3 * 2560ull * 9728;
   model.parameters = {.products = 36 * layer,
+                      .blocks = 36 * layer / model::kInt8Block,  // no width leaves a rest
                       .tables = 151'665ull * 2560,
                       .vectors = 36ull * (2 * 2560 + 2 * 128) + 2560};
   return model;
@@ -44,7 +45,10 @@ inline ModelFacts minilm() {
   spec.vocab_size = 30'522;
   spec.positions = 512;
   spec.max_length = 256;
-  model.parameters = {.products = 10'764'288, .tables = 11'917'824, .vectors = 31'104};
+  model.parameters = {.products = 10'764'288,
+                      .blocks = 10'764'288 / model::kInt8Block,
+                      .tables = 11'917'824,
+                      .vectors = 31'104};
   return model;
 }
 

@@ -43,6 +43,7 @@ CardOutcome outcome_of(const Cut& cut, const Members& members, std::span<const D
 // Rate of a model in a part that it has to itself.
 double rate_in(const Part& part, const Demand& demand);
 std::uint64_t usable_bytes(const Part& part, double memory_utilization);
+bool is_late(const Demand& demand, double p99_ms);
 bool is_met(const Demand& demand, const CardOutcome::Model& model);
 // Adds what becomes of one model to a score.
 void count_model(const Demand& demand, const CardOutcome::Model& model, Score& score);

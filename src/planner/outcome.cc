@@ -118,10 +118,14 @@ std::uint64_t usable_bytes(const Part& part, double memory_utilization) {
   return static_cast<std::uint64_t>(static_cast<double>(part.memory_bytes) * memory_utilization);
 }
 
+bool is_late(const Demand& demand, double p99_ms) {
+  return demand.p99_ms > 0 && p99_ms > demand.p99_ms * (1 + kSame);
+}
+
 bool is_met(const Demand& demand, const CardOutcome::Model& model) {
   if (model.replicas == 0) return false;
   return model.tokens_per_s >= demand.wanted_tokens_per_s * (1 - kSame) &&
-         (demand.p99_ms == 0 || model.p99_ms <= demand.p99_ms * (1 + kSame));
+         !is_late(demand, model.p99_ms);
 }
 
 void count_model(const Demand& demand, const CardOutcome::Model& model, Score& score) {

@@ -206,7 +206,11 @@ Status run_on(const Flags& flags, int control, const Backend& backend, kernels::
         weights_copy.made ? "the weights are copied to the card once more"
                           : "the weights on the card are this replica's alone",
         weights_copy.trouble);
-  if (group && group->rank() > 0) return follow(*engine, *group);
+  if (group && group->rank() > 0) {
+    if (weights_copy.made) say(control, "{}\n", weights_copy.made.get());
+    weights_copy.made.reset();
+    return follow(*engine, *group);
+  }
   if (group) {
     SHEAF_TRY(meet_followers(*group));
     engine = make_first_rank(std::move(engine), *group);
@@ -407,6 +411,8 @@ Status print_devices(const Backend& backend) {
                                 {"cards", nlohmann::ordered_json::array()}};
   for (const tensor::Dtype dtype : tensor::kDtypes)
     if (!backend.backend_name(dtype).empty()) out["dtypes"].push_back(name_of(dtype));
+  if (!report.sums_by.empty()) out["sums_by"] = report.sums_by;
+  if (!report.no_sums_because.empty()) out["no_sums_because"] = report.no_sums_because;
   for (const Card& card : report.cards)
     out["cards"].push_back({{"name", card.name},
                             {"uuid", card.uuid},

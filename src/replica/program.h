@@ -22,6 +22,8 @@ struct Card {
 struct CardReport {
   std::vector<int> compute_capabilities;  // that it has code for; empty: any
   std::vector<Card> cards;                // that it could use, were there code for them
+  // By what ranks that have a card each add up, or why they cannot; both empty: there is one card.
+  std::string sums_by = {}, no_sums_because = {};
 };
 
 // How models are packed, opened and measured: the engine's functions, or a test's.

@@ -163,7 +163,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
                        .slice = fleet_->slice_name(id),
                        .model = models_[status.model]->info().name,
                        .ranks = options_.models[status.model].ranks,
-                       .pid = fleet_->pid(id),
+                       .pids = fleet_->pids(id),
                        .status = status});
     }
     return views;
@@ -624,7 +624,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 
   bool replicas_gone() const {
     for (ReplicaId id = 0; id < core_->replica_count(); ++id)
-      if (fleet_->pid(id) != 0) return false;
+      if (!fleet_->pids(id).empty()) return false;
     return true;
   }
 

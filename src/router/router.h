@@ -121,7 +121,7 @@ struct ModelInfo {
 struct ReplicaView {
   std::string name, slice, model;
   std::uint32_t ranks = 1;
-  int pid = 0;  // of the first
+  std::vector<int> pids;  // of its processes that run, by rank
   core::ReplicaStatus status;
 };
 

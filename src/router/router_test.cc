@@ -277,8 +277,8 @@ TEST_F(RouterTest, LosesNothingWhenReplicasAreKilled) {
   wait_answers(load, 20);
   for (int kill = 0; kill < 10; ++kill) {
     for (const ReplicaView& view : router_->replicas())
-      if (view.pid > 0) {
-        ::kill(view.pid, kill % 3 == 2 ? SIGSTOP : SIGKILL);
+      if (!view.pids.empty()) {
+        ::kill(view.pids.front(), kill % 3 == 2 ? SIGSTOP : SIGKILL);
         break;
       }
     wait_answers(load, 20);
@@ -334,7 +334,7 @@ TEST_F(RouterTest, DrainFinishesWhatWasAcceptedAndRefusesTheRest) {
   ASSERT_EQ(done.get_future().wait_for(std::chrono::seconds(30)), std::future_status::ready);
   EXPECT_EQ(answered, 100);
   EXPECT_EQ(refused, 0);
-  for (const ReplicaView& view : router_->replicas()) EXPECT_EQ(view.pid, 0);
+  for (const ReplicaView& view : router_->replicas()) EXPECT_TRUE(view.pids.empty());
 }
 
 TEST_F(RouterTest, HealthIsAProbeAndNotAConstant) {
@@ -347,7 +347,7 @@ TEST_F(RouterTest, HealthIsAProbeAndNotAConstant) {
   ASSERT_TRUE(embed({"a"}).ok());
   EXPECT_TRUE(health().ok());
   EXPECT_TRUE(router_->ready());
-  ::kill(router_->replicas().front().pid, SIGSTOP);
+  ::kill(router_->replicas().front().pids.at(0), SIGSTOP);
   // Stopped, noticed, replaced: healthy again by itself.
   const TimeUs limit = monotonic_us() + 20'000'000;
   while (router_->replicas().front().status.restarts == 0 && monotonic_us() < limit)

@@ -164,7 +164,7 @@ std::string modprobe_for(const std::vector<std::string>& nodes) {
 // What `sheaf serve` would find.
 void examine_program(const CudaBuild& build, const HostFacts& host, Findings& found) {
   if (!host.card_program) return;
-  const auto& [path, refusal] = *host.card_program;
+  const auto& [path, refusal, sums_by, no_sums_because] = *host.card_program;
   if (path.empty())
     found.warn("there is no sheaf-replica-cuda beside sheaf-replica",
                "`sheaf serve` computes on the processor",
@@ -174,6 +174,9 @@ void examine_program(const CudaBuild& build, const HostFacts& host, Findings& fo
   else
     found.error(refusal, "`sheaf serve` computes on the processor",
                 "what is said of driver and cards here; then again: " + path + " devices");
+  if (!sums_by.empty()) found.ok("models can be divided over these cards, by " + sums_by);
+  if (!no_sums_because.empty())
+    found.ok("models are not divided over several cards: " + no_sums_because);
 }
 
 void examine_driver(const GpuInventory& gpus, const HostFacts& host, Findings& found) {

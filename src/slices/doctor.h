@@ -43,6 +43,8 @@ struct HostFacts {
   struct CardProgram {
     std::string path;     // of sheaf-replica-cuda; empty: it is not there
     std::string refusal;  // why it says that it cannot compute here; empty: it can
+    // By what ranks on several cards add up, or why they cannot; both empty: there is one card.
+    std::string sums_by = {}, no_sums_because = {};
   };
   std::optional<CardProgram> card_program;  // nothing: not asked, as of simulated cards
 };

@@ -263,7 +263,8 @@ TEST(Doctor, NamesTheCardsThatSheafHasCodeFor) {
                          &Finding::what),
       1);
   HostFacts host = good_host();
-  host.card_program = HostFacts::CardProgram{"/bin/sheaf-replica-cuda", ""};
+  host.card_program = HostFacts::CardProgram{
+      .path = "/bin/sheaf-replica-cuda", .sums_by = "NCCL 2.32.3", .no_sums_because = "it is gone"};
   const auto findings = examine(with(healthy()), host, "");
   const auto said = [&](const char* what) {
     return std::ranges::count(findings, what, &Finding::what) == 1;
@@ -271,6 +272,8 @@ TEST(Doctor, NamesTheCardsThatSheafHasCodeFor) {
   EXPECT_TRUE(said("driver 580.65.06, CUDA 13.0 runs what `make cuda` builds"));
   EXPECT_TRUE(said("compute capability 9.0: `make cuda` builds code for it"));
   EXPECT_TRUE(said("/bin/sheaf-replica-cuda can compute here"));
+  EXPECT_TRUE(said("models can be divided over these cards, by NCCL 2.32.3"));
+  EXPECT_TRUE(said("models are not divided over several cards: it is gone"));
 }
 
 TEST(Doctor, WithoutACardSheafRunsOnTheProcessor) {

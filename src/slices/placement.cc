@@ -77,6 +77,8 @@ Error no_such_slice(const Wish& wish, const std::string& word, const std::vector
 
 using Indexes = std::vector<std::size_t>;  // of devices
 
+constexpr std::string_view kNoMig = "NCCL does not work across MIG slices";
+
 // "mig:0/3 is leased to task t …"; empty: it may be had.
 std::string withheld_text(const Device& device, const PlacementRules& rules) {
   const auto unusable = rules.unusable.find(device.card_uuid);
@@ -176,13 +178,17 @@ void bind_near(const Machine& machine, const Device& device, Slice& slice) {
 void divide_threads(const Machine& machine, std::vector<PlacedReplica>& replicas) {
   std::map<std::vector<int>, double> crowd;
   for (const PlacedReplica& replica : replicas)
-    if (replica.slice.kind != SliceKind::cores) ++crowd[replica.slice.cpus];
+    for (const Slice& slice : replica.slices())
+      if (slice.kind != SliceKind::cores) ++crowd[slice.cpus];
   const double granted = machine.core_quota / static_cast<double>(machine.cores.size());
-  for (PlacedReplica& replica : replicas) {
-    Slice& slice = replica.slice;
-    if (slice.kind == SliceKind::cores) continue;
+  const auto divide = [&](Slice& slice) {
+    if (slice.kind == SliceKind::cores) return;
     const double each = granted * static_cast<double>(slice.cpus.size()) / crowd.at(slice.cpus);
     slice.threads = std::max(static_cast<int>(std::floor(each)), 1);
+  };
+  for (PlacedReplica& replica : replicas) {
+    divide(replica.slice);
+    std::ranges::for_each(replica.cards, divide);
   }
 }
 
@@ -201,8 +207,12 @@ class CardPlacement {
   // Nothing: all have a seat.
   Result<std::optional<Misfit>> seat_all() {
     SHEAF_TRY(check());
+    for (const Wish& wish : wishes_)
+      if (is_group(wish)) SHEAF_TRY(check_group(wish));
     SHEAF_TRY(seat_lists());
-    SHEAF_ASSIGN(auto misfit, seat_others());
+    SHEAF_ASSIGN(auto misfit, seat_groups());
+    if (misfit) return misfit;
+    SHEAF_ASSIGN(misfit, seat_others());
     return misfit ? misfit : misfit_of_lists();
   }
 
@@ -211,13 +221,17 @@ class CardPlacement {
     std::vector<std::uint32_t> next_share(devices_.size(), 0);
     std::vector<PlacedReplica> all;
     for (std::size_t wish = 0; wish < wishes_.size(); ++wish)
-      for (const std::size_t i : seats_[wish]) {
-        const auto shares = static_cast<std::uint32_t>(rooms_[i].seated.size());
-        const SharedBytes weights = {wishes_[wish].weights_bytes, rooms_[i].weights_bytes()};
-        Slice slice = slice_on(devices_[i], shares, next_share[i]++, weights, rules_);
-        bind_near(machine_, devices_[i], slice);
-        all.push_back(
-            {wish, std::move(slice), need_of(wish).total_bytes(), weights, wishes_[wish].slices});
+      for (auto seat = seats_[wish].begin(); seat != seats_[wish].end();) {
+        std::vector<Slice> slices;
+        SharedBytes weights;
+        for (std::uint32_t rank = 0; rank < wishes_[wish].ranks; ++rank, ++seat) {
+          const auto shares = static_cast<std::uint32_t>(rooms_[*seat].seated.size());
+          weights = {wishes_[wish].weights_bytes, rooms_[*seat].weights_bytes()};
+          slices.push_back(slice_on(devices_[*seat], shares, next_share[*seat]++, weights, rules_));
+          bind_near(machine_, devices_[*seat], slices.back());
+        }
+        all.push_back({wish, {}, need_of(wish).total_bytes(), weights, wishes_[wish].slices});
+        all.back().take_cards(std::move(slices));
       }
     return all;
   }
@@ -254,17 +268,129 @@ class CardPlacement {
     return Error{ErrorCode::not_found, "no slice to serve on: no card is here"};
   }
 
+  // ---- ranks, which have a card each: NCCL refuses two on one
+
+  static bool is_group(const Wish& wish) { return wish.on_cards && wish.ranks > 1; }
+
+  static Error group_error(const Wish& wish, std::string_view why) {
+    return placement_error(
+        fmt::format("model {}: --tensor-parallel-size {}: {}", wish.model, wish.ranks, why));
+  }
+
+  Status check_group(const Wish& wish) const {
+    if (rules_.assignment == Assignment::mig)
+      return group_error(wish,
+                         fmt::format("{}; --gpu-assignment dedicated takes whole cards", kNoMig));
+    if (rules_.assignment == Assignment::automatic || rules_.assignment == Assignment::dedicated)
+      return {};
+    return group_error(wish, fmt::format("each rank takes a card to itself, since NCCL refuses two "
+                                         "on one: --gpu-assignment dedicated, not {}",
+                                         name_of(rules_.assignment)));
+  }
+
+  Status seat_group_list(std::size_t wish, const Indexes& list) {
+    const Wish& group = wishes_[wish];
+    for (const std::size_t i : list)
+      if (devices_[i].mig)
+        return group_error(group, fmt::format("{} is a MIG slice, and {}; name whole cards",
+                                              devices_[i].name(), kNoMig));
+    const std::size_t count =
+        group.replicas == 0 ? std::max<std::size_t>(list.size() / group.ranks, 1) : group.replicas;
+    if (list.size() < count * group.ranks)
+      return group_error(
+          group, fmt::format("{} take {} cards, and {} in its list", text_of_replicas(count),
+                             count * group.ranks, text_of_cards(list.size())));
+    for (std::size_t i = 0; i < count * group.ranks; ++i) seat(wish, list[i]);
+    return {};
+  }
+
+  Status check_alone(std::size_t wish) const {
+    for (const std::size_t i : seats_[wish])
+      if (rooms_[i].seated.size() > 1)
+        return group_error(wishes_[wish],
+                           fmt::format("each rank takes a card to itself, and {} replicas are to "
+                                       "run on {}",
+                                       rooms_[i].seated.size(), devices_[i].name()));
+    return {};
+  }
+
+  // Before all others without a list, who may share what is left.
+  Result<std::optional<Misfit>> seat_groups() {
+    for (std::size_t wish = 0; wish < wishes_.size(); ++wish) {
+      if (!is_group(wishes_[wish]) || !wishes_[wish].slices.empty()) continue;
+      SHEAF_ASSIGN(const auto misfit, seat_group(wish));
+      if (misfit) return misfit;
+    }
+    return std::optional<Misfit>();
+  }
+
+  Result<std::optional<Misfit>> seat_group(std::size_t wish) {
+    const Wish& group = wishes_[wish];
+    SHEAF_ASSIGN(Indexes open, open_devices());
+    const auto cut = std::erase_if(open, [this](std::size_t i) { return devices_[i].mig; });
+    std::erase_if(open, [this](std::size_t i) { return !rooms_[i].seated.empty(); });
+    const std::size_t count = group.replicas > 0 ? group.replicas : default_groups(wish, open);
+    const std::size_t cards = count * group.ranks;
+    if (open.size() < cards)
+      return group_error(
+          group,
+          fmt::format("{} take {} cards, and {} free{}", text_of_replicas(count), cards,
+                      text_of_cards(open.size()), cut > 0 ? fmt::format("; {}", kNoMig) : ""));
+    std::vector<Room> rooms;
+    for (const std::size_t i : open) rooms.push_back(rooms_[i]);
+    const auto seats = seat_alone(rooms, std::vector<Need>(cards, need_of(wish)));
+    if (!seats) return std::optional<Misfit>(worst_of_group(wish, open, cards));
+    for (const std::size_t place : *seats) {
+      seat(wish, open[place]);
+      closed_.insert(open[place]);
+    }
+    return std::optional<Misfit>();
+  }
+
+  // As many as cards suffice for, with one left for each replica of the others.
+  std::size_t default_groups(std::size_t wish, const Indexes& open) const {
+    const auto large = static_cast<std::size_t>(std::ranges::count_if(
+        open, [&](std::size_t i) { return rooms_[i].bytes >= need_of(wish).total_bytes(); }));
+    const std::size_t left = open.size() - std::min(open.size(), certain_replicas().size());
+    return std::max<std::size_t>(std::min(large, left) / wishes_[wish].ranks, 1);
+  }
+
+  // The largest card that is too small, where so many have to do.
+  Misfit worst_of_group(std::size_t wish, Indexes open, std::size_t cards) const {
+    std::ranges::stable_sort(open, std::greater(),
+                             [this](std::size_t i) { return rooms_[i].bytes; });
+    std::size_t first = 0;
+    while (first + 1 < cards && rooms_[open[first]].bytes >= need_of(wish).total_bytes()) ++first;
+    return misfit(wish, open[first], 1);
+  }
+
+  static std::string text_of_replicas(std::size_t count) {
+    return count == 1 ? "its ranks" : fmt::format("the ranks of {} replicas", count);
+  }
+  static std::string text_of_cards(std::size_t count) {
+    return fmt::format("{} {}", count, count == 1 ? "is" : "are");
+  }
+
   // ---- with a list
 
   Status seat_lists() {
     for (std::size_t wish = 0; wish < wishes_.size(); ++wish) {
       if (!wishes_[wish].on_cards || wishes_[wish].slices.empty()) continue;
       SHEAF_ASSIGN(const Indexes list, resolve(wishes_[wish], devices_, rules_));
+      named_.insert(list.begin(), list.end());
+      if (is_group(wishes_[wish])) {
+        SHEAF_TRY(seat_group_list(wish, list));
+        continue;
+      }
       const std::size_t wanted = wishes_[wish].replicas;
       const std::size_t count = wanted == 0 ? list.size() : wanted;
       for (std::size_t i = 0; i < count; ++i) seat(wish, list[i % list.size()]);
-      named_.insert(list.begin(), list.end());
     }
+    for (std::size_t wish = 0; wish < wishes_.size(); ++wish)
+      if (is_group(wishes_[wish])) {
+        SHEAF_TRY(check_alone(wish));
+        closed_.insert(seats_[wish].begin(), seats_[wish].end());
+      }
     if (!must_be_alone()) return {};
     for (const std::size_t i : named_)
       if (rooms_[i].seated.size() > 1)
@@ -306,6 +432,11 @@ class CardPlacement {
       }
       cards.insert(devices_[i].gpu);
       if (rules_.num_gpus > 0 && cards.size() > rules_.num_gpus) break;
+      if (closed_.contains(i)) {
+        withheld += fmt::format("{}{} has a rank to itself", withheld.empty() ? "" : "; ",
+                                devices_[i].name());
+        continue;
+      }
       if (rules_.assignment == Assignment::mig && !devices_[i].mig) continue;
       open.push_back(i);
       if (!named_.contains(i)) unnamed.push_back(i);
@@ -324,7 +455,7 @@ class CardPlacement {
   std::vector<std::size_t> certain_replicas() const {
     std::vector<std::size_t> replicas;
     for (std::size_t wish = 0; wish < wishes_.size(); ++wish)
-      if (wishes_[wish].on_cards && wishes_[wish].slices.empty())
+      if (wishes_[wish].on_cards && wishes_[wish].slices.empty() && !is_group(wishes_[wish]))
         replicas.insert(replicas.end(), std::max(wishes_[wish].replicas, 1u), wish);
     return replicas;
   }
@@ -367,7 +498,7 @@ class CardPlacement {
       std::optional<std::size_t> chosen;
       for (std::size_t wish = 0; wish < wishes_.size(); ++wish) {
         const Wish& one = wishes_[wish];
-        if (!one.on_cards || one.replicas > 0 || !one.slices.empty()) continue;
+        if (!one.on_cards || one.replicas > 0 || !one.slices.empty() || is_group(one)) continue;
         if (need_of(wish).total_bytes() > rooms_[i].bytes) continue;
         if (!chosen || seats_[wish].size() < seats_[*chosen].size()) chosen = wish;
       }
@@ -404,7 +535,8 @@ class CardPlacement {
   const std::vector<Device> devices_;
   std::vector<Room> rooms_;  // by device
   std::set<std::size_t> named_;
-  std::vector<Indexes> seats_;  // by wish: the device of each replica
+  std::set<std::size_t> closed_;  // devices that a rank has to itself
+  std::vector<Indexes> seats_;    // by wish: the devices of each replica's ranks
 };
 
 // ---- on cores
@@ -563,48 +695,10 @@ bool is_within_cards(const Device& device, const std::vector<Device>& devices,
   return cards.size() <= rules.num_gpus;
 }
 
-}  // namespace
-
-std::string_view name_of(Assignment assignment) {
-  for (const NamedAssignment& one : kAssignments)
-    if (one.assignment == assignment) return one.name;
-  return "";
-}
-
-std::optional<Assignment> parse_assignment(std::string_view name) {
-  for (const NamedAssignment& one : kAssignments)
-    if (one.name == name) return one.assignment;
-  return std::nullopt;
-}
-
-std::string Misfit::text(const Wish& wish) const {
-  const std::string where =
-      shares == 1 ? device.name() : fmt::format("one of {} shares of {}", shares, device.name());
-  return fmt::format("model {} does not fit {} ({}): a replica needs {}, and {} may be used there",
-                     wish.model, where, device.profile, size_text(needed_bytes),
-                     size_text(allowed_bytes));
-}
-
-Result<std::variant<Placement, Misfit>> place(const Machine& machine, const GpuInventory& gpus,
-                                              std::span<const Wish> wishes,
-                                              const PlacementRules& rules) {
-  CorePlacement on_cores(machine, wishes, rules);
-  SHEAF_ASSIGN(std::vector<PlacedReplica> replicas, on_cores.replicas());
-  if (std::ranges::any_of(wishes, &Wish::on_cards)) {
-    CardPlacement on_cards(machine, gpus, wishes, rules);
-    SHEAF_ASSIGN(auto misfit, on_cards.seat_all());
-    if (misfit) return std::variant<Placement, Misfit>(std::move(*misfit));
-    std::ranges::move(on_cards.replicas(), std::back_inserter(replicas));
-  }
-  SHEAF_TRY(check_mps(replicas));
-  std::ranges::stable_sort(replicas, {}, &PlacedReplica::wish);
-  divide_threads(machine, replicas);
-  return std::variant<Placement, Misfit>(Placement{rules.machine, rules, std::move(replicas)});
-}
-
-std::optional<Slice> find_replacement(const Machine& machine, const std::vector<Device>& devices,
-                                      const PlacedReplica& lost, std::span<const Slice> taken,
-                                      const PlacementRules& rules) {
+// Of one slice.
+std::optional<Slice> find_slice(const Machine& machine, const std::vector<Device>& devices,
+                                const PlacedReplica& lost, std::span<const Slice> taken,
+                                const PlacementRules& rules) {
   const Device* best = nullptr;
   bool best_has_mates = false;
   const bool was_mig = lost.slice.uuid.starts_with("MIG-");
@@ -633,6 +727,82 @@ std::optional<Slice> find_replacement(const Machine& machine, const std::vector<
   bind_near(machine, room, slice);
   slice.threads = lost.slice.threads;
   return slice;
+}
+
+}  // namespace
+
+std::string_view name_of(Assignment assignment) {
+  for (const NamedAssignment& one : kAssignments)
+    if (one.assignment == assignment) return one.name;
+  return "";
+}
+
+std::optional<Assignment> parse_assignment(std::string_view name) {
+  for (const NamedAssignment& one : kAssignments)
+    if (one.name == name) return one.assignment;
+  return std::nullopt;
+}
+
+std::string Misfit::text(const Wish& wish) const {
+  const std::string where =
+      shares == 1 ? device.name() : fmt::format("one of {} shares of {}", shares, device.name());
+  return fmt::format("model {} does not fit {} ({}): a {} needs {}, and {} may be used there",
+                     wish.model, where, device.profile, wish.ranks > 1 ? "rank" : "replica",
+                     size_text(needed_bytes), size_text(allowed_bytes));
+}
+
+Result<std::variant<Placement, Misfit>> place(const Machine& machine, const GpuInventory& gpus,
+                                              std::span<const Wish> wishes,
+                                              const PlacementRules& rules) {
+  CorePlacement on_cores(machine, wishes, rules);
+  SHEAF_ASSIGN(std::vector<PlacedReplica> replicas, on_cores.replicas());
+  if (std::ranges::any_of(wishes, &Wish::on_cards)) {
+    CardPlacement on_cards(machine, gpus, wishes, rules);
+    SHEAF_ASSIGN(auto misfit, on_cards.seat_all());
+    if (misfit) return std::variant<Placement, Misfit>(std::move(*misfit));
+    std::ranges::move(on_cards.replicas(), std::back_inserter(replicas));
+  }
+  SHEAF_TRY(check_mps(replicas));
+  std::ranges::stable_sort(replicas, {}, &PlacedReplica::wish);
+  divide_threads(machine, replicas);
+  return std::variant<Placement, Misfit>(Placement{rules.machine, rules, std::move(replicas)});
+}
+
+std::span<const Slice> PlacedReplica::slices() const {
+  return cards.empty() ? std::span(&slice, 1) : std::span(cards);
+}
+
+void PlacedReplica::take_cards(std::vector<Slice> taken) {
+  slice = taken.front();
+  cards.clear();
+  if (taken.size() == 1) return;
+  for (std::size_t rank = 1; rank < taken.size(); ++rank) slice.name += "," + taken[rank].name;
+  cards = std::move(taken);
+}
+
+std::optional<PlacedReplica> find_replacement(const Machine& machine,
+                                              const std::vector<Device>& devices,
+                                              const PlacedReplica& lost,
+                                              std::span<const Slice> taken,
+                                              const PlacementRules& rules) {
+  std::vector<std::optional<Slice>> found(lost.slices().size());
+  std::vector<Slice> all(taken.begin(), taken.end());
+  // Those that have their own again do not lose it to one of the others.
+  for (const bool own : {true, false})
+    for (std::size_t rank = 0; rank < found.size(); ++rank) {
+      if (found[rank]) continue;
+      PlacedReplica one = lost;
+      one.slice = lost.slices()[rank];
+      found[rank] = find_slice(machine, devices, one, all, rules);
+      if (own && found[rank] && found[rank]->uuid != one.slice.uuid) found[rank].reset();
+      if (found[rank]) all.push_back(*found[rank]);
+      if (!own && !found[rank]) return std::nullopt;
+    }
+  PlacedReplica placed = lost;
+  std::vector<Slice> slices;
+  for (auto& slice : found) slices.push_back(std::move(*slice));
+  placed.take_cards(std::move(slices));
+  return placed;
 }
 
 }  // namespace sheaf::slices

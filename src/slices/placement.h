@@ -39,7 +39,8 @@ struct Wish {
   std::vector<std::string> slices = {};
   std::uint64_t replica_bytes = 0;  // of a device, that each takes beside the weights
   std::uint64_t weights_bytes = 0;  // of a device, once for all of its replicas there
-  // Processes that each replica is divided over: on cores, of which each takes one at least.
+  // Processes that each replica is divided over: on cores, of which each takes one at least; on
+  // cards, of which each takes a whole one to itself, and the bytes above are those of each.
   std::uint32_t ranks = 1;
 };
 
@@ -69,6 +70,12 @@ struct PlacedReplica {
   std::uint64_t needed_bytes = 0;  // weights included
   SharedBytes weights = {};
   std::vector<std::string> allowed = {};  // as Wish::slices
+  // The cards of its ranks, where it has several: `slice` is then the first, named after them all,
+  // "gpu:0,gpu:1", and the bytes above are those of each.
+  std::vector<Slice> cards = {};
+
+  std::span<const Slice> slices() const;  // `cards`, or `slice` alone
+  void take_cards(std::vector<Slice> taken);
 };
 
 struct Placement {
@@ -97,9 +104,12 @@ Result<std::variant<Placement, Misfit>> place(const Machine& machine, const GpuI
 
 // Another slice of the same kind for a replica whose own vanished, from the devices that are there
 // now: its own if it is back, else one with the others of its shares, else the smallest that is
-// large enough and nobody's. `taken`: where the other replicas are. Nothing: it has to wait.
-std::optional<Slice> find_replacement(const Machine& machine, const std::vector<Device>& devices,
-                                      const PlacedReplica& lost, std::span<const Slice> taken,
-                                      const PlacementRules& rules);
+// large enough and nobody's. Of one that has several cards each by itself. `taken`: where the other
+// replicas are. Nothing: it has to wait.
+std::optional<PlacedReplica> find_replacement(const Machine& machine,
+                                              const std::vector<Device>& devices,
+                                              const PlacedReplica& lost,
+                                              std::span<const Slice> taken,
+                                              const PlacementRules& rules);
 
 }  // namespace sheaf::slices

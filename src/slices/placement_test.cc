@@ -98,6 +98,13 @@ Placement placed(const GpuInventory& gpus, const std::vector<Wish>& wishes,
   return std::get<Placement>(std::move(*result));
 }
 
+// Of models whose replicas take so many cards each.
+Wish on_ranks(std::uint32_t ranks, std::uint32_t replicas, std::vector<std::string> slices = {}) {
+  Wish wish = on_cards(replicas, kGiB, std::move(slices));
+  wish.ranks = ranks;
+  return wish;
+}
+
 // ---- fewer, as many and more replicas than cards
 
 TEST(Place, AutoIsDedicatedWhileCardsSuffice) {
@@ -340,10 +347,14 @@ void expect_sound(const GpuInventory& gpus, const std::vector<Wish>& wishes,
   std::map<std::string, std::uint64_t> used, crowd;
   std::vector<std::uint32_t> count(wishes.size(), 0);
   for (const PlacedReplica& replica : placement.replicas) {
-    EXPECT_TRUE(names.insert(replica.slice.name).second) << replica.slice.name;
-    EXPECT_LE(replica.needed_bytes, replica.slice.memory_bytes);
-    used[replica.slice.uuid] += replica.slice.memory_bytes;
-    ++crowd[replica.slice.uuid];
+    EXPECT_EQ(replica.slices().size(), wishes[replica.wish].ranks);
+    for (const Slice& slice : replica.slices()) {
+      EXPECT_TRUE(names.insert(slice.name).second) << slice.name;
+      EXPECT_LE(replica.needed_bytes, slice.memory_bytes);
+      used[slice.uuid] += slice.memory_bytes;
+      ++crowd[slice.uuid];
+      EXPECT_TRUE(replica.cards.empty() || slice.kind == SliceKind::gpu) << slice.name;
+    }
     ++count[replica.wish];
   }
   for (std::size_t i = 0; i < wishes.size(); ++i) {
@@ -356,7 +367,7 @@ void expect_sound(const GpuInventory& gpus, const std::vector<Wish>& wishes,
     EXPECT_LE(static_cast<double>(used[device.uuid]),
               static_cast<double>(device.memory_bytes) * rules.memory_utilization + 1);
   for (const PlacedReplica& replica : placement.replicas)
-    EXPECT_EQ(replica.slice.shares, crowd[replica.slice.uuid]);
+    for (const Slice& slice : replica.slices()) EXPECT_EQ(slice.shares, crowd[slice.uuid]);
 }
 
 TEST(Place, GeneratedProblemsAreSound) {
@@ -400,7 +411,7 @@ TEST(Place, GeneratedProblemsAreSound) {
 std::string replacement(const std::vector<Device>& devices, const PlacedReplica& lost,
                         const std::vector<Slice>& taken, const PlacementRules& rules = kAuto) {
   const auto found = find_replacement(machine_of_cores(8), devices, lost, taken, rules);
-  return found ? found->name : "none";
+  return found ? found->slice.name : "none";
 }
 
 std::vector<Slice> slices_but(const Placement& placement, std::size_t lost) {
@@ -456,10 +467,124 @@ TEST(FindReplacement, SharesMoveTogether) {
   const auto moved =
       find_replacement(machine_of_cores(8), devices, first, std::vector{other}, kAuto);
   ASSERT_TRUE(moved);
-  EXPECT_EQ(moved->name, "time:2#0");
-  EXPECT_EQ(moved->memory_bytes, first.slice.memory_bytes);
-  EXPECT_EQ(replacement(devices, second, {other, *moved}), "time:2#1");
-  EXPECT_EQ(replacement(devices, first, {other, *moved}), "none") << "its share is taken";
+  EXPECT_EQ(moved->slice.name, "time:2#0");
+  EXPECT_EQ(moved->slice.memory_bytes, first.slice.memory_bytes);
+  EXPECT_EQ(replacement(devices, second, {other, moved->slice}), "time:2#1");
+  EXPECT_EQ(replacement(devices, first, {other, moved->slice}), "none") << "its share is taken";
+}
+
+TEST(FindReplacement, RanksKeepTheCardsThatAreThere) {
+  const GpuInventory four = cards(4);
+  const Placement group = placed(four, {on_ranks(3, 1)}, kAuto);
+  const PlacedReplica& lost = group.replicas[0];
+  EXPECT_EQ(lost.slice.name, "gpu:0,gpu:1,gpu:2");
+  const auto devices = without(devices_of(four), "GPU-0");
+  EXPECT_EQ(replacement(devices, lost, {}), "gpu:3,gpu:1,gpu:2");
+  EXPECT_EQ(replacement(devices_of(four), lost, {}), lost.slice.name);
+  Slice other;
+  other.uuid = "GPU-3";
+  EXPECT_EQ(replacement(devices, lost, {other}), "none");
+}
+
+// ---- ranks on cards
+
+TEST(PlaceRanks, EachHasACardToItself) {
+  EXPECT_EQ(names_for(cards(4), {on_ranks(2, 1)}, kAuto), Names{"gpu:0,gpu:1"});
+  EXPECT_EQ(names_for(cards(5), {on_ranks(2, 0)}, rules_of(Assignment::dedicated)),
+            (Names{"gpu:0,gpu:1", "gpu:2,gpu:3"}));
+  EXPECT_EQ(names_for(cards(4), {on_ranks(2, 1, {"3", "1", "0"})}, kAuto), Names{"gpu:3,gpu:1"});
+  // Others have what is left, and share that.
+  EXPECT_EQ(names_for(cards(4), {on_cards(0), on_ranks(2, 0)}, kAuto),
+            (Names{"gpu:2", "gpu:3", "gpu:0,gpu:1"}));
+  EXPECT_EQ(names_for(cards(3), {on_cards(2), on_ranks(2, 1)}, kAuto),
+            (Names{"time:2#0", "time:2#1", "gpu:0,gpu:1"}));
+
+  const Placement two = placed(cards(2), {on_ranks(2, 1)}, kAuto);
+  const PlacedReplica& replica = two.replicas[0];
+  ASSERT_EQ(replica.slices().size(), 2u);
+  for (const Slice& card : replica.slices()) {
+    EXPECT_EQ(card.kind, SliceKind::gpu);
+    EXPECT_EQ(card.shares, 1u);
+    EXPECT_EQ(card.memory_bytes, static_cast<std::uint64_t>(0.9 * 10 * kGiB)) << "its own card's";
+    EXPECT_EQ(card.threads, 4) << "its memory domain's";
+    EXPECT_EQ(card.environment[1], "CUDA_VISIBLE_DEVICES=" + card.uuid);
+  }
+  EXPECT_NE(replica.slices()[0].uuid, replica.slices()[1].uuid);
+  EXPECT_EQ(replica.needed_bytes, kGiB) << "of each";
+}
+
+TEST(PlaceRanks, GeneratedProblemsAreSound) {
+  std::mt19937 random(5);
+  const auto below = [&](unsigned limit) { return static_cast<unsigned>(random() % limit); };
+  int placements = 0, misfits = 0, errors = 0;
+  for (int i = 0; i < 3'000; ++i) {
+    std::vector<Gpu> gpus;
+    for (unsigned index = 0, count = 2 + below(7); index < count; ++index)
+      gpus.push_back(below(6) == 0 ? cut_card(index, {20, 20}) : card(index, 20u << below(3)));
+    const GpuInventory inventory = inventory_of_cards(gpus);
+    std::vector<Wish> wishes;
+    for (unsigned model = 0, count = 1 + below(3); model < count; ++model) {
+      Wish wish = on_cards(below(4), (1 + below(30)) * kGiB);
+      wish.ranks = 1 + below(3);
+      if (below(4) == 0)
+        for (unsigned card = 0; card < 1 + wish.ranks; ++card)
+          wish.slices.push_back(std::to_string(below(static_cast<unsigned>(gpus.size()))));
+      wishes.push_back(wish);
+    }
+    const PlacementRules rules = rules_of(below(2) == 0 ? Assignment::dedicated : kAuto.assignment);
+    const auto result = place(machine_of_cores(8), inventory, wishes, rules);
+    if (!result.ok()) {
+      ++errors;
+    } else if (const auto* misfit = std::get_if<Misfit>(&*result)) {
+      ++misfits;
+      EXPECT_GT(misfit->needed_bytes, misfit->allowed_bytes);
+    } else {
+      ++placements;
+      expect_sound(inventory, wishes, rules, std::get<Placement>(*result));
+    }
+  }
+  EXPECT_GT(placements, 300);
+  EXPECT_GT(misfits, 50);
+  EXPECT_GT(errors, 300);
+}
+
+TEST(PlaceRanks, WhatCannotBeIsSaidInNumbers) {
+  const std::string model = "!model m: --tensor-parallel-size ";
+  EXPECT_EQ(names_for(cards(2), {on_ranks(4, 0)}, kAuto),
+            Names{model + "4: its ranks take 4 cards, and 2 are free"});
+  EXPECT_EQ(names_for(cards(3), {on_ranks(2, 2)}, kAuto),
+            Names{model + "2: the ranks of 2 replicas take 4 cards, and 3 are free"});
+  EXPECT_EQ(names_for(cards(3), {on_ranks(2, 1, {"1"})}, kAuto),
+            Names{model + "2: its ranks take 2 cards, and 1 is in its list"});
+  EXPECT_EQ(
+      names_for(cards(2), {on_ranks(2, 1, {"0", "1"}), on_cards(1, kGiB, {"1"})}, kAuto),
+      Names{model + "2: each rank takes a card to itself, and 2 replicas are to run on gpu:1"});
+  EXPECT_EQ(names_for(cards(2), {on_ranks(2, 1), on_cards(1)}, kAuto),
+            Names{"!no slice to serve on is free: gpu:0 has a rank to itself; gpu:1 has a rank to "
+                  "itself"});
+  EXPECT_EQ(names_for(cards(3), {on_ranks(2, 1)}, rules_of(Assignment::automatic, 1)),
+            Names{model + "2: its ranks take 2 cards, and 1 is free"});
+  EXPECT_EQ(names_for(inventory_of_cards({card(0, 80), card(1, 1)}), {on_ranks(2, 1)}, kAuto),
+            Names{"?model m does not fit gpu:1 (NVIDIA Test): a rank needs 1.0 GiB, and 921.6 "
+                  "MiB may be used there"});
+}
+
+TEST(PlaceRanks, NcclIsNotAskedForWhatItDoesNot) {
+  const std::string model = "!model m: --tensor-parallel-size 2: ";
+  const std::string mig = "NCCL does not work across MIG slices";
+  const auto cut = inventory_of_cards({card(0, 80), cut_card(1, {40, 40})});
+  EXPECT_EQ(names_for(cut, {on_ranks(2, 1)}, kAuto),
+            Names{model + "its ranks take 2 cards, and 1 is free; " + mig});
+  EXPECT_EQ(names_for(cut, {on_ranks(2, 1, {"0", "mig:1/3"})}, kAuto),
+            Names{model + "mig:1/3 is a MIG slice, and " + mig + "; name whole cards"});
+  EXPECT_EQ(names_for(cut, {on_ranks(2, 1)}, rules_of(Assignment::mig)),
+            Names{model + mig + "; --gpu-assignment dedicated takes whole cards"});
+  for (const Assignment shared : {Assignment::shared, Assignment::time, Assignment::mps})
+    EXPECT_EQ(names_for(cards(2), {on_ranks(2, 1)}, rules_of(shared)),
+              Names{model +
+                    "each rank takes a card to itself, since NCCL refuses two on one: "
+                    "--gpu-assignment dedicated, not " +
+                    std::string(name_of(shared))});
 }
 
 // ---- leased to others

@@ -25,7 +25,13 @@ bool is_of_cores(std::string_view slice) { return slice.starts_with("cores:"); }
 
 bool is_slice_of(std::string_view slice, std::string_view whole) {
   if (is_of_cores(slice) || is_of_cores(whole)) return slice == whole;
-  return !slice.empty() && !whole.empty() && place_in(slice) == place_in(whole);
+  if (slice.empty() || whole.empty()) return false;
+  for (std::size_t at = 0; at != slice.npos;) {
+    const std::size_t end = slice.find(',', at);
+    if (place_in(slice.substr(at, end - at)) == place_in(whole)) return true;
+    at = end == slice.npos ? end : end + 1;
+  }
+  return false;
 }
 
 std::string_view name_of(LoadSource source) {

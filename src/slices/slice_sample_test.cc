@@ -11,6 +11,9 @@ TEST(SliceSampleTest, SharesBelongToWhatTheyAreCutFrom) {
   EXPECT_TRUE(is_slice_of("mps:0/3#0", "mig:0/3"));
   EXPECT_TRUE(is_slice_of("mig:0/3/1", "mig:0/3/1"));
   EXPECT_TRUE(is_slice_of("cores:0-1", "cores:0-1"));
+  EXPECT_TRUE(is_slice_of("gpu:0,gpu:11", "gpu:0"));
+  EXPECT_TRUE(is_slice_of("gpu:0,gpu:11", "gpu:11"));
+  EXPECT_FALSE(is_slice_of("gpu:0,gpu:11", "gpu:1"));
   EXPECT_FALSE(is_slice_of("cores:0", "gpu:0"));
   EXPECT_FALSE(is_slice_of("gpu:1", "gpu:0"));
   EXPECT_FALSE(is_slice_of("gpu:10", "gpu:1"));

@@ -41,6 +41,14 @@ def test_wrong_json(server, body):
     expect(post(server, body), 400)
 
 
+@pytest.mark.parametrize("path", [URL, "/embed", "/v2/embed", "/api/embed", "/rerank", "/v2/rerank", "/score", "/classify",
+                                  "/predict", "/tokenize", "/similarity", "/v1/plan"])
+def test_broken_json_says_where_and_repeats_nothing(server, path):
+    answer = post(server, b'{"input": "private",\n  oops}', path)
+    assert answer.status_code == 400, answer.text
+    assert "line 2, column 3" in answer.text and "private" not in answer.text and "oops" not in answer.text, answer.text
+
+
 @pytest.mark.parametrize("value", [1, 1.5, True, {}, [True], [None], [["a"]], [{}], ["a", 1], [1, "a"],
                                    [[1], "a", [None]], [[]], None])
 def test_wrong_types_of_input(server, value):

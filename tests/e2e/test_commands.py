@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from sheaf_server import MODEL_FOLDER, SHEAF, environment_without_sheaf, wait_until
+from sheaf_server import MODEL, MODEL_FOLDER, SHEAF, environment_without_sheaf, wait_until
 
 
 def sheaf(*arguments, stdin="", environment=None, timeout=120, folder=None):
@@ -158,6 +158,16 @@ def test_a_broken_description_is_one_plain_line(tmp_path, content, said):
         result = sheaf(*command)
         assert result.returncode == 1 and said in result.stderr and "exception" not in result.stderr, result
         assert len(result.stderr.splitlines()) == 1
+
+
+def test_what_a_check_prints_fits_a_terminal(server):
+    check = sheaf("serve", f"a-name-of-some-length/{MODEL}={MODEL_FOLDER}", "--check", "--num-replicas", "2")
+    assert check.returncode == 0 and "defaults: " in check.stdout, check.stderr
+    whole = [line for line in check.stdout.splitlines() if not line.startswith("  folder: ")]
+    words = [line.strip() for line in whole if len(line) > 80 and " " in line.strip()]
+    assert words == [], "lines that could be broken"
+    checked = sheaf("slices", "check", environment={"SHEAF_NVML": "/no/such/libnvidia-ml.so.1"})
+    assert [line for line in checked.stdout.splitlines() if len(line) > 80] == []
 
 
 def test_defaults_are_not_told_before_an_error(tmp_path):

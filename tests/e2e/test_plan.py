@@ -1,6 +1,7 @@
 """`sheaf plan`: what fits a card, and which slices a file's models need. No card is here, and none is touched."""
 
 import json
+import math
 import pathlib
 import struct
 import subprocess
@@ -14,7 +15,7 @@ from test_commands import sheaf
 
 
 def four_billion(folder):
-    """The shape of Qwen3-Embedding-4B; its eight gigabytes of weights are a hole in the file."""
+    """The shape of Qwen3-Embedding-4B, but for its eight gigabytes of weights."""
     hidden, layers, heads, kv_heads, size, inner, words = 2560, 36, 32, 8, 128, 9728, 151665
     config = {"architectures": ["Qwen3Model"], "model_type": "qwen3", "attention_bias": False, "head_dim": size,
               "hidden_act": "silu", "hidden_size": hidden, "intermediate_size": inner, "max_position_embeddings": 40960,
@@ -28,13 +29,15 @@ def four_billion(folder):
             "self_attn.q_proj": [heads * size, hidden], "self_attn.k_proj": [kv_heads * size, hidden],
             "self_attn.v_proj": [kv_heads * size, hidden], "self_attn.o_proj": [hidden, heads * size],
             "mlp.gate_proj": [inner, hidden], "mlp.up_proj": [inner, hidden], "mlp.down_proj": [hidden, inner]}.items()}
+    return hollow_model(folder, config, {f"{name}.weight": shape for name, shape in shapes.items()}, "BF16")
+
+
+def hollow_model(folder, config, shapes, dtype):
+    """A model whose weights are a hole in the file."""
     header, end = {}, 0
     for name, shape in shapes.items():
-        size_bytes = 2
-        for n in shape:
-            size_bytes *= n
-        header[f"{name}.weight"] = {"dtype": "BF16", "shape": shape, "data_offsets": [end, end + size_bytes]}
-        end += size_bytes
+        begin, end = end, end + math.prod(shape) * {"BF16": 2, "F32": 4}[dtype]
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer.json").write_text("{}")
@@ -64,6 +67,11 @@ def test_capacity_lists_all_that_a_model_takes():
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 
+def test_a_card_without_a_unit_is_refused():
+    result = sheaf("plan", "model", MODEL_FOLDER, "--gpu", "24")
+    assert result.returncode == 2 and "no card has 24 bytes; a unit belongs to it, as in 24GiB" in result.stderr
+
+
 def test_capacity_as_json_adds_up():
     result = sheaf("plan", "model", MODEL_FOLDER, "--gpu", "a100-40/2g.10gb", "--json")
     facts = json.loads(result.stdout)
@@ -76,6 +84,31 @@ def test_capacity_as_json_adds_up():
     stored = (pathlib.Path(MODEL_FOLDER) / "model.safetensors").stat().st_size
     assert abs(weights["float32"] - stored) < 0.01 * stored
     assert weights["int8"] < weights["bfloat16"] < weights["float32"]
+
+
+def test_int8_is_as_large_as_it_is_packed(tmp_path):
+    """Of 192 inputs int8 packs 256. Norms and biases are float32 in both; tables are float32 on a processor, here bfloat16."""
+    hidden, layers, inner, words, positions = 192, 4, 384, 200, 64
+    shapes = {"embeddings.word_embeddings.weight": [words, hidden], "embeddings.LayerNorm.weight": [hidden],
+              "embeddings.position_embeddings.weight": [positions, hidden], "embeddings.LayerNorm.bias": [hidden],
+              "embeddings.token_type_embeddings.weight": [2, hidden]}
+    for i in range(layers):
+        for name, outputs, inputs in [("attention.self.query", hidden, hidden), ("attention.self.key", hidden, hidden),
+                                      ("attention.self.value", hidden, hidden), ("output.dense", hidden, inner),
+                                      ("attention.output.dense", hidden, hidden), ("intermediate.dense", inner, hidden)]:
+            shapes |= {f"encoder.layer.{i}.{name}.weight": [outputs, inputs], f"encoder.layer.{i}.{name}.bias": [outputs]}
+        for name in ["attention.output.LayerNorm", "output.LayerNorm"]:
+            shapes |= {f"encoder.layer.{i}.{name}.{part}": [hidden] for part in ["weight", "bias"]}
+    config = {"architectures": ["BertModel"], "model_type": "bert", "hidden_size": hidden, "num_hidden_layers": layers,
+              "num_attention_heads": 6, "intermediate_size": inner, "vocab_size": words, "type_vocab_size": 2,
+              "max_position_embeddings": positions, "hidden_act": "gelu", "layer_norm_eps": 1e-12}
+    folder = hollow_model(tmp_path / "narrow", config, shapes, "F32")
+    packed = json.loads(subprocess.run([BIN / "sheaf-replica", "estimate", "--model", folder, "--dtype", "int8", "--threads", "1"],
+                                       check=True, capture_output=True, text=True).stdout)["weights_bytes"]
+    [row] = json.loads(sheaf("plan", "model", folder, "--gpu", "24GiB", "--dtype", "int8", "--json").stdout)["dtypes"]
+    tables = (words + positions + 2) * hidden
+    layers_packed, layers_planned = packed - 4 * tables, row["weights_bytes"] - 2 * tables
+    assert abs(layers_packed - layers_planned) < 0.03 * layers_packed, (layers_packed, layers_planned)
 
 
 def test_what_does_not_fit_is_refused_with_remedies(large):
@@ -238,7 +271,7 @@ def test_a_plan_over_http_is_that_of_the_command(server, tmp_path):
 
 
 @pytest.mark.parametrize("question, status, said", [
-    ([], 400, "the body is not a JSON object"), ("{", 400, "the body is not a JSON object"),
+    ([], 400, "the body is not a JSON object"), ("{", 400, "the body is not JSON, line 1, column 2"),
     ({"gpu": "h200", "models": [{"source": "/etc"}]}, 400, "'/etc' is neither served here nor a hub name"),
     ({"gpu": "h200", "models": [{"source": "../x"}]}, 400, "'../x' is neither served here nor a hub name"),
     ({"gpu": "h200", "models": [{"source": "no/such-model"}]}, 404, "no/such-model"),

@@ -61,7 +61,10 @@ def test_vectors_are_those_of_one_process():
     with divided() as server:
         assert [rank for rank, _ in ranks_of(server)] == [0, 1]
         replica, = server.fleet()["replicas"]
-        assert replica["ranks"] == 2 and replica["pid"] == ranks_of(server)[0][1]
+        pids = [pid for _, pid in ranks_of(server)]
+        assert replica["ranks"] == 2 and replica["pid"] == pids[0]
+        assert [process["pid"] for process in replica["processes"]] == pids
+        assert all(process["memory_bytes"] > 1 << 20 for process in replica["processes"])
         got = numpy.array(server.vectors(TEXTS))
         bad = server.session.post(server.http + "/v1/embeddings", json={"input": "x", "dimensions": 4000})
         assert bad.status_code == 400
@@ -132,13 +135,14 @@ def test_the_end_of_the_server_is_the_end_of_all():
     wait_until(lambda: not any(running(pid) for _, pid in group), 5, "ranks gone after kill -9 of their server")
 
 
-def test_what_cannot_be_divided_is_refused(emulated_replica, tmp_path):
+def test_what_cannot_be_divided_is_refused(tmp_path):
     model = f"sheaf serve: model {MODEL}: --tensor-parallel-size"
     assert refusal("--tensor-parallel-size", "5") == f"{model} 5: 12 heads cannot be divided over 5 ranks"
     one = f"cores:{CORES[0]}"
     assert refusal("--tensor-parallel-size", "2", "--slices", one) == (
         f"{model} 2: each process of a replica takes a core, and replica 0 of 1 has 1 ({one}); "
         "fewer of either are what helps")
-    here = Machine(tmp_path, "h200-141")
-    assert refusal("--tensor-parallel-size", "2", "--card-program", emulated_replica, environment=of(here)) == (
-        f"{model} 2: a model is divided over cores so far, not over cards; --device cpu does it")
+    here = Machine(tmp_path, "h200-141", "h200-141")
+    assert refusal("--tensor-parallel-size", "2", "--device", "cuda", environment=of(here)) == (
+        f"{model} 2: the processor stands in for simulated cards, over which it divides no model; "
+        "--device cpu divides it over cores")

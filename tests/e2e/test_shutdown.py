@@ -1,7 +1,10 @@
 """SIGTERM drains, a second one stops at once, and children never outlive the router."""
 
 import contextlib
+import pathlib
 import signal
+import socket
+import subprocess
 import threading
 import time
 
@@ -9,7 +12,7 @@ import grpc
 import pytest
 import requests
 
-from sheaf_server import Load, Server, running, wait_until
+from sheaf_server import MODEL_FOLDER, SHEAF, Load, Server, environment_without_sheaf, running, wait_until
 
 
 def wait_gone(pids, timeout_s=5):
@@ -125,3 +128,41 @@ def test_replicas_follow_a_router_that_is_killed():
     assert len(pids) == 3
     server.kill()
     wait_gone(pids)
+
+
+def start(model, environment):
+    return subprocess.Popen([SHEAF, "serve", model, "--port", "0", "--grpc-port", "0"], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, env=environment_without_sheaf() | environment)
+
+
+def children_of(pid):
+    return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def ends_at_once_by(sent, process):
+    begin = time.monotonic()
+    process.send_signal(sent)
+    output, log = process.communicate(timeout=30)
+    assert time.monotonic() - begin < 1
+    assert process.returncode == -sent and output == ""
+    assert log.splitlines()[-1].endswith(f"{sent.name} while starting: stopped, nothing was served"), log
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_start_that_measures_ends_at_once(sent, tmp_path):
+    process = start(MODEL_FOLDER, {"SHEAF_CACHE": str(tmp_path)})
+    while "measuring float32" not in process.stderr.readline():
+        assert process.poll() is None
+    measuring = wait_until(lambda: children_of(process.pid), what="a process that measures")
+    ends_at_once_by(sent, process)
+    wait_gone(measuring, 1)
+    assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".lock"]
+
+
+def test_a_start_that_downloads_ends_at_once(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as hub:  # which never answers
+        environment = {"HF_ENDPOINT": f"http://127.0.0.1:{hub.getsockname()[1]}", "HF_HOME": str(tmp_path),
+                       "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "0"}
+        process = start("org/model", environment)
+        hub.accept()
+        ends_at_once_by(signal.SIGTERM, process)

@@ -139,6 +139,18 @@ class Cpu final : public Backend {
     });
   }
 
+  void add_residual(MatrixView x, TypedView residual, TypedSpan out) override {
+    for_rows(x.rows, [&](std::size_t t, int thread) {
+      float* const scratch = row_scratch(thread, 2 * x.columns);
+      const float* added =
+          residual.data == nullptr ? nullptr : read_row(residual, t, scratch + x.columns);
+      write_row(out, t, scratch, [&](float* to) {
+        for (std::size_t i = 0; i < x.columns; ++i)
+          to[i] = x.row(t)[i] + (added == nullptr ? 0 : added[i]);
+      });
+    });
+  }
+
   void normalize(TypedView x, const Norm& norm, TypedView residual, TypedSpan out) override {
     for_rows(x.rows, [&](std::size_t t, int thread) {
       float* const scratch = row_scratch(thread, 2 * x.columns);

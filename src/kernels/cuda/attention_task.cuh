@@ -4,8 +4,10 @@
 
 namespace sheaf::kernels::cuda {
 
-// Neighbouring queries of one text, at most kTileQueries; what a block, or a few, work on.
-constexpr unsigned kTileQueries = 64;
+// Neighbouring queries of one text; what a block, or a few, work on. How many they are at most is
+// the batch's: as many as the longest text has, in these bounds, a power of two.
+constexpr std::uint32_t kTileQueriesLeast = 32;
+constexpr std::uint32_t kTileQueriesMost = 128;
 struct QueryTile {
   std::uint32_t first_row = 0;  // of the text, in the batch
   std::uint32_t tokens = 0;     // of the text
@@ -15,8 +17,9 @@ struct QueryTile {
 // Of states in E.
 template <class E>
 struct AttentionTask {
-  Rows<const E> qkv;  // [tokens, (heads + 2 * kv_heads) * head_size]
-  Rows<E> out;        // [tokens, heads * head_size]
+  Rows<const E> qkv;     // [tokens, (heads + 2 * kv_heads) * head_size]
+  Rows<E> out;           // [tokens, heads * head_size]
+  bool aligned = false;  // whether rows of qkv lie at multiples of 16 bytes
   const QueryTile* tiles = nullptr;
   unsigned heads = 0;
   unsigned kv_heads = 0;

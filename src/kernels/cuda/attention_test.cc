@@ -1,5 +1,6 @@
-// Attention by matrix units where the parity of dtypes does not look: biases, long texts, rows that
-// lie at no multiple of 16 bytes, and how near it comes.
+// Attention by matrix units where the parity of dtypes does not look: both kinds of states in both
+// orders of threads, the edges of tiles, biases, long texts, and rows that lie at no multiple of 16
+// bytes.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -21,58 +22,154 @@ std::vector<float> normal_values(std::size_t count, float scale, unsigned seed) 
   return values;
 }
 
-std::unique_ptr<Backend> emulated(Dtype dtype) {
-  for (const DeviceBackend& backend : emulated_backends())
+std::unique_ptr<Backend> emulated(Dtype dtype, emulation::Order order = {}) {
+  for (const DeviceBackend& backend : emulated_backends({.order = order}))
     if (backend.dtype == dtype) return std::move(*backend.make({}));
   return nullptr;
 }
 
-// The largest difference to the reference, both of q, k and v in float16.
-double difference(const std::vector<std::uint32_t>& bounds, const AttentionShape& shape,
-                  std::size_t stride) {
-  const std::size_t tokens = bounds.back(), columns = shape.heads * shape.head_size;
+struct Case {
+  // bfloat16: of states in it, which are copied as they are; float16: of states in float32.
+  Dtype dtype = Dtype::bfloat16;
+  std::vector<std::uint32_t> bounds;
+  AttentionShape shape;
+  std::size_t between_rows = 0;  // elements
+  emulation::Order order = emulation::Order::forward;
+};
+
+// The largest difference to the reference, both of the same numbers in the case's dtype.
+double difference(const Case& c) {
+  const std::size_t tokens = c.bounds.back(), columns = c.shape.heads * c.shape.head_size;
+  const std::size_t stride = c.shape.columns() + c.between_rows;
   std::vector<float> qkv = normal_values(tokens * stride, 1, 5);
-  for (float& value : qkv) value = to_float(from_float<Half>(value));
+  // Values are around 2, so that a key too many shows.
+  const std::size_t value_columns = c.shape.kv_heads * c.shape.head_size;
+  for (std::size_t t = 0; t < tokens; ++t)
+    for (std::size_t i = c.shape.columns() - value_columns; i < c.shape.columns(); ++i)
+      qkv[t * stride + i] += 2;
+  std::vector<Bfloat16> rounded(qkv.size()), states(tokens * columns);
+  for (std::size_t i = 0; i < qkv.size(); ++i) {
+    rounded[i] = from_float<Bfloat16>(qkv[i]);
+    qkv[i] = c.dtype == Dtype::bfloat16 ? to_float(rounded[i]) : to_float(from_float<Half>(qkv[i]));
+  }
   std::vector<float> got(tokens * columns), want(tokens * columns);
-  const MatrixView x = {qkv.data(), tokens, shape.columns(), stride};
-  emulated(Dtype::float16)->attention(x, bounds, shape, {got.data(), tokens, columns});
-  (*make_backend("reference", {}))->attention(x, bounds, shape, {want.data(), tokens, columns});
+  const MatrixView x = {qkv.data(), tokens, c.shape.columns(), stride};
+  const auto backend = emulated(c.dtype, c.order);
+  if (c.dtype == Dtype::bfloat16) {
+    backend->attention(
+        {reinterpret_cast<const std::byte*>(rounded.data()), c.dtype, tokens, c.shape.columns(),
+         stride},
+        c.bounds, c.shape,
+        {reinterpret_cast<std::byte*>(states.data()), c.dtype, tokens, columns, columns});
+    for (std::size_t i = 0; i < got.size(); ++i) got[i] = to_float(states[i]);
+  } else {
+    backend->attention(x, c.bounds, c.shape, {got.data(), tokens, columns});
+  }
+  EXPECT_TRUE(backend->status().ok());
+  (*make_backend("reference", {}))->attention(x, c.bounds, c.shape, {want.data(), tokens, columns});
   double largest = 0;
-  for (std::size_t i = 0; i < got.size(); ++i)
-    largest = std::max(largest, std::abs(double{got[i]} - want[i]));
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    const double distance = std::abs(double{got[i]} - want[i]);
+    if (std::isnan(distance)) return distance;
+    largest = std::max(largest, distance);
+  }
   return largest;
 }
 
-// Weights of softmax are at most 1 and are rounded to 11 bits.
-constexpr double kNear = 2e-3;
+// Weights of softmax are at most 1 and are rounded, to 11 bits or 8; results to 8 bits once more.
+double near_enough(Dtype dtype) { return dtype == Dtype::bfloat16 ? 3e-2 : 2e-3; }
 
-TEST(AttentionByMatrixUnits, IsNear) {
-  const std::vector<std::uint32_t> bounds = {0, 1, 65, 129, 200};
-  for (const std::size_t size : {32, 64, 128, 256}) {
-    const AttentionShape shape{.heads = 2, .kv_heads = 2, .head_size = size};
-    EXPECT_LT(difference(bounds, shape, shape.columns()), kNear) << size;
+void expect_near(Case c) {
+  for (const Dtype dtype : {Dtype::bfloat16, Dtype::float16})
+    for (const emulation::Order order : {emulation::Order::forward, emulation::Order::backward}) {
+      c.dtype = dtype;
+      c.order = order;
+      EXPECT_LT(difference(c), near_enough(dtype))
+          << name_of(dtype) << ", heads of " << c.shape.head_size << ", longest " << c.bounds.back()
+          << (order == emulation::Order::forward ? "" : ", backward");
+    }
+}
+
+AttentionShape heads_of(std::size_t size) { return {.heads = 2, .kv_heads = 2, .head_size = size}; }
+
+constexpr std::size_t kSizes[] = {32, 64, 128, 256};
+
+// Of one warp, two, and four.
+TEST(AttentionByMatrixUnits, TakesBlocksOfFewWarpsForShortTexts) {
+  for (const std::size_t size : kSizes) {
+    expect_near({.bounds = {0, 1, 17, 17, 33, 48}, .shape = heads_of(size)});
+    expect_near({.bounds = {0, 32, 40}, .shape = heads_of(size)});
+    expect_near({.bounds = {0, 33, 97, 100}, .shape = heads_of(size)});
+  }
+}
+
+TEST(AttentionByMatrixUnits, TakesTextsOfSeveralTiles) {
+  for (const std::size_t size : kSizes)
+    expect_near({.bounds = {0, 1, 65, 193, 322, 338}, .shape = heads_of(size)});
+}
+
+// Each number of keys in the last block of 16 and in the last tile, with one query tile and more.
+TEST(AttentionByMatrixUnits, EndsAnywhere) {
+  for (const std::size_t size : {64, 128})
+    for (std::uint32_t tokens = 1; tokens <= 200; tokens += tokens < 66 ? 1 : 7) {
+      const AttentionShape shape{.heads = 1, .kv_heads = 1, .head_size = size};
+      for (const Dtype dtype : {Dtype::bfloat16, Dtype::float16})
+        EXPECT_LT(difference({.dtype = dtype, .bounds = {0, tokens}, .shape = shape}),
+                  near_enough(dtype))
+            << name_of(dtype) << ", " << size << ", " << tokens;
+    }
+}
+
+// Tiles of which a warp sees all, some blocks or nothing, from both sides.
+TEST(AttentionByMatrixUnits, SeesItsWindow) {
+  const std::size_t windows[][2] = {{AttentionShape::kAll, 0},
+                                    {0, AttentionShape::kAll},
+                                    {0, 0},
+                                    {5, 0},
+                                    {16, 16},
+                                    {63, 64},
+                                    {100, 3},
+                                    {200, 140}};
+  for (const auto& [before, after] : windows) {
+    AttentionShape shape{.heads = 2, .kv_heads = 1, .head_size = 32};
+    shape.before = before;
+    shape.after = after;
+    SCOPED_TRACE(testing::Message() << before << " before, " << after << " after");
+    expect_near({.bounds = {0, 20, 293, 301}, .shape = shape});
+    shape.head_size = 128;
+    expect_near({.bounds = {0, 30, 230}, .shape = shape});
   }
 }
 
 TEST(AttentionByMatrixUnits, AddsBiases) {
   constexpr std::size_t kReach = 150;
   const std::vector<float> bias = normal_values(2 * (2 * kReach + 1), 2, 7);
-  const AttentionShape shape{
-      .heads = 2, .kv_heads = 1, .head_size = 64, .bias = {bias.data(), kReach}};
-  EXPECT_LT(difference({0, 150, 160}, shape, shape.columns()), kNear);
+  for (const std::size_t size : kSizes) {
+    AttentionShape shape{
+        .heads = 2, .kv_heads = 1, .head_size = size, .bias = {bias.data(), kReach}};
+    expect_near({.bounds = {0, 150, 160}, .shape = shape});
+    shape.after = 0;
+    expect_near({.bounds = {0, 150, 160}, .shape = shape});
+  }
 }
 
 TEST(AttentionByMatrixUnits, StreamsLongTexts) {
   AttentionShape shape{.heads = 1, .kv_heads = 1, .head_size = 32};
-  EXPECT_LT(difference({0, 1100, 1103}, shape, shape.columns()), kNear);
+  expect_near({.bounds = {0, 1100, 1103}, .shape = shape});
   shape.before = 127;  // keys of two or three tiles
   shape.after = 0;
-  EXPECT_LT(difference({0, 1100, 1103}, shape, shape.columns()), kNear);
+  expect_near({.bounds = {0, 8191, 8193}, .shape = shape});
 }
 
 TEST(AttentionByMatrixUnits, TakesRowsThatLieAnywhere) {
-  const AttentionShape shape{.heads = 2, .kv_heads = 2, .head_size = 32, .before = 5, .after = 0};
-  EXPECT_LT(difference({0, 70}, shape, shape.columns() + 3), kNear);
+  for (const std::size_t size : kSizes) {
+    AttentionShape shape = heads_of(size);
+    expect_near({.bounds = {0, 70, 85}, .shape = shape, .between_rows = 3});
+    shape.before = 5;
+    shape.after = 0;
+    expect_near({.bounds = {0, 70}, .shape = shape, .between_rows = 1});
+    expect_near({.bounds = {0, 70}, .shape = shape, .between_rows = 8});
+  }
 }
 
 TEST(Attention, RefusesHeadsThatItHasNoKernelFor) {

@@ -17,6 +17,7 @@
 #include "kernels/cuda/pooling.cuh"
 #include "kernels/cuda/product.h"
 #include "kernels/cuda/quantize.cuh"
+#include "kernels/cuda/residual.cuh"
 #include "kernels/cuda/text_layout.h"
 #include "kernels/cuda/words.cuh"
 #include "kernels/expert_shares.h"
@@ -91,6 +92,7 @@ class Cuda final : public Backend {
   Dtype state_dtype() const override { return dtype_of_type<S>(); }
   tensor::Memory& memory() const override { return *device_; }
   Status status() const override { return device_->status(); }
+  Result<std::unique_ptr<Sums>> join(Communicator& group) override { return device_->join(group); }
 
   // [outputs, stride_of(inputs)] in T; columns beyond the inputs are 0. In fp8 [outputs, inputs],
   // and behind them a scale an output.
@@ -128,6 +130,13 @@ class Cuda final : public Backend {
     return sums + most_operand_floats(rows, columns);
   }
   std::size_t second_linear_floats(std::size_t, std::size_t) const override { return 0; }
+
+  // Where texts lie is written within the pass, whatever the one before has left.
+  void begin_pass(std::span<const std::uint32_t> shape) override {
+    if (!device_->computes() || !device_->status().ok()) return;
+    layout_.forget();
+    device_->begin_pass(shape);
+  }
 
   void embed(const Embedding& table, const Texts& texts, TypedSpan out) override {
     if (!begin()) return;
@@ -174,6 +183,18 @@ class Cuda final : public Backend {
     layout_.update(cu_seqlens, memory());
     const AttentionTask<S> task = attention_task(qkv, shape, out);
     if (!attend_by_matrix_units(task)) attend_exactly(task);
+  }
+
+  void add_residual(MatrixView x, TypedView residual, TypedSpan out) override {
+    if (!begin()) return;
+    with_element(out.dtype, [&](auto element) {
+      using E = decltype(element);
+      const ResidualTask<E> task{rows_of(x), rows_of<E>(residual), rows_of<E>(out), narrow(x.rows),
+                                 narrow(x.columns)};
+      launch_columns(is_wide(x.columns, task.x, task.residual, task.out),
+                     add_residual_to_rows<kWide, E>, add_residual_to_rows<1, E>, x.rows, x.columns,
+                     task);
+    });
   }
 
   void normalize(TypedView x, const Norm& norm, TypedView residual, TypedSpan out) override {
@@ -406,8 +427,17 @@ class Cuda final : public Backend {
   }
 
   template <class Task>
+  void give(void (*kernel)(Task), Grid grid, unsigned threads, std::size_t shared_bytes,
+            const Task& task) {
+    if (!status().ok()) return;
+    device_->give([&](Stream stream) {
+      launch(stream, kernel, grid, threads, shared_bytes, task);
+      return true;
+    });
+  }
+  template <class Task>
   void launch_blocks(void (*kernel)(Task), Grid grid, const Task& task) {
-    if (status().ok()) launch(device_->stream(), kernel, grid, kThreadsPerBlock, 0, task);
+    give(kernel, grid, kThreadsPerBlock, 0, task);
   }
   // A thread for each column of each row, or for kWide of them.
   template <class Task>
@@ -419,17 +449,14 @@ class Cuda final : public Backend {
   // One warp a row.
   template <class Task>
   void launch_rows(void (*kernel)(Task), std::size_t rows, const Task& task) {
-    if (!status().ok()) return;
-    launch(device_->stream(), kernel, Grid{blocks_of(rows, kRowsPerBlock)},
-           kRowsPerBlock * kWarpSize, 0, task);
+    give(kernel, Grid{blocks_of(rows, kRowsPerBlock)}, kRowsPerBlock * kWarpSize, 0, task);
   }
 
   template <unsigned kCount, class Task>
   void launch_pooling(void (*kernel)(Task), std::size_t texts, const Task& task) {
     constexpr unsigned kColumns = kWarpSize * kCount;
-    if (!status().ok()) return;
-    launch(device_->stream(), kernel, Grid{narrow(texts), blocks_of(task.columns, kColumns)},
-           kPoolWarps * kWarpSize, kPoolWarps * kColumns * sizeof(float), task);
+    give(kernel, Grid{narrow(texts), blocks_of(task.columns, kColumns)}, kPoolWarps * kWarpSize,
+         kPoolWarps * kColumns * sizeof(float), task);
   }
 
   // A copy on the device.
@@ -586,8 +613,10 @@ class Cuda final : public Backend {
   AttentionTask<S> attention_task(TypedView qkv, const AttentionShape& shape, TypedSpan out) {
     const RelativePositions& relative = shape.relative;
     const std::size_t tables = 1 + relative.tables();
-    return {.qkv = rows_of<S>(qkv),
+    const Rows<const S> rows = rows_of<S>(qkv);
+    return {.qkv = rows,
             .out = rows_of<S>(out),
+            .aligned = lies_at<16>(rows),
             .tiles = layout_.tiles(),
             .heads = narrow(shape.heads),
             .kv_heads = narrow(shape.kv_heads),
@@ -625,9 +654,13 @@ class Cuda final : public Backend {
   }
   template <unsigned kHead>
   bool launch_by_matrix_units(const AttentionTask<S>& task) {
-    if (status().ok())
-      launch(device_->stream(), attend_by_mma<kHead, T, S>, Grid{layout_.tile_count(), task.heads},
-             kMmaWarps * kWarpSize, MmaShape<kHead>::kSharedBytes, task);
+    using Shape = MmaShape<kHead>;
+    constexpr std::size_t kLeastSharedMemory = std::size_t{99} << 10;  // of a block, on sm_86
+    static_assert(Shape::shared_bytes(kMmaWarps) <= kLeastSharedMemory);
+    const unsigned warps = Shape::warps(layout_.tile_queries());
+    const unsigned parts = blocks_of(layout_.tile_queries(), warps * Shape::kQueries);
+    give(attend_by_mma<kHead, T, S>, Grid{layout_.tile_count(), task.heads, parts},
+         warps * kWarpSize, Shape::shared_bytes(warps), task);
     return true;
   }
 
@@ -641,10 +674,9 @@ class Cuda final : public Backend {
     device_->fail({ErrorCode::unsupported, "attention on a card takes heads of up to 512 values"});
   }
   void launch_attention(void (*kernel)(AttentionTask<S>), const AttentionTask<S>& task) {
-    if (!status().ok()) return;
-    launch(device_->stream(), kernel,
-           Grid{layout_.tile_count(), task.heads, blocks_of(kTileQueries, kBlockQueries)},
-           kAttentionWarps * kWarpSize, attention_shared_bytes(task.head_size), task);
+    give(kernel,
+         Grid{layout_.tile_count(), task.heads, blocks_of(layout_.tile_queries(), kBlockQueries)},
+         kAttentionWarps * kWarpSize, attention_shared_bytes(task.head_size), task);
   }
 
   // Into routed_rows_, on the host and on the device, which rows each expert gets, in their order,

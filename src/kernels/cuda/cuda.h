@@ -28,8 +28,14 @@ struct Card {
 // but for cards without code.
 Result<std::vector<Card>> find_cards();
 
+// By what ranks that have a card each add up: "NCCL 2.32.3". Error of kind unsupported, one
+// sentence that says what helps, where it is not there.
+Result<std::string> what_adds_up();
+
 // Assumed, not measured: what a process holds of a card's memory once it has a context on it, with
 // the code of this program and of cuBLASLt.
 inline constexpr std::uint64_t kContextBytes = std::uint64_t{500} << 20;
+// The same: what NCCL keeps of the card of each rank.
+inline constexpr std::uint64_t kNcclBytes = std::uint64_t{512} << 20;
 
 }  // namespace sheaf::kernels::cuda

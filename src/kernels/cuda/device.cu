@@ -9,10 +9,13 @@
 
 #include "base/clock.h"
 #include "kernels/cuda/backend.h"
+#include "kernels/cuda/card_graph.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/driver_memory.h"
 #include "kernels/cuda/memory_share.h"
+#include "kernels/cuda/nccl.h"
+#include "kernels/cuda/passes.h"
 #include "kernels/cuda/pinned_ring.h"
 #include "kernels/cuda/shared_weights.h"
 
@@ -105,6 +108,7 @@ class RealCard final : public Device {
   }
 
   void* allocate(std::size_t bytes) override {
+    passes_.forget();
     if (!share_.has_room(bytes)) {
       fail(share_.refusal(bytes));
       return nullptr;
@@ -120,15 +124,18 @@ class RealCard final : public Device {
     return block;
   }
   void release(void* block) override {
+    passes_.forget();
     share_.remove(block);
     check("cannot free memory of the card", cudaFree(block));
   }
 
   void write(const void* host, std::size_t bytes, void* to) override {
+    if (passes_.write(host, bytes, to)) return;
     if (bytes >= kPinnedWhereItIsBytes && write_where_it_is(host, bytes, to)) return;
     check("cannot copy to the card", pinned_.write(host, bytes, to, stream_));
   }
   void read(const void* from, std::size_t bytes, void* host) override {
+    passes_.finish();
     if (!status().ok()) return;
     check("the card failed", milestones_.await_end(stream_));
     check("cannot copy from the card", pinned_.read(from, bytes, host, stream_));
@@ -143,6 +150,8 @@ class RealCard final : public Device {
   }
 
   Stream stream() const override { return stream_; }
+  bool give(const Launch& launch) override { return passes_.give(launch); }
+  void begin_pass(std::span<const std::uint32_t> shape) override { passes_.begin(shape); }
   float time(const std::function<void()>& run) override {
     float milliseconds = 0;
     const Event begun, ended;
@@ -159,7 +168,12 @@ class RealCard final : public Device {
     cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
     return major * 10 + minor;
   }
+  Result<std::unique_ptr<Sums>> join(Communicator& group) override {
+    SHEAF_ASSIGN(const nccl::Functions library, open_nccl());
+    return join_by_nccl(library, group, reinterpret_cast<nccl::Stream>(stream_));
+  }
   void begin_operation() override {
+    if (passes_.repeats()) return;  // nothing is given to the stream yet
     check("cannot set an event on the card", milestones_.begin_operation(stream_));
   }
   // A launch says only here, and a kernel in a later call, that it failed.
@@ -199,6 +213,7 @@ class RealCard final : public Device {
   }
 
   MemoryShare share_;
+  Passes<CardGraph> passes_{*this};
   Milestones milestones_;
   PinnedRing pinned_;
   std::unique_ptr<ExportedMemory> exported_;
@@ -283,6 +298,11 @@ Result<std::vector<Card>> find_cards() {
         {card.name, uuid_text(card.uuid), card.major * 10 + card.minor, card.totalGlobalMem});
   }
   return cards;
+}
+
+Result<std::string> what_adds_up() {
+  SHEAF_ASSIGN(const nccl::Functions library, open_nccl());
+  return "NCCL " + version_text(library);
 }
 
 std::vector<DeviceBackend> card_backends() {

@@ -9,6 +9,7 @@
 //   of b: [2 place, group], [2 place + 8, group],
 //   of d: [group, 2 place], [group, 2 place + 1], [group + 8, 2 place], [group + 8, 2 place + 1],
 // where a register of a holds this element and the next of its row, one of b that of its column.
+// load_matrices() brings such registers from shared memory: ldmatrix.sync.aligned.m8n8.x4[.trans].
 namespace sheaf::kernels::cuda {
 
 // Two neighbouring elements, the first in the lower half.
@@ -18,6 +19,13 @@ __device__ std::uint32_t pack_pair(float first, float second);
 template <class T>
 __device__ void multiply_add(float (&d)[4], const std::uint32_t (&a)[4],
                              const std::uint32_t (&b)[2]);
+
+// Four matrices of 8 rows of 8 elements of 16 bits, a register each: of matrix i a lane gets
+// [group, 2 place] and the next of its row; transposed, [2 place, group] and the next of its
+// column. Lane l names row l % 8 of matrix l / 8: 16 bytes at a multiple of 16.
+enum class Matrices { as_they_lie, transposed };
+template <Matrices kHow>
+__device__ void load_matrices(const void* row, std::uint32_t (&to)[4]);
 
 #if defined(__CUDACC__)
 
@@ -35,8 +43,7 @@ __device__ inline std::uint32_t pack_pair<Half>(float first, float second) {
 template <>
 __device__ inline void multiply_add<Bfloat16>(float (&d)[4], const std::uint32_t (&a)[4],
                                               const std::uint32_t (&b)[2]) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
@@ -44,11 +51,27 @@ __device__ inline void multiply_add<Bfloat16>(float (&d)[4], const std::uint32_t
 template <>
 __device__ inline void multiply_add<Half>(float (&d)[4], const std::uint32_t (&a)[4],
                                           const std::uint32_t (&b)[2]) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+template <>
+__device__ inline void load_matrices<Matrices::as_they_lie>(const void* row,
+                                                            std::uint32_t (&to)[4]) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+template <>
+__device__ inline void load_matrices<Matrices::transposed>(const void* row,
+                                                           std::uint32_t (&to)[4]) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(shared_address(row))
+               : "memory");
 }
 
 #else
@@ -86,6 +109,29 @@ void multiply_add(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_
       d[j] += half(rows.a[k / 8 * 2], k) * from_b;
       d[2 + j] += half(rows.a[k / 8 * 2 + 1], k) * from_b;
     }
+  }
+}
+
+// All lanes bring the rows that they name, and each takes the elements that are its own.
+template <Matrices kHow>
+void load_matrices(const void* row, std::uint32_t (&to)[4]) {
+  struct Row {
+    std::uint16_t elements[8];
+  };
+  static_assert(sizeof(Row) <= emulation::kLaneBytes);
+  emulation::check_shared(row, sizeof(Row));
+  const emulation::Exchange met = emulation::exchange_in_warp(row, sizeof(Row));
+  const unsigned group = met.lane / 4;
+  const unsigned place = met.lane % 4;
+  for (unsigned matrix = 0; matrix < 4; ++matrix) {
+    const auto element = [&](unsigned i, unsigned j) {
+      Row from;
+      std::memcpy(&from, met.all + (8 * matrix + i) * emulation::kLaneBytes, sizeof from);
+      return std::uint32_t{from.elements[j]};
+    };
+    to[matrix] = kHow == Matrices::transposed
+                     ? element(2 * place, group) | element(2 * place + 1, group) << 16
+                     : element(group, 2 * place) | element(group, 2 * place + 1) << 16;
   }
 }
 

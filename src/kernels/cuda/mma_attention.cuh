@@ -1,30 +1,43 @@
 #pragma once
 
+#include "kernels/cuda/async_copy.cuh"
 #include "kernels/cuda/attention_task.cuh"
 #include "kernels/cuda/mma.cuh"
 
 // Attention by matrix units for heads of 32, 64, 128 and 256: q, k, v, which are states in E, and
-// the weights of softmax are rounded to T, all sums are float32. A warp has 16 queries, whose
-// scores and sums of values stay in its registers; a block's four warps share tiles of keys and
-// values in shared memory (after Dao, "FlashAttention-2", 2023). Texts of up to a tile's keys are
-// done in one pass.
+// the weights of softmax are rounded to T, all sums are float32. A warp has 16 or 32 queries, whose
+// scores and sums of values stay in its registers; a block's warps share a tile of keys and one of
+// values in shared memory (after Dao, "FlashAttention-2", 2023). While scores are computed the
+// tile's values come, and while values are added up the next tile's keys. Of tiles that a warp
+// sees in part it computes blocks of 16 keys, and a short text's block has fewer warps.
 namespace sheaf::kernels::cuda {
 
-constexpr unsigned kMmaWarps = 4;
-constexpr unsigned kMmaQueries = 16;  // of a warp
-static_assert(kMmaWarps * kMmaQueries == kTileQueries);
+constexpr unsigned kMmaRows = 16;  // of a product: queries, and keys that are skipped or not
+constexpr unsigned kMmaWarps = 4;  // of a block, at most
 
 template <unsigned kHead>
 struct MmaShape {
-  // Larger heads keep more sums in registers, and leave fewer for scores.
-  static constexpr unsigned kKeys = kHead <= 128 ? 64 : 32;
-  // Rows of shared memory, in elements: 16 bytes more than they hold, so that the rows that a warp
-  // reads at once lie in different banks.
-  static constexpr unsigned kKeyStride = kHead + 8;    // k [kKeys, kHead], q [64, kHead]
-  static constexpr unsigned kValueStride = kKeys + 8;  // v transposed [kHead, kKeys]
-  static constexpr unsigned kElements = (kTileQueries + kKeys) * kKeyStride + kHead * kValueStride;
-  static constexpr std::size_t kSharedBytes = 2 * kElements;
+  // What a warp loads of keys and values serves two products where registers have room for them.
+  static constexpr unsigned kRowBlocks = kHead <= 128 ? 2 : 1;
+  static constexpr unsigned kQueries = kRowBlocks * kMmaRows;  // of a warp
+  // Larger heads keep more sums in registers, and leave fewer for scores and queries.
+  static constexpr unsigned kKeys = kHead <= 64 ? 64 : kHead <= 128 ? 48 : 32;
+  static constexpr bool kKeepsQueries = kHead <= 64;
+  // Rows of shared memory, in elements: 16 bytes more than they hold, an odd number of 16 bytes, so
+  // that the eight rows that ldmatrix reads at once lie in all banks. Places are then sums of a
+  // lane's own and of constants; with a swizzle they would take registers and arithmetic.
+  static constexpr unsigned kStride = kHead + 8;
+
+  static constexpr unsigned warps(unsigned queries) {
+    return queries < kMmaWarps * kQueries ? queries / kQueries : kMmaWarps;
+  }
+  // k [kKeys, kHead], v [kKeys, kHead], q [warps * kQueries, kHead]
+  static constexpr std::size_t shared_bytes(unsigned warps) {
+    return sizeof(std::uint16_t) * kStride * (2 * kKeys + warps * kQueries);
+  }
 };
+
+constexpr float kLog2E = 1.44269504f;
 
 // Eight neighbouring elements in T, as pairs of them.
 struct alignas(16) Eight {
@@ -40,78 +53,110 @@ __device__ Eight pack_eight(const E* from, bool aligned) {
   return {pack_pair<T>(x[0], x[1]), pack_pair<T>(x[2], x[3]), pack_pair<T>(x[4], x[5]),
           pack_pair<T>(x[6], x[7])};
 }
-// Read at once where they lie at a multiple of 16 bytes, and as they are where they are in T.
-template <class T>
-__device__ Eight eight_at(const float* from, bool aligned) {
-  return pack_eight<T>(from, aligned);
-}
-template <class T>
-__device__ Eight eight_at(const T* from, bool aligned) {
-  if (aligned) return *reinterpret_cast<const Eight*>(from);
-  return pack_eight<T>(from, false);
-}
 
-// A text's rows as they are loaded: those from `rows` on count as 0.
-template <class T, class E>
+// A head's part of a text's rows.
+template <class E>
 struct HeadRows {
   const E* data;
   std::size_t stride;
   std::uint32_t rows;
-  bool aligned;
-
-  __device__ Eight eight(std::uint32_t row, unsigned column) const {
-    if (row >= rows) return {};
-    return eight_at<T>(data + row * stride + column, aligned);
-  }
 };
 
-// Rows [first, first + kCount) into shared memory [kCount, kHead + 8].
-template <unsigned kHead, unsigned kCount, class T, class E>
-__device__ void load_tile(const HeadRows<T, E>& from, std::uint32_t first, T* to) {
-  for (unsigned i = threadIdx.x; i < kCount * kHead / 8; i += kMmaWarps * kWarpSize) {
-    const unsigned row = i / (kHead / 8);
-    const unsigned column = i % (kHead / 8) * 8;
-    *reinterpret_cast<Eight*>(to + row * MmaShape<kHead>::kKeyStride + column) =
-        from.eight(first + row, column);
+// Rows [first, first + count) into shared memory [count, kStride], 0 from the text's last on. If
+// they are aligned and in T they are there behind the next wait for copies, else at once.
+template <unsigned kHead, class T, class E>
+__device__ void load_tile(const HeadRows<E>& from, std::uint32_t first, unsigned count,
+                          bool aligned, T* to) {
+  constexpr unsigned kPerRow = kHead / 8;  // threads
+  const unsigned step = blockDim.x / kPerRow;
+  unsigned row = threadIdx.x / kPerRow;
+  const unsigned column = threadIdx.x % kPerRow * 8;
+  to += row * MmaShape<kHead>::kStride + column;
+  for (; row < count; row += step) {
+    const bool there = first + row < from.rows;
+    const E* const at = from.data + (std::size_t{first} + row) * from.stride + column;
+    if (std::is_same_v<T, E> && aligned)
+      copy_later(at, there ? sizeof(Eight) : 0, to);
+    else
+      *reinterpret_cast<Eight*>(to) = there ? pack_eight<T>(at, aligned) : Eight{};
+    to += step * MmaShape<kHead>::kStride;
   }
 }
 
-// The same of values, transposed: [kHead, kKeys + 8]. Neighbouring lanes have neighbouring pairs of
-// rows, so that what they write lies in different banks.
-template <unsigned kHead, class T, class E>
-__device__ void load_transposed(const HeadRows<T, E>& from, std::uint32_t first, T* to) {
+// Where the row that a lane names to load_matrices() lies in a block of [16, 16] elements: matrices
+// below each other first, as operand a and transposed b take them, or those side by side, as b
+// does, whose two registers have to be neighbours.
+template <unsigned kStride>
+__device__ unsigned place_downwards() {
+  const unsigned lane = lane_of_thread();
+  return lane % 16 * kStride + lane / 16 * 8;
+}
+template <unsigned kStride>
+__device__ unsigned place_sideways() {
+  const unsigned lane = lane_of_thread();
+  return (lane / 16 * 8 + lane % 8) * kStride + lane / 8 % 2 * 8;
+}
+
+// Which of the keys [0, tokens) of a text the queries [first, last) see: some or all of them.
+struct SeenKeys {
+  std::uint32_t some_first = 0, some_last = 0;
+  std::uint32_t all_first = 0, all_last = 0;
+};
+template <class E>
+__device__ SeenKeys seen_keys(const AttentionTask<E>& task, std::uint32_t first, std::uint32_t last,
+                              std::uint32_t tokens) {
+  if (first >= last) return {};
+  return {task.first_key(first), task.last_key(last, tokens), task.first_key(last - 1),
+          task.last_key(first + 1, tokens)};
+}
+
+// Of a tile, the blocks of 16 keys that a warp computes with; the others' scores are never read.
+// All lanes agree.
+struct WholeTile {
+  __device__ bool has(unsigned /*block*/) const { return true; }
+};
+struct PartOfTile {
+  unsigned first, last;
+  __device__ bool has(unsigned block) const { return first <= block && block < last; }
+};
+template <unsigned kKeys>
+__device__ bool is_whole(const SeenKeys& seen, std::uint32_t key) {
+  return seen.all_first <= key && key + kKeys <= seen.all_last;
+}
+template <unsigned kKeys>
+__device__ PartOfTile part_of_tile(const SeenKeys& seen, std::uint32_t key) {
+  const std::uint32_t first = larger(seen.some_first, key) - key;
+  const std::uint32_t last = larger(seen.some_last, key) - key;
+  return {first / kMmaRows, (smaller(last, kKeys) + kMmaRows - 1) / kMmaRows};
+}
+
+// Of a warp's queries and a tile of keys: what a lane holds. Of each block of rows index 0 is row
+// `group`, 1 is row `group + 8`; see mma.cuh.
+template <unsigned kHead>
+struct MmaState {
   using Shape = MmaShape<kHead>;
-  constexpr unsigned kPairs = Shape::kKeys / 2;
-  for (unsigned i = threadIdx.x; i < kPairs * kHead / 8; i += kMmaWarps * kWarpSize) {
-    const unsigned row = i % kPairs * 2;
-    const unsigned column = i / kPairs * 8;
-    const Eight even = from.eight(first + row, column);
-    const Eight odd = from.eight(first + row + 1, column);
-    const auto put = [&](unsigned at, std::uint32_t pair) {
-      *reinterpret_cast<std::uint32_t*>(to + (column + at) * Shape::kValueStride + row) = pair;
-    };
+  float scores[Shape::kRowBlocks][Shape::kKeys / 8][4];
+  float sums[Shape::kRowBlocks][kHead / 8][4];
+  float largest[Shape::kRowBlocks][2];
+  float weights[Shape::kRowBlocks][2];  // of the lane's own keys
+};
+
+template <unsigned kHead>
+__device__ void clear(MmaState<kHead>& state) {
+  SHEAF_UNROLL
+  for (unsigned r = 0; r < MmaShape<kHead>::kRowBlocks; ++r) {
     SHEAF_UNROLL
-    for (unsigned k = 0; k < 4; ++k) {
-      put(2 * k, (even.pairs[k] & 0xffff) | odd.pairs[k] << 16);
-      put(2 * k + 1, even.pairs[k] >> 16 | (odd.pairs[k] & 0xffff0000));
+    for (unsigned half = 0; half < 2; ++half) {
+      state.largest[r][half] = -INFINITY;
+      state.weights[r][half] = 0;
+    }
+    SHEAF_UNROLL
+    for (unsigned n = 0; n < kHead / 8; ++n) {
+      SHEAF_UNROLL
+      for (unsigned i = 0; i < 4; ++i) state.sums[r][n][i] = 0;
     }
   }
 }
-
-template <class T>
-__device__ std::uint32_t pair_at(const T* address) {
-  return *reinterpret_cast<const std::uint32_t*>(address);
-}
-
-// Of a warp's 16 queries and a tile of keys: what a lane holds. Index 0 is row `group`, 1 is row
-// `group + 8`; see mma.cuh.
-template <unsigned kHead>
-struct MmaState {
-  float scores[MmaShape<kHead>::kKeys / 8][4];
-  float sums[kHead / 8][4];
-  float largest[2];
-  float weights[2];
-};
 
 __device__ inline float sum_of_quad(float x) {
   x += __shfl_xor_sync(kAllLanes, x, 1);
@@ -122,102 +167,191 @@ __device__ inline float largest_of_quad(float x) {
   return fmaxf(x, __shfl_xor_sync(kAllLanes, x, 2));
 }
 
-// scores = q k^T; q of the warp [16, kHead + 8], k [kKeys, kHead + 8].
-template <class T, unsigned kHead>
-__device__ void score_keys(const T* q, const T* k, MmaState<kHead>& state) {
+// A warp's queries [kQueries, kStride] as operands: in registers from the beginning on, or read for
+// every tile.
+template <unsigned kHead, class T>
+struct MmaQueries {
   using Shape = MmaShape<kHead>;
-  const unsigned group = lane_of_thread() / 4;
-  const unsigned place = lane_of_thread() % 4;
-  SHEAF_UNROLL
-  for (unsigned n = 0; n < Shape::kKeys / 8; ++n) {
-    SHEAF_UNROLL
-    for (unsigned i = 0; i < 4; ++i) state.scores[n][i] = 0;
+  static constexpr unsigned kKept = Shape::kKeepsQueries ? kHead / kMmaRows : 1;
+  const T* rows;  // at the lane's place
+  std::uint32_t kept[Shape::kRowBlocks][kKept][4];
+
+  __device__ explicit MmaQueries(const T* q) : rows(q + place_downwards<Shape::kStride>()) {
+    if constexpr (Shape::kKeepsQueries) {
+      SHEAF_UNROLL
+      for (unsigned d = 0; d < kKept; ++d) read(d);
+    }
   }
+  // Columns [16 d, 16 d + 16) into kept[..][d % kKept].
+  __device__ void read(unsigned d) {
+    SHEAF_UNROLL
+    for (unsigned r = 0; r < Shape::kRowBlocks; ++r)
+      load_matrices<Matrices::as_they_lie>(rows + r * kMmaRows * Shape::kStride + d * kMmaRows,
+                                           kept[r][d % kKept]);
+  }
+};
+
+// scores = q k^T; k [kKeys, kStride].
+template <unsigned kHead, class T, class Blocks>
+__device__ void score_keys(MmaQueries<kHead, T>& q, const T* k, const Blocks& blocks,
+                           MmaState<kHead>& state) {
+  using Shape = MmaShape<kHead>;
   SHEAF_UNROLL
-  for (unsigned d = 0; d < kHead; d += 16) {
-    const T* row = q + group * Shape::kKeyStride + d + 2 * place;
-    const T* below = row + 8 * Shape::kKeyStride;
-    const std::uint32_t a[4] = {pair_at(row), pair_at(below), pair_at(row + 8), pair_at(below + 8)};
+  for (unsigned r = 0; r < Shape::kRowBlocks; ++r) {
     SHEAF_UNROLL
     for (unsigned n = 0; n < Shape::kKeys / 8; ++n) {
-      const T* key = k + (n * 8 + group) * Shape::kKeyStride + d + 2 * place;
-      const std::uint32_t b[2] = {pair_at(key), pair_at(key + 8)};
-      multiply_add<T>(state.scores[n], a, b);
-    }
-  }
-}
-
-// Scores as softmax takes them, by powers of two; -inf for keys that are not seen. `query` is of
-// row `group`, `key` the tile's first.
-template <unsigned kHead, class E>
-__device__ void finish_scores(const AttentionTask<E>& task, const float* bias, std::uint32_t tokens,
-                              std::uint32_t query, std::uint32_t key, MmaState<kHead>& state) {
-  constexpr float kLog2E = 1.44269504f;
-  const unsigned place = lane_of_thread() % 4;
-  SHEAF_UNROLL
-  for (unsigned n = 0; n < MmaShape<kHead>::kKeys / 8; ++n) {
-    SHEAF_UNROLL
-    for (unsigned i = 0; i < 4; ++i) {
-      const std::uint32_t row = query + i / 2 * 8;
-      const std::uint32_t column = key + n * 8 + 2 * place + i % 2;
-      float score = state.scores[n][i] * task.scale;
-      const bool seen = task.sees(row, column, tokens);
-      if (bias != nullptr && seen) score += bias[std::int64_t{column} - std::int64_t{row}];
-      state.scores[n][i] = seen ? score * kLog2E : -INFINITY;
-    }
-  }
-}
-
-// Scores become weights of the running softmax, and what was summed up before is scaled to them.
-template <unsigned kHead>
-__device__ void weigh_keys(MmaState<kHead>& state) {
-  constexpr unsigned kColumns = MmaShape<kHead>::kKeys / 8;
-  SHEAF_UNROLL
-  for (unsigned half = 0; half < 2; ++half) {
-    float largest = state.largest[half];
-    SHEAF_UNROLL
-    for (unsigned n = 0; n < kColumns; ++n)
-      largest = fmaxf(largest, fmaxf(state.scores[n][2 * half], state.scores[n][2 * half + 1]));
-    largest = largest_of_quad(largest);
-    const float base = largest == -INFINITY ? 0 : largest;  // no key is seen yet: all weights are 0
-    const float kept = exp2f(state.largest[half] - base);
-    float weights = 0;
-    SHEAF_UNROLL
-    for (unsigned n = 0; n < kColumns; ++n) {
       SHEAF_UNROLL
-      for (unsigned i = 2 * half; i < 2 * half + 2; ++i) {
-        state.scores[n][i] = exp2f(state.scores[n][i] - base);
-        weights += state.scores[n][i];
+      for (unsigned i = 0; i < 4; ++i) state.scores[r][n][i] = 0;
+    }
+  }
+  const T* const rows = k + place_sideways<Shape::kStride>();
+  SHEAF_UNROLL
+  for (unsigned d = 0; d < kHead / kMmaRows; ++d) {
+    if constexpr (!Shape::kKeepsQueries) q.read(d);
+    SHEAF_UNROLL
+    for (unsigned block = 0; block < Shape::kKeys / kMmaRows; ++block) {
+      if (!blocks.has(block)) continue;
+      std::uint32_t b[4];
+      load_matrices<Matrices::as_they_lie>(rows + block * kMmaRows * Shape::kStride + d * kMmaRows,
+                                           b);
+      SHEAF_UNROLL
+      for (unsigned r = 0; r < Shape::kRowBlocks; ++r) {
+        multiply_add<T>(state.scores[r][2 * block], q.kept[r][d % q.kKept], {b[0], b[1]});
+        multiply_add<T>(state.scores[r][2 * block + 1], q.kept[r][d % q.kKept], {b[2], b[3]});
       }
     }
-    state.largest[half] = largest;
-    state.weights[half] = state.weights[half] * kept + sum_of_quad(weights);
+  }
+}
+
+// -inf for keys that are not seen. `query` is the warp's first, `key` the tile's. What rows behind
+// the text get is never read.
+template <unsigned kHead, class E>
+__device__ void mask_scores(const AttentionTask<E>& task, std::uint32_t tokens, std::uint32_t query,
+                            std::uint32_t key, const PartOfTile& blocks, MmaState<kHead>& state) {
+  using Shape = MmaShape<kHead>;
+  const std::uint32_t before = smaller(task.before, tokens);
+  const std::uint32_t after = smaller(task.after, tokens);
+  const std::uint32_t first_row = query + lane_of_thread() / 4;
+  const std::uint32_t first_column = key + lane_of_thread() % 4 * 2;
+  SHEAF_UNROLL
+  for (unsigned n = 0; n < Shape::kKeys / 8; ++n) {
+    if (!blocks.has(n / 2)) continue;
     SHEAF_UNROLL
-    for (unsigned n = 0; n < kHead / 8; ++n) {
-      state.sums[n][2 * half] *= kept;
-      state.sums[n][2 * half + 1] *= kept;
+    for (unsigned r = 0; r < Shape::kRowBlocks; ++r) {
+      SHEAF_UNROLL
+      for (unsigned i = 0; i < 4; ++i) {
+        const std::uint32_t row = first_row + r * kMmaRows + i / 2 * 8;
+        const std::uint32_t column = first_column + n * 8 + i % 2;
+        // As task.sees() says of a row of the text, with one comparison less.
+        if (column >= tokens || column + before - row > before + after)
+          state.scores[r][n][i] = -INFINITY;
+      }
     }
   }
 }
 
-// sums += weights v; v transposed [kHead, kKeys + 8]. Sums of one product lie as operands of the
-// next are wanted.
-template <class T, unsigned kHead>
-__device__ void add_values(const T* v, MmaState<kHead>& state) {
+// Scores become scaled ones with their biases, for powers of two.
+template <unsigned kHead>
+__device__ void add_biases(const float* bias, float scale, std::uint32_t tokens,
+                           std::uint32_t query, std::uint32_t key, const PartOfTile& blocks,
+                           MmaState<kHead>& state) {
   using Shape = MmaShape<kHead>;
-  const unsigned group = lane_of_thread() / 4;
-  const unsigned place = lane_of_thread() % 4;
+  const std::uint32_t first_row = query + lane_of_thread() / 4;
+  const std::uint32_t first_column = key + lane_of_thread() % 4 * 2;
   SHEAF_UNROLL
-  for (unsigned key = 0; key < Shape::kKeys; key += 16) {
-    const float(&left)[4] = state.scores[key / 8];
-    const float(&right)[4] = state.scores[key / 8 + 1];
-    const std::uint32_t a[4] = {pack_pair<T>(left[0], left[1]), pack_pair<T>(left[2], left[3]),
-                                pack_pair<T>(right[0], right[1]), pack_pair<T>(right[2], right[3])};
+  for (unsigned n = 0; n < Shape::kKeys / 8; ++n) {
+    if (!blocks.has(n / 2)) continue;
     SHEAF_UNROLL
-    for (unsigned n = 0; n < kHead / 8; ++n) {
-      const T* value = v + (n * 8 + group) * Shape::kValueStride + key + 2 * place;
-      const std::uint32_t b[2] = {pair_at(value), pair_at(value + 8)};
-      multiply_add<T>(state.sums[n], a, b);
+    for (unsigned r = 0; r < Shape::kRowBlocks; ++r) {
+      SHEAF_UNROLL
+      for (unsigned i = 0; i < 4; ++i) {
+        const std::uint32_t row = first_row + r * kMmaRows + i / 2 * 8;
+        const std::uint32_t column = first_column + n * 8 + i % 2;
+        float& score = state.scores[r][n][i];
+        if (row < tokens && column < tokens)
+          score = kLog2E * (score * scale + bias[std::int64_t{column} - std::int64_t{row}]);
+      }
+    }
+  }
+}
+
+// Scores, times `factor` those of powers of two, become weights of the running softmax, and what
+// was summed up before is scaled to them. Needs a factor above 0.
+template <unsigned kHead, class Blocks>
+__device__ void weigh_keys(float factor, const Blocks& blocks, bool begun, MmaState<kHead>& state) {
+  using Shape = MmaShape<kHead>;
+  constexpr unsigned kRows = 2 * Shape::kRowBlocks;  // of a lane
+  float largest[kRows], base[kRows], kept[kRows];
+  SHEAF_UNROLL
+  for (unsigned i = 0; i < kRows; ++i) largest[i] = state.largest[i / 2][i % 2];
+  SHEAF_UNROLL
+  for (unsigned n = 0; n < Shape::kKeys / 8; ++n) {
+    if (!blocks.has(n / 2)) continue;
+    SHEAF_UNROLL
+    for (unsigned i = 0; i < kRows; ++i) {
+      const float(&scores)[4] = state.scores[i / 2][n];
+      largest[i] = fmaxf(largest[i], fmaxf(scores[i % 2 * 2], scores[i % 2 * 2 + 1]));
+    }
+  }
+  SHEAF_UNROLL
+  for (unsigned i = 0; i < kRows; ++i) {
+    largest[i] = largest_of_quad(largest[i]);
+    // No key is seen yet: all weights are 0.
+    base[i] = largest[i] == -INFINITY ? 0 : largest[i] * factor;
+    kept[i] = fast_exp2(state.largest[i / 2][i % 2] * factor - base[i]);
+    state.largest[i / 2][i % 2] = largest[i];
+  }
+  if (begun) {
+    SHEAF_UNROLL
+    for (unsigned i = 0; i < kRows; ++i) {
+      state.weights[i / 2][i % 2] *= kept[i];
+      SHEAF_UNROLL
+      for (unsigned n = 0; n < kHead / 8; ++n) {
+        state.sums[i / 2][n][i % 2 * 2] *= kept[i];
+        state.sums[i / 2][n][i % 2 * 2 + 1] *= kept[i];
+      }
+    }
+  }
+  SHEAF_UNROLL
+  for (unsigned n = 0; n < Shape::kKeys / 8; ++n) {
+    if (!blocks.has(n / 2)) continue;
+    SHEAF_UNROLL
+    for (unsigned i = 0; i < 2 * kRows; ++i) {
+      float& score = state.scores[i / 4][n][i % 4];
+      score = fast_exp2(score * factor - base[i / 2]);
+      state.weights[i / 4][i / 2 % 2] += score;
+    }
+  }
+}
+
+// sums += weights v; v [kKeys, kStride]. Sums of one product lie as operands of the next are
+// wanted.
+template <unsigned kHead, class T, class Blocks>
+__device__ void add_values(const T* v, const Blocks& blocks, MmaState<kHead>& state) {
+  using Shape = MmaShape<kHead>;
+  const T* const rows = v + place_downwards<Shape::kStride>();
+  SHEAF_UNROLL
+  for (unsigned block = 0; block < Shape::kKeys / kMmaRows; ++block) {
+    if (!blocks.has(block)) continue;
+    std::uint32_t a[Shape::kRowBlocks][4];
+    SHEAF_UNROLL
+    for (unsigned r = 0; r < Shape::kRowBlocks; ++r) {
+      const float(&left)[4] = state.scores[r][2 * block];
+      const float(&right)[4] = state.scores[r][2 * block + 1];
+      a[r][0] = pack_pair<T>(left[0], left[1]);
+      a[r][1] = pack_pair<T>(left[2], left[3]);
+      a[r][2] = pack_pair<T>(right[0], right[1]);
+      a[r][3] = pack_pair<T>(right[2], right[3]);
+    }
+    SHEAF_UNROLL
+    for (unsigned n = 0; n < kHead / 8; n += 2) {
+      std::uint32_t b[4];
+      load_matrices<Matrices::transposed>(rows + block * kMmaRows * Shape::kStride + n * 8, b);
+      SHEAF_UNROLL
+      for (unsigned r = 0; r < Shape::kRowBlocks; ++r) {
+        multiply_add<T>(state.sums[r][n], a[r], {b[0], b[1]});
+        multiply_add<T>(state.sums[r][n + 1], a[r], {b[2], b[3]});
+      }
     }
   }
 }
@@ -230,68 +364,122 @@ __device__ void store_pair(float first, float second, bool aligned, E* to) {
   to[1] = from_float<E>(second);
 }
 
+// A warp's sums, by their weights, to rows [kQueries, kHead] of which the first `count` are.
 template <unsigned kHead, class E>
-__device__ void write_rows(const AttentionTask<E>& task, const QueryTile& tile, unsigned head,
-                           std::uint32_t query, const MmaState<kHead>& state) {
+__device__ void store_sums(MmaState<kHead>& state, unsigned count, bool aligned,
+                           const Rows<E>& to) {
+  const unsigned group = lane_of_thread() / 4;
   const unsigned place = lane_of_thread() % 4;
-  const bool aligned = lies_at<2 * sizeof(E)>(task.out);
   SHEAF_UNROLL
-  for (unsigned half = 0; half < 2; ++half) {
-    const std::uint32_t row = query + 8 * half;
-    if (row >= tile.tokens) continue;
-    E* out = task.out.row(tile.first_row + row) + head * kHead + 2 * place;
-    const float inverse = 1 / state.weights[half];
+  for (unsigned r = 0; r < MmaShape<kHead>::kRowBlocks; ++r) {
     SHEAF_UNROLL
-    for (unsigned n = 0; n < kHead / 8; ++n)
-      store_pair(state.sums[n][2 * half] * inverse, state.sums[n][2 * half + 1] * inverse, aligned,
-                 out + n * 8);
+    for (unsigned half = 0; half < 2; ++half) {
+      const float inverse = 1 / sum_of_quad(state.weights[r][half]);
+      const unsigned row = r * kMmaRows + half * 8 + group;
+      if (row >= count) continue;
+      E* const out = to.row(row) + 2 * place;
+      SHEAF_UNROLL
+      for (unsigned n = 0; n < kHead / 8; ++n)
+        store_pair(state.sums[r][n][2 * half] * inverse, state.sums[r][n][2 * half + 1] * inverse,
+                   aligned, out + n * 8);
+    }
   }
 }
 
-// Blocks: query tiles, heads.
+// The same by way of shared memory [kQueries, kStride], so that a lane writes 16 bytes at once; or
+// as they lie where rows of `out` are not like that.
+template <unsigned kHead, class T, class E>
+__device__ void write_rows(const Rows<E>& out, unsigned count, T* shared, MmaState<kHead>& state) {
+  using Shape = MmaShape<kHead>;
+  if constexpr (std::is_same_v<T, E>) {
+    if (lies_at<16>(out)) {
+      store_sums(state, Shape::kQueries, true, Rows<E>{shared, Shape::kStride});
+      __syncwarp();
+      constexpr unsigned kPerRow = kHead / 8;
+      for (unsigned i = lane_of_thread(); i < count * kPerRow; i += kWarpSize)
+        *reinterpret_cast<Eight*>(out.row(i / kPerRow) + i % kPerRow * 8) =
+            *reinterpret_cast<const Eight*>(shared + i / kPerRow * Shape::kStride +
+                                            i % kPerRow * 8);
+      return;
+    }
+  }
+  store_sums(state, count, lies_at<2 * sizeof(E)>(out), out);
+}
+
+// Blocks: query tiles, heads, parts of a tile. Warps: MmaShape::warps() of the tiles' queries.
 template <unsigned kHead, class T, class E>
 __global__ void __launch_bounds__(kMmaWarps* kWarpSize) attend_by_mma(AttentionTask<E> task) {
   using Shape = MmaShape<kHead>;
   const QueryTile tile = task.tiles[blockIdx.x];
   const unsigned head = blockIdx.y;
-  T* const q = shared_memory<T>();
-  T* const k = q + kTileQueries * Shape::kKeyStride;
-  T* const v = k + Shape::kKeys * Shape::kKeyStride;
+  const unsigned block_queries = blockDim.x / kWarpSize * Shape::kQueries;
+  const std::uint32_t block_query = tile.first_query + blockIdx.z * block_queries;
+  if (block_query >= tile.tokens) return;
+
+  T* const k = shared_memory<T>();
+  T* const v = k + Shape::kKeys * Shape::kStride;
+  T* const q = v + Shape::kKeys * Shape::kStride;
+  T* const warp_q = q + threadIdx.x / kWarpSize * Shape::kQueries * Shape::kStride;
   const E* text = task.qkv.row(tile.first_row);
   const unsigned key_column = (task.heads + task.kv_head(head)) * kHead;
-  const bool aligned = lies_at<16>(task.qkv);
-  const HeadRows<T, E> queries = {text + head * kHead, task.qkv.stride, tile.tokens, aligned};
-  const HeadRows<T, E> keys = {text + key_column, task.qkv.stride, tile.tokens, aligned};
-  const HeadRows<T, E> values = {keys.data + task.kv_heads * kHead, task.qkv.stride, tile.tokens,
-                                 aligned};
-  const std::uint32_t last_query = smaller(tile.first_query + kTileQueries, tile.tokens);
-  const std::uint32_t last_key = task.last_key(last_query, tile.tokens);
-  const unsigned warp_row = threadIdx.x / kWarpSize * kMmaQueries;
-  const std::uint32_t query = tile.first_query + warp_row + lane_of_thread() / 4;
-  const float* bias = task.bias_of(head);
+  const HeadRows<E> queries = {text + head * kHead, task.qkv.stride, tile.tokens};
+  const HeadRows<E> keys = {text + key_column, task.qkv.stride, tile.tokens};
+  const HeadRows<E> values = {keys.data + task.kv_heads * kHead, task.qkv.stride, tile.tokens};
+  const std::uint32_t last_key =
+      task.last_key(smaller(block_query + block_queries, tile.tokens), tile.tokens);
+  const auto load_keys = [&](const HeadRows<E>& from, std::uint32_t key, T* to) {
+    const std::uint32_t count = smaller(last_key - key, Shape::kKeys);
+    load_tile<kHead>(from, key, (count + kMmaRows - 1) / kMmaRows * kMmaRows, task.aligned, to);
+    commit_copies();
+  };
 
+  // From one lane, so that the compiler knows what all agree on.
+  const unsigned warp = __shfl_sync(kAllLanes, threadIdx.x / kWarpSize, 0);
+  const std::uint32_t query = block_query + warp * Shape::kQueries;  // the warp's first
+  const std::uint32_t last_query = smaller(query + Shape::kQueries, tile.tokens);
+  const SeenKeys seen = seen_keys(task, query, last_query, tile.tokens);
+  const float* bias = task.bias_of(head);
+  const float factor = bias == nullptr ? task.scale * kLog2E : 1;
+
+  std::uint32_t key = task.first_key(block_query);
+  load_tile<kHead>(queries, block_query, block_queries, task.aligned, q);
+  load_keys(keys, key, k);
+  load_keys(values, key, v);
   MmaState<kHead> state;
-  for (unsigned half = 0; half < 2; ++half) {
-    state.largest[half] = -INFINITY;
-    state.weights[half] = 0;
+  clear(state);
+  await_copies<1>();  // values may come later
+  __syncthreads();
+  MmaQueries<kHead, T> operands(warp_q);
+  while (true) {
+    const bool whole = bias == nullptr && is_whole<Shape::kKeys>(seen, key);
+    const bool begun = seen.some_first < key;
+    if (whole)
+      score_keys(operands, k, WholeTile(), state);
+    else
+      score_keys(operands, k, part_of_tile<Shape::kKeys>(seen, key), state);
+    await_copies<0>();
+    __syncthreads();  // values are there, and nobody reads the keys any more
+    const std::uint32_t next = key + Shape::kKeys;
+    if (next < last_key) load_keys(keys, next, k);
+    if (whole) {
+      weigh_keys(factor, WholeTile(), begun, state);
+      add_values(v, WholeTile(), state);
+    } else {
+      const PartOfTile part = part_of_tile<Shape::kKeys>(seen, key);
+      mask_scores(task, tile.tokens, query, key, part, state);
+      if (bias != nullptr) add_biases(bias, task.scale, tile.tokens, query, key, part, state);
+      weigh_keys(factor, part, begun, state);
+      add_values(v, part, state);
+    }
+    if (next >= last_key) break;
+    key = next;
+    await_copies<0>();
+    __syncthreads();  // keys are there, and nobody reads the values any more
+    load_keys(values, key, v);
   }
-  SHEAF_UNROLL
-  for (unsigned n = 0; n < kHead / 8; ++n) {
-    SHEAF_UNROLL
-    for (unsigned i = 0; i < 4; ++i) state.sums[n][i] = 0;
-  }
-  load_tile<kHead, kTileQueries>(queries, tile.first_query, q);
-  for (std::uint32_t key = task.first_key(tile.first_query); key < last_key; key += Shape::kKeys) {
-    __syncthreads();  // nobody reads the tile before
-    load_tile<kHead, Shape::kKeys>(keys, key, k);
-    load_transposed<kHead>(values, key, v);
-    __syncthreads();
-    score_keys<T, kHead>(q + warp_row * Shape::kKeyStride, k, state);
-    finish_scores(task, bias, tile.tokens, query, key, state);
-    weigh_keys<kHead>(state);
-    add_values<T, kHead>(v, state);
-  }
-  write_rows(task, tile, head, query, state);
+  if (query < last_query)
+    write_rows<kHead>(Rows<E>{task.out.row(tile.first_row + query) + head * kHead, task.out.stride},
+                      last_query - query, warp_q, state);
 }
 
 }  // namespace sheaf::kernels::cuda

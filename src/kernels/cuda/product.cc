@@ -139,7 +139,7 @@ class LibraryProduct final : public Product {
                    task.residual != nullptr ? task.residual_stride : task.out_stride),
           out(results_of(task), task.outputs, task.rows, task.out_stride) {
       product.set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
-      product.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, results_of(task));
+      if (kFp8) product.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, results_of(task));
     }
     void ask_for(const Form& wanted) {
       form = wanted;
@@ -192,10 +192,10 @@ class LibraryProduct final : public Product {
     const bool bias = task.bias != nullptr;
     std::vector<Form> forms;
     if (!kFp8 || scales_) {
-      const bool activates = library_activates(task.activation);
-      forms.push_back(
-          {epilogue_of(task.activation, bias), kFp8, activates ? Left::nothing : Left::activation});
-      forms.push_back({epilogue_of(Activation::none, bias), kFp8, Left::activation});
+      if (library_activates(task.activation))
+        forms.push_back({epilogue_of(task.activation, bias), kFp8, Left::nothing});
+      if (task.activation != Activation::none)
+        forms.push_back({epilogue_of(Activation::none, bias), kFp8, Left::activation});
     }
     if (kFp8) forms.push_back({.left = Left::scales_and_all_behind});
     return forms;
@@ -222,10 +222,16 @@ class LibraryProduct final : public Product {
     const bool adds = task.residual != nullptr && plan.form.left != Left::scales_and_all_behind;
     const float one = 1;
     const float beta = adds ? 1 : 0;
-    return cublasLtMatmul(library_, plan.product.handle, &one, task.weight, plan.weight.handle,
-                          task.x, plan.x.handle, &beta, added_of(task), plan.residual.handle,
-                          task.out, plan.out.handle, &algorithm, workspace_.reserve(0),
-                          kWorkspaceBytes, device_.stream());
+    cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
+    device_.give([&](Stream stream) {
+      const cublasStatus_t said = cublasLtMatmul(
+          library_, plan.product.handle, &one, task.weight, plan.weight.handle, task.x,
+          plan.x.handle, &beta, added_of(task), plan.residual.handle, task.out, plan.out.handle,
+          &algorithm, workspace_.reserve(0), kWorkspaceBytes, stream);
+      if (stream == device_.stream()) status = said;
+      return said == CUBLAS_STATUS_SUCCESS;
+    });
+    return status;
   }
 
   // Null, and the device failed: the library has no such product.

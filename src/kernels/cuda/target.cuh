@@ -1,8 +1,8 @@
 #pragma once
 
-// What kernels are written against: CUDA's own words, on a card by nvcc, and by any other compiler
-// as emulation/target.h means them, for tests on this processor. Nothing else in this folder's
-// kernels knows which of the two it is.
+// What kernels are written against: CUDA's own words, on a card by nvcc or clang, and by any other
+// compiler as emulation/target.h means them, for tests on this processor. Nothing else in this
+// folder's kernels knows which of the two it is.
 
 #include <cstddef>
 #include <cstdint>
@@ -54,6 +54,18 @@ template <class T>
 __device__ T* shared_memory() {
   extern __shared__ __align__(16) unsigned char dynamic_shared_memory[];
   return reinterpret_cast<T*>(dynamic_shared_memory);
+}
+
+// As PTX names a place in shared memory.
+__device__ inline std::uint32_t shared_address(const void* address) {
+  return static_cast<std::uint32_t>(__cvta_generic_to_shared(address));
+}
+
+// 2^x by one instruction, to 2 units in the last place (PTX: ex2.approx); below 2^-126 it is 0.
+__device__ inline float fast_exp2(float x) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
 }
 
 struct Grid {

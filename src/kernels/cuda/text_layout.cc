@@ -1,6 +1,7 @@
 #include "kernels/cuda/text_layout.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace sheaf::kernels::cuda {
 
@@ -17,9 +18,10 @@ void TextLayout::update(std::span<const std::uint32_t> cu_seqlens, tensor::Memor
     longest_ = std::max(longest_, tokens);
     for (std::uint32_t t = 0; t < tokens; ++t) host_[texts_.size() + texts_[text] + t] = t;
   }
+  tile_queries_ = std::bit_ceil(std::clamp(longest_, kTileQueriesLeast, kTileQueriesMost));
   for (std::size_t text = 0; text + 1 < texts_.size(); ++text) {
     const std::uint32_t tokens = texts_[text + 1] - texts_[text];
-    for (std::uint32_t query = 0; query < tokens; query += kTileQueries, ++tile_count_)
+    for (std::uint32_t query = 0; query < tokens; query += tile_queries_, ++tile_count_)
       host_.insert(host_.end(), {texts_[text], tokens, query});
   }
   const std::uint32_t* at = memory_.hold(std::span<const std::uint32_t>(host_), memory);

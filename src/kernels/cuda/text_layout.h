@@ -16,11 +16,15 @@ class TextLayout {
   // The texts of the following calls; cu_seqlens [texts + 1], which need not begin at 0.
   void update(std::span<const std::uint32_t> cu_seqlens, tensor::Memory& memory);
 
+  // The next update() writes it whatever it was before.
+  void forget() { texts_.clear(); }
+
   const std::uint32_t* bounds() const { return bounds_; }  // [texts + 1]
   const std::uint32_t* places() const { return places_; }  // [rows]: of each in its text
   const QueryTile* tiles() const { return tiles_; }        // [tile_count()]
   unsigned tile_count() const { return tile_count_; }
-  std::uint32_t longest() const { return longest_; }  // tokens
+  std::uint32_t tile_queries() const { return tile_queries_; }  // of a tile, at most
+  std::uint32_t longest() const { return longest_; }            // tokens
 
  private:
   std::vector<std::uint32_t> texts_;  // that the rest was made of
@@ -30,6 +34,7 @@ class TextLayout {
   const std::uint32_t* places_ = nullptr;
   const QueryTile* tiles_ = nullptr;
   unsigned tile_count_ = 0;
+  std::uint32_t tile_queries_ = 0;
   std::uint32_t longest_ = 0;
 };
 

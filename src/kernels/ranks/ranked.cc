@@ -1,44 +1,45 @@
 #include "kernels/ranks/ranked.h"
 
 #include <cassert>
-#include <cstdint>
 #include <utility>
 
+#include "kernels/ranks/sums.h"
 #include "kernels/wrapped.h"
-#include "tensor/bfloat16.h"
 
 namespace sheaf::kernels {
 namespace {
 
 class Ranked final : public Wrapped {
  public:
-  Ranked(std::unique_ptr<Backend> real, Communicator& communicator)
-      : Wrapped(std::move(real)), communicator_(communicator) {
-    if (!memory().is_host())
-      status_ = Error{
-          ErrorCode::unsupported,
-          "ranks add up what lies in this processor's memory, not what " + name() + " computes"};
+  Ranked(std::unique_ptr<Backend> real, bool is_first, std::unique_ptr<Sums> sums)
+      : Wrapped(std::move(real)), is_first_(is_first), sums_(std::move(sums)) {}
+
+  Status status() const override {
+    SHEAF_TRY(status_);
+    SHEAF_TRY(sums_->status());
+    return real_->status();
   }
 
-  Status status() const override { return status_.ok() ? real_->status() : status_; }
+  // Not recorded: sums are of what other ranks do meanwhile.
+  void begin_pass(std::span<const std::uint32_t>) override {}
 
   void linear(TypedView x, const Linear& weight, Activation activation, TypedView residual,
               TypedSpan out) override {
     if (!weight.partial) return real_->linear(x, weight, activation, residual, out);
     assert(activation == Activation::none);  // of the whole sum it would have to be
-    if (out.dtype == Dtype::float32) {
+    if (out.dtype == Dtype::float32 && out.stride == out.columns) {
       real_->linear(x, of_rank(weight), activation, of_rank(residual), out);
       return add_up(out.floats());
     }
-    const MatrixSpan part = part_.matrix(out.rows, out.columns);
+    const MatrixSpan part = part_.matrix(out.rows, out.columns, memory());
     real_->linear(x, of_rank(weight), activation, {}, part);
     add_up(part);
-    to_states(part, residual, out);
+    real_->add_residual(part, residual, out);
   }
   void feed_forward(TypedView x, const Linear& up, Activation activation, const Linear& down,
                     TypedView residual, TypedSpan out) override {
     if (!down.partial) return real_->feed_forward(x, up, activation, down, residual, out);
-    if (out.dtype == Dtype::float32) {
+    if (out.dtype == Dtype::float32 && out.stride == out.columns) {
       real_->feed_forward(x, up, activation, of_rank(down), of_rank(residual), out);
       return add_up(out.floats());
     }
@@ -53,6 +54,9 @@ class Ranked final : public Wrapped {
   void attention(TypedView qkv, std::span<const std::uint32_t> cu_seqlens,
                  const AttentionShape& shape, TypedSpan out) override {
     real_->attention(qkv, cu_seqlens, shape, out);
+  }
+  void add_residual(MatrixView x, TypedView residual, TypedSpan out) override {
+    real_->add_residual(x, residual, out);
   }
   void normalize(TypedView x, const Norm& norm, TypedView residual, TypedSpan out) override {
     real_->normalize(x, norm, residual, out);
@@ -79,39 +83,31 @@ class Ranked final : public Wrapped {
   }
 
  private:
-  bool is_first() const { return communicator_.rank() == 0; }
   Linear of_rank(Linear weight) const {
-    if (!is_first()) weight.bias = nullptr, weight.state_bias = nullptr;
+    if (!is_first_) weight.bias = nullptr, weight.state_bias = nullptr;
     return weight;
   }
-  TypedView of_rank(TypedView residual) const { return is_first() ? residual : TypedView(); }
+  TypedView of_rank(TypedView residual) const { return is_first_ ? residual : TypedView(); }
 
+  // Nothing of a backend that failed, which may have had no memory for it: the others hear of it
+  // when this rank ends.
   void add_up(MatrixSpan part) {
-    if (status_.ok()) status_ = communicator_.sum(part);
-  }
-  // sum + residual, rounded: the same on all ranks.
-  static void to_states(MatrixView sum, TypedView residual, TypedSpan out) {
-    assert(out.dtype == Dtype::bfloat16);
-    for (std::size_t t = 0; t < sum.rows; ++t) {
-      const auto* added = reinterpret_cast<const std::uint16_t*>(residual.data);
-      auto* to = reinterpret_cast<std::uint16_t*>(out.data) + t * out.stride;
-      for (std::size_t i = 0; i < sum.columns; ++i)
-        to[i] = tensor::to_bfloat16(
-            sum.row(t)[i] +
-            (added == nullptr ? 0 : tensor::from_bfloat16(added[t * residual.stride + i])));
-    }
+    if (status().ok()) status_ = sums_->add_up(part);
   }
 
-  Communicator& communicator_;
+  const bool is_first_;
+  const std::unique_ptr<Sums> sums_;
   Status status_;
-  // Where states are not float32: of this rank, the part of a sum, and what lies before it.
+  // Of this rank, the part of a sum that is not made where it is wanted, and what lies before it.
   tensor::Buffer part_, middle_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> make_ranked(std::unique_ptr<Backend> real, Communicator& communicator) {
-  return std::make_unique<Ranked>(std::move(real), communicator);
+Result<std::unique_ptr<Backend>> make_ranked(std::unique_ptr<Backend> real, Communicator& group) {
+  SHEAF_ASSIGN(auto sums, real->join(group));
+  return std::unique_ptr<Backend>(
+      std::make_unique<Ranked>(std::move(real), group.rank() == 0, std::move(sums)));
 }
 
 }  // namespace sheaf::kernels

@@ -166,6 +166,14 @@ class Reference final : public FloatBackend {
     }
   }
 
+  void add_residual(MatrixView x, MatrixView residual, MatrixSpan out) override {
+    for (std::size_t t = 0; t < x.rows; ++t) {
+      for (std::size_t i = 0; i < x.columns; ++i)
+        out.row(t)[i] = x.row(t)[i] + (residual.data == nullptr ? 0 : residual.row(t)[i]);
+      advance();
+    }
+  }
+
   void normalize(MatrixView x, const Norm& norm, MatrixView residual, MatrixSpan out) override {
     for (std::size_t t = 0; t < x.rows; ++t) {
       normalize_row({x.row(t), x.row(t) + x.columns}, norm, out.row(t));

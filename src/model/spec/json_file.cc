@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/mapping.h"
+#include "base/text_place.h"
 
 namespace sheaf::model {
 namespace {
@@ -50,14 +51,6 @@ Error not_json(const std::string& file, const std::string& why) {
   return {ErrorCode::corrupt, fmt::format("{}: not JSON: {}", file, why)};
 }
 
-// "line 3, column 5" of a byte counted from 1.
-std::string place_of(std::string_view text, std::size_t byte) {
-  const std::string_view before = text.substr(0, byte == 0 ? 0 : byte - 1);
-  const std::size_t line_begin = before.rfind('\n') + 1;  // 0 in the first line: npos + 1
-  return fmt::format("line {}, column {}", 1 + std::ranges::count(before, '\n'),
-                     before.size() - line_begin + 1);
-}
-
 }  // namespace
 
 Result<json> parse_json(std::string_view text, const std::string& file, int max_depth) {
@@ -67,7 +60,7 @@ Result<json> parse_json(std::string_view text, const std::string& file, int max_
   } catch (const Refused& refused) {
     return Error{ErrorCode::corrupt, file + ": " + refused.reason};
   } catch (const json::parse_error& error) {
-    return not_json(file, place_of(text, error.byte));
+    return not_json(file, place_in(text, error.byte == 0 ? 0 : error.byte - 1));
   } catch (const json::exception&) {  // of parsing, it is the only other one
     return not_json(file, "a number is too large");
   }

@@ -21,10 +21,14 @@ Result<ParameterCount> count_parameters(const std::string& folder, const ModelSp
   for (const StoredTensor& tensor : checkpoint.tensors()) {
     if (!is_real(tensor.entry.dtype) || tensor.name == "lm_head.weight") continue;
     const std::uint64_t numbers = element_count(tensor.entry);
-    if (tensor.entry.shape.size() < 2)
+    if (tensor.entry.shape.size() < 2) {
       count.vectors += numbers;
-    else
-      (is_table(tensor) ? count.tables : count.products) += numbers;
+    } else if (is_table(tensor)) {
+      count.tables += numbers;
+    } else if (const std::uint64_t inputs = tensor.entry.shape.back(); inputs > 0) {
+      count.products += numbers;
+      count.blocks += numbers / inputs * int8_blocks(inputs);
+    }
   }
   return count;
 }

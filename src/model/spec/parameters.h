@@ -8,9 +8,17 @@
 
 namespace sheaf::model {
 
+// int8 packs the inputs of an output in blocks of so many, the last one filled up, each with a
+// scale (kernels/cpu/int8.h).
+inline constexpr std::uint64_t kInt8Block = 128;
+inline std::uint64_t int8_blocks(std::uint64_t inputs) {
+  return (inputs + kInt8Block - 1) / kInt8Block;
+}
+
 // The numbers that a model has learnt, by what is done with them, as a dtype changes only some.
 struct ParameterCount {
   std::uint64_t products = 0;  // matrices that a token is multiplied with
+  std::uint64_t blocks = 0;    // of int8 that they make
   std::uint64_t tables = 0;    // rows looked up: words, positions, token types, distances
   std::uint64_t vectors = 0;   // biases and norms
 

@@ -15,6 +15,7 @@ TEST_F(ParametersTest, ProductsTablesAndVectorsApart) {
   ASSERT_TRUE(count.ok()) << count.error().message;
   // Three layers of hidden 20, 6 heads and 2 of keys and values of 10, inner 34; 59 words.
   EXPECT_EQ(count->products, 3u * (20 * 100 + 60 * 20 + 3 * 20 * 34));
+  EXPECT_EQ(count->blocks, 3u * (100 + 20 + 2 * 34 + 20));  // none has more than 128 inputs
   EXPECT_EQ(count->tables, 59u * 20);
   EXPECT_EQ(count->vectors, 3u * (2 * 20 + 2 * 10) + 20);
   EXPECT_EQ(count->total(), spec->parameter_count);

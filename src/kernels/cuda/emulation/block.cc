@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <numeric>
 #include <vector>
 
 #include "kernels/cuda/emulation/fiber.h"
@@ -31,6 +32,23 @@ struct Warp {
   std::byte brought[2][kWarp * kLaneBytes];
 };
 
+struct Copy {
+  const void* from;
+  std::size_t bytes;
+  std::byte* to;
+};
+constexpr std::size_t kCopyBytes = 16;
+
+// What a thread copies, in its order.
+struct Copies {
+  std::vector<Copy> waiting;
+  std::vector<std::size_t> groups;  // copies of each, all of which come before the rest
+};
+
+bool is_aligned(const void* address) {
+  return reinterpret_cast<std::uintptr_t>(address) % kCopyBytes == 0;
+}
+
 // The fibers of a thread of the operating system, and the block that they run now.
 class Block {
  public:
@@ -55,6 +73,42 @@ class Block {
     return {all, current_ % kWarp, warp.lanes};
   }
 
+  void check_shared(const void* address, std::size_t bytes) const {
+    const auto* at = static_cast<const std::byte*>(address);
+    if (!is_aligned(at)) refuse("an address in shared memory is no multiple of 16");
+    if (at < shared_.get() || at + bytes > shared_.get() + shape_.shared_bytes)
+      refuse("an address is not in shared memory");
+  }
+
+  void copy_later(const void* from, std::size_t bytes, void* to) {
+    check_shared(to, kCopyBytes);
+    if (!is_aligned(from)) refuse("a copy is from no multiple of 16");
+    if (bytes > kCopyBytes) refuse("a copy is of more than 16 bytes");
+    std::memset(to, 0xff, kCopyBytes);
+    copies_[current_].waiting.push_back({from, bytes, static_cast<std::byte*>(to)});
+  }
+  void commit_copies() {
+    Copies& mine = copies_[current_];
+    const std::size_t before =
+        std::accumulate(mine.groups.begin(), mine.groups.end(), std::size_t{0});
+    mine.groups.push_back(mine.waiting.size() - before);
+  }
+  void await_copies(unsigned pending) {
+    Copies& mine = copies_[current_];
+    const auto groups = static_cast<std::ptrdiff_t>(mine.groups.size());
+    const std::ptrdiff_t ended = std::max<std::ptrdiff_t>(groups - pending, 0);
+    const std::size_t copies =
+        std::accumulate(mine.groups.begin(), mine.groups.begin() + ended, std::size_t{0});
+    for (std::size_t i = 0; i < copies; ++i) {
+      const Copy& copy = mine.waiting[i];
+      std::memset(copy.to, 0, kCopyBytes);
+      std::memcpy(copy.to, copy.from, copy.bytes);
+    }
+    mine.groups.erase(mine.groups.begin(), mine.groups.begin() + ended);
+    mine.waiting.erase(mine.waiting.begin(),
+                       mine.waiting.begin() + static_cast<std::ptrdiff_t>(copies));
+  }
+
  private:
   static void enter();
 
@@ -65,6 +119,7 @@ class Block {
     for (unsigned i = 0; i < shape.threads; ++i) fibers_[i]->rewind();
     done_.assign(shape.threads, false);
     all_ = {.members = shape.threads};
+    copies_.assign(shape.threads, {});
     warps_.resize((shape.threads + kWarp - 1) / kWarp);
     for (unsigned i = 0; i < warps_.size(); ++i) {
       warps_[i].lanes = std::min(kWarp, shape.threads - i * kWarp);
@@ -126,6 +181,7 @@ class Block {
   std::unique_ptr<std::byte[]> shared_;
   Barrier all_;
   std::vector<Warp> warps_;
+  std::vector<Copies> copies_;  // of each thread
   unsigned current_ = 0;
   unsigned live_ = 0;  // threads that have not returned
   unsigned idle_ = 0;  // steps since somebody came to a barrier, left one, or returned
@@ -156,5 +212,11 @@ void sync_block() { block().sync(); }
 Exchange exchange_in_warp(const void* mine, std::size_t bytes) {
   return block().exchange(mine, bytes);
 }
+void check_shared(const void* address, std::size_t bytes) { block().check_shared(address, bytes); }
+void copy_later(const void* from, std::size_t bytes, void* to) {
+  block().copy_later(from, bytes, to);
+}
+void commit_copies() { block().commit_copies(); }
+void await_copies(unsigned pending) { block().await_copies(pending); }
 
 }  // namespace sheaf::kernels::cuda::emulation

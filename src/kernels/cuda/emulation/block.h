@@ -48,4 +48,14 @@ struct Exchange {
 };
 Exchange exchange_in_warp(const void* mine, std::size_t bytes);
 
+// Ends the process unless `bytes` from the address on, a multiple of 16, are in shared memory.
+void check_shared(const void* address, std::size_t bytes);
+
+// cp.async of 16 bytes, the last of which are 0 where `bytes` are fewer. What it writes is no
+// number from here on until the thread awaits it, which is when it reads: what somebody reads too
+// early, and what is written while somebody still reads, shows.
+void copy_later(const void* from, std::size_t bytes, void* to);
+void commit_copies();                 // what the thread copied since the commit before is a group
+void await_copies(unsigned pending);  // its groups but for so many of the latest
+
 }  // namespace sheaf::kernels::cuda::emulation

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <numeric>
+#include <optional>
 
 #include "kernels/cuda/activation.cuh"
 
@@ -12,7 +13,7 @@ struct ProductDescription {
   cublasOperation_t turns_a = CUBLAS_OP_N;
   cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   const void* bias = nullptr;
-  cudaDataType_t bias_type = CUDA_R_32F;
+  std::optional<cudaDataType_t> bias_type;  // none: that of the results
   struct Scale {
     cublasLtMatmulMatrixScale_t mode = CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F;
     const float* values = nullptr;  // of a scalar: 1
@@ -75,10 +76,15 @@ bool agree(const ProductDescription& product, const MatrixDescription& a,
          c.columns == d.columns;
 }
 
-std::vector<float> floats(const void* matrix, const MatrixDescription& layout) {
+struct StoredMatrix {
+  const void* data = nullptr;
+  MatrixDescription layout;
+};
+std::vector<float> floats(const StoredMatrix& matrix) {
+  const MatrixDescription& layout = matrix.layout;
   std::vector<float> values(layout.rows * layout.columns);
   with_type(layout.type, [&](auto one) {
-    const auto* from = static_cast<const decltype(one)*>(matrix);
+    const auto* from = static_cast<const decltype(one)*>(matrix.data);
     for (std::size_t j = 0; j < layout.columns; ++j)
       for (std::size_t i = 0; i < layout.rows; ++i)
         values[j * layout.rows + i] = to_float(from[j * layout.stride + i]);
@@ -98,14 +104,40 @@ double dot(const float* a, const float* b, std::size_t count) {
   return std::accumulate(std::begin(sums), std::end(sums), 0.0);
 }
 
-float finished(const ProductDescription& product, std::size_t row, double sum) {
+float finished(const ProductDescription& product, cudaDataType_t results, std::size_t row,
+               double sum) {
   if (has(product.epilogue, CUBLASLT_EPILOGUE_BIAS))
-    sum += element(product.bias_type, product.bias, row);
+    sum += element(product.bias_type.value_or(results), product.bias, row);
   const auto value = static_cast<float>(sum);
   if (has(product.epilogue, CUBLASLT_EPILOGUE_RELU)) return activate(Activation::relu, value);
   if (has(product.epilogue, CUBLASLT_EPILOGUE_GELU)) return activate(Activation::gelu_tanh, value);
   return value;
 }
+
+// d = epilogue(alpha a^T b + beta c)
+struct Multiplication {
+  ProductDescription product;
+  float alpha = 1, beta = 0;
+  StoredMatrix a, b, c;
+  MatrixDescription d_layout;
+  void* d = nullptr;
+
+  void run() const {
+    const std::vector<float> left = floats(a), right = floats(b);
+    const std::size_t inner = a.layout.rows;
+    with_type(d_layout.type, [&](auto one) {
+      using R = decltype(one);
+      for (std::size_t j = 0; j < d_layout.columns; ++j)
+        for (std::size_t i = 0; i < d_layout.rows; ++i) {
+          double sum = alpha * product.a_scale.at(i) * product.b_scale.at(j) *
+                       dot(&left[i * inner], &right[j * inner], inner);
+          if (beta != 0) sum += beta * element(c.layout.type, c.data, j * c.layout.stride + i);
+          static_cast<R*>(d)[j * d_layout.stride + i] =
+              from_float<R>(finished(product, d_layout.type, i, sum));
+        }
+    });
+  }
+};
 
 }  // namespace
 }  // namespace sheaf::kernels::cuda::emulation
@@ -150,7 +182,7 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t description,
     case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
       return take(description->bias);
     case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE:
-      return take(description->bias_type);
+      return take(description->bias_type.emplace());
     case CUBLASLT_MATMUL_DESC_A_SCALE_POINTER:
       return take(description->a_scale.values);
     case CUBLASLT_MATMUL_DESC_B_SCALE_POINTER:
@@ -228,7 +260,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
                               cublasLtMatrixLayout_t c_layout, void* d,
                               cublasLtMatrixLayout_t d_layout,
                               const cublasLtMatmulAlgo_t* algorithm, void* workspace,
-                              std::size_t workspace_bytes, const EmulatedStream*) {
+                              std::size_t workspace_bytes, const EmulatedStream* stream) {
   PlayedLibrary& library = played_library();
   const std::uint64_t index = algorithm->data[0];
   const bool biased = has(product->epilogue, CUBLASLT_EPILOGUE_BIAS);
@@ -242,19 +274,13 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
   if (library.algorithms[index].fails) return CUBLAS_STATUS_EXECUTION_FAILED;
   if (product->a_scale.is_vector() && !library.scales) return CUBLAS_STATUS_NOT_SUPPORTED;
 
-  const float by = *static_cast<const float*>(alpha);
-  const float kept = *static_cast<const float*>(beta);
-  const std::vector<float> left = floats(a, *a_layout), right = floats(b, *b_layout);
-  const std::size_t inner = a_layout->rows;
-  with_type(d_layout->type, [&](auto one) {
-    using R = decltype(one);
-    for (std::size_t j = 0; j < d_layout->columns; ++j)
-      for (std::size_t i = 0; i < d_layout->rows; ++i) {
-        double sum = by * product->a_scale.at(i) * product->b_scale.at(j) *
-                     dot(&left[i * inner], &right[j * inner], inner);
-        if (kept != 0) sum += kept * element(c_layout->type, c, j * c_layout->stride + i);
-        static_cast<R*>(d)[j * d_layout->stride + i] = from_float<R>(finished(*product, i, sum));
-      }
-  });
+  stream->take([multiplication = Multiplication{.product = *product,
+                                                .alpha = *static_cast<const float*>(alpha),
+                                                .beta = *static_cast<const float*>(beta),
+                                                .a = {a, *a_layout},
+                                                .b = {b, *b_layout},
+                                                .c = {c, *c_layout},
+                                                .d_layout = *d_layout,
+                                                .d = d}] { multiplication.run(); });
   return CUBLAS_STATUS_SUCCESS;
 }

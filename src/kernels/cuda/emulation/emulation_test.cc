@@ -1,11 +1,14 @@
-// What the emulation promises to kernels: barriers, exchange in warps, shared memory, numbers.
+// What the emulation promises to kernels: barriers, exchange in warps, shared memory, copies to it,
+// fragments of matrices, numbers.
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/async_copy.cuh"
 #include "kernels/cuda/emulation/emulated.h"
+#include "kernels/cuda/mma.cuh"
 #include "kernels/cuda/product.h"
 #include "kernels/cuda/target.cuh"
 
@@ -66,6 +69,107 @@ TEST(BlockDeathTest, RefusesWhatACardWouldHangAt) {
                            if (threadIdx.x == 0) __syncthreads();
                          }),
                "returned");
+}
+
+// What the PTX manual says of ldmatrix: element [i, j] of matrix m is 100 m + 10 i + j here.
+TEST(Matrices, AreLoadedAsFragments) {
+  for (const Matrices how : {Matrices::as_they_lie, Matrices::transposed}) {
+    std::uint32_t got[32][4];
+    run_block({.threads = 32, .shared_bytes = 4 * 8 * 8 * 2}, [&] {
+      auto* const rows = shared_memory<std::uint16_t>();
+      const unsigned lane = threadIdx.x;
+      for (unsigned j = 0; j < 8; ++j)
+        rows[lane * 8 + j] = static_cast<std::uint16_t>(lane / 8 * 100 + lane % 8 * 10 + j);
+      __syncthreads();
+      if (how == Matrices::transposed)
+        load_matrices<Matrices::transposed>(rows + lane * 8, got[lane]);
+      else
+        load_matrices<Matrices::as_they_lie>(rows + lane * 8, got[lane]);
+    });
+    for (unsigned lane = 0; lane < 32; ++lane)
+      for (unsigned m = 0; m < 4; ++m) {
+        const unsigned row = lane / 4, column = lane % 4 * 2;
+        const unsigned first = how == Matrices::transposed ? 10 * column + row : 10 * row + column;
+        const unsigned second = how == Matrices::transposed ? first + 10 : first + 1;
+        EXPECT_EQ(got[lane][m], (100 * m + first) | (100 * m + second) << 16) << lane << ", " << m;
+      }
+  }
+}
+
+TEST(MatricesDeathTest, AreInSharedMemoryAtMultiplesOf16) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto load = [](std::size_t offset) {
+    run_block({.threads = 32, .shared_bytes = 64}, [=] {
+      std::uint32_t got[4];
+      load_matrices<Matrices::as_they_lie>(shared_memory<std::byte>() + offset, got);
+    });
+  };
+  load(48);
+  EXPECT_DEATH(load(8), "no multiple of 16");
+  EXPECT_DEATH(load(64), "not in shared memory");
+}
+
+struct alignas(16) Four {
+  float values[4];
+};
+
+TEST(Copies, AreNoNumberBeforeTheyAreAwaited) {
+  const Four from = {1, 2, 3, 4};
+  run_block({.threads = 1, .shared_bytes = 48}, [&] {
+    auto* const to = shared_memory<float>();
+    for (int i = 0; i < 12; ++i) to[i] = 7;
+    copy_later(&from, 16, to);
+    commit_copies();
+    copy_later(&from, 0, to + 4);
+    commit_copies();
+    copy_later(&from, 16, to + 8);
+    EXPECT_TRUE(std::isnan(to[0])) << "what was there is gone at once";
+    await_copies<2>();
+    EXPECT_TRUE(std::isnan(to[0]));
+    await_copies<1>();
+    EXPECT_EQ(to[3], 4);
+    EXPECT_TRUE(std::isnan(to[4]));
+    await_copies<0>();
+    EXPECT_EQ(to[4], 0) << "none of 16 bytes are copied, so all are 0";
+    EXPECT_TRUE(std::isnan(to[8])) << "of no group that could be awaited";
+    commit_copies();
+    await_copies<0>();
+    EXPECT_EQ(to[8], 1);
+  });
+}
+
+TEST(Copies, AreThereForOthersBehindABarrier) {
+  const Four from = {1, 2, 3, 4};
+  for (const Order order : {Order::forward, Order::backward}) {
+    int early = 0, late = 0;
+    run_block({.threads = 2, .shared_bytes = 16, .order = order}, [&] {
+      if (threadIdx.x == 0) {
+        copy_later(&from, 16, shared_memory<float>());
+        commit_copies();
+      }
+      await_copies<0>();  // of the thread's own: the other may come here first
+      if (threadIdx.x == 1) early += shared_memory<float>()[3] == 4;
+      __syncthreads();
+      late += shared_memory<float>()[3] == 4;
+    });
+    EXPECT_EQ(early, order == Order::forward ? 1 : 0);
+    EXPECT_EQ(late, 2);
+  }
+}
+
+TEST(CopiesDeathTest, AreBetweenMultiplesOf16) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const Four from[2] = {};
+  const auto copy = [&](std::size_t offset, std::size_t to) {
+    run_block({.threads = 1, .shared_bytes = 32},
+              [=, at = reinterpret_cast<const std::byte*>(from)] {
+                copy_later(at + offset, 16, shared_memory<std::byte>() + to);
+              });
+  };
+  copy(16, 16);
+  EXPECT_DEATH(copy(8, 0), "from no multiple of 16");
+  EXPECT_DEATH(copy(0, 4), "no multiple of 16");
+  EXPECT_DEATH(copy(0, 32), "not in shared memory");
 }
 
 TEST(Half, IsReadBackAndRoundedToTheNearestEven) {

@@ -4,6 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
+#include <utility>
+#include <vector>
 
 #include "kernels/cuda/emulation/block.h"
 
@@ -17,18 +20,27 @@
 #define __launch_bounds__(...)
 #define SHEAF_UNROLL
 #define threadIdx (::sheaf::kernels::cuda::emulation::thread_place())
+#define blockDim (::sheaf::kernels::cuda::emulation::block_size())
 #define blockIdx (::sheaf::kernels::cuda::emulation::block_place())
 
 namespace sheaf::kernels::cuda {
 
 namespace emulation {
 
-// What launch() is given as a stream: how blocks are to run.
+// What launch() is given as a stream: how blocks are to run, and where they are recorded instead of
+// run, if anywhere.
 struct EmulatedStream {
   Order order = Order::forward;
+  std::vector<std::function<void()>>* recorded = nullptr;
+
+  void take(std::function<void()> work) const {
+    if (recorded == nullptr) return work();
+    recorded->push_back(std::move(work));
+  }
 };
 
 inline Dim3 thread_place() { return {thread_index(), 0, 0}; }
+inline Dim3 block_size() { return {thread_count(), 1, 1}; }
 inline Dim3& block_place() {
   thread_local Dim3 place;
   return place;
@@ -86,6 +98,17 @@ T __shfl_xor_sync(unsigned /*mask*/, T value, int lane_mask) {
   if (from < met.lanes) std::memcpy(&value, met.all + from * emulation::kLaneBytes, sizeof value);
   return value;
 }
+template <class T>
+T __shfl_sync(unsigned /*mask*/, T value, int lane) {
+  const emulation::Exchange met = emulation::exchange_in_warp(&value, sizeof value);
+  std::memcpy(&value, met.all + static_cast<unsigned>(lane) * emulation::kLaneBytes, sizeof value);
+  return value;
+}
+
+inline float fast_exp2(float x) {
+  const float power = std::exp2(x);
+  return power < 0x1p-126f ? 0 : power;
+}
 
 struct Grid {
   unsigned x = 1, y = 1, z = 1;
@@ -94,11 +117,13 @@ struct Grid {
 template <class... Parameters, class... Arguments>
 void launch(Stream stream, void (*kernel)(Parameters...), Grid grid, unsigned threads,
             std::size_t shared_bytes, const Arguments&... arguments) {
-  emulation::Dim3& place = emulation::block_place();
-  for (place.z = 0; place.z < grid.z; ++place.z)
-    for (place.y = 0; place.y < grid.y; ++place.y)
-      for (place.x = 0; place.x < grid.x; ++place.x)
-        emulation::run_block({threads, shared_bytes, stream->order}, [&] { kernel(arguments...); });
+  stream->take([=, order = stream->order] {
+    emulation::Dim3& place = emulation::block_place();
+    for (place.z = 0; place.z < grid.z; ++place.z)
+      for (place.y = 0; place.y < grid.y; ++place.y)
+        for (place.x = 0; place.x < grid.x; ++place.x)
+          emulation::run_block({threads, shared_bytes, order}, [&] { kernel(arguments...); });
+  });
 }
 
 }  // namespace sheaf::kernels::cuda
