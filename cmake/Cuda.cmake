@@ -19,9 +19,10 @@ if(SHEAF_CUDA_CLANG)
   find_program(SHEAF_CUDA_COMPILER ${SHEAF_CUDA_CLANG} REQUIRED)
   list(TRANSFORM SHEAF_CUDA_ARCHITECTURES PREPEND --cuda-gpu-arch=sm_ OUTPUT_VARIABLE targets)
   # What is not inlined has its arrays in memory, and clang inlines less than nvcc; loops of unknown length it unrolls
-  # until registers are spilled. Those that SHEAF_UNROLL marks it unrolls in any case.
+  # until registers are spilled, as they are by its order of instructions unless that is chosen to need few (sched4reg).
   set(compile ${SHEAF_CUDA_COMPILER} -x cuda --cuda-path=${SHEAF_CUDA_TOOLKIT} ${targets} --no-cuda-include-ptx=all
-              -mllvm -inline-threshold=1000000 -mllvm -unroll-runtime=false -Wno-unknown-cuda-version -fPIC -pthread)
+              -mllvm -inline-threshold=1000000 -mllvm -unroll-runtime=false -mllvm -nvptx-sched4reg
+              -Wno-unknown-cuda-version -fPIC -pthread)
 else()
   find_program(SHEAF_CUDA_COMPILER nvcc PATHS ${SHEAF_CUDA_TOOLKIT}/bin NO_DEFAULT_PATH REQUIRED)
   set(targets)

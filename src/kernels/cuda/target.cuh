@@ -1,8 +1,8 @@
 #pragma once
 
-// What kernels are written against: CUDA's own words, on a card by nvcc, and by any other compiler
-// as emulation/target.h means them, for tests on this processor. Nothing else in this folder's
-// kernels knows which of the two it is.
+// What kernels are written against: CUDA's own words, on a card by nvcc or clang, and by any other
+// compiler as emulation/target.h means them, for tests on this processor. Nothing else in this
+// folder's kernels knows which of the two it is.
 
 #include <cstddef>
 #include <cstdint>
