@@ -39,7 +39,7 @@ inline std::string backend_name(const std::string& prefix, tensor::Dtype dtype) 
 inline Status check_dtype(const std::string& prefix, tensor::Dtype dtype) {
   if (!backend_name(prefix, dtype).empty()) return {};
   return Error{ErrorCode::unsupported,
-               "on cards products are computed in float32, bfloat16 or float16, not in " +
+               "on cards products are computed in float32, bfloat16, float16 or fp8, not in " +
                    std::string(name_of(dtype))};
 }
 

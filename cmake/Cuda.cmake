@@ -21,7 +21,7 @@ if(SHEAF_CUDA_PTX)
   list(APPEND targets -gencode=arch=compute_${SHEAF_CUDA_PTX},code=compute_${SHEAF_CUDA_PTX})
 endif()
 set(objects)
-foreach(source absent.cc backend.cc shared_weights.cc text_layout.cc device.cu driver_memory.cu product.cu)
+foreach(source absent.cc backend.cc shared_weights.cc text_layout.cc device.cu driver_memory.cu product.cc)
   set(path ${CMAKE_SOURCE_DIR}/src/kernels/cuda/${source})
   set(object ${CMAKE_BINARY_DIR}/cuda/${source}.o)
   # Of the warnings not meant: a conversion that only the other kind of matrix uses, and assignments to results.

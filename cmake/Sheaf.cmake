@@ -179,7 +179,7 @@ file(GLOB emulated_cuda CONFIGURE_DEPENDS src/kernels/cuda/*.cc src/kernels/cuda
 list(FILTER emulated_cuda EXCLUDE REGEX "_test\\.cc$")
 set_source_files_properties(${emulated_cuda} PROPERTIES COMPILE_OPTIONS "-O2")
 # A stand-in for a library, which no sanitizer looks into either.
-set_source_files_properties(src/kernels/cuda/emulation/product.cc PROPERTIES COMPILE_OPTIONS "-O3;-fno-sanitize=all")
+set_source_files_properties(src/kernels/cuda/emulation/cublaslt.cc PROPERTIES COMPILE_OPTIONS "-O3;-fno-sanitize=all")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(src/kernels/cpu/avx2.cc src/kernels/cpu/avx2_madd_int8.cc PROPERTIES COMPILE_OPTIONS
     "${kernel_flags};-mavx2;-mfma")

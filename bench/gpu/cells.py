@@ -9,10 +9,11 @@ class Cell:
     length: int
     goal: float  # tokens a second
     flop: float  # a token, of products with weights
+    dtype: str = ""  # behind the kind of device in a backend's name; empty: what others are measured in
 
     @property
     def name(self):
-        return f"{self.model}, {self.length} tokens"
+        return f"{self.model}, {self.length} tokens" + (f", {self.dtype}" if self.dtype else "")
 
 
 CELLS = [
@@ -26,6 +27,10 @@ CELLS = [
     Cell("qwen3-0.6b", 512, 0.60e6, 880.8e6),
     Cell("qwen3-4b", 512, 80e3, 7266.6e6),
 ]
+# Half as fast again as bfloat16 should be, on cards.
+FP8 = [Cell(cell.model, cell.length, 1.5 * cell.goal, cell.flop, dtype)
+       for cell in CELLS if cell.model in ("bert-large", "qwen3-0.6b", "qwen3-4b") and cell.length == 512
+       for dtype in ("fp8", "fp8 with attention")]
 LATENCY = Cell("minilm-l6", 16, 0, 21.2e6)
 LATENCY_GOAL_US = 150
 

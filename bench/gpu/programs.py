@@ -16,6 +16,11 @@ BACKEND = {"cuda": ["--backend", "cuda bfloat16"], "cpu": ["--dtype", "float32"]
 BATCH_TOKENS = {"cuda": 32768, "cpu": 512}
 
 
+def backend(device, dtype):
+    """Flags of sheaf-engine-bench; without a dtype the one that is measured there."""
+    return ["--backend", f"{device} {dtype}"] if dtype else BACKEND[device]
+
+
 def folder(device):
     return next((path for path in FOLDERS[device] if path.is_dir()), None)
 

@@ -1,5 +1,6 @@
 """Replicas of one card: what each more takes of it, and that their weights outlive who brought them."""
 
+import base64
 import concurrent.futures
 import json
 import os
@@ -8,6 +9,8 @@ import signal
 import subprocess
 import time
 import urllib.request
+
+import numpy as np
 
 import served
 
@@ -52,6 +55,12 @@ def answers(places, names):
     raise served.Failed(f"of {sorted(names)} only {sorted(found)} answered {REQUESTS_MAX} requests")
 
 
+def least_cosine(answered):
+    """Of what was answered to each text. Replicas may multiply by algorithms of their own, each the fastest when it looked."""
+    first, *others = ([np.frombuffer(base64.b64decode(one), "<f4") for one in vectors] for vectors in answered)
+    return min((float(a @ b) for vectors in others for a, b in zip(first, vectors)), default=1.0)
+
+
 def card_mib():
     """Of the first card, by all processes; 0 without one."""
     try:
@@ -75,4 +84,4 @@ def figures(args, model, replicas, folder):
         os.kill(first, signal.SIGKILL)
         vectors |= answers(places, ready_pids(places, replicas, without=first))
         copies = len(BROUGHT.findall((folder / "serve.log").read_text()))
-        return found | {"MiB after": card_mib() - before, "copies": copies, "same vectors": len(vectors) == 1}
+        return found | {"MiB after": card_mib() - before, "copies": copies, "least cosine": least_cosine(vectors)}

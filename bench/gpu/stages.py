@@ -85,9 +85,9 @@ def batches_for(args, cell):
     return [all_texts[i:i + texts] for i in range(0, len(all_texts), texts)]
 
 
-def engine_command(args, model, work, vectors):
-    return [programs.path_of("sheaf-engine-bench", args.device), model, work, *programs.BACKEND[args.device], "--vectors",
-            vectors]
+def engine_command(args, model, work, vectors, dtype=""):
+    return [programs.path_of("sheaf-engine-bench", args.device), model, work, *programs.backend(args.device, dtype),
+            "--vectors", vectors]
 
 
 def torch_command(args, model, work, vectors, *more):
@@ -103,7 +103,7 @@ def accuracy(args, cell, model, folder):
     """Mean and least cosine of the engine to PyTorch in float32, over a few texts."""
     work = folder / "accuracy"
     workload.write(work, [texts_for(cell, ACCURACY_TEXTS)])
-    commands = [engine_command(args, model, work, folder / "own"),
+    commands = [engine_command(args, model, work, folder / "own", cell.dtype),
                 torch_command(args, model, work, folder / "exact", "--dtype", "float32")]
     for command in commands:
         rounds.Contender("accuracy", command, folder).close()
@@ -147,7 +147,7 @@ def engine(args, results):
     def measure(cell, model, folder):
         batches = batches_for(args, cell)
         workload.write(folder / "work", batches)
-        command = engine_command(args, model, folder / "work", folder / "vectors")
+        command = engine_command(args, model, folder / "work", folder / "vectors", cell.dtype)
         values = rates_of(args, {"own": command}, workload.tokens_of(batches), folder)["own"]
         spread = rounds.spread(values)
         return {"tokens/s": spread["median"], "low": spread["low"], "high": spread["high"], "goal": cell.goal,
@@ -160,7 +160,8 @@ def engine(args, results):
         values = rates_of(args, {"own": command}, LATENCY_TEXTS, folder)["own"]
         return {"µs": 1e6 / statistics.median(values), "goal µs": cells.LATENCY_GOAL_US}
 
-    return all([each_cell(args, results, measure), each_cell(args, results, one_text, [cells.LATENCY])])
+    return all([each_cell(args, results, measure, cells.CELLS + (cells.FP8 if args.device == "cuda" else [])),
+                each_cell(args, results, one_text, [cells.LATENCY])])
 
 
 def peers(args, results):
@@ -194,6 +195,7 @@ def serve(args, results):
 
 
 SHARED_BY = (1, 2, 4)  # replicas
+LEAST_COSINE = 0.999  # of their vectors, in bfloat16
 
 
 def share(args, results):
@@ -211,4 +213,4 @@ def share(args, results):
             print(f"{name}: {error}", file=sys.stderr, flush=True)
             return False
         results.keep(name, **figures)
-    return all(figures["copies"] == copies and figures["same vectors"] for figures in results.cells.values())
+    return all(figures["copies"] == copies and figures["least cosine"] > LEAST_COSINE for figures in results.cells.values())

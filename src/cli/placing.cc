@@ -80,16 +80,44 @@ std::string text_of_code(const CardProgram& program) {
   return fmt::format("sheaf-replica-cuda has code for {} alone", fmt::join(words, ", "));
 }
 
-// By UUID, those that its kernels cannot be loaded on, and why.
+// Cards multiply in fp8 from Ada on.
+constexpr int kFp8Capability = 89;
+constexpr std::string_view kFp8 = "fp8";
+
+// By UUID, those that its kernels cannot be loaded on, or that lack a dtype of the models, and why.
 std::map<std::string, std::string> unusable_cards(const CardProgram& program,
-                                                  const slices::GpuInventory& gpus) {
+                                                  const slices::GpuInventory& gpus,
+                                                  const std::vector<router::ModelConfig>& models) {
+  const bool fp8 = std::ranges::find(models, kFp8, &router::ModelConfig::dtype) != models.end();
   std::map<std::string, std::string> unusable;
-  for (const slices::Gpu& gpu : gpus.gpus)
-    if (!program.has_code_for(gpu.compute_capability()))
+  for (const slices::Gpu& gpu : gpus.gpus) {
+    const int capability = gpu.compute_capability();
+    if (!program.has_code_for(capability))
+      unusable[gpu.uuid] = fmt::format("has compute capability {}, and {}",
+                                       capability_text(capability), text_of_code(program));
+    else if (fp8 && capability < kFp8Capability)
       unusable[gpu.uuid] =
-          fmt::format("has compute capability {}, and {}",
-                      capability_text(gpu.compute_capability()), text_of_code(program));
+          fmt::format("has compute capability {}, and fp8 needs {}", capability_text(capability),
+                      capability_text(kFp8Capability));
+  }
   return unusable;
+}
+
+// Error where no card multiplies in the model's dtype.
+Status check_dtype_of_cards(const std::string& dtype, const std::string& model,
+                            const slices::GpuInventory& gpus) {
+  const auto can = [](const slices::Gpu& gpu) {
+    return gpu.compute_capability() >= kFp8Capability;
+  };
+  if (dtype != kFp8 || gpus.gpus.empty() || std::ranges::any_of(gpus.gpus, can)) return {};
+  const slices::Gpu& card = gpus.gpus.front();
+  return Error{
+      ErrorCode::unsupported,
+      fmt::format(
+          "model {}: --dtype fp8 needs a card of compute capability {} or later, and {} has "
+          "{}; --dtype bfloat16 computes on it",
+          model, capability_text(kFp8Capability), card.name,
+          capability_text(card.compute_capability()))};
 }
 
 // Nothing computes on simulated cards but what is named for them; where cards are asked for,
@@ -155,7 +183,7 @@ class Placer {
             .machine = host_name(),
             .slices_folder = slices::default_slices_folder(),
             .withheld = leased_to_others(),
-            .unusable = computers_.cards ? unusable_cards(*computers_.cards, here_.gpus)
+            .unusable = computers_.cards ? unusable_cards(*computers_.cards, here_.gpus, configs_)
                                          : std::map<std::string, std::string>()};
   }
 
@@ -350,7 +378,10 @@ Result<std::string> dtype_of(const ServeSettings& settings, const ModelSetting& 
   const ModelSource source{config.folder, config.pooling};
   if (on_cards && computers.computes_on_cards()) {
     SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(config.folder, config.pooling));
-    return dtype_on_card(*computers.cards, config.dtype, config.name, spec);
+    SHEAF_ASSIGN(const std::string dtype,
+                 dtype_on_card(*computers.cards, config.dtype, config.name, spec));
+    SHEAF_TRY(check_dtype_of_cards(dtype, config.name, computers.here.gpus));
+    return dtype;
   }
   if (at_once) return dtype_at_once(config.dtype, computers.replica_program, source);
   return dtype_for_serving(config.dtype, computers.replica_program, config.name, source);

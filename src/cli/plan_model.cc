@@ -46,7 +46,7 @@ std::string refusal_of(const planner::ModelFacts& model, const CapacityQuestion&
                        const std::vector<Fit>& fits) {
   if (fits.size() == 1 && !fits.front().computable)
     return fmt::format(
-        "{}: fp8 needs Hopper or later, and {} has compute capability {}.{}; there is int8",
+        "{}: fp8 needs compute capability 8.9 or later, and {} has {}.{}; there is bfloat16",
         model.name, asked.gpu.name, asked.gpu.card->compute_capability_major,
         asked.gpu.card->compute_capability_minor);
   return planner::refusal(model, refused_load(asked, fits), asked.gpu, asked.memory_utilization,
@@ -123,7 +123,7 @@ std::string text_of(const planner::ModelFacts& model, const CapacityQuestion& as
                    gib_number(fit.memory.activations_bytes), gib_number(fit.memory.kv_cache_bytes),
                    gib_number(fit.memory.context_bytes), gib_number(fit.memory.workspace_bytes),
                    gib_number(fit.memory.total_bytes()),
-                   !fit.computable ? "Hopper" : fmt::format("{}", fit.replicas)});
+                   !fit.computable ? "no fp8" : fmt::format("{}", fit.replicas)});
   out += table.render();
   out += "\nGiB. Weights count once however many replicas, the rest for each. * assumed\n";
   out += kv_note(model) + "\n";

@@ -16,7 +16,7 @@
 namespace sheaf::cli {
 namespace {
 
-constexpr std::array<std::string_view, 4> kDtypes = {"auto", "float32", "bfloat16", "int8"};
+constexpr std::array<std::string_view, 5> kDtypes = {"auto", "float32", "bfloat16", "int8", "fp8"};
 constexpr int kTimedRuns = 3;        // of which the fastest counts: others may be at work here
 constexpr int kSecondsMax = 60;      // of one dtype: a start waits for it
 constexpr double kWorthwhile = 1.1;  // a gain below is not worth any loss
@@ -237,12 +237,13 @@ Status check_dtype(std::string_view dtype) {
   if (std::ranges::find(kDtypes, dtype) != kDtypes.end()) return {};
   constexpr std::pair<std::string_view, std::string_view> kMeant[] = {
       {"bf16", "bfloat16"}, {"fp16", "bfloat16"}, {"float16", "bfloat16"}, {"half", "bfloat16"},
-      {"fp32", "float32"},  {"f32", "float32"},   {"float", "float32"},    {"q8_0", "int8"}};
+      {"fp32", "float32"},  {"f32", "float32"},   {"float", "float32"},    {"q8_0", "int8"},
+      {"float8", "fp8"},    {"e4m3", "fp8"}};
   const auto* meant = std::ranges::find(kMeant, dtype, [](const auto& pair) { return pair.first; });
   return Error{
       ErrorCode::invalid_argument,
       fmt::format(
-          "'{}' is not one of auto, float32, bfloat16, int8{}", dtype,
+          "'{}' is not one of auto, float32, bfloat16, int8, fp8{}", dtype,
           meant == std::end(kMeant) ? "" : fmt::format("; {} is the nearest", meant->second))};
 }
 

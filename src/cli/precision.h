@@ -65,7 +65,7 @@ std::string dtype_at_once(const std::string& wanted, const std::string& replica_
 Result<std::string> dtype_for_serving(const std::string& wanted, const std::string& replica_program,
                                       const std::string& name, const ModelSource& source);
 
-// Error unless `dtype` is auto, float32, bfloat16 or int8.
+// Error unless `dtype` is auto, float32, bfloat16, int8 or fp8.
 Status check_dtype(std::string_view dtype);
 
 }  // namespace sheaf::cli

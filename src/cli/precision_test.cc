@@ -73,9 +73,9 @@ TEST(Precisions, DtypesAreNamed) {
   for (const char* name : {"auto", "float32", "bfloat16", "int8"})
     EXPECT_TRUE(check_dtype(name).ok());
   EXPECT_EQ(check_dtype("bf16").error().message,
-            "'bf16' is not one of auto, float32, bfloat16, int8; bfloat16 is the nearest");
+            "'bf16' is not one of auto, float32, bfloat16, int8, fp8; bfloat16 is the nearest");
   EXPECT_EQ(check_dtype("int4").error().message,
-            "'int4' is not one of auto, float32, bfloat16, int8");
+            "'int4' is not one of auto, float32, bfloat16, int8, fp8");
 }
 
 class Kept : public ::testing::Test {

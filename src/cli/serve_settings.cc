@@ -34,7 +34,7 @@ void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>&
       whole_number(s.ranks, 1, kRanksMax));
   flags.add({"device", "D", "cpu, cuda; auto: cards if there are any", "device"},
             choice(s.device, {"auto", "cpu", "cuda"}));
-  flags.add({"dtype", "T", "auto, float32, bfloat16 or int8", "dtype"},
+  flags.add({"dtype", "T", "auto, float32, bfloat16, int8, fp8", "dtype"},
             checked_text(s.dtype, check_dtype));
   flags.add({"max-length", "N", "tokens a text is cut to", "max_length", "the model's"},
             whole_number(s.max_length, 0, 1u << 20));

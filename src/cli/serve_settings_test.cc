@@ -65,7 +65,7 @@ TEST(ServeSettings, TheLogBeginsWithTheModels) {
 
 TEST(ServeSettings, RefusalsSayWhatExists) {
   EXPECT_EQ(message_of({"m", "--dtype", "int4"}),
-            "--dtype: 'int4' is not one of auto, float32, bfloat16, int8");
+            "--dtype: 'int4' is not one of auto, float32, bfloat16, int8, fp8");
   EXPECT_EQ(message_of({"m", "--device", "gpu"}), "--device: 'gpu' is not one of auto, cpu, cuda");
   EXPECT_EQ(message_of({"m", "--gpu-assignment", "alone"}),
             "--gpu-assignment: 'alone' is not one of auto, dedicated, shared, mig, mps, time");

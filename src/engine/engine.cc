@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -144,6 +145,7 @@ class ModelEngine final : public Engine {
     }
     const kernels::Texts texts = {batch.ids.subspan(begin, cu_seqlens_.back()), cu_seqlens_,
                                   second_at_};
+    ops_->begin_pass(shape_of(batch.options[first].output));
     const tensor::TypedView states = model_->forward(*ops_, texts);
     if (batch.options[first].output == model::Output::vector) return add_vectors(states, out);
     if (batch.options[first].output == model::Output::sparse)
@@ -155,6 +157,14 @@ class ModelEngine final : public Engine {
       for (std::size_t i = 0; i < vectors.rows; ++i, at += vectors.columns)
         std::copy_n(vectors.row(i), vectors.columns, at);
     });
+  }
+
+  // What decides which operations the group takes. Of a single text, since many together are hardly
+  // ever followed by as many of the same lengths.
+  std::span<const std::uint32_t> shape_of(model::Output output) {
+    if (items_.size() != 1) return {};
+    shape_ = {cu_seqlens_.back(), text_at_.front(), static_cast<std::uint32_t>(output)};
+    return shape_;
   }
 
   void add_vectors(tensor::TypedView states, Rows& out) {
@@ -211,6 +221,7 @@ class ModelEngine final : public Engine {
   std::vector<std::uint32_t> second_at_;   // of its texts, the first id of token type 1
   std::vector<std::uint32_t> text_at_;     // of its texts, the first id behind the prompt
   std::vector<kernels::PoolItem> items_;
+  std::array<std::uint32_t, 3> shape_{};
   tensor::Buffer pooled_;   // [texts, reductions * hidden]
   tensor::Buffer vectors_;  // [texts, dimensions], on a device
 };

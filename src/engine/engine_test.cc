@@ -418,6 +418,35 @@ TEST_P(Families, EqualTransformers) {
   fs::remove_all(copy);
 }
 
+// To the bit, whatever a device keeps of the texts before: of the same length with other ids, of
+// others, and of many at once.
+TEST_P(Families, AnswersDoNotDependOnWhatCameBefore) {
+  const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/families/" + GetParam();
+  Texts texts = json::parse(read_file(folder + "/cases.json")).get<Texts>();
+  std::ranges::sort(texts, {}, &std::vector<std::int32_t>::size);
+  const std::vector<std::int32_t> text = texts[texts.size() / 2], longest = texts.back();
+  const std::vector<std::int32_t> backwards(text.rbegin(), text.rend());
+  for (const tensor::Dtype dtype : {tensor::Dtype::float32, tensor::Dtype::bfloat16}) {
+    const auto backends = kernels::backend_names(dtype);
+    if (backends.empty()) continue;
+    SCOPED_TRACE(backends.front());
+    const auto answer = [&](const Texts& asked) {
+      auto fresh = open_model(folder + "/model", backends.front());
+      return *embed(**fresh, asked);
+    };
+    const Vectors answers[] = {answer({text}), answer({backwards}), answer({longest}),
+                               answer(texts)};
+    auto engine = open_model(folder + "/model", backends.front());
+    ASSERT_TRUE(engine.ok()) << engine.error().message;
+    for (int round = 0; round < 3; ++round) {
+      EXPECT_EQ(*embed(**engine, {text}), answers[0]) << "round " << round;
+      EXPECT_EQ(*embed(**engine, {backwards}), answers[1]) << "round " << round;
+      EXPECT_EQ(*embed(**engine, {longest}), answers[2]) << "round " << round;
+      EXPECT_EQ(*embed(**engine, texts), answers[3]) << "round " << round;
+    }
+  }
+}
+
 // Near, since these models' random weights carry rounding further than trained ones do; and the
 // same alone as among others.
 TEST_P(Families, AreNearInEveryDtype) {
@@ -430,7 +459,7 @@ TEST_P(Families, AreNearInEveryDtype) {
   std::ofstream(copy / "1_Pooling/config.json") << R"({"pooling_mode": "mean"})";
   for (const auto& [dtype, usual] :
        {std::pair(tensor::Dtype::bfloat16, 0.999), std::pair(tensor::Dtype::float16, 0.999),
-        std::pair(tensor::Dtype::int8, 0.99)})
+        std::pair(tensor::Dtype::int8, 0.99), std::pair(tensor::Dtype::fp8, 0.99)})
     for (const std::string& backend : kernels::backend_names(dtype)) {
       // Where the logits of two experts are near, as in a text of nomic_moe, rounding may choose
       // the other one, and does by AVX2, and where states are rounded too.
@@ -453,6 +482,89 @@ TEST_P(Families, AreNearInEveryDtype) {
         expect_near((*alone)[0], (*together)[i], 1e-6);
       }
     }
+  fs::remove_all(copy);
+}
+
+// Rewrites a family's model in `folder` sixteen times as wide, with other random weights, so that
+// all its products have the sizes that fp8 wants.
+void widen(const fs::path& folder) {
+  constexpr std::uint64_t kTimes = 16;
+  json config = json::parse(read_file(folder / "config.json"));
+  for (const char* key :
+       {"hidden_size", "dim", "n_embd", "intermediate_size", "hidden_dim", "n_inner",
+        "num_attention_heads", "n_heads", "n_head", "num_key_value_heads"})
+    if (config.contains(key) && config[key].is_number())
+      config[key] = kTimes * config[key].get<std::uint64_t>();
+  std::ofstream(folder / "config.json") << config;
+
+  const std::string file = read_file(folder / "model.safetensors");
+  std::uint64_t length = 0;
+  std::memcpy(&length, file.data(), 8);
+  json header = json::parse(file.substr(8, length));
+  header.erase("__metadata__");
+  std::vector<float> values;
+  std::mt19937 generator(7);
+  const auto holds = [](const std::string& name, const auto&... words) {
+    return ((name.find(words) != name.npos) || ...);
+  };
+  for (auto& [name, tensor] : header.items()) {
+    auto shape = tensor["shape"].get<std::vector<std::uint64_t>>();
+    const bool vector = shape.size() == 1;
+    const bool rows_stay = holds(name, "embed", "relative_attention_bias", "router");
+    if (!vector) shape[1] *= kTimes;
+    if (vector ? !holds(name, "q_norm", "k_norm") : !rows_stay) shape[0] *= kTimes;
+    const std::size_t count = vector ? shape[0] : shape[0] * shape[1];
+    const float spread = vector ? 0.2f : 1 / std::sqrt(static_cast<float>(shape[1]));
+    std::normal_distribution<float> normal(vector && holds(name, "orm") ? 1 : 0, spread);
+    const std::size_t first = values.size();
+    for (std::size_t i = 0; i < count; ++i) values.push_back(normal(generator));
+    tensor = {{"dtype", "F32"},
+              {"shape", shape},
+              {"data_offsets", {first * sizeof(float), values.size() * sizeof(float)}}};
+  }
+  const std::string text = header.dump();
+  length = text.size();
+  std::ofstream out(folder / "model.safetensors", std::ios::binary);
+  out.write(reinterpret_cast<const char*>(&length), 8) << text;
+  out.write(reinterpret_cast<const char*>(values.data()),
+            static_cast<std::streamsize>(values.size() * sizeof(float)));
+}
+
+// Where a device has it, against bfloat16. Numbers of fp8 are off by 2.6 in 100 usually, so each
+// product by 4, which add up as random errors do; scores of attention carry them further.
+TEST_P(Families, AreNearInFp8WhenTheyAreWide) {
+  const std::vector<std::string> backends = kernels::backend_names(tensor::Dtype::fp8);
+  if (backends.empty()) GTEST_SKIP() << "nothing here computes in fp8";
+  const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/families/" + GetParam();
+  const bool several_files = !fs::exists(folder + "/model/model.safetensors");
+  if (several_files || GetParam() == "nomic_long" || GetParam() == "jina_v3_own")
+    GTEST_SKIP() << "its files or sizes are not just wider ones";
+  auto texts = json::parse(read_file(folder + "/cases.json")).get<Texts>();
+  texts.resize(3);
+  const fs::path copy = fs::temp_directory_path() / ("sheaf_wide_" + std::to_string(::getpid()));
+  fs::remove_all(copy);
+  fs::copy(folder + "/model", copy, fs::copy_options::recursive);
+  std::ofstream(copy / "modules.json")
+      << R"([{"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"},)"
+      << R"({"idx": 1, "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}])";
+  widen(copy);
+  auto exact = open_model(copy, kernels::backend_names(tensor::Dtype::bfloat16).front());
+  ASSERT_TRUE(exact.ok()) << exact.error().message;
+  const auto want = embed(**exact, texts);
+  ASSERT_TRUE(want.ok()) << want.error().message;
+  for (const std::string& backend : backends) {
+    SCOPED_TRACE(backend);
+    auto engine = open_model(copy, backend);
+    ASSERT_TRUE(engine.ok()) << engine.error().message;
+    const auto got = embed(**engine, texts);
+    ASSERT_TRUE(got.ok()) << got.error().message;
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      const double near = cosine((*got)[i], (*want)[i]);
+      EXPECT_GE(near, backend == backends.front() ? 0.98 : 0.95) << "text " << i;
+      EXPECT_LT(near, 1 - 1e-6) << "not in fp8: text " << i;
+    }
+    expect_near((*embed(**engine, {texts[1]}))[0], (*got)[1], 1e-6);
+  }
   fs::remove_all(copy);
 }
 
@@ -644,6 +756,40 @@ TEST_F(MiniLm, EqualsSentenceTransformers) {
         expect_near((*got)[i], want, 2e-6);
       }
     }
+  }
+}
+
+// Of trained weights, for which it is meant: where a device has fp8, first for feed-forward parts
+// alone, then before and behind attention too.
+TEST_F(MiniLm, IsNearInFp8) {
+  const json cases = json::parse(read_file(kMiniLm + "/cases.json"));
+  const std::string golden = read_file(kMiniLm + "/vectors.f32");
+  Texts texts;
+  Vectors want;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    const auto ids = cases[i]["ids"].get<std::vector<std::int32_t>>();
+    if (ids.size() < 6 || ids.size() > 40) continue;
+    texts.push_back(ids);
+    std::memcpy(want.emplace_back(384).data(), golden.data() + i * 384 * sizeof(float),
+                384 * sizeof(float));
+  }
+  const std::vector<std::string> backends = kernels::backend_names(tensor::Dtype::fp8);
+  for (const std::string& backend : backends) {
+    auto engine = open_model(folder_, backend);
+    ASSERT_TRUE(engine.ok()) << engine.error().message;
+    const auto got = embed(**engine, texts, {.normalize = true});
+    ASSERT_TRUE(got.ok()) << got.error().message;
+    double mean = 0, least = 1;
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      const double near = cosine((*got)[i], want[i]);
+      mean += near / static_cast<double>(texts.size());
+      least = std::min(least, near);
+    }
+    std::printf("%s: %zu texts, cosine %.5f (least %.5f)\n", backend.c_str(), texts.size(), mean,
+                least);
+    const bool feed_forward_alone = backend == backends.front();
+    EXPECT_GE(mean, feed_forward_alone ? 0.9975 : 0.996);
+    EXPECT_GE(least, feed_forward_alone ? 0.99 : 0.985);
   }
 }
 

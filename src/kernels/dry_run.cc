@@ -14,7 +14,7 @@ class DryRun final : public Wrapped {
  public:
   explicit DryRun(std::unique_ptr<Backend> real) : Wrapped(std::move(real)) {}
 
-  void pack_linear(MatrixView, const float*, float*) const override {}
+  void pack_linear(MatrixView, const float*, float*, Role) const override {}
   void pack_table(MatrixView, float*) const override {}
 
   void embed(const Embedding&, const Texts&, TypedSpan) override {}

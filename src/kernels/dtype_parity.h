@@ -1,6 +1,6 @@
 #pragma once
 
-// Products in bfloat16, float16 and int8 are what float32 makes of operands that are rounded
+// Products in bfloat16, float16, int8 and fp8 are what float32 makes of operands that are rounded
 // before: those that a backend must round to are made here, and the reference multiplies them. Who
 // includes it says which backends, as in ops_parity.h.
 #include <gtest/gtest.h>
@@ -63,24 +63,41 @@ void round_to_int8(std::span<float> row, bool by_pairs) {
   }
 }
 
+// To 3 bits behind the first below the largest, whose steps end at 2^-9 where it is 448.
+void round_to_fp8(std::span<float> row) {
+  float largest = 0;
+  for (const float x : row) largest = std::max(largest, std::abs(x));
+  const float scale = std::max(largest, 1e-30f) / 448;
+  const float inverse = 1 / scale;
+  for (float& x : row) {
+    const float scaled = x * inverse;
+    const int exponent = std::max(std::ilogb(scaled == 0 ? 1.0f : scaled), -6);
+    const float step = std::ldexp(1.0f, exponent - 3);
+    x = std::nearbyint(scaled / step) * step * scale;
+  }
+}
+
 Values rounded(Values values, std::size_t columns, Dtype dtype, bool by_pairs = false) {
   if (dtype == Dtype::bfloat16) std::ranges::transform(values, values.begin(), rounded_to_bfloat16);
   if (dtype == Dtype::float16) std::ranges::transform(values, values.begin(), rounded_to_float16);
   for (std::size_t at = 0; dtype == Dtype::int8 && at < values.size(); at += columns)
     round_to_int8(std::span(values).subspan(at, columns), by_pairs);
+  for (std::size_t at = 0; dtype == Dtype::fp8 && at < values.size(); at += columns)
+    round_to_fp8(std::span(values).subspan(at, columns));
   return values;
 }
 
+// Products of the part of a model whose products are in fp8 where any are.
 class Packed {
  public:
   Packed(const Backend& backend, const Values& weight, std::size_t inputs, const float* bias,
-         const float* input_sizes = nullptr)
-      : linear_{.bias = bias, .inputs = inputs, .outputs = weight.size() / inputs} {
-    const std::size_t floats = backend.packed_floats(inputs, linear_.outputs);
+         const float* input_sizes = nullptr, Role role = Role::feed_forward)
+      : linear_{.bias = bias, .inputs = inputs, .outputs = weight.size() / inputs, .role = role} {
+    const std::size_t floats = backend.packed_floats(inputs, linear_.outputs, role);
     EXPECT_EQ(floats % 16, 0u);
     std::fill_n(buffer_.reserve(floats), floats, 0.0f);
     backend.pack_linear({weight.data(), linear_.outputs, inputs}, input_sizes,
-                        buffer_.reserve(floats));
+                        buffer_.reserve(floats), role);
     linear_.weight = buffer_.reserve(floats);
   }
   const Linear& linear() const { return linear_; }
@@ -109,6 +126,12 @@ class Dtypes : public ::testing::TestWithParam<Setup> {
   double rounding() const { return GetParam().states == Dtype::bfloat16 ? 0x1p-8 : 0; }
   Values as_states(Values values) const { return rounded(std::move(values), 1, GetParam().states); }
 
+  // In what a product of this shape is computed.
+  Dtype dtype_of(std::size_t inputs, std::size_t outputs) const {
+    const bool fits = inputs % 16 == 0 && outputs % 16 == 0;
+    return backend_->dtype() == Dtype::fp8 && !fits ? Dtype::bfloat16 : backend_->dtype();
+  }
+
   void compare(std::size_t rows, const Values& x, const Values& weight, std::size_t inputs,
                Activation activation, bool with_residual) {
     const std::size_t outputs = weight.size() / inputs;
@@ -117,23 +140,27 @@ class Dtypes : public ::testing::TestWithParam<Setup> {
     const MatrixView add =
         with_residual ? MatrixView{residual.data(), rows, outputs} : MatrixView();
     constexpr float kGuard = -12288;  // whole in 8 bits
-    const std::size_t stride = outputs + 3;
+    const Dtype dtype = dtype_of(inputs, outputs);
+    const std::size_t stride = outputs + (dtype == Dtype::fp8 ? 16 : 3);
     Values got(rows * stride, kGuard), want(rows * stride, kGuard);
     backend_->linear({x.data(), rows, inputs},
                      Packed(*backend_, weight, inputs, bias.data()).linear(), activation, add,
                      {got.data(), rows, outputs, stride});
     const bool by_pairs = GetParam().backend == "cpu avx2 madd int8";
-    const Values x_rounded = rounded(as_states(x), inputs, backend_->dtype(), by_pairs);
-    const Packed exact(*reference_, rounded(weight, inputs, backend_->dtype()), inputs,
-                       bias.data());
+    const Values x_rounded = rounded(as_states(x), inputs, dtype, by_pairs);
+    const Packed exact(*reference_, rounded(weight, inputs, dtype), inputs, bias.data());
     reference_->linear({x_rounded.data(), rows, inputs}, exact.linear(), activation, add,
                        {want.data(), rows, outputs, stride});
     const double tolerance = activation == Activation::gelu ? 6e-5 : 1e-5;
-    // Sums below 7.5 are rounded before an activation, which is nowhere steeper than 1.13.
-    const double of_sum = activation == Activation::none ? 0 : 1.13 * 7.5 * rounding();
+    // Sums below 7.5 are rounded before an activation, which is nowhere steeper than 1.13, and
+    // where they are scaled by a kernel of its own: there as large ones as are asked for.
+    const bool unscaled = dtype == Dtype::fp8 && GetParam().rounds_fp8_sums;
+    const bool sums_rounded = activation != Activation::none || unscaled;
+    const double of_sum = sums_rounded ? 1.13 * 7.5 * rounding() : 0;
+    const double of_size = unscaled ? 2 * rounding() : rounding();
     for (std::size_t i = 0; i < got.size(); ++i)
       ASSERT_NEAR(got[i], want[i],
-                  tolerance * (1 + std::abs(want[i])) + of_sum + rounding() * std::abs(want[i]))
+                  tolerance * (1 + std::abs(want[i])) + of_sum + of_size * std::abs(want[i]))
           << "row " << i / stride << " column " << i % stride;
   }
 
@@ -141,8 +168,9 @@ class Dtypes : public ::testing::TestWithParam<Setup> {
 };
 
 TEST_P(Dtypes, LinearIsThatOfRoundedOperands) {
-  const std::pair<std::size_t, std::size_t> shapes[] = {{1, 1},   {3, 5},    {17, 33}, {63, 15},
-                                                        {65, 64}, {127, 32}, {401, 16}};
+  const std::pair<std::size_t, std::size_t> shapes[] = {{1, 1},   {3, 5},    {17, 33},  {63, 15},
+                                                        {65, 64}, {127, 32}, {401, 16}, {16, 16},
+                                                        {80, 48}, {64, 272}};
   for (const auto& [inputs, outputs] : shapes)
     for (const std::size_t rows : {1, 2, 13, 16, 17, 32, 33, 97}) {
       check(rows, inputs, outputs, Activation::none, false);
@@ -154,7 +182,7 @@ TEST_P(Dtypes, LinearIsThatOfRoundedOperands) {
 
 // Sums of products as large as can be, of one sign or of changing ones.
 TEST_P(Dtypes, NothingIsCutOff) {
-  constexpr std::size_t kRows = 7, kInputs = 192, kOutputs = 40;
+  constexpr std::size_t kRows = 7, kInputs = 192, kOutputs = 48;
   Values x = normal_values(kRows * kInputs, 1, 1), weight = normal_values(kOutputs * kInputs, 1, 2);
   for (Values* values : {&x, &weight})
     for (float& value : *values) value = value < 0 ? -1.0f : 1.0f;
@@ -291,46 +319,54 @@ TEST_P(Dtypes, GeluKeepsItsBoundEverywhere) {
 }
 
 TEST_P(Dtypes, ARowWithWhatIsNoNumberSpoilsNoOther) {
-  constexpr std::size_t kRows = 40, kInputs = 130, kOutputs = 35;
-  const Values weight = normal_values(kOutputs * kInputs, 1, 2);
-  Values x = normal_values(kRows * kInputs, 1, 1);
-  const Packed packed(*backend_, weight, kInputs, nullptr);
-  Values clean(kRows * kOutputs), got(kRows * kOutputs);
-  const auto run = [&](Values& out) {
-    backend_->linear({x.data(), kRows, kInputs}, packed.linear(), Activation::none, {},
-                     {out.data(), kRows, kOutputs});
-  };
-  run(clean);
-  x[5 * kInputs + 129] = std::nanf("");
-  x[17 * kInputs + 3] = INFINITY;
-  run(got);
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    const std::size_t row = i / kOutputs;
-    if (row == 5 || row == 17)
-      EXPECT_FALSE(std::isfinite(got[i])) << "row " << row;
-    else
-      EXPECT_EQ(got[i], clean[i]) << "row " << row;
+  constexpr std::size_t kRows = 40;
+  for (const auto& [inputs, outputs] : {std::pair<std::size_t, std::size_t>(130, 35), {144, 48}}) {
+    const Values weight = normal_values(outputs * inputs, 1, 2);
+    Values x = normal_values(kRows * inputs, 1, 1);
+    const Packed packed(*backend_, weight, inputs, nullptr);
+    Values clean(kRows * outputs), got(kRows * outputs);
+    const auto run = [&, inputs = inputs, outputs = outputs](Values& out) {
+      backend_->linear({x.data(), kRows, inputs}, packed.linear(), Activation::none, {},
+                       {out.data(), kRows, outputs});
+    };
+    run(clean);
+    x[5 * inputs + 129] = std::nanf("");
+    x[17 * inputs + 3] = INFINITY;
+    run(got);
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      const std::size_t row = i / outputs;
+      if (row == 5 || row == 17)
+        EXPECT_FALSE(std::isfinite(got[i])) << "row " << row;
+      else
+        EXPECT_EQ(got[i], clean[i]) << "row " << row;
+    }
   }
 }
 
 TEST_P(Dtypes, ZerosAreExact) {
-  const Values weight(33 * 70, 0.0f), x = normal_values(3 * 70, 1, 1);
-  const Packed packed(*backend_, weight, 70, nullptr);
-  Values out(3 * 33, 1);
-  backend_->linear({x.data(), 3, 70}, packed.linear(), Activation::none, {}, {out.data(), 3, 33});
-  EXPECT_EQ(out, Values(3 * 33, 0.0f));
+  for (const auto& [inputs, outputs] : {std::pair<std::size_t, std::size_t>(70, 33), {80, 32}}) {
+    const Values zeros(outputs * inputs, 0.0f), some = normal_values(outputs * inputs, 1, 1);
+    for (const auto& [weight, x] : {std::pair(&zeros, &some), std::pair(&some, &zeros)}) {
+      const Packed packed(*backend_, *weight, inputs, nullptr);
+      Values out(3 * outputs, 1);
+      backend_->linear({x->data(), 3, inputs}, packed.linear(), Activation::none, {},
+                       {out.data(), 3, outputs});
+      EXPECT_EQ(out, Values(3 * outputs, 0.0f));
+    }
+  }
 }
 
 // Words that are both looked up and multiplied by.
 TEST_P(Dtypes, EmbedLooksUpRoundedWords) {
-  constexpr std::size_t kWords = 50, kHidden = 70;
+  constexpr std::size_t kWords = 48, kHidden = 80;
   const Values words = normal_values(kWords * kHidden, 1, 2);
-  const Packed packed(*backend_, words, kHidden, nullptr);
-  const std::int32_t ids[] = {0, 49, 31, 32, 7};
+  const Packed packed(*backend_, words, kHidden, nullptr, nullptr, Role::other);
+  const std::int32_t ids[] = {0, 47, 31, 32, 7};
   const std::uint32_t bounds[] = {0, 5};
   Values out(5 * kHidden);
   backend_->embed({.packed_words = packed.linear()}, {ids, bounds, {}}, {out.data(), 5, kHidden});
-  const Values want = rounded(words, kHidden, backend_->dtype());
+  const Dtype dtype = backend_->dtype() == Dtype::fp8 ? Dtype::bfloat16 : backend_->dtype();
+  const Values want = rounded(words, kHidden, dtype);
   for (std::size_t t = 0; t < 5; ++t)
     for (std::size_t i = 0; i < kHidden; ++i)
       EXPECT_NEAR(out[t * kHidden + i], want[ids[t] * kHidden + i],

@@ -48,6 +48,10 @@ enum class Activation {
 };
 enum class Reduction { cls, mean, max, mean_sqrt_len, weighted_mean, last_token };
 
+// Where in a model a product stands, by which a backend may compute it in fewer bits than others:
+// before or behind attention, in a layer's feed-forward part, or elsewhere.
+enum class Role { other, attention, feed_forward };
+
 // y = x W^T + b as a backend laid it out in pack_linear(); views into the packed file.
 struct Linear {
   const float* weight = nullptr;  // packed, in the backend's dtype; 64-byte aligned
@@ -57,6 +61,7 @@ struct Linear {
   // The bias in Backend::state_dtype(), where that is not float32: what a device's products add
   // that write states.
   const std::byte* state_bias = nullptr;
+  Role role = Role::other;  // that it was packed with
   // Of one rank of several: its products are parts of sums over all ranks, which ranks/ranked.h
   // adds up. No other backend looks at it. Without an activation.
   bool partial = false;
@@ -218,7 +223,8 @@ class Backend {
   // What went wrong on the device first; every call after that does nothing, and what is read is
   // worth nothing. Always ok on the host.
   virtual Status status() const { return {}; }
-  // In which products with weights are computed, and weights packed.
+  // In which products with weights are computed, and weights packed; fp8: some of them, by their
+  // role and shape, and the others in bfloat16.
   virtual Dtype dtype() const = 0;
   // In which models keep states: float32 or bfloat16.
   virtual Dtype state_dtype() const { return Dtype::float32; }
@@ -227,12 +233,20 @@ class Backend {
     return buffer.matrix(state_dtype(), rows, columns, memory());
   }
 
+  // The operations of a batch begin, until its answers are read from memory(). Batches of one
+  // shape, which is any numbers, call the same operations with operands at the same places, and
+  // differ in their ids alone, unless memory is allocated between them: a device may record one and
+  // repeat it for others. No shape: nothing is known of it.
+  virtual void begin_pass(std::span<const std::uint32_t> /*shape*/) {}
+
   // Floats of memory that pack_linear() writes for a weight of this shape, a multiple of 16.
-  virtual std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const = 0;
+  virtual std::size_t packed_floats(std::size_t inputs, std::size_t outputs,
+                                    Role role = Role::other) const = 0;
   // weight [outputs, inputs] -> packed, in the layout and dtype that linear() reads. `input_sizes`
   // [inputs]: how large each input usually is, in any unit, 0: unknown; null: all are unknown.
   // Where products round their inputs to few steps, large ones then leave more of them to others.
-  virtual void pack_linear(MatrixView weight, const float* input_sizes, float* packed) const = 0;
+  virtual void pack_linear(MatrixView weight, const float* input_sizes, float* packed,
+                           Role role = Role::other) const = 0;
   // The same of a table that attention reads, which is float32 whatever dtype() is.
   virtual std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const = 0;
   virtual void pack_table(MatrixView table, float* packed) const = 0;
@@ -308,8 +322,8 @@ class Backend {
 // Every backend that can be run here and computes products in `dtype`: those of devices that were
 // added, then this processor's, fastest first. float32: "cpu avx512", "cpu avx2", "cpu portable",
 // "reference"; bfloat16: "cpu amx bf16", "cpu avx512 bf16"; float16: none; int8: "cpu amx int8",
-// "cpu avx512 bf16 int8", "cpu avx512 int8", "cpu avx2 int8", "cpu avx2 madd int8". None but
-// float32 is certain to have any.
+// "cpu avx512 bf16 int8", "cpu avx512 int8", "cpu avx2 int8", "cpu avx2 madd int8"; fp8: none.
+// None but float32 is certain to have any.
 std::vector<std::string> backend_names(Dtype dtype = Dtype::float32);
 
 // The fastest float32 backend of this processor.

@@ -22,6 +22,8 @@ struct Setup {
   std::function<std::unique_ptr<Backend>(const BackendOptions&)> make;
   bool on_device = false;
   Dtype states = Dtype::float32;  // what states are rounded to on the way
+  // Whether sums of products in fp8 are rounded to states before they are scaled.
+  bool rounds_fp8_sums = false;
   // Which attention is that of q, k and v rounded to the backend's dtype.
   std::function<bool(const AttentionShape&)> rounds_attention = [](const AttentionShape&) {
     return false;

@@ -128,7 +128,7 @@ class Staged final : public Wrapped {
   }
   Linear put(const Linear& weight) {
     Linear there = weight;
-    there.weight = put(weight.weight, packed_floats(weight.inputs, weight.outputs));
+    there.weight = put(weight.weight, packed_floats(weight.inputs, weight.outputs, weight.role));
     there.bias = put(weight.bias, weight.outputs);
     if (real_->state_dtype() != Dtype::float32)
       there.state_bias = put_rounded(weight.bias, weight.outputs);

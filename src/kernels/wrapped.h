@@ -18,11 +18,12 @@ class Wrapped : public Backend {
   Status status() const override { return real_->status(); }
   Dtype dtype() const override { return real_->dtype(); }
   Dtype state_dtype() const override { return real_->state_dtype(); }
-  std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const override {
-    return real_->packed_floats(inputs, outputs);
+  std::size_t packed_floats(std::size_t inputs, std::size_t outputs, Role role) const override {
+    return real_->packed_floats(inputs, outputs, role);
   }
-  void pack_linear(MatrixView weight, const float* input_sizes, float* packed) const override {
-    real_->pack_linear(weight, input_sizes, packed);
+  void pack_linear(MatrixView weight, const float* input_sizes, float* packed,
+                   Role role) const override {
+    real_->pack_linear(weight, input_sizes, packed, role);
   }
   std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {
     return real_->packed_table_floats(inputs, outputs);
@@ -30,6 +31,7 @@ class Wrapped : public Backend {
   void pack_table(MatrixView table, float* packed) const override {
     real_->pack_table(table, packed);
   }
+  void begin_pass(std::span<const std::uint32_t> shape) override { real_->begin_pass(shape); }
   std::size_t preferred_rows() const override { return real_->preferred_rows(); }
   std::size_t row_step() const override { return real_->row_step(); }
   std::size_t linear_floats(std::size_t rows, std::size_t inputs) const override {

@@ -149,18 +149,18 @@ Bert::Layer Bert::bind_layer(const ModelSpec& spec, WeightSource& weights,
   const std::string norm_before =
       index == 0 ? "embeddings.LayerNorm"
                  : fmt::format("{}{}.{}", names.layer, index - 1, names.output_norm);
-  return {
-      .attention = attention,
-      .query_key_value =
-          weights.linear({{name(names.query), h}, {name(names.key), h}, {name(names.value), h}}, h,
-                         Bias::stored, Split::outputs, norm_before),
-      .attention_output =
-          weights.linear({{name(names.attention_output), h}}, h, Bias::stored, Split::inputs),
-      .attention_norm = weights.norm(name(names.attention_norm), h, epsilon_),
-      .up = weights.linear({{name(names.up), intermediate_}}, h, Bias::stored, Split::outputs,
-                           name(names.attention_norm)),
-      .down = weights.linear({{name(names.down), h}}, intermediate_, Bias::stored, Split::inputs),
-      .output_norm = weights.norm(name(names.output_norm), h, epsilon_)};
+  return {.attention = attention,
+          .query_key_value =
+              weights.linear({{name(names.query), h}, {name(names.key), h}, {name(names.value), h}},
+                             h, Bias::stored, Split::outputs, norm_before, Role::attention),
+          .attention_output = weights.linear({{name(names.attention_output), h}}, h, Bias::stored,
+                                             Split::inputs, {}, Role::attention),
+          .attention_norm = weights.norm(name(names.attention_norm), h, epsilon_),
+          .up = weights.linear({{name(names.up), intermediate_}}, h, Bias::stored, Split::outputs,
+                               name(names.attention_norm), Role::feed_forward),
+          .down = weights.linear({{name(names.down), h}}, intermediate_, Bias::stored,
+                                 Split::inputs, {}, Role::feed_forward),
+          .output_norm = weights.norm(name(names.output_norm), h, epsilon_)};
 }
 
 TypedView Bert::forward(kernels::Backend& ops, const kernels::Texts& texts) {

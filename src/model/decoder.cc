@@ -71,8 +71,9 @@ Decoder::Layer Decoder::bind_layer(const ModelSpec& spec, WeightSource& weights,
                                    {layer + "self_attn.k_proj", key_columns},
                                    {layer + "self_attn.v_proj", key_columns}};
   if (stacked) stack(heads, layer + "self_attn.qkv_proj");
-  bound.query_key_value = weights.linear(heads, hidden_, bias(spec.query_key_value_bias),
-                                         Split::outputs, layer + "input_layernorm");
+  bound.query_key_value =
+      weights.linear(heads, hidden_, bias(spec.query_key_value_bias), Split::outputs,
+                     layer + "input_layernorm", Role::attention);
   if (spec.head_norms) {
     // Attention divides by the root of the head's size, whatever the model wants.
     const double divided_by = spec.query_scalar > 0 ? spec.query_scalar : static_cast<double>(size);
@@ -82,18 +83,19 @@ Decoder::Layer Decoder::bind_layer(const ModelSpec& spec, WeightSource& weights,
     bound.head_norms.key = bind_norm(spec, weights, layer + "self_attn.k_norm", size);
     bound.head_norms.queries = global_.heads;
   }
-  bound.attention_output = weights.linear({{layer + "self_attn.o_proj", hidden_}}, query_columns,
-                                          bias(spec.attention_output_bias), Split::inputs);
+  bound.attention_output =
+      weights.linear({{layer + "self_attn.o_proj", hidden_}}, query_columns,
+                     bias(spec.attention_output_bias), Split::inputs, {}, Role::attention);
   if (gemma_) bound.after_attention = norm("post_attention_layernorm");
   const char* const middle_norm = gemma_ ? "pre_feedforward_layernorm" : "post_attention_layernorm";
   bound.middle_norm = norm(middle_norm);
   std::vector<LinearPart> gate_up = {{layer + "mlp.gate_proj", spec.intermediate_size},
                                      {layer + "mlp.up_proj", spec.intermediate_size}};
   if (stacked) stack(gate_up, layer + "mlp.gate_up_proj");
-  bound.gate_up =
-      weights.linear(gate_up, hidden_, bias(spec.up_bias), Split::outputs, layer + middle_norm);
+  bound.gate_up = weights.linear(gate_up, hidden_, bias(spec.up_bias), Split::outputs,
+                                 layer + middle_norm, Role::feed_forward);
   bound.down = weights.linear({{layer + "mlp.down_proj", hidden_}}, spec.intermediate_size,
-                              bias(spec.down_bias), Split::inputs);
+                              bias(spec.down_bias), Split::inputs, {}, Role::feed_forward);
   if (gemma_) bound.after_middle = norm("post_feedforward_layernorm");
   bound.local = spec.is_local(index);
   return bound;

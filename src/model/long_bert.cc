@@ -184,15 +184,16 @@ LongBert::Layer LongBert::bind_layer(const ModelSpec& spec, WeightSource& weight
   const std::string norm_before =
       index == 0 ? std::string(names.embedding_norm)
                  : fmt::format("{}{}.{}", names.layer, index - 1, names.output_norm);
-  layer.query_key_value =
-      weights.linear(heads, hidden_, bias_if(spec.query_key_value_bias), Split::none, norm_before);
+  layer.query_key_value = weights.linear(heads, hidden_, bias_if(spec.query_key_value_bias),
+                                         Split::none, norm_before, Role::attention);
   if (spec.architecture == Architecture::jina_code) {
     layer.query_norm = norm("attention.self.layer_norm_q");
     layer.key_norm = norm("attention.self.layer_norm_k");
     layer.second_norm = norm(kSecondNorm);
   }
-  layer.attention_output = weights.linear({{prefix + std::string(names.attention_output), hidden_}},
-                                          hidden_, bias_if(spec.attention_output_bias));
+  layer.attention_output =
+      weights.linear({{prefix + std::string(names.attention_output), hidden_}}, hidden_,
+                     bias_if(spec.attention_output_bias), Split::none, {}, Role::attention);
   layer.attention_norm = norm(names.attention_norm);
   if (spec.has_experts(index))
     bind_experts(spec, weights, prefix, layer);
@@ -217,9 +218,9 @@ void LongBert::bind_middle(const ModelSpec& spec, WeightSource& weights, const s
               .first_row = intermediate_},
              {.name = gate, .outputs = intermediate_, .stored_rows = 2 * intermediate_}};
   layer.up = weights.linear(parts, hidden_, bias_if(spec.up_bias), Split::none,
-                            middle_norm_of(spec, prefix));
+                            middle_norm_of(spec, prefix), Role::feed_forward);
   layer.down = weights.linear({{prefix + std::string(names.down), hidden_}}, intermediate_,
-                              bias_if(spec.down_bias));
+                              bias_if(spec.down_bias), Split::none, {}, Role::feed_forward);
 }
 
 // All experts' weights lie below each other in one tensor each for up and, transposed, down.
@@ -238,9 +239,10 @@ void LongBert::bind_experts(const ModelSpec& spec, WeightSource& weights, const 
                              .stored_rows = rows,
                              .first_row = first,
                              .transposed = true};
-    layer.expert_up.push_back(
-        weights.linear({up}, hidden_, Bias::none, Split::none, middle_norm_of(spec, prefix)));
-    layer.expert_down.push_back(weights.linear({down}, intermediate_, Bias::none));
+    layer.expert_up.push_back(weights.linear({up}, hidden_, Bias::none, Split::none,
+                                             middle_norm_of(spec, prefix), Role::feed_forward));
+    layer.expert_down.push_back(
+        weights.linear({down}, intermediate_, Bias::none, Split::none, {}, Role::feed_forward));
   }
   layer.expert_bias = weights.vector(prefix + "mlp.experts.bias", hidden_);
 }

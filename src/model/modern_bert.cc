@@ -36,17 +36,20 @@ ModernBert::Layer ModernBert::bind_layer(const ModelSpec& spec, WeightSource& we
     return weights.norm(layer + name, hidden_, spec.norm_epsilon, NormKind::layer_without_shift);
   };
   const auto linear = [&](const char* name, std::size_t inputs, std::size_t outputs,
-                          const std::string& norm_before = {}) {
-    return weights.linear({{layer + name, outputs}}, inputs, Bias::none, Split::none, norm_before);
+                          const std::string& norm_before, Role role) {
+    return weights.linear({{layer + name, outputs}}, inputs, Bias::none, Split::none, norm_before,
+                          role);
   };
   Layer bound;
   if (index > 0) bound.attention_norm = norm("attn_norm");
-  bound.query_key_value = linear("attn.Wqkv", hidden_, 3 * hidden_,
-                                 index > 0 ? layer + "attn_norm" : "embeddings.norm");
-  bound.attention_output = linear("attn.Wo", hidden_, hidden_);
+  bound.query_key_value =
+      linear("attn.Wqkv", hidden_, 3 * hidden_, index > 0 ? layer + "attn_norm" : "embeddings.norm",
+             Role::attention);
+  bound.attention_output = linear("attn.Wo", hidden_, hidden_, {}, Role::attention);
   bound.middle_norm = norm("mlp_norm");
-  bound.gate_up = linear("mlp.Wi", hidden_, 2 * intermediate_, layer + "mlp_norm");
-  bound.down = linear("mlp.Wo", intermediate_, hidden_);
+  bound.gate_up =
+      linear("mlp.Wi", hidden_, 2 * intermediate_, layer + "mlp_norm", Role::feed_forward);
+  bound.down = linear("mlp.Wo", intermediate_, hidden_, {}, Role::feed_forward);
   bound.local = spec.is_local(index);
   return bound;
 }

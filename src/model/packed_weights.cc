@@ -45,14 +45,16 @@ const float* PackedWeights::need(const std::string& name, std::size_t rows, std:
 }
 
 kernels::Linear PackedWeights::linear(const std::vector<LinearPart>& parts, std::size_t inputs,
-                                      Bias bias, Split split, const std::string& /*norm*/) {
+                                      Bias bias, Split split, const std::string& /*norm*/,
+                                      Role role) {
   const std::string name = packed_name(parts);
   kernels::Linear linear{.inputs = split == Split::inputs ? share_of(inputs) : inputs,
+                         .role = role,
                          .partial = split == Split::inputs && shard().ranks > 1};
   for (const LinearPart& part : parts)
     linear.outputs += split == Split::outputs ? share_of(part.outputs) : part.outputs;
   linear.weight = need(name + ".weight", linear.outputs, linear.inputs,
-                       backend_.packed_floats(linear.inputs, linear.outputs));
+                       backend_.packed_floats(linear.inputs, linear.outputs, role));
   if (bias == Bias::stored) bind_bias(name + ".bias", linear);
   return linear;
 }

@@ -167,6 +167,7 @@ struct StoredLinear {
   Inputs inputs;
   std::size_t outputs = 0;
   const StoredNorm* norm = nullptr;  // whose output it takes; null: none, or unknown
+  Role role = Role::other;
 };
 
 // False if not all weights are finite.
@@ -183,7 +184,8 @@ bool pack_stored(const StoredLinear& stored, const kernels::Backend& backend, fl
     }
   }
   const std::vector<float> sizes = sizes_of(stored.inputs.all() ? stored.norm : nullptr);
-  backend.pack_linear({whole, stored.outputs, inputs}, sizes.empty() ? nullptr : sizes.data(), out);
+  backend.pack_linear({whole, stored.outputs, inputs}, sizes.empty() ? nullptr : sizes.data(), out,
+                      stored.role);
   return all_finite({whole, count});
 }
 
@@ -271,8 +273,9 @@ const StoredNorm* StoredWeights::find_norm(const std::string& name) {
 }
 
 kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std::size_t inputs,
-                                      Bias bias, Split split, const std::string& norm) {
-  StoredLinear stored{.parts = parts, .inputs = {inputs, 0, inputs}, .norm = find_norm(norm)};
+                                      Bias bias, Split split, const std::string& norm, Role role) {
+  StoredLinear stored{
+      .parts = parts, .inputs = {inputs, 0, inputs}, .norm = find_norm(norm), .role = role};
   if (split == Split::inputs)
     stored.inputs = {inputs, shard_.rank * share_of(inputs), share_of(inputs)};
   const std::size_t ranks = split == Split::outputs ? shard_.ranks : 1;
@@ -299,7 +302,7 @@ kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std:
   tensors_.push_back({{.name = name + ".weight",
                        .rows = outputs,
                        .columns = stored.inputs.count,
-                       .floats = backend_->packed_floats(stored.inputs.count, outputs)},
+                       .floats = backend_->packed_floats(stored.inputs.count, outputs, role)},
                       [this, stored](float* out) { return pack_stored(stored, *backend_, out); }});
   if (bias == Bias::none) return {};
   tensors_.push_back({{.name = name + ".bias", .rows = 1, .columns = outputs, .floats = outputs},

@@ -32,7 +32,7 @@ class StoredWeights final : public WeightSource {
   std::vector<PackedTensorSource> take_tensors() { return std::move(tensors_); }
 
   kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs, Bias bias,
-                         Split split, const std::string& norm) override;
+                         Split split, const std::string& norm, Role role) override;
   kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon, NormKind kind,
                      Adjust adjust) override;
   tensor::MatrixView table(const std::string& name, std::size_t rows, std::size_t columns,

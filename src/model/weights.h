@@ -21,6 +21,8 @@ struct LinearPart {
   bool transposed = false;  // rows are inputs, not outputs
 };
 
+using kernels::Role;
+
 enum class Bias { none, stored };
 // How ranks divide a product: each has all of it, some of the outputs of each of its parts, or some
 // of the inputs, and so a part of every sum.
@@ -54,10 +56,10 @@ class WeightSource {
   // Layers "<part>.weight" (or just "<part>") [part's outputs, inputs] and "<part>.bias", stacked
   // into one product. Numbers are those of the whole model; what comes back is this rank's. `norm`
   // is the one whose output the product takes, bound before, where there is such: it tells how
-  // large inputs are.
+  // large inputs are. `role` may decide in what the product is computed.
   virtual kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs,
                                  Bias bias = Bias::stored, Split split = Split::none,
-                                 const std::string& norm = {}) = 0;
+                                 const std::string& norm = {}, Role role = Role::other) = 0;
   // "<name>.weight" and, for NormKind::layer, "<name>.bias" [columns]; older files call them gamma
   // and beta. `adjust` is of the weight.
   virtual kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon,

@@ -29,7 +29,7 @@ TEST(Fit, ASmallModelIsBoundByMpsNotByMemory) {
   EXPECT_EQ(fit_of(minilm(), load(Dtype::bfloat16), gpu_named("h200/1g.18gb"), 0.9).replicas, 6u);
 }
 
-TEST(Fit, Fp8NeedsHopper) {
+TEST(Fit, Fp8NeedsAdaOrLater) {
   const Fit ampere = fit_of(minilm(), load(Dtype::fp8), gpu_named("a100-80"), 0.9);
   EXPECT_FALSE(ampere.computable);
   EXPECT_EQ(ampere.replicas, 0u);

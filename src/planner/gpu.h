@@ -10,6 +10,11 @@
 
 namespace sheaf::planner {
 
+// Cards multiply in fp8 from Ada on.
+inline bool lacks_fp8(const slices::CardModel& card) {
+  return card.compute_capability_major * 10 + card.compute_capability_minor < 89;
+}
+
 // A card or a MIG slice to plan for. It need not be in this machine.
 struct Gpu {
   std::string name;  // "h200-141", "a100-40/1g.5gb", "24GiB"
@@ -17,7 +22,7 @@ struct Gpu {
   const slices::CardModel* card = nullptr;      // nothing: only its memory is known
   const slices::MigProfile* profile = nullptr;  // nothing: a whole card
 
-  bool lacks_fp8() const { return card != nullptr && card->compute_capability_major < 9; }
+  bool lacks_fp8() const { return card != nullptr && planner::lacks_fp8(*card); }
 };
 
 // "h200-141", or the beginning "h200" of just one card's name. Errors name the cards there are.

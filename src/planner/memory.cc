@@ -56,9 +56,17 @@ std::uint64_t table_bytes(const ModelFacts& model, Dtype dtype) {
   return model.parameters.tables * number_bytes(dtype);
 }
 
+// Of so many of the model's numbers in matrices.
+std::uint64_t products_bytes(const ModelFacts& model, Dtype dtype, std::uint64_t numbers) {
+  if (dtype != Dtype::fp8) return product_bytes(dtype, numbers);
+  const auto fp8 = static_cast<std::uint64_t>(static_cast<double>(numbers) * fp8_share(model));
+  return product_bytes(Dtype::fp8, fp8) + product_bytes(Dtype::bfloat16, numbers - fp8);
+}
+
 // Norms and biases stay float32: they are few.
 std::uint64_t layer_bytes(const ModelFacts& model, Dtype dtype) {
-  return product_bytes(dtype, model.parameters.products) + model.parameters.vectors * sizeof(float);
+  return products_bytes(model, dtype, model.parameters.products) +
+         model.parameters.vectors * sizeof(float);
 }
 
 }  // namespace
@@ -71,6 +79,17 @@ bool is_gated(const model::ModelSpec& spec) {
   using enum model::Architecture;
   return spec.gated || spec.architecture == decoder || spec.architecture == gemma3 ||
          spec.architecture == modernbert;
+}
+
+double fp8_share(const ModelFacts& model) {
+  const model::ModelSpec& spec = model.spec;
+  const double one = (is_gated(spec) ? 3.0 : 2.0) * spec.hidden_size * spec.intermediate_size;
+  double numbers = 0;
+  for (std::uint32_t layer = 0; layer < spec.layers; ++layer)
+    numbers += spec.has_experts(layer)
+                   ? 2.0 * spec.hidden_size * spec.intermediate_size * spec.experts
+                   : one;
+  return std::min(1.0, numbers / static_cast<double>(model.parameters.products));
 }
 
 Memory memory_of(const ModelFacts& model, const Load& load) {
@@ -97,7 +116,7 @@ std::vector<Rank> tensor_parallel(const ModelFacts& model, const Load& load, std
   const std::uint64_t products =
       (model.parameters.products + (copies - 1) * key_value_numbers + ranks - 1) / ranks;
   Rank rank{.first_layer = 0, .layers = spec.layers, .heads = spec.heads / ranks, .memory = {}};
-  rank.memory.weights_bytes = product_bytes(load.dtype, products) +
+  rank.memory.weights_bytes = products_bytes(model, load.dtype, products) +
                               table_bytes(model, load.dtype) / ranks +
                               model.parameters.vectors * sizeof(float);
   rank.memory.activations_bytes = activations_of(model, load, ranks);

@@ -38,6 +38,10 @@ constexpr std::uint64_t kWorkspaceBytes = 2 * (32ull << 20);
 // "7.49 GiB": the one unit of what is said of cards, with the digits by which slices differ.
 std::string gib_text(std::uint64_t bytes);
 
+// Of the numbers in matrices, those that --dtype fp8 keeps in it: of feed-forward parts. The others
+// are bfloat16.
+double fp8_share(const ModelFacts& model);
+
 struct Memory {
   std::uint64_t weights_bytes = 0;      // once a card or slice, however many replicas
   std::uint64_t activations_bytes = 0;  // this and the rest: each replica

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "planner/gpu.h"
+
 namespace sheaf::planner {
 namespace {
 
@@ -48,9 +50,10 @@ double bytes_per_token(const ModelFacts& model, const Load& load) {
          2 * spec.layers * numbers * static_cast<double>(number_bytes(load.dtype));
 }
 
-double peak_tflops(const DataSheet& sheet, Dtype dtype) {
+double peak_tflops(const DataSheet& sheet, const ModelFacts& model, Dtype dtype) {
   if (dtype == Dtype::float32) return sheet.float32_tflops;
-  return dtype == Dtype::int8 || dtype == Dtype::fp8 ? 2 * sheet.half_tflops : sheet.half_tflops;
+  const double doubled = dtype == Dtype::int8 ? 1 : dtype == Dtype::fp8 ? fp8_share(model) : 0;
+  return sheet.half_tflops / (1 - doubled / 2);
 }
 
 }  // namespace
@@ -63,15 +66,15 @@ Result<Rates> rates_of(const ModelFacts& model, const Load& load, const slices::
                  fmt::format("nothing is known of the speed of {}; plan for another card, or by "
                              "`sheaf plan model` for its memory alone",
                              card.key)};
-  if (load.dtype == Dtype::fp8 && card.compute_capability_major < 9)
+  if (load.dtype == Dtype::fp8 && lacks_fp8(card))
     return Error{ErrorCode::unsupported,
-                 fmt::format("{}: fp8 needs Hopper or later, and {} has compute capability {}.{}; "
-                             "there is int8",
+                 fmt::format("{}: fp8 needs compute capability 8.9 or later, and {} has {}.{}; "
+                             "there is bfloat16",
                              model.name, card.key, card.compute_capability_major,
                              card.compute_capability_minor)};
   Rates rates;
-  rates.compute_tokens_per_s = peak_tflops(*sheet, load.dtype) * 1e12 * kArithmeticEfficiency /
-                               operations_per_token(model, load);
+  rates.compute_tokens_per_s = peak_tflops(*sheet, model, load.dtype) * 1e12 *
+                               kArithmeticEfficiency / operations_per_token(model, load);
   rates.bandwidth_tokens_per_s =
       sheet->bandwidth_gb_per_s * 1e9 * kBandwidthEfficiency / bytes_per_token(model, load);
   if (measured_tokens_per_s > 0) {

@@ -242,7 +242,7 @@ Result<engine::Source> source_of(const Flags& flags) {
   const auto dtype = tensor::dtype_of(name);
   if (!dtype)
     return Error{ErrorCode::invalid_argument,
-                 fmt::format("--dtype {}: is not float32, bfloat16 or int8", name)};
+                 fmt::format("--dtype {}: is not float32, bfloat16, float16, int8 or fp8", name)};
   source.dtype = *dtype;
   SHEAF_ASSIGN(source.shard, shard_of(flags));
   return source;

@@ -17,7 +17,7 @@ std::vector<Setup> card_setups(const std::vector<Dtype>& dtypes) {
   std::vector<Setup> setups;
   if (!cuda::card_backends().front().make({}).ok()) return setups;
   for (const DeviceBackend& backend : cuda::card_backends())
-    if (std::ranges::count(dtypes, backend.dtype) > 0)
+    if (std::ranges::count(dtypes, backend.dtype) > 0 && backend.make({}).ok())
       setups.push_back(cuda::parity_setup(backend, 1));
   return setups;
 }
@@ -30,9 +30,9 @@ TEST(Card, CanBeUsed) {
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Ops);
 INSTANTIATE_TEST_SUITE_P(, Ops, ::testing::ValuesIn(card_setups({Dtype::float32, Dtype::bfloat16})),
                          name_of_setup);
-INSTANTIATE_TEST_SUITE_P(, Dtypes,
-                         ::testing::ValuesIn(card_setups({Dtype::bfloat16, Dtype::float16})),
-                         name_of_setup);
+INSTANTIATE_TEST_SUITE_P(
+    , Dtypes, ::testing::ValuesIn(card_setups({Dtype::bfloat16, Dtype::float16, Dtype::fp8})),
+    name_of_setup);
 
 }  // namespace
 }  // namespace sheaf::kernels

@@ -59,14 +59,19 @@ def served_on(server):
 # --- computing on them ---
 
 
-@pytest.mark.parametrize("flags, dtype", [(["--dtype", "auto"], "bfloat16"), (["--dtype", "float32"], "float32")])
+LEAST_COSINE = {"float32": 0.99999, "bfloat16": 0.999, "fp8": 0.99}
+
+
+@pytest.mark.parametrize("flags, dtype", [(["--dtype", "auto"], "bfloat16"), (["--dtype", "float32"], "float32"),
+                                          (["--dtype", "fp8"], "fp8")])
 def test_a_card_answers_as_the_processor_does(server, machine, emulated_replica, flags, dtype):
     here = machine("h200-141")
     with Server("--device", "cuda", "--card-program", emulated_replica, *flags, replicas=1, environment=of(here)) as on_card:
         assert list(served_on(on_card).values()) == ["gpu:0"]
         info = requests.get(on_card.http + "/info", timeout=10).json()
         assert info["model_dtype"] == dtype
-        assert min(cosines(on_card.vectors(TEXTS), server.vectors(TEXTS))) > (0.999 if dtype == "bfloat16" else 0.99999)
+        near = min(cosines(on_card.vectors(TEXTS), server.vectors(TEXTS)))
+        assert near > LEAST_COSINE[dtype] and (near < 0.9995) == (dtype == "fp8")
         assert any(f"is ready: emulated cuda {dtype}" in line for line in on_card.log)
         assert not any("measuring" in line for line in on_card.log), "what processors are fast in says nothing of cards"
 
@@ -112,6 +117,34 @@ def test_embed_computes_on_a_card_too(server, machine, emulated_replica, tmp_pat
     assert embed("--card-program", emulated_replica, SHEAF_FAULT_NO_CARD=NO_DRIVER).returncode == 0
 
 
+def test_fp8_takes_less_memory(emulated_replica):
+    """Half of bfloat16's for the products of feed-forward parts, and a scale an output."""
+    def weights(dtype):
+        said = subprocess.run([emulated_replica, "estimate", "--model", MODEL_FOLDER, "--dtype", dtype], check=True,
+                              capture_output=True, text=True, timeout=60)
+        return json.loads(said.stdout)["card"]["weights_bytes"]
+
+    saved = 6 * 2 * 384 * 1536
+    assert 0.97 * saved < weights("bfloat16") - weights("fp8") < saved
+
+
+FP8 = ["--device", "cuda", "--dtype", "fp8", "--card-program"]
+
+
+def test_fp8_is_refused_where_no_card_has_it(machine, emulated_replica):
+    said = refusal(*FP8, emulated_replica, environment=of(machine("a100-40")))
+    assert said == (f"model {MODEL}: --dtype fp8 needs a card of compute capability 8.9 or later, and NVIDIA A100-SXM4-40GB "
+                    "has 8.0; --dtype bfloat16 computes on it")
+
+
+def test_fp8_leaves_out_cards_without_it(machine, emulated_replica):
+    here = of(machine("a100-40", "l4"))
+    said = check(*FP8, emulated_replica, environment=here)
+    assert "dtype: fp8" in said and "gpu:1" in said and "gpu:0" not in said
+    said = refusal(*FP8, emulated_replica, "--slices", "gpu:0", environment=here)
+    assert said.endswith("gpu:0 has compute capability 8.0, and fp8 needs 8.9")
+
+
 def test_a_card_that_fails_is_given_up_by_its_replica(server, machine, emulated_replica):
     """The first error of a card stays: its process ends, another answers what it owed."""
     poison = requests.post(server.http + "/tokenize", json={"inputs": "poison", "add_special_tokens": False},
@@ -129,10 +162,11 @@ def test_a_card_that_fails_is_given_up_by_its_replica(server, machine, emulated_
         assert any("the device failed" in line for line in hurt.log)
 
 
-def test_its_memory_is_estimated_without_a_card(emulated_replica):
+@pytest.mark.parametrize("dtype", ["bfloat16", "fp8"])
+def test_its_memory_is_estimated_without_a_card(emulated_replica, dtype):
     """What is estimated suffices for long texts and for many short ones, and three quarters do not: the allocator keeps to
     what it is given."""
-    flags = ["--model", MODEL_FOLDER, "--dtype", "bfloat16"]
+    flags = ["--model", MODEL_FOLDER, "--dtype", dtype]
 
     def estimate(tokens):
         said = subprocess.run([emulated_replica, "estimate", *flags, "--max-batch-tokens", str(tokens)], check=True,
@@ -148,12 +182,12 @@ def test_its_memory_is_estimated_without_a_card(emulated_replica):
     def runs_in(count, texts="a " * 254 + "\n" + "b " * 254):
         """A batch of 512 tokens: by default two texts of 256."""
         done = subprocess.run([SHEAF, "embed", "-", "--model", MODEL_FOLDER, "--replica-program", emulated_replica, "--dtype",
-                               "bfloat16", "--batch-size", "170", "--output", "/dev/null"], input=texts,
+                               dtype, "--batch-size", "170", "--output", "/dev/null"], input=texts,
                               capture_output=True, text=True, timeout=120,
                               env=environment_without_sheaf() | {"SHEAF_DEVICE_MEMORY_BYTES": str(count)})
         return done.returncode == 0, done.stderr
 
-    needed = card["weights_bytes"] + card["working_set_bytes"]
+    needed = card["weights_bytes"] + card["working_set_bytes"] + card["workspace_bytes"]
     for texts in ("a " * 254 + "\n" + "b " * 254, "a\n" * 170):
         enough, said = runs_in(needed, texts)
         assert enough, said
@@ -204,7 +238,7 @@ def test_cards_that_are_asked_for_are_refused_in_a_sentence_where_they_cannot_be
 def test_what_cards_cannot_do_is_refused(machine, emulated_replica):
     here = machine("h200-141")
     said = refusal("--card-program", emulated_replica, "--dtype", "int8", environment=of(here))
-    assert f"model {MODEL}: cards do not compute in int8, but in float32, bfloat16, float16" in said
+    assert f"model {MODEL}: cards do not compute in int8, but in float32, bfloat16, float16, fp8" in said
     assert "/no/such is not a program" in refusal("--card-program", "/no/such")
     assert "it does not say which cards it can use; `/bin/true devices` shows" in refusal("--device", "cuda", "--card-program", "/bin/true")
     small = refusal("--card-program", emulated_replica, "--gpu-memory-utilization", "0.004", environment=of(here))

@@ -50,7 +50,7 @@ def test_version():
     (["serve", "x", "--prot", "1"], "did you mean --port?"),
     (["serve"], "no model given"),
     (["serve", "x", "--port", "http"], "--port: 'http' is not a whole number from 0 to 65535"),
-    (["serve", "x", "--dtype", "int4"], "--dtype: 'int4' is not one of auto, float32, bfloat16, int8"),
+    (["serve", "x", "--dtype", "int4"], "--dtype: 'int4' is not one of auto, float32, bfloat16, int8, fp8"),
     (["embed", "--server", ":1", "--dtype", "int8"], "leave it out with --server"),
     (["serve", "x", "--device", "gpu"], "is not one of auto, cpu, cuda"),
     (["bench", "--batch-size", "1"], "did you mean --batch-sizes?"),

@@ -48,6 +48,14 @@ def test_a_dtype_is_accurate_or_refused(dtype, server):
     assert json.loads(here.stdout)["embedding"] @ exact[0] >= 0.995
 
 
+def test_processors_do_not_compute_in_fp8():
+    why = "this processor has no instructions for fp8; it can compute in float32"
+    refused = sheaf("serve", MODEL_FOLDER, "--device", "cpu", "--dtype", "fp8", "--check")
+    assert refused.returncode == 1 and why in refused.stderr and len(refused.stderr.splitlines()) == 1, refused.stderr
+    refused = sheaf("embed", "--model", MODEL_FOLDER, "--device", "cpu", "--dtype", "fp8", stdin="a\n")
+    assert refused.returncode == 1 and why in refused.stderr.splitlines()[0], refused.stderr
+
+
 def test_what_no_instructions_are_for_is_refused_by_name(tmp_path):
     (tmp_path / "dimensions").write_text("384")
     refused = sheaf("serve", MODEL_FOLDER, "--dtype", "int8", "--replica-program", BIN / "sheaf-replica-fake", "--check")

@@ -41,10 +41,11 @@ class Cpu final : public Backend {
     return linear_.states == nullptr ? Dtype::float32 : Dtype::bfloat16;
   }
 
-  std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const override {
+  std::size_t packed_floats(std::size_t inputs, std::size_t outputs, Role /*role*/) const override {
     return linear_.packed_floats(inputs, outputs);
   }
-  void pack_linear(MatrixView weight, const float* input_sizes, float* packed) const override {
+  void pack_linear(MatrixView weight, const float* input_sizes, float* packed,
+                   Role /*role*/) const override {
     linear_.pack(weight.data, weight.stride, weight.columns, weight.rows, input_sizes, packed);
   }
   std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {

@@ -49,7 +49,11 @@ class AbsentCard final : public Device {
   void read(const void*, std::size_t bytes, void* host) override { std::memset(host, 0, bytes); }
 
   Stream stream() const override { return {}; }
+  bool give(const Launch&) override { return true; }
+  void begin_pass(std::span<const std::uint32_t>) override {}
+  float time(const std::function<void()>&) override { return 0; }
   bool computes() const override { return false; }
+  int compute_capability() const override { return 0; }
   Status status() const override { return status_; }
   void fail(Error error) override {
     if (status_.ok()) status_ = std::move(error);
@@ -67,11 +71,11 @@ class AbsentCard final : public Device {
 std::vector<DeviceBackend> absent_card_backends(const std::string& prefix,
                                                 const std::shared_ptr<CardMemoryUse>& use) {
   std::vector<DeviceBackend> backends;
-  for (const Dtype dtype : kCardDtypes) {
-    const std::string name = prefix + std::string(name_of(dtype));
+  for (const CardPrecision& precision : kCardPrecisions) {
+    const std::string name = prefix + std::string(precision.name);
     backends.push_back(
-        {name, dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
-           return make_backend_on(std::make_unique<AbsentCard>(use), name, dtype, options);
+        {name, precision.dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
+           return make_backend_on(std::make_unique<AbsentCard>(use), name, precision, options);
          }});
   }
   return backends;

@@ -13,23 +13,25 @@ namespace sheaf::kernels::cuda {
 namespace {
 
 TEST(AbsentCard, LaysWeightsOutAsOneThatComputes) {
-  constexpr std::size_t kInputs = 21, kOutputs = 5;
+  constexpr std::size_t kInputs = 32, kOutputs = 16;
   std::vector<float> values(kInputs * kOutputs);
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) / 7;
-  const MatrixView weight = {values.data(), kOutputs, kInputs};
   const auto emulated = emulated_backends();
   const auto absent = absent_card_backends("emulated cuda ", std::make_shared<CardMemoryUse>());
   ASSERT_EQ(absent.size(), emulated.size());
-  for (std::size_t i = 0; i < absent.size(); ++i) {
-    EXPECT_EQ(absent[i].name, emulated[i].name);
-    const auto a = std::move(*absent[i].make({})), b = std::move(*emulated[i].make({}));
-    const std::size_t floats = b->packed_floats(kInputs, kOutputs);
-    ASSERT_EQ(a->packed_floats(kInputs, kOutputs), floats);
-    std::vector<float> of_absent(floats), of_emulated(floats);
-    a->pack_linear(weight, nullptr, of_absent.data());
-    b->pack_linear(weight, nullptr, of_emulated.data());
-    EXPECT_EQ(std::memcmp(of_absent.data(), of_emulated.data(), floats * sizeof(float)), 0);
-  }
+  for (std::size_t i = 0; i < absent.size(); ++i)
+    for (const std::size_t inputs : {kInputs, kInputs - 11}) {
+      EXPECT_EQ(absent[i].name, emulated[i].name);
+      const auto a = std::move(*absent[i].make({})), b = std::move(*emulated[i].make({}));
+      const MatrixView weight = {values.data(), kOutputs, inputs};
+      constexpr Role kRole = Role::feed_forward;
+      const std::size_t floats = b->packed_floats(inputs, kOutputs, kRole);
+      ASSERT_EQ(a->packed_floats(inputs, kOutputs, kRole), floats);
+      std::vector<float> of_absent(floats), of_emulated(floats);
+      a->pack_linear(weight, nullptr, of_absent.data(), kRole);
+      b->pack_linear(weight, nullptr, of_emulated.data(), kRole);
+      EXPECT_EQ(std::memcmp(of_absent.data(), of_emulated.data(), floats * sizeof(float)), 0);
+    }
 }
 
 TEST(AbsentCard, CountsMemoryAndHasNone) {

@@ -16,6 +16,7 @@
 #include "kernels/cuda/operand.cuh"
 #include "kernels/cuda/pooling.cuh"
 #include "kernels/cuda/product.h"
+#include "kernels/cuda/quantize.cuh"
 #include "kernels/cuda/text_layout.h"
 #include "kernels/cuda/words.cuh"
 #include "kernels/expert_shares.h"
@@ -54,28 +55,52 @@ struct StateOf<Bfloat16> {
   using Type = Bfloat16;
 };
 
+// A matrix as a product takes it, each row as long as there are inputs: in T, or in fp8 with what
+// each row was divided by.
+struct Factor {
+  const void* data = nullptr;
+  std::size_t stride = 0;  // elements
+  const float* scales = nullptr;
+};
+
+// What is not multiplied in fp8, where some products are, is multiplied in T.
 template <class T>
 class Cuda final : public Backend {
   using S = typename StateOf<T>::Type;
 
  public:
-  Cuda(std::unique_ptr<Device> device, std::string name, const BackendOptions& options)
+  Cuda(std::unique_ptr<Device> device, std::string name, const CardPrecision& precision,
+       const BackendOptions& options)
       : name_(std::move(name)),
+        precision_(precision),
         progress_(options.progress),
-        device_(std::move(device)),
-        product_(device_->computes() ? make_product<T>(*device_) : nullptr) {}
+        device_(std::move(device)) {
+    if (!device_->computes()) return;
+    product_ = make_product<T>(*device_, workspace_);
+    if (precision_.dtype != Dtype::fp8) return;
+    const int capability = device_->compute_capability();
+    if (capability < kFp8Capability)
+      device_->fail({ErrorCode::unsupported,
+                     "fp8 needs a card of compute capability 8.9 or later, and this one has " +
+                         std::to_string(capability / 10) + "." + std::to_string(capability % 10)});
+    fp8_product_ = make_product<Fp8>(*device_, workspace_);
+  }
 
   std::string name() const override { return name_; }
-  Dtype dtype() const override { return dtype_of_type<T>(); }
+  Dtype dtype() const override { return precision_.dtype; }
   Dtype state_dtype() const override { return dtype_of_type<S>(); }
   tensor::Memory& memory() const override { return *device_; }
   Status status() const override { return device_->status(); }
 
-  // [outputs, stride_of(inputs)] in T; columns beyond the inputs are 0.
-  std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const override {
+  // [outputs, stride_of(inputs)] in T; columns beyond the inputs are 0. In fp8 [outputs, inputs],
+  // and behind them a scale an output.
+  std::size_t packed_floats(std::size_t inputs, std::size_t outputs, Role role) const override {
+    if (is_fp8(role, inputs, outputs)) return round_up(fp8_floats(outputs, inputs), 16);
     return round_up(operand_floats(outputs, inputs), 16);
   }
-  void pack_linear(MatrixView weight, const float* /*input_sizes*/, float* packed) const override {
+  void pack_linear(MatrixView weight, const float* /*input_sizes*/, float* packed,
+                   Role role) const override {
+    if (is_fp8(role, weight.columns, weight.rows)) return pack_fp8(weight, packed);
     const std::size_t stride = stride_of(weight.columns);
     T* out = reinterpret_cast<T*>(packed);
     for (std::size_t n = 0; n < weight.rows; ++n, out += stride)
@@ -94,15 +119,22 @@ class Cuda final : public Backend {
   std::size_t preferred_rows() const override { return kRowsPerBlockOfModel; }
   std::size_t row_step() const override { return 1; }
   std::size_t linear_floats(std::size_t rows, std::size_t inputs) const override {
-    return made_operand_floats(rows, inputs);
+    return most_operand_floats(rows, inputs);
   }
   std::size_t attention_floats(const AttentionShape&, std::size_t) const override { return 0; }
   // The sums of the first product, and the second's operand.
   std::size_t middle_floats(std::size_t rows, std::size_t columns) const override {
     const std::size_t sums = (rows * columns * sizeof(S) + sizeof(float) - 1) / sizeof(float);
-    return sums + made_operand_floats(rows, columns);
+    return sums + most_operand_floats(rows, columns);
   }
   std::size_t second_linear_floats(std::size_t, std::size_t) const override { return 0; }
+
+  // Where texts lie is written within the pass, whatever the one before has left.
+  void begin_pass(std::span<const std::uint32_t> shape) override {
+    if (!device_->computes() || !device_->status().ok()) return;
+    layout_.forget();
+    device_->begin_pass(shape);
+  }
 
   void embed(const Embedding& table, const Texts& texts, TypedSpan out) override {
     if (!begin()) return;
@@ -120,16 +152,15 @@ class Cuda final : public Backend {
                         is_wide(out.columns, task.words, task.positions, task.types, task.out);
       launch_rows(wide ? embed_tokens<kWide, W, S> : embed_tokens<1, W, S>, out.rows, task);
     };
-    if (table.words.data != nullptr)
-      run(rows_of(table.words));
-    else
-      run(weight_of(table.packed_words));
+    if (table.words.data != nullptr) return run(rows_of(table.words));
+    const Factor words = weight_of(table.packed_words);
+    run(Rows<const T>{static_cast<const T*>(words.data), words.stride});
   }
 
   void linear(TypedView x, const Linear& weight, Activation activation, TypedView residual,
               TypedSpan out) override {
     if (!begin()) return;
-    const Rows<const T> operand = operand_of(x);
+    const Factor operand = operand_of(x, weight);
     with_element(out.dtype, [&](auto element) {
       using E = decltype(element);
       multiply<E>(operand, x.rows, weight, activation, rows_of<E>(residual), rows_of<E>(out));
@@ -140,7 +171,7 @@ class Cuda final : public Backend {
                     TypedView residual, TypedSpan out) override {
     if (!begin()) return;
     const TypedSpan sums = states(sums_, x.rows, up.outputs);
-    const Rows<const T> middle = multiply_up(operand_of(x), x.rows, up, activation, sums);
+    const Factor middle = multiply_up(operand_of(x, up), x.rows, up, activation, sums, down);
     multiply<S>(middle, x.rows, down, Activation::none, rows_of<S>(residual), rows_of<S>(out));
   }
 
@@ -241,8 +272,10 @@ class Cuda final : public Backend {
                                .columns = narrow(x.columns),
                                .reduction = reductions[i],
                                .out = rows_of(out.slice_columns(i * x.columns, x.columns))};
-        launch_blocks(pool_texts<E>, {narrow(items.size()), blocks_of(x.columns, kThreadsPerBlock)},
-                      task);
+        if (is_wide(x.columns, task.x, task.out))
+          launch_pooling<kWide>(pool_texts<kWide, E>, items.size(), task);
+        else
+          launch_pooling<1>(pool_texts<1, E>, items.size(), task);
       }
     });
     const UnitLengthTask task{rows_of(out), on_device, narrow(items.size())};
@@ -257,7 +290,8 @@ class Cuda final : public Backend {
     for (std::size_t first = 0; first < x.rows; first += kWordRows) {
       const TypedView strip = x.slice_rows(first, std::min(kWordRows, x.rows - first));
       const MatrixSpan logits = logits_.matrix(strip.rows, words.outputs, memory());
-      multiply<float>(operand_of(strip), strip.rows, words, Activation::none, {}, rows_of(logits));
+      multiply<float>(operand_of(strip, words), strip.rows, words, Activation::none, {},
+                      rows_of(logits));
       const WordsTask task{rows_of(MatrixView(logits)),
                            layout_.bounds(),
                            narrow(first),
@@ -280,6 +314,38 @@ class Cuda final : public Backend {
   static std::size_t made_operand_floats(std::size_t rows, std::size_t columns) {
     const bool as_it_is = std::is_same_v<S, T> && columns == stride_of(columns);
     return as_it_is ? 0 : operand_floats(rows, columns);
+  }
+
+  bool is_fp8(Role role, std::size_t inputs, std::size_t outputs) const {
+    const bool wanted =
+        role == Role::feed_forward || (role == Role::attention && precision_.fp8_attention);
+    return precision_.dtype == Dtype::fp8 && wanted && inputs % kFp8Step == 0 &&
+           outputs % kFp8Step == 0;
+  }
+  bool is_fp8(const Linear& weight) const {
+    return is_fp8(weight.role, weight.inputs, weight.outputs);
+  }
+  // [rows, columns] in fp8 and [rows] scales behind them.
+  static std::size_t fp8_floats(std::size_t rows, std::size_t columns) {
+    return rows * columns / sizeof(float) + rows;
+  }
+  // Of a product with any weight.
+  std::size_t most_operand_floats(std::size_t rows, std::size_t columns) const {
+    const bool fp8 = precision_.dtype == Dtype::fp8 && columns % kFp8Step == 0;
+    return std::max(made_operand_floats(rows, columns), fp8 ? fp8_floats(rows, columns) : 0);
+  }
+  static void pack_fp8(MatrixView weight, float* packed) {
+    auto* codes = reinterpret_cast<Fp8*>(packed);
+    float* const scales = packed + weight.rows * weight.columns / sizeof(float);
+    for (std::size_t n = 0; n < weight.rows; ++n, codes += weight.columns) {
+      float largest = 0;
+      for (std::size_t i = 0; i < weight.columns; ++i)
+        largest = std::max(largest, std::abs(weight.row(n)[i]));
+      scales[n] = fp8_scale(largest);
+      const float inverse = 1 / scales[n];
+      for (std::size_t i = 0; i < weight.columns; ++i)
+        codes[i] = from_float<Fp8>(weight.row(n)[i] * inverse);
+    }
   }
 
   // Whether the operation should run.
@@ -312,7 +378,10 @@ class Cuda final : public Backend {
     const Rows<const E> rows = rows_of<E>(TypedView(x));
     return {const_cast<E*>(rows.data), rows.stride};
   }
-  static Rows<const float> vector_of(const float* values) { return {values, 0}; }
+  template <class E>
+  static Rows<const E> vector_of(const E* values) {
+    return {values, 0};
+  }
   NormParameters parameters_of(const Norm& norm, std::size_t columns) {
     return {.columns = narrow(columns),
             .scale = checked(norm.scale),
@@ -337,13 +406,24 @@ class Cuda final : public Backend {
     return is_wide(norm.columns, vector_of(norm.scale), vector_of(norm.shift));
   }
 
-  Rows<const T> weight_of(const Linear& weight) {
-    return {reinterpret_cast<const T*>(checked(weight.weight)), stride_of(weight.inputs)};
+  Factor weight_of(const Linear& weight) {
+    const float* const packed = checked(weight.weight);
+    if (!is_fp8(weight)) return {packed, stride_of(weight.inputs)};
+    return {packed, weight.inputs, packed + weight.outputs * weight.inputs / sizeof(float)};
   }
 
   template <class Task>
+  void give(void (*kernel)(Task), Grid grid, unsigned threads, std::size_t shared_bytes,
+            const Task& task) {
+    if (!status().ok()) return;
+    device_->give([&](Stream stream) {
+      launch(stream, kernel, grid, threads, shared_bytes, task);
+      return true;
+    });
+  }
+  template <class Task>
   void launch_blocks(void (*kernel)(Task), Grid grid, const Task& task) {
-    if (status().ok()) launch(device_->stream(), kernel, grid, kThreadsPerBlock, 0, task);
+    give(kernel, grid, kThreadsPerBlock, 0, task);
   }
   // A thread for each column of each row, or for kWide of them.
   template <class Task>
@@ -355,9 +435,14 @@ class Cuda final : public Backend {
   // One warp a row.
   template <class Task>
   void launch_rows(void (*kernel)(Task), std::size_t rows, const Task& task) {
-    if (!status().ok()) return;
-    launch(device_->stream(), kernel, Grid{blocks_of(rows, kRowsPerBlock)},
-           kRowsPerBlock * kWarpSize, 0, task);
+    give(kernel, Grid{blocks_of(rows, kRowsPerBlock)}, kRowsPerBlock * kWarpSize, 0, task);
+  }
+
+  template <unsigned kCount, class Task>
+  void launch_pooling(void (*kernel)(Task), std::size_t texts, const Task& task) {
+    constexpr unsigned kColumns = kWarpSize * kCount;
+    give(kernel, Grid{narrow(texts), blocks_of(task.columns, kColumns)}, kPoolWarps * kWarpSize,
+         kPoolWarps * kColumns * sizeof(float), task);
   }
 
   // A copy on the device.
@@ -394,27 +479,30 @@ class Cuda final : public Backend {
     return std::is_same_v<std::remove_const_t<E>, T> && columns == stride_of(columns) &&
            lies_at<16>(x);
   }
-  // x as a product takes it: as it is where that will do, else made in operand_.
-  Rows<const T> operand_of(TypedView x) {
-    return with_element(x.dtype, [&](auto element) -> Rows<const T> {
+  // x as a product with `weight` takes it: as it is where that will do, else made in operand_.
+  Factor operand_of(TypedView x, const Linear& weight) {
+    return with_element(x.dtype, [&](auto element) -> Factor {
       const auto rows = rows_of<decltype(element)>(x);
-      if (is_operand(rows, x.columns)) return {reinterpret_cast<const T*>(rows.data), rows.stride};
+      if (is_fp8(weight)) return quantize(rows, nullptr, x.rows, x.columns, operand_);
+      if (is_operand(rows, x.columns)) return {rows.data, rows.stride};
       return make_operand_of(rows, nullptr, x.rows, x.columns, operand_);
     });
   }
-  // activation(x W^T + b) as the next product takes it. Sums that are states the product may
+  // activation(x W^T + b) as the product with `down` takes it. Sums that are states the product may
   // activate itself; of others an operand has to be made, which does it too.
-  Rows<const T> multiply_up(Rows<const T> x, std::size_t rows, const Linear& up,
-                            Activation activation, TypedSpan sums) {
+  Factor multiply_up(const Factor& x, std::size_t rows, const Linear& up, Activation activation,
+                     TypedSpan sums, const Linear& down) {
     constexpr bool kStates = !std::is_same_v<S, float>;
     multiply<S>(x, rows, up, kStates ? activation : Activation::none, {}, rows_of<S>(sums));
+    if (is_fp8(down))  // whose sums are states
+      return quantize(rows_of<S>(TypedView(sums)), nullptr, rows, sums.columns, middle_);
     return middle_of(sums, kStates ? Activation::none : activation);
   }
   // activation(x) as a product takes it: in x itself where that will do.
-  Rows<const T> middle_of(TypedSpan x, Activation activation) {
+  Factor middle_of(TypedSpan x, Activation activation) {
     const Rows<S> rows = rows_of<S>(x);
     if (is_operand(rows, x.columns) && activation == Activation::none)
-      return {reinterpret_cast<const T*>(rows.data), rows.stride};
+      return {rows.data, rows.stride};
     OperandTask<S, T> task{.x = rows_of<S>(TypedView(x)),
                            .activation = activation,
                            .rows = narrow(x.rows),
@@ -427,8 +515,8 @@ class Cuda final : public Backend {
   }
   // Of rows of x, those of `chosen` if there are some.
   template <class E>
-  Rows<const T> make_operand_of(Rows<const E> x, const std::uint32_t* chosen, std::size_t rows,
-                                std::size_t columns, tensor::Buffer& buffer) {
+  Factor make_operand_of(Rows<const E> x, const std::uint32_t* chosen, std::size_t rows,
+                         std::size_t columns, tensor::Buffer& buffer) {
     return run_operand(OperandTask<E, T>{.x = x,
                                          .chosen = chosen,
                                          .rows = narrow(rows),
@@ -439,8 +527,22 @@ class Cuda final : public Backend {
     float* block = buffer.reserve(operand_floats(rows, columns), memory());
     return {reinterpret_cast<T*>(block), stride_of(columns)};
   }
+  // The same in fp8.
   template <class E>
-  Rows<const T> run_operand(OperandTask<E, T> task) {
+  Factor quantize(Rows<const E> x, const std::uint32_t* chosen, std::size_t rows,
+                  std::size_t columns, tensor::Buffer& buffer) {
+    float* const block = buffer.reserve(fp8_floats(rows, columns), memory());
+    const QuantizeTask<E> task{.x = x,
+                               .chosen = chosen,
+                               .rows = narrow(rows),
+                               .columns = narrow(columns),
+                               .out = {reinterpret_cast<Fp8*>(block), columns},
+                               .scales = block + rows * columns / sizeof(float)};
+    launch_rows(is_wide(columns, x) ? quantize_rows<kWide, E> : quantize_rows<1, E>, rows, task);
+    return {task.out.data, columns, task.scales};
+  }
+  template <class E>
+  Factor run_operand(OperandTask<E, T> task) {
     task.width = narrow(stride_of(task.columns));
     const bool wide = task.width == task.columns && is_wide(task.columns, task.x, task.out);
     launch_columns(wide, make_operand<kWide, E, T>, make_operand<1, E, T>, task.rows, task.width,
@@ -458,32 +560,40 @@ class Cuda final : public Backend {
 
   // out = activation(x W^T + b) + residual
   template <class E>
-  void multiply(Rows<const T> x, std::size_t rows, const Linear& weight, Activation activation,
+  void multiply(const Factor& x, std::size_t rows, const Linear& weight, Activation activation,
                 Rows<const E> residual, Rows<E> out) {
     // Behind states the library's approximation is as good as theirs.
     const bool states = !std::is_same_v<E, float> && residual.data == nullptr;
     const bool in_one = activation == Activation::none || states;
-    const Rows<const T> packed = weight_of(weight);
+    const Factor packed = weight_of(weight);
+    Product& product = packed.scales == nullptr ? *product_ : *fp8_product_;
     const void* bias = bias_of<E>(weight);
     if (!status().ok() || rows == 0) return;
-    const bool done = product_->run({.x = x.data,
-                                     .x_stride = x.stride,
-                                     .weight = packed.data,
-                                     .weight_stride = packed.stride,
-                                     .results = dtype_of_type<E>(),
-                                     .bias = bias,
-                                     .residual = in_one ? residual.data : nullptr,
-                                     .residual_stride = residual.stride,
-                                     .activation = in_one ? activation : Activation::none,
-                                     .out = out.data,
-                                     .out_stride = out.stride,
-                                     .rows = rows,
-                                     .inputs = packed.stride,  // the rest is 0 on both sides
-                                     .outputs = weight.outputs});
-    if (in_one && done) return;
-    const FinishTask<E> task{out, residual, activation, narrow(rows), narrow(weight.outputs)};
-    launch_columns(is_wide(weight.outputs, out, residual), finish_rows<kWide, E>, finish_rows<1, E>,
-                   rows, weight.outputs, task);
+    const Left left = product.run({.x = x.data,
+                                   .x_stride = x.stride,
+                                   .weight = packed.data,
+                                   .weight_stride = packed.stride,
+                                   .x_scales = x.scales,
+                                   .weight_scales = packed.scales,
+                                   .results = dtype_of_type<E>(),
+                                   .bias = bias,
+                                   .residual = in_one ? residual.data : nullptr,
+                                   .residual_stride = residual.stride,
+                                   .activation = in_one ? activation : Activation::none,
+                                   .out = out.data,
+                                   .out_stride = out.stride,
+                                   .rows = rows,
+                                   .inputs = packed.stride,  // the rest is 0 on both sides
+                                   .outputs = weight.outputs});
+    if (in_one && left == Left::nothing) return;
+    FinishTask<E> task{out, residual, activation, narrow(rows), narrow(weight.outputs)};
+    if (left == Left::scales_and_all_behind) {
+      task.row_scales = x.scales;
+      task.column_scales = packed.scales;
+      task.bias = static_cast<const E*>(bias);
+    }
+    launch_columns(is_wide(weight.outputs, out, residual, vector_of(task.bias)),
+                   finish_rows<kWide, E>, finish_rows<1, E>, rows, weight.outputs, task);
   }
 
   AttentionTask<S> attention_task(TypedView qkv, const AttentionShape& shape, TypedSpan out) {
@@ -535,10 +645,8 @@ class Cuda final : public Backend {
     static_assert(Shape::shared_bytes(kMmaWarps) <= kLeastSharedMemory);
     const unsigned warps = Shape::warps(layout_.tile_queries());
     const unsigned parts = blocks_of(layout_.tile_queries(), warps * Shape::kQueries);
-    if (status().ok())
-      launch(device_->stream(), attend_by_mma<kHead, T, S>,
-             Grid{layout_.tile_count(), task.heads, parts}, warps * kWarpSize,
-             Shape::shared_bytes(warps), task);
+    give(attend_by_mma<kHead, T, S>, Grid{layout_.tile_count(), task.heads, parts},
+         warps * kWarpSize, Shape::shared_bytes(warps), task);
     return true;
   }
 
@@ -552,10 +660,9 @@ class Cuda final : public Backend {
     device_->fail({ErrorCode::unsupported, "attention on a card takes heads of up to 512 values"});
   }
   void launch_attention(void (*kernel)(AttentionTask<S>), const AttentionTask<S>& task) {
-    if (!status().ok()) return;
-    launch(device_->stream(), kernel,
-           Grid{layout_.tile_count(), task.heads, blocks_of(layout_.tile_queries(), kBlockQueries)},
-           kAttentionWarps * kWarpSize, attention_shared_bytes(task.head_size), task);
+    give(kernel,
+         Grid{layout_.tile_count(), task.heads, blocks_of(layout_.tile_queries(), kBlockQueries)},
+         kAttentionWarps * kWarpSize, attention_shared_bytes(task.head_size), task);
   }
 
   // Into routed_rows_, on the host and on the device, which rows each expert gets, in their order,
@@ -588,16 +695,24 @@ class Cuda final : public Backend {
                   MatrixSpan out) {
     const Linear& up = experts.up[expert];
     const TypedSpan sums = states(sums_, out.rows, up.outputs);
-    const Rows<const T> chosen =
-        make_operand_of(rows_of<S>(x), rows_on_device_ + first, out.rows, x.columns, operand_);
-    const Rows<const T> middle = multiply_up(chosen, out.rows, up, experts.activation, sums);
-    multiply<float>(middle, out.rows, experts.down[expert], Activation::none, {}, rows_of(out));
+    const Linear& down = experts.down[expert];
+    const Rows<const S> rows = rows_of<S>(x);
+    const std::uint32_t* const routed = rows_on_device_ + first;
+    const Factor chosen = is_fp8(up) ? quantize(rows, routed, out.rows, x.columns, operand_)
+                                     : make_operand_of(rows, routed, out.rows, x.columns, operand_);
+    const Factor middle = multiply_up(chosen, out.rows, up, experts.activation, sums, down);
+    multiply<float>(middle, out.rows, down, Activation::none, {}, rows_of(out));
   }
 
+  // What the sizes of a product in fp8 are multiples of, as the library wants it.
+  static constexpr std::size_t kFp8Step = 16;
+
   const std::string name_;
+  const CardPrecision precision_;
   std::atomic<std::uint64_t>* const progress_;
   const std::unique_ptr<Device> device_;
-  const std::unique_ptr<Product> product_;
+  tensor::Buffer workspace_;
+  std::unique_ptr<Product> product_, fp8_product_;
   TextLayout layout_;
   std::vector<TokenPlace> token_places_;
   std::vector<float> logits_on_host_;       // of experts
@@ -615,12 +730,13 @@ class Cuda final : public Backend {
 }  // namespace
 
 std::unique_ptr<Backend> make_backend_on(std::unique_ptr<Device> device, std::string name,
-                                         Dtype dtype, const BackendOptions& options) {
-  if (dtype == Dtype::bfloat16)
-    return std::make_unique<Cuda<Bfloat16>>(std::move(device), std::move(name), options);
-  if (dtype == Dtype::float16)
-    return std::make_unique<Cuda<Half>>(std::move(device), std::move(name), options);
-  return std::make_unique<Cuda<float>>(std::move(device), std::move(name), options);
+                                         const CardPrecision& precision,
+                                         const BackendOptions& options) {
+  if (precision.dtype == Dtype::float32)
+    return std::make_unique<Cuda<float>>(std::move(device), std::move(name), precision, options);
+  if (precision.dtype == Dtype::float16)
+    return std::make_unique<Cuda<Half>>(std::move(device), std::move(name), precision, options);
+  return std::make_unique<Cuda<Bfloat16>>(std::move(device), std::move(name), precision, options);
 }
 
 }  // namespace sheaf::kernels::cuda

@@ -1,4 +1,5 @@
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -8,10 +9,12 @@
 
 #include "base/clock.h"
 #include "kernels/cuda/backend.h"
+#include "kernels/cuda/card_graph.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/driver_memory.h"
 #include "kernels/cuda/memory_share.h"
+#include "kernels/cuda/passes.h"
 #include "kernels/cuda/pinned_ring.h"
 #include "kernels/cuda/shared_weights.h"
 
@@ -78,6 +81,17 @@ class Milestones {
   std::size_t operations_ = 0;
 };
 
+// One that knows when it passed.
+struct Event {
+  cudaEvent_t handle = nullptr;
+  Event() { cudaEventCreate(&handle); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event() {
+    if (handle != nullptr) cudaEventDestroy(handle);
+  }
+};
+
 class RealCard final : public Device {
  public:
   // Makes the context, which takes a second or so where the process has none.
@@ -93,6 +107,7 @@ class RealCard final : public Device {
   }
 
   void* allocate(std::size_t bytes) override {
+    passes_.forget();
     if (!share_.has_room(bytes)) {
       fail(share_.refusal(bytes));
       return nullptr;
@@ -108,15 +123,18 @@ class RealCard final : public Device {
     return block;
   }
   void release(void* block) override {
+    passes_.forget();
     share_.remove(block);
     check("cannot free memory of the card", cudaFree(block));
   }
 
   void write(const void* host, std::size_t bytes, void* to) override {
+    if (passes_.write(host, bytes, to)) return;
     if (bytes >= kPinnedWhereItIsBytes && write_where_it_is(host, bytes, to)) return;
     check("cannot copy to the card", pinned_.write(host, bytes, to, stream_));
   }
   void read(const void* from, std::size_t bytes, void* host) override {
+    passes_.finish();
     if (!status().ok()) return;
     check("the card failed", milestones_.await_end(stream_));
     check("cannot copy from the card", pinned_.read(from, bytes, host, stream_));
@@ -131,7 +149,26 @@ class RealCard final : public Device {
   }
 
   Stream stream() const override { return stream_; }
+  bool give(const Launch& launch) override { return passes_.give(launch); }
+  void begin_pass(std::span<const std::uint32_t> shape) override { passes_.begin(shape); }
+  float time(const std::function<void()>& run) override {
+    float milliseconds = 0;
+    const Event begun, ended;
+    check("cannot time the card", cudaEventRecord(begun.handle, stream_));
+    run();
+    check("cannot time the card", cudaEventRecord(ended.handle, stream_));
+    check("the card failed", cudaEventSynchronize(ended.handle));
+    check("cannot time the card", cudaEventElapsedTime(&milliseconds, begun.handle, ended.handle));
+    return milliseconds;
+  }
+  int compute_capability() const override {
+    int major = 0, minor = 0;
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
+    return major * 10 + minor;
+  }
   void begin_operation() override {
+    if (passes_.repeats()) return;  // nothing is given to the stream yet
     check("cannot set an event on the card", milestones_.begin_operation(stream_));
   }
   // A launch says only here, and a kernel in a later call, that it failed.
@@ -171,6 +208,7 @@ class RealCard final : public Device {
   }
 
   MemoryShare share_;
+  Passes<CardGraph> passes_{*this};
   Milestones milestones_;
   PinnedRing pinned_;
   std::unique_ptr<ExportedMemory> exported_;
@@ -260,15 +298,15 @@ Result<std::vector<Card>> find_cards() {
 
 std::vector<DeviceBackend> card_backends() {
   std::vector<DeviceBackend> backends;
-  for (const Dtype dtype : kCardDtypes) {
+  for (const CardPrecision& precision : kCardPrecisions) {
     std::string name = "cuda ";
-    name += name_of(dtype);
+    name += precision.name;
     backends.push_back(
-        {name, dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
+        {name, precision.dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
            SHEAF_TRY(check_card());
            auto card = std::make_unique<RealCard>(options);
            SHEAF_TRY(card->status());
-           return make_backend_on(std::move(card), name, dtype, options);
+           return make_backend_on(std::move(card), name, precision, options);
          }});
   }
   return backends;

@@ -39,9 +39,13 @@ struct FinishTask {
   Activation activation = Activation::none;
   unsigned rows = 0;
   unsigned columns = 0;
+  // Of a product in fp8 that is not scaled yet, to which no bias was added; else null.
+  const float* row_scales = nullptr;     // [rows]
+  const float* column_scales = nullptr;  // [columns]
+  const E* bias = nullptr;               // [columns]; null: none
 };
 
-// x = activation(x) + residual
+// x = activation(x, scaled, + bias) + residual
 template <unsigned kCount, class E>
 __global__ void __launch_bounds__(kThreadsPerBlock) finish_rows(FinishTask<E> task) {
   const Place place = place_of_thread<kCount>(task.columns);
@@ -49,6 +53,13 @@ __global__ void __launch_bounds__(kThreadsPerBlock) finish_rows(FinishTask<E> ta
   E* at = task.x.row(place.row) + place.column;
   float x[kCount];
   load<kCount>(at, x);
+  if (task.row_scales != nullptr) {
+    float scales[kCount];
+    load<kCount>(task.column_scales + place.column, scales);
+    SHEAF_UNROLL
+    for (unsigned i = 0; i < kCount; ++i) x[i] *= task.row_scales[place.row] * scales[i];
+    if (task.bias != nullptr) add<kCount>(task.bias + place.column, x);
+  }
   SHEAF_UNROLL
   for (unsigned i = 0; i < kCount; ++i) x[i] = activate(task.activation, x[i]);
   if (task.residual.data != nullptr) add<kCount>(task.residual.row(place.row) + place.column, x);

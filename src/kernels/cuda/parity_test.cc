@@ -11,11 +11,15 @@
 namespace sheaf::kernels {
 namespace {
 
-Setup emulated(Dtype dtype, cuda::emulation::Order order) {
+Setup emulated(Dtype dtype, cuda::emulation::Order order, int capability = 90) {
   const int number = order == cuda::emulation::Order::forward ? 1 : 2;
-  for (const DeviceBackend& backend :
-       cuda::emulated_backends({.order = order, .own_memory_only = true}))
-    if (backend.dtype == dtype) return cuda::parity_setup(backend, number);
+  for (const DeviceBackend& backend : cuda::emulated_backends(
+           {.order = order, .own_memory_only = true, .compute_capability = capability})) {
+    if (backend.dtype != dtype) continue;
+    Setup setup = cuda::parity_setup(backend, number);
+    setup.rounds_fp8_sums = capability != 90;
+    return setup;
+  }
   return {};
 }
 
@@ -25,10 +29,13 @@ INSTANTIATE_TEST_SUITE_P(, Ops,
                                            emulated(Dtype::float32, backward),
                                            emulated(Dtype::bfloat16, backward)),
                          name_of_setup);
-// The same kernels, but for conversions: one order each will do.
+// The same kernels, but for conversions: one order each will do. Of fp8 there are two ways, one by
+// a library that scales and one by a library that does not.
 INSTANTIATE_TEST_SUITE_P(, Dtypes,
                          ::testing::Values(emulated(Dtype::bfloat16, forward),
-                                           emulated(Dtype::float16, backward)),
+                                           emulated(Dtype::float16, backward),
+                                           emulated(Dtype::fp8, forward),
+                                           emulated(Dtype::fp8, backward, 89)),
                          name_of_setup);
 
 }  // namespace

@@ -6,20 +6,25 @@
 #include "base/result.h"
 #include "kernels/cuda/device.h"
 #include "kernels/ops.h"
+#include "tensor/buffer.h"
 #include "tensor/dtype.h"
 
 namespace sheaf::kernels::cuda {
 
 // out = activation(x W^T + bias) + residual, of which one at most is there: rows of T in, float32
-// sums, results in float32 or T. x [rows, inputs] and weight [outputs, inputs] lie at multiples of
-// 16 bytes, as do all their rows; out and residual [rows, outputs] where they like. All on the
-// device.
+// sums, results in float32 or T; of fp8 in float32 or bfloat16. x [rows, inputs] and weight
+// [outputs, inputs] lie at multiples of 16 bytes, as do all their rows; out and residual [rows,
+// outputs] where they like, unless T is fp8: then as the others, and inputs and outputs are
+// multiples of 16. All on the device.
 struct ProductTask {
   const void* x = nullptr;
   std::size_t x_stride = 0;  // elements
   const void* weight = nullptr;
-  std::size_t weight_stride = 0;   // elements
-  Dtype results = Dtype::float32;  // of bias, residual and out: float32, or that of T
+  std::size_t weight_stride = 0;  // elements
+  // What each row of x and of weight was divided by in fp8, [rows] and [outputs]; else null.
+  const float* x_scales = nullptr;
+  const float* weight_scales = nullptr;
+  Dtype results = Dtype::float32;  // of bias, residual and out
   const void* bias = nullptr;      // [outputs]; null: none
   const void* residual = nullptr;  // null: none; may be out
   std::size_t residual_stride = 0;
@@ -29,13 +34,16 @@ struct ProductTask {
   std::size_t rows = 0, inputs = 0, outputs = 0;
 };
 
-// Products by a library: cuBLASLt on a card (product.cu), plain loops in tests
-// (emulation/product.cc). What fails shows in the device's status().
+// What a product leaves to its caller. Of fp8 it may be all but x W^T as it lies, undivided: there
+// `out` is that alone.
+enum class Left { nothing, activation, scales_and_all_behind };
+
+// Products by cuBLASLt, which tests play (emulation/cublaslt.h). What fails shows in the device's
+// status().
 class Product {
  public:
   virtual ~Product() = default;
-  // False: without the activation, which is left to the caller.
-  virtual bool run(const ProductTask& task) = 0;
+  virtual Left run(const ProductTask& task) = 0;
 };
 
 // Whether cuBLASLt has products with it; for none, none is needed.
@@ -44,12 +52,13 @@ constexpr bool library_activates(Activation activation) {
          activation == Activation::gelu || activation == Activation::gelu_tanh;
 }
 
-// What a product keeps of the card's memory beside its task: as much as Hopper's algorithms ask for
-// at most (NVIDIA's documentation of cublasSetWorkspace).
+// What products keep of the card's memory beside their tasks: as much as Hopper's algorithms ask
+// for at most (NVIDIA's documentation of cublasSetWorkspace).
 inline constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 
-// In T: float, Bfloat16 or Half. The device must outlive it.
+// In T: float, Bfloat16, Half or Fp8. Device and workspace, which products on one device share,
+// must outlive it.
 template <class T>
-std::unique_ptr<Product> make_product(Device& device);
+std::unique_ptr<Product> make_product(Device& device, tensor::Buffer& workspace);
 
 }  // namespace sheaf::kernels::cuda

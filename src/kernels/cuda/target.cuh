@@ -11,6 +11,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 #include <cuda_runtime.h>
 
 // Before a loop whose arrays have to stay in registers.
@@ -20,13 +21,15 @@ namespace sheaf::kernels::cuda {
 
 using Bfloat16 = __nv_bfloat16;
 using Half = __half;
+using Fp8 = __nv_fp8_e4m3;
 using Stream = cudaStream_t;
 
 __host__ __device__ inline float to_float(float x) { return x; }
 __host__ __device__ inline float to_float(Bfloat16 x) { return __bfloat162float(x); }
 __host__ __device__ inline float to_float(Half x) { return __half2float(x); }
+__host__ __device__ inline float to_float(Fp8 x) { return static_cast<float>(x); }
 
-// Rounded to the nearest, ties to even.
+// Rounded to the nearest, ties to even; what is too large for Fp8 to 448, its largest.
 template <class T>
 __host__ __device__ T from_float(float x);
 template <>
@@ -40,6 +43,10 @@ __host__ __device__ inline Bfloat16 from_float<Bfloat16>(float x) {
 template <>
 __host__ __device__ inline Half from_float<Half>(float x) {
   return __float2half_rn(x);
+}
+template <>
+__host__ __device__ inline Fp8 from_float<Fp8>(float x) {
+  return Fp8(x);
 }
 
 // The block's dynamic shared memory.

@@ -16,6 +16,9 @@ class TextLayout {
   // The texts of the following calls; cu_seqlens [texts + 1], which need not begin at 0.
   void update(std::span<const std::uint32_t> cu_seqlens, tensor::Memory& memory);
 
+  // The next update() writes it whatever it was before.
+  void forget() { texts_.clear(); }
+
   const std::uint32_t* bounds() const { return bounds_; }  // [texts + 1]
   const std::uint32_t* places() const { return places_; }  // [rows]: of each in its text
   const QueryTile* tiles() const { return tiles_; }        // [tile_count()]

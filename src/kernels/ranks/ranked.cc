@@ -22,6 +22,9 @@ class Ranked final : public Wrapped {
 
   Status status() const override { return status_.ok() ? real_->status() : status_; }
 
+  // Not recorded: sums are of what other ranks do meanwhile.
+  void begin_pass(std::span<const std::uint32_t>) override {}
+
   void linear(TypedView x, const Linear& weight, Activation activation, TypedView residual,
               TypedSpan out) override {
     if (!weight.partial) return real_->linear(x, weight, activation, residual, out);

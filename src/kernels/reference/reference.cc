@@ -80,20 +80,21 @@ class Reference final : public FloatBackend {
 
   std::string name() const override { return "reference"; }
 
-  std::size_t packed_floats(std::size_t inputs, std::size_t outputs) const override {
+  std::size_t packed_floats(std::size_t inputs, std::size_t outputs, Role /*role*/) const override {
     return (inputs * outputs + 15) / 16 * 16;
   }
 
-  void pack_linear(MatrixView weight, const float* /*input_sizes*/, float* packed) const override {
+  void pack_linear(MatrixView weight, const float* /*input_sizes*/, float* packed,
+                   Role /*role*/) const override {
     for (std::size_t n = 0; n < weight.rows; ++n)
       std::copy_n(weight.row(n), weight.columns, packed + n * weight.columns);
   }
 
   std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {
-    return packed_floats(inputs, outputs);
+    return packed_floats(inputs, outputs, Role::other);
   }
   void pack_table(MatrixView table, float* packed) const override {
-    pack_linear(table, nullptr, packed);
+    pack_linear(table, nullptr, packed, Role::other);
   }
   Dtype dtype() const override { return Dtype::float32; }
 
@@ -288,7 +289,7 @@ class Reference final : public FloatBackend {
               std::size_t head, MatrixSpan out) {
     const float* bias = shape.bias.of_head(head);
     const RelativePositions& relative = shape.relative;
-    const std::size_t head_floats = packed_floats(q.columns, relative.count);
+    const std::size_t head_floats = packed_table_floats(q.columns, relative.count);
     const double scale = 1 / std::sqrt(static_cast<double>(q.columns * (1 + relative.tables())));
     std::vector<double> weights(k.rows);
     for (std::size_t t = 0; t < q.rows; ++t) {

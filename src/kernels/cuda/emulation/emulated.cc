@@ -11,8 +11,10 @@
 #include "base/mapping.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/emulation/cublaslt.h"
 #include "kernels/cuda/exported_memory.h"
 #include "kernels/cuda/memory_share.h"
+#include "kernels/cuda/passes.h"
 #include "kernels/cuda/shared_weights.h"
 
 namespace sheaf::kernels::cuda {
@@ -49,12 +51,51 @@ class EmulatedExport final : public ExportedMemory {
   std::vector<Mapping> mappings_;
 };
 
+// What passes.h asks of a graph.
+class EmulatedGraph {
+ public:
+  Stream stream() const { return &stream_; }
+  bool ok() const { return true; }
+  bool write(const void* host, std::size_t bytes, void* to) {
+    const auto* from = static_cast<const std::byte*>(host);
+    copies_.push_back({std::make_unique<std::vector<std::byte>>(from, from + bytes), to});
+    work_.emplace_back([content = copies_.back().content.get(), to] {
+      std::memcpy(to, content->data(), content->size());
+    });
+    return true;
+  }
+  bool finish() { return true; }
+  bool rewrite(const void* host, std::size_t bytes, void* to) {
+    if (next_ == copies_.size()) return false;
+    const Copy& copy = copies_[next_++];
+    if (copy.content->size() != bytes || copy.to != to) return false;
+    std::memcpy(copy.content->data(), host, bytes);
+    return true;
+  }
+  bool launch(Stream) {
+    if (std::exchange(next_, 0) != copies_.size()) return false;
+    for (const auto& work : work_) work();
+    return true;
+  }
+
+ private:
+  struct Copy {
+    std::unique_ptr<std::vector<std::byte>> content;
+    void* to;
+  };
+  std::vector<std::function<void()>> work_;
+  emulation::EmulatedStream stream_{.recorded = &work_};
+  std::vector<Copy> copies_;
+  std::size_t next_ = 0;  // copy to be rewritten
+};
+
 class EmulatedDevice final : public Device {
  public:
   EmulatedDevice(EmulatedCard card, SharedCopy* weights_copy)
-      : card_(card), stream_{card.order}, weights_copy_(weights_copy) {}
+      : card_(card), stream_{.order = card.order}, weights_copy_(weights_copy) {}
 
   void* allocate(std::size_t bytes) override {
+    passes_.forget();
     if (!share_.has_room(bytes)) {
       fail(share_.refusal(bytes));
       return nullptr;
@@ -67,14 +108,17 @@ class EmulatedDevice final : public Device {
   }
   void release(void* block) override {
     if (block == nullptr) return;
+    passes_.forget();
     share_.remove(block);
     blocks_.erase(static_cast<const std::byte*>(block));
     tensor::host_memory().release(block);
   }
   void write(const void* host, std::size_t bytes, void* to) override {
+    if (passes_.write(host, bytes, to)) return;
     if (status_.ok()) std::memcpy(to, host, bytes);
   }
   void read(const void* from, std::size_t bytes, void* host) override {
+    passes_.finish();
     if (status_.ok()) std::memcpy(host, from, bytes);
   }
 
@@ -87,6 +131,14 @@ class EmulatedDevice final : public Device {
   }
 
   Stream stream() const override { return &stream_; }
+  bool give(const Launch& launch) override { return passes_.give(launch); }
+  void begin_pass(std::span<const std::uint32_t> shape) override { passes_.begin(shape); }
+  float time(const std::function<void()>& run) override {
+    const float before = emulation::played_library().clock_ms;
+    run();
+    return emulation::played_library().clock_ms - before;
+  }
+  int compute_capability() const override { return card_.compute_capability; }
   Status status() const override { return status_; }
   void fail(Error error) override {
     if (status_.ok()) status_ = std::move(error);
@@ -105,6 +157,7 @@ class EmulatedDevice final : public Device {
   emulation::EmulatedStream stream_;
   Status status_;
   MemoryShare share_;
+  Passes<EmulatedGraph> passes_{*this};
   std::map<const std::byte*, std::size_t> blocks_;
   EmulatedExport exported_;
   SharedCopy* const weights_copy_;
@@ -112,14 +165,18 @@ class EmulatedDevice final : public Device {
 
 }  // namespace
 
+std::unique_ptr<Device> make_emulated_device(EmulatedCard card, SharedCopy* weights_copy) {
+  return std::make_unique<EmulatedDevice>(card, weights_copy);
+}
+
 std::vector<DeviceBackend> emulated_backends(EmulatedCard card) {
   std::vector<DeviceBackend> backends;
-  for (const Dtype dtype : kCardDtypes) {
-    const std::string name = "emulated cuda " + std::string(name_of(dtype));
+  for (const CardPrecision& precision : kCardPrecisions) {
+    const std::string name = "emulated cuda " + std::string(precision.name);
     backends.push_back(
-        {name, dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
-           return make_backend_on(std::make_unique<EmulatedDevice>(card, options.weights_copy),
-                                  name, dtype, options);
+        {name, precision.dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
+           return make_backend_on(make_emulated_device(card, options.weights_copy), name, precision,
+                                  options);
          }});
   }
   return backends;

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <memory>
 #include <vector>
 
+#include "kernels/cuda/device.h"
 #include "kernels/cuda/emulation/block.h"
 #include "kernels/ops.h"
 
@@ -13,9 +15,14 @@ struct EmulatedCard {
   // Whether an operand that is in no block of its memory() fails the backend, as it would fail on a
   // card; without, tests may pass what they have.
   bool own_memory_only = false;
+  // 90 for 9.0, as which the library multiplies by scales, and no other does.
+  int compute_capability = 90;
 };
 
-// "emulated cuda float32", "emulated cuda bfloat16", "emulated cuda float16"
+std::unique_ptr<Device> make_emulated_device(EmulatedCard card = {},
+                                             SharedCopy* weights_copy = nullptr);
+
+// By kCardPrecisions: "emulated cuda float32", "emulated cuda bfloat16", and so on.
 std::vector<DeviceBackend> emulated_backends(EmulatedCard card = {});
 
 }  // namespace sheaf::kernels::cuda

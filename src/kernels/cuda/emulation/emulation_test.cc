@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include "kernels/cuda/async_copy.cuh"
 #include "kernels/cuda/emulation/emulated.h"
 #include "kernels/cuda/mma.cuh"
+#include "kernels/cuda/product.h"
 #include "kernels/cuda/target.cuh"
 
 namespace sheaf::kernels::cuda {
@@ -188,8 +190,37 @@ TEST(Half, IsReadBackAndRoundedToTheNearestEven) {
   EXPECT_TRUE(std::isnan(to_float(from_float<Half>(NAN))));
 }
 
+// Over all codes: each but the two that are no number comes back, the middle of two neighbours goes
+// to the even one, and what lies beyond 448 to it.
+TEST(Fp8, IsReadBackAndRoundedToTheNearestEven) {
+  for (std::uint32_t code = 0; code < 0x100; ++code) {
+    const Fp8 fp8{static_cast<std::uint8_t>(code)};
+    const float value = to_float(fp8);
+    ASSERT_EQ(std::isnan(value), (code & 0x7f) == 0x7f);
+    ASSERT_EQ(std::signbit(value), code >= 0x80) << code;
+    if (std::isnan(value)) continue;
+    ASSERT_EQ(from_float<Fp8>(value).bits, code);
+    if ((code & 0x7f) == 0x7e) continue;
+    const float next = to_float(Fp8{static_cast<std::uint8_t>(code + 1)});
+    const float middle = value + (next - value) / 2;
+    ASSERT_EQ(from_float<Fp8>(middle).bits, code + (code & 1));
+    ASSERT_EQ(from_float<Fp8>(std::nextafter(middle, value)).bits, code);
+    ASSERT_EQ(from_float<Fp8>(std::nextafter(middle, next)).bits, code + 1);
+  }
+  EXPECT_EQ(to_float(Fp8{0x01}), 0x1p-9f);
+  EXPECT_EQ(to_float(Fp8{0x08}), 0x1p-6f);
+  EXPECT_EQ(to_float(Fp8{0x38}), 1.0f);
+  EXPECT_EQ(to_float(Fp8{0x7e}), 448.0f);
+  for (const float large : {449.0f, 464.0f, 1e30f, INFINITY}) {
+    EXPECT_EQ(from_float<Fp8>(large).bits, 0x7e);
+    EXPECT_EQ(from_float<Fp8>(-large).bits, 0xfe);
+  }
+  EXPECT_TRUE(std::isnan(to_float(from_float<Fp8>(NAN))));
+}
+
 TEST(Emulated, KeepsToItsShareOfTheMemory) {
-  ::setenv("SHEAF_DEVICE_MEMORY_BYTES", "1000", 1);
+  const std::string share = std::to_string(kWorkspaceBytes + 1000);
+  ::setenv("SHEAF_DEVICE_MEMORY_BYTES", share.c_str(), 1);
   const auto backends = emulated_backends();
   const auto backend = std::move(*backends.front().make({}));
   ::unsetenv("SHEAF_DEVICE_MEMORY_BYTES");
@@ -201,8 +232,9 @@ TEST(Emulated, KeepsToItsShareOfTheMemory) {
   EXPECT_TRUE(backend->status().ok()) << "what was given back counts no more";
   EXPECT_EQ(memory.allocate(600), nullptr);
   EXPECT_EQ(backend->status().error().code, ErrorCode::too_large);
-  EXPECT_EQ(backend->status().error().message,
-            "this replica's share of the card, 1000 bytes, has no room for 600 more beside 600");
+  EXPECT_EQ(backend->status().error().message, "this replica's share of the card, " + share +
+                                                   " bytes, has no room for 600 more beside " +
+                                                   std::to_string(kWorkspaceBytes + 600));
   memory.release(first);
 }
 

@@ -4,6 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
+#include <utility>
+#include <vector>
 
 #include "kernels/cuda/emulation/block.h"
 
@@ -24,9 +27,16 @@ namespace sheaf::kernels::cuda {
 
 namespace emulation {
 
-// What launch() is given as a stream: how blocks are to run.
+// What launch() is given as a stream: how blocks are to run, and where they are recorded instead of
+// run, if anywhere.
 struct EmulatedStream {
   Order order = Order::forward;
+  std::vector<std::function<void()>>* recorded = nullptr;
+
+  void take(std::function<void()> work) const {
+    if (recorded == nullptr) return work();
+    recorded->push_back(std::move(work));
+  }
 };
 
 inline Dim3 thread_place() { return {thread_index(), 0, 0}; }
@@ -44,6 +54,9 @@ struct Bfloat16 {
 struct Half {
   std::uint16_t bits;
 };
+struct Fp8 {
+  std::uint8_t bits;
+};
 using Stream = const emulation::EmulatedStream*;
 
 inline float to_float(float x) { return x; }
@@ -54,6 +67,7 @@ inline float to_float(Bfloat16 x) {
   return value;
 }
 float to_float(Half x);
+float to_float(Fp8 x);
 
 template <class T>
 T from_float(float x);
@@ -65,6 +79,8 @@ template <>
 Bfloat16 from_float<Bfloat16>(float x);
 template <>
 Half from_float<Half>(float x);
+template <>
+Fp8 from_float<Fp8>(float x);
 
 template <class T>
 T* shared_memory() {
@@ -101,11 +117,13 @@ struct Grid {
 template <class... Parameters, class... Arguments>
 void launch(Stream stream, void (*kernel)(Parameters...), Grid grid, unsigned threads,
             std::size_t shared_bytes, const Arguments&... arguments) {
-  emulation::Dim3& place = emulation::block_place();
-  for (place.z = 0; place.z < grid.z; ++place.z)
-    for (place.y = 0; place.y < grid.y; ++place.y)
-      for (place.x = 0; place.x < grid.x; ++place.x)
-        emulation::run_block({threads, shared_bytes, stream->order}, [&] { kernel(arguments...); });
+  stream->take([=, order = stream->order] {
+    emulation::Dim3& place = emulation::block_place();
+    for (place.z = 0; place.z < grid.z; ++place.z)
+      for (place.y = 0; place.y < grid.y; ++place.y)
+        for (place.x = 0; place.x < grid.x; ++place.x)
+          emulation::run_block({threads, shared_bytes, order}, [&] { kernel(arguments...); });
+  });
 }
 
 }  // namespace sheaf::kernels::cuda

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstring>
+#include <vector>
+
+namespace sheaf::kernels::cuda {
+
+// What passes.h asks of a graph, by CUDA's graphs: a stream of its own is captured. Copies come
+// from a pinned block, which a graph reads each time that it is launched.
+class CardGraph {
+ public:
+  CardGraph() {
+    const unsigned flags = cudaStreamNonBlocking;
+    if (!took(cudaMallocHost(reinterpret_cast<void**>(&pinned_), kPinnedBytes)) ||
+        !took(cudaStreamCreateWithFlags(&stream_, flags)))
+      return;
+    // Relaxed: meanwhile the pass itself does on its own stream what it likes.
+    captures_ = took(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed));
+  }
+  CardGraph(const CardGraph&) = delete;
+  CardGraph& operator=(const CardGraph&) = delete;
+  ~CardGraph() {
+    end_capture();
+    if (executable_ != nullptr) cudaGraphExecDestroy(executable_);
+    if (graph_ != nullptr) cudaGraphDestroy(graph_);
+    if (stream_ != nullptr) cudaStreamDestroy(stream_);
+    if (pinned_ != nullptr) cudaFreeHost(pinned_);
+    cudaGetLastError();  // which a capture that failed left
+  }
+
+  cudaStream_t stream() const { return stream_; }
+  // Takes back what a launch into the capture set, which is no error of the pass.
+  bool ok() { return took(cudaGetLastError()) && ok_; }
+
+  bool write(const void* host, std::size_t bytes, void* to) {
+    if (!ok_ || bytes > kPinnedBytes - used_) return ok_ = false;
+    copies_.push_back({used_, bytes, to});
+    used_ += (bytes + 15) / 16 * 16;
+    if (used_ > kPinnedBytes) used_ = kPinnedBytes;
+    std::byte* const from = pinned_ + copies_.back().from;
+    std::memcpy(from, host, bytes);
+    return took(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_));
+  }
+  bool finish() {
+    end_capture();
+    return ok_ && took(cudaGraphInstantiate(&executable_, graph_, 0));
+  }
+
+  bool rewrite(const void* host, std::size_t bytes, void* to) {
+    if (next_ == copies_.size()) return false;
+    const Copy& copy = copies_[next_++];
+    if (copy.bytes != bytes || copy.to != to) return false;
+    std::memcpy(pinned_ + copy.from, host, bytes);
+    return true;
+  }
+  bool launch(cudaStream_t stream) {
+    const bool all = next_ == copies_.size();
+    next_ = 0;
+    return all && cudaGraphLaunch(executable_, stream) == cudaSuccess;
+  }
+
+ private:
+  // Ids and places of a text, four words a token, and what little else a pass writes.
+  static constexpr std::size_t kPinnedBytes = std::size_t{64} << 10;
+
+  struct Copy {
+    std::size_t from, bytes;
+    void* to;
+  };
+
+  bool took(cudaError_t error) {
+    if (error == cudaSuccess) return true;
+    cudaGetLastError();
+    return ok_ = false;
+  }
+  void end_capture() {
+    if (captures_) took(cudaStreamEndCapture(stream_, &graph_));
+    captures_ = false;
+  }
+
+  std::byte* pinned_ = nullptr;
+  std::size_t used_ = 0;  // of it
+  std::vector<Copy> copies_;
+  std::size_t next_ = 0;  // copy to be rewritten
+  cudaStream_t stream_ = nullptr;
+  cudaGraph_t graph_ = nullptr;
+  cudaGraphExec_t executable_ = nullptr;
+  bool captures_ = false;
+  bool ok_ = true;
+};
+
+}  // namespace sheaf::kernels::cuda

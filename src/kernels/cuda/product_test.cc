@@ -1,0 +1,189 @@
+#include "kernels/cuda/product.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/activation.cuh"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/emulation/cublaslt.h"
+#include "kernels/cuda/emulation/emulated.h"
+#include "tensor/buffer.h"
+
+// What product.cc asks the library, and which of its algorithms it takes, by one that this
+// processor plays. That the numbers are right in all shapes and dtypes is for parity_test.cc.
+namespace sheaf::kernels::cuda {
+namespace {
+
+using emulation::played_library;
+
+class ProductTest : public testing::Test {
+ protected:
+  static constexpr std::size_t kInputs = 16, kOutputs = 5, kRowsMax = 100;
+
+  ProductTest() : x_(kRowsMax * kInputs), weight_(kOutputs * kInputs), out_(kRowsMax * kOutputs) {
+    played_library() = {};
+    for (std::size_t i = 0; i < x_.size(); ++i) x_[i] = std::sin(static_cast<float>(i));
+    for (std::size_t i = 0; i < weight_.size(); ++i) weight_[i] = std::cos(static_cast<float>(i));
+  }
+  ~ProductTest() override { played_library() = {}; }
+
+  ProductTask task(std::size_t rows) {
+    return {.x = x_.data(),
+            .x_stride = kInputs,
+            .weight = weight_.data(),
+            .weight_stride = kInputs,
+            .out = out_.data(),
+            .out_stride = kOutputs,
+            .rows = rows,
+            .inputs = kInputs,
+            .outputs = kOutputs};
+  }
+  float expected(std::size_t row, std::size_t output) const {
+    float sum = 0;
+    for (std::size_t i = 0; i < kInputs; ++i)
+      sum += x_[row * kInputs + i] * weight_[output * kInputs + i];
+    return sum;
+  }
+  static std::vector<unsigned> runs() {
+    std::vector<unsigned> runs;
+    for (const auto& algorithm : played_library().algorithms) runs.push_back(algorithm.runs);
+    return runs;
+  }
+
+  std::vector<float> x_, weight_, out_;  // at multiples of 16 bytes
+  std::unique_ptr<Device> device_ = make_emulated_device();
+  tensor::Buffer workspace_;
+  std::unique_ptr<Product> product_ = make_product<float>(*device_, workspace_);
+};
+
+TEST_F(ProductTest, TakesTheFastestByTheClockAndAsksOnce) {
+  played_library().algorithms = {{.milliseconds = 2}, {.milliseconds = 1}, {.milliseconds = 3}};
+  for (int i = 0; i < 10; ++i) product_->run(task(7));
+  ASSERT_TRUE(device_->status().ok());
+  EXPECT_EQ(played_library().asked, 1u);
+  EXPECT_EQ(runs(), (std::vector<unsigned>{4, 4 + 10, 4}));
+  EXPECT_NEAR(out_[6 * kOutputs + 4], expected(6, 4), 1e-5);
+}
+
+TEST_F(ProductTest, WhatWasFoundServesBatchesOfAboutAsManyRows) {
+  played_library().algorithms = {{.milliseconds = 2}, {.milliseconds = 1}};
+  product_->run(task(97));
+  product_->run(task(100));
+  EXPECT_EQ(runs(), (std::vector<unsigned>{4, 4 + 2}));
+  product_->run(task(60));
+  EXPECT_EQ(runs(), (std::vector<unsigned>{8, 8 + 3}));
+}
+
+TEST_F(ProductTest, TheProposalStaysWhereNothingIsGained) {
+  played_library().algorithms = {{.milliseconds = 1}, {.milliseconds = 0.98F}};
+  product_->run(task(7));
+  EXPECT_EQ(runs(), (std::vector<unsigned>{4 + 1, 4}));
+}
+
+TEST_F(ProductTest, AnAlgorithmThatFailsIsNotTaken) {
+  played_library().algorithms = {{.milliseconds = 0.1F, .fails = true}, {.milliseconds = 1}};
+  product_->run(task(7));
+  ASSERT_TRUE(device_->status().ok());
+  EXPECT_EQ(runs(), (std::vector<unsigned>{1, 4 + 1}));
+}
+
+TEST_F(ProductTest, OneThatWantsMoreWorkspaceIsNotAskedFor) {
+  played_library().algorithms = {{.milliseconds = 2},
+                                 {.milliseconds = 1, .workspace_bytes = kWorkspaceBytes + 1}};
+  product_->run(task(7));
+  EXPECT_EQ(runs(), (std::vector<unsigned>{5, 0}));
+}
+
+// What is timed runs several times.
+TEST_F(ProductTest, AResidualInPlaceIsAddedOnce) {
+  played_library().algorithms = {{.milliseconds = 2}, {.milliseconds = 1}};
+  out_.assign(out_.size(), 10.0F);
+  ProductTask in_place = task(7);
+  in_place.residual = out_.data();
+  in_place.residual_stride = kOutputs;
+  product_->run(in_place);
+  EXPECT_EQ(runs(), (std::vector<unsigned>{1, 0}));
+  EXPECT_NEAR(out_[0], 10 + expected(0, 0), 1e-5);
+}
+
+TEST_F(ProductTest, AResidualElsewhereIsAddedOnceThoughAllAreTimed) {
+  played_library().algorithms = {{.milliseconds = 2}, {.milliseconds = 1}};
+  const std::vector<float> residual(7 * kOutputs, 10.0F);
+  ProductTask added = task(7);
+  added.residual = residual.data();
+  added.residual_stride = kOutputs;
+  product_->run(added);
+  EXPECT_EQ(runs(), (std::vector<unsigned>{4, 4 + 1}));
+  EXPECT_NEAR(out_[34], 10 + expected(6, 4), 1e-5);
+}
+
+TEST_F(ProductTest, ABiasIsThatOfEachCall) {
+  for (const float bias : {1.0F, -3.0F}) {
+    const std::vector<float> biases(kOutputs, bias);
+    ProductTask biased = task(7);
+    biased.bias = biases.data();
+    product_->run(biased);
+    EXPECT_NEAR(out_[0], bias + expected(0, 0), 1e-5);
+  }
+  EXPECT_EQ(played_library().asked, 1u);
+}
+
+TEST_F(ProductTest, AnActivationThatTheLibraryHasNotIsLeftToTheCaller) {
+  ProductTask activated = task(7);
+  activated.activation = Activation::gelu;
+  EXPECT_EQ(product_->run(activated), Left::nothing);
+  EXPECT_NEAR(out_[0], activate(Activation::gelu_tanh, expected(0, 0)), 1e-5);
+  activated.activation = Activation::silu;
+  EXPECT_EQ(product_->run(activated), Left::activation);
+  EXPECT_NEAR(out_[0], expected(0, 0), 1e-5);
+
+  played_library().activates = false;
+  activated = task(50);
+  activated.activation = Activation::relu;
+  EXPECT_EQ(product_->run(activated), Left::activation);
+  EXPECT_NEAR(out_[0], expected(0, 0), 1e-5);
+}
+
+TEST_F(ProductTest, WithoutAProductTheDeviceFailsAndNamesIt) {
+  played_library().algorithms.clear();
+  product_->run(task(7));
+  ASSERT_FALSE(device_->status().ok());
+  EXPECT_EQ(device_->status().error().message, "cuBLASLt has no product of [7, 16] and [16, 5]");
+  EXPECT_EQ(device_->status().error().code, ErrorCode::unsupported);
+}
+
+TEST_F(ProductTest, WhereAllFailTheDeviceDoes) {
+  played_library().algorithms = {{.fails = true}, {.fails = true}};
+  product_->run(task(7));
+  ASSERT_FALSE(device_->status().ok());
+  EXPECT_EQ(device_->status().error().message, "cuBLASLt failed: execution failed");
+}
+
+// From then on it is asked for the product alone.
+TEST_F(ProductTest, ScalesThatTheLibraryRefusesLateAreLeftToTheCaller) {
+  const std::vector<Fp8> x(7 * kInputs, from_float<Fp8>(2)),
+      weight(kOutputs * kInputs, from_float<Fp8>(0.5F));
+  const std::vector<float> x_scales(7, 3.0F), weight_scales(kOutputs, 0.25F);
+  ProductTask scaled = task(7);
+  scaled.x = x.data();
+  scaled.weight = weight.data();
+  scaled.x_scales = x_scales.data();
+  scaled.weight_scales = weight_scales.data();
+  tensor::Buffer workspace;
+  const auto product = make_product<Fp8>(*device_, workspace);
+  EXPECT_EQ(product->run(scaled), Left::nothing);
+  EXPECT_FLOAT_EQ(out_[0], 0.75F * kInputs);
+  played_library().scales = false;
+  EXPECT_EQ(product->run(scaled), Left::scales_and_all_behind);
+  EXPECT_FLOAT_EQ(out_[0], kInputs);
+  played_library().scales = true;
+  EXPECT_EQ(product->run(scaled), Left::scales_and_all_behind);
+  EXPECT_TRUE(device_->status().ok());
+}
+
+}  // namespace
+}  // namespace sheaf::kernels::cuda
