@@ -20,7 +20,8 @@ if(SHEAF_CUDA_CLANG)
   list(TRANSFORM SHEAF_CUDA_ARCHITECTURES PREPEND --cuda-gpu-arch=sm_ OUTPUT_VARIABLE targets)
   # What is not inlined has its arrays in memory, and clang inlines less than nvcc; loops of unknown length it unrolls
   # until registers are spilled, as they are by its order of instructions unless that is chosen to need few (sched4reg).
-  set(compile ${SHEAF_CUDA_COMPILER} -x cuda --cuda-path=${SHEAF_CUDA_TOOLKIT} ${targets} --no-cuda-include-ptx=all
+  # -isystem: headers of another CUDA in /usr/local/include would come before the toolkit's.
+  set(compile ${SHEAF_CUDA_COMPILER} -x cuda --cuda-path=${SHEAF_CUDA_TOOLKIT} -isystem ${SHEAF_CUDA_TOOLKIT}/include ${targets} --no-cuda-include-ptx=all
               -mllvm -inline-threshold=1000000 -mllvm -unroll-runtime=false -mllvm -nvptx-sched4reg
               -Wno-unknown-cuda-version -fPIC -pthread)
 else()

@@ -369,6 +369,9 @@ Status check_ranks(const ServeSettings& settings, const ModelSetting& model,
                                    number, why)};
   };
   SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, model, computers));
+  if (on_cards && config.stages.size() > 1)
+    return refuse(ErrorCode::unsupported,
+                  "layers are divided over cores so far, not over cards; --device cpu does it");
   if (on_cards && !computers.computes_on_cards())
     return refuse(ErrorCode::unsupported,
                   "the processor stands in for simulated cards, over which it divides no model; "

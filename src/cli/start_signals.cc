@@ -28,9 +28,20 @@ StartSignals::StartSignals() : signals_(io_, SIGTERM, SIGINT) {
   thread_ = std::thread([this] { io_.run(); });
 }
 
+// One that came when nobody waited any more is seen to here; one that comes now, once nobody would
+// catch it.
 StartSignals::~StartSignals() {
   io_.stop();
   thread_.join();
+  sigset_t ours, before;
+  ::sigemptyset(&ours);
+  ::sigaddset(&ours, SIGTERM);
+  ::sigaddset(&ours, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &ours, &before);
+  io_.restart();
+  io_.poll();
+  signals_.clear();
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 }  // namespace sheaf::cli

@@ -166,9 +166,11 @@ class ModelEngine final : public Engine {
   }
 
   // What decides which operations the group takes. Of a single text, since many together are hardly
-  // ever followed by as many of the same lengths.
+  // ever followed by as many of the same lengths; not of a long one, which takes no notice of what
+  // its operations cost to begin.
   std::span<const std::uint32_t> shape_of(model::Output output) {
-    if (items_.size() != 1) return {};
+    constexpr std::uint32_t kLong = 2048;  // tokens
+    if (items_.size() != 1 || cu_seqlens_.back() > kLong) return {};
     shape_ = {cu_seqlens_.back(), text_at_.front(), static_cast<std::uint32_t>(output)};
     return shape_;
   }

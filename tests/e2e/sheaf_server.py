@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import queue
+import re
 import signal
 import subprocess
 import threading
@@ -51,6 +52,11 @@ def running(pid):
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
+
+
+def unwrapped(said):
+    """What was broken at the terminal's width, with each sentence on a line again."""
+    return re.sub(r"\n +", " ", said)
 
 
 def environment_without_sheaf():

@@ -8,7 +8,7 @@ import numpy
 import pytest
 import requests
 
-from sheaf_server import BIN, MODEL, MODEL_FOLDER, SHEAF, Load, Server, environment_without_sheaf, wait_until
+from sheaf_server import BIN, MODEL, MODEL_FOLDER, SHEAF, Load, Server, environment_without_sheaf, unwrapped, wait_until
 from simulated_machine import Machine
 
 KEPT = ("SHEAF_NVML", "SHEAF_NVML_SIM_STATE", "SHEAF_SLICES_FOLDER", "LD_LIBRARY_PATH")
@@ -38,7 +38,7 @@ def check(*flags, code=0, environment=None):
     done = subprocess.run([SHEAF, "serve", f"{MODEL}={MODEL_FOLDER}", "--check", *flags], capture_output=True, text=True,
                           env=environment_without_sheaf() | (environment or {}), timeout=60)
     assert done.returncode == code, done.stdout + done.stderr
-    return done.stderr if code else done.stdout
+    return done.stderr if code else unwrapped(done.stdout)
 
 
 def refusal(*flags, environment=None):

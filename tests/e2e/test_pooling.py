@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import requests
 
-from sheaf_server import MODEL, MODEL_FOLDER, REPOSITORY, Server
+from sheaf_server import MODEL, MODEL_FOLDER, REPOSITORY, Server, unwrapped
 from test_commands import sheaf
 from test_sparse import GOLDEN, TEXTS, assert_equal, assert_terms, read
 
@@ -82,7 +82,7 @@ def test_a_masked_language_model_serves_words(bare):
 def test_what_is_assumed_of_a_bare_model_is_said_everywhere(bare):
     check = sheaf("serve", bare, "--check")
     assert check.returncode == 0
-    assert "taken for an embedder that pools by mean, without modules.json; --pooling changes that" in check.stdout
+    assert "taken for an embedder that pools by mean, without modules.json; --pooling changes that" in unwrapped(check.stdout)
     told = sheaf("serve", bare, "--check", "--pooling", "mean")
     assert told.returncode == 0 and "taken for" not in told.stdout
     [note] = json.loads(sheaf("models", "show", bare, "--json").stdout)["notes"]

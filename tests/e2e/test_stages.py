@@ -161,7 +161,7 @@ def test_what_cannot_be_divided_is_refused(emulated_replica, tmp_path):
         f"{model} 3: a model is divided over ranks or into stages, not both at once")
     here = Machine(tmp_path, "h200-141")
     assert refusal("--pipeline-parallel-size", "2", "--card-program", emulated_replica, environment=of(here)) == (
-        f"{model} 2: a model is divided over cores so far, not over cards; --device cpu does it")
+        f"{model} 2: layers are divided over cores so far, not over cards; --device cpu does it")
 
 
 @needs_two_cores

@@ -184,5 +184,22 @@ TEST(Attention, RefusesHeadsThatItHasNoKernelFor) {
   EXPECT_EQ(backend->status().error().code, ErrorCode::unsupported);
 }
 
+TEST(Attention, RefusesHeadsForWhichTheCardHasTooLittleSharedMemory) {
+  const auto backends = emulated_backends({.shared_bytes_max = std::size_t{99} << 10});
+  const auto backend = std::move(*backends.front().make({}));
+  const std::vector<std::uint32_t> bounds = {0, 1};
+  for (const std::size_t size : {310u, 311u}) {
+    const AttentionShape shape{.heads = 1, .kv_heads = 1, .head_size = size};
+    const std::vector<float> qkv(shape.columns());
+    std::vector<float> out(size);
+    EXPECT_TRUE(backend->status().ok());
+    backend->attention({qkv.data(), 1, shape.columns()}, bounds, shape, {out.data(), 1, size});
+  }
+  ASSERT_FALSE(backend->status().ok());
+  EXPECT_EQ(backend->status().error().message,
+            "attention over heads of 311 values needs 101696 bytes of shared memory, and this card "
+            "has 101376 for a block");
+}
+
 }  // namespace
 }  // namespace sheaf::kernels::cuda

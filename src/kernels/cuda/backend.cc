@@ -674,9 +674,16 @@ class Cuda final : public Backend {
     device_->fail({ErrorCode::unsupported, "attention on a card takes heads of up to 512 values"});
   }
   void launch_attention(void (*kernel)(AttentionTask<S>), const AttentionTask<S>& task) {
+    const std::size_t needed = attention_shared_bytes(task.head_size);
+    if (const std::size_t most = device_->shared_bytes_max(); needed > most)
+      return device_->fail(
+          {ErrorCode::unsupported, "attention over heads of " + std::to_string(task.head_size) +
+                                       " values needs " + std::to_string(needed) +
+                                       " bytes of shared memory, and this card has " +
+                                       std::to_string(most) + " for a block"});
     give(kernel,
          Grid{layout_.tile_count(), task.heads, blocks_of(layout_.tile_queries(), kBlockQueries)},
-         kAttentionWarps * kWarpSize, attention_shared_bytes(task.head_size), task);
+         kAttentionWarps * kWarpSize, needed, task);
   }
 
   // Into routed_rows_, on the host and on the device, which rows each expert gets, in their order,

@@ -46,7 +46,9 @@ class CardGraph {
   }
   bool finish() {
     end_capture();
-    return ok_ && took(cudaGraphInstantiate(&executable_, graph_, 0));
+    // What it takes of the card's memory is taken now, where a failure hurts nobody.
+    return ok_ && took(cudaGraphInstantiate(&executable_, graph_, 0)) &&
+           took(cudaGraphUpload(executable_, stream_)) && took(cudaStreamSynchronize(stream_));
   }
 
   bool rewrite(const void* host, std::size_t bytes, void* to) {

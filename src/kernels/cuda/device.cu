@@ -163,10 +163,11 @@ class RealCard final : public Device {
     return milliseconds;
   }
   int compute_capability() const override {
-    int major = 0, minor = 0;
-    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
-    cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
-    return major * 10 + minor;
+    return attribute(cudaDevAttrComputeCapabilityMajor) * 10 +
+           attribute(cudaDevAttrComputeCapabilityMinor);
+  }
+  std::size_t shared_bytes_max() const override {
+    return static_cast<std::size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
   }
   Result<std::unique_ptr<Sums>> join(Communicator& group) override {
     SHEAF_ASSIGN(const nccl::Functions library, open_nccl());
@@ -192,6 +193,12 @@ class RealCard final : public Device {
  private:
   // Weights. What pages cost to be pinned is less than to be copied by the processor; not measured.
   static constexpr std::size_t kPinnedWhereItIsBytes = std::size_t{16} << 20;
+
+  static int attribute(cudaDeviceAttr which) {
+    int value = 0;
+    cudaDeviceGetAttribute(&value, which, 0);
+    return value;
+  }
 
   void check(const char* what, cudaError_t error) {
     if (error != cudaSuccess) fail(cuda_error(what, error));
@@ -250,7 +257,10 @@ Result<int> count_cards() {
 Status check_card() {
   SHEAF_ASSIGN(std::ignore, count_cards());
   cudaFuncAttributes attributes;
-  if (cudaFuncGetAttributes(&attributes, probe) == cudaSuccess) return {};
+  const cudaError_t error = cudaFuncGetAttributes(&attributes, probe);
+  if (error == cudaSuccess) return {};
+  if (error != cudaErrorNoKernelImageForDevice && error != cudaErrorInvalidDeviceFunction)
+    return cuda_error("the card cannot be used", error);
   cudaDeviceProp card{};
   cudaGetDeviceProperties(&card, 0);
   return unusable(std::string("this build has no code for ") + card.name + " (compute capability " +

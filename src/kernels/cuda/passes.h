@@ -14,7 +14,7 @@
 namespace sheaf::kernels::cuda {
 
 // Of its passes a device keeps those that were used last.
-inline constexpr std::size_t kPassesKept = 64;
+inline constexpr std::size_t kPassesKept = 32;
 
 // The passes of a device over batches (Device::begin_pass). One whose shape was there before is
 // recorded while it runs as ever, and from then on repeated: what it writes is put where its

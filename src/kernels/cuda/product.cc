@@ -38,6 +38,7 @@ constexpr cudaDataType_t type_of() {
 // The library's descriptions, each destroyed as it was made.
 struct Description {
   cublasLtMatmulDesc_t handle = nullptr;
+  bool is_whole = true;  // whether the library has taken all that was set
   explicit Description(cublasComputeType_t compute) {
     cublasLtMatmulDescCreate(&handle, compute, CUDA_R_32F);
   }
@@ -46,7 +47,9 @@ struct Description {
   ~Description() { cublasLtMatmulDescDestroy(handle); }
   template <class Value>
   void set(cublasLtMatmulDescAttributes_t attribute, const Value& value) {
-    cublasLtMatmulDescSetAttribute(handle, attribute, &value, sizeof value);
+    if (cublasLtMatmulDescSetAttribute(handle, attribute, &value, sizeof value) !=
+        CUBLAS_STATUS_SUCCESS)
+      is_whole = false;
   }
 };
 struct Layout {
@@ -139,7 +142,8 @@ class LibraryProduct final : public Product {
                    task.residual != nullptr ? task.residual_stride : task.out_stride),
           out(results_of(task), task.outputs, task.rows, task.out_stride) {
       product.set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
-      if (kFp8) product.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, results_of(task));
+      if (kFp8 && task.bias != nullptr)
+        product.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, results_of(task));
     }
     void ask_for(const Form& wanted) {
       form = wanted;
@@ -162,9 +166,11 @@ class LibraryProduct final : public Product {
       }
     }
   };
-  // The library multiplies by vectors of scales on this generation alone (cuBLAS 13.2, "Outer
-  // Vector Scaling for FP8 Data Types").
-  static constexpr int kScalingCapability = 90;
+  // The library multiplies by vectors of scales on one generation alone, and from cuBLAS 12.9 on
+  // (cuBLAS 13.2, "Outer Vector Scaling for FP8 Data Types"; notes of the release 12.9).
+  static bool scales_on(int compute_capability) {
+    return kFp8 && compute_capability == 90 && cublasLtGetVersion() >= 120900;
+  }
 
   // The library takes a bias in the type of the results, which is why there are biases in both.
   static cudaDataType_t results_of(const ProductTask& task) {
@@ -191,7 +197,9 @@ class LibraryProduct final : public Product {
   std::vector<Form> forms_of(const ProductTask& task) const {
     const bool bias = task.bias != nullptr;
     std::vector<Form> forms;
-    if (!kFp8 || scales_) {
+    // Behind fp8 the library adds biases in bfloat16 alone, also to results in float32.
+    const bool adds_bias = !kFp8 || !bias || task.results != Dtype::float32;
+    if (!kFp8 || (scales_ && adds_bias)) {
       if (library_activates(task.activation))
         forms.push_back({epilogue_of(task.activation, bias), kFp8, Left::nothing});
       if (task.activation != Activation::none)
@@ -242,6 +250,8 @@ class LibraryProduct final : public Product {
     // Where there is none in a form, one in the next.
     for (const Form& form : forms_of(task)) {
       plan->ask_for(form);
+      plan->take_vectors_of(task);  // at whose addresses the library looks
+      if (!plan->product.is_whole) continue;
       const std::span<const cublasLtMatmulHeuristicResult_t> proposals = propose(*plan, task);
       if (proposals.empty()) continue;
       plan->algorithm = choose(*plan, task, proposals);
@@ -270,7 +280,10 @@ class LibraryProduct final : public Product {
         plan.out.handle, wanted.handle, static_cast<int>(proposals_.size()), proposals_.data(),
         &found);
     if (status != CUBLAS_STATUS_SUCCESS) return {};
-    return std::span(proposals_).first(static_cast<std::size_t>(found));
+    const auto usable = std::span(proposals_).first(static_cast<std::size_t>(found));
+    const auto useless = std::ranges::remove_if(
+        usable, [](const auto& proposal) { return proposal.state != CUBLAS_STATUS_SUCCESS; });
+    return usable.first(usable.size() - useless.size());
   }
 
   // The fastest of them, by the clock, once for all batches of about so many rows. What is timed
@@ -316,7 +329,7 @@ class LibraryProduct final : public Product {
   Device& device_;
   cublasLtHandle_t library_ = nullptr;
   tensor::Buffer& workspace_;
-  bool scales_ = device_.compute_capability() == kScalingCapability;
+  bool scales_ = scales_on(device_.compute_capability());
   std::array<cublasLtMatmulHeuristicResult_t, kProposals> proposals_;
   std::map<Key, std::unique_ptr<Plan>> plans_;   // by rows as they are
   std::map<Key, cublasLtMatmulAlgo_t> fastest_;  // by rows_of_search()

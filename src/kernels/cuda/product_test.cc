@@ -91,6 +91,12 @@ TEST_F(ProductTest, AnAlgorithmThatFailsIsNotTaken) {
   EXPECT_EQ(runs(), (std::vector<unsigned>{1, 4 + 1}));
 }
 
+TEST_F(ProductTest, AProposalThatSaysItIsNoneIsNotTaken) {
+  played_library().algorithms = {{.milliseconds = 1, .usable = false}, {.milliseconds = 2}};
+  product_->run(task(7));
+  EXPECT_EQ(runs(), (std::vector<unsigned>{0, 4 + 1}));
+}
+
 TEST_F(ProductTest, OneThatWantsMoreWorkspaceIsNotAskedFor) {
   played_library().algorithms = {{.milliseconds = 2},
                                  {.milliseconds = 1, .workspace_bytes = kWorkspaceBytes + 1}};
@@ -163,18 +169,43 @@ TEST_F(ProductTest, WhereAllFailTheDeviceDoes) {
   EXPECT_EQ(device_->status().error().message, "cuBLASLt failed: execution failed");
 }
 
+class Fp8ProductTest : public ProductTest {
+ protected:
+  // 7 rows, each output of which is 0.75 * kInputs, unscaled kInputs.
+  ProductTask scaled_task() {
+    ProductTask scaled = task(7);
+    scaled.x = ones_.data();
+    scaled.weight = ones_.data();
+    scaled.x_scales = x_scales_.data();
+    scaled.weight_scales = weight_scales_.data();
+    return scaled;
+  }
+
+  std::vector<Fp8> ones_ = std::vector<Fp8>(7 * kInputs, from_float<Fp8>(1));
+  std::vector<float> x_scales_ = std::vector<float>(7, 3.0F);
+  std::vector<float> weight_scales_ = std::vector<float>(kOutputs, 0.25F);
+};
+
+TEST_F(Fp8ProductTest, LibrariesBefore129AreNotAskedToScale) {
+  played_library().version = 120805;
+  const auto product = make_product<Fp8>(*device_, workspace_);
+  EXPECT_EQ(product->run(scaled_task()), Left::scales_and_all_behind);
+  EXPECT_FLOAT_EQ(out_[0], kInputs);
+}
+
+TEST_F(Fp8ProductTest, ABiasBehindResultsInFloat32IsLeftToTheCaller) {
+  const auto product = make_product<Fp8>(*device_, workspace_);
+  const std::vector<float> bias(kOutputs, 10.0F);
+  ProductTask biased = scaled_task();
+  biased.bias = bias.data();
+  EXPECT_EQ(product->run(biased), Left::scales_and_all_behind);
+  EXPECT_FLOAT_EQ(out_[0], kInputs);
+}
+
 // From then on it is asked for the product alone.
-TEST_F(ProductTest, ScalesThatTheLibraryRefusesLateAreLeftToTheCaller) {
-  const std::vector<Fp8> x(7 * kInputs, from_float<Fp8>(2)),
-      weight(kOutputs * kInputs, from_float<Fp8>(0.5F));
-  const std::vector<float> x_scales(7, 3.0F), weight_scales(kOutputs, 0.25F);
-  ProductTask scaled = task(7);
-  scaled.x = x.data();
-  scaled.weight = weight.data();
-  scaled.x_scales = x_scales.data();
-  scaled.weight_scales = weight_scales.data();
-  tensor::Buffer workspace;
-  const auto product = make_product<Fp8>(*device_, workspace);
+TEST_F(Fp8ProductTest, ScalesThatTheLibraryRefusesLateAreLeftToTheCaller) {
+  const ProductTask scaled = scaled_task();
+  const auto product = make_product<Fp8>(*device_, workspace_);
   EXPECT_EQ(product->run(scaled), Left::nothing);
   EXPECT_FLOAT_EQ(out_[0], 0.75F * kInputs);
   played_library().scales = false;

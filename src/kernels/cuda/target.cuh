@@ -77,11 +77,14 @@ struct Grid {
 template <class... Parameters, class... Arguments>
 void launch(Stream stream, void (*kernel)(Parameters...), Grid grid, unsigned threads,
             std::size_t shared_bytes, const Arguments&... arguments) {
+  // Never less than before: a graph may hold a block that takes more than this one. 99 KB is what
+  // every card has for one (sm_86, sm_89, sm_120).
   constexpr std::size_t kWithoutAsking = std::size_t{48} << 10;
+  constexpr std::size_t kAnyCard = std::size_t{99} << 10;
   if (grid.x == 0 || grid.y == 0) return;
   if (shared_bytes > kWithoutAsking)
     cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                         static_cast<int>(shared_bytes));
+                         static_cast<int>(shared_bytes < kAnyCard ? kAnyCard : shared_bytes));
   kernel<<<dim3(grid.x, grid.y, grid.z), threads, shared_bytes, stream>>>(arguments...);
 }
 

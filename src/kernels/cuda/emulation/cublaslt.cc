@@ -24,6 +24,11 @@ struct ProductDescription {
       return is_vector() ? values[i] : *values;
     }
   } a_scale, b_scale;
+
+  bool scales_are_there() const {
+    return (!a_scale.is_vector() || a_scale.values != nullptr) &&
+           (!b_scale.is_vector() || b_scale.values != nullptr);
+  }
 };
 struct MatrixDescription {
   cudaDataType_t type = CUDA_R_32F;
@@ -145,6 +150,7 @@ struct Multiplication {
 using namespace sheaf::kernels::cuda;             // NOLINT: the library's names are global
 using namespace sheaf::kernels::cuda::emulation;  // NOLINT
 
+std::size_t cublasLtGetVersion() { return played_library().version; }
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
   *handle = new LibraryHandle();
   return CUBLAS_STATUS_SUCCESS;
@@ -234,11 +240,16 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   ++library.asked;
   *found = 0;
   if (!agree(*product, *a, *b, *c, *d)) return CUBLAS_STATUS_INVALID_VALUE;
+  if (!product->scales_are_there()) return CUBLAS_STATUS_INVALID_VALUE;
+  if (product->a_scale.is_vector() && library.version < 120900) return CUBLAS_STATUS_NOT_SUPPORTED;
   if (activates(product->epilogue) && !library.activates) return CUBLAS_STATUS_NOT_SUPPORTED;
   for (std::size_t i = 0; i < library.algorithms.size() && *found < wanted; ++i) {
     const std::size_t workspace = library.algorithms[i].workspace_bytes;
     if (workspace <= preference->workspace_bytes)
-      results[(*found)++] = {{{i}}, workspace, CUBLAS_STATUS_SUCCESS};
+      results[(*found)++] = {
+          {{i}},
+          workspace,
+          library.algorithms[i].usable ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED};
   }
   return CUBLAS_STATUS_SUCCESS;
 }

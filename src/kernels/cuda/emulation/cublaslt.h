@@ -64,6 +64,7 @@ struct PlayedAlgorithm {
   float milliseconds = 1;  // by the played clock
   bool fails = false;      // when it is run
   std::size_t workspace_bytes = 0;
+  bool usable = true;  // what its proposal says
   unsigned runs = 0;
 };
 // Of this thread; tests change it. In what is proposed an algorithm's first number is its index.
@@ -71,6 +72,7 @@ struct PlayedLibrary {
   std::vector<PlayedAlgorithm> algorithms{1};
   bool activates = true;  // whether it has products with an activation
   bool scales = true;     // whether those scaled by vectors, which it proposes, run
+  std::size_t version = 130300;
   float clock_ms = 0;
   unsigned asked = 0;  // for proposals
 };
@@ -87,6 +89,7 @@ using cublasLtMatmulDesc_t = sheaf::kernels::cuda::emulation::ProductDescription
 using cublasLtMatrixLayout_t = sheaf::kernels::cuda::emulation::MatrixDescription*;
 using cublasLtMatmulPreference_t = sheaf::kernels::cuda::emulation::Preferences*;
 
+std::size_t cublasLtGetVersion();
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle);
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle);
 const char* cublasLtGetStatusString(cublasStatus_t status);

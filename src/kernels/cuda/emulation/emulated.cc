@@ -139,6 +139,7 @@ class EmulatedDevice final : public Device {
     return emulation::played_library().clock_ms - before;
   }
   int compute_capability() const override { return card_.compute_capability; }
+  std::size_t shared_bytes_max() const override { return card_.shared_bytes_max; }
   // Its memory is the host's, and it is never behind.
   Result<std::unique_ptr<Sums>> join(Communicator& group) override { return make_host_sums(group); }
   Status status() const override { return status_; }

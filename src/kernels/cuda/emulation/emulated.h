@@ -17,6 +17,7 @@ struct EmulatedCard {
   bool own_memory_only = false;
   // 90 for 9.0, as which the library multiplies by scales, and no other does.
   int compute_capability = 90;
+  std::size_t shared_bytes_max = std::size_t{227} << 10;  // of a block
 };
 
 std::unique_ptr<Device> make_emulated_device(EmulatedCard card = {},
