@@ -49,8 +49,11 @@ def refusal(*flags, environment=None):
 
 def new_group(server, gone, ranks=2):
     """Waits until there is a group without any of those pids, which answers."""
-    wait_until(lambda: len(ranks_of(server)) == ranks and not set(pid for _, pid in ranks_of(server)) & set(gone),
-               15, "a new group")
+    def is_there():
+        pids = {pid for _, pid in ranks_of(server)}
+        return len(pids) == ranks and not pids & set(gone)
+
+    wait_until(is_there, 15, "a new group")
     server.wait_full(1, 15)
 
 
