@@ -14,6 +14,8 @@ find_library(SHEAF_CUDART libcudart_static.a PATHS ${SHEAF_CUDA_TOOLKIT}/lib ${S
 find_library(SHEAF_CUBLASLT NAMES libcublasLt.so.13 libcublasLt.so.12
              PATHS ${SHEAF_CUDA_TOOLKIT}/lib ${SHEAF_CUDA_TOOLKIT}/lib64 NO_DEFAULT_PATH REQUIRED)
 
+string(REGEX MATCH "[0-9]+$" major ${SHEAF_CUBLASLT})
+
 # The command that compiles a source for all cards and for the host.
 if(SHEAF_CUDA_CLANG)
   find_program(SHEAF_CUDA_COMPILER ${SHEAF_CUDA_CLANG} REQUIRED)
@@ -43,7 +45,7 @@ foreach(source absent.cc backend.cc nccl.cc shared_weights.cc text_layout.cc dev
   set(path ${CMAKE_SOURCE_DIR}/src/kernels/cuda/${source})
   set(object ${CMAKE_BINARY_DIR}/cuda/${source}.o)
   add_custom_command(OUTPUT ${object}
-    COMMAND ${compile} -std=c++20 -O3 -DSHEAF_CUDA_CAPABILITIES=${capabilities} -DSHEAF_CUDA_PTX=${SHEAF_CUDA_PTX}
+    COMMAND ${compile} -std=c++20 -O3 -DSHEAF_CUDA_CAPABILITIES=${capabilities} -DSHEAF_CUDA_PTX=${SHEAF_CUDA_PTX} -DSHEAF_CUDA_MAJOR=${major}
             -I${CMAKE_SOURCE_DIR}/src -MD -MF ${object}.d -c ${path} -o ${object}
     DEPENDS ${path} DEPFILE ${object}.d VERBATIM)
   list(APPEND objects ${object})

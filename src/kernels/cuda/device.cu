@@ -229,6 +229,8 @@ class RealCard final : public Device {
   mutable Status status_;
 };
 
+static_assert(CUDART_VERSION / 1000 == SHEAF_CUDA_MAJOR, "headers of another CUDA than is linked");
+
 // Loads only on a card for which this build has code.
 __global__ void probe() {}
 

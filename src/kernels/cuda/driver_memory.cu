@@ -111,7 +111,9 @@ class DriverMemory final : public ExportedMemory {
                     calls_.export_handle(&descriptor, created, kDescriptor, 0)));
     Fd owned(descriptor);
     SHEAF_ASSIGN(std::byte* const data, place(handle, whole));
-    SHEAF_TRY(allow(data, whole, CU_MEM_ACCESS_FLAGS_PROT_READWRITE));
+    if (const Status allowed = allow(data, whole, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+        !allowed.ok())
+      return take_back(allowed);
     return ExportedMemory::Block{data, std::move(owned)};
   }
 
@@ -124,8 +126,10 @@ class DriverMemory final : public ExportedMemory {
                     calls_.import_handle(&imported, value, kDescriptor)));
     const Handle handle(calls_, imported);
     SHEAF_ASSIGN(std::byte* const data, place(handle, whole));
-    if (!allow(data, whole, CU_MEM_ACCESS_FLAGS_PROT_READ).ok())
-      SHEAF_TRY(allow(data, whole, CU_MEM_ACCESS_FLAGS_PROT_READWRITE));
+    if (allow(data, whole, CU_MEM_ACCESS_FLAGS_PROT_READ).ok()) return data;
+    if (const Status allowed = allow(data, whole, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+        !allowed.ok())
+      return take_back(allowed);
     return data;
   }
 
@@ -174,6 +178,14 @@ class DriverMemory final : public ExportedMemory {
     }
     blocks_.push_back({address, bytes});
     return reinterpret_cast<std::byte*>(address);
+  }
+
+  // What place() gave last, which is of no use.
+  Error take_back(const Status& trouble) {
+    calls_.unmap(blocks_.back().address, blocks_.back().bytes);
+    calls_.free(blocks_.back().address, blocks_.back().bytes);
+    blocks_.pop_back();
+    return trouble.error();
   }
 
   Status allow(std::byte* data, std::size_t bytes, CUmemAccess_flags flags) const {

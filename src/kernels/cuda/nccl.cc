@@ -49,9 +49,11 @@ Result<nccl::Functions> open_nccl() {
   std::string tried;
   void* const opened = open_file(tried);
   if (opened == nullptr)
-    return Error{ErrorCode::unsupported, "there is no NCCL (" + tried +
-                                             "), by which cards add up: `pip install "
-                                             "nvidia-nccl-cu13` brings it, or SHEAF_NCCL names it"};
+    return Error{
+        ErrorCode::unsupported,
+        "there is no NCCL (" + tried +
+            "), by which cards add up: `pip install "
+            "nvidia-nccl-cu13` (cu12 before driver 580) brings it, or SHEAF_NCCL names it"};
   nccl::Functions library;
   const char* missing = nullptr;
 #define SHEAF_NCCL_LOOK_UP(function, result, parameters)                                     \

@@ -219,7 +219,7 @@ std::string error_of_file(const char* file) {
 TEST(NcclLibrary, WhatIsNotThereIsNamedWithWhatHelps) {
   EXPECT_EQ(error_of_file("/nowhere/libnccl.so.2"),
             "there is no NCCL (/nowhere/libnccl.so.2), by which cards add up: `pip install "
-            "nvidia-nccl-cu13` brings it, or SHEAF_NCCL names it");
+            "nvidia-nccl-cu13` (cu12 before driver 580) brings it, or SHEAF_NCCL names it");
   EXPECT_EQ(error_of_file("libm.so.6"),
             "libm.so.6 is no NCCL of 2.14 or later: it lacks ncclAllReduce");
 }

@@ -16,6 +16,7 @@
 
 #if defined(__CUDACC__)
 #include <cublasLt.h>
+static_assert(CUBLAS_VER_MAJOR == SHEAF_CUDA_MAJOR, "headers of another library than is linked");
 #else
 #include "kernels/cuda/emulation/cublaslt.h"
 #endif
