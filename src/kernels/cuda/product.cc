@@ -281,10 +281,11 @@ class LibraryProduct final : public Product {
         plan.out.handle, wanted.handle, static_cast<int>(proposals_.size()), proposals_.data(),
         &found);
     if (status != CUBLAS_STATUS_SUCCESS) return {};
-    const auto usable = std::span(proposals_).first(static_cast<std::size_t>(found));
-    const auto useless = std::ranges::remove_if(
-        usable, [](const auto& proposal) { return proposal.state != CUBLAS_STATUS_SUCCESS; });
-    return usable.first(usable.size() - useless.size());
+    const auto end = proposals_.begin() + found;
+    const auto useless = std::remove_if(proposals_.begin(), end, [](const auto& proposal) {
+      return proposal.state != CUBLAS_STATUS_SUCCESS;
+    });
+    return {proposals_.begin(), useless};
   }
 
   // The fastest of them, by the clock, once for all batches of about so many rows. What is timed

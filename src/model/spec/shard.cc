@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <numeric>
+
 namespace sheaf::model {
 namespace {
 
@@ -36,6 +38,12 @@ Status check_stage(const ModelSpec& spec, const Stage& stage) {
 }
 
 }  // namespace
+
+std::vector<std::uint32_t> layers_of(const ModelSpec& spec, const Stage& stage) {
+  std::vector<std::uint32_t> layers(stage.count == 1 ? spec.layers : stage.layers);
+  std::iota(layers.begin(), layers.end(), stage.first_layer);
+  return layers;
+}
 
 std::vector<Shard> shards_of(std::uint32_t ranks, std::span<const Stage> stages) {
   std::vector<Shard> shards(ranks * stages.size());

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <ranges>
 #include <span>
 #include <string>
 #include <vector>
@@ -40,10 +39,7 @@ struct Shard {
 };
 
 // The numbers of the layers that a stage has.
-inline auto layers_of(const ModelSpec& spec, const Stage& stage) {
-  const std::uint32_t count = stage.count == 1 ? spec.layers : stage.layers;
-  return std::views::iota(stage.first_layer, stage.first_layer + count);
-}
+std::vector<std::uint32_t> layers_of(const ModelSpec& spec, const Stage& stage);
 
 // Those of all processes of a model, by their numbers; of one that is not divided so the one stage.
 std::vector<Shard> shards_of(std::uint32_t ranks, std::span<const Stage> stages);
