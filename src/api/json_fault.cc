@@ -48,7 +48,7 @@ std::string place_of_json_fault(std::string_view body) {
   if (body.size() > kBytesMax) return "";
   FaultFinder finder;
   json::sax_parse(body, &finder);
-  return finder.place ? ", " + place_in(body, *finder.place) : "";
+  return finder.place ? ", " + line_and_column(body, *finder.place) : "";
 }
 
 }  // namespace sheaf::api

@@ -8,6 +8,6 @@ namespace sheaf {
 
 // "line 3, column 5": where byte `at` of a text stands, counted from 0, or its end. Lines and
 // columns count from 1, columns in bytes.
-std::string place_in(std::string_view text, std::size_t at);
+std::string line_and_column(std::string_view text, std::size_t at);
 
 }  // namespace sheaf

@@ -394,7 +394,8 @@ Result<std::string> map_layers(const Computers& computers, router::ModelConfig& 
   for (const slices::NumaNode& node : computers.here.machine.nodes)
     memory_bytes += node.memory_bytes;
   // Core sets have no memory of their own: of the machine's each stage may take an even part.
-  const std::vector<std::uint64_t> rooms(config.stages.size(), memory_bytes / config.stages.size());
+  const std::vector<std::uint64_t> rooms(
+      config.stages.size(), std::max<std::uint64_t>(memory_bytes / config.stages.size(), 1));
   config.stages = model::divide_layers(parts, rooms);
   if (config.stages.empty())
     return Error{

@@ -65,8 +65,8 @@ struct EngineOptions {
   std::atomic<std::uint64_t>* progress = nullptr;
   kernels::Profile* profile = nullptr;  // to time operations into; outlives the engine
   // Of a model that is divided over ranks or into stages: each process has an engine and is given
-  // the same batches. All ranks answer the same; stages but the last answer with no rows. Outlives
-  // the engine.
+  // the same batches, and as many threads, by which they are cut. All ranks answer the same; stages
+  // but the last answer with no rows. Outlives the engine.
   kernels::Communicator* communicator = nullptr;
   // Of the weights on a device: one to map, or how the one that is made here is told to others.
   // Null: the engine has its own. Outlives the engine.

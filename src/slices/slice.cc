@@ -91,7 +91,11 @@ std::vector<Slice> cut_slice(const Machine& machine, const Slice& slice, std::ui
     return std::ranges::find(slice.cpus, core.cpu) == slice.cpus.end();
   });
   part.core_quota = slice.threads;
-  return cut_cores(part, count);
+  std::vector<Slice> parts = cut_cores(part, count);
+  const auto least = std::ranges::min_element(parts, {}, &Slice::threads);
+  const int threads = least == parts.end() ? 0 : least->threads;
+  for (Slice& one : parts) one.threads = threads;
+  return parts;
 }
 
 std::uint32_t default_replicas(const Machine& machine) {

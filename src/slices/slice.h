@@ -63,7 +63,9 @@ Result<Machine> detect_machine();
 // cores, whose numbers then differ by at most one; else single cores, shared as evenly as possible.
 std::vector<Slice> cut_cores(const Machine& machine, std::uint32_t count);
 
-// The same of a slice of this machine's cores, into one part for each rank of its replica.
+// The same of a slice of this machine's cores, into one part for each process of its replica. All
+// have as many threads as the one with the fewest cores: processes of a replica have to cut a batch
+// alike, and how it is cut follows from the threads.
 std::vector<Slice> cut_slice(const Machine& machine, const Slice& slice, std::uint32_t count);
 
 // Replicas of `--num-replicas auto`: one per NUMA node or per 8 cores of the quota, whichever gives

@@ -58,6 +58,15 @@ TEST(CutSlice, GivesEachRankItsPart) {
   EXPECT_EQ(cut_slice(machine, slice, 1)[0].cpus, slice.cpus);
 }
 
+TEST(CutSlice, GivesAllPartsAsManyThreads) {
+  const Machine machine = machine_of(3);
+  const auto parts = cut_slice(machine, cut_cores(machine, 1)[0], 2);
+  ASSERT_EQ(parts.size(), 2u);
+  EXPECT_NE(parts[0].cpus.size(), parts[1].cpus.size());
+  EXPECT_EQ(parts[0].threads, 1);
+  EXPECT_EQ(parts[1].threads, 1);
+}
+
 TEST(CutCores, NamesItsCoresAndNode) {
   const auto slices = cut_cores(machine_of(8), 2);
   EXPECT_EQ(slices[0].name, "cores:0-3");

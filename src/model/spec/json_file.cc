@@ -60,7 +60,7 @@ Result<json> parse_json(std::string_view text, const std::string& file, int max_
   } catch (const Refused& refused) {
     return Error{ErrorCode::corrupt, file + ": " + refused.reason};
   } catch (const json::parse_error& error) {
-    return not_json(file, place_in(text, error.byte == 0 ? 0 : error.byte - 1));
+    return not_json(file, line_and_column(text, error.byte == 0 ? 0 : error.byte - 1));
   } catch (const json::exception&) {  // of parsing, it is the only other one
     return not_json(file, "a number is too large");
   }
