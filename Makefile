@@ -25,7 +25,7 @@ help:
 	@echo "  make cuda-12       for drivers from 525 on, Ampere to Hopper, in build/cuda-12"
 	@echo "  make gpu-bundle    build/gpu-bundle.tar.gz: tests and measurements for a"
 	@echo "                     machine with a card"
-	@echo "  make check         format, tidy, headers, sanitizers, fuzz targets (50 minutes)"
+	@echo "  make check         format, tidy, headers, sanitizers, fuzzing (50 minutes)"
 	@echo "  make soak          200 replicas killed under load, 20,000 seeds of the"
 	@echo "                     simulation (half an hour)"
 	@echo "  make differential  200,000 texts a kind of tokenizer against Hugging Face's"
