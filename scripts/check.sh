@@ -66,7 +66,8 @@ fuzz_one() {
   mkdir -p "$out"
   local corpus=("$out")
   if [ -d "tests/corpus/$target" ]; then corpus+=("tests/corpus/$target"); fi
-  "build/fuzz/bin/$target" -max_total_time="${FUZZ_SECONDS:-60}" -rss_limit_mb=3000 -timeout=10 \
+  LSAN_OPTIONS=suppressions=$PWD/tests/lsan_fuzz.supp:print_suppressions=0 \
+    "build/fuzz/bin/$target" -max_total_time="${FUZZ_SECONDS:-60}" -rss_limit_mb=3000 -timeout=10 \
     -artifact_prefix="build/fuzz/$target-" "${corpus[@]}" >"build/fuzz/$target.log" 2>&1 ||
     { tail -60 "build/fuzz/$target.log"; return 1; }
   echo "$target: $(grep -o 'Done .*' "build/fuzz/$target.log")"
