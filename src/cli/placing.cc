@@ -17,6 +17,7 @@
 #include "cli/table.h"
 #include "model/spec/shard.h"
 #include "planner/capacity.h"
+#include "planner/gpu.h"
 #include "planner/memory.h"
 #include "slices/lease_request.h"
 #include "slices/mig_journal.h"
@@ -84,8 +85,6 @@ std::string text_of_code(const CardProgram& program) {
   return fmt::format("sheaf-replica-cuda has code for {} alone", fmt::join(words, ", "));
 }
 
-// Cards multiply in fp8 from Ada on.
-constexpr int kFp8Capability = 89;
 constexpr std::string_view kFp8 = "fp8";
 
 // By UUID, those that its kernels cannot be loaded on, or that lack a dtype of the models, and why.
@@ -99,10 +98,10 @@ std::map<std::string, std::string> unusable_cards(const CardProgram& program,
     if (!program.has_code_for(capability))
       unusable[gpu.uuid] = fmt::format("has compute capability {}, and {}",
                                        capability_text(capability), text_of_code(program));
-    else if (fp8 && capability < kFp8Capability)
+    else if (fp8 && capability < planner::kFp8Capability)
       unusable[gpu.uuid] =
           fmt::format("has compute capability {}, and fp8 needs {}", capability_text(capability),
-                      capability_text(kFp8Capability));
+                      capability_text(planner::kFp8Capability));
   }
   return unusable;
 }
@@ -111,7 +110,7 @@ std::map<std::string, std::string> unusable_cards(const CardProgram& program,
 Status check_dtype_of_cards(const std::string& dtype, const std::string& model,
                             const slices::GpuInventory& gpus) {
   const auto can = [](const slices::Gpu& gpu) {
-    return gpu.compute_capability() >= kFp8Capability;
+    return gpu.compute_capability() >= planner::kFp8Capability;
   };
   if (dtype != kFp8 || gpus.gpus.empty() || std::ranges::any_of(gpus.gpus, can)) return {};
   const slices::Gpu& card = gpus.gpus.front();
@@ -120,7 +119,7 @@ Status check_dtype_of_cards(const std::string& dtype, const std::string& model,
       fmt::format(
           "model {}: --dtype fp8 needs a card of compute capability {} or later, and {} has "
           "{}; --dtype bfloat16 computes on it",
-          model, capability_text(kFp8Capability), card.name,
+          model, capability_text(planner::kFp8Capability), card.name,
           capability_text(card.compute_capability()))};
 }
 

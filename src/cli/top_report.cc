@@ -71,7 +71,18 @@ class Joiner {
                      .restarts = replica.restarts};
     if (input_.fleet_before) tenant.rate = rate_of(*input_.fleet_before, fleet, replica);
     count_for_model(tenant);
-    TopSlice& slice = slice_of(replica.slice);
+    bool known = false;
+    for (TopSlice& slice : report_.slices)
+      if (slices::is_slice_of(replica.slice, slice.sample.slice)) {
+        add_tenant(tenant, slice);
+        known = true;
+      }
+    if (!known)
+      add_tenant(tenant,
+                 input_.server_is_here ? add_cores(replica.slice) : add_slice(replica.slice));
+  }
+
+  static void add_tenant(const TopTenant& tenant, TopSlice& slice) {
     const auto memory = tenant.memory_bytes();
     if (slice.sample.slice.starts_with(kCores) && memory)
       slice.sample.memory_used_bytes = slice.sample.memory_used_bytes.value_or(0) + *memory;
@@ -79,7 +90,7 @@ class Joiner {
       slice.sample.load = std::min(1.0, slice.sample.load.value_or(0) + tenant.rate->busy);
       slice.sample.load_source = LoadSource::busy_time;
     }
-    slice.tenants.push_back(std::move(tenant));
+    slice.tenants.push_back(tenant);
   }
 
   void count_for_model(const TopTenant& tenant) {
@@ -95,14 +106,6 @@ class Joiner {
   // That somebody but the replicas tells the load of: of cards NVML, of cores here the kernel.
   static bool is_read(const TopSlice& slice) {
     return slice.sample.load && slice.sample.load_source != LoadSource::busy_time;
-  }
-
-  TopSlice& slice_of(const std::string& name) {
-    const auto known = std::ranges::find_if(report_.slices, [&](const TopSlice& one) {
-      return slices::is_slice_of(name, one.sample.slice);
-    });
-    if (known != report_.slices.end()) return *known;
-    return input_.server_is_here ? add_cores(name) : add_slice(name);
   }
 
   TopSlice& add_slice(const std::string& name) {

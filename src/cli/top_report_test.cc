@@ -135,6 +135,18 @@ TEST(TopReportTest, ProcessesOfAReplicaAddUp) {
   EXPECT_FALSE(TopTenant{}.memory_bytes());
 }
 
+TEST(TopReportTest, AReplicaOverSeveralCardsIsOnEachOfThem) {
+  TopInput input = cores_and_server();
+  input.fleet->replicas = {replica("0", "gpu:0,gpu:2", 10, 500, 250'000)};
+  input.cards = {{.slice = "gpu:0"}, {.slice = "gpu:1"}, {.slice = "gpu:2"}};
+  const TopReport report = join(input);
+  EXPECT_EQ(report.slices[0].tenants.size(), 1u);
+  EXPECT_TRUE(report.slices[1].tenants.empty());
+  EXPECT_EQ(report.slices[2].tenants.size(), 1u);
+  ASSERT_EQ(report.models.size(), 1u);
+  EXPECT_EQ(report.models[0].replicas, 1u);
+}
+
 TEST(TopReportTest, ReplicasThatShareACoreSetShareItsRow) {
   TopInput input = cores_and_server();
   input.fleet->replicas[1].slice = "cores:0";

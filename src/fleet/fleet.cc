@@ -514,10 +514,12 @@ class Driver final : public Fleet {
     // NCCL's ranks find each other by sockets, which need not be seen outside of this machine.
     if (!place.seat.cards.empty())
       for (slices::Slice& part : parts) part.environment.emplace_back("NCCL_SOCKET_IFNAME=lo");
+    const FleetModel& model = options_.models[place.model];
+    const std::vector<model::Shard> shards = model::shards_of(model.ranks, model.stages);
     std::vector<RankOptions> ranks;
     for (std::size_t rank = 0; rank < count; ++rank)
-      ranks.push_back(
-          {std::move(parts[rank]), weights[rank].fd.get(), join_card_weights(replica, rank)});
+      ranks.push_back({shards[rank], std::move(parts[rank]), weights[rank].fd.get(),
+                       join_card_weights(replica, rank)});
     return ranks;
   }
 

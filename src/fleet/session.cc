@@ -460,8 +460,8 @@ core::ExitReport Session::exit_report() {
       by_kernel || (!status.by_signal && status.value == channel::kExitWithoutRoom);
   report.detail = first_to_end_->said;
   if (members_.size() > 1) {
-    const std::string rank = fmt::format("rank {} of {}", first_to_end_->rank, members_.size());
-    report.detail = report.detail.empty() ? rank : rank + ": " + report.detail;
+    const std::string who = text_of(options_.ranks[first_to_end_->rank].shard);
+    report.detail = report.detail.empty() ? who : who + ": " + report.detail;
   }
   return report;
 }

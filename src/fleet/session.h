@@ -16,12 +16,14 @@
 #include "fleet/loop.h"
 #include "fleet/oom.h"
 #include "fleet/process.h"
+#include "model/spec/shard.h"
 #include "slices/slice.h"
 
 namespace sheaf::fleet {
 
 // One process of a replica: all of it, or a rank of several.
 struct RankOptions {
+  model::Shard shard;
   slices::Slice slice;
   int weights_fd = -1;
   int card_weights_fd = -1;  // of the copy that is on the slice's card already, if there is one

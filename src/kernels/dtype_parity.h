@@ -8,9 +8,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <random>
 #include <utility>
 
+#include "kernels/normal_values.h"
 #include "kernels/ops.h"
 #include "kernels/parity_setup.h"
 #include "tensor/buffer.h"
@@ -19,14 +19,6 @@ namespace sheaf::kernels {
 namespace {
 
 using Values = std::vector<float>;
-
-Values normal_values(std::size_t count, float scale, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal(0, scale);
-  Values values(count);
-  for (float& value : values) value = normal(generator);
-  return values;
-}
 
 float rounded_to_bfloat16(float x) {
   std::uint32_t bits;

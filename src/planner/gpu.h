@@ -10,9 +10,10 @@
 
 namespace sheaf::planner {
 
-// Cards multiply in fp8 from Ada on.
+// From which compute capability on cards multiply in fp8: 8.9, Ada's.
+inline constexpr int kFp8Capability = 89;
 inline bool lacks_fp8(const slices::CardModel& card) {
-  return card.compute_capability_major * 10 + card.compute_capability_minor < 89;
+  return card.compute_capability_major * 10 + card.compute_capability_minor < kFp8Capability;
 }
 
 // A card or a MIG slice to plan for. It need not be in this machine.

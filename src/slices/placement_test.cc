@@ -370,10 +370,29 @@ void expect_sound(const GpuInventory& gpus, const std::vector<Wish>& wishes,
     for (const Slice& slice : replica.slices()) EXPECT_EQ(slice.shares, crowd[slice.uuid]);
 }
 
+// Of generated problems, each of which has to be sound.
+struct Outcomes {
+  int placements = 0, misfits = 0, errors = 0;
+
+  void place(const GpuInventory& inventory, const std::vector<Wish>& wishes,
+             const PlacementRules& rules) {
+    const auto result = slices::place(machine_of_cores(8), inventory, wishes, rules);
+    if (!result.ok()) {
+      ++errors;
+    } else if (const auto* misfit = std::get_if<Misfit>(&*result)) {
+      ++misfits;
+      EXPECT_GT(misfit->needed_bytes, misfit->allowed_bytes);
+    } else {
+      ++placements;
+      expect_sound(inventory, wishes, rules, std::get<Placement>(*result));
+    }
+  }
+};
+
 TEST(Place, GeneratedProblemsAreSound) {
   std::mt19937 random(11);
   const auto below = [&](unsigned limit) { return static_cast<unsigned>(random() % limit); };
-  int placements = 0, misfits = 0, errors = 0;
+  Outcomes outcomes;
   for (int i = 0; i < 3'000; ++i) {
     std::vector<Gpu> gpus;
     for (unsigned index = 0; index < 1 + below(4); ++index) {
@@ -390,20 +409,11 @@ TEST(Place, GeneratedProblemsAreSound) {
     }
     const auto rules =
         rules_of(static_cast<Assignment>(below(6)), below(static_cast<unsigned>(gpus.size()) + 1));
-    const auto result = place(machine_of_cores(8), inventory, wishes, rules);
-    if (!result.ok()) {
-      ++errors;
-    } else if (const auto* misfit = std::get_if<Misfit>(&*result)) {
-      ++misfits;
-      EXPECT_GT(misfit->needed_bytes, misfit->allowed_bytes);
-    } else {
-      ++placements;
-      expect_sound(inventory, wishes, rules, std::get<Placement>(*result));
-    }
+    outcomes.place(inventory, wishes, rules);
   }
-  EXPECT_GT(placements, 500);
-  EXPECT_GT(misfits, 200);
-  EXPECT_GT(errors, 100);
+  EXPECT_GT(outcomes.placements, 500);
+  EXPECT_GT(outcomes.misfits, 200);
+  EXPECT_GT(outcomes.errors, 100);
 }
 
 // ---- replacement
@@ -516,7 +526,7 @@ TEST(PlaceRanks, EachHasACardToItself) {
 TEST(PlaceRanks, GeneratedProblemsAreSound) {
   std::mt19937 random(5);
   const auto below = [&](unsigned limit) { return static_cast<unsigned>(random() % limit); };
-  int placements = 0, misfits = 0, errors = 0;
+  Outcomes outcomes;
   for (int i = 0; i < 3'000; ++i) {
     std::vector<Gpu> gpus;
     for (unsigned index = 0, count = 2 + below(7); index < count; ++index)
@@ -532,20 +542,11 @@ TEST(PlaceRanks, GeneratedProblemsAreSound) {
       wishes.push_back(wish);
     }
     const PlacementRules rules = rules_of(below(2) == 0 ? Assignment::dedicated : kAuto.assignment);
-    const auto result = place(machine_of_cores(8), inventory, wishes, rules);
-    if (!result.ok()) {
-      ++errors;
-    } else if (const auto* misfit = std::get_if<Misfit>(&*result)) {
-      ++misfits;
-      EXPECT_GT(misfit->needed_bytes, misfit->allowed_bytes);
-    } else {
-      ++placements;
-      expect_sound(inventory, wishes, rules, std::get<Placement>(*result));
-    }
+    outcomes.place(inventory, wishes, rules);
   }
-  EXPECT_GT(placements, 300);
-  EXPECT_GT(misfits, 50);
-  EXPECT_GT(errors, 300);
+  EXPECT_GT(outcomes.placements, 300);
+  EXPECT_GT(outcomes.misfits, 50);
+  EXPECT_GT(outcomes.errors, 300);
 }
 
 TEST(PlaceRanks, WhatCannotBeIsSaidInNumbers) {

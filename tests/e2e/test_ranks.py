@@ -1,4 +1,4 @@
-"""`--tensor-parallel-size`: a replica is a group of processes that live, work and die as one."""
+"""`--tensor-parallel-size`: a replica is a group of processes that live, work and die as one; as those of stages do (test_stages.py)."""
 
 import os
 import pathlib
@@ -37,6 +37,14 @@ def ranks_of(server):
 
 def divided(ranks=2, *flags, **options):
     return Server("--tensor-parallel-size", str(ranks), *flags, **{"replicas": 1} | options)
+
+
+def staged(stages=2, *flags, **options):
+    return Server("--pipeline-parallel-size", str(stages), *flags, **{"replicas": 1} | options)
+
+
+# What lives, works and dies as one, whatever it is divided into.
+either = pytest.mark.parametrize("start", [divided, staged])
 
 
 def refusal(*flags, environment=None):
@@ -86,10 +94,12 @@ def test_bfloat16_is_divided_too():
 
 
 @needs_two_cores
+@either
 @pytest.mark.parametrize("rank", [0, 1])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_what_befalls_one_befalls_all_and_no_request(rank, how):
-    with divided() as server, Load(server, clients=4) as load:
+def test_what_befalls_one_befalls_all_and_no_request(start, rank, how):
+    with start() as server, Load(server, clients=4) as load:
+        want = server.vectors(TEXTS)
         for _ in range(3):
             group = ranks_of(server)
             begin = time.monotonic()
@@ -98,6 +108,7 @@ def test_what_befalls_one_befalls_all_and_no_request(rank, how):
             print(f"\nback after {how.name} of rank {rank}: {time.monotonic() - begin:.2f} s")
             assert not any(running(pid) for _, pid in group)
             load.wait_answered(10)
+            assert server.vectors(TEXTS) == want
         load.stop()
         assert load.failures == []
         replica, = server.fleet()["replicas"]
@@ -105,8 +116,9 @@ def test_what_befalls_one_befalls_all_and_no_request(rank, how):
 
 
 @needs_two_cores
-def test_a_stopped_rank_is_found_without_work():
-    with divided() as server:
+@either
+def test_one_that_is_stopped_is_found_without_work(start):
+    with start() as server:
         group = ranks_of(server)
         os.kill(group[1][1], signal.SIGSTOP)
         new_group(server, [pid for _, pid in group])
@@ -114,10 +126,12 @@ def test_a_stopped_rank_is_found_without_work():
 
 
 @needs_two_cores
-def test_a_text_that_crashes_all_ranks_is_refused_and_others_live(faulty_replica):
-    with divided() as server:
+@either
+@pytest.mark.parametrize("fault", ["CRASH", "HANG"])
+def test_a_text_that_ends_all_is_refused_and_others_live(start, faulty_replica, fault):
+    with start() as server:
         poison = token_of(server, "poison")
-    with divided(2, "--replica-program", faulty_replica, environment={"SHEAF_FAULT_CRASH_ID": str(poison)}) as server:
+    with start(2, "--replica-program", faulty_replica, environment={f"SHEAF_FAULT_{fault}_ID": str(poison)}) as server:
         assert server.embed("fine").status_code == 200
         refused = server.embed("poison")
         assert refused.status_code == 400, refused.text
@@ -126,16 +140,17 @@ def test_a_text_that_crashes_all_ranks_is_refused_and_others_live(faulty_replica
 
 
 @needs_two_cores
-def test_the_end_of_the_server_is_the_end_of_all():
-    server = divided()
+@either
+def test_the_end_of_the_server_is_the_end_of_all(start):
+    server = start()
     group = ranks_of(server)
     server.terminate()
     assert server.wait_exit() == 0
-    wait_until(lambda: not any(running(pid) for _, pid in group), 5, "ranks gone")
-    server = divided()
+    wait_until(lambda: not any(running(pid) for _, pid in group), 5, "processes gone")
+    server = start()
     group = ranks_of(server)
     server.kill()
-    wait_until(lambda: not any(running(pid) for _, pid in group), 5, "ranks gone after kill -9 of their server")
+    wait_until(lambda: not any(running(pid) for _, pid in group), 5, "processes gone after kill -9 of their server")
 
 
 def test_what_cannot_be_divided_is_refused(tmp_path):

@@ -1,27 +1,20 @@
-"""`--pipeline-parallel-size`: a replica is a group of processes that have a model's layers one after the other."""
+"""`--pipeline-parallel-size`: a replica is a group of processes that have a model's layers one after the other. How they live
+and die test_ranks.py shows, of either kind."""
 
 import json
-import os
 import pathlib
 import re
-import signal
 import subprocess
-import time
 
 import numpy
 import pytest
 
-from sheaf_server import DTYPES, MODEL, MODEL_FOLDER, REPOSITORY, SHEAF, Load, Server, running, wait_until
+from sheaf_server import DTYPES, MODEL, MODEL_FOLDER, REPOSITORY, SHEAF, Server
 from simulated_machine import Machine
 from test_card_serving import of
-from test_faults import token_of
-from test_ranks import CORES, TEXTS, needs_two_cores, new_group, ranks_of, refusal
+from test_ranks import CORES, TEXTS, needs_two_cores, ranks_of, refusal, staged
 
 MAP = "stage 0: words, layers 0-2, 65.8 MiB; stage 1: layers 3-5, pooling, 20.3 MiB"
-
-
-def staged(stages=2, *flags, **options):
-    return Server("--pipeline-parallel-size", str(stages), *flags, **{"replicas": 1} | options)
 
 
 def packed_bytes(pid):
@@ -65,69 +58,12 @@ def test_in_every_dtype(dtype):
 
 
 @needs_two_cores
-@pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_what_befalls_one_befalls_all_and_no_request(rank, how):
-    with staged() as server, Load(server, clients=4) as load:
-        want = server.vectors(TEXTS)
-        for _ in range(3):
-            group = ranks_of(server)
-            begin = time.monotonic()
-            os.kill(group[rank][1], how)
-            new_group(server, [pid for _, pid in group])
-            print(f"\nback after {how.name} of rank {rank}: {time.monotonic() - begin:.2f} s")
-            assert not any(running(pid) for _, pid in group)
-            load.wait_answered(10)
-            assert server.vectors(TEXTS) == want
-        load.stop()
-        assert load.failures == []
-        replica, = server.fleet()["replicas"]
-        assert replica["restarts"] == 3 and replica["state"] == "ready"
-
-
-@needs_two_cores
-def test_a_stopped_stage_is_found_without_work():
-    with staged() as server:
-        group = ranks_of(server)
-        os.kill(group[1][1], signal.SIGSTOP)
-        new_group(server, [pid for _, pid in group])
-        assert server.embed("after it").status_code == 200
-
-
-@needs_two_cores
 def test_slow_stages_are_not_taken_for_hung(faulty_replica):
     """Each batch takes longer than a hang is borne."""
     with staged(2, "--replica-program", faulty_replica, environment={"SHEAF_FAULT_SLOW_US": "1500000"}) as server:
         assert server.embed("slow").status_code == 200
         replica, = server.fleet()["replicas"]
         assert replica["restarts"] == 0
-
-
-@needs_two_cores
-@pytest.mark.parametrize("fault", ["CRASH", "HANG"])
-def test_a_text_that_ends_all_stages_is_refused_and_others_live(faulty_replica, fault):
-    with staged() as server:
-        poison = token_of(server, "poison")
-    with staged(2, "--replica-program", faulty_replica,
-                environment={f"SHEAF_FAULT_{fault}_ID": str(poison)}) as server:
-        assert server.embed("fine").status_code == 200
-        refused = server.embed("poison")
-        assert refused.status_code == 400, refused.text
-        assert refused.json()["error"]["code"] == "poisonous_input"
-        assert server.embed("fine").status_code == 200
-
-
-@needs_two_cores
-def test_the_end_of_the_server_is_the_end_of_all():
-    server = staged()
-    group = ranks_of(server)
-    server.terminate()
-    assert server.wait_exit() == 0
-    wait_until(lambda: not any(running(pid) for _, pid in group), 5, "stages gone")
-    server = staged()
-    group = ranks_of(server)
-    server.kill()
-    wait_until(lambda: not any(running(pid) for _, pid in group), 5, "stages gone after kill -9 of their server")
 
 
 @needs_two_cores

@@ -4,23 +4,15 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 #include <vector>
 
 #include "kernels/cuda/emulation/emulated.h"
 #include "kernels/cuda/target.cuh"
+#include "kernels/normal_values.h"
 #include "kernels/ops.h"
 
 namespace sheaf::kernels::cuda {
 namespace {
-
-std::vector<float> normal_values(std::size_t count, float scale, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal(0, scale);
-  std::vector<float> values(count);
-  for (float& value : values) value = normal(generator);
-  return values;
-}
 
 std::unique_ptr<Backend> emulated(Dtype dtype, emulation::Order order = {}) {
   for (const DeviceBackend& backend : emulated_backends({.order = order}))

@@ -11,14 +11,15 @@
 #include "kernels/cuda/experts.cuh"
 #include "kernels/cuda/gate.cuh"
 #include "kernels/cuda/heads.cuh"
+#include "kernels/cuda/launcher.h"
 #include "kernels/cuda/mma_attention.cuh"
 #include "kernels/cuda/norm.cuh"
 #include "kernels/cuda/operand.cuh"
 #include "kernels/cuda/pooling.cuh"
 #include "kernels/cuda/product.h"
 #include "kernels/cuda/quantize.cuh"
-#include "kernels/cuda/residual.cuh"
 #include "kernels/cuda/text_layout.h"
+#include "kernels/cuda/weight_layout.h"
 #include "kernels/cuda/words.cuh"
 #include "kernels/expert_shares.h"
 #include "tensor/buffer.h"
@@ -31,12 +32,6 @@ namespace {
 constexpr std::size_t kRowsPerBlockOfModel = 8192;
 // Logits of a strip of rows: 120 MB for 30,000 words.
 constexpr std::size_t kWordRows = 1024;
-
-constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
-unsigned narrow(std::size_t n) { return static_cast<unsigned>(n); }
-unsigned blocks_of(std::size_t n, std::size_t per_block) {
-  return narrow((n + per_block - 1) / per_block);
-}
 
 template <class T>
 constexpr Dtype dtype_of_type() {
@@ -56,29 +51,22 @@ struct StateOf<Bfloat16> {
   using Type = Bfloat16;
 };
 
-// A matrix as a product takes it, each row as long as there are inputs: in T, or in fp8 with what
-// each row was divided by.
-struct Factor {
-  const void* data = nullptr;
-  std::size_t stride = 0;  // elements
-  const float* scales = nullptr;
-};
-
 // What is not multiplied in fp8, where some products are, is multiplied in T.
 template <class T>
 class Cuda final : public Backend {
   using S = typename StateOf<T>::Type;
+  using Layout = WeightLayout<T>;
 
  public:
   Cuda(std::unique_ptr<Device> device, std::string name, const CardPrecision& precision,
        const BackendOptions& options)
       : name_(std::move(name)),
-        precision_(precision),
+        weights_(precision),
         progress_(options.progress),
         device_(std::move(device)) {
     if (!device_->computes()) return;
     product_ = make_product<T>(*device_, workspace_);
-    if (precision_.dtype != Dtype::fp8) return;
+    if (precision.dtype != Dtype::fp8) return;
     const int capability = device_->compute_capability();
     if (capability < kFp8Capability)
       device_->fail({ErrorCode::unsupported,
@@ -88,30 +76,22 @@ class Cuda final : public Backend {
   }
 
   std::string name() const override { return name_; }
-  Dtype dtype() const override { return precision_.dtype; }
+  Dtype dtype() const override { return weights_.dtype(); }
   Dtype state_dtype() const override { return dtype_of_type<S>(); }
   tensor::Memory& memory() const override { return *device_; }
   Status status() const override { return device_->status(); }
   Result<std::unique_ptr<Sums>> join(Communicator& group) override { return device_->join(group); }
 
-  // [outputs, stride_of(inputs)] in T; columns beyond the inputs are 0. In fp8 [outputs, inputs],
-  // and behind them a scale an output.
   std::size_t packed_floats(std::size_t inputs, std::size_t outputs, Role role) const override {
-    if (is_fp8(role, inputs, outputs)) return round_up(fp8_floats(outputs, inputs), 16);
-    return round_up(operand_floats(outputs, inputs), 16);
+    return weights_.packed_floats(inputs, outputs, role);
   }
   void pack_linear(MatrixView weight, const float* /*input_sizes*/, float* packed,
                    Role role) const override {
-    if (is_fp8(role, weight.columns, weight.rows)) return pack_fp8(weight, packed);
-    const std::size_t stride = stride_of(weight.columns);
-    T* out = reinterpret_cast<T*>(packed);
-    for (std::size_t n = 0; n < weight.rows; ++n, out += stride)
-      for (std::size_t i = 0; i < stride; ++i)
-        out[i] = from_float<T>(i < weight.columns ? weight.row(n)[i] : 0);
+    weights_.pack(weight, packed, role);
   }
   // Row-major, as it is.
   std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {
-    return round_up(inputs * outputs, 16);
+    return (inputs * outputs + 15) / 16 * 16;
   }
   void pack_table(MatrixView table, float* packed) const override {
     for (std::size_t i = 0; i < table.rows; ++i)
@@ -131,10 +111,10 @@ class Cuda final : public Backend {
   }
   std::size_t second_linear_floats(std::size_t, std::size_t) const override { return 0; }
 
-  // Where texts lie is written within the pass, whatever the one before has left.
   void begin_pass(std::span<const std::uint32_t> shape) override {
     if (!device_->computes() || !device_->status().ok()) return;
-    layout_.forget();
+    // Where texts lie is written within such a pass, whatever the one before has left.
+    if (!shape.empty()) layout_.forget();
     device_->begin_pass(shape);
   }
 
@@ -152,7 +132,7 @@ class Cuda final : public Backend {
                                      .out = rows_of<S>(out)};
       const bool wide = is_wide(task.norm) &&
                         is_wide(out.columns, task.words, task.positions, task.types, task.out);
-      launch_rows(wide ? embed_tokens<kWide, W, S> : embed_tokens<1, W, S>, out.rows, task);
+      launcher_.rows(wide ? embed_tokens<kWide, W, S> : embed_tokens<1, W, S>, out.rows, task);
     };
     if (table.words.data != nullptr) return run(rows_of(table.words));
     const Factor words = weight_of(table.packed_words);
@@ -189,11 +169,11 @@ class Cuda final : public Backend {
     if (!begin()) return;
     with_element(out.dtype, [&](auto element) {
       using E = decltype(element);
-      const ResidualTask<E> task{rows_of(x), rows_of<E>(residual), rows_of<E>(out), narrow(x.rows),
-                                 narrow(x.columns)};
-      launch_columns(is_wide(x.columns, task.x, task.residual, task.out),
-                     add_residual_to_rows<kWide, E>, add_residual_to_rows<1, E>, x.rows, x.columns,
-                     task);
+      launch_finish(FinishTask<float, E>{.x = rows_of(x),
+                                         .out = rows_of<E>(out),
+                                         .residual = rows_of<E>(residual),
+                                         .rows = narrow(x.rows),
+                                         .columns = narrow(x.columns)});
     });
   }
 
@@ -207,7 +187,7 @@ class Cuda final : public Backend {
                              .rows = narrow(x.rows),
                              .norm = parameters_of(norm, x.columns)};
       const bool wide = is_wide(task.norm) && is_wide(x.columns, task.x, task.residual, task.out);
-      launch_rows(wide ? normalize_rows<kWide, E> : normalize_rows<1, E>, x.rows, task);
+      launcher_.rows(wide ? normalize_rows<kWide, E> : normalize_rows<1, E>, x.rows, task);
     });
   }
 
@@ -232,16 +212,16 @@ class Cuda final : public Backend {
     const bool wide = is_wide(size, task.x) && is_wide(task.query_norm) && is_wide(task.key_norm) &&
                       is_wide(rotary.pairs, vector_of(task.cosines), vector_of(task.sines));
     if (rows > 0)
-      launch_blocks(wide ? turn_each_head<kWide, S> : turn_each_head<1, S>,
-                    {blocks_of(task.count, kHeadsPerBlock)}, task);
+      launcher_.blocks(wide ? turn_each_head<kWide, S> : turn_each_head<1, S>,
+                       {blocks_of(task.count, kHeadsPerBlock)}, task);
   }
 
   void gate(TypedView x, Activation activation, TypedSpan out) override {
     if (!begin()) return;
     const GateTask<S> task{rows_of<S>(x), rows_of<S>(out), narrow(out.rows), narrow(out.columns),
                            activation};
-    launch_columns(is_wide(out.columns, task.x, task.out), gate_rows<kWide, S>, gate_rows<1, S>,
-                   out.rows, out.columns, task);
+    launcher_.columns(is_wide(out.columns, task.x, task.out), gate_rows<kWide, S>, gate_rows<1, S>,
+                      out.rows, out.columns, task);
   }
 
   // Which rows go to which expert is settled on the host, by the same code as on its own backends:
@@ -267,8 +247,9 @@ class Cuda final : public Backend {
         .out = rows_of<S>(out),
         .rows = narrow(out.rows),
         .columns = narrow(out.columns)};
-    launch_columns(is_wide(out.columns, task.parts, vector_of(task.bias), task.residual, task.out),
-                   mix_parts<kWide, S>, mix_parts<1, S>, out.rows, out.columns, task);
+    launcher_.columns(
+        is_wide(out.columns, task.parts, vector_of(task.bias), task.residual, task.out),
+        mix_parts<kWide, S>, mix_parts<1, S>, out.rows, out.columns, task);
   }
 
   void pool(TypedView x, std::span<const std::uint32_t> cu_seqlens,
@@ -293,7 +274,7 @@ class Cuda final : public Backend {
       }
     });
     const UnitLengthTask task{rows_of(out), on_device, narrow(items.size())};
-    launch_rows(to_unit_length, items.size(), task);
+    launcher_.rows(to_unit_length, items.size(), task);
   }
 
   // Strips of rows one after the other, so that only their logits exist.
@@ -313,53 +294,21 @@ class Cuda final : public Backend {
                            narrow(words.outputs),
                            how,
                            rows_of(out)};
-      launch_blocks(weigh_strip, {narrow(out.rows), blocks_of(words.outputs, kThreadsPerBlock)},
-                    task);
+      launcher_.blocks(weigh_strip, {narrow(out.rows), blocks_of(words.outputs, kThreadsPerBlock)},
+                       task);
     }
   }
 
  private:
-  // Of an operand's rows; the library wants each to begin at a multiple of 16 bytes.
-  static std::size_t stride_of(std::size_t columns) { return round_up(columns, 16 / sizeof(T)); }
-  static std::size_t operand_floats(std::size_t rows, std::size_t columns) {
-    return (rows * stride_of(columns) * sizeof(T) + sizeof(float) - 1) / sizeof(float);
-  }
-  // Where states cannot be that themselves.
+  // Where states cannot be an operand themselves.
   static std::size_t made_operand_floats(std::size_t rows, std::size_t columns) {
-    const bool as_it_is = std::is_same_v<S, T> && columns == stride_of(columns);
-    return as_it_is ? 0 : operand_floats(rows, columns);
-  }
-
-  bool is_fp8(Role role, std::size_t inputs, std::size_t outputs) const {
-    const bool wanted =
-        role == Role::feed_forward || (role == Role::attention && precision_.fp8_attention);
-    return precision_.dtype == Dtype::fp8 && wanted && inputs % kFp8Step == 0 &&
-           outputs % kFp8Step == 0;
-  }
-  bool is_fp8(const Linear& weight) const {
-    return is_fp8(weight.role, weight.inputs, weight.outputs);
-  }
-  // [rows, columns] in fp8 and [rows] scales behind them.
-  static std::size_t fp8_floats(std::size_t rows, std::size_t columns) {
-    return rows * columns / sizeof(float) + rows;
+    const bool as_it_is = std::is_same_v<S, T> && columns == Layout::stride_of(columns);
+    return as_it_is ? 0 : Layout::operand_floats(rows, columns);
   }
   // Of a product with any weight.
   std::size_t most_operand_floats(std::size_t rows, std::size_t columns) const {
-    const bool fp8 = precision_.dtype == Dtype::fp8 && columns % kFp8Step == 0;
-    return std::max(made_operand_floats(rows, columns), fp8 ? fp8_floats(rows, columns) : 0);
-  }
-  static void pack_fp8(MatrixView weight, float* packed) {
-    auto* codes = reinterpret_cast<Fp8*>(packed);
-    float* const scales = packed + weight.rows * weight.columns / sizeof(float);
-    for (std::size_t n = 0; n < weight.rows; ++n, codes += weight.columns) {
-      float largest = 0;
-      for (std::size_t i = 0; i < weight.columns; ++i)
-        largest = std::max(largest, std::abs(weight.row(n)[i]));
-      scales[n] = fp8_scale(largest);
-      const float inverse = 1 / scales[n];
-      for (std::size_t i = 0; i < weight.columns; ++i)
-        codes[i] = from_float<Fp8>(weight.row(n)[i] * inverse);
-    }
+    const std::size_t fp8 = weights_.may_be_fp8(columns) ? Layout::fp8_floats(rows, columns) : 0;
+    return std::max(made_operand_floats(rows, columns), fp8);
   }
 
   // Whether the operation should run.
@@ -421,42 +370,15 @@ class Cuda final : public Backend {
   }
 
   Factor weight_of(const Linear& weight) {
-    const float* const packed = checked(weight.weight);
-    if (!is_fp8(weight)) return {packed, stride_of(weight.inputs)};
-    return {packed, weight.inputs, packed + weight.outputs * weight.inputs / sizeof(float)};
-  }
-
-  template <class Task>
-  void give(void (*kernel)(Task), Grid grid, unsigned threads, std::size_t shared_bytes,
-            const Task& task) {
-    if (!status().ok()) return;
-    device_->give([&](Stream stream) {
-      launch(stream, kernel, grid, threads, shared_bytes, task);
-      return true;
-    });
-  }
-  template <class Task>
-  void launch_blocks(void (*kernel)(Task), Grid grid, const Task& task) {
-    give(kernel, grid, kThreadsPerBlock, 0, task);
-  }
-  // A thread for each column of each row, or for kWide of them.
-  template <class Task>
-  void launch_columns(bool wide, void (*by_many)(Task), void (*by_one)(Task), std::size_t rows,
-                      std::size_t columns, const Task& task) {
-    const std::size_t threads = rows * columns / (wide ? kWide : 1);
-    launch_blocks(wide ? by_many : by_one, {blocks_of(threads, kThreadsPerBlock)}, task);
-  }
-  // One warp a row.
-  template <class Task>
-  void launch_rows(void (*kernel)(Task), std::size_t rows, const Task& task) {
-    give(kernel, Grid{blocks_of(rows, kRowsPerBlock)}, kRowsPerBlock * kWarpSize, 0, task);
+    checked(weight.weight);
+    return weights_.factor_of(weight);
   }
 
   template <unsigned kCount, class Task>
   void launch_pooling(void (*kernel)(Task), std::size_t texts, const Task& task) {
     constexpr unsigned kColumns = kWarpSize * kCount;
-    give(kernel, Grid{narrow(texts), blocks_of(task.columns, kColumns)}, kPoolWarps * kWarpSize,
-         kPoolWarps * kColumns * sizeof(float), task);
+    launcher_.give(kernel, Grid{narrow(texts), blocks_of(task.columns, kColumns)},
+                   kPoolWarps * kWarpSize, kPoolWarps * kColumns * sizeof(float), task);
   }
 
   // A copy on the device.
@@ -490,14 +412,14 @@ class Cuda final : public Backend {
   // Whether x can be a product's operand as it is.
   template <class E>
   static bool is_operand(const Rows<E>& x, std::size_t columns) {
-    return std::is_same_v<std::remove_const_t<E>, T> && columns == stride_of(columns) &&
+    return std::is_same_v<std::remove_const_t<E>, T> && columns == Layout::stride_of(columns) &&
            lies_at<16>(x);
   }
   // x as a product with `weight` takes it: as it is where that will do, else made in operand_.
   Factor operand_of(TypedView x, const Linear& weight) {
     return with_element(x.dtype, [&](auto element) -> Factor {
       const auto rows = rows_of<decltype(element)>(x);
-      if (is_fp8(weight)) return quantize(rows, nullptr, x.rows, x.columns, operand_);
+      if (weights_.is_fp8(weight)) return quantize(rows, nullptr, x.rows, x.columns, operand_);
       if (is_operand(rows, x.columns)) return {rows.data, rows.stride};
       return make_operand_of(rows, nullptr, x.rows, x.columns, operand_);
     });
@@ -508,7 +430,7 @@ class Cuda final : public Backend {
                      TypedSpan sums, const Linear& down) {
     constexpr bool kStates = !std::is_same_v<S, float>;
     multiply<S>(x, rows, up, kStates ? activation : Activation::none, {}, rows_of<S>(sums));
-    if (is_fp8(down))  // whose sums are states
+    if (weights_.is_fp8(down))  // whose sums are states
       return quantize(rows_of<S>(TypedView(sums)), nullptr, rows, sums.columns, middle_);
     return middle_of(sums, kStates ? Activation::none : activation);
   }
@@ -538,29 +460,29 @@ class Cuda final : public Backend {
                                          .out = operand_in(buffer, rows, columns)});
   }
   Rows<T> operand_in(tensor::Buffer& buffer, std::size_t rows, std::size_t columns) {
-    float* block = buffer.reserve(operand_floats(rows, columns), memory());
-    return {reinterpret_cast<T*>(block), stride_of(columns)};
+    float* block = buffer.reserve(Layout::operand_floats(rows, columns), memory());
+    return {reinterpret_cast<T*>(block), Layout::stride_of(columns)};
   }
   // The same in fp8.
   template <class E>
   Factor quantize(Rows<const E> x, const std::uint32_t* chosen, std::size_t rows,
                   std::size_t columns, tensor::Buffer& buffer) {
-    float* const block = buffer.reserve(fp8_floats(rows, columns), memory());
+    float* const block = buffer.reserve(Layout::fp8_floats(rows, columns), memory());
     const QuantizeTask<E> task{.x = x,
                                .chosen = chosen,
                                .rows = narrow(rows),
                                .columns = narrow(columns),
                                .out = {reinterpret_cast<Fp8*>(block), columns},
                                .scales = block + rows * columns / sizeof(float)};
-    launch_rows(is_wide(columns, x) ? quantize_rows<kWide, E> : quantize_rows<1, E>, rows, task);
+    launcher_.rows(is_wide(columns, x) ? quantize_rows<kWide, E> : quantize_rows<1, E>, rows, task);
     return {task.out.data, columns, task.scales};
   }
   template <class E>
   Factor run_operand(OperandTask<E, T> task) {
-    task.width = narrow(stride_of(task.columns));
+    task.width = narrow(Layout::stride_of(task.columns));
     const bool wide = task.width == task.columns && is_wide(task.columns, task.x, task.out);
-    launch_columns(wide, make_operand<kWide, E, T>, make_operand<1, E, T>, task.rows, task.width,
-                   task);
+    launcher_.columns(wide, make_operand<kWide, E, T>, make_operand<1, E, T>, task.rows, task.width,
+                      task);
     return {task.out.data, task.out.stride};
   }
 
@@ -600,14 +522,24 @@ class Cuda final : public Backend {
                                    .inputs = packed.stride,  // the rest is 0 on both sides
                                    .outputs = weight.outputs});
     if (in_one && left == Left::nothing) return;
-    FinishTask<E> task{out, residual, activation, narrow(rows), narrow(weight.outputs)};
+    FinishTask<E, E> task{.x = {out.data, out.stride},
+                          .out = out,
+                          .residual = residual,
+                          .activation = activation,
+                          .rows = narrow(rows),
+                          .columns = narrow(weight.outputs)};
     if (left == Left::scales_and_all_behind) {
       task.row_scales = x.scales;
       task.column_scales = packed.scales;
       task.bias = static_cast<const E*>(bias);
     }
-    launch_columns(is_wide(weight.outputs, out, residual, vector_of(task.bias)),
-                   finish_rows<kWide, E>, finish_rows<1, E>, rows, weight.outputs, task);
+    launch_finish(task);
+  }
+  template <class X, class E>
+  void launch_finish(const FinishTask<X, E>& task) {
+    launcher_.columns(is_wide(task.columns, task.x, task.out, task.residual, vector_of(task.bias)),
+                      finish_rows<kWide, X, E>, finish_rows<1, X, E>, task.rows, task.columns,
+                      task);
   }
 
   AttentionTask<S> attention_task(TypedView qkv, const AttentionShape& shape, TypedSpan out) {
@@ -659,8 +591,8 @@ class Cuda final : public Backend {
     static_assert(Shape::shared_bytes(kMmaWarps) <= kLeastSharedMemory);
     const unsigned warps = Shape::warps(layout_.tile_queries());
     const unsigned parts = blocks_of(layout_.tile_queries(), warps * Shape::kQueries);
-    give(attend_by_mma<kHead, T, S>, Grid{layout_.tile_count(), task.heads, parts},
-         warps * kWarpSize, Shape::shared_bytes(warps), task);
+    launcher_.give(attend_by_mma<kHead, T, S>, Grid{layout_.tile_count(), task.heads, parts},
+                   warps * kWarpSize, Shape::shared_bytes(warps), task);
     return true;
   }
 
@@ -681,9 +613,10 @@ class Cuda final : public Backend {
                                        " values needs " + std::to_string(needed) +
                                        " bytes of shared memory, and this card has " +
                                        std::to_string(most) + " for a block"});
-    give(kernel,
-         Grid{layout_.tile_count(), task.heads, blocks_of(layout_.tile_queries(), kBlockQueries)},
-         kAttentionWarps * kWarpSize, needed, task);
+    launcher_.give(
+        kernel,
+        Grid{layout_.tile_count(), task.heads, blocks_of(layout_.tile_queries(), kBlockQueries)},
+        kAttentionWarps * kWarpSize, needed, task);
   }
 
   // Into routed_rows_, on the host and on the device, which rows each expert gets, in their order,
@@ -719,19 +652,18 @@ class Cuda final : public Backend {
     const Linear& down = experts.down[expert];
     const Rows<const S> rows = rows_of<S>(x);
     const std::uint32_t* const routed = rows_on_device_ + first;
-    const Factor chosen = is_fp8(up) ? quantize(rows, routed, out.rows, x.columns, operand_)
-                                     : make_operand_of(rows, routed, out.rows, x.columns, operand_);
+    const Factor chosen = weights_.is_fp8(up)
+                              ? quantize(rows, routed, out.rows, x.columns, operand_)
+                              : make_operand_of(rows, routed, out.rows, x.columns, operand_);
     const Factor middle = multiply_up(chosen, out.rows, up, experts.activation, sums, down);
     multiply<float>(middle, out.rows, down, Activation::none, {}, rows_of(out));
   }
 
-  // What the sizes of a product in fp8 are multiples of, as the library wants it.
-  static constexpr std::size_t kFp8Step = 16;
-
   const std::string name_;
-  const CardPrecision precision_;
+  const WeightLayout<T> weights_;
   std::atomic<std::uint64_t>* const progress_;
   const std::unique_ptr<Device> device_;
+  const Launcher launcher_{*device_};
   tensor::Buffer workspace_;
   std::unique_ptr<Product> product_, fp8_product_;
   TextLayout layout_;

@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <random>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "kernels/cuda/emulation/emulated.h"
 #include "kernels/dry_run.h"
+#include "kernels/normal_values.h"
 #include "kernels/ops.h"
 #include "kernels/staged.h"
 #include "tensor/buffer.h"
@@ -28,19 +28,11 @@ std::unique_ptr<Backend> backend_named(const std::string& name, int capability =
   return nullptr;
 }
 
-Values random_numbers(std::size_t count, float scale, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal(0, scale);
-  Values values(count);
-  for (float& value : values) value = normal(generator);
-  return values;
-}
-
 constexpr std::size_t kInputs = 64, kOutputs = 48;
 
 // x W^T + b on an emulated card, whose states are rounded to bfloat16.
 struct CardProduct {
-  Values weight = random_numbers(kOutputs * kInputs, 0.2f, 2);
+  Values weight = normal_values(kOutputs * kInputs, 0.2f, 2);
   Values bias = Values(kOutputs, 0.5f);
   Role role = Role::feed_forward;
 
@@ -77,7 +69,7 @@ INSTANTIATE_TEST_SUITE_P(, Fp8OnCards, ::testing::Values(90, 89, 100));
 // its row; states by 2^-9 of themselves, and sums that are not scaled yet too.
 TEST_P(Fp8OnCards, AreNearExactOnesWhateverTheSizeOfARow) {
   const CardProduct product;
-  const Values ordinary = random_numbers(kInputs, 1, 3);
+  const Values ordinary = normal_values(kInputs, 1, 3);
   for (const float size : {1e-20f, 1e-3f, 1.0f, 3e4f, 1e25f}) {
     SCOPED_TRACE(size);
     Values x = ordinary;
@@ -96,7 +88,7 @@ TEST_P(Fp8OnCards, AreNearExactOnesWhateverTheSizeOfARow) {
 
 TEST_P(Fp8OnCards, OneHugeNumberLeavesTheOthersOfItsRowAndNoOther) {
   const CardProduct product;
-  Values x = random_numbers(3 * kInputs, 1, 3);
+  Values x = normal_values(3 * kInputs, 1, 3);
   const Values before = product(x, card());
   x[kInputs + 5] = 1e6f;  // the others of its row are below 2^-10 / 448 of it: nothing
   const Values got = product(x, card());
@@ -118,7 +110,7 @@ TEST_P(Fp8OnCards, ZerosGiveTheBias) {
 TEST_P(Fp8OnCards, WhatIsNoNumberStaysNone) {
   const CardProduct product;
   for (const float none : {INFINITY, -INFINITY, std::nanf("")}) {
-    Values x = random_numbers(kInputs, 1, 3);
+    Values x = normal_values(kInputs, 1, 3);
     x[kInputs - 1] = none;
     for (const char* name : {"fp8", "bfloat16"})
       for (const float y : product(x, card(name))) EXPECT_FALSE(std::isfinite(y)) << name;
@@ -126,7 +118,7 @@ TEST_P(Fp8OnCards, WhatIsNoNumberStaysNone) {
 }
 
 TEST_P(Fp8OnCards, OtherProductsAreInBfloat16ToTheBit) {
-  const Values x = random_numbers(5 * kInputs, 1, 3);
+  const Values x = normal_values(5 * kInputs, 1, 3);
   for (const Role role : {Role::other, Role::attention, Role::feed_forward}) {
     CardProduct product;
     product.role = role;

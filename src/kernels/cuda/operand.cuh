@@ -32,9 +32,10 @@ __global__ void __launch_bounds__(kThreadsPerBlock) make_operand(OperandTask<E, 
   store<kCount>(x, task.out.row(place.row) + place.column);
 }
 
-template <class E>
+template <class X, class E>
 struct FinishTask {
-  Rows<E> x;  // in place
+  Rows<const X> x;
+  Rows<E> out;  // may be x
   Rows<const E> residual;
   Activation activation = Activation::none;
   unsigned rows = 0;
@@ -45,14 +46,13 @@ struct FinishTask {
   const E* bias = nullptr;               // [columns]; null: none
 };
 
-// x = activation(x, scaled, + bias) + residual
-template <unsigned kCount, class E>
-__global__ void __launch_bounds__(kThreadsPerBlock) finish_rows(FinishTask<E> task) {
+// out = activation(x, scaled, + bias) + residual
+template <unsigned kCount, class X, class E>
+__global__ void __launch_bounds__(kThreadsPerBlock) finish_rows(FinishTask<X, E> task) {
   const Place place = place_of_thread<kCount>(task.columns);
   if (place.row >= task.rows) return;
-  E* at = task.x.row(place.row) + place.column;
   float x[kCount];
-  load<kCount>(at, x);
+  load<kCount>(task.x.row(place.row) + place.column, x);
   if (task.row_scales != nullptr) {
     float scales[kCount];
     load<kCount>(task.column_scales + place.column, scales);
@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(kThreadsPerBlock) finish_rows(FinishTask<E> ta
   SHEAF_UNROLL
   for (unsigned i = 0; i < kCount; ++i) x[i] = activate(task.activation, x[i]);
   if (task.residual.data != nullptr) add<kCount>(task.residual.row(place.row) + place.column, x);
-  store<kCount>(x, at);
+  store<kCount>(x, task.out.row(place.row) + place.column);
 }
 
 }  // namespace sheaf::kernels::cuda

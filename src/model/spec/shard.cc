@@ -55,6 +55,11 @@ std::vector<Shard> shards_of(std::uint32_t ranks, std::span<const Stage> stages)
   return shards;
 }
 
+std::string text_of(const Shard& shard) {
+  if (shard.stage.count == 1) return fmt::format("rank {} of {}", shard.rank, shard.ranks);
+  return fmt::format("stage {} of {}", shard.stage.index, shard.stage.count);
+}
+
 std::vector<std::string> flags_of(const Shard& shard) {
   std::vector<std::string> flags = {"--rank", std::to_string(shard.rank), "--ranks",
                                     std::to_string(shard.ranks)};

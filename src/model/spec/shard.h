@@ -44,6 +44,9 @@ std::vector<std::uint32_t> layers_of(const ModelSpec& spec, const Stage& stage);
 // Those of all processes of a model, by their numbers; of one that is not divided so the one stage.
 std::vector<Shard> shards_of(std::uint32_t ranks, std::span<const Stage> stages);
 
+// "rank 1 of 2" or "stage 0 of 2"
+std::string text_of(const Shard& shard);
+
 // As `sheaf-replica` is told of it: --rank R --ranks N, and of several stages --stage I --stages N
 // --first-layer L --layers N.
 std::vector<std::string> flags_of(const Shard& shard);
