@@ -19,6 +19,7 @@
 #include "kernels/cuda/product.h"
 #include "kernels/cuda/quantize.cuh"
 #include "kernels/cuda/text_layout.h"
+#include "kernels/cuda/warpgroup_attention.cuh"
 #include "kernels/cuda/weight_layout.h"
 #include "kernels/cuda/words.cuh"
 #include "kernels/expert_shares.h"
@@ -586,6 +587,7 @@ class Cuda final : public Backend {
   }
   template <unsigned kHead>
   bool launch_by_matrix_units(const AttentionTask<S>& task) {
+    if (launch_by_warpgroups<kHead>(task)) return true;
     using Shape = MmaShape<kHead>;
     constexpr std::size_t kLeastSharedMemory = std::size_t{99} << 10;  // of a block, on sm_86
     static_assert(Shape::shared_bytes(kMmaWarps) <= kLeastSharedMemory);
@@ -594,6 +596,22 @@ class Cuda final : public Backend {
     launcher_.give(attend_by_mma<kHead, T, S>, Grid{layout_.tile_count(), task.heads, parts},
                    warps * kWarpSize, Shape::shared_bytes(warps), task);
     return true;
+  }
+
+  // False where another kernel has to do, or does it better: shorter texts do not fill a block.
+  template <unsigned kHead>
+  bool launch_by_warpgroups([[maybe_unused]] const AttentionTask<S>& task) {
+    if constexpr (std::is_same_v<S, Bfloat16>) {
+      using Shape = WarpgroupShape<kHead>;
+      static_assert(Shape::kBlockQueries == kTileQueriesMost);
+      if (device_->compute_capability() != kWarpgroupCapability || task.bias != nullptr ||
+          !task.aligned || !lies_at<16>(task.out) || layout_.tile_queries() < Shape::kBlockQueries)
+        return false;
+      launcher_.give(attend_by_warpgroups<kHead>, Grid{layout_.tile_count(), task.heads},
+                     kAttentionWarpgroups * kWarpgroup, Shape::kSharedBytes, task);
+      return true;
+    }
+    return false;
   }
 
   void attend_exactly(const AttentionTask<S>& task) {

@@ -49,10 +49,10 @@ __host__ __device__ inline Fp8 from_float<Fp8>(float x) {
   return Fp8(x);
 }
 
-// The block's dynamic shared memory.
+// The block's dynamic shared memory, from a multiple of 1024 on, as patterns of SwizzledTile begin.
 template <class T>
 __device__ T* shared_memory() {
-  extern __shared__ __align__(16) unsigned char dynamic_shared_memory[];
+  extern __shared__ __align__(1024) unsigned char dynamic_shared_memory[];
   return reinterpret_cast<T*>(dynamic_shared_memory);
 }
 

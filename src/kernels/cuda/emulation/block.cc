@@ -43,6 +43,7 @@ constexpr std::size_t kCopyBytes = 16;
 struct Copies {
   std::vector<Copy> waiting;
   std::vector<std::size_t> groups;  // copies of each, all of which come before the rest
+  std::vector<std::size_t> hidden;  // of Block::hidden_
 };
 
 bool is_aligned(const void* address) {
@@ -62,6 +63,10 @@ class Block {
   std::byte* shared() { return shared_.get(); }
 
   void sync() { meet(all_); }
+  void sync_warpgroup() {
+    if (shape_.threads % kWarpgroupThreads != 0) refuse("its warpgroups are not whole");
+    meet(warpgroups_[current_ / kWarpgroupThreads]);
+  }
 
   Exchange exchange(const void* mine, std::size_t bytes) {
     if (bytes > kLaneBytes) refuse("a lane brings more than it may");
@@ -103,10 +108,21 @@ class Block {
       const Copy& copy = mine.waiting[i];
       std::memset(copy.to, 0, kCopyBytes);
       std::memcpy(copy.to, copy.from, copy.bytes);
+      mine.hidden.push_back(static_cast<std::size_t>(copy.to - shared_.get()) / kCopyBytes);
+      hidden_[mine.hidden.back()] = true;
     }
     mine.groups.erase(mine.groups.begin(), mine.groups.begin() + ended);
     mine.waiting.erase(mine.waiting.begin(),
                        mine.waiting.begin() + static_cast<std::ptrdiff_t>(copies));
+  }
+  void show_to_products() {
+    for (const std::size_t part : copies_[current_].hidden) hidden_[part] = false;
+    copies_[current_].hidden.clear();
+  }
+  void check_shown(std::size_t offset) const {
+    if (offset >= shape_.shared_bytes) refuse("a product's operand is not in shared memory");
+    if (hidden_[offset / kCopyBytes])
+      refuse("a product reads a copy that was not shown to products");
   }
 
  private:
@@ -128,6 +144,8 @@ class Block {
     // Of exactly its size, so that a sanitizer sees what lies behind it.
     shared_.reset(new std::byte[shape.shared_bytes]);
     std::memset(shared_.get(), 0xff, shape.shared_bytes);
+    hidden_.assign(shape.shared_bytes / kCopyBytes + 1, false);
+    warpgroups_.assign(shape.threads / kWarpgroupThreads, {.members = kWarpgroupThreads});
     idle_ = 0;
     current_ = shape.order == Order::forward ? shape.threads - 1 : 0;
   }
@@ -149,7 +167,9 @@ class Block {
   }
 
   void finish() {
-    if (all_.arrived > 0 || warps_[current_ / kWarp].barrier.arrived > 0)
+    const unsigned group = current_ / kWarpgroupThreads;
+    if (all_.arrived > 0 || warps_[current_ / kWarp].barrier.arrived > 0 ||
+        (group < warpgroups_.size() && warpgroups_[group].arrived > 0))
       refuse("a thread returned for which others wait");
     --all_.members;
     --warps_[current_ / kWarp].barrier.members;
@@ -181,7 +201,10 @@ class Block {
   std::unique_ptr<std::byte[]> shared_;
   Barrier all_;
   std::vector<Warp> warps_;
+  std::vector<Barrier> warpgroups_;
   std::vector<Copies> copies_;  // of each thread
+  // Of each 16 bytes of shared memory, whether a copy is there that products cannot see yet.
+  std::vector<char> hidden_;
   unsigned current_ = 0;
   unsigned live_ = 0;  // threads that have not returned
   unsigned idle_ = 0;  // steps since somebody came to a barrier, left one, or returned
@@ -205,6 +228,9 @@ void run_block(const BlockShape& shape, const std::function<void()>& thread) {
   block().run(shape, thread);
 }
 
+void sync_warpgroup() { block().sync_warpgroup(); }
+void show_to_products() { block().show_to_products(); }
+void check_shown(std::size_t offset) { block().check_shown(offset); }
 unsigned thread_index() { return block().current(); }
 unsigned thread_count() { return block().threads(); }
 std::byte* shared_bytes() { return block().shared(); }

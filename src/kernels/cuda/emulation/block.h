@@ -48,6 +48,10 @@ struct Exchange {
 };
 Exchange exchange_in_warp(const void* mine, std::size_t bytes);
 
+// All threads of the calling thread's warpgroup meet; blocks that have such are whole ones.
+constexpr unsigned kWarpgroupThreads = 128;
+void sync_warpgroup();
+
 // Ends the process unless `bytes` from the address on, a multiple of 16, are in shared memory.
 void check_shared(const void* address, std::size_t bytes);
 
@@ -57,5 +61,10 @@ void check_shared(const void* address, std::size_t bytes);
 void copy_later(const void* from, std::size_t bytes, void* to);
 void commit_copies();                 // what the thread copied since the commit before is a group
 void await_copies(unsigned pending);  // its groups but for so many of the latest
+
+// fence.proxy.async: what the thread copied and awaited is there for products of warpgroups too.
+void show_to_products();
+// Ends the process unless the 16 bytes that an offset in shared memory is in are.
+void check_shown(std::size_t offset);
 
 }  // namespace sheaf::kernels::cuda::emulation

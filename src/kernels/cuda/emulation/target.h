@@ -3,12 +3,14 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <utility>
 #include <vector>
 
 #include "kernels/cuda/emulation/block.h"
+#include "kernels/cuda/emulation/warpgroup.h"
 
 // CUDA's words, as far as kernels/cuda uses them, for a compiler that does not know them. Blocks of
 // one dimension run one after the other, threads of a block as emulation/block.h says.
@@ -87,6 +89,13 @@ T* shared_memory() {
   return reinterpret_cast<T*>(emulation::shared_bytes());
 }
 
+// As a card whose shared memory begins at 0.
+inline std::uint32_t shared_address(const void* address) {
+  return static_cast<std::uint32_t>(static_cast<const std::byte*>(address) -
+                                    emulation::shared_bytes());
+}
+
+[[noreturn]] inline void __trap() { std::abort(); }
 inline void __syncthreads() { emulation::sync_block(); }
 inline void __syncwarp() { emulation::exchange_in_warp(nullptr, 0); }
 
