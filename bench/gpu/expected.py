@@ -5,15 +5,21 @@ are expectations to hold measurements against, and no measurements.
 """
 
 MATRIX_RATE = 790e12  # operations a second of 16-bit products, measured on such a card
-# Attention, calculated: what a score takes of an SM, one after the other, although warps overlap them. 132 SMs at 1.83 GHz
-# have a peak of 989 TFLOP/s (4096 operations a clock), of which mma.sync reaches 63 % on such a card (Luo et al., "Benchmarking and Dissecting the
-# Nvidia Hopper GPU Architecture", 2024), take 16 powers of two a clock, and issue 128 lanes a clock. Softmax has 4.5
-# instructions a score: power, largest, product and sum, and half a conversion. Loads, barriers and the end of a tile are
-# not in it, so no more is expected than FlashAttention-2 reaches there: 35 % of the peak (Shah et al., "FlashAttention-3",
-# 2024).
+# Attention, calculated: what a score takes of an SM. 132 SMs at 1.83 GHz have a peak of 989 TFLOP/s (4096 operations a
+# clock), take 16 powers of two a clock, and issue 128 lanes a clock.
+#
+# Texts of up to 64 tokens, by mma.sync, which reaches 63 % of the peak on such a card (Luo et al., "Benchmarking and
+# Dissecting the Nvidia Hopper GPU Architecture", 2024): products, powers and the instructions of softmax one after the other,
+# although warps overlap them. Softmax has 4.5 instructions a score: power, largest, product and sum, and half a conversion.
+# Loads, barriers and the end of a tile are not in it, so no more is expected than FlashAttention-2 reaches there: 35 % of the
+# peak (Shah et al., "FlashAttention-3", 2024).
+#
+# Longer ones, by wgmma: products at the rate of the library's, and powers, as if these two never overlapped and all else did
+# behind them. FlashAttention-3 reaches up to 75 % of the peak there, this 31 to 67 %.
 SM_CLOCKS = 132 * 1.83e9
 MMA_SYNC_RATE = 0.63 * 4096 * SM_CLOCKS
-ATTENTION_RATE_MOST = 0.35 * 4096 * SM_CLOCKS
+MMA_SYNC_ATTENTION_MOST = 0.35 * 4096 * SM_CLOCKS
+MMA_SYNC_TOKENS_MOST = 64
 BYTES_RATE = 4.8e12
 FP8_RATE = 2 * MATRIX_RATE  # assumed
 LAUNCH_S = 2.5e-6  # assumed, without graphs
@@ -60,26 +66,34 @@ def layer(model, now):
     return common + product(h, f), 7
 
 
-def attention_rate(size):
+def attention_rate(size, length):
     """Operations a second of heads of so many values, 4 * size of them a score."""
-    score_s = 4 * size / MMA_SYNC_RATE + 1 / (16 * SM_CLOCKS) + 4.5 / (128 * SM_CLOCKS)
-    return min(4 * size / score_s, ATTENTION_RATE_MOST)
+    power_s = 1 / (16 * SM_CLOCKS)
+    if length > MMA_SYNC_TOKENS_MOST:
+        return 4 * size / (4 * size / MATRIX_RATE + power_s)
+    score_s = 4 * size / MMA_SYNC_RATE + power_s + 4.5 / (128 * SM_CLOCKS)
+    return min(4 * size / score_s, MMA_SYNC_ATTENTION_MOST)
 
 
-def rounded(length):
-    """Scores that are computed, by those that are wanted: of 32 queries a warp and 16 keys a block."""
-    queries, keys = (-(-length // step) * step for step in (32, 16))
-    return queries * keys / length**2
+def computed(size, length, decoder):
+    """Scores of a head that are computed: of 32 queries a warp by 16 keys, or of 64 a warpgroup by a tile of keys."""
+    queries, keys = (32, 16) if length <= MMA_SYNC_TOKENS_MOST else (64, 128 if size == 128 else 64)
+    scores = 0
+    for first in range(0, length, queries):
+        seen = min(first + queries, length) if decoder else length
+        scores += queries * (-(-seen // keys) * keys)
+    return scores
 
 
 def expected(model, length, now):
     layers, h, heads, kv_heads, size, f, decoder = MODELS[model]
     products = 2 * layers * (h * (heads + 2 * kv_heads) * size + heads * size * h + (3 if decoder else 2) * h * f)
     attention = layers * (2 if decoder else 4) * length * heads * size
+    attention_s = layers * heads * 4 * size * computed(size, length, decoder) / length / attention_rate(size, length)
     moved, launches = layer(model, now)
     blocks = 1 if not now else 1 + (BATCH_TOKENS / 8192 - 1) / 2  # half of a layer's launches are by block
     seconds = (
-        products / MATRIX_RATE + attention * rounded(length) / attention_rate(size) + layers * moved / BYTES_RATE
+        products / MATRIX_RATE + attention_s + layers * moved / BYTES_RATE
         + layers * launches * blocks * LAUNCH_S / BATCH_TOKENS
     )
     return products, attention, layers * moved, layers * launches + 3, 1 / seconds

@@ -185,6 +185,45 @@ TEST_P(Dtypes, NothingIsCutOff) {
   compare(kRows, x, weight, kInputs, Activation::none, false);
 }
 
+// Halves may be rounded to states between the two, or not.
+TEST_P(Dtypes, LinearGatedIsThatOfRoundedOperands) {
+  constexpr std::size_t kShapes[][2] = {{64, 128}, {192, 256}, {320, 128}, {40, 24}, {33, 7}};
+  for (const auto& [inputs, columns] : kShapes)
+    for (const std::size_t rows : {1, 33, 129, 300})
+      for (const bool with_bias : {false, true}) {
+        SCOPED_TRACE(testing::Message() << rows << " rows, " << inputs << " -> " << columns);
+        const Values x = normal_values(rows * inputs, 1, 1);
+        const Values weight = normal_values(2 * columns * inputs, 1 / std::sqrt(float(inputs)), 2);
+        const Values bias = as_states(normal_values(2 * columns, 1, 3));
+        const float* const added = with_bias ? bias.data() : nullptr;
+        const Dtype dtype = dtype_of(inputs, 2 * columns);
+        const bool by_pairs = GetParam().backend == "cpu avx2 madd int8";
+        const Values x_rounded = rounded(as_states(x), inputs, dtype, by_pairs);
+        const Packed exact(*reference_, rounded(weight, inputs, dtype), inputs, added);
+        const Packed packed(*backend_, weight, inputs, added);
+        for (const Activation activation :
+             {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::relu}) {
+          Values halves(rows * 2 * columns), want_halves(rows * 2 * columns);
+          Values got(rows * columns), want(rows * columns);
+          backend_->linear_gated({x.data(), rows, inputs}, packed.linear(), activation,
+                                 {halves.data(), rows, 2 * columns}, {got.data(), rows, columns});
+          reference_->linear_gated({x_rounded.data(), rows, inputs}, exact.linear(), activation,
+                                   {want_halves.data(), rows, 2 * columns},
+                                   {want.data(), rows, columns});
+          for (std::size_t i = 0; i < got.size(); ++i) {
+            const float* const left = want_halves.data() + i / columns * 2 * columns + i % columns;
+            // As NothingIsCutOff and others have it for a half; activations are nowhere steeper
+            // than 1.13.
+            const double twice = GetParam().rounds_fp8_sums ? 2 : 1;
+            const double of_half = 1e-5 + twice * rounding() * (7.5 * (twice - 1) + 1);
+            const double size = std::abs(left[0]) + std::abs(left[columns]) + 1;
+            ASSERT_NEAR(got[i], want[i], 1.13 * of_half * size * size + 6e-5 * size)
+                << name_of(dtype) << ", row " << i / columns << " column " << i % columns;
+          }
+        }
+      }
+}
+
 // To the bit: what lies between is rounded once, whichever of the two does it. Only where it would
 // be a state in bfloat16 first, and within feed_forward() is int8 at once, some of its numbers are
 // a step of 1/127 of a block's largest apart.

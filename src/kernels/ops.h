@@ -305,6 +305,13 @@ class Backend {
 
   // out = activation(left half of x) * right half of x; x [n, 2 * columns], out [n, columns]
   virtual void gate(TypedView x, Activation activation, TypedSpan out) = 0;
+  // The same of x W^T + b for x; x [n, inputs], weight of 2 * columns outputs. `halves` [n, 2 *
+  // columns] is room for what lies between, and may hold anything afterwards.
+  virtual void linear_gated(TypedView x, const Linear& weight, Activation activation,
+                            TypedSpan halves, TypedSpan out) {
+    linear(x, weight, Activation::none, {}, halves);
+    gate(halves, activation, out);
+  }
 
   // out = sum over those `chosen` experts that have the largest shares softmax(logits) of a row, of
   // share * down(activation(up(x))), + bias + residual. Shares are not made to sum up to 1; of

@@ -156,6 +156,17 @@ class Profiled final : public Wrapped {
           });
   }
 
+  void linear_gated(TypedView x, const Linear& weight, Activation activation, TypedSpan halves,
+                    TypedSpan out) override {
+    timed([&] { real_->linear_gated(x, weight, activation, halves, out); },
+          [&] {
+            return Profile::Call{.operation = fmt::format("linear_gated {}->{}{}", weight.inputs,
+                                                          out.columns, name_of(activation)),
+                                 .rows = x.rows,
+                                 .flop = 2 * product(x.rows, weight.inputs, weight.outputs)};
+          });
+  }
+
   void mix_experts(TypedView x, MatrixView logits, const Experts& experts, TypedView residual,
                    TypedSpan out) override {
     timed([&] { real_->mix_experts(x, logits, experts, residual, out); },

@@ -80,6 +80,13 @@ class Staged final : public Wrapped {
   void gate(TypedView x, Activation activation, TypedSpan out) override {
     finish(out, [&](TypedSpan to) { real_->gate(put(x), activation, to); });
   }
+  void linear_gated(TypedView x, const Linear& weight, Activation activation, TypedSpan halves,
+                    TypedSpan out) override {
+    const TypedSpan between = real_->states(between_, halves.rows, halves.columns);
+    finish(out, [&](TypedSpan to) {
+      real_->linear_gated(put(x), put(weight), activation, between, to);
+    });
+  }
   void mix_experts(TypedView x, MatrixView logits, const Experts& experts, TypedView residual,
                    TypedSpan out) override {
     std::vector<Linear> up, down;
@@ -165,6 +172,7 @@ class Staged final : public Wrapped {
     rounded_.clear();
   }
 
+  tensor::Buffer between_;
   std::map<const void*, tensor::Buffer> copies_;   // by place on the heap
   std::map<const void*, tensor::Buffer> rounded_;  // of states and biases, the same
 };

@@ -148,8 +148,8 @@ void Decoder::run_middle(kernels::Backend& ops, const Layer& layer, TypedView x,
     const TypedSpan wide = ops.states(wide_, rows, 2 * intermediate_);
     const TypedSpan gated = ops.states(gated_, rows, intermediate_);
     ops.normalize(states, layer.middle_norm, {}, normed);
-    ops.linear(normed, layer.gate_up, Activation::none, {}, wide);
-    ops.gate(wide, gemma_ ? Activation::gelu_tanh : Activation::silu, gated);
+    ops.linear_gated(normed, layer.gate_up, gemma_ ? Activation::gelu_tanh : Activation::silu, wide,
+                     gated);
     finish(ops, gated, layer.down, layer.after_middle, states, out.slice_rows(first, rows));
   });
 }

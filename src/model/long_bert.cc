@@ -304,8 +304,7 @@ void LongBert::run_middle(kernels::Backend& ops, const Layer& layer, TypedSpan s
   if (gated_) {
     const TypedSpan wide = ops.states(wide_, states.rows, 2 * intermediate_);
     const TypedSpan gated = ops.states(gated_states_, states.rows, intermediate_);
-    ops.linear(states, layer.up, Activation::none, {}, wide);
-    ops.gate(wide, activation_, gated);
+    ops.linear_gated(states, layer.up, activation_, wide, gated);
     ops.linear(gated, layer.down, Activation::none, states, sum);
   } else {
     ops.feed_forward(states, layer.up, activation_, layer.down, states, sum);

@@ -99,8 +99,7 @@ void ModernBert::run_middle(kernels::Backend& ops, const Layer& layer, TypedView
     const TypedSpan wide = ops.states(wide_, rows, 2 * intermediate_);
     const TypedSpan gated = ops.states(gated_, rows, intermediate_);
     ops.normalize(states, layer.middle_norm, {}, normed);
-    ops.linear(normed, layer.gate_up, Activation::none, {}, wide);
-    ops.gate(wide, Activation::gelu, gated);
+    ops.linear_gated(normed, layer.gate_up, Activation::gelu, wide, gated);
     ops.linear(gated, layer.down, Activation::none, states, out.slice_rows(first, rows));
   });
 }

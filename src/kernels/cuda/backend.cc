@@ -10,6 +10,7 @@
 #include "kernels/cuda/embedding.cuh"
 #include "kernels/cuda/experts.cuh"
 #include "kernels/cuda/gate.cuh"
+#include "kernels/cuda/gated.h"
 #include "kernels/cuda/heads.cuh"
 #include "kernels/cuda/launcher.h"
 #include "kernels/cuda/mma_attention.cuh"
@@ -223,6 +224,15 @@ class Cuda final : public Backend {
                            activation};
     launcher_.columns(is_wide(out.columns, task.x, task.out), gate_rows<kWide, S>, gate_rows<1, S>,
                       out.rows, out.columns, task);
+  }
+
+  void linear_gated(TypedView x, const Linear& weight, Activation activation, TypedSpan halves,
+                    TypedSpan out) override {
+    const auto apart = [&] {
+      linear(x, weight, Activation::none, {}, halves);
+      gate(halves, activation, out);
+    };
+    if (!run_gated(x, weight, activation, out, apart)) apart();
   }
 
   // Which rows go to which expert is settled on the host, by the same code as on its own backends:
@@ -543,6 +553,27 @@ class Cuda final : public Backend {
                       task);
   }
 
+  // False where it can be done `apart` alone.
+  template <class Apart>
+  bool run_gated(TypedView x, const Linear& weight, Activation activation, TypedSpan out,
+                 const Apart& apart) {
+    if constexpr (std::is_same_v<S, Bfloat16>) {
+      const Factor packed = weight_of(weight);
+      if (packed.scales != nullptr || weight.bias != nullptr || x.dtype != out.dtype || x.rows == 0)
+        return false;
+      const GatedTask task{.x = rows_of<S>(x),
+                           .weight = {static_cast<const S*>(packed.data), packed.stride},
+                           .out = rows_of<S>(out),
+                           .rows = narrow(out.rows),
+                           .columns = narrow(out.columns),
+                           .inputs = narrow(x.columns)};
+      if (!gated_products_.takes(task, activation)) return false;
+      if (begin()) gated_products_.run(task, activation, apart);
+      return true;
+    }
+    return false;
+  }
+
   AttentionTask<S> attention_task(TypedView qkv, const AttentionShape& shape, TypedSpan out) {
     const RelativePositions& relative = shape.relative;
     const std::size_t tables = 1 + relative.tables();
@@ -604,11 +635,11 @@ class Cuda final : public Backend {
     if constexpr (std::is_same_v<S, Bfloat16>) {
       using Shape = WarpgroupShape<kHead>;
       static_assert(Shape::kBlockQueries == kTileQueriesMost);
-      if (device_->compute_capability() != kWarpgroupCapability || task.bias != nullptr ||
-          !task.aligned || !lies_at<16>(task.out) || layout_.tile_queries() < Shape::kBlockQueries)
+      if (!has_warpgroups_ || task.bias != nullptr || !task.aligned || !lies_at<16>(task.out) ||
+          layout_.tile_queries() < Shape::kBlockQueries)
         return false;
       launcher_.give(attend_by_warpgroups<kHead>, Grid{layout_.tile_count(), task.heads},
-                     kAttentionWarpgroups * kWarpgroup, Shape::kSharedBytes, task);
+                     kWarpgroups * kWarpgroup, Shape::kSharedBytes, task);
       return true;
     }
     return false;
@@ -682,8 +713,11 @@ class Cuda final : public Backend {
   std::atomic<std::uint64_t>* const progress_;
   const std::unique_ptr<Device> device_;
   const Launcher launcher_{*device_};
+  const bool has_warpgroups_ =
+      device_->computes() && device_->compute_capability() == kWarpgroupCapability;
   tensor::Buffer workspace_;
   std::unique_ptr<Product> product_, fp8_product_;
+  GatedProducts gated_products_{*device_};
   TextLayout layout_;
   std::vector<TokenPlace> token_places_;
   std::vector<float> logits_on_host_;       // of experts

@@ -314,12 +314,9 @@ class LibraryProduct final : public Product {
   }
   // The shortest of a few, after one that has the card load its code; infinite where it fails.
   float time(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const ProductTask& task) {
-    constexpr int kTimes = 3;
-    float least = std::numeric_limits<float>::infinity();
-    if (multiply(plan, algorithm, task) != CUBLAS_STATUS_SUCCESS) return least;
-    for (int i = 0; i < kTimes; ++i)
-      least = std::min(least, device_.time([&] { check(multiply(plan, algorithm, task)); }));
-    return least;
+    if (multiply(plan, algorithm, task) != CUBLAS_STATUS_SUCCESS)
+      return std::numeric_limits<float>::infinity();
+    return shortest([&] { return device_.time([&] { check(multiply(plan, algorithm, task)); }); });
   }
 
   void check(cublasStatus_t status) {

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <span>
 
-// How the fastest of a library's algorithms for a product is looked for (product.cc), without the
-// library: batches differ in their rows, and what was timed for one has to serve its likes.
+// How the fastest way to a product is looked for, among a library's algorithms (product.cc) and
+// beside it (gated.h): batches differ in their rows, and what was timed for one has to serve its
+// likes.
 namespace sheaf::kernels::cuda {
 
 // The most rows for which that holds which was found for `rows`, above 0: multiples of 8 up to 64,
@@ -23,6 +25,16 @@ constexpr std::size_t fastest(std::span<const float> times) {
   constexpr float kWorthwhile = 0.97F;
   const auto least = std::ranges::min_element(times);
   return *least < kWorthwhile * times.front() ? static_cast<std::size_t>(least - times.begin()) : 0;
+}
+
+// The shortest of a few times, which `time` takes; it was run before, so that the card has its
+// code.
+template <class Time>
+float shortest(const Time& time) {
+  constexpr int kTimes = 3;
+  float least = std::numeric_limits<float>::infinity();
+  for (int i = 0; i < kTimes; ++i) least = std::min(least, time());
+  return least;
 }
 
 }  // namespace sheaf::kernels::cuda

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "kernels/cuda/async_copy.cuh"
 #include "kernels/cuda/mma_softmax.cuh"
 #include "kernels/cuda/warpgroup_mma.cuh"
 
@@ -11,8 +10,6 @@
 // the values of the tile before, and the next tiles come (after Shah et al., "FlashAttention-3",
 // 2024, 3.2; its producer warps are not needed where copies are made by cp.async).
 namespace sheaf::kernels::cuda {
-
-constexpr unsigned kAttentionWarpgroups = 2;  // of a block
 
 template <unsigned kHeadSize>
 struct WarpgroupShape {
@@ -25,29 +22,11 @@ struct WarpgroupShape {
   // A product has so many values of a head.
   static constexpr unsigned kValues = kHead < 128 ? kHead : 128;
 
-  static constexpr unsigned kBlockQueries = kAttentionWarpgroups * kQueries;
+  static constexpr unsigned kBlockQueries = kWarpgroups * kQueries;
   using Queries = SwizzledTile<kBlockQueries, kHead>;
   using Keys = SwizzledTile<kKeys, kHead>;  // and values
   static constexpr std::size_t kSharedBytes = Queries::kBytes + std::size_t{4} * Keys::kBytes;
 };
-
-// Rows [first, first + kRows) into a tile, behind the next wait for copies; 0 from `rows` on.
-template <unsigned kRows, unsigned kHead>
-__device__ void copy_tile(const Bfloat16* from, std::size_t stride, std::uint32_t first,
-                          std::uint32_t rows, std::byte* to) {
-  constexpr unsigned kPerRow = kHead / 8;  // copies of 16 bytes
-  constexpr unsigned kStep = kAttentionWarpgroups * kWarpgroup / kPerRow;
-  static_assert(kRows % kStep == 0);
-  const unsigned column = threadIdx.x % kPerRow * 8;
-  SHEAF_UNROLL
-  for (unsigned i = 0; i < kRows; i += kStep) {
-    const unsigned row = i + threadIdx.x / kPerRow;
-    const bool there = first + row < rows;
-    const std::size_t at = there ? (std::size_t{first} + row) * stride : 0;
-    copy_later(from + at + column, there ? 16 : 0,
-               to + SwizzledTile<kRows, kHead>::place(row, column));
-  }
-}
 
 // A block's keys and values, tile by tile.
 template <unsigned kHead>
@@ -68,8 +47,8 @@ struct KeyTiles {
     return shared + (2 + tile % 2) * Shape::Keys::kBytes;
   }
   __device__ void copy_keys(std::uint32_t tile) const {
-    copy_tile<Shape::kKeys, kHead>(keys, stride, first + tile * Shape::kKeys, tokens,
-                                   keys_of(tile));
+    copy_tile<typename Shape::Keys>(keys, stride, first + tile * Shape::kKeys, tokens,
+                                    keys_of(tile));
   }
   // All threads: afterwards the tile's keys are there, and values of the one before, and those
   // behind them are on their way. Nobody may compute with the keys of the tile before any more, nor
@@ -80,8 +59,8 @@ struct KeyTiles {
     __syncthreads();
     if (tile + 1 < count) copy_keys(tile + 1);
     if (tile < count)
-      copy_tile<Shape::kKeys, kHead>(values, stride, first + tile * Shape::kKeys, tokens,
-                                     values_of(tile));
+      copy_tile<typename Shape::Keys>(values, stride, first + tile * Shape::kKeys, tokens,
+                                      values_of(tile));
     commit_copies();
   }
 };
@@ -160,20 +139,12 @@ __device__ void write_sums(const Rows<Bfloat16>& out, unsigned count, std::byte*
     store<2>(pair, reinterpret_cast<Bfloat16*>(tile + Tile::place(row + r, column)));
   });
   __syncwarp();
-  struct alignas(16) Eight {
-    std::uint32_t pairs[4];
-  };
-  constexpr unsigned kPerRow = kHead / 8;
-  for (unsigned i = lane_of_thread(); i < count * kPerRow; i += kWarpSize) {
-    const unsigned r = i / kPerRow, column = i % kPerRow * 8;
-    *reinterpret_cast<Eight*>(out.row(r) + column) =
-        *reinterpret_cast<const Eight*>(tile + Tile::place(row + r, column));
-  }
+  copy_rows_out<Tile>(tile, row, count, out);
 }
 
 // Blocks: query tiles of up to kBlockQueries, heads. Threads: of two warpgroups.
 template <unsigned kHead>
-__global__ void __launch_bounds__(kAttentionWarpgroups* kWarpgroup, WarpgroupShape<kHead>::kBlocks)
+__global__ void __launch_bounds__(kWarpgroups* kWarpgroup, WarpgroupShape<kHead>::kBlocks)
     attend_by_warpgroups(AttentionTask<Bfloat16> task) {
   if constexpr (kHasWarpgroups) {
     using Shape = WarpgroupShape<kHead>;
@@ -194,8 +165,8 @@ __global__ void __launch_bounds__(kAttentionWarpgroups* kWarpgroup, WarpgroupSha
                                    first_key,
                                    tiles_to(tile.first_query + Shape::kBlockQueries),
                                    shared + Shape::Queries::kBytes};
-    copy_tile<Shape::kBlockQueries, kHead>(text + head * kHead, task.qkv.stride, tile.first_query,
-                                           tile.tokens, shared);
+    copy_tile<typename Shape::Queries>(text + head * kHead, task.qkv.stride, tile.first_query,
+                                       tile.tokens, shared);
     tiles.copy_keys(0);
     commit_copies();
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cuda/target.cuh"
+#include "kernels/cuda/swizzled_tile.cuh"
 
 // The product of Hopper's matrix unit, a warpgroup of four warps at a time: d [64, N] += a [64, 16]
 // b [16, N] in bfloat16, sums in float32. In the words of PTX: wgmma.mma_async.sync.aligned
@@ -12,7 +12,6 @@
 // that awaits it, nobody touches its d or its a. All warps of the group call all of this alike.
 namespace sheaf::kernels::cuda {
 
-constexpr unsigned kWarpgroup = 128;      // threads
 constexpr int kWarpgroupCapability = 90;  // the only cards that have the instruction: 9.0
 
 // Whether what is compiled now is code for a card that has the instruction, or plays it.
@@ -21,9 +20,6 @@ constexpr bool kHasWarpgroups = true;
 #else
 constexpr bool kHasWarpgroups = false;
 #endif
-
-// Where an operand lies, for the instruction ("matrix descriptor").
-using SharedOperand = std::uint64_t;
 
 // What this thread wrote to shared memory may be read by products behind the next barrier. Copies
 // of async_copy.cuh have to be awaited before.
@@ -45,46 +41,6 @@ __device__ void multiply_by_rows(float (*d)[4], SharedOperand a, SharedOperand b
 // d += a b; b [16, kColumns] lies by rows. kColumns is 32, 64 or 128.
 template <unsigned kColumns>
 __device__ void multiply_add_registers(float (*d)[4], const std::uint32_t (&a)[4], SharedOperand b);
-
-// Rows of kColumns elements of 16 bits in shared memory, in panels [kRows, up to 64] side by side.
-// Eight rows of a panel are a pattern within which the 16 bytes that a column is in depend on the
-// row, so that those of eight rows lie in all banks: the "128 byte swizzle", or that of 64 bytes
-// for 32 columns. It begins at a multiple of 1024 bytes.
-template <unsigned kRows, unsigned kColumns>
-struct SwizzledTile {
-  static constexpr unsigned kPanelColumns = kColumns < 64 ? kColumns : 64;
-  static constexpr unsigned kPanelRow = 2 * kPanelColumns;  // bytes
-  static constexpr unsigned kPanelBytes = kRows * kPanelRow;
-  static constexpr unsigned kBytes = kColumns / kPanelColumns * kPanelBytes;
-  static_assert(kPanelRow == 128 || kPanelRow == 64);
-  static_assert(kColumns % kPanelColumns == 0 && kPanelBytes % 1024 == 0);
-
-  // Bytes to an element.
-  __device__ static constexpr unsigned place(unsigned row, unsigned column) {
-    const unsigned at = row * kPanelRow + 2 * (column % kPanelColumns);
-    return column / kPanelColumns * kPanelBytes + (at ^ at / 128 % (kPanelRow / 16) * 16);
-  }
-
-  // Columns [16 k, 16 k + 16) of the rows from `row` on, a multiple of 8, as operand by rows.
-  __device__ static SharedOperand by_rows(std::uint32_t tile, unsigned row, unsigned k) {
-    constexpr unsigned kPerPanel = kPanelColumns / 16;
-    return operand(tile + k / kPerPanel * kPanelBytes + row * kPanelRow + k % kPerPanel * 32, 16);
-  }
-  // Rows [16 k, 16 k + 16) of the columns from `column` on, a panel's first, as operand b of
-  // multiply_add_registers().
-  __device__ static SharedOperand by_columns(std::uint32_t tile, unsigned k, unsigned column) {
-    return operand(tile + column / kPanelColumns * kPanelBytes + k * 16 * kPanelRow, kPanelBytes);
-  }
-
- private:
-  // In units of 16 bytes: the address, from panel to panel, from eight rows to the next; and which
-  // swizzle.
-  __device__ static SharedOperand operand(std::uint32_t address, unsigned panel) {
-    constexpr std::uint64_t kSwizzle = kPanelRow == 128 ? 1 : 2;
-    return SharedOperand{address / 16} | SharedOperand{panel / 16} << 16 |
-           SharedOperand{8 * kPanelRow / 16} << 32 | kSwizzle << 62;
-  }
-};
 
 #if defined(__CUDACC__)
 

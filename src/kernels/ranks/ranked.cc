@@ -68,6 +68,11 @@ class Ranked final : public Wrapped {
   void gate(TypedView x, Activation activation, TypedSpan out) override {
     real_->gate(x, activation, out);
   }
+  void linear_gated(TypedView x, const Linear& weight, Activation activation, TypedSpan halves,
+                    TypedSpan out) override {
+    assert(!weight.partial);  // of the whole sum the gate would have to be
+    real_->linear_gated(x, weight, activation, halves, out);
+  }
   void mix_experts(TypedView x, MatrixView logits, const Experts& experts, TypedView residual,
                    TypedSpan out) override {
     real_->mix_experts(x, logits, experts, residual, out);

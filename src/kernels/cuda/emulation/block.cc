@@ -58,6 +58,7 @@ class Block {
     for (live_ = shape.threads; live_ > 0;) step_to(next_live(current_), scheduler_);
   }
 
+  std::uint64_t number() const { return number_; }
   unsigned current() const { return current_; }
   unsigned threads() const { return shape_.threads; }
   std::byte* shared() { return shared_.get(); }
@@ -129,6 +130,7 @@ class Block {
   static void enter();
 
   void begin(const BlockShape& shape, const std::function<void()>& thread) {
+    ++number_;
     shape_ = shape;
     thread_ = &thread;
     while (fibers_.size() < shape.threads) fibers_.push_back(std::make_unique<Fiber>(enter));
@@ -193,6 +195,7 @@ class Block {
     fibers_[next]->switch_from(from);
   }
 
+  std::uint64_t number_ = 0;
   BlockShape shape_;
   const std::function<void()>* thread_ = nullptr;
   Fiber scheduler_;
@@ -231,6 +234,7 @@ void run_block(const BlockShape& shape, const std::function<void()>& thread) {
 void sync_warpgroup() { block().sync_warpgroup(); }
 void show_to_products() { block().show_to_products(); }
 void check_shown(std::size_t offset) { block().check_shown(offset); }
+std::uint64_t block_number() { return block().number(); }
 unsigned thread_index() { return block().current(); }
 unsigned thread_count() { return block().threads(); }
 std::byte* shared_bytes() { return block().shared(); }

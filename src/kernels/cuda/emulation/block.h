@@ -30,6 +30,7 @@ void run_block(const BlockShape& shape, const std::function<void()>& thread);
 
 // Inside of run_block(), by a thread of the block. ---------------------------------------------
 
+std::uint64_t block_number();  // of all that this thread of the operating system ran
 unsigned thread_index();
 unsigned thread_count();
 std::byte* shared_bytes();  // aligned to 16 bytes

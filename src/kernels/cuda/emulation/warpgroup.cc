@@ -70,8 +70,9 @@ struct Product {
   bool add;
 };
 
-// What a thread has begun.
+// What a thread of one block has begun.
 struct Products {
+  std::uint64_t block = 0;
   bool begun = false;
   std::vector<Product> waiting;
   std::vector<std::size_t> groups;          // products of each, all of which come before the rest
@@ -81,7 +82,9 @@ struct Products {
 Products& mine() {
   thread_local std::vector<Products> threads;
   if (threads.size() < thread_count()) threads.resize(thread_count());
-  return threads[thread_index()];
+  Products& products = threads[thread_index()];
+  if (products.block != block_number()) products = {.block = block_number()};
+  return products;
 }
 
 // Rows `group` and `group + 8` of a warp's part of a: in registers, which all lanes bring, or not.
@@ -141,7 +144,6 @@ void begin(const Product& product) {
 
 void begin_products() {
   sync_warpgroup();
-  if (!mine().waiting.empty()) refuse("products were begun and never awaited");
   mine().begun = true;
 }
 

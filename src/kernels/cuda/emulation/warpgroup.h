@@ -4,9 +4,9 @@
 
 // Hopper's products of warpgroups as this processor plays them: see warpgroup_mma.cuh for what each
 // means. A product reads its operands and changes d when its thread awaits it, and from its
-// beginning on d is no number: what is read or changed too early shows. Ends the process, with a
-// sentence, where a product begins without begin_products(), reads what was not shown to it, or is
-// never awaited.
+// beginning on d is no number: what is read or changed too early, or never awaited, shows. Ends the
+// process, with a sentence, where a product begins without begin_products() or reads what was not
+// shown to it.
 namespace sheaf::kernels::cuda::emulation {
 
 void begin_products();

@@ -155,12 +155,6 @@ TEST(WarpgroupDeathTest, RefusesWhatACardWouldNotPromise) {
   EXPECT_DEATH(
       run([](float(*d)[4], SharedOperand rows) { multiply_by_rows<64>(d, rows, rows, false); }),
       "without begin_products");
-  EXPECT_DEATH(run([](float(*d)[4], SharedOperand rows) {
-                 begin_products();
-                 multiply_by_rows<64>(d, rows, rows, false);
-                 begin_products();
-               }),
-               "never awaited");
   EXPECT_DEATH(run([](float(*)[4], SharedOperand) { begin_products(); }, 96), "not whole");
   EXPECT_DEATH(run([](float(*)[4], SharedOperand) {
                  if (threadIdx.x < 32) begin_products();

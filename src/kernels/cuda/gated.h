@@ -1,0 +1,71 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <map>
+
+#include "kernels/cuda/gated_product.cuh"
+#include "kernels/cuda/launcher.h"
+#include "kernels/cuda/product_search.h"
+
+namespace sheaf::kernels::cuda {
+
+// Which of the two ways to a product with a gate behind it is faster: the library's product and a
+// kernel for the gate, or multiply_gated(). By the clock, once for batches of about so many rows.
+// The device must outlive it.
+class GatedProducts {
+ public:
+  explicit GatedProducts(Device& device)
+      : device_(device),
+        here_(device.computes() && device.compute_capability() == kWarpgroupCapability) {}
+
+  // Whether multiply_gated() can do it.
+  bool takes(const GatedTask& task, Activation activation) const {
+    return here_ && task.columns % kGatedColumns == 0 && task.inputs % kGatedInputs == 0 &&
+           lies_at<16>(task.x) && lies_at<16>(task.weight) && lies_at<16>(task.out) &&
+           (activation == Activation::silu || activation == Activation::gelu ||
+            activation == Activation::gelu_tanh);
+  }
+  // Of a task that it takes, of one row at least. `apart` does it in the other way, and may be
+  // called several times.
+  template <class Apart>
+  void run(const GatedTask& task, Activation activation, const Apart& apart) {
+    const auto in_one = [&] { launch(task, activation); };
+    if (is_faster_in_one(task, apart, in_one))
+      in_one();
+    else
+      apart();
+  }
+
+ private:
+  using Key = std::array<std::size_t, 3>;
+
+  template <class Apart, class InOne>
+  bool is_faster_in_one(const GatedTask& task, const Apart& apart, const InOne& in_one) {
+    const Key likes = {rows_of_search(task.rows), task.inputs, task.columns};
+    if (const auto found = in_one_.find(likes); found != in_one_.end()) return found->second;
+    const auto time = [this](const auto& way) {
+      way();  // so that the card loads its code
+      return shortest([&] { return device_.time(way); });
+    };
+    const std::array<float, 2> times = {time(apart), time(in_one)};
+    return in_one_[likes] = fastest(times) == 1;
+  }
+
+  void launch(const GatedTask& task, Activation activation) const {
+    const auto give = [&](void (*kernel)(GatedTask)) {
+      const unsigned blocks = blocks_of(task.rows, kGatedRows) * (task.columns / kGatedColumns);
+      launcher_.give(kernel, {blocks}, kWarpgroups * kWarpgroup, kGatedSharedBytes, task);
+    };
+    if (activation == Activation::silu) return give(multiply_gated<Activation::silu>);
+    if (activation == Activation::gelu) return give(multiply_gated<Activation::gelu>);
+    give(multiply_gated<Activation::gelu_tanh>);
+  }
+
+  Device& device_;
+  const Launcher launcher_{device_};
+  const bool here_;
+  std::map<Key, bool> in_one_;
+};
+
+}  // namespace sheaf::kernels::cuda
