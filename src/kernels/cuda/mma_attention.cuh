@@ -22,7 +22,6 @@ struct MmaShape {
   // Larger heads keep more sums in registers, and leave fewer for scores and queries.
   static constexpr unsigned kKeys = kHead <= 64 ? 64 : kHead <= 128 ? 48 : 32;
   static constexpr bool kKeepsQueries = kHead <= 64;
-  static constexpr unsigned kBlocks = kHead == 32 ? 3 : 2;  // a multiprocessor's registers' worth
   // Rows of shared memory, in elements: 16 bytes more than they hold, an odd number of 16 bytes, so
   // that the eight rows that ldmatrix reads at once lie in all banks. Places are then sums of a
   // lane's own and of constants; with a swizzle they would take registers and arithmetic.
@@ -212,9 +211,13 @@ __device__ void write_rows(const Rows<E>& out, unsigned count, T* shared,
   store_sums<kHead>(state, count, lies_at<2 * sizeof(E)>(out), out);
 }
 
+// Blocks that a multiprocessor has registers for, where compilers can do with as many.
+template <unsigned kHead, class T, class E>
+constexpr unsigned kMmaBlocks = kHead == 32 && std::is_same_v<T, E> ? 3 : 2;
+
 // Blocks: query tiles, heads, parts of a tile. Warps: MmaShape::warps() of the tiles' queries.
 template <unsigned kHead, class T, class E>
-__global__ void __launch_bounds__(kMmaWarps* kWarpSize, MmaShape<kHead>::kBlocks)
+__global__ void __launch_bounds__(kMmaWarps* kWarpSize, kMmaBlocks<kHead, T, E>)
     attend_by_mma(AttentionTask<E> task) {
   using Shape = MmaShape<kHead>;
   const QueryTile tile = task.tiles[blockIdx.x];
