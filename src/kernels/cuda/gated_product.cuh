@@ -27,20 +27,25 @@ constexpr unsigned kGatedInputs = 64;
 constexpr unsigned kGatedStages = 4;
 
 struct GatedStage {
-  using Tile = SwizzledTile<128, kGatedInputs>;
-  static constexpr unsigned kBytes = 3 * Tile::kBytes;
-  std::byte *x, *left, *right;
+  using Part = SwizzledTile<128, kGatedInputs>;
+  // Outputs for the left half of the result's columns, then those for the right half.
+  using Outputs = SwizzledTile<2 * kGatedColumns, kGatedInputs>;
+  static constexpr unsigned kBytes = Part::kBytes + Outputs::kBytes;
+  std::byte *x, *outputs;
 
   __device__ GatedStage(std::byte* shared, unsigned i)
-      : x(shared + i % kGatedStages * kBytes), left(x + Tile::kBytes), right(left + Tile::kBytes) {}
+      : x(shared + i % kGatedStages * kBytes), outputs(x + Part::kBytes) {}
   // Inputs [64 i, 64 i + 64) of the rows and columns from `row` and `column` on.
   __device__ void copy(const GatedTask& task, unsigned row, unsigned column, unsigned i) const {
     const Bfloat16* const weight = task.weight.data + i * kGatedInputs;
-    copy_tile<Tile>(task.x.data + i * kGatedInputs, task.x.stride, row, task.rows, x);
-    copy_tile<Tile>(weight, task.weight.stride, column, task.columns, left);
-    copy_tile<Tile>(weight, task.weight.stride, task.columns + column, 2 * task.columns, right);
+    const std::size_t stride = task.weight.stride;
+    copy_tile<Part>(task.x.data + i * kGatedInputs, task.x.stride, row, task.rows, x);
+    copy_tile<Part>(weight, stride, column, task.columns, outputs);
+    copy_tile<Part>(weight, stride, task.columns + column, 2 * task.columns,
+                    outputs + Part::kBytes);
   }
 };
+static_assert(GatedStage::Outputs::kBytes == 2 * GatedStage::Part::kBytes);
 constexpr std::size_t kGatedSharedBytes = std::size_t{kGatedStages} * GatedStage::kBytes;
 
 // Which part of the result a block has. Blocks that run at the same time are neighbours in both
@@ -61,8 +66,7 @@ struct GatedPlace {
 
 // A warp's part of the result to `out`, by way of the rows of shared memory from `row` on.
 template <Activation kActivation>
-__device__ void write_gated(const float (&left)[kGatedColumns / 8][4],
-                            const float (&right)[kGatedColumns / 8][4], std::byte* shared,
+__device__ void write_gated(const float (&sums)[kGatedColumns / 4][4], std::byte* shared,
                             unsigned row, unsigned count, const Rows<Bfloat16>& out) {
   using Tile = SwizzledTile<kGatedRows, kGatedColumns>;
   static_assert(Tile::kBytes <= kGatedSharedBytes);
@@ -70,10 +74,12 @@ __device__ void write_gated(const float (&left)[kGatedColumns / 8][4],
   const unsigned place = lane_of_thread() % 4;
   SHEAF_UNROLL
   for (unsigned n = 0; n < kGatedColumns / 8; ++n) {
+    const float(&left)[4] = sums[n];
+    const float(&right)[4] = sums[kGatedColumns / 8 + n];
     SHEAF_UNROLL
     for (unsigned i = 0; i < 4; i += 2) {
-      const float pair[2] = {activate(kActivation, left[n][i]) * right[n][i],
-                             activate(kActivation, left[n][i + 1]) * right[n][i + 1]};
+      const float pair[2] = {activate(kActivation, left[i]) * right[i],
+                             activate(kActivation, left[i + 1]) * right[i + 1]};
       store<2>(pair, reinterpret_cast<Bfloat16*>(
                          shared + Tile::place(row + group + i / 2 * 8, n * 8 + 2 * place)));
     }
@@ -86,21 +92,21 @@ __device__ void write_gated(const float (&left)[kGatedColumns / 8][4],
 template <Activation kActivation>
 __global__ void __launch_bounds__(kWarpgroups* kWarpgroup) multiply_gated(GatedTask task) {
   if constexpr (kHasWarpgroups) {
-    using Tile = GatedStage::Tile;
+    using Stage = GatedStage;
     std::byte* const shared = shared_memory<std::byte>();
     const GatedPlace block(task);
     const unsigned steps = task.inputs / kGatedInputs;
     const auto copy = [&](unsigned i) {
-      if (i < steps) GatedStage(shared, i).copy(task, block.row, block.column, i);
+      if (i < steps) Stage(shared, i).copy(task, block.row, block.column, i);
       commit_copies();
     };
     // From one lane, so that the compiler knows what all agree on.
     const unsigned warp = __shfl_sync(kAllLanes, threadIdx.x / kWarpSize, 0);
-    float left[kGatedColumns / 8][4], right[kGatedColumns / 8][4];
+    float sums[kGatedColumns / 4][4];
     SHEAF_UNROLL
-    for (unsigned n = 0; n < kGatedColumns / 8; ++n) {
+    for (unsigned n = 0; n < kGatedColumns / 4; ++n) {
       SHEAF_UNROLL
-      for (unsigned i = 0; i < 4; ++i) left[n][i] = right[n][i] = 0;
+      for (unsigned i = 0; i < 4; ++i) sums[n][i] = 0;
     }
     copy(0);
     copy(1);
@@ -109,17 +115,13 @@ __global__ void __launch_bounds__(kWarpgroups* kWarpgroup) multiply_gated(GatedT
       show_to_products();
       __syncthreads();  // the step's inputs are there, and nobody multiplies by those two before it
       copy(step + 2);
-      const GatedStage stage(shared, step);
-      const std::uint32_t x = shared_address(stage.x);
+      const Stage stage(shared, step);
       begin_products();
       SHEAF_UNROLL
-      for (unsigned k = 0; k < kGatedInputs / 16; ++k) {
-        const SharedOperand rows = Tile::by_rows(x, warp / 4 * 64, k);
-        multiply_by_rows<kGatedColumns>(left, rows, Tile::by_rows(shared_address(stage.left), 0, k),
-                                        true);
-        multiply_by_rows<kGatedColumns>(right, rows,
-                                        Tile::by_rows(shared_address(stage.right), 0, k), true);
-      }
+      for (unsigned k = 0; k < kGatedInputs / 16; ++k)
+        multiply_by_rows<2 * kGatedColumns>(
+            sums, Stage::Part::by_rows(shared_address(stage.x), warp / 4 * 64, k),
+            Stage::Outputs::by_rows(shared_address(stage.outputs), 0, k), true);
       commit_products();
       await_products<1>();  // those of the step before
     }
@@ -128,7 +130,7 @@ __global__ void __launch_bounds__(kWarpgroups* kWarpgroup) multiply_gated(GatedT
     const unsigned row = warp * 16;
     if (block.row + row < task.rows)
       write_gated<kActivation>(
-          left, right, shared, row, smaller(task.rows - block.row - row, 16U),
+          sums, shared, row, smaller(task.rows - block.row - row, 16U),
           Rows<Bfloat16>{task.out.row(block.row + row) + block.column, task.out.stride});
   } else {
     __trap();  // no other card is given it

@@ -34,7 +34,8 @@ template <unsigned kPending>
 __device__ void await_products();
 
 // d [64, kColumns], of a lane [kColumns / 8][4], = or += a b^T; a [64, 16] and b [kColumns, 16] lie
-// by rows. kColumns is 64 or 128.
+// by rows. kColumns is 64, 128 or
+// 256.
 template <unsigned kColumns>
 __device__ void multiply_by_rows(float (*d)[4], SharedOperand a, SharedOperand b, bool add);
 
@@ -49,6 +50,7 @@ __device__ void multiply_add_registers(float (*d)[4], const std::uint32_t (&a)[4
 #define SHEAF_D4(i) SHEAF_D1(i), SHEAF_D1((i) + 1), SHEAF_D1((i) + 2), SHEAF_D1((i) + 3)
 #define SHEAF_D8(i) SHEAF_D4(i), SHEAF_D4((i) + 4)
 #define SHEAF_D16(i) SHEAF_D8(i), SHEAF_D8((i) + 8)
+#define SHEAF_D32(i) SHEAF_D16(i), SHEAF_D16((i) + 16)
 #define SHEAF_R16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
 #define SHEAF_R32 \
   SHEAF_R16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
@@ -56,6 +58,14 @@ __device__ void multiply_add_registers(float (*d)[4], const std::uint32_t (&a)[4
   SHEAF_R32                                                                            \
   ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
   "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define SHEAF_R128                                                                                 \
+  SHEAF_R64                                                                                        \
+      ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "         \
+      "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "           \
+      "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, "     \
+      "%111, "                                                                                     \
+      "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, " \
+      "%127"
 
 // Behind both: that no operand is negated; of operands in shared memory, whether they lie across.
 #define SHEAF_BY_ROWS(columns, d_registers, a, b, flag, d_operands)                           \
@@ -90,9 +100,10 @@ __device__ void await_products() {
 template <unsigned kColumns>
 __device__ void multiply_by_rows(float (*d)[4], SharedOperand first, SharedOperand second,
                                  bool add) {
-  static_assert(kColumns == 64 || kColumns == 128);
+  static_assert(kColumns == 64 || kColumns == 128 || kColumns == 256);
   SHEAF_BY_ROWS(64, SHEAF_R32, "%32", "%33", "%34", SHEAF_D8(0));
   SHEAF_BY_ROWS(128, SHEAF_R64, "%64", "%65", "%66", SHEAF_D16(0));
+  SHEAF_BY_ROWS(256, SHEAF_R128, "%128", "%129", "%130", SHEAF_D32(0));
 }
 template <unsigned kColumns>
 __device__ void multiply_add_registers(float (*d)[4], const std::uint32_t (&a_registers)[4],
@@ -108,10 +119,12 @@ __device__ void multiply_add_registers(float (*d)[4], const std::uint32_t (&a_re
 #undef SHEAF_R16
 #undef SHEAF_R32
 #undef SHEAF_R64
+#undef SHEAF_R128
 #undef SHEAF_D1
 #undef SHEAF_D4
 #undef SHEAF_D8
 #undef SHEAF_D16
+#undef SHEAF_D32
 
 #else
 

@@ -69,6 +69,7 @@ TEST(Warpgroup, MultipliesByRows) {
   expect_scores<32, 64>();
   expect_scores<64, 64>();
   expect_scores<128, 128>();
+  expect_scores<64, 256>();
   expect_scores<256, 64>();
 }
 
