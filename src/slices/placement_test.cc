@@ -101,7 +101,7 @@ Placement placed(const GpuInventory& gpus, const std::vector<Wish>& wishes,
 // Of models whose replicas take so many cards each.
 Wish on_ranks(std::uint32_t ranks, std::uint32_t replicas, std::vector<std::string> slices = {}) {
   Wish wish = on_cards(replicas, kGiB, std::move(slices));
-  wish.ranks = ranks;
+  wish.processes = ranks;
   return wish;
 }
 
@@ -321,9 +321,9 @@ TEST(Place, CoresAreCutAsBefore) {
   const Wish two{.model = "a", .replicas = 2}, one{.model = "b", .replicas = 1};
   EXPECT_EQ(names_for({}, {two, one}, kAuto), (Names{"cores:0-1", "cores:2-4", "cores:5-7"}));
   EXPECT_EQ(names_for({}, {Wish{.model = "a"}}, kAuto), (Names{"cores:0-3", "cores:4-7"}));
-  EXPECT_EQ(names_for({}, {Wish{.model = "a", .ranks = 8}}, kAuto), Names{"cores:0-7"})
+  EXPECT_EQ(names_for({}, {Wish{.model = "a", .processes = 8}}, kAuto), Names{"cores:0-7"})
       << "not more replicas than find a core for each rank";
-  EXPECT_EQ(names_for({}, {Wish{.model = "a", .replicas = 4, .ranks = 3}}, kAuto),
+  EXPECT_EQ(names_for({}, {Wish{.model = "a", .replicas = 4, .processes = 3}}, kAuto),
             Names{"!model a: --tensor-parallel-size 3: each process of a replica takes a core, and "
                   "replica 0 of 4 has 2 (cores:0-1); fewer of either are what helps"});
   const Wish listed{.model = "c", .replicas = 3, .slices = {"cores:0-1", "cores:6"}};
@@ -347,7 +347,7 @@ void expect_sound(const GpuInventory& gpus, const std::vector<Wish>& wishes,
   std::map<std::string, std::uint64_t> used, crowd;
   std::vector<std::uint32_t> count(wishes.size(), 0);
   for (const PlacedReplica& replica : placement.replicas) {
-    EXPECT_EQ(replica.slices().size(), wishes[replica.wish].ranks);
+    EXPECT_EQ(replica.slices().size(), wishes[replica.wish].processes);
     for (const Slice& slice : replica.slices()) {
       EXPECT_TRUE(names.insert(slice.name).second) << slice.name;
       EXPECT_LE(replica.needed_bytes, slice.memory_bytes);
@@ -535,9 +535,9 @@ TEST(PlaceRanks, GeneratedProblemsAreSound) {
     std::vector<Wish> wishes;
     for (unsigned model = 0, count = 1 + below(3); model < count; ++model) {
       Wish wish = on_cards(below(4), (1 + below(30)) * kGiB);
-      wish.ranks = 1 + below(3);
+      wish.processes = 1 + below(3);
       if (below(4) == 0)
-        for (unsigned card = 0; card < 1 + wish.ranks; ++card)
+        for (unsigned card = 0; card < 1 + wish.processes; ++card)
           wish.slices.push_back(std::to_string(below(static_cast<unsigned>(gpus.size()))));
       wishes.push_back(wish);
     }
