@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -45,9 +46,8 @@ Result<Mapping> packed_stage(const std::string& folder, const model::Shard& shar
 }
 
 // Of texts that come so many times, in one batch or in as many as there are.
-Result<std::vector<float>> answer_of(Mapping weights, const StageTexts& texts, std::size_t times,
-                                     const Part& part, EngineOptions options) {
-  SHEAF_ASSIGN(const auto engine, Engine::open(std::move(weights), options));
+Result<std::vector<float>> answer_of(Engine& engine, const StageTexts& texts, std::size_t times,
+                                     const Part& part) {
   std::vector<float> answers;
   Rows rows;
   std::vector<std::int32_t> ids;
@@ -55,7 +55,7 @@ Result<std::vector<float>> answer_of(Mapping weights, const StageTexts& texts, s
   const auto embed = [&]() -> Status {
     const std::vector<ItemOptions> all(bounds.size() - 1,
                                        {.normalize = false, .output = part.output});
-    SHEAF_TRY(engine->embed({ids, bounds, all}, rows));
+    SHEAF_TRY(engine.embed({ids, bounds, all}, rows));
     answers.insert(answers.end(), rows.values().begin(), rows.values().end());
     ids.clear();
     bounds = {0};
@@ -69,6 +69,12 @@ Result<std::vector<float>> answer_of(Mapping weights, const StageTexts& texts, s
     }
   if (!part.one_by_one) SHEAF_TRY(embed());
   return answers;
+}
+
+Result<std::vector<float>> answer_of(Mapping weights, const StageTexts& texts, std::size_t times,
+                                     const Part& part, EngineOptions options) {
+  SHEAF_ASSIGN(const auto engine, Engine::open(std::move(weights), options));
+  return answer_of(*engine, texts, times, part);
 }
 
 std::vector<model::Stage> even_stages(const std::string& folder, std::uint32_t count) {
@@ -274,6 +280,44 @@ TEST(StagesOfModels, WeightsOfAStageRunOnlyThere) {
   ASSERT_TRUE(weights.ok()) << weights.error().message;
   EXPECT_EQ(answer_of(std::move(*weights), texts_in(folder), 1, {}, {}).error().message,
             "weights of rank 1 of 2 cannot run as rank 0 of 1");
+}
+
+// A card without room for what it is to compute: the other stage gets nothing, and hears of it.
+TEST(StagesOfModels, ACardWithoutRoomFailsTheBatch) {
+  const std::string folder = kGoldenFiles + "families/roberta", backend = Part().backend;
+  if (backend.starts_with("cpu ")) GTEST_SKIP() << "no limit is set to the processor's memory";
+  const auto stages = even_stages(folder + "/model", 2);
+  constexpr std::size_t kBesideWeights = (std::size_t{32} << 20) + (64 << 10);  // for products
+  for (const std::uint32_t poor : {0u, 1u}) {
+    const std::size_t bytes = kernels::shared_group_bytes(2);
+    const auto memory = make_memfd("stages_test", bytes);
+    std::vector<Result<std::vector<float>>> answers(2, std::vector<float>());
+    std::vector<std::thread> threads;
+    for (const model::Stage& stage : stages) {
+      const model::Shard shard{.stage = stage};
+      auto mapping = Mapping::map(memory->get(), bytes, Mapping::Access::read_write);
+      auto group = kernels::join_shared_group(std::move(*mapping), shard.process(), {.ranks = 2});
+      auto weights = packed_stage(folder + "/model", shard, backend);
+      const std::string limit = std::to_string(weights->size() + kBesideWeights);
+      if (stage.index == poor) ::setenv("SHEAF_DEVICE_MEMORY_BYTES", limit.c_str(), 1);
+      auto engine = Engine::open(std::move(*weights), {.communicator = group->get()});
+      ::unsetenv("SHEAF_DEVICE_MEMORY_BYTES");
+      ASSERT_TRUE(engine.ok()) << engine.error().message;
+      threads.emplace_back(
+          [&, i = stage.index, group = std::move(*group), engine = std::move(*engine)]() mutable {
+            answers[i] = answer_of(*engine, texts_in(folder), 200, {});
+            engine.reset();
+            group.reset();
+          });
+    }
+    for (std::thread& thread : threads) thread.join();
+    ASSERT_FALSE(answers[poor].ok());
+    EXPECT_EQ(answers[poor].error().code, ErrorCode::too_large) << answers[poor].error().message;
+    if (poor == 0) {  // of whom the other one waits
+      ASSERT_FALSE(answers[1].ok());
+      EXPECT_EQ(answers[1].error().message, "rank 0 of 2 cannot go on: another rank has ended");
+    }
+  }
 }
 
 // One that ends in the middle of a batch: the other answers with an error, and does not hang, nor
