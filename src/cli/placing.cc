@@ -290,11 +290,18 @@ class Placer {
             planner::refusal(*facts, *load, gpu, utilization, instances)};
   }
 
+  std::string_view remedy_by_stages(const Wish& wish) const {
+    if (!computers_.computes_on_cards()) return "";
+    if (wish.processes == 1) return "several (--pipeline-parallel-size), ";
+    return wish.division == slices::Division::stages ? "more stages, " : "";
+  }
+
   std::string remedies(const Misfit& misfit) const {
     const double whole =
         static_cast<double>(misfit.device.memory_bytes) * settings_.gpu_memory_utilization;
     if (misfit.shares == 1 && static_cast<double>(misfit.needed_bytes) > whole)
-      return "; what helps: a larger card, a smaller --dtype or --max-batch-tokens";
+      return fmt::format("; what helps: a larger card, {}a smaller --dtype or --max-batch-tokens",
+                         remedy_by_stages(wishes_[misfit.wish]));
     if (misfit.shares == 1)
       return fmt::format("; the rest of its {} is taken by others, whom `sheaf slices` lists",
                          human_bytes(static_cast<double>(misfit.device.memory_bytes)));
@@ -386,38 +393,39 @@ Status check_ranks(const ServeSettings& settings, const ModelSetting& model,
   return divides.ok() ? Status() : refuse(divides.error().code, divides.error().message);
 }
 
-// Of each stage, for its part of the weights.
-Result<std::vector<std::uint64_t>> rooms_of_stages(const ServeSettings& settings,
-                                                   const ModelSetting& model,
-                                                   const router::ModelConfig& config,
-                                                   const Computers& computers) {
-  const std::size_t stages = config.stages.size();
-  SHEAF_ASSIGN(const Wish wish, wish_for(settings, model, config, computers));
-  std::uint64_t room = 0;
-  if (wish.on_cards) {
-    SHEAF_ASSIGN(room, slices::least_room(computers.here.machine, computers.here.gpus, wish,
-                                          rules_for(settings, computers, {config})));
-    // Beside the weights a stage takes about what the whole model would.
-    SHEAF_ASSIGN(const ModelMemory whole,
-                 memory_of(computers.cards->path, {config.folder, config.pooling, config.dtype},
-                           config.max_batch_tokens, /*threads=*/1));
-    room -= std::min(room, whole.card_replica_bytes);
-  } else {
-    // Core sets have no memory of their own: of the machine's each stage may take an even part.
-    for (const slices::NumaNode& node : computers.here.machine.nodes) room += node.memory_bytes;
-    room /= stages;
-  }
-  return std::vector<std::uint64_t>(stages, std::max<std::uint64_t>(room, 1));
+// What each stage may have for its weights. Core sets have no memory of their own: of the machine's
+// an even part.
+std::uint64_t room_on_cores(const slices::Machine& machine, std::size_t stages) {
+  std::uint64_t bytes = 0;
+  for (const slices::NumaNode& node : machine.nodes) bytes += node.memory_bytes;
+  return bytes / stages;
+}
+
+// On the smallest card that would do; beside the weights a stage takes about what the whole model
+// would.
+Result<std::uint64_t> room_on_cards(const ServeSettings& settings, const Computers& computers,
+                                    const router::ModelConfig& config, const Wish& wish) {
+  SHEAF_ASSIGN(const std::uint64_t room,
+               slices::least_room(computers.here.machine, computers.here.gpus, wish,
+                                  rules_for(settings, computers, {config})));
+  SHEAF_ASSIGN(const ModelMemory whole,
+               memory_of(computers.cards->path, {config.folder, config.pooling, config.dtype},
+                         config.max_batch_tokens, /*threads=*/1));
+  return room - std::min(room, whole.card_replica_bytes);
 }
 
 Result<std::string> map_layers(const ServeSettings& settings, const ModelSetting& model,
                                const Computers& computers, router::ModelConfig& config) {
   if (config.stages.size() == 1) return std::string();
-  SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, model, computers));
-  SHEAF_ASSIGN(
-      const model::PartBytes parts,
-      parts_of(computers.program_for(on_cards), {config.folder, config.pooling, config.dtype}));
-  SHEAF_ASSIGN(const auto rooms, rooms_of_stages(settings, model, config, computers));
+  SHEAF_ASSIGN(const Wish wish, wish_for(settings, model, config, computers));
+  SHEAF_ASSIGN(const model::PartBytes parts,
+               parts_of(computers.program_for(wish.on_cards),
+                        {config.folder, config.pooling, config.dtype}));
+  std::uint64_t room = room_on_cores(computers.here.machine, config.stages.size());
+  if (wish.on_cards) {
+    SHEAF_ASSIGN(room, room_on_cards(settings, computers, config, wish));
+  }
+  const std::vector<std::uint64_t> rooms(config.stages.size(), std::max<std::uint64_t>(room, 1));
   config.stages = model::divide_layers(parts, rooms);
   if (config.stages.empty())
     return Error{ErrorCode::internal,

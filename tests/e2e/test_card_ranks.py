@@ -103,7 +103,8 @@ def test_stages_may_have_mig_slices(machine, emulated_replica):
     memory = instances[0]["memory_bytes"]
     assert max(parts) < whole["total_bytes"] - (16 << 20)
     little = ["--gpu-memory-utilization", f"{(max(parts) + whole['total_bytes']) / 2 / memory:.8f}"]
-    assert "does not fit" in refusal(*flags, *little, "--num-replicas", "1", environment=of(here))
+    said = refusal(*flags, *little, "--num-replicas", "1", environment=of(here))
+    assert "does not fit mig:" in said and "a larger card, several (--pipeline-parallel-size), " in said
     with on_cards(here, emulated_replica, 2, "--dtype", "float32", "--gpu-assignment", "mig", *little, flag=STAGES) as server:
         assert server.fleet()["replicas"][0]["slice"] == ",".join(slices[:2])
         assert all(card.startswith("MIG-") for card in cards_of(server))
