@@ -11,7 +11,7 @@ constexpr std::size_t kBlocksPerGroup = 4;
 // some stages have nothing to do: of n groups' time about (stages - 1) / n is lost.
 constexpr std::size_t kGroupsPerStage = 4;
 
-std::size_t bytes_of(const tensor::TypedView& x) { return extent_of(x) * size_of(x.dtype); }
+std::size_t bytes_of(const tensor::TypedView& x) { return x.rows * x.columns * size_of(x.dtype); }
 
 }  // namespace
 
@@ -58,8 +58,7 @@ Status Pipeline::send(kernels::Backend& ops, tensor::TypedSpan x) {
 
 tensor::TypedSpan Pipeline::on_host(tensor::TypedSpan x, const tensor::Memory& memory) {
   if (memory.is_host()) return x;
-  if (copy_.size() < bytes_of(x)) copy_.resize(bytes_of(x));
-  return {copy_.data(), x.dtype, x.rows, x.columns, x.stride};
+  return copy_.matrix(x.dtype, x.rows, x.columns, tensor::host_memory());
 }
 
 std::size_t Pipeline::group_tokens(std::size_t batch_tokens, std::size_t block) const {

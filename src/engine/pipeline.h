@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "base/result.h"
 #include "kernels/ops.h"
@@ -43,15 +42,15 @@ class Pipeline {
              std::span<const std::uint32_t> shape, tensor::TypedSpan x);
   Status receive(kernels::Backend& ops, tensor::TypedSpan x);
   Status send(kernels::Backend& ops, tensor::TypedSpan x);
-  // Where others' states come to, and ours go from: x itself where that is on the host.
+  // Where another stage's states come to, and this one's go from: x itself, if it is on the host.
   tensor::TypedSpan on_host(tensor::TypedSpan x, const tensor::Memory& memory);
 
   std::size_t hidden_;
   model::Stage stage_;
   kernels::Communicator* others_;
   Status status_;
-  tensor::Buffer states_;        // [tokens, hidden]
-  std::vector<std::byte> copy_;  // of them on the host, where they lie elsewhere
+  tensor::Buffer states_;  // [tokens, hidden]
+  tensor::Buffer copy_;    // of them on the host, where they lie elsewhere
 };
 
 }  // namespace sheaf::engine
