@@ -126,7 +126,9 @@ void expect_same(const std::string& folder, const StageTexts& texts, std::size_t
                  std::uint32_t count, const Part& part = {}) {
   auto whole = packed_stage(folder, {}, part.backend);
   ASSERT_TRUE(whole.ok()) << whole.error().message;
-  const auto want = answer_of(std::move(*whole), texts, times, part, {});
+  Part at_once = part;  // of which nothing is recorded
+  at_once.one_by_one = false;
+  const auto want = answer_of(std::move(*whole), texts, times, at_once, {});
   ASSERT_TRUE(want.ok()) << want.error().message;
   ASSERT_FALSE(want->empty());
   const auto answers = answers_of_stages(folder, texts, times, count, part);
