@@ -115,6 +115,13 @@ def test_stages_may_have_mig_slices(machine, emulated_replica):
         assert first.startswith("MIG-") and last.startswith("GPU-")
         assert server.fleet()["replicas"][0]["slice"] == named
         assert server.vectors(TEXTS) == want
+        group = [pid for _, pid in ranks_of(server)]
+        here.drive("set", "0", "lost", "1")
+        wait_until(lambda: server.fleet()["replicas"][0]["state"] == "waiting", 20, "a stage without its slice")
+        assert not any(running(pid) for pid in group)
+        here.drive("set", "0", "lost", "0")
+        new_group(server, group)
+        assert cards_of(server) == [last, first] and server.vectors(TEXTS) == want
 
 
 @either
