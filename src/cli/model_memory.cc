@@ -60,8 +60,12 @@ Result<ModelMemory> memory_of(const std::string& replica_program, const ModelSou
       memory.replica_bytes += bytes_of(json, "replica_bytes") * source.ranks;
       memory.max_batch_tokens = json.at("max_batch_tokens").get<std::uint32_t>();
       if (!json.contains("card")) return;
-      memory.card_weights_bytes = bytes_of(json.at("card"), "weights_bytes");
-      memory.card_replica_bytes = bytes_of(json.at("card"), "added_replica_bytes");
+      const std::uint64_t weights_bytes = bytes_of(json.at("card"), "weights_bytes");
+      const std::uint64_t replica_bytes = bytes_of(json.at("card"), "added_replica_bytes");
+      if (weights_bytes + replica_bytes <= memory.card_weights_bytes + memory.card_replica_bytes)
+        return;
+      memory.card_weights_bytes = weights_bytes;
+      memory.card_replica_bytes = replica_bytes;
     };
     SHEAF_TRY(ask(replica_program, "estimate", source, flags, add));
   }

@@ -14,7 +14,8 @@ struct ModelMemory {
   std::uint64_t weights_bytes = 0;     // once, however many replicas
   std::uint64_t replica_bytes = 0;     // each, with its largest batches
   std::uint32_t max_batch_tokens = 0;  // of those
-  // Of a card's memory, if it computes on one:
+  // Of a card's memory, if it computes on one; of several stages, what the one takes that needs
+  // most:
   std::uint64_t card_weights_bytes = 0;  // once for all replicas there
   std::uint64_t card_replica_bytes = 0;  // each, beside the weights
 };

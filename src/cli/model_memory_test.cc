@@ -62,6 +62,26 @@ TEST_F(ModelMemoryTest, IsThatOfAllStages) {
   EXPECT_EQ(memory_of(program_, {.folder = "model", .ranks = 2}, 0, 1)->weights_bytes, 10u);
 }
 
+// Which every card of a replica has to hold.
+TEST_F(ModelMemoryTest, OfACardIsThatOfTheStageThatNeedsMost) {
+  std::ofstream(program_) << R"(#!/bin/sh
+case "$*" in
+  *"--stage 0"*) weights=30 added=2;;
+  *"--stage 1"*) weights=20 added=13;;
+  *) weights=31 added=1;;
+esac
+echo "{\"weights_bytes\": $weights, \"replica_bytes\": 6, \"max_batch_tokens\": 7,
+       \"card\": {\"weights_bytes\": $weights, \"added_replica_bytes\": $added}}"
+)";
+  ::chmod(program_.c_str(), 0755);
+  const auto memory = memory_of(
+      program_, {.folder = "model", .stages = {{0, 3, 0, 1}, {1, 3, 1, 1}, {2, 3, 2, 1}}}, 0, 1);
+  ASSERT_TRUE(memory.ok()) << memory.error().message;
+  EXPECT_EQ(memory->weights_bytes, 81u);
+  EXPECT_EQ(memory->card_weights_bytes, 20u);
+  EXPECT_EQ(memory->card_replica_bytes, 13u);
+}
+
 TEST_F(ModelMemoryTest, PartsAreAsTheProgramSays) {
   const auto parts = parts_said(R"({"words_bytes": 5, "layer_bytes": [6, 7], "heads_bytes": 0})");
   ASSERT_TRUE(parts.ok()) << parts.error().message;

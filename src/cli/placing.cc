@@ -37,8 +37,8 @@ std::string host_name() {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "localhost";
 }
 
-const char* flag_that_divides(const router::ModelConfig& config) {
-  return config.stages.size() > 1 ? "--pipeline-parallel-size" : "--tensor-parallel-size";
+slices::Division division_of(const router::ModelConfig& config) {
+  return config.stages.size() > 1 ? slices::Division::stages : slices::Division::ranks;
 }
 
 Error placing_error(std::string message) {
@@ -153,6 +153,38 @@ Status find_cards(const ServeSettings& settings, const std::string& path, Comput
   return {};
 }
 
+// A table that cannot be read binds nobody; who leases, and so the fleet, complains of it.
+slices::Tenancy::ByUuid leased_to_others() {
+  const auto leases = slices::list_leases(slices::default_slices_folder());
+  return leases.ok() ? slices::Tenancy::leased_to_others(*leases) : slices::Tenancy::ByUuid();
+}
+
+slices::PlacementRules rules_for(const ServeSettings& settings, const Computers& computers,
+                                 const std::vector<router::ModelConfig>& models) {
+  return {.num_gpus = settings.num_gpus,
+          .assignment = *slices::parse_assignment(settings.gpu_assignment),
+          .memory_utilization = settings.gpu_memory_utilization,
+          .machine = host_name(),
+          .slices_folder = slices::default_slices_folder(),
+          .withheld = leased_to_others(),
+          .unusable = computers.cards
+                          ? unusable_cards(*computers.cards, computers.here.gpus, models)
+                          : std::map<std::string, std::string>()};
+}
+
+// But for what a replica takes of a card.
+Result<Wish> wish_for(const ServeSettings& settings, const ModelSetting& model,
+                      const router::ModelConfig& config, const Computers& computers) {
+  Wish wish{.model = config.name,
+            .slices = list_for(model, settings),
+            .processes = config.processes(),
+            .division = division_of(config)};
+  SHEAF_ASSIGN(wish.on_cards, runs_on_cards(settings, model, computers));
+  const std::string& replicas = model.replicas.value_or(settings.num_replicas);
+  if (replicas != "auto") wish.replicas = config.replicas;
+  return wish;
+}
+
 // Places of one server: what it is told, and the machine as it was read when cards came into play.
 class Placer {
  public:
@@ -162,13 +194,15 @@ class Placer {
 
   Result<Placing> place() {
     for (std::size_t i = 0; i < configs_.size(); ++i) {
-      SHEAF_ASSIGN(Wish wish, wish_for(i));
+      SHEAF_ASSIGN(Wish wish, wish_for(settings_, settings_.models[i], configs_[i], computers_));
+      if (wish.on_cards) SHEAF_TRY(add_bytes_on_card(i, wish));
       wishes_.push_back(std::move(wish));
     }
     if (std::ranges::any_of(wishes_, &Wish::on_cards) && here_.gpus.simulated)
       placing_.warnings.emplace_back(
           "the cards are simulated (SHEAF_NVML): replicas on them compute on the CPU");
-    SHEAF_ASSIGN(auto outcome, slices::place(here_.machine, here_.gpus, wishes_, rules()));
+    SHEAF_ASSIGN(auto outcome, slices::place(here_.machine, here_.gpus, wishes_,
+                                             rules_for(settings_, computers_, configs_)));
     if (const auto* misfit = std::get_if<Misfit>(&outcome)) return refusal(*misfit);
     placing_.placement = std::get<slices::Placement>(std::move(outcome));
     for (router::ModelConfig& config : configs_) config.replicas = 0;
@@ -179,44 +213,14 @@ class Placer {
   }
 
  private:
-  slices::PlacementRules rules() const {
-    return {.num_gpus = settings_.num_gpus,
-            .assignment = *slices::parse_assignment(settings_.gpu_assignment),
-            .memory_utilization = settings_.gpu_memory_utilization,
-            .machine = host_name(),
-            .slices_folder = slices::default_slices_folder(),
-            .withheld = leased_to_others(),
-            .unusable = computers_.cards ? unusable_cards(*computers_.cards, here_.gpus, configs_)
-                                         : std::map<std::string, std::string>()};
-  }
-
-  // A table that cannot be read binds nobody; who leases, and so the fleet, complains of it.
-  static slices::Tenancy::ByUuid leased_to_others() {
-    const auto leases = slices::list_leases(slices::default_slices_folder());
-    return leases.ok() ? slices::Tenancy::leased_to_others(*leases) : slices::Tenancy::ByUuid();
-  }
-
-  Result<Wish> wish_for(std::size_t i) {
-    const ModelSetting& model = settings_.models[i];
-    Wish wish{.model = configs_[i].name,
-              .slices = list_for(model, settings_),
-              .ranks = configs_[i].processes(),
-              .divided_by = flag_that_divides(configs_[i])};
-    SHEAF_ASSIGN(wish.on_cards, runs_on_cards(settings_, model, computers_));
-    const std::string& replicas = model.replicas.value_or(settings_.num_replicas);
-    if (replicas != "auto") wish.replicas = configs_[i].replicas;
-    if (!wish.on_cards) return wish;
-    SHEAF_TRY(add_bytes_on_card(i, wish));
-    return wish;
-  }
-
   Status add_bytes_on_card(std::size_t i, Wish& wish) const {
     const router::ModelConfig& config = configs_[i];
     if (computers_.computes_on_cards()) {
       const std::string& program = computers_.cards->path;
-      SHEAF_ASSIGN(const ModelMemory memory,
-                   memory_of(program, {config.folder, config.pooling, config.dtype, config.ranks},
-                             config.max_batch_tokens, /*threads=*/1));
+      SHEAF_ASSIGN(const ModelMemory memory, memory_of(program,
+                                                       {config.folder, config.pooling, config.dtype,
+                                                        config.ranks, config.stages},
+                                                       config.max_batch_tokens, /*threads=*/1));
       wish.weights_bytes = memory.card_weights_bytes;
       wish.replica_bytes = memory.card_replica_bytes;
       if (wish.replica_bytes > 0) return {};
@@ -286,11 +290,18 @@ class Placer {
             planner::refusal(*facts, *load, gpu, utilization, instances)};
   }
 
+  std::string_view remedy_by_stages(const Wish& wish) const {
+    if (!computers_.computes_on_cards()) return "";
+    if (wish.processes == 1) return "several (--pipeline-parallel-size), ";
+    return wish.division == slices::Division::stages ? "more stages, " : "";
+  }
+
   std::string remedies(const Misfit& misfit) const {
     const double whole =
         static_cast<double>(misfit.device.memory_bytes) * settings_.gpu_memory_utilization;
     if (misfit.shares == 1 && static_cast<double>(misfit.needed_bytes) > whole)
-      return "; what helps: a larger card, a smaller --dtype or --max-batch-tokens";
+      return fmt::format("; what helps: a larger card, {}a smaller --dtype or --max-batch-tokens",
+                         remedy_by_stages(wishes_[misfit.wish]));
     if (misfit.shares == 1)
       return fmt::format("; the rest of its {} is taken by others, whom `sheaf slices` lists",
                          human_bytes(static_cast<double>(misfit.device.memory_bytes)));
@@ -364,18 +375,15 @@ Status check_ranks(const ServeSettings& settings, const ModelSetting& model,
   if (config.processes() == 1) return {};
   const auto refuse = [&config](ErrorCode code, std::string_view why) {
     const std::size_t number = config.stages.size() > 1 ? config.stages.size() : config.ranks;
-    return Error{code, fmt::format("model {}: {} {}: {}", config.name, flag_that_divides(config),
-                                   number, why)};
+    return Error{code, fmt::format("model {}: {} {}: {}", config.name,
+                                   slices::flag_of(division_of(config)), number, why)};
   };
   SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, model, computers));
-  if (on_cards && config.stages.size() > 1)
-    return refuse(ErrorCode::unsupported,
-                  "layers are divided over cores so far, not over cards; --device cpu does it");
   if (on_cards && !computers.computes_on_cards())
     return refuse(ErrorCode::unsupported,
                   "the processor stands in for simulated cards, over which it divides no model; "
                   "--device cpu divides it over cores");
-  if (on_cards && !computers.cards->no_sums_because.empty())
+  if (on_cards && config.ranks > 1 && !computers.cards->no_sums_because.empty())
     return refuse(ErrorCode::unsupported, computers.cards->no_sums_because);
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(config.folder, config.pooling));
   // Which layers each stage has is not known yet: one would do.
@@ -385,23 +393,44 @@ Status check_ranks(const ServeSettings& settings, const ModelSetting& model,
   return divides.ok() ? Status() : refuse(divides.error().code, divides.error().message);
 }
 
-Result<std::string> map_layers(const Computers& computers, router::ModelConfig& config) {
+// What each stage may have for its weights. Core sets have no memory of their own: of the machine's
+// an even part.
+std::uint64_t room_on_cores(const slices::Machine& machine, std::size_t stages) {
+  std::uint64_t bytes = 0;
+  for (const slices::NumaNode& node : machine.nodes) bytes += node.memory_bytes;
+  return bytes / stages;
+}
+
+// On the smallest card that would do; beside the weights a stage takes about what the whole model
+// would.
+Result<std::uint64_t> room_on_cards(const ServeSettings& settings, const Computers& computers,
+                                    const router::ModelConfig& config, const Wish& wish) {
+  SHEAF_ASSIGN(const std::uint64_t room,
+               slices::least_room(computers.here.machine, computers.here.gpus, wish,
+                                  rules_for(settings, computers, {config})));
+  SHEAF_ASSIGN(const ModelMemory whole,
+               memory_of(computers.cards->path, {config.folder, config.pooling, config.dtype},
+                         config.max_batch_tokens, /*threads=*/1));
+  return room - std::min(room, whole.card_replica_bytes);
+}
+
+Result<std::string> map_layers(const ServeSettings& settings, const ModelSetting& model,
+                               const Computers& computers, router::ModelConfig& config) {
   if (config.stages.size() == 1) return std::string();
+  SHEAF_ASSIGN(const Wish wish, wish_for(settings, model, config, computers));
   SHEAF_ASSIGN(const model::PartBytes parts,
-               parts_of(computers.replica_program, {config.folder, config.pooling, config.dtype}));
-  std::uint64_t memory_bytes = 0;
-  for (const slices::NumaNode& node : computers.here.machine.nodes)
-    memory_bytes += node.memory_bytes;
-  // Core sets have no memory of their own: of the machine's each stage may take an even part.
-  const std::vector<std::uint64_t> rooms(
-      config.stages.size(), std::max<std::uint64_t>(memory_bytes / config.stages.size(), 1));
+               parts_of(computers.program_for(wish.on_cards),
+                        {config.folder, config.pooling, config.dtype}));
+  std::uint64_t room = room_on_cores(computers.here.machine, config.stages.size());
+  if (wish.on_cards) {
+    SHEAF_ASSIGN(room, room_on_cards(settings, computers, config, wish));
+  }
+  const std::vector<std::uint64_t> rooms(config.stages.size(), std::max<std::uint64_t>(room, 1));
   config.stages = model::divide_layers(parts, rooms);
   if (config.stages.empty())
-    return Error{
-        ErrorCode::internal,
-        fmt::format("model {}: {} layers cannot be divided into {} stages over {} of memory",
-                    config.name, parts.layers.size(), rooms.size(),
-                    human_bytes(static_cast<double>(memory_bytes)))};
+    return Error{ErrorCode::internal,
+                 fmt::format("model {}: {} layers cannot be divided into {} stages", config.name,
+                             parts.layers.size(), rooms.size())};
   return model::text_of(config.stages, parts);
 }
 

@@ -49,8 +49,10 @@ Status check_ranks(const ServeSettings& settings, const ModelSetting& model,
                    const router::ModelConfig& config, const Computers& computers);
 
 // Divides the layers of a model that is to have several stages among them, by what they take in its
-// dtype; what "auto" stands for has to be known. Says who has which; empty: it has one.
-Result<std::string> map_layers(const Computers& computers, router::ModelConfig& config);
+// dtype, and by the memory of the machine or the smallest of the cards that would do; what "auto"
+// stands for has to be known. Says who has which; empty: it has one.
+Result<std::string> map_layers(const ServeSettings& settings, const ModelSetting& model,
+                               const Computers& computers, router::ModelConfig& config);
 
 // In what a model is computed: on cards as dtype_on_card() says, else as dtype_for_serving() does,
 // which may measure, or where `at_once` as dtype_at_once().

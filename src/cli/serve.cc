@@ -111,7 +111,7 @@ Result<std::vector<router::ModelConfig>> prepare_models(const ServeSettings& set
     SHEAF_ASSIGN(router::ModelConfig config, model_config(model, settings, found));
     SHEAF_TRY(check_ranks(settings, model, config, computers));
     SHEAF_ASSIGN(config.dtype, dtype_of(settings, model, config, computers, /*at_once=*/false));
-    SHEAF_ASSIGN(const std::string map, map_layers(computers, config));
+    SHEAF_ASSIGN(const std::string map, map_layers(settings, model, computers, config));
     if (!map.empty()) log(LogLevel::info, "model {}: {}", config.name, map);
     models.push_back(std::move(config));
   }
@@ -179,7 +179,7 @@ Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings&
   const bool measured = config.dtype != "auto" || (on_cards && computers.computes_on_cards()) ||
                         kept_precisions(program, source) || !is_measured(found_spec);
   SHEAF_ASSIGN(config.dtype, dtype_of(settings, model, config, computers, /*at_once=*/true));
-  SHEAF_ASSIGN(const std::string map, map_layers(computers, config));
+  SHEAF_ASSIGN(const std::string map, map_layers(settings, model, computers, config));
   SHEAF_ASSIGN(const auto served, router::ServedModel::load(config));
   const router::ModelInfo& info = served->info();
   SHEAF_ASSIGN(const ModelMemory memory, memory_for(program, config));

@@ -145,8 +145,8 @@ class ModelEngine final : public Engine {
     }
     const kernels::Texts texts = {batch.ids.subspan(begin, cu_seqlens_.back()), cu_seqlens_,
                                   second_at_};
-    ops_->begin_pass(shape_of(batch.options[first].output));
-    SHEAF_ASSIGN(const tensor::TypedView states, pipeline_.forward(*model_, *ops_, texts));
+    SHEAF_ASSIGN(const tensor::TypedView states,
+                 pipeline_.forward(*model_, *ops_, texts, shape_of(batch.options[first].output)));
     if (pipeline_.answers()) add_answers(batch.options[first].output, texts, states, out);
     return {};
   }
@@ -257,10 +257,6 @@ Result<std::unique_ptr<Engine>> open_with(Wrap wrap, model::PackedFile file,
                     .busy_ns = options.profile == nullptr ? nullptr : &options.profile->busy_ns,
                     .weights_copy = options.weights_copy}));
   ops = wrap(std::move(ops));
-  if (file.shard().stage.count > 1 && !ops->memory().is_host())
-    return Error{ErrorCode::unsupported,
-                 "stages hand on what lies in this processor's memory, not what " + ops->name() +
-                     " computes"};
   if (file.shard().ranks > 1 && options.communicator != nullptr) {
     SHEAF_ASSIGN(ops, kernels::make_ranked(std::move(ops), *options.communicator));
   }

@@ -191,6 +191,11 @@ class Driver final : public Fleet {
 
   // ---- weights
 
+  // Of a model's processes, by their numbers.
+  std::vector<model::Shard> shards_of(std::size_t model) const {
+    return model::shards_of(options_.models[model].ranks, options_.models[model].stages);
+  }
+
   bool is_packed(std::size_t model) const {
     return std::ranges::all_of(weights_[model], [](const Weights& one) { return bool(one.fd); });
   }
@@ -205,8 +210,7 @@ class Driver final : public Fleet {
     const FleetModel& source = options_.models[model];
     auto packing = Packing::begin(
         loop_, packing_program(model), options_.replica_environment,
-        {source.folder, source.pooling, source.dtype,
-         model::shards_of(source.ranks, source.stages).at(rank)},
+        {source.folder, source.pooling, source.dtype, shards_of(model).at(rank)},
         [this, model, rank](Result<Fd> packed) { take_weights(model, rank, std::move(packed)); });
     if (packing.ok())
       weights.packing = std::move(*packing);
@@ -222,9 +226,14 @@ class Driver final : public Fleet {
 
   // ---- weights on cards
 
+  // Where a process of a replica on cards runs.
+  const slices::Slice& slice_of(const Place& place, std::size_t rank) const {
+    return place.seat.slices()[shards_of(place.model).at(rank).place()];
+  }
+
   // As they are for a replica that is about to start.
   CardWeights& card_weights_of(const Place& place, std::size_t rank) {
-    CardWeights& there = card_weights_[{place.model, rank, place.seat.slices()[rank].uuid}];
+    CardWeights& there = card_weights_[{place.model, rank, slice_of(place, rank).uuid}];
     if (there.mps != place.mps) there = {.mps = place.mps};
     return there;
   }
@@ -249,7 +258,7 @@ class Driver final : public Fleet {
     if (!made) return true;
     log(LogLevel::info,
         "replica {} brought the weights of {} to the card of slice {}, for all there",
-        replica_name(replica), options_.models[place.model].name, place.seat.slices()[rank].name);
+        replica_name(replica), options_.models[place.model].name, slice_of(place, rank).name);
     there.fd = std::move(made);
     return true;
   }
@@ -461,7 +470,7 @@ class Driver final : public Fleet {
     for (std::size_t rank = 0; rank < place.seat.slices().size(); ++rank)
       if (const auto maker = card_weights_of(place, rank).maker)
         return fmt::format("replica {} is bringing the weights to the card of slice {}",
-                           replica_name(*maker), place.seat.slices()[rank].name);
+                           replica_name(*maker), slice_of(place, rank).name);
     return "";
   }
 
@@ -512,13 +521,12 @@ class Driver final : public Fleet {
     std::vector<slices::Slice> parts(place.seat.slices().begin(), place.seat.slices().end());
     if (parts.size() < count) parts = slices::cut_slice(machine_, place.seat.slice, count);
     // NCCL's ranks find each other by sockets, which need not be seen outside of this machine.
-    if (!place.seat.cards.empty())
+    if (options_.models[place.model].ranks > 1 && is_on_card(place))
       for (slices::Slice& part : parts) part.environment.emplace_back("NCCL_SOCKET_IFNAME=lo");
-    const FleetModel& model = options_.models[place.model];
-    const std::vector<model::Shard> shards = model::shards_of(model.ranks, model.stages);
+    const std::vector<model::Shard> shards = shards_of(place.model);
     std::vector<RankOptions> ranks;
     for (std::size_t rank = 0; rank < count; ++rank)
-      ranks.push_back({shards[rank], std::move(parts[rank]), weights[rank].fd.get(),
+      ranks.push_back({shards[rank], std::move(parts[shards[rank].place()]), weights[rank].fd.get(),
                        join_card_weights(replica, rank)});
     return ranks;
   }

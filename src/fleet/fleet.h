@@ -69,7 +69,7 @@ struct FleetModel {
   std::string pooling = {};       // that `spec` was read with, as model::read_spec() takes it
   std::string dtype = "float32";  // that products are computed in
   // What each replica is divided over, as model::check_shard() allows: more than one process on
-  // slices of at least so many cores; more than one rank on as many cards too.
+  // slices of at least so many cores, or on as many cards.
   std::uint32_t ranks = 1;
   std::vector<model::Stage> stages = {{}};
 };
@@ -86,8 +86,8 @@ struct FleetOptions {
   std::vector<std::string> replica_environment;
 };
 
-// A replica of several ranks is one: its cores are cut into a part for each, or each has a card,
-// and what befalls one process, or its card, befalls all.
+// A replica of several ranks or stages is one: its cores are cut into a part for each, or each has
+// a card, in their order, and what befalls one process, or its card, befalls all.
 //
 // A replica whose card or MIG device vanishes is killed, which counts neither against it nor
 // against texts, and starts again on another slice of its kind, or waits for one. Vanishing is

@@ -747,7 +747,7 @@ class CardsTest : public FleetTest {
                             .on_cards = true,
                             .replicas = replicas,
                             .replica_bytes = 1 << 20,
-                            .ranks = ranks_};
+                            .processes = ranks_};
     auto placed = slices::place(*slices::detect_machine(), *slices::read_gpus(*nvml, nullptr),
                                 {&wish, 1}, rules_);
     EXPECT_TRUE(placed.ok());

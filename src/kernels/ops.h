@@ -234,10 +234,10 @@ class Backend {
     return buffer.matrix(state_dtype(), rows, columns, memory());
   }
 
-  // The operations of a batch begin, until its answers are read from memory(). Batches of one
-  // shape, which is any numbers, call the same operations with operands at the same places, and
-  // differ in their ids alone, unless memory is allocated between them: a device may record one and
-  // repeat it for others. No shape: nothing is known of it.
+  // The operations of a batch begin, until its answers, or a stage's states, are read from
+  // memory(). Batches of one shape, which is any numbers, call the same operations with operands at
+  // the same places, and differ in their ids alone, unless memory is allocated between them: a
+  // device may record one and repeat it for others. No shape: nothing is known of it.
   virtual void begin_pass(std::span<const std::uint32_t> /*shape*/) {}
   // How the ranks of `group`, all of which call it, add up what lies in memory(). It outlives
   // neither the group nor this backend. Error of kind unsupported: what it takes is not here.

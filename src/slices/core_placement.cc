@@ -59,7 +59,7 @@ class CorePlacement {
           add(wish, cpus_of(open));
       }
     cut();
-    SHEAF_TRY(check_ranks());
+    SHEAF_TRY(check_processes());
     return std::move(replicas_);
   }
 
@@ -70,22 +70,22 @@ class CorePlacement {
     return cpus;
   }
 
-  // Not so many that their ranks find no core each.
+  // Not so many that their processes find no core each.
   std::uint32_t default_count(std::size_t wish, const Machine& open) const {
-    const auto divided = static_cast<std::uint32_t>(open.cores.size()) / wishes_[wish].ranks;
+    const auto divided = static_cast<std::uint32_t>(open.cores.size()) / wishes_[wish].processes;
     return std::min(default_replicas(machine_), std::max(divided, 1u));
   }
 
-  Status check_ranks() const {
+  Status check_processes() const {
     for (std::size_t i = 0; i < replicas_.size(); ++i) {
       const Slice& slice = replicas_[i].slice;
       const Wish& wish = wishes_[replicas_[i].wish];
-      if (slice.cpus.size() < wish.ranks)
+      if (slice.cpus.size() < wish.processes)
         return placement_error(fmt::format(
             "model {}: {} {}: each process of a replica takes a core, and replica {} of {} has {} "
             "({}); fewer of either are what helps",
-            wish.model, wish.divided_by, wish.ranks, i, replicas_.size(), slice.cpus.size(),
-            slice.name));
+            wish.model, flag_of(wish.division), wish.processes, i, replicas_.size(),
+            slice.cpus.size(), slice.name));
     }
     return {};
   }

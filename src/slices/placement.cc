@@ -203,6 +203,22 @@ class CardPlacement {
     return misfit ? misfit : misfit_of_lists();
   }
 
+  // As slices::least_room(), of the first wish.
+  Result<std::uint64_t> least_room() const {
+    const Wish& wish = wishes_.front();
+    SHEAF_TRY(check());
+    SHEAF_TRY(check_group(wish));
+    SHEAF_ASSIGN(Indexes devices,
+                 wish.slices.empty() ? open_to(wish) : resolve(wish, devices_, rules_));
+    const std::size_t count =
+        wish.slices.empty() ? std::max(wish.replicas, 1u) : groups_of_list(wish, devices);
+    if (wish.slices.empty()) sort_by_room(devices);
+    devices.resize(std::min(devices.size(), count * wish.processes));
+    std::uint64_t least = ~std::uint64_t{0};
+    for (const std::size_t i : devices) least = std::min(least, rooms_[i].bytes);
+    return least;
+  }
+
   // By wish, those on cores left out.
   std::vector<PlacedReplica> replicas() const {
     std::vector<std::uint32_t> next_share(devices_.size(), 0);
@@ -211,7 +227,7 @@ class CardPlacement {
       for (auto seat = seats_[wish].begin(); seat != seats_[wish].end();) {
         std::vector<Slice> slices;
         SharedBytes weights;
-        for (std::uint32_t rank = 0; rank < wishes_[wish].ranks; ++rank, ++seat) {
+        for (std::uint32_t process = 0; process < wishes_[wish].processes; ++process, ++seat) {
           const auto shares = static_cast<std::uint32_t>(rooms_[*seat].seated.size());
           weights = {wishes_[wish].weights_bytes, rooms_[*seat].weights_bytes()};
           slices.push_back(slice_on(devices_[*seat], shares, next_share[*seat]++, weights, rules_));
@@ -255,49 +271,56 @@ class CardPlacement {
     return Error{ErrorCode::not_found, "no slice to serve on: no card is here"};
   }
 
-  // ---- ranks, which have a card each: NCCL refuses two on one
+  // ---- ranks and stages, which have a device each: NCCL refuses two ranks on one, and MIG
 
-  static bool is_group(const Wish& wish) { return wish.on_cards && wish.ranks > 1; }
+  static bool is_group(const Wish& wish) { return wish.on_cards && wish.processes > 1; }
+  static bool may_have_mig(const Wish& wish) { return wish.division == Division::stages; }
 
   static Error group_error(const Wish& wish, std::string_view why) {
-    return placement_error(
-        fmt::format("model {}: --tensor-parallel-size {}: {}", wish.model, wish.ranks, why));
+    return placement_error(fmt::format("model {}: {} {}: {}", wish.model, flag_of(wish.division),
+                                       wish.processes, why));
   }
 
   Status check_group(const Wish& wish) const {
-    if (rules_.assignment == Assignment::mig)
+    const DivisionWords& words = words_of(wish.division);
+    if (rules_.assignment == Assignment::mig && !may_have_mig(wish))
       return group_error(wish,
                          fmt::format("{}; --gpu-assignment dedicated takes whole cards", kNoMig));
-    if (rules_.assignment == Assignment::automatic || rules_.assignment == Assignment::dedicated)
-      return {};
-    return group_error(wish, fmt::format("each rank takes a card to itself, since NCCL refuses two "
-                                         "on one: --gpu-assignment dedicated, not {}",
-                                         name_of(rules_.assignment)));
+    if (rules_.assignment == Assignment::automatic || must_be_alone()) return {};
+    return group_error(
+        wish, fmt::format("each {} takes a {} to itself{}: --gpu-assignment dedicated, not {}",
+                          words.process, words.place,
+                          may_have_mig(wish) ? "" : ", since NCCL refuses two on one",
+                          name_of(rules_.assignment)));
+  }
+
+  static std::size_t groups_of_list(const Wish& group, const Indexes& list) {
+    return group.replicas > 0 ? group.replicas
+                              : std::max<std::size_t>(list.size() / group.processes, 1);
   }
 
   Status seat_group_list(std::size_t wish, const Indexes& list) {
     const Wish& group = wishes_[wish];
     for (const std::size_t i : list)
-      if (devices_[i].mig)
+      if (devices_[i].mig && !may_have_mig(group))
         return group_error(group, fmt::format("{} is a MIG slice, and {}; name whole cards",
                                               devices_[i].name(), kNoMig));
-    const std::size_t count =
-        group.replicas == 0 ? std::max<std::size_t>(list.size() / group.ranks, 1) : group.replicas;
-    if (list.size() < count * group.ranks)
-      return group_error(
-          group, fmt::format("{} take {} cards, and {} in its list", text_of_replicas(count),
-                             count * group.ranks, text_of_cards(list.size())));
-    for (std::size_t i = 0; i < count * group.ranks; ++i) seat(wish, list[i]);
+    const std::size_t count = groups_of_list(group, list), devices = count * group.processes;
+    if (list.size() < devices)
+      return group_error(group, fmt::format("{}, and {} in its list", text_of_taken(group, count),
+                                            text_of_count(list.size())));
+    for (std::size_t i = 0; i < devices; ++i) seat(wish, list[i]);
     return {};
   }
 
   Status check_alone(std::size_t wish) const {
+    const DivisionWords& words = words_of(wishes_[wish].division);
     for (const std::size_t i : seats_[wish])
       if (rooms_[i].seated.size() > 1)
-        return group_error(wishes_[wish],
-                           fmt::format("each rank takes a card to itself, and {} replicas are to "
-                                       "run on {}",
-                                       rooms_[i].seated.size(), devices_[i].name()));
+        return group_error(
+            wishes_[wish],
+            fmt::format("each {} takes a {} to itself, and {} replicas are to run on {}",
+                        words.process, words.place, rooms_[i].seated.size(), devices_[i].name()));
     return {};
   }
 
@@ -311,50 +334,76 @@ class CardPlacement {
     return std::optional<Misfit>();
   }
 
+  // Devices that a group may have.
+  Result<Indexes> open_to(const Wish& group) const {
+    SHEAF_ASSIGN(Indexes open, open_devices());
+    std::erase_if(open, [&](std::size_t i) {
+      return !rooms_[i].seated.empty() || (devices_[i].mig && !may_have_mig(group));
+    });
+    return open;
+  }
+
   Result<std::optional<Misfit>> seat_group(std::size_t wish) {
     const Wish& group = wishes_[wish];
-    SHEAF_ASSIGN(Indexes open, open_devices());
-    const auto cut = std::erase_if(open, [this](std::size_t i) { return devices_[i].mig; });
-    std::erase_if(open, [this](std::size_t i) { return !rooms_[i].seated.empty(); });
+    SHEAF_ASSIGN(const Indexes open, open_to(group));
     const std::size_t count = group.replicas > 0 ? group.replicas : default_groups(wish, open);
-    const std::size_t cards = count * group.ranks;
-    if (open.size() < cards)
-      return group_error(
-          group,
-          fmt::format("{} take {} cards, and {} free{}", text_of_replicas(count), cards,
-                      text_of_cards(open.size()), cut > 0 ? fmt::format("; {}", kNoMig) : ""));
+    const std::size_t processes = count * group.processes;
+    if (open.size() < processes)
+      return group_error(group, fmt::format("{}, and {} free{}", text_of_taken(group, count),
+                                            text_of_count(open.size()), why_not_mig(group)));
     std::vector<Room> rooms;
     for (const std::size_t i : open) rooms.push_back(rooms_[i]);
-    const auto seats = seat_alone(rooms, std::vector<Need>(cards, need_of(wish)));
-    if (!seats) return std::optional<Misfit>(worst_of_group(wish, open, cards));
+    const auto seats = seat_alone(rooms, std::vector<Need>(processes, need_of(wish)));
+    if (!seats) return std::optional<Misfit>(worst_of_group(wish, open, processes));
     for (const std::size_t place : *seats) {
       seat(wish, open[place]);
-      closed_.insert(open[place]);
+      close(open[place], group);
     }
     return std::optional<Misfit>();
   }
 
-  // As many as cards suffice for, with one left for each replica of the others.
+  // Where there are slices that it cannot have.
+  std::string why_not_mig(const Wish& group) const {
+    const auto open = open_devices();
+    const bool cut =
+        open.ok() && std::ranges::any_of(*open, [this](std::size_t i) { return devices_[i].mig; });
+    return cut && !may_have_mig(group) ? fmt::format("; {}", kNoMig) : "";
+  }
+
+  void close(std::size_t device, const Wish& group) { closed_.emplace(device, group.division); }
+
+  // As many as devices suffice for, with one left for each replica of the others.
   std::size_t default_groups(std::size_t wish, const Indexes& open) const {
     const auto large = static_cast<std::size_t>(std::ranges::count_if(
         open, [&](std::size_t i) { return rooms_[i].bytes >= need_of(wish).total_bytes(); }));
     const std::size_t left = open.size() - std::min(open.size(), certain_replicas().size());
-    return std::max<std::size_t>(std::min(large, left) / wishes_[wish].ranks, 1);
+    return std::max<std::size_t>(std::min(large, left) / wishes_[wish].processes, 1);
   }
 
-  // The largest card that is too small, where so many have to do.
-  Misfit worst_of_group(std::size_t wish, Indexes open, std::size_t cards) const {
-    std::ranges::stable_sort(open, std::greater(),
-                             [this](std::size_t i) { return rooms_[i].bytes; });
+  // The largest device that is too small, where so many have to do.
+  Misfit worst_of_group(std::size_t wish, Indexes open, std::size_t processes) const {
+    sort_by_room(open);
     std::size_t first = 0;
-    while (first + 1 < cards && rooms_[open[first]].bytes >= need_of(wish).total_bytes()) ++first;
+    while (first + 1 < processes && rooms_[open[first]].bytes >= need_of(wish).total_bytes())
+      ++first;
     return misfit(wish, open[first], 1);
   }
 
-  static std::string text_of_replicas(std::size_t count) {
-    return count == 1 ? "its ranks" : fmt::format("the ranks of {} replicas", count);
+  // The largest first.
+  void sort_by_room(Indexes& devices) const {
+    std::ranges::stable_sort(devices, std::greater(),
+                             [this](std::size_t i) { return rooms_[i].bytes; });
   }
-  static std::string text_of_cards(std::size_t count) {
+
+  // "the stages of 2 replicas take 4 cards or MIG slices"
+  static std::string text_of_taken(const Wish& group, std::size_t count) {
+    const DivisionWords& words = words_of(group.division);
+    return fmt::format("{} take {} {}",
+                       count == 1 ? fmt::format("its {}s", words.process)
+                                  : fmt::format("the {}s of {} replicas", words.process, count),
+                       count * group.processes, words.places);
+  }
+  static std::string text_of_count(std::size_t count) {
     return fmt::format("{} {}", count, count == 1 ? "is" : "are");
   }
 
@@ -376,7 +425,7 @@ class CardPlacement {
     for (std::size_t wish = 0; wish < wishes_.size(); ++wish)
       if (is_group(wishes_[wish])) {
         SHEAF_TRY(check_alone(wish));
-        closed_.insert(seats_[wish].begin(), seats_[wish].end());
+        for (const std::size_t i : seats_[wish]) close(i, wishes_[wish]);
       }
     if (!must_be_alone()) return {};
     for (const std::size_t i : named_)
@@ -419,9 +468,9 @@ class CardPlacement {
       }
       cards.insert(devices_[i].gpu);
       if (rules_.num_gpus > 0 && cards.size() > rules_.num_gpus) break;
-      if (closed_.contains(i)) {
-        withheld += fmt::format("{}{} has a rank to itself", withheld.empty() ? "" : "; ",
-                                devices_[i].name());
+      if (const auto closed = closed_.find(i); closed != closed_.end()) {
+        withheld += fmt::format("{}{} has a {} to itself", withheld.empty() ? "" : "; ",
+                                devices_[i].name(), words_of(closed->second).process);
         continue;
       }
       if (rules_.assignment == Assignment::mig && !devices_[i].mig) continue;
@@ -499,7 +548,7 @@ class CardPlacement {
     const auto need = [this](std::size_t wish) { return need_of(wish).total_bytes(); };
     const auto room = [this](std::size_t i) { return rooms_[i].bytes; };
     std::ranges::stable_sort(replicas, std::greater(), need);
-    std::ranges::stable_sort(open, std::greater(), room);
+    sort_by_room(open);
     if (must_be_alone()) {
       std::erase_if(open, [this](std::size_t i) { return !rooms_[i].seated.empty(); });
       for (std::size_t k = 0; k < replicas.size(); ++k)
@@ -522,8 +571,8 @@ class CardPlacement {
   const std::vector<Device> devices_;
   std::vector<Room> rooms_;  // by device
   std::set<std::size_t> named_;
-  std::set<std::size_t> closed_;  // devices that a rank has to itself
-  std::vector<Indexes> seats_;    // by wish: the devices of each replica's ranks
+  std::map<std::size_t, Division> closed_;  // devices that one of a group has to itself
+  std::vector<Indexes> seats_;              // by wish: the devices of each replica's processes
 };
 
 // ---- all
@@ -623,7 +672,8 @@ std::string Misfit::text(const Wish& wish) const {
   const std::string where =
       shares == 1 ? device.name() : fmt::format("one of {} shares of {}", shares, device.name());
   return fmt::format("model {} does not fit {} ({}): a {} needs {}, and {} may be used there",
-                     wish.model, where, device.profile, wish.ranks > 1 ? "rank" : "replica",
+                     wish.model, where, device.profile,
+                     wish.processes > 1 ? words_of(wish.division).process : "replica",
                      size_text(needed_bytes), size_text(allowed_bytes));
 }
 
@@ -641,6 +691,11 @@ Result<std::variant<Placement, Misfit>> place(const Machine& machine, const GpuI
   std::ranges::stable_sort(replicas, {}, &PlacedReplica::wish);
   divide_threads(machine, replicas);
   return std::variant<Placement, Misfit>(Placement{rules.machine, rules, std::move(replicas)});
+}
+
+Result<std::uint64_t> least_room(const Machine& machine, const GpuInventory& gpus, const Wish& wish,
+                                 const PlacementRules& rules) {
+  return CardPlacement(machine, gpus, {&wish, 1}, rules).least_room();
 }
 
 std::span<const Slice> PlacedReplica::slices() const {

@@ -29,6 +29,11 @@ enum class Assignment { automatic, dedicated, shared, mig, mps, time };
 std::string_view name_of(Assignment assignment);
 std::optional<Assignment> parse_assignment(std::string_view name);
 
+// What a replica of several processes is divided into: ranks, which add up what each has of every
+// layer, or stages, which have some of the layers each and hand states on.
+enum class Division { ranks, stages };
+std::string_view flag_of(Division division);  // that says so: "--tensor-parallel-size"
+
 // What one model wants.
 struct Wish {
   std::string model;           // its name, for errors
@@ -40,9 +45,10 @@ struct Wish {
   std::uint64_t replica_bytes = 0;  // of a device, that each takes beside the weights
   std::uint64_t weights_bytes = 0;  // of a device, once for all of its replicas there
   // Processes that each replica is divided over: on cores, of which each takes one at least; on
-  // cards, of which each takes a whole one to itself, and the bytes above are those of each.
-  std::uint32_t ranks = 1;
-  std::string divided_by = "--tensor-parallel-size";  // the flag that said so, for errors
+  // cards, of which each rank takes a whole one to itself, and each stage one or a MIG slice. The
+  // bytes above are those of each, or of the one that needs most.
+  std::uint32_t processes = 1;
+  Division division = Division::ranks;
 };
 
 struct PlacementRules {
@@ -71,8 +77,9 @@ struct PlacedReplica {
   std::uint64_t needed_bytes = 0;  // weights included
   SharedBytes weights = {};
   std::vector<std::string> allowed = {};  // as Wish::slices
-  // The cards of its ranks, where it has several: `slice` is then the first, named after them all,
-  // "gpu:0,gpu:1", and the bytes above are those of each.
+  // Of one that is divided over cards or MIG slices those of its ranks or stages, in their order:
+  // `slice` is then the first, named after them all, "gpu:0,gpu:1", and the bytes above are those
+  // of each.
   std::vector<Slice> cards = {};
 
   std::span<const Slice> slices() const;  // `cards`, or `slice` alone
@@ -102,6 +109,12 @@ struct Misfit {
 Result<std::variant<Placement, Misfit>> place(const Machine& machine, const GpuInventory& gpus,
                                               std::span<const Wish> wishes,
                                               const PlacementRules& rules);
+
+// What may be used of the smallest device that one of a divided replica's processes is to have, if
+// there is nobody else: of those that it names the first that suffice, else of all that it may have
+// the largest. Its bytes are not known yet. Errors as of place().
+Result<std::uint64_t> least_room(const Machine& machine, const GpuInventory& gpus, const Wish& wish,
+                                 const PlacementRules& rules);
 
 // Another slice of the same kind for a replica whose own vanished, from the devices that are there
 // now: its own if it is back, else one with the others of its shares, else the smallest that is

@@ -101,7 +101,16 @@ Placement placed(const GpuInventory& gpus, const std::vector<Wish>& wishes,
 // Of models whose replicas take so many cards each.
 Wish on_ranks(std::uint32_t ranks, std::uint32_t replicas, std::vector<std::string> slices = {}) {
   Wish wish = on_cards(replicas, kGiB, std::move(slices));
-  wish.ranks = ranks;
+  wish.processes = ranks;
+  return wish;
+}
+
+// Of one whose stages take as many cards or MIG slices.
+Wish in_stages(std::uint32_t stages, std::uint32_t replicas, std::vector<std::string> slices = {},
+               std::uint64_t bytes = kGiB) {
+  Wish wish = on_cards(replicas, bytes, std::move(slices));
+  wish.processes = stages;
+  wish.division = Division::stages;
   return wish;
 }
 
@@ -321,9 +330,9 @@ TEST(Place, CoresAreCutAsBefore) {
   const Wish two{.model = "a", .replicas = 2}, one{.model = "b", .replicas = 1};
   EXPECT_EQ(names_for({}, {two, one}, kAuto), (Names{"cores:0-1", "cores:2-4", "cores:5-7"}));
   EXPECT_EQ(names_for({}, {Wish{.model = "a"}}, kAuto), (Names{"cores:0-3", "cores:4-7"}));
-  EXPECT_EQ(names_for({}, {Wish{.model = "a", .ranks = 8}}, kAuto), Names{"cores:0-7"})
+  EXPECT_EQ(names_for({}, {Wish{.model = "a", .processes = 8}}, kAuto), Names{"cores:0-7"})
       << "not more replicas than find a core for each rank";
-  EXPECT_EQ(names_for({}, {Wish{.model = "a", .replicas = 4, .ranks = 3}}, kAuto),
+  EXPECT_EQ(names_for({}, {Wish{.model = "a", .replicas = 4, .processes = 3}}, kAuto),
             Names{"!model a: --tensor-parallel-size 3: each process of a replica takes a core, and "
                   "replica 0 of 4 has 2 (cores:0-1); fewer of either are what helps"});
   const Wish listed{.model = "c", .replicas = 3, .slices = {"cores:0-1", "cores:6"}};
@@ -347,13 +356,16 @@ void expect_sound(const GpuInventory& gpus, const std::vector<Wish>& wishes,
   std::map<std::string, std::uint64_t> used, crowd;
   std::vector<std::uint32_t> count(wishes.size(), 0);
   for (const PlacedReplica& replica : placement.replicas) {
-    EXPECT_EQ(replica.slices().size(), wishes[replica.wish].ranks);
+    EXPECT_EQ(replica.slices().size(), wishes[replica.wish].processes);
     for (const Slice& slice : replica.slices()) {
       EXPECT_TRUE(names.insert(slice.name).second) << slice.name;
       EXPECT_LE(replica.needed_bytes, slice.memory_bytes);
       used[slice.uuid] += slice.memory_bytes;
       ++crowd[slice.uuid];
-      EXPECT_TRUE(replica.cards.empty() || slice.kind == SliceKind::gpu) << slice.name;
+      const bool may_be_mig = wishes[replica.wish].division == Division::stages;
+      EXPECT_TRUE(replica.cards.empty() || slice.kind == SliceKind::gpu ||
+                  (may_be_mig && slice.kind == SliceKind::mig))
+          << slice.name;
     }
     ++count[replica.wish];
   }
@@ -523,7 +535,7 @@ TEST(PlaceRanks, EachHasACardToItself) {
   EXPECT_EQ(replica.needed_bytes, kGiB) << "of each";
 }
 
-TEST(PlaceRanks, GeneratedProblemsAreSound) {
+TEST(PlaceGroups, GeneratedProblemsAreSound) {
   std::mt19937 random(5);
   const auto below = [&](unsigned limit) { return static_cast<unsigned>(random() % limit); };
   Outcomes outcomes;
@@ -535,9 +547,10 @@ TEST(PlaceRanks, GeneratedProblemsAreSound) {
     std::vector<Wish> wishes;
     for (unsigned model = 0, count = 1 + below(3); model < count; ++model) {
       Wish wish = on_cards(below(4), (1 + below(30)) * kGiB);
-      wish.ranks = 1 + below(3);
+      wish.processes = 1 + below(3);
+      wish.division = below(2) == 0 ? Division::ranks : Division::stages;
       if (below(4) == 0)
-        for (unsigned card = 0; card < 1 + wish.ranks; ++card)
+        for (unsigned card = 0; card < 1 + wish.processes; ++card)
           wish.slices.push_back(std::to_string(below(static_cast<unsigned>(gpus.size()))));
       wishes.push_back(wish);
     }
@@ -586,6 +599,94 @@ TEST(PlaceRanks, NcclIsNotAskedForWhatItDoesNot) {
                     "each rank takes a card to itself, since NCCL refuses two on one: "
                     "--gpu-assignment dedicated, not " +
                     std::string(name_of(shared))});
+}
+
+// ---- stages, which may have MIG slices too
+
+TEST(PlaceStages, EachHasACardOrMigSliceToItself) {
+  const auto mixed = inventory_of_cards({card(0, 80), cut_card(1, {40, 40, 10})});
+  EXPECT_EQ(names_for(cards(3), {in_stages(2, 1)}, kAuto), Names{"gpu:0,gpu:1"});
+  EXPECT_EQ(names_for(mixed, {in_stages(2, 1, {"mig:1/5", "gpu:0", "mig:1/3"})}, kAuto),
+            Names{"mig:1/5,gpu:0"})
+      << "in the order of the list";
+  EXPECT_EQ(names_for(mixed, {in_stages(2, 0, {"mig:1/3", "gpu:0", "mig:1/5", "mig:1/4"})}, kAuto),
+            (Names{"mig:1/3,gpu:0", "mig:1/5,mig:1/4"}));
+  EXPECT_EQ(names_for(mixed, {in_stages(4, 1)}, rules_of(Assignment::dedicated)),
+            Names{"gpu:0,mig:1/3,mig:1/4,mig:1/5"});
+  EXPECT_EQ(names_for(mixed, {in_stages(2, 1)}, rules_of(Assignment::mig)),
+            Names{"mig:1/3,mig:1/4"});
+  // One slice does not hold them all, two do.
+  const auto small = inventory_of_cards({cut_card(0, {10, 10, 10})});
+  EXPECT_EQ(names_for(small, {in_stages(2, 1, {}, 8 * kGiB)}, kAuto), Names{"mig:0/3,mig:0/4"});
+  // Others have what is left.
+  EXPECT_EQ(names_for(small, {in_stages(2, 1), on_cards(0)}, kAuto),
+            (Names{"mig:0/3,mig:0/4", "mig:0/5"}));
+
+  const Placement two = placed(mixed, {in_stages(2, 1)}, rules_of(Assignment::mig));
+  for (const Slice& slice : two.replicas[0].slices()) {
+    EXPECT_EQ(slice.kind, SliceKind::mig);
+    EXPECT_EQ(slice.memory_bytes, static_cast<std::uint64_t>(0.9 * 40 * kGiB));
+    EXPECT_EQ(slice.environment[1], "CUDA_VISIBLE_DEVICES=" + slice.uuid);
+  }
+}
+
+TEST(PlaceStages, WhatCannotBeIsSaidInNumbers) {
+  const std::string model = "!model m: --pipeline-parallel-size ";
+  const auto mixed = inventory_of_cards({card(0, 80), cut_card(1, {40, 40})});
+  EXPECT_EQ(names_for(mixed, {in_stages(4, 0)}, kAuto),
+            Names{model + "4: its stages take 4 cards or MIG slices, and 3 are free"});
+  EXPECT_EQ(
+      names_for(mixed, {in_stages(2, 2)}, kAuto),
+      Names{model + "2: the stages of 2 replicas take 4 cards or MIG slices, and 3 are free"});
+  EXPECT_EQ(names_for(mixed, {in_stages(2, 1, {"0"})}, kAuto),
+            Names{model + "2: its stages take 2 cards or MIG slices, and 1 is in its list"});
+  EXPECT_EQ(
+      names_for(mixed, {in_stages(2, 1, {"gpu:0", "mig:1/3"}), on_cards(1, kGiB, {"mig:1/3"})},
+                kAuto),
+      Names{model + "2: each stage takes a card or MIG slice to itself, and 2 replicas are to run "
+                    "on mig:1/3"});
+  for (const Assignment shared : {Assignment::shared, Assignment::time, Assignment::mps})
+    EXPECT_EQ(names_for(mixed, {in_stages(2, 1)}, rules_of(shared)),
+              Names{model +
+                    "2: each stage takes a card or MIG slice to itself: --gpu-assignment "
+                    "dedicated, not " +
+                    std::string(name_of(shared))});
+  EXPECT_EQ(names_for(cards(2), {in_stages(2, 1), on_cards(1)}, kAuto),
+            Names{"!no slice to serve on is free: gpu:0 has a stage to itself; gpu:1 has a stage "
+                  "to itself"});
+  EXPECT_EQ(names_for(mixed, {in_stages(2, 1, {}, 60 * kGiB)}, kAuto),
+            Names{"?model m does not fit mig:1/3 (40g): a stage needs 60.0 GiB, and 36.0 GiB may "
+                  "be used there"});
+}
+
+TEST(PlaceStages, TheLeastRoomIsOfThoseThatWouldDo) {
+  const auto mixed = inventory_of_cards({card(0, 80), cut_card(1, {40, 10, 20})});
+  const auto least = [&](const Wish& wish, const PlacementRules& rules = kAuto) {
+    const auto room = least_room(machine_of_cores(8), mixed, wish, rules);
+    return room.ok() ? std::to_string(static_cast<double>(*room) / (0.9 * kGiB)).substr(0, 2)
+                     : room.error().message;
+  };
+  EXPECT_EQ(least(in_stages(2, 1)), "40") << "the two largest";
+  EXPECT_EQ(least(in_stages(2, 0)), "40");
+  EXPECT_EQ(least(in_stages(3, 1)), "20");
+  EXPECT_EQ(least(in_stages(2, 2)), "10");
+  EXPECT_EQ(least(in_stages(2, 1), rules_of(Assignment::mig)), "20");
+  EXPECT_EQ(least(in_stages(2, 1, {"mig:1/4", "gpu:0", "mig:1/3"})), "10") << "the first two";
+  EXPECT_EQ(least(in_stages(2, 1, {"gpu:7"})).substr(0, 45),
+            "model m: no card and no MIG slice is gpu:7; t");
+}
+
+TEST(FindReplacement, StagesMoveToSlicesOfTheirKind) {
+  const auto gpus = inventory_of_cards({card(0, 80), card(1, 80), cut_card(2, {40, 40})});
+  const Placement group =
+      placed(gpus, {in_stages(2, 1, {"mig:2/3", "gpu:0", "mig:2", "1"})}, kAuto);
+  const PlacedReplica& lost = group.replicas[0];
+  EXPECT_EQ(lost.slice.name, "mig:2/3,gpu:0");
+  EXPECT_EQ(replacement(without(devices_of(gpus), "GPU-0"), lost, {}), "mig:2/3,gpu:1");
+  EXPECT_EQ(replacement(without(devices_of(gpus), "MIG-2-0"), lost, {}), "mig:2/4,gpu:0");
+  Slice other;
+  other.uuid = "MIG-2-1";
+  EXPECT_EQ(replacement(without(devices_of(gpus), "MIG-2-0"), lost, {other}), "none");
 }
 
 // ---- leased to others

@@ -1,5 +1,6 @@
-"""`--tensor-parallel-size` on cards: a rank has a card to itself. On simulated cards, as the processor plays them, where ranks
-add up over shared memory; what NCCL does only a machine with cards shows."""
+"""`--tensor-parallel-size` and `--pipeline-parallel-size` on cards: a rank has a card to itself, a stage a card or MIG slice. On
+simulated cards, as the processor plays them, where ranks add up over shared memory; what NCCL does only a machine with cards
+shows."""
 
 import json
 import os
@@ -17,7 +18,9 @@ from test_card_weights import copy_of, makers
 from test_ranks import new_group, ranks_of
 
 TEXTS = ["One.", "Two of them, and somewhat longer than the first.", "A third text. " * 40]
-FLAG = "--tensor-parallel-size"
+RANKS = "--tensor-parallel-size"
+STAGES = "--pipeline-parallel-size"
+either = pytest.mark.parametrize("flag", [RANKS, STAGES])
 
 
 @pytest.fixture
@@ -25,8 +28,8 @@ def machine(tmp_path):
     return lambda *cards: Machine(tmp_path, *cards)
 
 
-def on_cards(machine, program, ranks, *flags, replicas=1, **more):
-    return Server("--device", "cuda", "--card-program", program, FLAG, str(ranks), *flags, replicas=replicas,
+def on_cards(machine, program, count, *flags, flag=RANKS, replicas=1, **more):
+    return Server("--device", "cuda", "--card-program", program, flag, str(count), *flags, replicas=replicas,
                   environment=of(machine, **more))
 
 
@@ -36,7 +39,7 @@ def environment_of(pid):
 
 
 def cards_of(server):
-    """The card that each rank sees."""
+    """The card that each process sees, by its number; of stages the last is number 0, and the first follows."""
     return [environment_of(pid)["CUDA_VISIBLE_DEVICES"] for _, pid in ranks_of(server)]
 
 
@@ -72,10 +75,60 @@ def test_bfloat16_differs_by_no_more_than_on_one_card(machine, emulated_replica)
     assert of_two < 1.5 * of_one + 1e-6
 
 
+@pytest.mark.parametrize("stages, dtype", [(2, "float32"), (2, "bfloat16"), (2, "fp8"), (3, "bfloat16")])
+def test_stages_answer_as_one_card_does(machine, emulated_replica, stages, dtype):
+    here = machine(*["h200-141"] * stages)
+    texts = TEXTS + ["Its length comes again."] * 4
+    with on_cards(here, emulated_replica, 1, "--dtype", dtype) as whole:
+        want = [whole.vectors([text]) for text in texts] + [whole.vectors(texts)]
+    with on_cards(here, emulated_replica, stages, "--dtype", dtype, flag=STAGES) as server:
+        replica, = server.fleet()["replicas"]
+        assert replica["ranks"] == stages and replica["slice"] == ",".join(f"gpu:{i}" for i in range(stages))
+        cards = cards_of(server)
+        assert cards[1:] + cards[:1] == [gpu["uuid"] for gpu in here.facts()["gpus"]], "the first stage on the first card"
+        assert not any("NCCL_SOCKET_IFNAME" in environment_of(pid) for _, pid in ranks_of(server))
+        got = [server.vectors([text]) for text in texts] + [server.vectors(texts)]
+    assert got == want
+
+
+def test_stages_may_have_mig_slices(machine, emulated_replica):
+    """A model that one slice does not hold is divided over two; a list may name cards beside slices."""
+    here = machine("a100-40", "h200-141")
+    here.sheaf("mig", "enable", "--gpu", "0")
+    here.sheaf("mig", "create", "--gpu", "0", "3", "equal")
+    instances = here.facts()["gpus"][0]["mig"]["instances"]
+    slices = [instance["compute_instances"][0]["slice"] for instance in instances]
+    flags = ["--device", "cuda", "--card-program", emulated_replica, "--dtype", "float32", "--gpu-assignment", "mig"]
+    whole, parts = estimate(emulated_replica, "float32"), stage_estimates(emulated_replica, "float32")
+    memory = instances[0]["memory_bytes"]
+    assert max(parts) < whole["total_bytes"] - (16 << 20)
+    little = ["--gpu-memory-utilization", f"{(max(parts) + whole['total_bytes']) / 2 / memory:.8f}"]
+    said = refusal(*flags, *little, "--num-replicas", "1", environment=of(here))
+    assert "does not fit mig:" in said and "a larger card, several (--pipeline-parallel-size), " in said
+    with on_cards(here, emulated_replica, 2, "--dtype", "float32", "--gpu-assignment", "mig", *little, flag=STAGES) as server:
+        assert server.fleet()["replicas"][0]["slice"] == ",".join(slices[:2])
+        assert all(card.startswith("MIG-") for card in cards_of(server))
+        want = server.vectors(TEXTS)
+    named = f"{slices[2]},gpu:1"
+    with on_cards(here, emulated_replica, 2, "--dtype", "float32", "--slices", named, flag=STAGES) as server:
+        last, first = cards_of(server)
+        assert first.startswith("MIG-") and last.startswith("GPU-")
+        assert server.fleet()["replicas"][0]["slice"] == named
+        assert server.vectors(TEXTS) == want
+        group = [pid for _, pid in ranks_of(server)]
+        here.drive("set", "0", "lost", "1")
+        wait_until(lambda: server.fleet()["replicas"][0]["state"] == "waiting", 20, "a stage without its slice")
+        assert not any(running(pid) for pid in group)
+        here.drive("set", "0", "lost", "0")
+        new_group(server, group)
+        assert cards_of(server) == [last, first] and server.vectors(TEXTS) == want
+
+
+@either
 @pytest.mark.parametrize("rank", [0, 1])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_what_befalls_one_befalls_all_and_no_request(machine, emulated_replica, rank, how):
-    with on_cards(machine("h200-141", "h200-141"), emulated_replica, 2) as server:
+def test_what_befalls_one_befalls_all_and_no_request(machine, emulated_replica, flag, rank, how):
+    with on_cards(machine("h200-141", "h200-141"), emulated_replica, 2, flag=flag) as server:
         want = server.vectors(TEXTS)
         with Load(server, clients=4) as load:
             for _ in range(2):
@@ -91,11 +144,12 @@ def test_what_befalls_one_befalls_all_and_no_request(machine, emulated_replica, 
         assert server.vectors(TEXTS) == want
 
 
-def test_each_rank_finds_its_weights_again(machine, emulated_replica):
-    with on_cards(machine("h200-141", "h200-141"), emulated_replica, 2) as server:
+@either
+def test_each_process_finds_its_weights_again(machine, emulated_replica, flag):
+    with on_cards(machine("h200-141", "h200-141"), emulated_replica, 2, flag=flag) as server:
         before = [copy_of(pid) for _, pid in ranks_of(server)]
         assert [how for _, how in before] == ["rw-s", "rw-s"] and before[0][0] != before[1][0]
-        assert [slice_name for _, slice_name in makers(server)] == ["gpu:0", "gpu:1"]
+        assert sorted(slice_name for _, slice_name in makers(server)) == ["gpu:0", "gpu:1"]
         group = [pid for _, pid in ranks_of(server)]
         os.kill(group[1], signal.SIGKILL)
         new_group(server, group)
@@ -105,14 +159,15 @@ def test_each_rank_finds_its_weights_again(machine, emulated_replica):
         assert server.embed("and answers").status_code == 200
 
 
-def test_a_group_whose_card_is_lost_moves_to_another(machine, emulated_replica):
+@either
+def test_a_group_whose_card_is_lost_moves_to_another(machine, emulated_replica, flag):
     here = machine("h200-141", "h200-141", "h200-141")
-    with on_cards(here, emulated_replica, 2) as server, Load(server, clients=2) as load:
+    with on_cards(here, emulated_replica, 2, flag=flag) as server, Load(server, clients=2) as load:
         want = server.vectors(TEXTS)
         group, cards = [pid for _, pid in ranks_of(server)], cards_of(server)
         here.drive("set", "0", "lost", "1")
         new_group(server, group)
-        assert cards_of(server)[1] == cards[1], "whose card is there keeps it"
+        assert [a == b for a, b in zip(cards, cards_of(server))].count(True) == 1, "whose card is there keeps it"
         replica, = server.fleet()["replicas"]
         assert replica["slice"] == "gpu:2,gpu:1"
         load.wait_answered(10)
@@ -121,9 +176,10 @@ def test_a_group_whose_card_is_lost_moves_to_another(machine, emulated_replica):
         assert server.vectors(TEXTS) == want
 
 
-def test_a_group_waits_until_it_has_all_its_cards(machine, emulated_replica):
+@either
+def test_a_group_waits_until_it_has_all_its_cards(machine, emulated_replica, flag):
     here = machine("h200-141", "h200-141")
-    with on_cards(here, emulated_replica, 2) as server:
+    with on_cards(here, emulated_replica, 2, flag=flag) as server:
         group = [pid for _, pid in ranks_of(server)]
         here.drive("set", "1", "lost", "1")
         waiting = wait_until(lambda: server.fleet()["replicas"][0]["state"] == "waiting" and server.fleet()["replicas"][0],
@@ -135,35 +191,60 @@ def test_a_group_waits_until_it_has_all_its_cards(machine, emulated_replica):
         assert server.embed("again").status_code == 200
 
 
-def estimate(program, *flags):
-    done = subprocess.run([program, "estimate", "--model", MODEL_FOLDER, "--dtype", "bfloat16", *flags], capture_output=True,
+def estimate(program, dtype, *flags):
+    done = subprocess.run([program, "estimate", "--model", MODEL_FOLDER, "--dtype", dtype, *flags], capture_output=True,
                           text=True, check=True, timeout=60)
     return json.loads(done.stdout)["card"]
 
 
+def stage_estimates(program, dtype):
+    """What each of two stages takes of its card, three layers on each."""
+    return [estimate(program, dtype, "--stage", stage, "--stages", "2", "--first-layer", first, "--layers", "3")["total_bytes"]
+            for stage, first in [("0", "0"), ("1", "3")]]
+
+
+def needed_bytes(said, slices):
+    """Of the row of the placement's table for these slices."""
+    needed, unit = re.search(rf"{slices} +([\d.]+) ([MG]iB)", said).groups()
+    return float(needed) * {"MiB": 1 << 20, "GiB": 1 << 30}[unit]
+
+
 def test_cards_are_taken_whole_and_counted_by_rank(machine, emulated_replica):
-    whole = estimate(emulated_replica)
-    first, second = (estimate(emulated_replica, "--rank", rank, "--ranks", "2") for rank in "01")
+    whole = estimate(emulated_replica, "bfloat16")
+    first, second = (estimate(emulated_replica, "bfloat16", "--rank", rank, "--ranks", "2") for rank in "01")
     assert first == second
     # A part of the layers, all of the table of words.
     assert 0.5 * whole["weights_bytes"] < first["weights_bytes"] < 0.85 * whole["weights_bytes"]
     assert first["context_bytes"] - whole["context_bytes"] == 512 << 20, "what NCCL takes"
     here = machine(*["l4"] * 4)
-    said = check("--device", "cuda", "--card-program", emulated_replica, FLAG, "2", environment=of(here))
-    rows = re.findall(r"(gpu:\d,gpu:\d) +([\d.]+ [MG]iB)", said)
-    assert [cards for cards, _ in rows] == ["gpu:0,gpu:1", "gpu:2,gpu:3"], "as many as cards suffice for"
-    needed, unit = rows[0][1].split()
-    assert float(needed) * {"MiB": 1 << 20, "GiB": 1 << 30}[unit] == pytest.approx(first["total_bytes"], rel=0.05)
+    said = check("--device", "cuda", "--card-program", emulated_replica, RANKS, "2", environment=of(here))
+    assert re.findall(r"gpu:\d,gpu:\d", said) == ["gpu:0,gpu:1", "gpu:2,gpu:3"], "as many as cards suffice for"
+    assert needed_bytes(said, "gpu:0,gpu:1") == pytest.approx(first["total_bytes"], rel=0.05)
+
+
+def test_check_says_who_has_which_layers_and_counts_the_fullest(machine, emulated_replica):
+    here = machine(*["l4"] * 4)
+    flags = ["--device", "cuda", "--card-program", emulated_replica, "--dtype", "bfloat16", STAGES, "2"]
+    said = check(*flags, environment=of(here))
+    assert "stage 0: words, layers 0-2, " in said and "; stage 1: layers 3-5, pooling, " in said
+    assert re.findall(r"gpu:\d,gpu:\d", said) == ["gpu:0,gpu:1", "gpu:2,gpu:3"]
+    parts = stage_estimates(emulated_replica, "bfloat16")
+    assert needed_bytes(said, "gpu:0,gpu:1") == pytest.approx(max(parts), abs=64 << 10)
+    assert max(parts) - min(parts) > 16 << 20, "the first has the words"
+    # Where the words leave little room for layers the last stage has more of them.
+    part = (max(parts) - (6 << 20)) / here.facts()["gpus"][0]["memory_bytes"]
+    said = check(*flags, "--gpu-memory-utilization", f"{part:.8f}", environment=of(here))
+    assert re.search(r"stage 0: words, layers? 0(-1)?, ", said), said
 
 
 def test_what_cannot_be_is_refused(machine, emulated_replica):
     here = machine("h200-141", "h200-141")
     flags = ["--device", "cuda", "--card-program", emulated_replica]
 
-    def refused(ranks, *more, **variables):
-        said = refusal(*flags, FLAG, str(ranks), *more, environment=of(here, **variables))
-        assert f"{FLAG} {ranks}: " in said, said
-        return said.split(f"{FLAG} {ranks}: ", 1)[1]
+    def refused(count, *more, flag=RANKS, **variables):
+        said = refusal(*flags, flag, str(count), *more, environment=of(here, **variables))
+        assert f"{flag} {count}: " in said, said
+        return said.split(f"{flag} {count}: ", 1)[1]
 
     assert refused(5) == "12 heads cannot be divided over 5 ranks"
     assert refused(4) == "its ranks take 4 cards, and 2 are free"
@@ -177,6 +258,12 @@ def test_what_cannot_be_is_refused(machine, emulated_replica):
     assert refused(2, "--gpu-assignment", "mig") == (
         "NCCL does not work across MIG slices; --gpu-assignment dedicated takes whole cards")
     assert refused(2, "--slices", "gpu:1") == "its ranks take 2 cards, and 1 is in its list"
+    assert refused(7, flag=STAGES) == "6 layers cannot be divided into 7 stages"
+    assert refused(4, flag=STAGES) == "its stages take 4 cards or MIG slices, and 2 are free"
+    assert refused(4, flag=STAGES, SHEAF_FAULT_NO_SUMS=missing) == refused(4, flag=STAGES), "stages add up nothing"
+    for way in ("shared", "time", "mps"):
+        assert refused(2, "--gpu-assignment", way, flag=STAGES) == (
+            f"each stage takes a card or MIG slice to itself: --gpu-assignment dedicated, not {way}")
     here.sheaf("mig", "enable", "--gpu", "0")
     here.sheaf("mig", "create", "--gpu", "0", "2", "equal")
     assert refused(2) == "its ranks take 2 cards, and 1 is free; NCCL does not work across MIG slices"

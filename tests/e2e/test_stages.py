@@ -1,5 +1,5 @@
 """`--pipeline-parallel-size`: a replica is a group of processes that have a model's layers one after the other. How they live
-and die test_ranks.py shows, of either kind."""
+and die test_ranks.py shows, of either kind; on cards test_card_ranks.py."""
 
 import json
 import pathlib
@@ -86,7 +86,7 @@ def test_the_parts_are_those_of_the_whole():
     assert abs(sizes / ask("estimate")["weights_bytes"] - 1) < 0.01
 
 
-def test_what_cannot_be_divided_is_refused(emulated_replica, tmp_path):
+def test_what_cannot_be_divided_is_refused(tmp_path):
     model = f"sheaf serve: model {MODEL}: --pipeline-parallel-size"
     assert refusal("--pipeline-parallel-size", "7") == f"{model} 7: 6 layers cannot be divided into 7 stages"
     one = f"cores:{CORES[0]}"
@@ -95,9 +95,10 @@ def test_what_cannot_be_divided_is_refused(emulated_replica, tmp_path):
         "fewer of either are what helps")
     assert refusal("--pipeline-parallel-size", "3", "--tensor-parallel-size", "2") == (
         f"{model} 3: a model is divided over ranks or into stages, not both at once")
-    here = Machine(tmp_path, "h200-141")
-    assert refusal("--pipeline-parallel-size", "2", "--card-program", emulated_replica, environment=of(here)) == (
-        f"{model} 2: layers are divided over cores so far, not over cards; --device cpu does it")
+    here = Machine(tmp_path, "h200-141", "h200-141")
+    assert refusal("--pipeline-parallel-size", "2", "--device", "cuda", environment=of(here)) == (
+        f"{model} 2: the processor stands in for simulated cards, over which it divides no model; "
+        "--device cpu divides it over cores")
 
 
 @needs_two_cores

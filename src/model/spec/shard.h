@@ -35,6 +35,8 @@ struct Shard {
   // it has the answers, and is followed by the first.
   std::uint32_t processes() const { return ranks * stage.count; }
   std::uint32_t process() const { return (stage.index + 1) % stage.count * ranks + rank; }
+  // Of the places that a replica has, which stand in the order of its ranks or stages, its own.
+  std::uint32_t place() const { return stage.index * ranks + rank; }
   bool operator==(const Shard&) const = default;
 };
 
