@@ -40,12 +40,18 @@ else()
 endif()
 string(REGEX REPLACE "[a-z]" "" capabilities "${SHEAF_CUDA_ARCHITECTURES}")
 list(JOIN capabilities "," capabilities)
+# Of 9.0 code with the instructions of that card alone, those for warpgroups among them.
+if(90a IN_LIST SHEAF_CUDA_ARCHITECTURES)
+  set(warpgroups 1)
+else()
+  set(warpgroups 0)
+endif()
 set(objects)
 foreach(source absent.cc backend.cc nccl.cc shared_weights.cc text_layout.cc device.cu driver_memory.cu product.cc)
   set(path ${CMAKE_SOURCE_DIR}/src/kernels/cuda/${source})
   set(object ${CMAKE_BINARY_DIR}/cuda/${source}.o)
   add_custom_command(OUTPUT ${object}
-    COMMAND ${compile} -std=c++20 -O3 -DSHEAF_CUDA_CAPABILITIES=${capabilities} -DSHEAF_CUDA_PTX=${SHEAF_CUDA_PTX} -DSHEAF_CUDA_MAJOR=${major}
+    COMMAND ${compile} -std=c++20 -O3 -DSHEAF_CUDA_CAPABILITIES=${capabilities} -DSHEAF_CUDA_PTX=${SHEAF_CUDA_PTX} -DSHEAF_CUDA_MAJOR=${major} -DSHEAF_CUDA_WARPGROUPS=${warpgroups}
             -I${CMAKE_SOURCE_DIR}/src -MD -MF ${object}.d -c ${path} -o ${object}
     DEPENDS ${path} DEPFILE ${object}.d VERBATIM)
   list(APPEND objects ${object})

@@ -1,6 +1,7 @@
 """cuda_kernels.py CUOBJDUMP OBJECT COMPILER: what each kernel of an object file takes on compute capability 9.0, one a line.
 
-Fails if one spills registers there. Those that do on other cards, of which the object file has code too, are named.
+Fails if one spills registers there, or if ptxas has each product of warpgroups waited for by itself, as it does where something
+touches the registers of one that runs. Those that do on other cards, of which the object file has code too, are named.
 """
 
 import re
@@ -37,6 +38,10 @@ def main():
     for kernel, (name, registers, stack) in sorted(rows):
         matrix, operands, loads, copies = (len(re.findall(what, code[name])) for what in COUNTED)
         print(f"{registers:>9} {stack:>5} {matrix:>4} {operands:>4} {loads:>7} {copies:>10}  {kernel}")
+    for name, (kernel, _, _) in zip(readable(name for name, _, _ in taken[CARD]), taken[CARD]):
+        products = re.findall(r"\bHGMMA\..*", code[kernel])
+        if products and 2 * sum("gsb0" in product for product in products) > len(products):
+            sys.exit(f"{name}: its products of warpgroups do not overlap")
     for card, resources in taken.items():
         spilled = [kernel for kernel, (_, _, stack) in
                    zip(readable(name for name, _, _ in resources), resources) if stack != "0"]

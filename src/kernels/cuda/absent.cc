@@ -54,6 +54,7 @@ class AbsentCard final : public Device {
   float time(const std::function<void()>&) override { return 0; }
   bool computes() const override { return false; }
   int compute_capability() const override { return 0; }
+  unsigned multiprocessors() const override { return 0; }
   std::size_t shared_bytes_max() const override { return 0; }
   Result<std::unique_ptr<Sums>> join(Communicator&) override {
     return Error{ErrorCode::unsupported, "a card that is not there adds up nothing"};

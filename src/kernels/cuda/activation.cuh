@@ -16,7 +16,7 @@ __device__ inline float activate(Activation activation, float x) {
     case Activation::gelu_tanh:
       return 0.5f * x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
     case Activation::silu:
-      return x / (1 + expf(-x));
+      return __fdividef(x, 1 + expf(-x));
     case Activation::tanh:
       return tanhf(x);
     case Activation::relu:

@@ -568,7 +568,7 @@ class Cuda final : public Backend {
                            .columns = narrow(out.columns),
                            .inputs = narrow(x.columns)};
       if (!gated_products_.takes(task, activation)) return false;
-      if (begin()) gated_products_.run(task, activation, apart);
+      gated_products_.run(task, activation, apart);
       return true;
     }
     return false;
@@ -713,8 +713,7 @@ class Cuda final : public Backend {
   std::atomic<std::uint64_t>* const progress_;
   const std::unique_ptr<Device> device_;
   const Launcher launcher_{*device_};
-  const bool has_warpgroups_ =
-      device_->computes() && device_->compute_capability() == kWarpgroupCapability;
+  const bool has_warpgroups_ = has_warpgroups(*device_);
   tensor::Buffer workspace_;
   std::unique_ptr<Product> product_, fp8_product_;
   GatedProducts gated_products_{*device_};

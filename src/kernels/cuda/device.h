@@ -32,6 +32,7 @@ class Device : public tensor::Memory {
   virtual bool computes() const { return true; }
   // 90 for 9.0; of one that is not there 0.
   virtual int compute_capability() const = 0;
+  virtual unsigned multiprocessors() const = 0;      // of one that is not there 0
   virtual std::size_t shared_bytes_max() const = 0;  // of a block; of one that is not there 0
   // As Backend::join(), in turn with what else the stream carries out.
   virtual Result<std::unique_ptr<Sums>> join(Communicator& group) = 0;

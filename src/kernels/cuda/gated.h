@@ -15,13 +15,13 @@ namespace sheaf::kernels::cuda {
 // The device must outlive it.
 class GatedProducts {
  public:
-  explicit GatedProducts(Device& device)
-      : device_(device),
-        here_(device.computes() && device.compute_capability() == kWarpgroupCapability) {}
+  explicit GatedProducts(Device& device) : device_(device), here_(has_warpgroups(device)) {}
 
-  // Whether multiply_gated() can do it.
+  // Whether multiply_gated() can do it, and all of the card has something to do: what takes no
+  // longer than its launch cannot be timed.
   bool takes(const GatedTask& task, Activation activation) const {
-    return here_ && task.columns % kGatedColumns == 0 && task.inputs % kGatedInputs == 0 &&
+    return here_ && blocks(task) >= device_.multiprocessors() &&
+           task.columns % kGatedColumns == 0 && task.inputs % kGatedInputs == 0 &&
            lies_at<16>(task.x) && lies_at<16>(task.weight) && lies_at<16>(task.out) &&
            (activation == Activation::silu || activation == Activation::gelu ||
             activation == Activation::gelu_tanh);
@@ -31,18 +31,24 @@ class GatedProducts {
   template <class Apart>
   void run(const GatedTask& task, Activation activation, const Apart& apart) {
     const auto in_one = [&] { launch(task, activation); };
-    if (is_faster_in_one(task, apart, in_one))
+    if (is_faster_in_one(task, activation, apart, in_one))
       in_one();
     else
       apart();
   }
 
  private:
-  using Key = std::array<std::size_t, 3>;
+  using Key = std::array<std::size_t, 4>;
+
+  static unsigned blocks(const GatedTask& task) {
+    return blocks_of(task.rows, kGatedRows) * (task.columns / kGatedColumns);
+  }
 
   template <class Apart, class InOne>
-  bool is_faster_in_one(const GatedTask& task, const Apart& apart, const InOne& in_one) {
-    const Key likes = {rows_of_search(task.rows), task.inputs, task.columns};
+  bool is_faster_in_one(const GatedTask& task, Activation activation, const Apart& apart,
+                        const InOne& in_one) {
+    const Key likes = {rows_of_search(task.rows), task.inputs, task.columns,
+                       static_cast<std::size_t>(activation)};
     if (const auto found = in_one_.find(likes); found != in_one_.end()) return found->second;
     const auto time = [this](const auto& way) {
       way();  // so that the card loads its code
@@ -53,9 +59,9 @@ class GatedProducts {
   }
 
   void launch(const GatedTask& task, Activation activation) const {
+    device_.begin_operation();
     const auto give = [&](void (*kernel)(GatedTask)) {
-      const unsigned blocks = blocks_of(task.rows, kGatedRows) * (task.columns / kGatedColumns);
-      launcher_.give(kernel, {blocks}, kWarpgroups * kWarpgroup, kGatedSharedBytes, task);
+      launcher_.give(kernel, {blocks(task)}, kWarpgroups * kWarpgroup, kGatedSharedBytes, task);
     };
     if (activation == Activation::silu) return give(multiply_gated<Activation::silu>);
     if (activation == Activation::gelu) return give(multiply_gated<Activation::gelu>);

@@ -3,13 +3,18 @@
 #include <cstddef>
 
 #include "kernels/cuda/device.h"
-#include "kernels/cuda/rows.cuh"
+#include "kernels/cuda/warpgroup_mma.cuh"
 
 namespace sheaf::kernels::cuda {
 
 constexpr unsigned narrow(std::size_t n) { return static_cast<unsigned>(n); }
 constexpr unsigned blocks_of(std::size_t n, std::size_t per_block) {
   return narrow((n + per_block - 1) / per_block);
+}
+
+// Whether it is a card for whose warpgroups there is code.
+inline bool has_warpgroups(const Device& device) {
+  return kWarpgroupsBuilt && device.compute_capability() == kWarpgroupCapability;
 }
 
 // Gives kernels to a device, in the grids that most of them have; nothing once the device has

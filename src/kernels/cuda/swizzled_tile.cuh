@@ -49,7 +49,7 @@ struct SwizzledTile {
   // swizzle.
   __device__ static SharedOperand operand(std::uint32_t address, unsigned panel) {
     constexpr std::uint64_t kSwizzle = kPanelRow == 128 ? 1 : 2;
-    return SharedOperand{address / 16} | SharedOperand{panel / 16} << 16 |
+    return SharedOperand{address % (1U << 18) / 16} | SharedOperand{panel / 16} << 16 |
            SharedOperand{8 * kPanelRow / 16} << 32 | kSwizzle << 62;
   }
 };

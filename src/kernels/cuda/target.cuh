@@ -82,7 +82,7 @@ void launch(Stream stream, void (*kernel)(Parameters...), Grid grid, unsigned th
   constexpr std::size_t kWithoutAsking = std::size_t{48} << 10;
   constexpr std::size_t kAnyCard = std::size_t{99} << 10;
   if (grid.x == 0 || grid.y == 0) return;
-  if (shared_bytes > kWithoutAsking)
+  if (shared_bytes >= kWithoutAsking)
     cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                          static_cast<int>(shared_bytes < kAnyCard ? kAnyCard : shared_bytes));
   kernel<<<dim3(grid.x, grid.y, grid.z), threads, shared_bytes, stream>>>(arguments...);

@@ -21,8 +21,11 @@ void TextLayout::update(std::span<const std::uint32_t> cu_seqlens, tensor::Memor
   tile_queries_ = std::bit_ceil(std::clamp(longest_, kTileQueriesLeast, kTileQueriesMost));
   for (std::size_t text = 0; text + 1 < texts_.size(); ++text) {
     const std::uint32_t tokens = texts_[text + 1] - texts_[text];
-    for (std::uint32_t query = 0; query < tokens; query += tile_queries_, ++tile_count_)
-      host_.insert(host_.end(), {texts_[text], tokens, query});
+    // The last first: where a query sees those before it, they take longest.
+    const std::uint32_t tiles = (tokens + tile_queries_ - 1) / tile_queries_;
+    for (std::uint32_t tile = tiles; tile > 0; --tile)
+      host_.insert(host_.end(), {texts_[text], tokens, (tile - 1) * tile_queries_});
+    tile_count_ += tiles;
   }
   const std::uint32_t* at = memory_.hold(std::span<const std::uint32_t>(host_), memory);
   if (at == nullptr) return texts_.clear();

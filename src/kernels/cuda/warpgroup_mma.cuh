@@ -13,6 +13,11 @@
 namespace sheaf::kernels::cuda {
 
 constexpr int kWarpgroupCapability = 90;  // the only cards that have the instruction: 9.0
+#if defined(__CUDACC__)
+constexpr bool kWarpgroupsBuilt = SHEAF_CUDA_WARPGROUPS != 0;
+#else
+constexpr bool kWarpgroupsBuilt = true;
+#endif
 
 // Whether what is compiled now is code for a card that has the instruction, or plays it.
 #if !defined(__CUDACC__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -34,8 +39,8 @@ template <unsigned kPending>
 __device__ void await_products();
 
 // d [64, kColumns], of a lane [kColumns / 8][4], = or += a b^T; a [64, 16] and b [kColumns, 16] lie
-// by rows. kColumns is 64, 128 or
-// 256.
+// by rows. kColumns is 64,
+// 128 or 256.
 template <unsigned kColumns>
 __device__ void multiply_by_rows(float (*d)[4], SharedOperand a, SharedOperand b, bool add);
 

@@ -114,6 +114,7 @@ T __shfl_sync(unsigned /*mask*/, T value, int lane) {
   return value;
 }
 
+inline float __fdividef(float x, float y) { return x / y; }
 inline float fast_exp2(float x) {
   const float power = std::exp2(x);
   return power < 0x1p-126f ? 0 : power;
