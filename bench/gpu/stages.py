@@ -90,6 +90,11 @@ def engine_command(args, model, work, vectors, dtype=""):
             "--vectors", vectors]
 
 
+def without_warpgroups(command):
+    """The same by the kernels of other cards, where a card has its own."""
+    return ["env", "SHEAF_CUDA_WARPGROUPS=0", *command]
+
+
 def torch_command(args, model, work, vectors, *more):
     return [sys.executable, HERE / "torch_peer.py", model, work, "--device", args.device, "--vectors", vectors, *more]
 
@@ -148,10 +153,16 @@ def engine(args, results):
         batches = batches_for(args, cell)
         workload.write(folder / "work", batches)
         command = engine_command(args, model, folder / "work", folder / "vectors", cell.dtype)
-        values = rates_of(args, {"own": command}, workload.tokens_of(batches), folder)["own"]
-        spread = rounds.spread(values)
+        commands = {"own": command}
+        if args.device == "cuda":
+            commands["without"] = without_warpgroups(command)
+        rates = rates_of(args, commands, workload.tokens_of(batches), folder)
+        spread = rounds.spread(rates["own"])
+        gain = {}
+        if "without" in rates:
+            gain = {"over without warpgroups": rounds.ratios(rates["own"], rates["without"])["median"]}
         return {"tokens/s": spread["median"], "low": spread["low"], "high": spread["high"], "goal": cell.goal,
-                "of goal": spread["median"] / cell.goal, "TFLOP/s": spread["median"] * cell.flop / 1e12,
+                "of goal": spread["median"] / cell.goal, "TFLOP/s": spread["median"] * cell.flop / 1e12, **gain,
                 **accuracy(args, cell, model, folder)}
 
     def one_text(cell, model, folder):

@@ -84,5 +84,13 @@ TEST_F(GatedTest, OthersAreLeftToTheLibrary) {
   EXPECT_FALSE(is_in_one(*older, {}));
 }
 
+TEST_F(GatedTest, DoesWithoutWhereItIsToldTo) {
+  ::setenv("SHEAF_CUDA_WARPGROUPS", "0", 1);
+  const auto without = card();
+  ::unsetenv("SHEAF_CUDA_WARPGROUPS");
+  is_in_one(*without, {});
+  EXPECT_FALSE(is_in_one(*without, {}));
+}
+
 }  // namespace
 }  // namespace sheaf::kernels::cuda

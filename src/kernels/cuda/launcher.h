@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdlib>
+#include <string_view>
 
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/warpgroup_mma.cuh"
@@ -12,9 +14,12 @@ constexpr unsigned blocks_of(std::size_t n, std::size_t per_block) {
   return narrow((n + per_block - 1) / per_block);
 }
 
-// Whether it is a card for whose warpgroups there is code.
+// Whether it is a card for whose warpgroups there is code, and whoever runs it has not said to do
+// without, by SHEAF_CUDA_WARPGROUPS=0.
 inline bool has_warpgroups(const Device& device) {
-  return kWarpgroupsBuilt && device.compute_capability() == kWarpgroupCapability;
+  const char* const wanted = std::getenv("SHEAF_CUDA_WARPGROUPS");
+  return kWarpgroupsBuilt && device.compute_capability() == kWarpgroupCapability &&
+         (wanted == nullptr || std::string_view(wanted) != "0");
 }
 
 // Gives kernels to a device, in the grids that most of them have; nothing once the device has
