@@ -23,6 +23,7 @@
 #include "fleet/packing.h"
 #include "fleet/session.h"
 #include "slices/device_watch.h"
+#include "slices/replacement.h"
 #include "slices/tenancy.h"
 
 namespace sheaf::fleet {

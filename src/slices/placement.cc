@@ -9,11 +9,10 @@
 #include <iterator>
 #include <map>
 #include <set>
-#include <tuple>
 
 #include "base/text.h"
 #include "slices/core_placement.h"
-#include "slices/mps.h"
+#include "slices/device_share.h"
 #include "slices/placement_words.h"
 #include "slices/seating.h"
 
@@ -35,11 +34,6 @@ constexpr std::array kAssignments = {NamedAssignment{"auto", Assignment::automat
                                      NamedAssignment{"time", Assignment::time}};
 
 std::string size_text(std::uint64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
-
-std::uint64_t usable_bytes(const Device& device, const PlacementRules& rules) {
-  const double share = static_cast<double>(device.memory_bytes) * rules.memory_utilization;
-  return std::min(static_cast<std::uint64_t>(share), device.free_bytes);
-}
 
 // ---- what names mean
 
@@ -103,63 +97,7 @@ Result<Indexes> resolve(const Wish& wish, const std::vector<Device>& devices,
   return named;
 }
 
-// ---- slices
-
-// What a replica may take: its own weights, though others map them too, and an even part of what
-// all weights leave.
-std::uint64_t share_bytes(const Device& device, std::uint32_t shares, const SharedBytes& weights,
-                          const PlacementRules& rules) {
-  const std::uint64_t usable = usable_bytes(device, rules);
-  return weights.own + (usable - std::min(usable, weights.all)) / shares;
-}
-
-Slice slice_on(const Device& device, std::uint32_t shares, std::uint32_t share,
-               const SharedBytes& weights, const PlacementRules& rules) {
-  Slice slice;
-  slice.uuid = device.uuid;
-  slice.shares = shares;
-  slice.share = share;
-  slice.memory_bytes = share_bytes(device, shares, weights, rules);
-  slice.environment = {fmt::format("SHEAF_DEVICE_MEMORY_BYTES={}", slice.memory_bytes)};
-  const bool mps = rules.assignment == Assignment::mps;
-  const std::vector<std::string> device_environment =
-      mps ? mps_client_environment(rules.slices_folder, device.uuid, std::max(100 / shares, 1u),
-                                   slice.memory_bytes)
-          : std::vector{"CUDA_VISIBLE_DEVICES=" + device.uuid};
-  slice.environment.insert(slice.environment.end(), device_environment.begin(),
-                           device_environment.end());
-  if (shares == 1 && !mps) {
-    slice.kind = device.mig ? SliceKind::mig : SliceKind::gpu;
-    slice.name = device.name();
-    return slice;
-  }
-  slice.kind = mps ? SliceKind::mps : SliceKind::time;
-  slice.name = fmt::format("{}:{}#{}", name_of(slice.kind), device.place, share);
-  return slice;
-}
-
-// The cores of the card's own memory domain; all where it is unknown or none of ours.
-std::vector<int> cores_near(const Machine& machine, int numa_node) {
-  std::vector<int> near, all;
-  for (const Core& core : machine.cores) {
-    all.push_back(core.cpu);
-    if (core.numa_node == numa_node) near.push_back(core.cpu);
-  }
-  std::vector<int>& cpus = near.empty() ? all : near;
-  std::ranges::sort(cpus);
-  return cpus;
-}
-
-int node_of(const Machine& machine, const std::vector<int>& cpus) {
-  for (const Core& core : machine.cores)
-    if (core.cpu == cpus.front()) return core.numa_node;
-  return 0;
-}
-
-void bind_near(const Machine& machine, const Device& device, Slice& slice) {
-  slice.cpus = cores_near(machine, device.numa_node);
-  slice.numa_node = node_of(machine, slice.cpus);
-}
+// ---- threads
 
 // Those on the same cores divide them.
 void divide_threads(const Machine& machine, std::vector<PlacedReplica>& replicas) {
@@ -587,73 +525,6 @@ Status check_mps(const std::vector<PlacedReplica>& replicas) {
   return {};
 }
 
-// ---- replacement
-
-// May the share be put where these are already? With the others of a device that was cut as its
-// own was, in a place that none of them has.
-bool has_place(const PlacedReplica& lost, const Device& device, std::span<const Slice> taken,
-               bool& has_mates) {
-  for (const Slice& other : taken) {
-    if (other.uuid != device.uuid) continue;
-    if (lost.slice.shares == 1 || other.shares != lost.slice.shares ||
-        other.share == lost.slice.share)
-      return false;
-    has_mates = true;
-  }
-  return true;
-}
-
-bool is_allowed(const PlacedReplica& lost, const Device& device, const PlacementRules& rules) {
-  if (rules.unusable.contains(device.card_uuid)) return false;
-  return lost.allowed.empty() || std::ranges::any_of(lost.allowed, [&](const std::string& word) {
-           const auto name = on_this_machine(word, rules);
-           return name.ok() && device.is_meant_by(*name);
-         });
-}
-
-bool is_within_cards(const Device& device, const std::vector<Device>& devices,
-                     std::span<const Slice> taken, const PlacementRules& rules) {
-  if (rules.num_gpus == 0) return true;
-  std::set<unsigned> cards = {device.gpu};
-  for (const Device& other : devices)
-    if (std::ranges::find(taken, other.uuid, &Slice::uuid) != taken.end()) cards.insert(other.gpu);
-  return cards.size() <= rules.num_gpus;
-}
-
-// Of one slice.
-std::optional<Slice> find_slice(const Machine& machine, const std::vector<Device>& devices,
-                                const PlacedReplica& lost, std::span<const Slice> taken,
-                                const PlacementRules& rules) {
-  const Device* best = nullptr;
-  bool best_has_mates = false;
-  const bool was_mig = lost.slice.uuid.starts_with("MIG-");
-  for (const Device& device : devices) {
-    bool has_mates = false;
-    if (device.mig != was_mig || !is_allowed(lost, device, rules) ||
-        !has_place(lost, device, taken, has_mates) ||
-        !is_within_cards(device, devices, taken, rules))
-      continue;
-    // What its mates hold is theirs of the same room.
-    Device room = device;
-    if (has_mates) room.free_bytes = room.memory_bytes;
-    if (share_bytes(room, lost.slice.shares, lost.weights, rules) < lost.needed_bytes) continue;
-    const auto rank = [&](const Device& one, bool mates) {
-      return std::tuple(one.uuid != lost.slice.uuid, !mates, one.memory_bytes);
-    };
-    if (best == nullptr || rank(device, has_mates) < rank(*best, best_has_mates)) {
-      best = &device;
-      best_has_mates = has_mates;
-    }
-  }
-  if (best == nullptr) return std::nullopt;
-  Device room = *best;
-  if (best_has_mates) room.free_bytes = room.memory_bytes;
-  Slice slice = slice_on(room, lost.slice.shares, lost.slice.share, lost.weights, rules);
-  bind_near(machine, room, slice);
-  slice.threads = lost.slice.threads;
-  return slice;
-}
-
 }  // namespace
 
 std::string_view name_of(Assignment assignment) {
@@ -708,31 +579,6 @@ void PlacedReplica::take_cards(std::vector<Slice> taken) {
   if (taken.size() == 1) return;
   for (std::size_t rank = 1; rank < taken.size(); ++rank) slice.name += "," + taken[rank].name;
   cards = std::move(taken);
-}
-
-std::optional<PlacedReplica> find_replacement(const Machine& machine,
-                                              const std::vector<Device>& devices,
-                                              const PlacedReplica& lost,
-                                              std::span<const Slice> taken,
-                                              const PlacementRules& rules) {
-  std::vector<std::optional<Slice>> found(lost.slices().size());
-  std::vector<Slice> all(taken.begin(), taken.end());
-  // Those that have their own again do not lose it to one of the others.
-  for (const bool own : {true, false})
-    for (std::size_t rank = 0; rank < found.size(); ++rank) {
-      if (found[rank]) continue;
-      PlacedReplica one = lost;
-      one.slice = lost.slices()[rank];
-      found[rank] = find_slice(machine, devices, one, all, rules);
-      if (own && found[rank] && found[rank]->uuid != one.slice.uuid) found[rank].reset();
-      if (found[rank]) all.push_back(*found[rank]);
-      if (!own && !found[rank]) return std::nullopt;
-    }
-  PlacedReplica placed = lost;
-  std::vector<Slice> slices;
-  for (auto& slice : found) slices.push_back(std::move(*slice));
-  placed.take_cards(std::move(slices));
-  return placed;
 }
 
 }  // namespace sheaf::slices

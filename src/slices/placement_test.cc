@@ -7,6 +7,8 @@
 #include <random>
 #include <set>
 
+#include "slices/replacement.h"
+
 namespace sheaf::slices {
 namespace {
 
