@@ -211,14 +211,9 @@ __device__ void write_rows(const Rows<E>& out, unsigned count, T* shared,
   store_sums<kHead>(state, count, lies_at<2 * sizeof(E)>(out), out);
 }
 
-// Blocks that a multiprocessor has registers for, where compilers can do with as many.
-template <unsigned kHead, class T, class E>
-constexpr unsigned kMmaBlocks = kHead == 32 && std::is_same_v<T, E> ? 3 : 2;
-
 // Blocks: query tiles, heads, parts of a tile. Warps: MmaShape::warps() of the tiles' queries.
 template <unsigned kHead, class T, class E>
-__global__ void __launch_bounds__(kMmaWarps* kWarpSize, kMmaBlocks<kHead, T, E>)
-    attend_by_mma(AttentionTask<E> task) {
+__global__ void __launch_bounds__(kMmaWarps* kWarpSize) attend_by_mma(AttentionTask<E> task) {
   using Shape = MmaShape<kHead>;
   const QueryTile tile = task.tiles[blockIdx.x];
   const unsigned head = blockIdx.y;
