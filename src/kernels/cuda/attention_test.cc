@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
+#include <random>
 #include <vector>
 
 #include "kernels/cuda/emulation/emulated.h"
@@ -163,6 +165,37 @@ TEST(AttentionByMatrixUnits, StreamsLongTexts) {
   shape.before = 127;  // keys of two or three tiles
   shape.after = 0;
   expect_near({.bounds = {0, 8191, 8193}, .shape = shape});
+}
+
+// SHEAF_ATTENTION_CASES=N: so many of them, instead of a few.
+TEST(AttentionByMatrixUnits, AgreesOverRandomTexts) {
+  const char* const wanted = std::getenv("SHEAF_ATTENTION_CASES");
+  std::mt19937 random(1);
+  const auto below = [&](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };
+  for (int i = 0; i < (wanted == nullptr ? 10 : std::atoi(wanted)); ++i) {
+    const std::size_t kv_heads = 1 + below(2);
+    AttentionShape shape{
+        .heads = kv_heads * (1 + below(2)), .kv_heads = kv_heads, .head_size = kSizes[below(4)]};
+    if (below(2) == 0) shape.before = below(3) == 0 ? below(20) : below(300);
+    if (below(2) == 0) shape.after = below(3) == 0 ? 0 : below(300);
+    std::vector<std::uint32_t> bounds = {0};
+    for (std::uint32_t texts = 1 + below(4); texts > 0; --texts)
+      bounds.push_back(bounds.back() + below(texts == 1 ? 400 : 150));
+    bounds.back() += bounds.back() == 0 ? 1 : 0;
+    SCOPED_TRACE(testing::Message() << "case " << i << ": " << shape.heads << "/" << kv_heads
+                                    << ", " << shape.before << " before, " << shape.after
+                                    << " after, bounds " << testing::PrintToString(bounds));
+    const emulation::Order order =
+        below(2) == 0 ? emulation::Order::forward : emulation::Order::backward;
+    for (const auto& [dtype, capability] : kHows)
+      EXPECT_LT(difference({.dtype = dtype,
+                            .bounds = bounds,
+                            .shape = shape,
+                            .order = order,
+                            .capability = capability}),
+                near_enough(dtype))
+          << name_of(dtype) << " on " << capability << ", heads of " << shape.head_size;
+  }
 }
 
 TEST(AttentionByMatrixUnits, TakesRowsThatLieAnywhere) {
