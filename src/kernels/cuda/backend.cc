@@ -6,21 +6,19 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/attention_choice.h"
 #include "kernels/cuda/embedding.cuh"
 #include "kernels/cuda/experts.cuh"
 #include "kernels/cuda/gate.cuh"
-#include "kernels/cuda/gated.h"
+#include "kernels/cuda/gated_choice.h"
 #include "kernels/cuda/heads.cuh"
 #include "kernels/cuda/launcher.h"
-#include "kernels/cuda/mma_attention.cuh"
 #include "kernels/cuda/norm.cuh"
 #include "kernels/cuda/operand.cuh"
 #include "kernels/cuda/pooling.cuh"
 #include "kernels/cuda/product.h"
 #include "kernels/cuda/quantize.cuh"
 #include "kernels/cuda/text_layout.h"
-#include "kernels/cuda/warpgroup_attention.cuh"
 #include "kernels/cuda/weight_layout.h"
 #include "kernels/cuda/words.cuh"
 #include "kernels/expert_shares.h"
@@ -164,7 +162,7 @@ class Cuda final : public Backend {
     if (!begin()) return;
     layout_.update(cu_seqlens, memory());
     const AttentionTask<S> task = attention_task(qkv, shape, out);
-    if (!attend_by_matrix_units(task)) attend_exactly(task);
+    attention_.run(task, layout_);
   }
 
   void add_residual(MatrixView x, TypedView residual, TypedSpan out) override {
@@ -567,8 +565,8 @@ class Cuda final : public Backend {
                            .rows = narrow(out.rows),
                            .columns = narrow(out.columns),
                            .inputs = narrow(x.columns)};
-      if (!gated_products_.takes(task, activation)) return false;
-      gated_products_.run(task, activation, apart);
+      if (!gated_.takes(task, activation)) return false;
+      gated_.run(task, activation, apart);
       return true;
     }
     return false;
@@ -595,77 +593,6 @@ class Cuda final : public Backend {
             .position_keys = checked(relative.keys),
             .position_queries = checked(relative.queries),
             .table_floats = packed_table_floats(shape.head_size, relative.count)};
-  }
-
-  // False where there is no such kernel.
-  bool attend_by_matrix_units(const AttentionTask<S>& task) {
-    if constexpr (!std::is_same_v<T, float>) {
-      if (task.position_rows != nullptr) return false;
-      switch (task.head_size) {
-        case 32:
-          return launch_by_matrix_units<32>(task);
-        case 64:
-          return launch_by_matrix_units<64>(task);
-        case 128:
-          return launch_by_matrix_units<128>(task);
-        case 256:
-          return launch_by_matrix_units<256>(task);
-        default:
-          break;
-      }
-    }
-    return false;
-  }
-  template <unsigned kHead>
-  bool launch_by_matrix_units(const AttentionTask<S>& task) {
-    if (launch_by_warpgroups<kHead>(task)) return true;
-    using Shape = MmaShape<kHead>;
-    constexpr std::size_t kLeastSharedMemory = std::size_t{99} << 10;  // of a block, on sm_86
-    static_assert(Shape::shared_bytes(kMmaWarps) <= kLeastSharedMemory);
-    const unsigned warps = Shape::warps(layout_.tile_queries());
-    const unsigned parts = blocks_of(layout_.tile_queries(), warps * Shape::kQueries);
-    launcher_.give(attend_by_mma<kHead, T, S>, Grid{layout_.tile_count(), task.heads, parts},
-                   warps * kWarpSize, Shape::shared_bytes(warps), task);
-    return true;
-  }
-
-  // False where another kernel has to do, or does it better: shorter texts do not fill a block.
-  template <unsigned kHead>
-  bool launch_by_warpgroups([[maybe_unused]] const AttentionTask<S>& task) {
-    if constexpr (std::is_same_v<S, Bfloat16>) {
-      using Shape = WarpgroupShape<kHead>;
-      static_assert(Shape::kBlockQueries == kTileQueriesMost);
-      if (!has_warpgroups_ || task.bias != nullptr || !task.aligned || !lies_at<16>(task.out) ||
-          layout_.tile_queries() < Shape::kBlockQueries)
-        return false;
-      launcher_.give(attend_by_warpgroups<kHead>, Grid{layout_.tile_count(), task.heads},
-                     kWarpgroups * kWarpgroup, Shape::kSharedBytes, task);
-      return true;
-    }
-    return false;
-  }
-
-  void attend_exactly(const AttentionTask<S>& task) {
-    if (task.head_size <= 1 * kWarpSize) return launch_attention(attend<1, S>, task);
-    if (task.head_size <= 2 * kWarpSize) return launch_attention(attend<2, S>, task);
-    if (task.head_size <= 4 * kWarpSize) return launch_attention(attend<4, S>, task);
-    if (task.head_size <= 8 * kWarpSize) return launch_attention(attend<8, S>, task);
-    if (task.head_size <= kMostSlices * kWarpSize)
-      return launch_attention(attend<kMostSlices, S>, task);
-    device_->fail({ErrorCode::unsupported, "attention on a card takes heads of up to 512 values"});
-  }
-  void launch_attention(void (*kernel)(AttentionTask<S>), const AttentionTask<S>& task) {
-    const std::size_t needed = attention_shared_bytes(task.head_size);
-    if (const std::size_t most = device_->shared_bytes_max(); needed > most)
-      return device_->fail(
-          {ErrorCode::unsupported, "attention over heads of " + std::to_string(task.head_size) +
-                                       " values needs " + std::to_string(needed) +
-                                       " bytes of shared memory, and this card has " +
-                                       std::to_string(most) + " for a block"});
-    launcher_.give(
-        kernel,
-        Grid{layout_.tile_count(), task.heads, blocks_of(layout_.tile_queries(), kBlockQueries)},
-        kAttentionWarps * kWarpSize, needed, task);
   }
 
   // Into routed_rows_, on the host and on the device, which rows each expert gets, in their order,
@@ -713,10 +640,10 @@ class Cuda final : public Backend {
   std::atomic<std::uint64_t>* const progress_;
   const std::unique_ptr<Device> device_;
   const Launcher launcher_{*device_};
-  const bool has_warpgroups_ = has_warpgroups(*device_);
+  const AttentionChoice<T, S> attention_{*device_};
   tensor::Buffer workspace_;
   std::unique_ptr<Product> product_, fp8_product_;
-  GatedProducts gated_products_{*device_};
+  GatedChoice gated_{*device_};
   TextLayout layout_;
   std::vector<TokenPlace> token_places_;
   std::vector<float> logits_on_host_;       // of experts

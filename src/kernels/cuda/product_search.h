@@ -6,8 +6,8 @@
 #include <span>
 
 // How the fastest way to a product is looked for, among a library's algorithms (product.cc) and
-// beside it (gated.h): batches differ in their rows, and what was timed for one has to serve its
-// likes.
+// beside it (gated_choice.h): batches differ in their rows, and what was timed for one has to serve
+// its likes.
 namespace sheaf::kernels::cuda {
 
 // The most rows for which that holds which was found for `rows`, above 0: multiples of 8 up to 64,

@@ -13,9 +13,9 @@ namespace sheaf::kernels::cuda {
 // Which of the two ways to a product with a gate behind it is faster: the library's product and a
 // kernel for the gate, or multiply_gated(). By the clock, once for batches of about so many rows.
 // The device must outlive it.
-class GatedProducts {
+class GatedChoice {
  public:
-  explicit GatedProducts(Device& device) : device_(device), here_(has_warpgroups(device)) {}
+  explicit GatedChoice(Device& device) : device_(device), here_(has_warpgroups(device)) {}
 
   // Whether multiply_gated() can do it, and all of the card has something to do: what takes no
   // longer than its launch cannot be timed.

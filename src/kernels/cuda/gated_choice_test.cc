@@ -1,4 +1,4 @@
-#include "kernels/cuda/gated.h"
+#include "kernels/cuda/gated_choice.h"
 
 #include <gtest/gtest.h>
 
@@ -16,12 +16,12 @@ namespace {
 
 using emulation::played_library;
 
-class GatedTest : public testing::Test {
+class GatedChoiceTest : public testing::Test {
  protected:
   static constexpr std::uint16_t kUntouched = 0x4242;
 
-  GatedTest() { played_library() = {}; }
-  ~GatedTest() override { played_library() = {}; }
+  GatedChoiceTest() { played_library() = {}; }
+  ~GatedChoiceTest() override { played_library() = {}; }
 
   static std::unique_ptr<Backend> card(int capability = kWarpgroupCapability) {
     for (const DeviceBackend& backend : emulated_backends({.compute_capability = capability}))
@@ -57,7 +57,7 @@ class GatedTest : public testing::Test {
   }
 };
 
-TEST_F(GatedTest, TakesTheFasterWay) {
+TEST_F(GatedChoiceTest, TakesTheFasterWay) {
   // The played clock counts the library's products alone, so that what is in one takes no time.
   const auto backend = card();
   Shape shape;
@@ -72,7 +72,7 @@ TEST_F(GatedTest, TakesTheFasterWay) {
   EXPECT_FALSE(is_in_one(*backend, shape)) << "nothing is to be gained";
 }
 
-TEST_F(GatedTest, OthersAreLeftToTheLibrary) {
+TEST_F(GatedChoiceTest, OthersAreLeftToTheLibrary) {
   const auto backend = card();
   for (const Shape& shape : {Shape{.inputs = 72}, Shape{.columns = 64},
                              Shape{.activation = Activation::relu}, Shape{.bias = true}}) {
@@ -84,7 +84,7 @@ TEST_F(GatedTest, OthersAreLeftToTheLibrary) {
   EXPECT_FALSE(is_in_one(*older, {}));
 }
 
-TEST_F(GatedTest, DoesWithoutWhereItIsToldTo) {
+TEST_F(GatedChoiceTest, DoesWithoutWhereItIsToldTo) {
   ::setenv("SHEAF_CUDA_WARPGROUPS", "0", 1);
   const auto without = card();
   ::unsetenv("SHEAF_CUDA_WARPGROUPS");
