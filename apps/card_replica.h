@@ -78,6 +78,7 @@ using Open = decltype(replica::Backend::open);
 inline Result<std::unique_ptr<engine::Engine>> open_warm(const Open& open, Mapping packed,
                                                          engine::EngineOptions options) {
   SHEAF_ASSIGN(auto engine, open(std::move(packed), options));
+  if (options.communicator != nullptr) SHEAF_TRY(options.communicator->meet());
   const std::int32_t ids[] = {0};
   const std::uint32_t bounds[] = {0, 1};
   const engine::ItemOptions items[] = {{.output = engine->spec().main_output()}};

@@ -43,8 +43,9 @@ def memfd(pid, name):
 
 
 def anonymous_bytes(pid):
-    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(re.search(r"^Anonymous:\s+(\d+) kB", text, re.M).group(1)) << 10
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    # What a busy machine has swapped out is held too; both are without what is shared.
+    return sum(int(re.search(rf"^{kind}:\s+(\d+) kB", text, re.M).group(1)) << 10 for kind in ("RssAnon", "VmSwap"))
 
 
 def fill(server, tokens_a_text):

@@ -463,9 +463,12 @@ std::string table_of(const Placing& placing, const std::vector<router::ModelConf
     const auto bytes = [on_cores](std::uint64_t count) {
       return on_cores ? std::string("-") : human_bytes(static_cast<double>(count));
     };
+    // Of several slices the least, since each has to do.
+    const std::uint64_t least =
+        std::ranges::min(replica.slices(), {}, &slices::Slice::memory_bytes).memory_bytes;
     table.add_row({std::to_string(number++), one_line(short_name(configs[replica.wish].name), 28),
-                   replica.slice.name, bytes(replica.needed_bytes),
-                   bytes(replica.slice.memory_bytes), std::to_string(replica.slice.threads)});
+                   replica.slice.name, bytes(replica.needed_bytes), bytes(least),
+                   std::to_string(replica.slice.threads)});
   }
   return table.render();
 }

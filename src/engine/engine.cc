@@ -78,7 +78,7 @@ class ModelEngine final : public Engine {
       std::size_t last = first + 1;
       while (last < batch.options.size() &&
              batch.options[last].output == batch.options[first].output &&
-             batch.cu_seqlens[last] - batch.cu_seqlens[first] < group_tokens)
+             batch.cu_seqlens[last + 1] - batch.cu_seqlens[first] <= group_tokens)
         ++last;
       SHEAF_TRY(run_group(batch, first, last, out));
       first = last;

@@ -26,6 +26,7 @@ class LoneRank final : public kernels::Communicator {
 
   std::size_t rank() const override { return shard_.process(); }
   std::size_t ranks() const override { return shard_.processes(); }
+  Status meet() override { return {}; }
   Status sum(tensor::MatrixSpan /*x*/) override { return {}; }
   Status share(std::vector<std::byte>& /*message*/) override { return {}; }
   Status send(std::size_t /*to*/, tensor::TypedView /*x*/) override { return {}; }

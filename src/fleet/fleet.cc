@@ -72,6 +72,7 @@ struct Place {
   std::shared_ptr<Session> session = nullptr;
   std::optional<Incarnation> waiting = std::nullopt;  // for weights, a slice, or its MPS daemon
   bool slice_lost = false;                            // the seat's, and no other was found yet
+  std::string lost_uuid = {};                         // which of them
   std::string lost_how = {};                          // "vanished"
   bool said = false;                                  // that it waits, and what for
   std::optional<slices::MpsLife> mps = std::nullopt;  // that its process is in
@@ -368,13 +369,19 @@ class Driver final : public Fleet {
     return usable;
   }
 
-  // Where replicas run, or end.
+  // What a replica keeps: all of its slices, but where it lost one that, and what is asked back.
+  bool keeps(const Place& place, const slices::Slice& slice) const {
+    return !place.slice_lost || (slice.uuid != place.lost_uuid && !withheld_.contains(slice.uuid));
+  }
+
+  // Where replicas run, or end, or are to start once they have all their slices.
   void tell_tenancy() {
     if (!tenancy_) return;
     slices::Tenancy::ByUuid occupied;
     for (const Place& place : places_)
-      if (is_on_card(place) && (place.session || !place.slice_lost))
-        for (const slices::Slice& slice : place.seat.slices()) occupied[slice.uuid] = slice.name;
+      if (is_on_card(place))
+        for (const slices::Slice& slice : place.seat.slices())
+          if (place.session || keeps(place, slice)) occupied[slice.uuid] = slice.name;
     if (occupied != occupied_) tenancy_->occupy(occupied_ = std::move(occupied));
   }
 
@@ -383,6 +390,7 @@ class Driver final : public Fleet {
     log(LogLevel::warn, "slice {} ({}) of replica {} {}", slice.name, slice.uuid,
         replica_name(replica), how);
     place.slice_lost = true;
+    place.lost_uuid = slice.uuid;
     place.lost_how = fmt::format("{} {}", slice.name, how);
     // Those of the other ranks too: whether a card has room for one is seen by what is free there.
     for (const slices::Slice& one : place.seat.slices()) drop_card_weights(one.uuid);
@@ -394,8 +402,9 @@ class Driver final : public Fleet {
     Place& place = places_[replica];
     std::vector<slices::Slice> taken;
     for (const Place& other : places_)
-      if (!other.slice_lost && is_on_card(other))
-        std::ranges::copy(other.seat.slices(), std::back_inserter(taken));
+      if (&other != &place && is_on_card(other))
+        std::ranges::copy_if(other.seat.slices(), std::back_inserter(taken),
+                             [&](const slices::Slice& one) { return keeps(other, one); });
     auto seat = slices::find_replacement(machine_, usable_devices(), place.seat, taken,
                                          options_.placement.rules);
     if (!seat) {

@@ -834,6 +834,23 @@ TEST_F(CardsTest, ARankWhoseCardVanishesTakesItsGroupAlong) {
             "1.0 MiB to use");
 }
 
+TEST_F(CardsTest, AGroupKeepsTheCardsThatAreThere) {
+  drive("create l4 l4 l4 l4");
+  ranks_ = 2;
+  create(2);
+  ASSERT_TRUE(wait_ready(0) && wait_ready(1));
+  for (const int card : {0, 2}) lose(card);
+  ASSERT_TRUE(wait_until([&] { return !replica(0).exits.empty() && !replica(1).exits.empty(); }));
+  for (const ReplicaId id : {0, 1}) start_again(id, 2);
+  ASSERT_TRUE(wait_until([&] { return !replica(0).waits.empty() && !replica(1).waits.empty(); }))
+      << "neither takes the other's second card";
+  EXPECT_TRUE(reach_leases(2)) << "which each of them keeps";
+  for (const int card : {2, 0}) lose(card, false);
+  ASSERT_TRUE(wait_ready(0, 2) && wait_ready(1, 2));
+  EXPECT_EQ(slice_of(0).substr(6), "gpu:1");
+  EXPECT_EQ(slice_of(1).substr(6), "gpu:3");
+}
+
 TEST_F(CardsTest, AReplicaWaitsUntilThereIsACard) {
   create(3);
   for (ReplicaId id = 0; id < 3; ++id) ASSERT_TRUE(wait_ready(id));

@@ -229,10 +229,11 @@ Status run_on(const Flags& flags, int control, const Backend& backend, kernels::
   if (group && group->rank() > 0) {
     if (weights_copy.made) say(control, "{}\n", weights_copy.made.get());
     weights_copy.made.reset();
+    SHEAF_TRY(group->meet());
     return follow(*engine, *group);
   }
   if (group) {
-    SHEAF_TRY(meet_followers(*group));
+    SHEAF_TRY(group->meet());  // who is ready is so with all others
     engine = make_first_rank(std::move(engine), *group);
   }
   const channel::Limits carries = channel.limits(), gives = limits_of(engine->spec());

@@ -66,14 +66,8 @@ std::unique_ptr<engine::Engine> make_first_rank(std::unique_ptr<engine::Engine> 
   return std::make_unique<FirstRank>(std::move(engine), others);
 }
 
-Status meet_followers(kernels::Communicator& others) {
-  std::vector<std::byte> nothing;
-  return others.share(nothing);
-}
-
 Status follow(engine::Engine& engine, kernels::Communicator& group) {
   std::vector<std::byte> message;
-  SHEAF_TRY(group.share(message));  // meet_followers()
   engine::Rows dropped;
   for (;;) {
     SHEAF_TRY(group.share(message));

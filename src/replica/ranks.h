@@ -19,9 +19,6 @@ namespace sheaf::replica {
 std::unique_ptr<engine::Engine> make_first_rank(std::unique_ptr<engine::Engine> engine,
                                                 kernels::Communicator& others);
 
-// Tells the others that the first rank is ready, and waits until they are.
-Status meet_followers(kernels::Communicator& others);
-
 // What another rank does: runs the batches of the first, until the group ends or its own device
 // fails. An error always.
 Status follow(engine::Engine& engine, kernels::Communicator& group);

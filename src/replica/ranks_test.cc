@@ -70,11 +70,12 @@ TEST(Ranks, RunTheSameBatches) {
   std::thread other([&] {
     const auto group = join(1);
     FakeEngine engine({.dimensions = 4}, {.progress = &progress});
-    ended = follow(engine, *group);
+    ended = group->meet();
+    if (ended.ok()) ended = follow(engine, *group);
   });
   {
     const auto group = join(0);
-    ASSERT_TRUE(meet_followers(*group).ok());
+    ASSERT_TRUE(group->meet().ok());
     const auto engine = make_first_rank(
         std::make_unique<FakeEngine>(FakeShape{.dimensions = 4}, engine::EngineOptions{}), *group);
     engine::Rows rows;

@@ -310,11 +310,16 @@ class CardPlacement {
 
   void close(std::size_t device, const Wish& group) { closed_.emplace(device, group.division); }
 
-  // As many as devices suffice for, with one left for each replica of the others.
+  // As many as devices suffice for, with one left for each replica, or each of its processes, of
+  // those that come behind.
   std::size_t default_groups(std::size_t wish, const Indexes& open) const {
     const auto large = static_cast<std::size_t>(std::ranges::count_if(
         open, [&](std::size_t i) { return rooms_[i].bytes >= need_of(wish).total_bytes(); }));
-    const std::size_t left = open.size() - std::min(open.size(), certain_replicas().size());
+    std::size_t others = certain_replicas().size();
+    for (std::size_t later = wish + 1; later < wishes_.size(); ++later)
+      if (is_group(wishes_[later]) && wishes_[later].slices.empty())
+        others += std::size_t{std::max(wishes_[later].replicas, 1u)} * wishes_[later].processes;
+    const std::size_t left = open.size() - std::min(open.size(), others);
     return std::max<std::size_t>(std::min(large, left) / wishes_[wish].processes, 1);
   }
 

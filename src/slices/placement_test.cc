@@ -520,6 +520,8 @@ TEST(PlaceRanks, EachHasACardToItself) {
   // Others have what is left, and share that.
   EXPECT_EQ(names_for(cards(4), {on_cards(0), on_ranks(2, 0)}, kAuto),
             (Names{"gpu:2", "gpu:3", "gpu:0,gpu:1"}));
+  EXPECT_EQ(names_for(cards(5), {on_ranks(2, 0), on_ranks(3, 0)}, kAuto),
+            (Names{"gpu:0,gpu:1", "gpu:2,gpu:3,gpu:4"}));
   EXPECT_EQ(names_for(cards(3), {on_cards(2), on_ranks(2, 1)}, kAuto),
             (Names{"time:2#0", "time:2#1", "gpu:0,gpu:1"}));
 

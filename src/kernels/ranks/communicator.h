@@ -10,13 +10,17 @@
 namespace sheaf::kernels {
 
 // What the ranks that compute one model together share. Each rank has one and calls it from one
-// thread. All make the same calls of sum() and share(), of the same shapes, in the same order; of
+// thread. All make the same calls of meet(), sum() and share(), of the same shapes, in the same order; of
 // send() and receive() two ranks do, each for the other.
 class Communicator {
  public:
   virtual ~Communicator() = default;
   virtual std::size_t rank() const = 0;   // below ranks()
   virtual std::size_t ranks() const = 0;  // at least 1
+
+  // Waits until all ranks call it, as long as the group lives: of those that are about to compute
+  // for those that still load.
+  virtual Status meet() = 0;
 
   // x = the sum of what all ranks have there, added in the order of the ranks, so that all get the
   // same bits. x lies on the host. Error of kind unavailable where another rank is gone, or does

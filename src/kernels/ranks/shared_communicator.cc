@@ -93,6 +93,8 @@ class SharedCommunicator final : public Communicator {
   std::size_t rank() const override { return rank_; }
   std::size_t ranks() const override { return group_.ranks; }
 
+  Status meet() override { return arrive(Wait::endless); }
+
   Status sum(tensor::MatrixSpan x) override {
     return for_parts(x, kSlotFloats, [this](tensor::MatrixSpan part) { return sum_slot(part); });
   }
@@ -109,9 +111,9 @@ class SharedCommunicator final : public Communicator {
         slots_[0].count = count;
         copy(slots_[0].values, message.data() + at, std::min(kSlotBytes, count - at));
       }
-      SHEAF_TRY(meet(rank_ == 0 || at > 0 ? Wait::patient : Wait::endless));
+      SHEAF_TRY(arrive(rank_ == 0 || at > 0 ? Wait::patient : Wait::endless));
       if (rank_ != 0) SHEAF_TRY(take_piece(at, count, message));
-      SHEAF_TRY(meet());  // the slot may be written again
+      SHEAF_TRY(arrive());  // the slot may be written again
       at += kSlotBytes;
     } while (at < count);
     return {};
@@ -172,7 +174,7 @@ class SharedCommunicator final : public Communicator {
     slots_[rank_].count = count;
     for (std::size_t i = 0; i < x.rows; ++i)
       std::copy_n(x.row(i), x.columns, slots_[rank_].values + i * x.columns);
-    SHEAF_TRY(meet());
+    SHEAF_TRY(arrive());
     SHEAF_TRY(check_counts(count));
     float* const sums = slots_[group_.ranks].values;
     const std::size_t first = count * rank_ / group_.ranks;
@@ -180,7 +182,7 @@ class SharedCommunicator final : public Communicator {
     std::copy(slots_[0].values + first, slots_[0].values + last, sums + first);
     for (std::size_t rank = 1; rank < group_.ranks; ++rank)
       for (std::size_t i = first; i < last; ++i) sums[i] += slots_[rank].values[i];
-    SHEAF_TRY(meet());
+    SHEAF_TRY(arrive());
     for (std::size_t i = 0; i < x.rows; ++i) std::copy_n(sums + i * x.columns, x.columns, x.row(i));
     return {};
   }
@@ -226,7 +228,7 @@ class SharedCommunicator final : public Communicator {
   }
 
   // Until all ranks are here.
-  Status meet(Wait wait = Wait::patient) {
+  Status arrive(Wait wait = Wait::patient) {
     const std::uint32_t before = header_.meetings.load(std::memory_order_acquire);
     if ((before & kEnded) != 0) return gone("another rank has ended");
     if (header_.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == group_.ranks) {

@@ -11,6 +11,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
+
 namespace sheaf::kernels {
 namespace {
 
@@ -263,6 +265,21 @@ TEST(SharedCommunicator, SendsWhatOneHasToAnother) {
     for (std::thread& thread : threads) thread.join();
     EXPECT_EQ(wrong, std::vector<std::size_t>(ranks)) << ranks;
   }
+}
+
+// As of those that still load, who raise nobody's progress.
+TEST(SharedCommunicator, WhoComesToAMeetingLateIsWaitedFor) {
+  const SharedMemory memory(2);
+  constexpr int kPatienceMs = 5;
+  std::thread late([&] {
+    const auto communicator = memory.join(1, kPatienceMs);
+    const TimeUs until_us = monotonic_us() + 20 * kPatienceMs * 1000;
+    while (monotonic_us() < until_us) std::this_thread::yield();
+    EXPECT_TRUE(communicator->meet().ok());
+  });
+  const auto communicator = memory.join(0, kPatienceMs);
+  EXPECT_TRUE(communicator->meet().ok());
+  late.join();
 }
 
 std::string error_of_receive(Communicator& communicator, std::size_t columns = 8) {
