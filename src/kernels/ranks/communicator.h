@@ -10,8 +10,8 @@
 namespace sheaf::kernels {
 
 // What the ranks that compute one model together share. Each rank has one and calls it from one
-// thread. All make the same calls of meet(), sum() and share(), of the same shapes, in the same order; of
-// send() and receive() two ranks do, each for the other.
+// thread. All make the same calls of meet(), sum() and share(), of the same shapes, in the same
+// order; of send() and receive() two ranks do, each for the other.
 class Communicator {
  public:
   virtual ~Communicator() = default;
