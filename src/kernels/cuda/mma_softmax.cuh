@@ -81,13 +81,11 @@ __device__ inline float largest_of_quad(float x) {
   return fmaxf(x, __shfl_xor_sync(kAllLanes, x, 2));
 }
 
-// -inf for keys that are not seen. `query` is the warp's first, `key` the tile's. What rows behind
-// the text get is never read.
-template <class Shape, class E>
-__device__ void mask_scores(const AttentionTask<E>& task, std::uint32_t tokens, std::uint32_t query,
-                            std::uint32_t key, const PartOfTile& blocks, MmaState<Shape>& state) {
-  const std::uint32_t before = smaller(task.before, tokens);
-  const std::uint32_t after = smaller(task.after, tokens);
+// change(row, column, score) of those scores of a lane that are in the blocks: of a query and a key
+// of the text. `query` is the warp's first, `key` the tile's.
+template <class Shape, class Change>
+__device__ void change_scores(std::uint32_t query, std::uint32_t key, const PartOfTile& blocks,
+                              MmaState<Shape>& state, const Change& change) {
   const std::uint32_t first_row = query + lane_of_thread() / 4;
   const std::uint32_t first_column = key + lane_of_thread() % 4 * 2;
   SHEAF_UNROLL
@@ -96,15 +94,24 @@ __device__ void mask_scores(const AttentionTask<E>& task, std::uint32_t tokens, 
     SHEAF_UNROLL
     for (unsigned r = 0; r < Shape::kRowBlocks; ++r) {
       SHEAF_UNROLL
-      for (unsigned i = 0; i < 4; ++i) {
-        const std::uint32_t row = first_row + r * kMmaRows + i / 2 * 8;
-        const std::uint32_t column = first_column + n * 8 + i % 2;
-        // As task.sees() says of a row of the text, with one comparison less.
-        if (column >= tokens || column + before - row > before + after)
-          state.scores[r][n][i] = -INFINITY;
-      }
+      for (unsigned i = 0; i < 4; ++i)
+        change(first_row + r * kMmaRows + i / 2 * 8, first_column + n * 8 + i % 2,
+               state.scores[r][n][i]);
     }
   }
+}
+
+// -inf for keys that are not seen. What rows behind the text get is never read.
+template <class Shape, class E>
+__device__ void mask_scores(const AttentionTask<E>& task, std::uint32_t tokens, std::uint32_t query,
+                            std::uint32_t key, const PartOfTile& blocks, MmaState<Shape>& state) {
+  const std::uint32_t before = smaller(task.before, tokens);
+  const std::uint32_t after = smaller(task.after, tokens);
+  change_scores(query, key, blocks, state,
+                [=](std::uint32_t row, std::uint32_t column, float& score) {
+                  // As task.sees() says of a row of the text, with one comparison less.
+                  if (column >= tokens || column + before - row > before + after) score = -INFINITY;
+                });
 }
 
 // Scores become scaled ones with their biases, for powers of two.
@@ -112,23 +119,11 @@ template <class Shape>
 __device__ void add_biases(const float* bias, float scale, std::uint32_t tokens,
                            std::uint32_t query, std::uint32_t key, const PartOfTile& blocks,
                            MmaState<Shape>& state) {
-  const std::uint32_t first_row = query + lane_of_thread() / 4;
-  const std::uint32_t first_column = key + lane_of_thread() % 4 * 2;
-  SHEAF_UNROLL
-  for (unsigned n = 0; n < Shape::kKeys / 8; ++n) {
-    if (!blocks.has(n / 2)) continue;
-    SHEAF_UNROLL
-    for (unsigned r = 0; r < Shape::kRowBlocks; ++r) {
-      SHEAF_UNROLL
-      for (unsigned i = 0; i < 4; ++i) {
-        const std::uint32_t row = first_row + r * kMmaRows + i / 2 * 8;
-        const std::uint32_t column = first_column + n * 8 + i % 2;
-        float& score = state.scores[r][n][i];
+  change_scores(
+      query, key, blocks, state, [=](std::uint32_t row, std::uint32_t column, float& score) {
         if (row < tokens && column < tokens)
           score = kLog2E * (score * scale + bias[std::int64_t{column} - std::int64_t{row}]);
-      }
-    }
-  }
+      });
 }
 
 // Of each of a lane's rows: what sums are to be multiplied by once its largest score has grown.
