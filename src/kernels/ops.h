@@ -224,8 +224,8 @@ class Backend {
   // What went wrong on the device first; every call after that does nothing, and what is read is
   // worth nothing. Always ok on the host.
   virtual Status status() const { return {}; }
-  // In which products with weights are computed, and weights packed; fp8: some of them, by their
-  // role and shape, and the others in bfloat16.
+  // In which products with weights are computed, and weights packed; fp8, and int8 on a card: some
+  // of them, by their role and shape, and the others in bfloat16.
   virtual Dtype dtype() const = 0;
   // In which models keep states: float32 or bfloat16.
   virtual Dtype state_dtype() const { return Dtype::float32; }

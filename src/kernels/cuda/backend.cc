@@ -12,6 +12,7 @@
 #include "kernels/cuda/gate.cuh"
 #include "kernels/cuda/gated_choice.h"
 #include "kernels/cuda/heads.cuh"
+#include "kernels/cuda/int8_product.h"
 #include "kernels/cuda/launcher.h"
 #include "kernels/cuda/norm.cuh"
 #include "kernels/cuda/operand.cuh"
@@ -51,7 +52,7 @@ struct StateOf<Bfloat16> {
   using Type = Bfloat16;
 };
 
-// What is not multiplied in fp8, where some products are, is multiplied in T.
+// What is not multiplied in fp8 or int8, where some products are, is multiplied in T.
 template <class T>
 class Cuda final : public Backend {
   using S = typename StateOf<T>::Type;
@@ -66,13 +67,15 @@ class Cuda final : public Backend {
         device_(std::move(device)) {
     if (!device_->computes()) return;
     product_ = make_product<T>(*device_, workspace_);
+    if (precision.dtype == Dtype::int8)
+      quantized_product_ = std::make_unique<Int8Product>(*device_);
     if (precision.dtype != Dtype::fp8) return;
     const int capability = device_->compute_capability();
     if (capability < kFp8Capability)
       device_->fail({ErrorCode::unsupported,
                      "fp8 needs a card of compute capability 8.9 or later, and this one has " +
                          std::to_string(capability / 10) + "." + std::to_string(capability % 10)});
-    fp8_product_ = make_product<Fp8>(*device_, workspace_);
+    quantized_product_ = make_product<Fp8>(*device_, workspace_);
   }
 
   std::string name() const override { return name_; }
@@ -85,9 +88,9 @@ class Cuda final : public Backend {
   std::size_t packed_floats(std::size_t inputs, std::size_t outputs, Role role) const override {
     return weights_.packed_floats(inputs, outputs, role);
   }
-  void pack_linear(MatrixView weight, const float* /*input_sizes*/, float* packed,
+  void pack_linear(MatrixView weight, const float* input_sizes, float* packed,
                    Role role) const override {
-    weights_.pack(weight, packed, role);
+    weights_.pack(weight, input_sizes, packed, role);
   }
   // Row-major, as it is.
   std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {
@@ -316,8 +319,9 @@ class Cuda final : public Backend {
   }
   // Of a product with any weight.
   std::size_t most_operand_floats(std::size_t rows, std::size_t columns) const {
-    const std::size_t fp8 = weights_.may_be_fp8(columns) ? Layout::fp8_floats(rows, columns) : 0;
-    return std::max(made_operand_floats(rows, columns), fp8);
+    const std::size_t quantized =
+        weights_.may_be_quantized(columns) ? weights_.quantized_shape(rows, columns).floats() : 0;
+    return std::max(made_operand_floats(rows, columns), quantized);
   }
 
   // Whether the operation should run.
@@ -428,7 +432,7 @@ class Cuda final : public Backend {
   Factor operand_of(TypedView x, const Linear& weight) {
     return with_element(x.dtype, [&](auto element) -> Factor {
       const auto rows = rows_of<decltype(element)>(x);
-      if (weights_.is_fp8(weight)) return quantize(rows, nullptr, x.rows, x.columns, operand_);
+      if (weights_.is_quantized(weight)) return quantize(rows, nullptr, x.rows, weight, operand_);
       if (is_operand(rows, x.columns)) return {rows.data, rows.stride};
       return make_operand_of(rows, nullptr, x.rows, x.columns, operand_);
     });
@@ -439,8 +443,8 @@ class Cuda final : public Backend {
                      TypedSpan sums, const Linear& down) {
     constexpr bool kStates = !std::is_same_v<S, float>;
     multiply<S>(x, rows, up, kStates ? activation : Activation::none, {}, rows_of<S>(sums));
-    if (weights_.is_fp8(down))  // whose sums are states
-      return quantize(rows_of<S>(TypedView(sums)), nullptr, rows, sums.columns, middle_);
+    if (weights_.is_quantized(down))  // whose sums are states
+      return quantize(rows_of<S>(TypedView(sums)), nullptr, rows, down, middle_);
     return middle_of(sums, kStates ? Activation::none : activation);
   }
   // activation(x) as a product takes it: in x itself where that will do.
@@ -472,19 +476,31 @@ class Cuda final : public Backend {
     float* block = buffer.reserve(Layout::operand_floats(rows, columns), memory());
     return {reinterpret_cast<T*>(block), Layout::stride_of(columns)};
   }
-  // The same in fp8.
+  // The same, quantized for a product with `weight`.
   template <class E>
   Factor quantize(Rows<const E> x, const std::uint32_t* chosen, std::size_t rows,
-                  std::size_t columns, tensor::Buffer& buffer) {
-    float* const block = buffer.reserve(Layout::fp8_floats(rows, columns), memory());
-    const QuantizeTask<E> task{.x = x,
-                               .chosen = chosen,
-                               .rows = narrow(rows),
-                               .columns = narrow(columns),
-                               .out = {reinterpret_cast<Fp8*>(block), columns},
-                               .scales = block + rows * columns / sizeof(float)};
-    launcher_.rows(is_wide(columns, x) ? quantize_rows<kWide, E> : quantize_rows<1, E>, rows, task);
-    return {task.out.data, columns, task.scales};
+                  const Linear& weight, tensor::Buffer& buffer) {
+    if (weights_.dtype() == Dtype::int8)
+      return quantize_to<Int8, kInt8Block / kWarpSize>(x, chosen, rows, weight, buffer);
+    return quantize_to<Fp8, kWide>(x, chosen, rows, weight, buffer);
+  }
+  template <class Q, unsigned kCount, class E>
+  Factor quantize_to(Rows<const E> x, const std::uint32_t* chosen, std::size_t rows,
+                     const Linear& weight, tensor::Buffer& buffer) {
+    const QuantizedShape shape = weights_.quantized_shape(rows, weight.inputs);
+    float* const block = buffer.reserve(shape.floats(), memory());
+    const QuantizeTask<E, Q> task{.x = x,
+                                  .chosen = chosen,
+                                  .balance = weight_of(weight).balance,
+                                  .rows = narrow(rows),
+                                  .columns = narrow(weight.inputs),
+                                  .width = narrow(shape.width()),
+                                  .block = narrow(shape.block),
+                                  .out = reinterpret_cast<Q*>(block),
+                                  .scales = block + shape.code_floats()};
+    launcher_.rows(is_wide(weight.inputs, x) ? quantize_rows<kCount, E, Q> : quantize_rows<1, E, Q>,
+                   rows, task);
+    return {task.out, shape.width(), task.scales};
   }
   template <class E>
   Factor run_operand(OperandTask<E, T> task) {
@@ -509,9 +525,9 @@ class Cuda final : public Backend {
                 Rows<const E> residual, Rows<E> out) {
     // Behind states the library's approximation is as good as theirs.
     const bool states = !std::is_same_v<E, float> && residual.data == nullptr;
-    const bool in_one = activation == Activation::none || states;
     const Factor packed = weight_of(weight);
-    Product& product = packed.scales == nullptr ? *product_ : *fp8_product_;
+    Product& product = packed.scales == nullptr ? *product_ : *quantized_product_;
+    const bool in_one = activation == Activation::none || states || product.finishes_all();
     const void* bias = bias_of<E>(weight);
     if (!status().ok() || rows == 0) return;
     const Left left = product.run({.x = x.data,
@@ -628,8 +644,8 @@ class Cuda final : public Backend {
     const Linear& down = experts.down[expert];
     const Rows<const S> rows = rows_of<S>(x);
     const std::uint32_t* const routed = rows_on_device_ + first;
-    const Factor chosen = weights_.is_fp8(up)
-                              ? quantize(rows, routed, out.rows, x.columns, operand_)
+    const Factor chosen = weights_.is_quantized(up)
+                              ? quantize(rows, routed, out.rows, up, operand_)
                               : make_operand_of(rows, routed, out.rows, x.columns, operand_);
     const Factor middle = multiply_up(chosen, out.rows, up, experts.activation, sums, down);
     multiply<float>(middle, out.rows, down, Activation::none, {}, rows_of(out));
@@ -642,7 +658,7 @@ class Cuda final : public Backend {
   const Launcher launcher_{*device_};
   const AttentionChoice<T, S> attention_{*device_};
   tensor::Buffer workspace_;
-  std::unique_ptr<Product> product_, fp8_product_;
+  std::unique_ptr<Product> product_, quantized_product_;
   GatedChoice gated_{*device_};
   TextLayout layout_;
   std::vector<TokenPlace> token_places_;

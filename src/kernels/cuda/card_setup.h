@@ -20,9 +20,9 @@ inline Setup parity_setup(const DeviceBackend& backend, int number) {
                 return std::make_unique<Staged>(std::move(*backend.make(options)));
               },
           .on_device = true,
-          .states = backend.dtype == Dtype::bfloat16 || backend.dtype == Dtype::fp8
-                        ? Dtype::bfloat16
-                        : Dtype::float32,
+          .states = backend.dtype == Dtype::float32 || backend.dtype == Dtype::float16
+                        ? Dtype::float32
+                        : Dtype::bfloat16,
           .rounds_fp8_sums = true,
           .rounds_attention =
               [](const AttentionShape& shape) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/cuda/activation.cuh"
+#include "kernels/cuda/tile_place.cuh"
 #include "kernels/cuda/warpgroup_mma.cuh"
 
 // A product and the gate behind it in one, on Hopper: what the gate reads is never written. A block
@@ -48,22 +49,6 @@ struct GatedStage {
 static_assert(GatedStage::Outputs::kBytes == 2 * GatedStage::Part::kBytes);
 constexpr std::size_t kGatedSharedBytes = std::size_t{kGatedStages} * GatedStage::kBytes;
 
-// Which part of the result a block has. Blocks that run at the same time are neighbours in both
-// directions, so that what they read is mostly in the card's cache.
-struct GatedPlace {
-  unsigned row, column;
-  __device__ explicit GatedPlace(const GatedTask& task) {
-    constexpr unsigned kTogether = 16;  // blocks above each other
-    const unsigned down = (task.rows + kGatedRows - 1) / kGatedRows;
-    const unsigned across = task.columns / kGatedColumns;
-    const unsigned first = blockIdx.x / (kTogether * across) * kTogether;
-    const unsigned rest = blockIdx.x % (kTogether * across);
-    const unsigned together = smaller(down - first, kTogether);
-    row = (first + rest % together) * kGatedRows;
-    column = rest / together * kGatedColumns;
-  }
-};
-
 // A warp's part of the result to `out`, by way of the rows of shared memory from `row` on.
 template <Activation kActivation>
 __device__ void write_gated(const float (&sums)[kGatedColumns / 4][4], std::byte* shared,
@@ -94,7 +79,7 @@ __global__ void __launch_bounds__(kWarpgroups* kWarpgroup) multiply_gated(GatedT
   if constexpr (kHasWarpgroups) {
     using Stage = GatedStage;
     std::byte* const shared = shared_memory<std::byte>();
-    const GatedPlace block(task);
+    const TilePlace<kGatedRows, kGatedColumns> block(task.rows, task.columns);
     const unsigned steps = task.inputs / kGatedInputs;
     const auto copy = [&](unsigned i) {
       if (i < steps) Stage(shared, i).copy(task, block.row, block.column, i);

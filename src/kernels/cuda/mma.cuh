@@ -10,6 +10,9 @@
 //   of d: [group, 2 place], [group, 2 place + 1], [group + 8, 2 place], [group + 8, 2 place + 1],
 // where a register of a holds this element and the next of its row, one of b that of its column.
 // load_matrices() brings such registers from shared memory: ldmatrix.sync.aligned.m8n8.x4[.trans].
+//
+// Of whole numbers of 8 bits two lie in the place of each of those elements: a [16, 32], b [32, 8],
+// sums of 32 bits, exact. In the words of PTX: mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32.
 namespace sheaf::kernels::cuda {
 
 // Two neighbouring elements, the first in the lower half.
@@ -19,6 +22,9 @@ __device__ std::uint32_t pack_pair(float first, float second);
 template <class T>
 __device__ void multiply_add(float (&d)[4], const std::uint32_t (&a)[4],
                              const std::uint32_t (&b)[2]);
+
+__device__ void multiply_add_int8(std::int32_t (&d)[4], const std::uint32_t (&a)[4],
+                                  const std::uint32_t (&b)[2]);
 
 // Four matrices of 8 rows of 8 elements of 16 bits, a register each: of matrix i a lane gets
 // [group, 2 place] and the next of its row; transposed, [2 place, group] and the next of its
@@ -57,6 +63,15 @@ __device__ inline void multiply_add<Half>(float (&d)[4], const std::uint32_t (&a
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+__device__ inline void multiply_add_int8(std::int32_t (&d)[4], const std::uint32_t (&a)[4],
+                                         const std::uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
 template <>
 __device__ inline void load_matrices<Matrices::as_they_lie>(const void* row,
                                                             std::uint32_t (&to)[4]) {
@@ -81,35 +96,60 @@ std::uint32_t pack_pair(float first, float second) {
   return std::uint32_t{from_float<T>(first).bits} | std::uint32_t{from_float<T>(second).bits} << 16;
 }
 
-// All lanes bring their registers, and each computes the four elements that are its own.
-template <class T>
-void multiply_add(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+// What the lanes of a warp bring to a product.
+struct WarpOperands {
   struct Registers {
     std::uint32_t a[4], b[2];
   };
-  Registers mine;
-  std::memcpy(mine.a, a, sizeof mine.a);
-  std::memcpy(mine.b, b, sizeof mine.b);
-  const emulation::Exchange met = emulation::exchange_in_warp(&mine, sizeof mine);
-  const auto half = [](std::uint32_t pair, unsigned k) {
-    return to_float(T{static_cast<std::uint16_t>(pair >> 16 * (k % 2))});
-  };
-  const auto of_lane = [&](unsigned lane) {
+  emulation::Exchange met;
+
+  WarpOperands(const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+    Registers mine;
+    std::memcpy(mine.a, a, sizeof mine.a);
+    std::memcpy(mine.b, b, sizeof mine.b);
+    met = emulation::exchange_in_warp(&mine, sizeof mine);
+  }
+  Registers of_lane(unsigned lane) const {
     Registers registers;
     std::memcpy(&registers, met.all + lane * emulation::kLaneBytes, sizeof registers);
     return registers;
-  };
-  const unsigned group = met.lane / 4;
-  const unsigned place = met.lane % 4;
-  for (unsigned k = 0; k < 16; ++k) {
-    const unsigned holder = k % 8 / 2;  // its place
-    const Registers rows = of_lane(group * 4 + holder);
-    for (unsigned j = 0; j < 2; ++j) {
-      const float from_b = half(of_lane((2 * place + j) * 4 + holder).b[k / 8], k);
-      d[j] += half(rows.a[k / 8 * 2], k) * from_b;
-      d[2 + j] += half(rows.a[k / 8 * 2 + 1], k) * from_b;
+  }
+  // Calls add(i, a, b) with each pair of registers whose elements the calling lane's d[i] has a
+  // product of, in their order.
+  template <class Add>
+  void for_each_pair(const Add& add) const {
+    const unsigned group = met.lane / 4;
+    const unsigned place = met.lane % 4;
+    for (unsigned k = 0; k < 8; ++k) {
+      const unsigned holder = k % 4;  // its place
+      const Registers rows = of_lane(group * 4 + holder);
+      for (unsigned j = 0; j < 2; ++j) {
+        const std::uint32_t column = of_lane((2 * place + j) * 4 + holder).b[k / 4];
+        add(j, rows.a[k / 4 * 2], column);
+        add(2 + j, rows.a[k / 4 * 2 + 1], column);
+      }
     }
   }
+};
+
+// All lanes bring their registers, and each computes the four elements that are its own.
+template <class T>
+void multiply_add(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+  const auto half = [](std::uint32_t pair, unsigned k) {
+    return to_float(T{static_cast<std::uint16_t>(pair >> 16 * k)});
+  };
+  WarpOperands(a, b).for_each_pair([&](unsigned i, std::uint32_t row, std::uint32_t column) {
+    for (unsigned k = 0; k < 2; ++k) d[i] += half(row, k) * half(column, k);
+  });
+}
+inline void multiply_add_int8(std::int32_t (&d)[4], const std::uint32_t (&a)[4],
+                              const std::uint32_t (&b)[2]) {
+  const auto byte = [](std::uint32_t four, unsigned k) {
+    return std::int32_t{static_cast<std::int8_t>(four >> 8 * k)};
+  };
+  WarpOperands(a, b).for_each_pair([&](unsigned i, std::uint32_t row, std::uint32_t column) {
+    for (unsigned k = 0; k < 4; ++k) d[i] += byte(row, k) * byte(column, k);
+  });
 }
 
 // All lanes bring the rows that they name, and each takes the elements that are its own.

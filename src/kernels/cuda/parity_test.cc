@@ -35,7 +35,9 @@ INSTANTIATE_TEST_SUITE_P(, Dtypes,
                          ::testing::Values(emulated(Dtype::bfloat16, forward),
                                            emulated(Dtype::float16, backward),
                                            emulated(Dtype::fp8, forward),
-                                           emulated(Dtype::fp8, backward, 89)),
+                                           emulated(Dtype::fp8, backward, 89),
+                                           emulated(Dtype::int8, forward, 80),
+                                           emulated(Dtype::int8, backward, 86)),
                          name_of_setup);
 
 }  // namespace

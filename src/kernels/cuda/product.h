@@ -12,16 +12,16 @@
 namespace sheaf::kernels::cuda {
 
 // out = activation(x W^T + bias) + residual, of which one at most is there: rows of T in, float32
-// sums, results in float32 or T; of fp8 in float32 or bfloat16. x [rows, inputs] and weight
-// [outputs, inputs] lie at multiples of 16 bytes, as do all their rows; out and residual [rows,
-// outputs] where they like, unless T is fp8: then as the others, and inputs and outputs are
+// sums, results in float32 or T; of fp8 and int8 in float32 or bfloat16. x [rows, inputs] and
+// weight [outputs, inputs] lie at multiples of 16 bytes, as do all their rows; out and residual
+// [rows, outputs] where they like, unless T is fp8: then as the others, and inputs and outputs are
 // multiples of 16. All on the device.
 struct ProductTask {
   const void* x = nullptr;
   std::size_t x_stride = 0;  // elements
   const void* weight = nullptr;
   std::size_t weight_stride = 0;  // elements
-  // What each row of x and of weight was divided by in fp8, [rows] and [outputs]; else null.
+  // What x and weight were divided by in fp8 and int8, as quantize.cuh has it; else null.
   const float* x_scales = nullptr;
   const float* weight_scales = nullptr;
   Dtype results = Dtype::float32;  // of bias, residual and out
@@ -38,12 +38,14 @@ struct ProductTask {
 // `out` is that alone.
 enum class Left { nothing, activation, scales_and_all_behind };
 
-// Products by cuBLASLt, which tests play (emulation/cublaslt.h). What fails shows in the device's
-// status().
+// Products by cuBLASLt, which tests play (emulation/cublaslt.h), or in int8 (int8_product.h). What
+// fails shows in the device's status().
 class Product {
  public:
   virtual ~Product() = default;
   virtual Left run(const ProductTask& task) = 0;
+  // Whether any activation may be asked for, exact, and a residual behind it.
+  virtual bool finishes_all() const { return false; }
 };
 
 // Whether cuBLASLt has products with it; for none, none is needed.

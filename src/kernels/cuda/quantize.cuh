@@ -2,55 +2,106 @@
 
 #include "kernels/cuda/rows.cuh"
 
-// Rows as a product in fp8 takes them: each divided by a scale of its own, so that its largest
-// number becomes the largest of E4M3, and rounded. By rows, since what a text is answered must not
-// depend on those that stand beside it.
+// Rows as products in fp8 and int8 take them: numbers are divided by a scale, so that the largest
+// becomes the largest of the dtype, and rounded. A scale counts for one row alone, since what a
+// text is answered must not depend on those that stand beside it: in fp8 for all of it, in int8,
+// whose steps are all of one size, for each kInt8Block of its columns.
 namespace sheaf::kernels::cuda {
 
-constexpr float kLargestFp8 = 448;
+using Int8 = std::int8_t;
+constexpr unsigned kInt8Block = 128;
 
-// Of a row whose numbers have this size at most. A row of zeros has one too, and stays zeros.
-__host__ __device__ inline float fp8_scale(float largest) {
+template <class Q>
+constexpr float kLargest = 448;  // of E4M3
+template <>
+inline constexpr float kLargest<Int8> = 127;
+
+// Of numbers that have this size at most. Zeros have one too, and stay zeros.
+template <class Q>
+__host__ __device__ float scale_of(float largest) {
   constexpr float kLeast = 1e-30f;  // whose inverse is finite
-  return (largest < kLeast ? kLeast : largest) / kLargestFp8;
+  return (largest < kLeast ? kLeast : largest) / kLargest<Q>;
 }
 
-template <class E>
+// x / scale, by the inverse of that, rounded to the nearest; ties to even.
+template <class Q>
+__host__ __device__ Q quantized(float x, float inverse);
+template <>
+__host__ __device__ inline Fp8 quantized<Fp8>(float x, float inverse) {
+  return from_float<Fp8>(x * inverse);
+}
+// Rounded once, since bfloat16 often lies near the middle of two steps. What is no number is some.
+template <>
+__host__ __device__ inline Int8 quantized<Int8>(float x, float inverse) {
+  constexpr float kRound = 12582912;  // 1.5 * 2^23: adding it rounds to an integer
+  return static_cast<Int8>(fmaxf(fmaf(x, inverse, kRound) - kRound, -127));
+}
+
+// How quantized rows lie: codes [blocks, rows, block], so that what a product takes at a time is
+// together, and scales [blocks, rows_of_scales(rows)]; no number where the block of the row has
+// what is none, or infinity.
+__host__ __device__ constexpr std::size_t rows_of_scales(std::size_t rows) {
+  return (rows + 3) / 4 * 4;
+}
+
+template <class E, class Q>
 struct QuantizeTask {
   Rows<const E> x;
   // Row i is made of x's row chosen[i]; null: of row i.
   const std::uint32_t* chosen = nullptr;
+  const float* balance = nullptr;  // [width], by which columns are multiplied before; null: 1
   unsigned rows = 0;
-  unsigned columns = 0;
-  Rows<Fp8> out;
-  float* scales = nullptr;  // [rows]; no number where x has what is none, or infinity
+  unsigned columns = 0;  // of x
+  unsigned width = 0;    // of all blocks, whose columns behind those of x are 0
+  unsigned block = 0;    // columns
+  Q* out = nullptr;
+  float* scales = nullptr;
+
+  template <unsigned kCount>
+  __device__ void load_balanced(const E* row, unsigned column, float (&x)[kCount]) const {
+    SHEAF_UNROLL
+    for (unsigned j = 0; j < kCount; ++j) x[j] = 0;
+    if (column < columns) load<kCount>(row + column, x);
+    if (balance == nullptr) return;
+    float factors[kCount];
+    load<kCount>(balance + column, factors);
+    SHEAF_UNROLL
+    for (unsigned j = 0; j < kCount; ++j) x[j] *= factors[j];
+  }
 };
 
-template <unsigned kCount, class E>
-__global__ void __launch_bounds__(kRowsPerBlock* kWarpSize) quantize_rows(QuantizeTask<E> task) {
+template <unsigned kCount, class E, class Q>
+__global__ void __launch_bounds__(kRowsPerBlock* kWarpSize) quantize_rows(QuantizeTask<E, Q> task) {
   const unsigned row = row_of_warp();
   if (row >= task.rows) return;
-  const E* from = task.x.row(task.chosen == nullptr ? row : task.chosen[row]);
-  const unsigned first = lane_of_thread() * kCount;
-  float x[kCount];
-  float largest = 0, spoilt = 0;
-  for (unsigned i = first; i < task.columns; i += kWarpSize * kCount) {
-    load<kCount>(from + i, x);
-    SHEAF_UNROLL
-    for (unsigned j = 0; j < kCount; ++j) {
-      largest = fmaxf(largest, fabsf(x[j]));
-      spoilt += 0 * x[j];  // 0, or no number
+  const E* const from = task.x.row(task.chosen == nullptr ? row : task.chosen[row]);
+  Q* to = task.out + std::size_t{row} * task.block;
+  float* scales = task.scales + row;
+  for (unsigned block = 0; block < task.width; block += task.block) {
+    const unsigned first = lane_of_thread() * kCount;
+    float x[kCount];
+    float largest = 0, spoilt = 0;
+    for (unsigned i = first; i < task.block; i += kWarpSize * kCount) {
+      task.load_balanced(from, block + i, x);
+      SHEAF_UNROLL
+      for (unsigned j = 0; j < kCount; ++j) {
+        largest = fmaxf(largest, fabsf(x[j]));
+        spoilt += 0 * x[j];  // 0, or no number
+      }
     }
-  }
-  const float scale = fp8_scale(largest_of_warp(largest));
-  spoilt = sum_of_warp(spoilt);
-  if (first == 0) task.scales[row] = scale + spoilt;
-  const float inverse = 1 / scale;
-  for (unsigned i = first; i < task.columns; i += kWarpSize * kCount) {
-    load<kCount>(from + i, x);
-    SHEAF_UNROLL
-    for (unsigned j = 0; j < kCount; ++j) x[j] *= inverse;
-    store<kCount>(x, task.out.row(row) + i);
+    const float scale = scale_of<Q>(largest_of_warp(largest));
+    spoilt = sum_of_warp(spoilt);
+    if (first == 0) *scales = scale + spoilt;
+    scales += rows_of_scales(task.rows);
+    const float inverse = 1 / scale;
+    for (unsigned i = first; i < task.block; i += kWarpSize * kCount) {
+      task.load_balanced(from, block + i, x);
+      Pack<Q, kCount> codes;
+      SHEAF_UNROLL
+      for (unsigned j = 0; j < kCount; ++j) codes.elements[j] = quantized<Q>(x[j], inverse);
+      *reinterpret_cast<Pack<Q, kCount>*>(to + i) = codes;
+    }
+    to += std::size_t{task.rows} * task.block;
   }
 }
 

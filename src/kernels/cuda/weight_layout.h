@@ -3,39 +3,58 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <vector>
 
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/quantize.cuh"
+#include "kernels/input_balance.h"
 #include "kernels/ops.h"
 
 namespace sheaf::kernels::cuda {
 
-// A matrix as a product takes it, each row as long as there are inputs: in T, or in fp8 with what
-// each row was divided by.
+// A matrix as a product takes it, each row as long as there are inputs: in T, or quantized, with
+// what it was divided by (quantize.cuh), and in int8 of a weight with its inputs' balance.
 struct Factor {
   const void* data = nullptr;
   std::size_t stride = 0;  // elements
   const float* scales = nullptr;
+  const float* balance = nullptr;
 };
 
-// How weights of products in T lie in a packed file and on a card, and which of them are in fp8.
+// Of quantized rows: codes of a byte each, and behind them the scales, as quantize.cuh has both.
+struct QuantizedShape {
+  std::size_t rows;
+  std::size_t block;  // columns that share a scale
+  std::size_t blocks;
+
+  std::size_t width() const { return blocks * block; }
+  std::size_t code_floats() const { return rows * width() / sizeof(float); }
+  std::size_t floats() const { return code_floats() + blocks * rows_of_scales(rows); }
+};
+
+// How weights of products in T lie in a packed file and on a card, and which of them are quantized.
 template <class T>
 class WeightLayout {
  public:
   explicit WeightLayout(const CardPrecision& precision) : precision_(precision) {}
 
   Dtype dtype() const { return precision_.dtype; }
-  bool is_fp8(Role role, std::size_t inputs, std::size_t outputs) const {
+  bool is_quantized(Role role, std::size_t inputs, std::size_t outputs) const {
     const bool wanted =
-        role == Role::feed_forward || (role == Role::attention && precision_.fp8_attention);
-    return wanted && may_be_fp8(inputs) && outputs % kFp8Step == 0;
+        role == Role::feed_forward || (role == Role::attention && precision_.attention);
+    return wanted && may_be_quantized(inputs) && (is_int8() || outputs % kFp8Step == 0);
   }
-  bool is_fp8(const Linear& weight) const {
-    return is_fp8(weight.role, weight.inputs, weight.outputs);
+  bool is_quantized(const Linear& weight) const {
+    return is_quantized(weight.role, weight.inputs, weight.outputs);
   }
   // Of a product with so many inputs.
-  bool may_be_fp8(std::size_t inputs) const {
-    return precision_.dtype == Dtype::fp8 && inputs % kFp8Step == 0;
+  bool may_be_quantized(std::size_t inputs) const {
+    return is_int8() || (precision_.dtype == Dtype::fp8 && inputs % kFp8Step == 0);
+  }
+  // Of so many quantized rows.
+  QuantizedShape quantized_shape(std::size_t rows, std::size_t columns) const {
+    const std::size_t block = is_int8() ? kInt8Block : columns;
+    return {rows, block, (columns + block - 1) / block};
   }
 
   // Of an operand's rows in T; the library wants each to begin at a multiple of 16 bytes.
@@ -43,19 +62,21 @@ class WeightLayout {
   static std::size_t operand_floats(std::size_t rows, std::size_t columns) {
     return (rows * stride_of(columns) * sizeof(T) + sizeof(float) - 1) / sizeof(float);
   }
-  // [rows, columns] in fp8 and [rows] scales behind them.
-  static std::size_t fp8_floats(std::size_t rows, std::size_t columns) {
-    return rows * columns / sizeof(float) + rows;
-  }
 
-  // [outputs, stride_of(inputs)] in T; columns beyond the inputs are 0. In fp8 [outputs, inputs],
-  // and behind them a scale an output.
+  // [outputs, stride_of(inputs)] in T; columns beyond the inputs are 0. Quantized as QuantizedShape
+  // has it, in int8 behind the balance of the inputs.
   std::size_t packed_floats(std::size_t inputs, std::size_t outputs, Role role) const {
-    const bool fp8 = is_fp8(role, inputs, outputs);
-    return round_up(fp8 ? fp8_floats(outputs, inputs) : operand_floats(outputs, inputs), 16);
+    if (!is_quantized(role, inputs, outputs)) return round_up(operand_floats(outputs, inputs), 16);
+    const QuantizedShape shape = quantized_shape(outputs, inputs);
+    return round_up(balance_floats(shape) + shape.floats(), 16);
   }
-  void pack(MatrixView weight, float* packed, Role role) const {
-    if (is_fp8(role, weight.columns, weight.rows)) return pack_fp8(weight, packed);
+  void pack(MatrixView weight, const float* input_sizes, float* packed, Role role) const {
+    if (is_quantized(role, weight.columns, weight.rows)) {
+      if (!is_int8()) return pack_quantized<Fp8>(weight, nullptr, packed);
+      balance_inputs(weight, input_sizes, packed);
+      const QuantizedShape shape = quantized_shape(weight.rows, weight.columns);
+      return pack_quantized<Int8>(weight, packed, packed + balance_floats(shape));
+    }
     const std::size_t stride = stride_of(weight.columns);
     T* out = reinterpret_cast<T*>(packed);
     for (std::size_t n = 0; n < weight.rows; ++n, out += stride)
@@ -63,9 +84,10 @@ class WeightLayout {
         out[i] = from_float<T>(i < weight.columns ? weight.row(n)[i] : 0);
   }
   Factor factor_of(const Linear& weight) const {
-    if (!is_fp8(weight)) return {weight.weight, stride_of(weight.inputs)};
-    const std::size_t codes = weight.outputs * weight.inputs / sizeof(float);  // in floats
-    return {weight.weight, weight.inputs, weight.weight + codes};
+    if (!is_quantized(weight)) return {weight.weight, stride_of(weight.inputs)};
+    const QuantizedShape shape = quantized_shape(weight.outputs, weight.inputs);
+    const float* const codes = weight.weight + balance_floats(shape);
+    return {codes, shape.width(), codes + shape.code_floats(), is_int8() ? weight.weight : nullptr};
   }
 
  private:
@@ -75,18 +97,32 @@ class WeightLayout {
   static constexpr std::size_t round_up(std::size_t n, std::size_t to) {
     return (n + to - 1) / to * to;
   }
-  static void pack_fp8(MatrixView weight, float* packed) {
-    auto* codes = reinterpret_cast<Fp8*>(packed);
-    float* const scales = packed + weight.rows * weight.columns / sizeof(float);
-    for (std::size_t n = 0; n < weight.rows; ++n, codes += weight.columns) {
-      float largest = 0;
-      for (std::size_t i = 0; i < weight.columns; ++i)
-        largest = std::max(largest, std::abs(weight.row(n)[i]));
-      scales[n] = fp8_scale(largest);
-      const float inverse = 1 / scales[n];
-      for (std::size_t i = 0; i < weight.columns; ++i)
-        codes[i] = from_float<Fp8>(weight.row(n)[i] * inverse);
-    }
+  bool is_int8() const { return precision_.dtype == Dtype::int8; }
+  std::size_t balance_floats(const QuantizedShape& shape) const {
+    return is_int8() ? shape.width() : 0;
+  }
+
+  // Each number divided by `balance` of its column first, if that is there.
+  template <class Q>
+  void pack_quantized(MatrixView weight, const float* balance, float* packed) const {
+    const QuantizedShape shape = quantized_shape(weight.rows, weight.columns);
+    std::vector<float> x(shape.block);
+    for (std::size_t block = 0; block < shape.blocks; ++block)
+      for (std::size_t n = 0; n < weight.rows; ++n) {
+        float largest = 0, spoilt = 0;
+        for (std::size_t i = 0; i < shape.block; ++i) {
+          const std::size_t column = block * shape.block + i;
+          const float divisor = balance == nullptr ? 1 : balance[column];
+          x[i] = column < weight.columns ? weight.row(n)[column] / divisor : 0;
+          largest = std::max(largest, std::abs(x[i]));
+          spoilt += 0 * x[i];  // 0, or no number
+        }
+        const float scale = scale_of<Q>(largest);
+        const float inverse = 1 / scale;
+        auto* codes = reinterpret_cast<Q*>(packed) + (block * weight.rows + n) * shape.block;
+        for (const float value : x) *codes++ = quantized<Q>(value, inverse);
+        packed[shape.code_floats() + block * rows_of_scales(weight.rows) + n] = scale + spoilt;
+      }
   }
 
   CardPrecision precision_;

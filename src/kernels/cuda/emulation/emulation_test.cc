@@ -96,6 +96,54 @@ TEST(Matrices, AreLoadedAsFragments) {
   }
 }
 
+// Where the PTX manual has the elements of mma.m16n8k32's fragments of bytes: of register r, byte
+// i.
+struct BytesOfMma {
+  static unsigned row_of_a(unsigned lane, unsigned r) { return lane / 4 + r % 2 * 8; }
+  static unsigned column_of_a(unsigned lane, unsigned r, unsigned i) {
+    return lane % 4 * 4 + i + r / 2 * 16;
+  }
+  static unsigned row_of_b(unsigned lane, unsigned r, unsigned i) {
+    return lane % 4 * 4 + i + r * 16;
+  }
+  static unsigned column_of_b(unsigned lane) { return lane / 4; }
+};
+
+// Numbers of all sizes, with both signs and the largest of them.
+std::int8_t byte_of(unsigned row, unsigned column) {
+  return static_cast<std::int8_t>(row * 37 + column * 101 + row * column - 128);
+}
+
+TEST(Matrices, OfBytesAreMultipliedExactly) {
+  using Layout = BytesOfMma;
+  std::int32_t got[32][4];
+  run_block({.threads = 32}, [&] {
+    const unsigned lane = threadIdx.x;
+    std::uint32_t a[4] = {}, b[2] = {};
+    for (unsigned r = 0; r < 4; ++r)
+      for (unsigned i = 0; i < 4; ++i) {
+        const unsigned column = Layout::column_of_a(lane, r, i);
+        const auto x = static_cast<std::uint8_t>(byte_of(Layout::row_of_a(lane, r), column));
+        a[r] |= std::uint32_t{x} << 8 * i;
+      }
+    for (unsigned r = 0; r < 2; ++r)
+      for (unsigned i = 0; i < 4; ++i) {
+        const unsigned row = Layout::row_of_b(lane, r, i);
+        const auto x = static_cast<std::uint8_t>(byte_of(50 + row, Layout::column_of_b(lane)));
+        b[r] |= std::uint32_t{x} << 8 * i;
+      }
+    for (unsigned i = 0; i < 4; ++i) got[lane][i] = 1000 * static_cast<std::int32_t>(i);
+    multiply_add_int8(got[lane], a, b);
+  });
+  for (unsigned lane = 0; lane < 32; ++lane)
+    for (unsigned i = 0; i < 4; ++i) {
+      const unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+      std::int32_t want = 0;
+      for (unsigned k = 0; k < 32; ++k) want += byte_of(row, k) * byte_of(50 + k, column);
+      EXPECT_EQ(got[lane][i], want + 1000 * static_cast<std::int32_t>(i)) << lane;
+    }
+}
+
 TEST(MatricesDeathTest, AreInSharedMemoryAtMultiplesOf16) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto load = [](std::size_t offset) {

@@ -115,6 +115,11 @@ T __shfl_sync(unsigned /*mask*/, T value, int lane) {
 }
 
 inline float __fdividef(float x, float y) { return x / y; }
+inline float __int_as_float(std::int32_t bits) {
+  float x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
 inline float fast_exp2(float x) {
   const float power = std::exp2(x);
   return power < 0x1p-126f ? 0 : power;
