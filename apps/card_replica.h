@@ -37,28 +37,13 @@ inline std::string backend_name(const std::string& prefix, tensor::Dtype dtype) 
   return name.starts_with(prefix) ? name : "";
 }
 
-// The processor's backends are there too, and are not meant.
-inline Status check_dtype(const std::string& prefix, tensor::Dtype dtype) {
-  if (!backend_name(prefix, dtype).empty()) return {};
-  return Error{ErrorCode::unsupported,
-               "on cards products are computed in float32, bfloat16, float16 or fp8, not in " +
-                   std::string(name_of(dtype))};
-}
-
-inline Status pack(const std::string& prefix, const engine::Source& source, int fd) {
-  SHEAF_TRY(check_dtype(prefix, source.dtype));
-  return engine::pack(source, fd);
-}
-
 // Of the card's memory, what is told of each token of a batch, and so of no operation that the dry
 // run sees: its word, place, text and tile, with room to spare.
 inline constexpr std::uint64_t kBytesPerToken = 32;
 
-inline Result<engine::Footprint> footprint(const std::string& prefix,
-                                           const kernels::cuda::CardMemoryUse& use,
+inline Result<engine::Footprint> footprint(const kernels::cuda::CardMemoryUse& use,
                                            const engine::Source& source,
                                            std::uint32_t max_batch_tokens, int threads) {
-  SHEAF_TRY(check_dtype(prefix, source.dtype));
   SHEAF_ASSIGN(engine::Footprint found, engine::footprint_of(source, max_batch_tokens, threads));
   found.on_card = engine::Footprint::OnCard{
       .weights_bytes = found.weights_bytes,
@@ -95,12 +80,12 @@ inline int run_program(int argc, char** argv, Parts parts, const Open& open) {
                                    : kernels::cuda::absent_card_backends(parts.prefix, use));
   const auto& prefix = parts.prefix;
   replica::Backend backend;
-  backend.pack = [&](const engine::Source& source, int fd) { return pack(prefix, source, fd); };
+  backend.pack = engine::pack;
   backend.open = [&open](Mapping packed, engine::EngineOptions options) {
     return open_warm(open, std::move(packed), options);
   };
   backend.footprint = [&](const engine::Source& source, std::uint32_t tokens, int threads) {
-    return footprint(prefix, *use, source, tokens, threads);
+    return footprint(*use, source, tokens, threads);
   };
   backend.backend_name = [&](tensor::Dtype dtype) { return backend_name(prefix, dtype); };
   backend.cards = std::move(parts.cards);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "cli/child_process.h"
@@ -66,11 +67,14 @@ Result<std::string> dtype_on_card(const CardProgram& program, const std::string&
                                   const std::string& model, const model::ModelSpec& spec) {
   const std::string dtype = wanted != "auto" ? wanted : is_measured(spec) ? "bfloat16" : "float32";
   if (std::ranges::find(program.dtypes, dtype) != program.dtypes.end()) return dtype;
+  std::vector<std::string> others;  // that --dtype takes
+  std::ranges::copy_if(program.dtypes, std::back_inserter(others),
+                       [](const std::string& one) { return check_dtype(one).ok(); });
   return Error{
       ErrorCode::unsupported,
       fmt::format("model {}: cards do not compute in {}, but in {}; --device cpu computes in "
                   "it on the processor",
-                  model, dtype, fmt::join(program.dtypes, ", "))};
+                  model, dtype, fmt::join(others, ", "))};
 }
 
 }  // namespace sheaf::cli

@@ -76,7 +76,7 @@ TEST_F(CardProgramTest, IsNotWaitedForForEver) {
 }
 
 TEST(DtypeOnCard, AutoIsHalfPrecisionWhereProcessorsWouldMeasure) {
-  const CardProgram program{.path = "p", .dtypes = {"float32", "bfloat16"}};
+  const CardProgram program{.path = "p", .dtypes = {"float32", "bfloat16", "float16"}};
   model::ModelSpec embedder, classifier;
   classifier.labels = {"a", "b"};
   EXPECT_EQ(*dtype_on_card(program, "auto", "m", embedder), "bfloat16");

@@ -73,9 +73,10 @@ TEST(Card, AddsUpByNccl) {
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Ops);
 INSTANTIATE_TEST_SUITE_P(, Ops, ::testing::ValuesIn(card_setups({Dtype::float32, Dtype::bfloat16})),
                          name_of_setup);
-INSTANTIATE_TEST_SUITE_P(
-    , Dtypes, ::testing::ValuesIn(card_setups({Dtype::bfloat16, Dtype::float16, Dtype::fp8})),
-    name_of_setup);
+INSTANTIATE_TEST_SUITE_P(, Dtypes,
+                         ::testing::ValuesIn(card_setups({Dtype::bfloat16, Dtype::float16,
+                                                          Dtype::fp8, Dtype::int8})),
+                         name_of_setup);
 
 }  // namespace
 }  // namespace sheaf::kernels

@@ -59,19 +59,20 @@ def served_on(server):
 # --- computing on them ---
 
 
-LEAST_COSINE = {"float32": 0.99999, "bfloat16": 0.999, "fp8": 0.99}
+LEAST_COSINE = {"float32": 0.99999, "bfloat16": 0.999, "int8": 0.995, "fp8": 0.99}
 
 
-@pytest.mark.parametrize("flags, dtype", [(["--dtype", "auto"], "bfloat16"), (["--dtype", "float32"], "float32"),
-                                          (["--dtype", "fp8"], "fp8")])
-def test_a_card_answers_as_the_processor_does(server, machine, emulated_replica, flags, dtype):
-    here = machine("h200-141")
+@pytest.mark.parametrize("card, flags, dtype", [
+    ("h200-141", ["--dtype", "auto"], "bfloat16"), ("h200-141", ["--dtype", "float32"], "float32"),
+    ("h200-141", ["--dtype", "fp8"], "fp8"), ("a100-40", ["--dtype", "int8"], "int8")])
+def test_a_card_answers_as_the_processor_does(server, machine, emulated_replica, card, flags, dtype):
+    here = machine(card)
     with Server("--device", "cuda", "--card-program", emulated_replica, *flags, replicas=1, environment=of(here)) as on_card:
         assert list(served_on(on_card).values()) == ["gpu:0"]
         info = requests.get(on_card.http + "/info", timeout=10).json()
         assert info["model_dtype"] == dtype
         near = min(cosines(on_card.vectors(TEXTS), server.vectors(TEXTS)))
-        assert near > LEAST_COSINE[dtype] and (near < 0.9995) == (dtype == "fp8")
+        assert near > LEAST_COSINE[dtype] and (near < 0.9999) == (dtype in ("fp8", "int8"))
         assert any(f"is ready: emulated cuda {dtype}" in line for line in on_card.log)
         assert not any("measuring" in line for line in on_card.log), "what processors are fast in says nothing of cards"
 
@@ -117,15 +118,19 @@ def test_embed_computes_on_a_card_too(server, machine, emulated_replica, tmp_pat
     assert embed("--card-program", emulated_replica, SHEAF_FAULT_NO_CARD=NO_DRIVER).returncode == 0
 
 
-def test_fp8_takes_less_memory(emulated_replica):
-    """Half of bfloat16's for the products of feed-forward parts, and a scale an output."""
+FEED_FORWARD, ATTENTION = 2 * 384 * 1536, 4 * 384 * 384
+
+
+@pytest.mark.parametrize("dtype, numbers", [("fp8", FEED_FORWARD), ("int8", FEED_FORWARD + ATTENTION)])
+def test_a_byte_a_number_takes_less_memory(emulated_replica, dtype, numbers):
+    """Half of bfloat16's for the products that are in it; scales are an output's in fp8, in int8 each 128 inputs' too."""
     def weights(dtype):
         said = subprocess.run([emulated_replica, "estimate", "--model", MODEL_FOLDER, "--dtype", dtype], check=True,
                               capture_output=True, text=True, timeout=60)
         return json.loads(said.stdout)["card"]["weights_bytes"]
 
-    saved = 6 * 2 * 384 * 1536
-    assert 0.97 * saved < weights("bfloat16") - weights("fp8") < saved
+    saved = 6 * numbers
+    assert 0.95 * saved < weights("bfloat16") - weights(dtype) < saved
 
 
 FP8 = ["--device", "cuda", "--dtype", "fp8", "--card-program"]
@@ -162,7 +167,7 @@ def test_a_card_that_fails_is_given_up_by_its_replica(server, machine, emulated_
         assert any("the device failed" in line for line in hurt.log)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "fp8"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "fp8", "int8"])
 def test_its_memory_is_estimated_without_a_card(emulated_replica, dtype):
     """What is estimated suffices for long texts and for many short ones, and three quarters do not: the allocator keeps to
     what it is given."""
@@ -235,10 +240,15 @@ def test_cards_that_are_asked_for_are_refused_in_a_sentence_where_they_cannot_be
     assert "NVML cannot be opened" in refusal(*flags, "--card-program", emulated_replica)
 
 
-def test_what_cards_cannot_do_is_refused(machine, emulated_replica):
+def test_what_cards_cannot_do_is_refused(machine, emulated_replica, tmp_path):
     here = machine("h200-141")
-    said = refusal("--card-program", emulated_replica, "--dtype", "int8", environment=of(here))
-    assert f"model {MODEL}: cards do not compute in int8, but in float32, bfloat16, float16, fp8" in said
+    older = tmp_path / "older-program"
+    older.write_text("#!/bin/sh\n"
+                     """[ "$1" != devices ] || exec echo '{"dtypes": ["float32", "bfloat16", "float16"], "compute_capabilities": [90]}'\n"""
+                     f'exec {emulated_replica} "$@"\n')
+    older.chmod(0o755)
+    said = refusal("--card-program", older, "--dtype", "int8", environment=of(here))
+    assert f"model {MODEL}: cards do not compute in int8, but in float32, bfloat16; --device cpu computes" in said
     assert "/no/such is not a program" in refusal("--card-program", "/no/such")
     assert "it does not say which cards it can use; `/bin/true devices` shows" in refusal("--device", "cuda", "--card-program", "/bin/true")
     small = refusal("--card-program", emulated_replica, "--gpu-memory-utilization", "0.004", environment=of(here))

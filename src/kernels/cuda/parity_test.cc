@@ -31,14 +31,12 @@ INSTANTIATE_TEST_SUITE_P(, Ops,
                          name_of_setup);
 // The same kernels, but for conversions: one order each will do. Of fp8 there are two ways, one by
 // a library that scales and one by a library that does not.
-INSTANTIATE_TEST_SUITE_P(, Dtypes,
-                         ::testing::Values(emulated(Dtype::bfloat16, forward),
-                                           emulated(Dtype::float16, backward),
-                                           emulated(Dtype::fp8, forward),
-                                           emulated(Dtype::fp8, backward, 89),
-                                           emulated(Dtype::int8, forward, 80),
-                                           emulated(Dtype::int8, backward, 86)),
-                         name_of_setup);
+INSTANTIATE_TEST_SUITE_P(
+    , Dtypes,
+    ::testing::Values(emulated(Dtype::bfloat16, forward), emulated(Dtype::float16, backward),
+                      emulated(Dtype::fp8, forward), emulated(Dtype::fp8, backward, 89),
+                      emulated(Dtype::int8, forward, 80), emulated(Dtype::int8, backward, 86)),
+    name_of_setup);
 
 }  // namespace
 }  // namespace sheaf::kernels

@@ -23,9 +23,11 @@ constexpr double kRounding = 0x1p-8;
 
 class States : public ::testing::Test {
  protected:
-  void SetUp() override {
+  void SetUp() override { compute_in(Dtype::bfloat16); }
+
+  void compute_in(Dtype dtype) {
     for (const DeviceBackend& backend : emulated_backends({.own_memory_only = true}))
-      if (backend.dtype == Dtype::bfloat16) backend_ = std::move(*backend.make({}));
+      if (backend.dtype == dtype) backend_ = std::move(*backend.make({}));
   }
 
   // Whole in bfloat16.
@@ -56,11 +58,12 @@ class States : public ::testing::Test {
     tensor::on_host(x, backend_->memory(), copy);
     return copy;
   }
-  Linear packed(const std::vector<float>& weight, const std::vector<float>& bias) {
+  Linear packed(const std::vector<float>& weight, const std::vector<float>& bias,
+                Role role = Role::other) {
     const std::size_t inputs = weight.size() / bias.size();
-    std::vector<float> host(backend_->packed_floats(inputs, bias.size()));
-    backend_->pack_linear({weight.data(), bias.size(), inputs}, nullptr, host.data());
-    return {floats(host), floats(bias), inputs, bias.size(), halves(bias)};
+    std::vector<float> host(backend_->packed_floats(inputs, bias.size(), role));
+    backend_->pack_linear({weight.data(), bias.size(), inputs}, nullptr, host.data(), role);
+    return {floats(host), floats(bias), inputs, bias.size(), halves(bias), role};
   }
 
   std::unique_ptr<Backend> backend_;
@@ -133,6 +136,36 @@ TEST_F(States, InSlicesOfColumnsAreOperands) {
       for (std::size_t i = 0; i < want.size(); ++i)
         EXPECT_NEAR(got[i / kOutputs * stride + i % kOutputs], want[i],
                     1e-5 + kRounding * std::abs(want[i]));
+    }
+  EXPECT_TRUE(backend_->status().ok());
+}
+
+// Wherever they lie, and what is added to them, and where they are written.
+TEST_F(States, InSlicesAreMultipliedAlikeInInt8) {
+  compute_in(Dtype::int8);
+  constexpr std::size_t kRows = 9, kInputs = 136, kOutputs = 104;
+  const Linear linear =
+      packed(values(kOutputs * kInputs, 0.3f, 2), values(kOutputs, 1, 3), Role::feed_forward);
+  const auto x = values(kRows * kInputs, 1, 1), residual = values(kRows * kOutputs, 1, 4);
+  const TypedSpan whole = room(kRows, kOutputs);
+  backend_->linear(as_states(x, kInputs), linear, Activation::gelu, as_states(residual, kOutputs),
+                   whole);
+  const auto want = back(whole);
+  for (const std::size_t stride : {160, 163})
+    for (const std::size_t first : {8, 3}) {
+      SCOPED_TRACE(testing::Message() << "from " << first << " of " << stride);
+      const auto in_slice = [&](const std::vector<float>& of, std::size_t columns) {
+        std::vector<float> all(kRows * stride, NAN);
+        for (std::size_t i = 0; i < of.size(); ++i)
+          all[i / columns * stride + first + i % columns] = of[i];
+        return as_states(all, stride).slice_columns(first, columns);
+      };
+      const TypedSpan out = room(kRows, stride);
+      backend_->linear(in_slice(x, kInputs), linear, Activation::gelu, in_slice(residual, kOutputs),
+                       out.slice_columns(first, kOutputs));
+      const auto got = back(out.slice_columns(first, kOutputs));
+      for (std::size_t i = 0; i < want.size(); ++i)
+        EXPECT_EQ(got[i / kOutputs * stride + i % kOutputs], want[i]);
     }
   EXPECT_TRUE(backend_->status().ok());
 }
