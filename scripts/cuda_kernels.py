@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 CARD = "90a"
-COUNTED = (r"\bHG?MMA\.", r"\bLDSM\.16\.M\w*88\.4\b", r"\bLDG\.E\.128\b", r"\bLDGSTS\.E\.BYPASS\.128\b")
+COUNTED = (r"\b(?:HG?|I)MMA\.", r"\bLDSM\.16\.M\w*88\.4\b", r"\bLDG\.E\.128\b", r"\bLDGSTS\.E\.BYPASS\.128\b")
 
 
 def run(*command, text=None):
@@ -31,8 +31,8 @@ def main():
     sass = run(cuobjdump, "-sass", "-arch", f"sm_{CARD}", object_file)
     code = dict(re.findall(r"Function : (\S+)\n(.*?)(?=\n\s*Function : |\Z)", sass, re.S))
     print(f"Compiled by {compiler} for sm_{CARD}: registers and bytes of stack a thread (none: nothing is spilled),")
-    print("instructions in the code: of the matrix unit (HMMA, and HGMMA of warpgroups), its operands from shared memory (LDSM), loads of 16 bytes from")
-    print("memory to registers (LDG) and to shared memory (LDGSTS).\n")
+    print("instructions in the code: of the matrix unit (HMMA, IMMA, and HGMMA of warpgroups), its operands from shared memory (LDSM), loads of 16 bytes")
+    print("from memory to registers (LDG) and to shared memory (LDGSTS).\n")
     print("registers stack HMMA LDSM LDG.128 LDGSTS.128  kernel")
     rows = zip(readable(name for name, _, _ in taken[CARD]), taken[CARD])
     for kernel, (name, registers, stack) in sorted(rows):
