@@ -96,7 +96,7 @@ struct Int8Operands {
       const std::byte* const at = from.place(row + lane % 16, k * 32 + lane / 16 * 16);
       SHEAF_UNROLL
       for (unsigned part = 0; part < kParts; ++part)
-        load_matrices<Matrices::as_they_lie>(at + part * 16 * from.kRowBytes, codes[k][part]);
+        load_matrices<Matrices::as_they_lie>(at + part * 16 * Int8Part::kRowBytes, codes[k][part]);
     }
     const float* const of_rows = from.scales() + row + lane / 4;
     SHEAF_UNROLL
@@ -128,7 +128,7 @@ __device__ inline void multiply_stage(const Int8Stage& stage, unsigned row, unsi
     SHEAF_UNROLL
     for (unsigned k = 0; k < Operands::kSteps; k += 2) {
       std::uint32_t b[4];
-      load_matrices<Matrices::as_they_lie>(at[k / 2] + n * 8 * stage.weight.kRowBytes, b);
+      load_matrices<Matrices::as_they_lie>(at[k / 2] + n * 8 * Int8Part::kRowBytes, b);
       SHEAF_UNROLL
       for (unsigned part = 0; part < Operands::kParts; ++part)
         multiply_add_int8(exact[part], x.codes[k][part], {b[0], b[1]});
