@@ -422,7 +422,7 @@ TEST_P(Families, EqualTransformers) {
 }
 
 // To the bit, whatever a device keeps of the texts before: of the same length with other ids, of
-// others, and of many at once.
+// others, and of many at once, also in another order; as often as it takes to repeat each.
 TEST_P(Families, AnswersDoNotDependOnWhatCameBefore) {
   const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/families/" + GetParam();
   Texts texts = json::parse(read_file(folder + "/cases.json")).get<Texts>();
@@ -437,15 +437,17 @@ TEST_P(Families, AnswersDoNotDependOnWhatCameBefore) {
       auto fresh = open_model(folder + "/model", backends.front());
       return *embed(**fresh, asked);
     };
+    const Texts turned(texts.rbegin(), texts.rend());
     const Vectors answers[] = {answer({text}), answer({backwards}), answer({longest}),
-                               answer(texts)};
+                               answer(texts), answer(turned)};
     auto engine = open_model(folder + "/model", backends.front());
     ASSERT_TRUE(engine.ok()) << engine.error().message;
-    for (int round = 0; round < 3; ++round) {
+    for (int round = 0; round < 6; ++round) {
       EXPECT_EQ(*embed(**engine, {text}), answers[0]) << "round " << round;
       EXPECT_EQ(*embed(**engine, {backwards}), answers[1]) << "round " << round;
       EXPECT_EQ(*embed(**engine, {longest}), answers[2]) << "round " << round;
       EXPECT_EQ(*embed(**engine, texts), answers[3]) << "round " << round;
+      EXPECT_EQ(*embed(**engine, turned), answers[4]) << "round " << round;
     }
   }
 }

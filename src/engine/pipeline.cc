@@ -33,7 +33,7 @@ Result<tensor::TypedView> Pipeline::forward(model::Model& model, kernels::Backen
 Status Pipeline::run(model::Model& model, kernels::Backend& ops, const kernels::Texts& texts,
                      std::span<const std::uint32_t> shape, tensor::TypedSpan x) {
   if (!stage_.is_first()) SHEAF_TRY(receive(ops, x));
-  ops.begin_pass(shape);
+  ops.begin_pass(shape, texts.cu_seqlens);
   if (stage_.is_first()) model.embed(ops, texts, x);
   model.run_layers(ops, texts.cu_seqlens, x);
   if (!stage_.is_last()) return send(ops, x);

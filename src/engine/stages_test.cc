@@ -205,12 +205,13 @@ TEST(StagesOfModels, CutABatchIntoGroups) {
     }
 }
 
-// A card records the work of a text when its length comes again, and repeats it from then on: what
-// comes from the stage before and what goes to the one behind is of each text all the same.
+// A card records the work of a text when its length has come a few times, and repeats it from then
+// on: what comes from the stage before and what goes to the one behind is of each text all the
+// same.
 TEST(StagesOfModels, RepeatWhatTheyRecorded) {
   const std::string folder = kGoldenFiles + "families/roberta";
   StageTexts texts;
-  for (std::int32_t i = 0; i < 5; ++i)
+  for (std::int32_t i = 0; i < 7; ++i)
     for (const std::int32_t length : {3, 7}) {
       texts.emplace_back();
       for (std::int32_t k = 0; k < length; ++k) texts.back().push_back(4 + (7 * i + k) % 20);
