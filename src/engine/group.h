@@ -46,7 +46,8 @@ class Group {
   std::vector<std::uint32_t> second_at_;  // of each text, the first id of token type 1
   std::vector<std::uint32_t> text_at_;    // of each text, the first id behind the prompt
   std::vector<kernels::PoolItem> items_;
-  std::array<std::uint32_t, 4> shape_{};
+  std::uint32_t longest_so_far_ = 0;
+  std::array<std::uint32_t, 5> shape_{};
   std::size_t shape_size_ = 0;
 };
 

@@ -128,6 +128,7 @@ TEST_F(GroupTest, DoesNotPassABlockOfRows) {
 
 TEST_F(GroupTest, OfOtherTextsMayHaveTheSameShape) {
   on_each_backend([&](const kernels::Backend& ops, bool card) {
+    take({100}, ops);
     take({40, 50, 60}, ops);
     const auto first = shape();
     EXPECT_EQ(first.empty(), !card) << "of many texts nothing else is known";
@@ -135,6 +136,9 @@ TEST_F(GroupTest, OfOtherTextsMayHaveTheSameShape) {
     EXPECT_EQ(shape(), first);
     take({40, 50, 60, 100}, ops);
     EXPECT_EQ(shape() == first, !card);
+    take({101}, ops);
+    take({40, 50, 60}, ops);
+    EXPECT_EQ(shape() == first, !card) << "tables reach farther now";
     take({40, 50, 60}, ops, {.output = model::Output::sparse});
     EXPECT_TRUE(shape().empty());
     EXPECT_EQ(group_.size(), 3u);
