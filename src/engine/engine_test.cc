@@ -440,8 +440,10 @@ TEST_P(Families, AnswersDoNotDependOnWhatCameBefore) {
       return got.ok() ? *got : Vectors();
     };
     const Texts turned(texts.rbegin(), texts.rend());
+    const auto middle = text.begin() + static_cast<std::ptrdiff_t>(text.size() / 2);
+    const Texts halves = {{text.begin(), middle}, {middle, text.end()}};
     const Vectors answers[] = {answer({text}), answer({backwards}), answer({longest}),
-                               answer(texts), answer(turned)};
+                               answer(texts),  answer(turned),      answer(halves)};
     auto engine = open_model(folder + "/model", backends.front());
     ASSERT_TRUE(engine.ok()) << engine.error().message;
     const auto expect = [&](const Texts& asked, const Vectors& answers, int round) {
@@ -449,6 +451,7 @@ TEST_P(Families, AnswersDoNotDependOnWhatCameBefore) {
       ASSERT_TRUE(got.ok()) << got.error().message << " in round " << round;
       EXPECT_EQ(*got, answers) << "in round " << round;
     };
+    for (int round = 0; round < 5; ++round) expect(halves, answers[5], round);
     for (int round = 0; round < 6; ++round)
       expect({round % 2 == 0 ? text : backwards}, answers[round % 2], round);
     expect({longest}, answers[2], 0);  // what goes by distances now reaches farther
