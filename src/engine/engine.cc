@@ -48,13 +48,13 @@ kernels::Reduction reduction_of(model::Pooling pooling) {
 class ModelEngine final : public Engine {
  public:
   ModelEngine(model::PackedFile file, std::unique_ptr<kernels::Backend> ops,
-              kernels::Communicator* communicator)
+              const EngineOptions& options)
       : file_(std::move(file)),
         ops_(std::move(ops)),
         weights_(file_, *ops_),
         model_(model::make_model(file_.spec(), weights_)),
         group_(file_.spec()),
-        pipeline_(file_.spec(), file_.shard().stage, communicator),
+        pipeline_(file_.spec(), file_.shard().stage, options.communicator, options.progress),
         head_(file_.spec(), weights_),
         sparse_head_(file_.spec(), weights_),
         token_head_(file_.spec(), weights_) {
@@ -238,8 +238,7 @@ Result<std::unique_ptr<Engine>> open_with(Wrap wrap, model::PackedFile file,
   }
   if (options.profile != nullptr)
     ops = kernels::make_profiled(std::move(ops), options.threads, *options.profile);
-  auto engine =
-      std::make_unique<ModelEngine>(std::move(file), std::move(ops), options.communicator);
+  auto engine = std::make_unique<ModelEngine>(std::move(file), std::move(ops), options);
   SHEAF_TRY(engine->status());
   return std::unique_ptr<Engine>(std::move(engine));
 }
