@@ -29,6 +29,8 @@ check_headers() {
     echo "#include \"{}\"" | g++ -std=c++20 -fsyntax-only -Wall -Wextra -Werror -Wno-psabi -Wno-missing-field-initializers -DSHEAF_SOURCE_DIR=\"\" -DSHEAF_BIN_DIR=\"\" \
       -I. -Isrc -isystem build/tidy/proto -x c++ - ||
       { echo "{} does not compile by itself"; exit 1; }'
+  # Built for cards alone, where there is a toolkit.
+  g++ -std=c++20 -fsyntax-only -Wall -Wextra -Werror -Wno-psabi -Wno-missing-field-initializers -Isrc tests/cuda/card_*.cc
 }
 
 # Our sources but for tests, each by itself and without precompiled headers: it has to include what it uses.

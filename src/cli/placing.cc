@@ -290,10 +290,13 @@ class Placer {
             planner::refusal(*facts, *load, gpu, utilization, instances)};
   }
 
-  std::string_view remedy_by_stages(const Wish& wish) const {
+  std::string_view remedy_by_stages(std::size_t model) const {
+    const Wish& wish = wishes_[model];
     if (!computers_.computes_on_cards()) return "";
     if (wish.processes == 1) return "several (--pipeline-parallel-size), ";
-    return wish.division == slices::Division::stages ? "more stages, " : "";
+    // The first has the table of words too, and is what does not fit once it has one layer.
+    const bool can_be_cut = configs_[model].stages.front().layers > 1;
+    return wish.division == slices::Division::stages && can_be_cut ? "more stages, " : "";
   }
 
   std::string remedies(const Misfit& misfit) const {
@@ -301,7 +304,7 @@ class Placer {
         static_cast<double>(misfit.device.memory_bytes) * settings_.gpu_memory_utilization;
     if (misfit.shares == 1 && static_cast<double>(misfit.needed_bytes) > whole)
       return fmt::format("; what helps: a larger card, {}a smaller --dtype or --max-batch-tokens",
-                         remedy_by_stages(wishes_[misfit.wish]));
+                         remedy_by_stages(misfit.wish));
     if (misfit.shares == 1)
       return fmt::format("; the rest of its {} is taken by others, whom `sheaf slices` lists",
                          human_bytes(static_cast<double>(misfit.device.memory_bytes)));

@@ -3,11 +3,11 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <array>
 #include <numeric>
 #include <utility>
 #include <vector>
 
+#include "engine/group.h"
 #include "engine/pack.h"
 #include "engine/pipeline.h"
 #include "kernels/dry_run.h"
@@ -48,12 +48,13 @@ kernels::Reduction reduction_of(model::Pooling pooling) {
 class ModelEngine final : public Engine {
  public:
   ModelEngine(model::PackedFile file, std::unique_ptr<kernels::Backend> ops,
-              kernels::Communicator* communicator)
+              const EngineOptions& options)
       : file_(std::move(file)),
         ops_(std::move(ops)),
         weights_(file_, *ops_),
         model_(model::make_model(file_.spec(), weights_)),
-        pipeline_(file_.spec(), file_.shard().stage, communicator),
+        group_(file_.spec()),
+        pipeline_(file_.spec(), file_.shard().stage, options.communicator, options.progress),
         head_(file_.spec(), weights_),
         sparse_head_(file_.spec(), weights_),
         token_head_(file_.spec(), weights_) {
@@ -129,76 +130,54 @@ class ModelEngine final : public Engine {
 
   // Texts [first, last), which are asked for the same output.
   Status run_group(const Batch& batch, std::size_t first, std::size_t last, Rows& out) {
-    const std::uint32_t begin = batch.cu_seqlens[first];
-    cu_seqlens_.clear();
-    second_at_.clear();
-    text_at_.clear();
-    items_.clear();
-    for (std::size_t i = first; i <= last; ++i) cu_seqlens_.push_back(batch.cu_seqlens[i] - begin);
-    for (std::size_t i = first; i < last; ++i) {
-      const ItemOptions& asked = batch.options[i];
-      items_.push_back({.dimensions = asked.dimensions == 0 ? spec().dimensions : asked.dimensions,
-                        .normalize = asked.normalize && spec().task() == model::Task::embed});
-      // Models without a second type read both parts alike, as RoBERTa does.
-      second_at_.push_back(spec().type_vocab_size > 1 && spec().pools_prompt ? asked.second_at : 0);
-      text_at_.push_back(spec().pools_prompt ? 0 : asked.second_at);
-    }
-    const kernels::Texts texts = {batch.ids.subspan(begin, cu_seqlens_.back()), cu_seqlens_,
-                                  second_at_};
+    group_.take(batch, first, last, *ops_);
     SHEAF_ASSIGN(const tensor::TypedView states,
-                 pipeline_.forward(*model_, *ops_, texts, shape_of(batch.options[first].output)));
-    if (pipeline_.answers()) add_answers(batch.options[first].output, texts, states, out);
+                 pipeline_.forward(*model_, *ops_, group_.texts(), group_.shape()));
+    if (pipeline_.answers()) add_answers(states, out);
     return {};
   }
 
-  void add_answers(model::Output output, const kernels::Texts& texts, tensor::TypedView states,
-                   Rows& out) {
-    if (output == model::Output::vector) return add_vectors(states, out);
-    if (output == model::Output::sparse)
-      return sparse_head_.forward(*ops_, texts, states, [&out](std::span<const float> row) {
-        std::ranges::copy(row, out.add(1, row.size()).begin());
-      });
-    token_head_.forward(*ops_, cu_seqlens_, states, [&out](tensor::MatrixView vectors) {
-      float* at = out.add(1, vectors.rows * vectors.columns).data();
-      for (std::size_t i = 0; i < vectors.rows; ++i, at += vectors.columns)
-        std::copy_n(vectors.row(i), vectors.columns, at);
-    });
+  void add_answers(tensor::TypedView states, Rows& out) {
+    if (group_.output() == model::Output::vector) return add_vectors(states, out);
+    if (group_.output() == model::Output::sparse)
+      return sparse_head_.forward(*ops_, group_.texts(), states,
+                                  [&out](std::span<const float> row) {
+                                    std::ranges::copy(row, out.add(1, row.size()).begin());
+                                  });
+    token_head_.forward(*ops_, group_.texts().cu_seqlens, states,
+                        [&out](tensor::MatrixView vectors) {
+                          float* at = out.add(1, vectors.rows * vectors.columns).data();
+                          for (std::size_t i = 0; i < vectors.rows; ++i, at += vectors.columns)
+                            std::copy_n(vectors.row(i), vectors.columns, at);
+                        });
   }
 
-  // What decides which operations the group takes. Of a single text, since many together are hardly
-  // ever followed by as many of the same lengths; not of a long one, which takes no notice of what
-  // its operations cost to begin.
-  std::span<const std::uint32_t> shape_of(model::Output output) {
-    constexpr std::uint32_t kLong = 2048;  // tokens
-    if (items_.size() != 1 || cu_seqlens_.back() > kLong) return {};
-    shape_ = {cu_seqlens_.back(), text_at_.front(), static_cast<std::uint32_t>(output)};
-    return shape_;
-  }
-
+  // Of the texts that were asked for; the others' are left where they are.
   void add_vectors(tensor::TypedView states, Rows& out) {
-    const std::size_t texts = items_.size();
-    float* const answers = out.add(texts, spec().dimensions).data();
+    const std::size_t asked = group_.asked();
+    float* const answers = out.add(asked, spec().dimensions).data();
     tensor::Memory& memory = ops_->memory();
-    const tensor::MatrixSpan vectors = memory.is_host()
-                                           ? tensor::MatrixSpan{answers, texts, spec().dimensions}
-                                           : vectors_.matrix(texts, spec().dimensions, memory);
+    const bool in_place = memory.is_host() && asked == group_.size();
+    const tensor::MatrixSpan vectors =
+        in_place ? tensor::MatrixSpan{answers, asked, spec().dimensions}
+                 : vectors_.matrix(group_.size(), spec().dimensions, memory);
     const std::size_t columns = reductions_.size() * states.columns;
     if (head_.empty() && columns == spec().dimensions)
-      pool(states, items_, vectors);
+      pool(states, group_.items(), vectors);
     else
       pool_through_head(states, columns, vectors);
-    if (!memory.is_host())
-      memory.read(vectors.data, texts * spec().dimensions * sizeof(float), answers);
+    if (!in_place) memory.read(vectors.data, asked * spec().dimensions * sizeof(float), answers);
   }
 
   // Where pooling leaves prompts out, each text is pooled by itself from where its prompt ends.
   void pool(tensor::TypedView states, std::span<const kernels::PoolItem> items,
             tensor::MatrixSpan out) {
-    if (spec().pools_prompt) return ops_->pool(states, cu_seqlens_, reductions_, items, out);
+    const std::span<const std::uint32_t> cu_seqlens = group_.texts().cu_seqlens;
+    if (spec().pools_prompt) return ops_->pool(states, cu_seqlens, reductions_, items, out);
     for (std::size_t i = 0; i < items.size(); ++i) {
-      const std::uint32_t bounds[] = {cu_seqlens_[i] + text_at_[i], cu_seqlens_[i + 1]};
+      const std::uint32_t bounds[] = {group_.pooled_from(i), cu_seqlens[i + 1]};
       kernels::PoolItem item = items[i];
-      item.place = text_at_[i];
+      item.place = bounds[0] - cu_seqlens[i];
       ops_->pool(states, bounds, reductions_, {&item, 1}, out.slice_rows(i, 1));
     }
   }
@@ -211,26 +190,23 @@ class ModelEngine final : public Engine {
     const std::vector<kernels::PoolItem> whole(
         vectors.rows, {.dimensions = static_cast<std::uint32_t>(columns), .normalize = false});
     pool(states, whole, pooled);
-    std::iota(cu_seqlens_.begin(), cu_seqlens_.end(), 0u);
+    std::vector<std::uint32_t> rows(vectors.rows + 1);
+    std::iota(rows.begin(), rows.end(), 0u);
     const kernels::Reduction first[] = {kernels::Reduction::cls};
-    ops_->pool(head_.forward(*ops_, pooled).slice_columns(0, vectors.columns), cu_seqlens_, first,
-               items_, vectors);
+    ops_->pool(head_.forward(*ops_, pooled).slice_columns(0, vectors.columns), rows, first,
+               group_.items(), vectors);
   }
 
   model::PackedFile file_;
   std::unique_ptr<kernels::Backend> ops_;
   model::PackedWeights weights_;
   std::unique_ptr<model::Model> model_;
+  Group group_;  // that runs
   Pipeline pipeline_;
   model::DenseHead head_;
   model::SparseHead sparse_head_;
   model::TokenHead token_head_;
   std::vector<kernels::Reduction> reductions_;
-  std::vector<std::uint32_t> cu_seqlens_;  // of the group that runs
-  std::vector<std::uint32_t> second_at_;   // of its texts, the first id of token type 1
-  std::vector<std::uint32_t> text_at_;     // of its texts, the first id behind the prompt
-  std::vector<kernels::PoolItem> items_;
-  std::array<std::uint32_t, 3> shape_{};
   tensor::Buffer pooled_;   // [texts, reductions * hidden]
   tensor::Buffer vectors_;  // [texts, dimensions], on a device
 };
@@ -262,8 +238,7 @@ Result<std::unique_ptr<Engine>> open_with(Wrap wrap, model::PackedFile file,
   }
   if (options.profile != nullptr)
     ops = kernels::make_profiled(std::move(ops), options.threads, *options.profile);
-  auto engine =
-      std::make_unique<ModelEngine>(std::move(file), std::move(ops), options.communicator);
+  auto engine = std::make_unique<ModelEngine>(std::move(file), std::move(ops), options);
   SHEAF_TRY(engine->status());
   return std::unique_ptr<Engine>(std::move(engine));
 }

@@ -16,8 +16,8 @@ std::size_t bytes_of(const tensor::TypedView& x) { return x.rows * x.columns * s
 }  // namespace
 
 Pipeline::Pipeline(const model::ModelSpec& spec, const model::Stage& stage,
-                   kernels::Communicator* others)
-    : hidden_(spec.hidden_size), stage_(stage), others_(others) {}
+                   kernels::Communicator* others, std::atomic<std::uint64_t>* progress)
+    : hidden_(spec.hidden_size), stage_(stage), others_(others), progress_(progress) {}
 
 Result<tensor::TypedView> Pipeline::forward(model::Model& model, kernels::Backend& ops,
                                             const kernels::Texts& texts,
@@ -33,7 +33,7 @@ Result<tensor::TypedView> Pipeline::forward(model::Model& model, kernels::Backen
 Status Pipeline::run(model::Model& model, kernels::Backend& ops, const kernels::Texts& texts,
                      std::span<const std::uint32_t> shape, tensor::TypedSpan x) {
   if (!stage_.is_first()) SHEAF_TRY(receive(ops, x));
-  ops.begin_pass(shape);
+  ops.begin_pass(shape, texts.cu_seqlens);
   if (stage_.is_first()) model.embed(ops, texts, x);
   model.run_layers(ops, texts.cu_seqlens, x);
   if (!stage_.is_last()) return send(ops, x);
@@ -45,15 +45,24 @@ Status Pipeline::receive(kernels::Backend& ops, tensor::TypedSpan x) {
   SHEAF_TRY(ops.status());  // without room for x there is nothing to write to
   const tensor::TypedSpan from = on_host(x, ops.memory());
   SHEAF_TRY(others_->receive((others_->rank() + stage_.count - 1) % stage_.count, from));
+  raise_progress();
   if (from.data != x.data) ops.memory().write(from.data, bytes_of(x), x.data);
+  raise_progress();
   return {};
 }
 
 Status Pipeline::send(kernels::Backend& ops, tensor::TypedSpan x) {
   const tensor::TypedSpan to = on_host(x, ops.memory());
   if (to.data != x.data) ops.memory().read(x.data, bytes_of(x), to.data);
+  raise_progress();
   SHEAF_TRY(ops.status());  // of a card that failed nothing was read
-  return others_->send((others_->rank() + 1) % stage_.count, to);
+  SHEAF_TRY(others_->send((others_->rank() + 1) % stage_.count, to));
+  raise_progress();
+  return {};
+}
+
+void Pipeline::raise_progress() {
+  if (progress_ != nullptr) progress_->fetch_add(1, std::memory_order_relaxed);
 }
 
 tensor::TypedSpan Pipeline::on_host(tensor::TypedSpan x, const tensor::Memory& memory) {

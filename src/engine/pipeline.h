@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -20,8 +21,10 @@ namespace sheaf::engine {
 class Pipeline {
  public:
   // `others` are the processes of the whole model, as Shard::process() counts them; not used where
-  // there is one stage.
-  Pipeline(const model::ModelSpec& spec, const model::Stage& stage, kernels::Communicator* others);
+  // there is one stage. `progress`, if any, is raised whenever states were handed on: many are work
+  // too.
+  Pipeline(const model::ModelSpec& spec, const model::Stage& stage, kernels::Communicator* others,
+           std::atomic<std::uint64_t>* progress = nullptr);
 
   // Hidden states [tokens, hidden] of the texts in ops.state_dtype(), valid until the next call; of
   // a stage that is not the last they are not done, and have been handed on. Begins the pass of
@@ -42,12 +45,14 @@ class Pipeline {
              std::span<const std::uint32_t> shape, tensor::TypedSpan x);
   Status receive(kernels::Backend& ops, tensor::TypedSpan x);
   Status send(kernels::Backend& ops, tensor::TypedSpan x);
+  void raise_progress();
   // Where another stage's states come to, and this one's go from: x itself, if it is on the host.
   tensor::TypedSpan on_host(tensor::TypedSpan x, const tensor::Memory& memory);
 
   std::size_t hidden_;
   model::Stage stage_;
   kernels::Communicator* others_;
+  std::atomic<std::uint64_t>* progress_;
   Status status_;
   tensor::Buffer states_;  // [tokens, hidden]
   tensor::Buffer copy_;    // of them on the host, where they lie elsewhere

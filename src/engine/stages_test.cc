@@ -205,12 +205,13 @@ TEST(StagesOfModels, CutABatchIntoGroups) {
     }
 }
 
-// A card records the work of a text when its length comes again, and repeats it from then on: what
-// comes from the stage before and what goes to the one behind is of each text all the same.
+// A card records the work of a text when its length has come a few times, and repeats it from then
+// on: what comes from the stage before and what goes to the one behind is of each text all the
+// same.
 TEST(StagesOfModels, RepeatWhatTheyRecorded) {
   const std::string folder = kGoldenFiles + "families/roberta";
   StageTexts texts;
-  for (std::int32_t i = 0; i < 5; ++i)
+  for (std::int32_t i = 0; i < 7; ++i)
     for (const std::int32_t length : {3, 7}) {
       texts.emplace_back();
       for (std::int32_t k = 0; k < length; ++k) texts.back().push_back(4 + (7 * i + k) % 20);
@@ -220,6 +221,42 @@ TEST(StagesOfModels, RepeatWhatTheyRecorded) {
       SCOPED_TRACE(backend);
       expect_same(folder + "/model", texts, 1, 3, {.backend = backend, .one_by_one = true});
     }
+}
+
+// Whose layers do nothing.
+struct Idle final : model::Model {
+  void embed(kernels::Backend&, const kernels::Texts&, tensor::TypedSpan) override {}
+  void run_layers(kernels::Backend&, std::span<const std::uint32_t>, tensor::TypedSpan) override {}
+};
+// That hands on nothing.
+struct Silent final : kernels::Communicator {
+  std::size_t rank() const override { return 1; }
+  std::size_t ranks() const override { return 3; }
+  Status meet() override { return {}; }
+  Status sum(tensor::MatrixSpan) override { return {}; }
+  Status share(std::vector<std::byte>&) override { return {}; }
+  Status send(std::size_t, tensor::TypedView) override { return {}; }
+  Status receive(std::size_t, tensor::TypedSpan) override { return {}; }
+};
+
+// So that a process which hands on hundreds of megabytes is not held for one that hangs.
+TEST(StagesOfModels, HandingOnIsProgress) {
+  const auto ops = kernels::make_backend("reference", {});
+  ASSERT_TRUE(ops.ok()) << ops.error().message;
+  Idle model;
+  Silent others;
+  std::atomic<std::uint64_t> progress = 0;
+  const std::int32_t ids[] = {1, 2, 3};
+  const std::uint32_t bounds[] = {0, 3};
+  const auto raised_by = [&](std::uint32_t stage) {
+    progress = 0;
+    Pipeline pipeline({.hidden_size = 8}, {.index = stage, .count = 3}, &others, &progress);
+    EXPECT_TRUE(pipeline.forward(model, **ops, {ids, bounds, {}}, {}).ok());
+    return progress.load();
+  };
+  EXPECT_EQ(raised_by(0), 2u);
+  EXPECT_EQ(raised_by(1), 4u);
+  EXPECT_EQ(raised_by(2), 2u);
 }
 
 TEST(StagesOfModels, GroupsAreAsManyAsKeepStagesBusy) {

@@ -236,9 +236,15 @@ class Backend {
 
   // The operations of a batch begin, until its answers, or a stage's states, are read from
   // memory(). Batches of one shape, which is any numbers, call the same operations with operands at
-  // the same places, and differ in their ids alone, unless memory is allocated between them: a
-  // device may record one and repeat it for others. No shape: nothing is known of it.
-  virtual void begin_pass(std::span<const std::uint32_t> /*shape*/) {}
+  // the same places, and differ in their ids and in where texts begin alone, unless memory is
+  // allocated between them: a device may record one and repeat it for others. No shape: nothing is
+  // known of it.
+  virtual void begin_pass(std::span<const std::uint32_t> /*shape*/,
+                          std::span<const std::uint32_t> /*cu_seqlens*/) {}
+  // Of what batches of about so many rows may be filled up to a multiple, so that few numbers of
+  // rows occur and what the device has found out or recorded for one serves again: a power of two,
+  // from 2,048 rows on no more than 1/64 of them. 1: it gains nothing by that.
+  virtual std::size_t fill_step(std::size_t /*rows*/) const { return 1; }
   // How the ranks of `group`, all of which call it, add up what lies in memory(). It outlives
   // neither the group nor this backend. Error of kind unsupported: what it takes is not here.
   virtual Result<std::unique_ptr<Sums>> join(Communicator& group) { return make_host_sums(group); }

@@ -32,7 +32,11 @@ class Wrapped : public Backend {
   void pack_table(MatrixView table, float* packed) const override {
     real_->pack_table(table, packed);
   }
-  void begin_pass(std::span<const std::uint32_t> shape) override { real_->begin_pass(shape); }
+  void begin_pass(std::span<const std::uint32_t> shape,
+                  std::span<const std::uint32_t> cu_seqlens) override {
+    real_->begin_pass(shape, cu_seqlens);
+  }
+  std::size_t fill_step(std::size_t rows) const override { return real_->fill_step(rows); }
   std::size_t preferred_rows() const override { return real_->preferred_rows(); }
   std::size_t row_step() const override { return real_->row_step(); }
   std::size_t linear_floats(std::size_t rows, std::size_t inputs) const override {

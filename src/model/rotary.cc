@@ -90,12 +90,10 @@ RotaryTable::RotaryTable(const RotarySpec& spec, std::uint32_t head_size)
 void RotaryTable::turn(kernels::Backend& ops, tensor::TypedSpan x,
                        std::span<const std::uint32_t> cu_seqlens, std::size_t heads,
                        const kernels::HeadNorms& norms) {
-  if (spec_.scaling != RotaryScaling::dynamic && spec_.scaling != RotaryScaling::longrope)
-    return turn_usual(ops, x, cu_seqlens, heads, norms);
   std::size_t first = 0;  // of the texts before this one that are not turned yet
   for (std::size_t text = 0; text + 1 < cu_seqlens.size(); ++text) {
     const std::size_t length = cu_seqlens[text + 1] - cu_seqlens[text];
-    if (static_cast<double>(length) <= spec_.trained_positions) continue;
+    if (!spec_.turns_alone(length)) continue;
     turn_usual(ops, x, cu_seqlens.subspan(first, text - first + 1), heads, norms);
     ops.turn_heads(x, cu_seqlens.subspan(text, 2), heads, norms, stretched(length, ops.memory()));
     first = text + 1;

@@ -287,8 +287,9 @@ class CardPlacement {
     const std::size_t count = group.replicas > 0 ? group.replicas : default_groups(wish, open);
     const std::size_t processes = count * group.processes;
     if (open.size() < processes)
-      return group_error(group, fmt::format("{}, and {} free{}", text_of_taken(group, count),
-                                            text_of_count(open.size()), why_not_mig(group)));
+      return group_error(
+          group, fmt::format("{}, and {} free{}{}", text_of_taken(group, count),
+                             text_of_count(open.size()), why_not_mig(group), why_not_others()));
     std::vector<Room> rooms;
     for (const std::size_t i : open) rooms.push_back(rooms_[i]);
     const auto seats = seat_alone(rooms, std::vector<Need>(processes, need_of(wish)));
@@ -306,6 +307,11 @@ class CardPlacement {
     const bool cut =
         open.ok() && std::ranges::any_of(*open, [this](std::size_t i) { return devices_[i].mig; });
     return cut && !may_have_mig(group) ? fmt::format("; {}", kNoMig) : "";
+  }
+
+  std::string why_not_others() const {
+    const std::string taken = why_all_taken();
+    return taken.empty() ? "" : "; " + taken;
   }
 
   void close(std::size_t device, const Wish& group) { closed_.emplace(device, group.division); }
@@ -400,28 +406,37 @@ class CardPlacement {
 
   // ---- without
 
+  // "gpu:0 is leased to task t", "gpu:1 has a rank to itself"; empty: the device can be had.
+  std::string why_taken(std::size_t device) const {
+    if (std::string text = withheld_text(devices_[device], rules_); !text.empty()) return text;
+    const auto closed = closed_.find(device);
+    return closed == closed_.end() ? ""
+                                   : fmt::format("{} has a {} to itself", devices_[device].name(),
+                                                 words_of(closed->second).process);
+  }
+  // Of all that cannot be had.
+  std::string why_all_taken() const {
+    std::string all;
+    for (std::size_t i = 0; i < devices_.size(); ++i)
+      if (const std::string one = why_taken(i); !one.empty())
+        all += (all.empty() ? "" : "; ") + one;
+    return all;
+  }
+
   Result<Indexes> open_devices() const {
     Indexes open, unnamed;
     std::set<unsigned> cards;
-    std::string withheld;
     for (std::size_t i = 0; i < devices_.size(); ++i) {
-      if (const std::string had = withheld_text(devices_[i], rules_); !had.empty()) {
-        withheld += (withheld.empty() ? "" : "; ") + had;
-        continue;
-      }
+      if (!withheld_text(devices_[i], rules_).empty()) continue;
       cards.insert(devices_[i].gpu);
       if (rules_.num_gpus > 0 && cards.size() > rules_.num_gpus) break;
-      if (const auto closed = closed_.find(i); closed != closed_.end()) {
-        withheld += fmt::format("{}{} has a {} to itself", withheld.empty() ? "" : "; ",
-                                devices_[i].name(), words_of(closed->second).process);
-        continue;
-      }
+      if (closed_.contains(i)) continue;
       if (rules_.assignment == Assignment::mig && !devices_[i].mig) continue;
       open.push_back(i);
       if (!named_.contains(i)) unnamed.push_back(i);
     }
-    if (open.empty() && !withheld.empty())
-      return Error{ErrorCode::unavailable, "no slice to serve on is free: " + withheld};
+    if (const std::string taken = why_all_taken(); open.empty() && !taken.empty())
+      return Error{ErrorCode::unavailable, "no slice to serve on is free: " + taken};
     if (open.empty())
       return Error{
           ErrorCode::not_found,

@@ -702,6 +702,10 @@ TEST(Placement, WhatOthersHaveIsLeftOut) {
   EXPECT_EQ(names_for(gpus, {on_cards(0)}, rules), Names{"gpu:1"});
   EXPECT_EQ(names_for(gpus, {on_cards(1, kGiB, {"gpu:0"})}, rules),
             Names{"!model m: gpu:0 is leased to task t"});
+  EXPECT_EQ(
+      names_for(gpus, {on_ranks(2, 1)}, rules),
+      Names{"!model m: --tensor-parallel-size 2: its ranks take 2 cards, and 1 is free; gpu:0 "
+            "is leased to task t"});
   rules.withheld[gpus.gpus[1].uuid] = "is leased too";
   EXPECT_EQ(names_for(gpus, {on_cards(1)}, rules),
             Names{"!no slice to serve on is free: gpu:0 is leased to task t; gpu:1 is leased too"});

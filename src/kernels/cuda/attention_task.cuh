@@ -10,7 +10,7 @@ constexpr std::uint32_t kTileQueriesLeast = 32;
 constexpr std::uint32_t kTileQueriesMost = 128;
 struct QueryTile {
   std::uint32_t first_row = 0;  // of the text, in the batch
-  std::uint32_t tokens = 0;     // of the text
+  std::uint32_t tokens = 0;     // of the text; 0: the tile is of none
   std::uint32_t first_query = 0;
 };
 

@@ -1,6 +1,7 @@
 #include "kernels/cuda/backend.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <type_traits>
 #include <utility>
@@ -31,8 +32,12 @@ namespace {
 // A product of so many rows fills any card, and what lies between two of them stays below a
 // gigabyte.
 constexpr std::size_t kRowsPerBlockOfModel = 8192;
+// Rows of the tiles of most products.
+constexpr std::size_t kRowStep = 128;
 // Logits of a strip of rows: 120 MB for 30,000 words.
 constexpr std::size_t kWordRows = 1024;
+// A batch of more costs far more to compute than to launch, whatever the model.
+constexpr std::size_t kRowsRepeated = 8192;
 
 template <class T>
 constexpr Dtype dtype_of_type() {
@@ -102,7 +107,7 @@ class Cuda final : public Backend {
   }
 
   std::size_t preferred_rows() const override { return kRowsPerBlockOfModel; }
-  std::size_t row_step() const override { return 1; }
+  std::size_t row_step() const override { return kRowStep; }
   std::size_t linear_floats(std::size_t rows, std::size_t inputs) const override {
     return most_operand_floats(rows, inputs);
   }
@@ -114,11 +119,20 @@ class Cuda final : public Backend {
   }
   std::size_t second_linear_floats(std::size_t, std::size_t) const override { return 0; }
 
-  void begin_pass(std::span<const std::uint32_t> shape) override {
+  void begin_pass(std::span<const std::uint32_t> shape,
+                  std::span<const std::uint32_t> cu_seqlens) override {
     if (!device_->computes() || !device_->status().ok()) return;
+    if (shape.empty() || cu_seqlens.back() > kRowsRepeated) return device_->begin_pass({});
+    const TextLayout::Form form = TextLayout::form_of(cu_seqlens);
+    pass_shape_.assign(shape.begin(), shape.end());
+    pass_shape_.insert(pass_shape_.end(), {form.tile_count, form.tile_queries});
     // Where texts lie is written within such a pass, whatever the one before has left.
-    if (!shape.empty()) layout_.forget();
-    device_->begin_pass(shape);
+    layout_.forget();
+    device_->begin_pass(pass_shape_);
+  }
+  std::size_t fill_step(std::size_t rows) const override {
+    constexpr std::size_t kLeast = 32;
+    return std::max(kLeast, std::bit_floor(rows) / 64);
   }
 
   void embed(const Embedding& table, const Texts& texts, TypedSpan out) override {
@@ -661,6 +675,7 @@ class Cuda final : public Backend {
   std::unique_ptr<Product> product_, quantized_product_;
   GatedChoice gated_{*device_};
   TextLayout layout_;
+  std::vector<std::uint32_t> pass_shape_;
   std::vector<TokenPlace> token_places_;
   std::vector<float> logits_on_host_;       // of experts
   std::vector<ExpertShare> shares_;         // [rows, chosen]

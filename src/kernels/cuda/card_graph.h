@@ -2,21 +2,21 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 namespace sheaf::kernels::cuda {
 
 // What passes.h asks of a graph, by CUDA's graphs: a stream of its own is captured. Copies come
-// from a pinned block, which a graph reads each time that it is launched.
+// from pinned blocks, which a graph reads each time that it is launched.
 class CardGraph {
  public:
   CardGraph() {
     const unsigned flags = cudaStreamNonBlocking;
-    if (!took(cudaMallocHost(reinterpret_cast<void**>(&pinned_), kPinnedBytes)) ||
-        !took(cudaStreamCreateWithFlags(&stream_, flags)))
-      return;
+    if (!took(cudaStreamCreateWithFlags(&stream_, flags))) return;
     // Relaxed: meanwhile the pass itself does on its own stream what it likes.
     captures_ = took(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed));
   }
@@ -27,7 +27,7 @@ class CardGraph {
     if (executable_ != nullptr) cudaGraphExecDestroy(executable_);
     if (graph_ != nullptr) cudaGraphDestroy(graph_);
     if (stream_ != nullptr) cudaStreamDestroy(stream_);
-    if (pinned_ != nullptr) cudaFreeHost(pinned_);
+    for (std::byte* const block : pinned_) cudaFreeHost(block);
     cudaGetLastError();  // which a capture that failed left
   }
 
@@ -36,11 +36,9 @@ class CardGraph {
   bool ok() { return took(cudaGetLastError()) && ok_; }
 
   bool write(const void* host, std::size_t bytes, void* to) {
-    if (!ok_ || bytes > kPinnedBytes - used_) return ok_ = false;
-    copies_.push_back({used_, bytes, to});
-    used_ += (bytes + 15) / 16 * 16;
-    if (used_ > kPinnedBytes) used_ = kPinnedBytes;
-    std::byte* const from = pinned_ + copies_.back().from;
+    std::byte* const from = room_for(bytes);
+    if (from == nullptr || !ok_) return ok_ = false;
+    copies_.push_back({from, bytes, to});
     std::memcpy(from, host, bytes);
     return took(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_));
   }
@@ -55,7 +53,7 @@ class CardGraph {
     if (next_ == copies_.size()) return false;
     const Copy& copy = copies_[next_++];
     if (copy.bytes != bytes || copy.to != to) return false;
-    std::memcpy(pinned_ + copy.from, host, bytes);
+    std::memcpy(copy.from, host, bytes);
     return true;
   }
   bool launch(cudaStream_t stream) {
@@ -65,14 +63,29 @@ class CardGraph {
   }
 
  private:
-  // Ids and places of a text, four words a token, and what little else a pass writes.
+  // Of a block: ids and places of some thousand tokens, four words each.
   static constexpr std::size_t kPinnedBytes = std::size_t{64} << 10;
 
   struct Copy {
-    std::size_t from, bytes;
+    std::byte* from;
+    std::size_t bytes;
     void* to;
   };
 
+  // Pinned, at a multiple of 16; null: there is none.
+  std::byte* room_for(std::size_t bytes) {
+    const std::size_t whole = (bytes + 15) / 16 * 16;
+    if (whole > left_) {
+      void* block = nullptr;
+      left_ = 0;
+      if (!took(cudaMallocHost(&block, std::max(whole, kPinnedBytes)))) return nullptr;
+      left_ = std::max(whole, kPinnedBytes);
+      pinned_.push_back(static_cast<std::byte*>(block));
+      next_byte_ = pinned_.back();
+    }
+    left_ -= whole;
+    return std::exchange(next_byte_, next_byte_ + whole);
+  }
   bool took(cudaError_t error) {
     if (error == cudaSuccess) return true;
     cudaGetLastError();
@@ -83,8 +96,9 @@ class CardGraph {
     captures_ = false;
   }
 
-  std::byte* pinned_ = nullptr;
-  std::size_t used_ = 0;  // of it
+  std::vector<std::byte*> pinned_;
+  std::byte* next_byte_ = nullptr;  // of the last block, of which left_ are free
+  std::size_t left_ = 0;
   std::vector<Copy> copies_;
   std::size_t next_ = 0;  // copy to be rewritten
   cudaStream_t stream_ = nullptr;

@@ -14,10 +14,13 @@
 namespace sheaf::kernels::cuda {
 
 // Of its passes a device keeps those that were used last.
-inline constexpr std::size_t kPassesKept = 32;
+inline constexpr std::size_t kPassesKept = 128;
+// How often a pass has to have come before it is recorded: that takes as long as some dozen
+// launches of it, and shapes that came only once or twice seldom come again.
+inline constexpr std::uint64_t kRunsBefore = 3;
 
-// The passes of a device over batches (Device::begin_pass). One whose shape was there before is
-// recorded while it runs as ever, and from then on repeated: what it writes is put where its
+// The passes of a device over batches (Device::begin_pass). One whose shape was there often enough
+// is recorded while it runs as ever, and from then on repeated: what it writes is put where its
 // recording takes it from, what it launches is left out, and the recording is launched where the
 // pass ends. So a pass that costs more to launch than to compute is launched at once.
 //
@@ -38,7 +41,8 @@ class Passes {
     if (shape.empty() || given_up_) return;
     const auto [found, is_new] = passes_.try_emplace({shape.begin(), shape.end()});
     found->second.used = ++clock_;
-    if (is_new) return drop_oldest();
+    if (is_new) drop_oldest();
+    if (found->second.runs++ < kRunsBefore) return;
     pass_ = &found->second;
     if (repeats()) return;
     recording_ = std::make_unique<Graph>();
@@ -82,7 +86,7 @@ class Passes {
  private:
   struct Pass {
     std::unique_ptr<Graph> graph;  // once it is recorded
-    std::uint64_t used = 0;
+    std::uint64_t used = 0, runs = 0;
   };
 
   // Nothing is lost: what is recorded runs too.

@@ -43,9 +43,14 @@ class PassesTest : public testing::Test {
     device_->read(out_, sizeof got, &got);
     return got;
   }
-  // For the given number of times.
-  void run_often(std::vector<std::uint32_t> shape, int times) {
-    for (int i = 0; i < times; ++i) run(shape, 1, 1);
+  // Until the next pass of the shape is recorded.
+  void run_before(const std::vector<std::uint32_t>& shape) {
+    for (std::uint64_t i = 0; i < kRunsBefore; ++i) run(shape, 1, 1);
+  }
+  // Until the next is repeated.
+  void run_recorded(const std::vector<std::uint32_t>& shape) {
+    run_before(shape);
+    run(shape, 1, 1);
   }
 
   std::unique_ptr<Device> device_ = make_emulated_device();
@@ -56,8 +61,10 @@ class PassesTest : public testing::Test {
 };
 
 TEST_F(PassesTest, RunsThenRecordsThenRepeatsWithWhatIsWritten) {
-  EXPECT_EQ(run({7}, 1, 10), 32);
-  EXPECT_EQ(launches_, 2);
+  for (std::uint64_t i = 0; i < kRunsBefore; ++i) {
+    EXPECT_EQ(run({7}, 1, 10), 32);
+    EXPECT_EQ(launches_, 2);
+  }
   EXPECT_EQ(run({7}, 2, 20), 64);
   EXPECT_EQ(launches_, 2 * 2) << "on the stream and for the recording";
   for (const float x : {3.0F, 4.0F, -5.0F}) {
@@ -68,7 +75,7 @@ TEST_F(PassesTest, RunsThenRecordsThenRepeatsWithWhatIsWritten) {
 }
 
 TEST_F(PassesTest, EachShapeHasItsOwn) {
-  run_often({7}, 3);
+  run_recorded({7});
   EXPECT_EQ(run({7, 1}, 1, 1), 5);
   EXPECT_EQ(launches_, 2);
   EXPECT_EQ(run({7}, 1, 2), 8);
@@ -76,18 +83,19 @@ TEST_F(PassesTest, EachShapeHasItsOwn) {
 }
 
 TEST_F(PassesTest, WithoutAShapeAllRun) {
-  for (int i = 0; i < 4; ++i) {
+  for (std::uint64_t i = 0; i < kRunsBefore + 2; ++i) {
     EXPECT_EQ(run({}, 1, 1), 5);
     EXPECT_EQ(launches_, 2);
   }
 }
 
 TEST_F(PassesTest, BeginAnewOnceMemoryIsAllocatedOrReleased) {
-  run_often({7}, 3);
+  run_recorded({7});
   float* more = allocate();
   EXPECT_EQ(run({7}, 1, 2), 8);
   EXPECT_EQ(launches_, 2);
-  run_often({7}, 2);
+  run_recorded({7});
+  run({7}, 1, 1);
   EXPECT_EQ(launches_, 0);
   device_->release(more);
   EXPECT_EQ(run({7}, 1, 3), 11);
@@ -96,7 +104,7 @@ TEST_F(PassesTest, BeginAnewOnceMemoryIsAllocatedOrReleased) {
 
 // What is recorded runs at the same time, so that nothing is lost.
 TEST_F(PassesTest, MemoryAllocatedWhileOneIsRecordedEndsTheRecording) {
-  run_often({7}, 1);
+  run_before({7});
   device_->begin_pass(std::vector<std::uint32_t>{7});
   launch(2);
   EXPECT_EQ(launches_, 2 + 2);
@@ -108,11 +116,11 @@ TEST_F(PassesTest, MemoryAllocatedWhileOneIsRecordedEndsTheRecording) {
 
 TEST_F(PassesTest, AreGivenUpWhereTheDeviceRecordsNothing) {
   records_ = false;
-  EXPECT_EQ(run({7}, 1, 1), 5);
+  run_before({7});
   EXPECT_EQ(run({7}, 1, 2), 8);
   EXPECT_EQ(launches_, 2 + 1) << "the first was refused, and no other tried";
   records_ = true;
-  for (int i = 0; i < 4; ++i) {
+  for (std::uint64_t i = 0; i < kRunsBefore + 2; ++i) {
     EXPECT_EQ(run({9}, 1, 1), 5);
     EXPECT_EQ(launches_, 2);
   }
@@ -121,21 +129,21 @@ TEST_F(PassesTest, AreGivenUpWhereTheDeviceRecordsNothing) {
 
 TEST_F(PassesTest, KeepsThoseThatWereUsedLast) {
   const std::uint32_t kept = kPassesKept;
-  run_often({0}, 3);
-  for (std::uint32_t shape = 1; shape < kept; ++shape) run_often({shape}, 1);
-  run_often({0}, 1);
+  run_recorded({0});
+  for (std::uint32_t shape = 1; shape < kept; ++shape) run_before({shape});
+  run({0}, 1, 1);
   EXPECT_EQ(launches_, 0);
-  run_often({kept}, 1);  // in the place of 1
-  run_often({0}, 1);
+  run({kept}, 1, 1);  // in the place of 1
+  run({0}, 1, 1);
   EXPECT_EQ(launches_, 0);
-  run_often({2}, 1);
+  run({2}, 1, 1);
   EXPECT_EQ(launches_, 2 * 2) << "is recorded";
-  run_often({1}, 1);
+  run({1}, 1, 1);
   EXPECT_EQ(launches_, 2) << "is as new";
 }
 
 TEST_F(PassesTest, OneThatIsUnlikeItsRecordingFailsTheDevice) {
-  run_often({7}, 2);
+  run_recorded({7});
   const double wide = 0;
   device_->begin_pass(std::vector<std::uint32_t>{7});
   device_->write(&wide, sizeof wide, out_);
@@ -144,7 +152,7 @@ TEST_F(PassesTest, OneThatIsUnlikeItsRecordingFailsTheDevice) {
 }
 
 TEST_F(PassesTest, OneThatEndsTooEarlyFailsTheDevice) {
-  run_often({7}, 2);
+  run_recorded({7});
   const float zero = 0;
   float got = 0;
   device_->begin_pass(std::vector<std::uint32_t>{7});

@@ -13,6 +13,14 @@ namespace sheaf::kernels::cuda {
 // come that are not those of the call before: once for all layers of a model.
 class TextLayout {
  public:
+  // What kernels are launched by.
+  struct Form {
+    std::uint32_t tile_queries = 0;  // of a tile, at most
+    // Somewhat more than there are, so that few numbers occur: those behind have no tokens.
+    std::uint32_t tile_count = 0;
+  };
+  static Form form_of(std::span<const std::uint32_t> cu_seqlens);
+
   // The texts of the following calls; cu_seqlens [texts + 1], which need not begin at 0.
   void update(std::span<const std::uint32_t> cu_seqlens, tensor::Memory& memory);
 
@@ -22,9 +30,8 @@ class TextLayout {
   const std::uint32_t* bounds() const { return bounds_; }  // [texts + 1]
   const std::uint32_t* places() const { return places_; }  // [rows]: of each in its text
   const QueryTile* tiles() const { return tiles_; }        // [tile_count()]
-  unsigned tile_count() const { return tile_count_; }
-  std::uint32_t tile_queries() const { return tile_queries_; }  // of a tile, at most
-  std::uint32_t longest() const { return longest_; }            // tokens
+  unsigned tile_count() const { return form_.tile_count; }
+  std::uint32_t tile_queries() const { return form_.tile_queries; }
 
  private:
   std::vector<std::uint32_t> texts_;  // that the rest was made of
@@ -33,9 +40,7 @@ class TextLayout {
   const std::uint32_t* bounds_ = nullptr;
   const std::uint32_t* places_ = nullptr;
   const QueryTile* tiles_ = nullptr;
-  unsigned tile_count_ = 0;
-  std::uint32_t tile_queries_ = 0;
-  std::uint32_t longest_ = 0;
+  Form form_;
 };
 
 }  // namespace sheaf::kernels::cuda

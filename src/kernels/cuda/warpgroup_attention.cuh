@@ -149,6 +149,7 @@ __global__ void __launch_bounds__(kWarpgroups* kWarpgroup, WarpgroupShape<kHead>
   if constexpr (kHasWarpgroups) {
     using Shape = WarpgroupShape<kHead>;
     const QueryTile tile = task.tiles[blockIdx.x];
+    if (tile.tokens == 0) return;
     const unsigned head = blockIdx.y;
     std::byte* const shared = shared_memory<std::byte>();
     const Bfloat16* text = task.qkv.row(tile.first_row);

@@ -21,7 +21,7 @@ class Ranked final : public Wrapped {
   }
 
   // Not recorded: sums are of what other ranks do meanwhile.
-  void begin_pass(std::span<const std::uint32_t>) override {}
+  void begin_pass(std::span<const std::uint32_t>, std::span<const std::uint32_t>) override {}
 
   void linear(TypedView x, const Linear& weight, Activation activation, TypedView residual,
               TypedSpan out) override {

@@ -69,6 +69,11 @@ struct RotarySpec {
   std::size_t pairs(std::uint32_t head_size) const {
     return static_cast<std::size_t>(head_size * fraction) / 2;
   }
+  // Whether a text of so many tokens turns otherwise than shorter ones.
+  bool turns_alone(std::size_t tokens) const {
+    return (scaling == RotaryScaling::dynamic || scaling == RotaryScaling::longrope) &&
+           static_cast<double>(tokens) > trained_positions;
+  }
 };
 
 // Attention by distance, as DeBERTa has it: the distance of query and key chooses one of rows()
