@@ -138,7 +138,8 @@ struct How {
 constexpr How kHows[] = {{Dtype::bfloat16, 89}, {Dtype::bfloat16, 90}, {Dtype::float16, 89}};
 
 void expect_near(Case c) {
-  for (const auto& [dtype, capability] : kHows)
+  for (const auto& [dtype, capability] : kHows) {
+    if (c.positions.count > 0 && capability == 90) continue;  // the same kernel
     for (const emulation::Order order : {emulation::Order::forward, emulation::Order::backward}) {
       c.dtype = dtype;
       c.order = order;
@@ -148,6 +149,7 @@ void expect_near(Case c) {
           << ", longest " << c.bounds.back()
           << (order == emulation::Order::forward ? "" : ", backward");
     }
+  }
 }
 
 AttentionShape heads_of(std::size_t size) { return {.heads = 2, .kv_heads = 2, .head_size = size}; }
@@ -281,7 +283,7 @@ TEST(AttentionByTables, TakesTextsOfAnyLength) {
 // Each number of keys in the last block of 16 and in the last tile.
 TEST(AttentionByTables, EndsAnywhere) {
   for (const std::size_t size : {64, 128})
-    for (std::uint32_t tokens = 1; tokens <= 200; tokens += tokens < 66 ? 1 : 7) {
+    for (std::uint32_t tokens = 1; tokens <= 200; tokens += tokens < 66 ? 3 : 11) {
       const AttentionShape shape{.heads = 1, .kv_heads = 1, .head_size = size};
       for (const Dtype dtype : {Dtype::bfloat16, Dtype::float16})
         EXPECT_LT(
@@ -295,11 +297,12 @@ TEST(AttentionByTables, EndsAnywhere) {
 // Runs that begin and end anywhere in a block of 16 rows, and rows that all far distances share.
 TEST(AttentionByTables, TakesTablesOfAnyCount) {
   for (const std::size_t size : kSizesWithTables) {
-    for (const int count : {1, 2, 9, 16, 17, 100})
-      expect_near({.bounds = {0, 150, 170}, .shape = heads_of(size), .positions = {600, count}});
-    for (int count = 400; count < 432; count += 5)
-      expect_near({.bounds = {0, 190}, .shape = heads_of(size), .positions = {600, count}});
-    expect_near({.bounds = {0, 150}, .shape = heads_of(size), .positions = {0, 64}});
+    const AttentionShape one{.heads = 1, .kv_heads = 1, .head_size = size};
+    for (const int count : {1, 2, 17, 100})
+      expect_near({.bounds = {0, 80, 90}, .shape = one, .positions = {600, count}});
+    for (int count = 400; count < 432; count += 10)
+      expect_near({.bounds = {0, 190}, .shape = one, .positions = {600, count}});
+    expect_near({.bounds = {0, 80}, .shape = one, .positions = {0, 64}});
   }
 }
 

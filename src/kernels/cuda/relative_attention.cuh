@@ -152,22 +152,34 @@ __device__ void multiply_keys(const TableRows<Shape, T>& table, const TableRun& 
   }
 }
 
-// terms [kQueries, kQueryTerms] = q table^T, of the rows of a run. A warp's own.
+// terms [kQueries, kQueryTerms] = q table^T, of the rows of a run. A warp's own. A block of the
+// table comes while that before it is multiplied by.
 template <class Shape, class T>
 __device__ void multiply_queries(MmaQueries<Shape, T>& q, const TableRows<Shape, T>& table,
                                  const TableRun& run, T* terms) {
   constexpr unsigned kKept = MmaQueries<Shape, T>::kKept;
+  constexpr unsigned kSteps = TableRows<Shape, T>::kSteps;
+  Eight next[kSteps];
+  const auto read_next = [&](unsigned block) {
+    SHEAF_UNROLL
+    for (unsigned d = 0; d < kSteps; ++d) next[d] = table.read(run.first + block, d);
+  };
+  read_next(0);
   for (unsigned block = 0; block < run.count; ++block) {
+    Eight rows[kSteps];
+    SHEAF_UNROLL
+    for (unsigned d = 0; d < kSteps; ++d) rows[d] = next[d];
+    if (block + 1 < run.count) read_next(block + 1);
     float products[Shape::kRowBlocks][2][4] = {};
     SHEAF_UNROLL
-    for (unsigned d = 0; d < table.kSteps; ++d) {
+    for (unsigned d = 0; d < kSteps; ++d) {
       if constexpr (kKept == 1) q.read(d);
-      const Eight rows = table.read(run.first + block, d);
       SHEAF_UNROLL
       for (unsigned r = 0; r < Shape::kRowBlocks; ++r) {
         SHEAF_UNROLL
         for (unsigned n = 0; n < 2; ++n)
-          multiply_add<T>(products[r][n], q.kept[r][d % kKept], {rows.pairs[n], rows.pairs[n + 2]});
+          multiply_add<T>(products[r][n], q.kept[r][d % kKept],
+                          {rows[d].pairs[n], rows[d].pairs[n + 2]});
       }
     }
     SHEAF_UNROLL
