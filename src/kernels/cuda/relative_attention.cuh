@@ -9,8 +9,8 @@
 // multiplies its queries by the run of the table of keys, all warps of a block share the run of the
 // table of queries times the tile's keys; these terms are rounded to T, as q, k and v are, and
 // written to shared memory, where every score takes its two. Tables are read as operands from
-// where they lie (position_table.h), by way of the L1 cache. What may be is counted in
-// docs/cuda.md.
+// where they lie (position_table.h), by way of the L1 cache. docs/cuda.md counts what all that
+// takes.
 namespace sheaf::kernels::cuda {
 
 template <unsigned kHeadSize>
@@ -60,7 +60,7 @@ struct DistanceRows {
 
 // Neighbouring blocks of 16 rows of a table.
 struct TableRun {
-  unsigned first = 0, count = 0;
+  unsigned first, count;
   __device__ unsigned first_row() const { return first * kMmaRows; }
 };
 // Of `queries` from `query` on and `keys` from `key` on.
@@ -110,9 +110,9 @@ struct TableQueries {
   __device__ void read(unsigned d) {
     SHEAF_UNROLL
     for (unsigned r = 0; r < Shape::kRowBlocks; ++r) {
-      const Eight read = table.read(blocks[r], d);
+      const Eight rows = table.read(blocks[r], d);
       SHEAF_UNROLL
-      for (unsigned i = 0; i < 4; ++i) kept[r][d % kKept][i] = read.pairs[i];
+      for (unsigned i = 0; i < 4; ++i) kept[r][d % kKept][i] = rows.pairs[i];
     }
   }
 };
