@@ -24,6 +24,7 @@ CELLS = [
     Cell("bert-base", 512, 2.9e6, 169.9e6),
     Cell("bert-large", 128, 0.92e6, 604e6),
     Cell("bert-large", 512, 0.88e6, 604e6),
+    Cell("deberta-v3-base", 512, 1.8e6, 169.9e6),
     Cell("qwen3-0.6b", 512, 0.60e6, 880.8e6),
     Cell("qwen3-4b", 512, 80e3, 7266.6e6),
 ]

@@ -4,6 +4,8 @@ Operations and bytes are counted launch by launch for one token of one layer, ti
 are expectations to hold measurements against, and no measurements.
 """
 
+import math
+
 MATRIX_RATE = 790e12  # operations a second of 16-bit products, measured on such a card
 # Attention, calculated: what a score takes of an SM. 132 SMs at 1.83 GHz have a peak of 989 TFLOP/s (4096 operations a
 # clock), take 16 powers of two a clock, and issue 128 lanes a clock.
@@ -20,6 +22,9 @@ SM_CLOCKS = 132 * 1.83e9
 MMA_SYNC_RATE = 0.63 * 4096 * SM_CLOCKS
 MMA_SYNC_ATTENTION_MOST = 0.35 * 4096 * SM_CLOCKS
 MMA_SYNC_TOKENS_MOST = 64
+# With tables of positions, by mma.sync too; counted below, tile by tile.
+TILE_QUERIES, WARP_QUERIES, TILE_KEYS = 128, 32, 64
+TABLE_SINGLE, TABLE_REACH = 128, 512  # distances with a row of their own, and all, of DeBERTa-v3
 BYTES_RATE = 4.8e12
 FP8_RATE = 2 * MATRIX_RATE  # assumed
 LAUNCH_S = 2.5e-6  # assumed, without graphs
@@ -30,6 +35,8 @@ MODELS = {
     "MiniLM-L6": (6, 384, 12, 12, 32, 1536, False),
     "BERT-base": (12, 768, 12, 12, 64, 3072, False),
     "BERT-large, bge-m3": (24, 1024, 16, 16, 64, 4096, False),
+    "DeBERTa-v3-base": (12, 768, 12, 12, 64, 3072, False),
+    "DeBERTa-v3-large": (24, 1024, 16, 16, 64, 4096, False),
     "Qwen3-Embedding-0.6B": (28, 1024, 16, 8, 128, 3072, True),
     "Qwen3-Embedding-4B": (36, 2560, 32, 8, 128, 9728, True),
 }
@@ -44,6 +51,7 @@ ROWS = [
     ("Qwen3-Embedding-0.6B", 512),
     ("Qwen3-Embedding-4B", 512),
 ]
+WITH_TABLES = [("DeBERTa-v3-base", 128), ("DeBERTa-v3-base", 512), ("DeBERTa-v3-large", 512)]
 
 
 def product(inputs, outputs, residual=0):
@@ -85,11 +93,66 @@ def computed(size, length, decoder):
     return scores
 
 
+def table_row(distance):
+    """As model/distance.cc has it, but for rounding."""
+    far = abs(distance)
+    if far > TABLE_SINGLE:
+        octaves = math.log(far / TABLE_SINGLE) / math.log((TABLE_REACH - 1) / TABLE_SINGLE)
+        far = TABLE_SINGLE + math.ceil(octaves * (TABLE_SINGLE - 1))
+    return far if distance > 0 else -far
+
+
+def blocks_reached(length, query, queries, key):
+    """Of 16 rows of a table."""
+    least, most = (max(-length + 1, min(length - 1, distance)) for distance in (query - key - TILE_KEYS + 1, query + queries - 1 - key))
+    return table_row(most) // 16 - table_row(least) // 16 + 1
+
+
+def tile_clocks(length, query, key):
+    """What 128 queries by 64 keys of a head of 64 take of an SM's matrix unit, shared memory (L1 too: 128 bytes a clock),
+    powers of two and issue of instructions."""
+    warps = TILE_QUERIES // WARP_QUERIES
+    pairs = -(-blocks_reached(length, query, TILE_QUERIES, key) // 2)  # of blocks, that a warp multiplies by all keys
+    of_keys = 32 * pairs
+    of_queries = sum(16 * blocks_reached(length, query + warp * WARP_QUERIES, WARP_QUERIES, key) for warp in range(warps)) / warps
+    scores = TILE_QUERIES * TILE_KEYS
+    products = (2 * scores + of_keys * TILE_KEYS + of_queries * TILE_QUERIES) * 64
+    operands = 128 * ((2 * warps + pairs) * TILE_KEYS + of_keys + warps * of_queries)  # keys, values; tables
+    written = 2 * (of_keys * TILE_KEYS + of_queries * TILE_QUERIES)
+    copied = 2 * 128 * TILE_KEYS
+    taken = scores / 32 * 3 + warps * 22 * 1.5  # terms of keys, those of queries from half of the banks; numbers of rows
+    return (2 * products / (0.63 * 4096), (operands + written + copied) / 128 + taken, scores / 16,
+            scores * (4.5 + 6 + 10 * 22 / 64) / 128)
+
+
+def tables_attention(length):
+    """Clocks of an SM for a token and head: the mean of tile_clocks(), and what a float32 kernel takes that reads 64
+    numbers of a row of each table for every score, a line of the L1 cache a clock."""
+    tiles = [tile_clocks(length, query, key) for query in range(0, length, TILE_QUERIES) for key in range(0, length, TILE_KEYS)]
+    rows = sum(len({table_row(query - key - i) for i in range(32)}) for query in range(length) for key in range(0, length, 32))
+    return [sum(clocks) / length for clocks in zip(*tiles)], 2 * 64 * rows / length
+
+
+def expected_with_tables(model, length):
+    """(clocks of a tile, tokens a second if shared memory alone was waited for, if nothing overlapped, by the float32
+    kernel)"""
+    layers, _, heads = MODELS[model][:3]
+    clocks, before = tables_attention(length)
+    rest = 1 / expected(model, length, True)[-1] - attention_seconds(model, length)
+    rates = [1 / (rest + layers * heads * taken / SM_CLOCKS) for taken in (max(clocks), sum(clocks), before)]
+    return [value * length / (-(-length // TILE_QUERIES) * -(-length // TILE_KEYS)) for value in clocks], *rates
+
+
+def attention_seconds(model, length):
+    layers, _, heads, _, size, _, decoder = MODELS[model]
+    return layers * heads * 4 * size * computed(size, length, decoder) / length / attention_rate(size, length)
+
+
 def expected(model, length, now):
     layers, h, heads, kv_heads, size, f, decoder = MODELS[model]
     products = 2 * layers * (h * (heads + 2 * kv_heads) * size + heads * size * h + (3 if decoder else 2) * h * f)
     attention = layers * (2 if decoder else 4) * length * heads * size
-    attention_s = layers * heads * 4 * size * computed(size, length, decoder) / length / attention_rate(size, length)
+    attention_s = attention_seconds(model, length)
     moved, launches = layer(model, now)
     blocks = 1 if not now else 1 + (BATCH_TOKENS / 8192 - 1) / 2  # half of a layer's launches are by block
     seconds = (
@@ -135,6 +198,12 @@ def main():
         fp8 = [1 / (1 / rate - seconds_less_in_fp8(model, too)) for too in (False, True)]
         print(f"| {model} | {length} | {text(rate)} | " + " | ".join(f"{text(one)}, {one / rate:.2f} times" for one in fp8)
               + " | not measured |")
+    print("\n| model | length | a tile: matrix unit, shared memory, exp2, instructions; clocks | floor | expected | in float32 | measured |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for model, length in WITH_TABLES:
+        clocks, *rates = expected_with_tables(model, length)
+        print(f"| {model} | {length} | " + ", ".join(f"{value:.0f}" for value in clocks) + " | "
+              + " | ".join(text(rate) for rate in rates) + " | not measured |")
 
 
 if __name__ == "__main__":

@@ -24,12 +24,17 @@ def pooling_of(folder):
     return json.loads((folder / "1_Pooling/config.json").read_text())["pooling_mode"]
 
 
+def attention_of(folder):
+    """SDPA takes no tables of positions, and transformers refuses it for DeBERTa."""
+    return "eager" if json.loads((folder / "config.json").read_text())["model_type"] == "deberta-v2" else "sdpa"
+
+
 class Model:
     def __init__(self, folder, device, dtype, compiled):
         transformers.logging.set_verbosity_error()
         self.device = device
         self.pooling = pooling_of(folder)
-        self.model = transformers.AutoModel.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
+        self.model = transformers.AutoModel.from_pretrained(folder, dtype=dtype, attn_implementation=attention_of(folder))
         self.model.to(device).eval()
         self.run = torch.compile(self.embed) if compiled else self.embed
 

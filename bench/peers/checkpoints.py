@@ -45,6 +45,16 @@ def bge_reranker_6(vocab_size):
     return bge_reranker(vocab_size, layers=6)
 
 
+def deberta_v3(layers, hidden, heads):
+    def build(vocab_size):
+        return transformers.DebertaV2Model(transformers.DebertaV2Config(
+            **SPREAD, vocab_size=vocab_size, num_hidden_layers=layers, hidden_size=hidden, num_attention_heads=heads,
+            intermediate_size=4 * hidden, max_position_embeddings=512, type_vocab_size=0, relative_attention=True,
+            position_buckets=256, max_relative_positions=-1, share_att_key=True, norm_rel_ebd="layer_norm",
+            position_biased_input=False, pos_att_type="p2c|c2p", layer_norm_eps=1e-7))
+    return build
+
+
 def qwen3(layers, hidden, heads, intermediate):
     def build(_):
         return transformers.Qwen3Model(transformers.Qwen3Config(
@@ -63,6 +73,8 @@ SHAPES = {
     "bge-m3": (bge_m3, "unigram", "cls", torch.float32),
     "bge-reranker-v2-m3": (bge_reranker, "unigram", None, torch.float32),
     "bge-reranker-v2-m3-6-layers": (bge_reranker_6, "unigram", None, torch.float32),
+    "deberta-v3-base": (deberta_v3(12, 768, 12), "small", "cls", torch.float32),
+    "deberta-v3-large": (deberta_v3(24, 1024, 16), "small", "cls", torch.float32),
     "qwen3-0.6b": (qwen3(28, 1024, 16, 3072), "byte_level", "lasttoken", torch.bfloat16),
     "qwen3-4b": (qwen3(36, 2560, 32, 9728), "byte_level", "lasttoken", torch.bfloat16),
 }

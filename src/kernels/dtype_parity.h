@@ -13,6 +13,7 @@
 #include "kernels/normal_values.h"
 #include "kernels/ops.h"
 #include "kernels/parity_setup.h"
+#include "kernels/position_tables.h"
 #include "tensor/buffer.h"
 
 namespace sheaf::kernels {
@@ -438,6 +439,44 @@ TEST_P(Dtypes, AttentionIsThatOfRoundedOperands) {
                           {got.data(), tokens, columns});
       reference_->attention({same.data(), tokens, shape.columns()}, bounds, shape,
                             {want.data(), tokens, columns});
+      for (std::size_t i = 0; i < got.size(); ++i)
+        ASSERT_NEAR(got[i], want[i], rounds ? 0.03 : 1e-5 + rounding() * std::abs(want[i]))
+            << "row " << i / columns << " column " << i % columns;
+    }
+}
+
+// By tiles tables are rounded too, and what they add to scores.
+TEST_P(Dtypes, AttentionWithTablesIsThatOfRoundedOperands) {
+  constexpr int kReach = 170;
+  constexpr std::size_t kCount = 150;
+  const auto rows = rows_by_distance(kReach, 60, kCount);
+  const std::vector<std::uint32_t> batches[] = {{0, 1}, {0, 16, 33, 50, 82}, {0, 128, 129, 300}};
+  for (const std::size_t size : {24, 32, 64, 128})
+    for (const auto& bounds : batches) {
+      SCOPED_TRACE(testing::Message() << size << " wide, first " << bounds[1]);
+      AttentionShape shape{.heads = 2, .kv_heads = 2, .head_size = size};
+      shape.relative = {.rows = rows.data(), .reach = kReach, .count = kCount};
+      const std::size_t tokens = bounds.back(), columns = 2 * size;
+      const bool rounds = GetParam().rounds_attention(shape);
+      const Dtype products = backend_->dtype() == Dtype::float16 ? Dtype::float16 : Dtype::bfloat16;
+      const Dtype dtype = rounds ? products : Dtype::float32;
+      const Values qkv = as_states(normal_values(tokens * shape.columns(), 1, 5));
+      const Values keys = normal_values(kCount * columns, 1, 18);
+      const Values queries = normal_values(kCount * columns, 1, 19);
+      const auto attend = [&](Backend& backend, const Values& x, const Values& of_keys,
+                              const Values& of_queries) {
+        PackedTable first(backend, {of_keys.data(), kCount, columns}, 2);
+        PackedTable second(backend, {of_queries.data(), kCount, columns}, 2);
+        shape.relative.keys = first.data();
+        shape.relative.queries = second.data();
+        Values out(tokens * columns, 9);
+        backend.attention({x.data(), tokens, shape.columns()}, bounds, shape,
+                          {out.data(), tokens, columns});
+        return out;
+      };
+      const Values got = attend(*backend_, qkv, keys, queries);
+      const Values want = attend(*reference_, rounded(qkv, 1, dtype), rounded(keys, 1, dtype),
+                                 rounded(queries, 1, dtype));
       for (std::size_t i = 0; i < got.size(); ++i)
         ASSERT_NEAR(got[i], want[i], rounds ? 0.03 : 1e-5 + rounding() * std::abs(want[i]))
             << "row " << i / columns << " column " << i % columns;

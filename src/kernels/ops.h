@@ -147,9 +147,11 @@ struct DistanceBias {
 // n^2 need be stored: a tile of queries needs its rows of the one product, [tile, r], and the
 // columns that it reaches of the other, [n, r].
 struct RelativePositions {
-  const std::int32_t* rows = nullptr;  // [2 * reach + 1]: at reach + query - key; never falling
-  std::size_t reach = 0;               // at least the longest text less one
-  std::size_t count = 0;               // of rows in a table, above all of `rows`
+  // [2 * reach + 1]: at reach + query - key; from each to the next the same row or the one behind
+  // it, so that neighbouring distances reach neighbouring rows.
+  const std::int32_t* rows = nullptr;
+  std::size_t reach = 0;  // at least the longest text less one
+  std::size_t count = 0;  // of rows in a table, above all of `rows`
   // For each head a weight [count, head_size] as pack_table() lays it out, one behind the other;
   // null: that term is left out. `rows` is null without both.
   const float* keys = nullptr;
@@ -257,7 +259,7 @@ class Backend {
   // Where products round their inputs to few steps, large ones then leave more of them to others.
   virtual void pack_linear(MatrixView weight, const float* input_sizes, float* packed,
                            Role role = Role::other) const = 0;
-  // The same of a table that attention reads, which is float32 whatever dtype() is.
+  // The same of a table that attention() reads, [count, head_size] of one head.
   virtual std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const = 0;
   virtual void pack_table(MatrixView table, float* packed) const = 0;
 

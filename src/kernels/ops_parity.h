@@ -14,6 +14,7 @@
 
 #include "kernels/ops.h"
 #include "kernels/parity_setup.h"
+#include "kernels/position_tables.h"
 #include "tensor/bfloat16.h"
 #include "tensor/buffer.h"
 
@@ -284,33 +285,6 @@ TEST_P(Ops, Attention) {
     }
 }
 
-// Tables of position vectors of each head, as one backend wants them.
-class PositionTable {
- public:
-  PositionTable(const Backend& backend, const Random& rows, std::size_t heads) {
-    const std::size_t size = rows.view().columns / heads;
-    const std::size_t floats = backend.packed_table_floats(size, rows.view().rows);
-    float* packed = buffer_.reserve(heads * floats);
-    for (std::size_t head = 0; head < heads; ++head)
-      backend.pack_table(rows.view().slice_columns(head * size, size), packed + head * floats);
-  }
-  const float* data() { return buffer_.reserve(0); }
-
- private:
-  Buffer buffer_;
-};
-
-// Distances up to `single` have rows of their own, those beyond share more and more; `count` rows.
-std::vector<std::int32_t> rows_by_distance(int reach, int single, int count) {
-  std::vector<std::int32_t> rows;
-  for (int distance = -reach; distance <= reach; ++distance) {
-    const int far = std::max(std::abs(distance) - single, 0);
-    const int bucket = std::min(std::abs(distance), single) + static_cast<int>(std::sqrt(far));
-    rows.push_back(std::clamp((distance < 0 ? -bucket : bucket) + count / 2, 0, count - 1));
-  }
-  return rows;
-}
-
 TEST_P(Ops, AttentionWithRelativePositions) {
   constexpr int kReach = 600;
   const struct {
@@ -324,6 +298,7 @@ TEST_P(Ops, AttentionWithRelativePositions) {
       {{.heads = 3, .kv_heads = 3, .head_size = 16}, 16, 64, true, true},
       {{.heads = 2, .kv_heads = 2, .head_size = 7}, 5, 9, true, false},
       {{.heads = 1, .kv_heads = 1, .head_size = 64}, 128, 320, false, true},
+      {{.heads = 2, .kv_heads = 1, .head_size = 128}, 20, 70, true, false},
       {{.heads = 1, .kv_heads = 1, .head_size = 400}, 3, 50, true, true},  // in blocks of inputs
       {{.heads = 4, .kv_heads = 2, .head_size = 12, .before = 70, .after = 9}, 40, 91, true, true},
       {{.heads = 1, .kv_heads = 1, .head_size = 3}, 0, 1, true, true},
@@ -341,8 +316,8 @@ TEST_P(Ops, AttentionWithRelativePositions) {
       Output got(bounds.back(), columns);
       Output want(bounds.back(), columns);
       const auto run = [&](Backend& backend, Output& out) {
-        PositionTable of_keys(backend, keys, c.shape.heads);
-        PositionTable of_queries(backend, queries, c.shape.heads);
+        PackedTable of_keys(backend, keys.view(), c.shape.heads);
+        PackedTable of_queries(backend, queries.view(), c.shape.heads);
         AttentionShape shape = c.shape;
         shape.relative = {.rows = rows.data(),
                           .reach = kReach,
@@ -353,7 +328,9 @@ TEST_P(Ops, AttentionWithRelativePositions) {
       };
       run(*backend_, got);
       run(*reference_, want);
-      expect_near(got, want, 1e-5);
+      AttentionShape shape = c.shape;
+      shape.relative.rows = rows.data();
+      expect_near(got, want, 1e-5 + of_weights(shape, qkv));
     }
 }
 

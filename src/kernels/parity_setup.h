@@ -48,7 +48,9 @@ inline Setup setup_by_name(const std::string& name, int threads) {
                  }};
   if (const auto made = make_backend(name, {}); made.ok()) setup.states = (*made)->state_dtype();
   if (setup.states == Dtype::bfloat16 && name.starts_with("cpu"))  // and the shares of softmax too
-    setup.rounds_attention = [](const AttentionShape&) { return true; };
+    setup.rounds_attention = [](const AttentionShape& shape) {
+      return shape.relative.rows == nullptr;
+    };
   return setup;
 }
 

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
+
+#include "model/spec/limits.h"
 
 namespace sheaf::model {
 namespace {
@@ -20,16 +23,35 @@ TEST(DistanceRows, EqualTransformers) {
     EXPECT_EQ(rows[static_cast<std::size_t>(kReach + distance)], row) << distance;
 }
 
-TEST(DistanceRows, NeverFallAndStayInTheTable) {
-  for (const std::uint32_t buckets : {0u, 2u, 9u, 16u, 100u}) {
-    const RelativeSpec relative = {.reach = 60, .buckets = buckets};
-    const auto rows = distance_rows(relative, 300);
-    EXPECT_EQ(rows.size(), 601u);
-    EXPECT_TRUE(std::is_sorted(rows.begin(), rows.end()));
+// As kernels want them (ops.h, RelativePositions), up to the largest numbers that can_share()
+// allows.
+TEST(DistanceRows, NeverFallNorSkipARowAndStayInTheTable) {
+  for (const auto& [reach, buckets] : {std::pair(60u, 0u),
+                                       {60u, 2u},
+                                       {60u, 9u},
+                                       {60u, 16u},
+                                       {60u, 39u},
+                                       {512u, 256u},
+                                       {kMaxPositions, 2 * (kMaxPositions / 3)}}) {
+    const RelativeSpec relative = {.reach = reach, .buckets = buckets};
+    EXPECT_TRUE(buckets == 0 || can_share(relative)) << buckets;
+    const auto most = static_cast<int>(reach) + 100;
+    const auto rows = distance_rows(relative, most);
+    ASSERT_EQ(rows.size(), 2 * static_cast<std::size_t>(most) + 1);
+    for (std::size_t i = 1; i < rows.size(); ++i) {
+      ASSERT_GE(rows[i], rows[i - 1]) << buckets;
+      ASSERT_LE(rows[i], rows[i - 1] + 1) << buckets;
+    }
     EXPECT_GE(rows.front(), 0);
     EXPECT_LT(rows.back(), static_cast<int>(relative.rows()));
-    EXPECT_EQ(rows[300], static_cast<int>(relative.rows() / 2));
+    EXPECT_EQ(rows[static_cast<std::size_t>(most)], static_cast<int>(relative.rows() / 2));
   }
+}
+
+TEST(DistanceRows, BucketsThatWouldSkipARowAreRefused) {
+  EXPECT_FALSE(can_share({.reach = 60, .buckets = 40}));
+  EXPECT_FALSE(can_share({.reach = 256, .buckets = 256}));
+  EXPECT_FALSE(can_share({.reach = 60, .buckets = 1}));
 }
 
 TEST(DistanceBucket, EndsAreShared) {

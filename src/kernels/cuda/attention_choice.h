@@ -7,6 +7,7 @@
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/launcher.h"
 #include "kernels/cuda/mma_attention.cuh"
+#include "kernels/cuda/relative_attention.cuh"
 #include "kernels/cuda/text_layout.h"
 #include "kernels/cuda/warpgroup_attention.cuh"
 
@@ -28,7 +29,7 @@ class AttentionChoice {
   // False where there is no such kernel.
   bool attend_by_matrix_units(const AttentionTask<S>& task, const TextLayout& tiles) const {
     if constexpr (!std::is_same_v<T, float>) {
-      if (task.position_rows != nullptr) return false;
+      if (task.position_rows != nullptr) return attend_by_tables_of_positions(task, tiles);
       switch (task.head_size) {
         case 32:
           return launch_by_matrix_units<32>(task, tiles);
@@ -44,16 +45,33 @@ class AttentionChoice {
     }
     return false;
   }
+  // As PositionTable::is_operand() says.
+  bool attend_by_tables_of_positions(const AttentionTask<S>& task, const TextLayout& tiles) const {
+    switch (task.head_size) {
+      case 32:
+        return launch_by_mma<RelativeShape<32>>(attend_by_tables<32, T, S>, task, tiles);
+      case 64:
+        return launch_by_mma<RelativeShape<64>>(attend_by_tables<64, T, S>, task, tiles);
+      case 128:
+        return launch_by_mma<RelativeShape<128>>(attend_by_tables<128, T, S>, task, tiles);
+      default:
+        return false;
+    }
+  }
   template <unsigned kHead>
   bool launch_by_matrix_units(const AttentionTask<S>& task, const TextLayout& tiles) const {
     if (launch_by_warpgroups<kHead>(task, tiles)) return true;
-    using Shape = MmaShape<kHead>;
+    return launch_by_mma<MmaShape<kHead>>(attend_by_mma<kHead, T, S>, task, tiles);
+  }
+  template <class Shape>
+  bool launch_by_mma(void (*kernel)(AttentionTask<S>), const AttentionTask<S>& task,
+                     const TextLayout& tiles) const {
     constexpr std::size_t kLeastSharedMemory = std::size_t{99} << 10;  // of a block, on sm_86
     static_assert(Shape::shared_bytes(kMmaWarps) <= kLeastSharedMemory);
     const unsigned warps = Shape::warps(tiles.tile_queries());
     const unsigned parts = blocks_of(tiles.tile_queries(), warps * Shape::kQueries);
-    launcher_.give(attend_by_mma<kHead, T, S>, Grid{tiles.tile_count(), task.heads, parts},
-                   warps * kWarpSize, Shape::shared_bytes(warps), task);
+    launcher_.give(kernel, Grid{tiles.tile_count(), task.heads, parts}, warps * kWarpSize,
+                   Shape::shared_bytes(warps), task);
     return true;
   }
 

@@ -1,6 +1,6 @@
 // Attention by matrix units where the parity of dtypes does not look: both kinds of states in both
-// orders of threads, the edges of tiles, biases, long texts, and rows that lie at no multiple of 16
-// bytes.
+// orders of threads, the edges of tiles, biases, long texts, rows that lie at no multiple of 16
+// bytes, and tables of positions.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -12,6 +12,7 @@
 #include "kernels/cuda/target.cuh"
 #include "kernels/normal_values.h"
 #include "kernels/ops.h"
+#include "kernels/position_tables.h"
 
 namespace sheaf::kernels::cuda {
 namespace {
@@ -23,14 +24,65 @@ std::unique_ptr<Backend> emulated(Dtype dtype, emulation::Order order = {}, int 
   return nullptr;
 }
 
+// Tables of positions; without rows there are none.
+struct Positions {
+  int single = 0;
+  int count = 0;
+  bool keys = true;
+  bool queries = true;
+};
+
 struct Case {
   // bfloat16: of states in it, which are copied as they are; float16: of states in float32.
   Dtype dtype = Dtype::bfloat16;
   std::vector<std::uint32_t> bounds;
   AttentionShape shape;
+  Positions positions = {};
   std::size_t between_rows = 0;  // elements
   emulation::Order order = emulation::Order::forward;
   int capability = 89;  // 90: long texts by products of warpgroups, in bfloat16
+};
+
+float rounded_to(Dtype dtype, float x) {
+  return dtype == Dtype::bfloat16 ? to_float(from_float<Bfloat16>(x))
+                                  : to_float(from_float<Half>(x));
+}
+
+// A case's tables, for texts as long as the longest of its own.
+class Tables {
+ public:
+  explicit Tables(const Case& c) : positions_(c.positions), heads_(c.shape.heads) {
+    for (std::size_t text = 0; text + 1 < c.bounds.size(); ++text)
+      reach_ = std::max(reach_, static_cast<int>(c.bounds[text + 1] - c.bounds[text]) - 1);
+    rows_ = rows_by_distance(reach_, positions_.single, positions_.count);
+    columns_ = heads_ * c.shape.head_size;
+    keys_ = normal_values(count() * columns_, 1, 18);
+    queries_ = normal_values(count() * columns_, 1, 19);
+    for (std::vector<float>* values : {&keys_, &queries_})
+      for (float& value : *values) value = rounded_to(c.dtype, value);
+  }
+  // run(shape) with them as `backend` wants them.
+  template <class Run>
+  void with(const Backend& backend, AttentionShape shape, const Run& run) {
+    if (positions_.count == 0) return run(shape);
+    PackedTable keys(backend, {keys_.data(), count(), columns_}, heads_);
+    PackedTable queries(backend, {queries_.data(), count(), columns_}, heads_);
+    shape.relative = {.rows = rows_.data(),
+                      .reach = static_cast<std::size_t>(reach_),
+                      .count = count(),
+                      .keys = positions_.keys ? keys.data() : nullptr,
+                      .queries = positions_.queries ? queries.data() : nullptr};
+    run(shape);
+  }
+
+ private:
+  std::size_t count() const { return static_cast<std::size_t>(positions_.count); }
+
+  Positions positions_;
+  std::size_t heads_, columns_ = 0;
+  int reach_ = 0;
+  std::vector<std::int32_t> rows_;
+  std::vector<float> keys_, queries_;
 };
 
 // The largest difference to the reference, both of the same numbers in the case's dtype.
@@ -46,23 +98,27 @@ double difference(const Case& c) {
   std::vector<Bfloat16> rounded(qkv.size()), states(tokens * columns);
   for (std::size_t i = 0; i < qkv.size(); ++i) {
     rounded[i] = from_float<Bfloat16>(qkv[i]);
-    qkv[i] = c.dtype == Dtype::bfloat16 ? to_float(rounded[i]) : to_float(from_float<Half>(qkv[i]));
+    qkv[i] = rounded_to(c.dtype, qkv[i]);
   }
   std::vector<float> got(tokens * columns), want(tokens * columns);
   const MatrixView x = {qkv.data(), tokens, c.shape.columns(), stride};
   const auto backend = emulated(c.dtype, c.order, c.capability);
-  if (c.dtype == Dtype::bfloat16) {
+  Tables tables(c);
+  tables.with(*backend, c.shape, [&](const AttentionShape& shape) {
+    if (c.dtype != Dtype::bfloat16)
+      return backend->attention(x, c.bounds, shape, {got.data(), tokens, columns});
     backend->attention(
         {reinterpret_cast<const std::byte*>(rounded.data()), c.dtype, tokens, c.shape.columns(),
          stride},
-        c.bounds, c.shape,
+        c.bounds, shape,
         {reinterpret_cast<std::byte*>(states.data()), c.dtype, tokens, columns, columns});
     for (std::size_t i = 0; i < got.size(); ++i) got[i] = to_float(states[i]);
-  } else {
-    backend->attention(x, c.bounds, c.shape, {got.data(), tokens, columns});
-  }
+  });
   EXPECT_TRUE(backend->status().ok());
-  (*make_backend("reference", {}))->attention(x, c.bounds, c.shape, {want.data(), tokens, columns});
+  const auto reference = std::move(*make_backend("reference", {}));
+  tables.with(*reference, c.shape, [&](const AttentionShape& shape) {
+    reference->attention(x, c.bounds, shape, {want.data(), tokens, columns});
+  });
   double largest = 0;
   for (std::size_t i = 0; i < got.size(); ++i) {
     const double distance = std::abs(double{got[i]} - want[i]);
@@ -82,7 +138,8 @@ struct How {
 constexpr How kHows[] = {{Dtype::bfloat16, 89}, {Dtype::bfloat16, 90}, {Dtype::float16, 89}};
 
 void expect_near(Case c) {
-  for (const auto& [dtype, capability] : kHows)
+  for (const auto& [dtype, capability] : kHows) {
+    if (c.positions.count > 0 && capability == 90) continue;  // the same kernel
     for (const emulation::Order order : {emulation::Order::forward, emulation::Order::backward}) {
       c.dtype = dtype;
       c.order = order;
@@ -92,6 +149,7 @@ void expect_near(Case c) {
           << ", longest " << c.bounds.back()
           << (order == emulation::Order::forward ? "" : ", backward");
     }
+  }
 }
 
 AttentionShape heads_of(std::size_t size) { return {.heads = 2, .kv_heads = 2, .head_size = size}; }
@@ -206,6 +264,92 @@ TEST(AttentionByMatrixUnits, TakesRowsThatLieAnywhere) {
     shape.after = 0;
     expect_near({.bounds = {0, 70}, .shape = shape, .between_rows = 1});
     expect_near({.bounds = {0, 70}, .shape = shape, .between_rows = 8});
+  }
+}
+
+constexpr std::size_t kSizesWithTables[] = {32, 64, 128};
+
+TEST(AttentionByTables, TakesTextsOfAnyLength) {
+  for (const std::size_t size : kSizesWithTables)
+    for (const std::vector<std::uint32_t>& bounds :
+         {std::vector<std::uint32_t>{0, 1, 17, 17, 33, 48}, {0, 32, 40}, {0, 33, 97, 230}})
+      expect_near({.bounds = bounds, .shape = heads_of(size), .positions = {128, 512}});
+  const AttentionShape one{.heads = 1, .kv_heads = 1, .head_size = 64};
+  expect_near({.bounds = {0, 600}, .shape = one, .positions = {128, 512}});
+}
+
+TEST(AttentionByTables, EndsAnywhere) {
+  for (const std::size_t size : {64, 128})
+    for (std::uint32_t tokens = 1; tokens <= 200; tokens += tokens < 66 ? 3 : 11) {
+      const AttentionShape shape{.heads = 1, .kv_heads = 1, .head_size = size};
+      for (const Dtype dtype : {Dtype::bfloat16, Dtype::float16})
+        EXPECT_LT(
+            difference(
+                {.dtype = dtype, .bounds = {0, tokens}, .shape = shape, .positions = {30, 101}}),
+            near_enough(dtype))
+            << name_of(dtype) << ", " << size << ", " << tokens;
+    }
+}
+
+// Runs that begin and end anywhere in a block of 16 rows, and rows that all far distances share.
+TEST(AttentionByTables, TakesTablesOfAnyCount) {
+  for (const std::size_t size : kSizesWithTables) {
+    const AttentionShape one{.heads = 1, .kv_heads = 1, .head_size = size};
+    for (const int count : {1, 2, 17, 100})
+      expect_near({.bounds = {0, 80, 90}, .shape = one, .positions = {600, count}});
+    for (int count = 400; count < 432; count += 10)
+      expect_near({.bounds = {0, 190}, .shape = one, .positions = {600, count}});
+    expect_near({.bounds = {0, 80}, .shape = one, .positions = {0, 64}});
+  }
+}
+
+TEST(AttentionByTables, TakesOneOfTheTwo) {
+  for (const std::size_t size : kSizesWithTables) {
+    expect_near(
+        {.bounds = {0, 140, 150}, .shape = heads_of(size), .positions = {40, 90, true, false}});
+    expect_near(
+        {.bounds = {0, 140, 150}, .shape = heads_of(size), .positions = {40, 90, false, true}});
+  }
+}
+
+TEST(AttentionByTables, TakesAllElseThatAShapeCanAskFor) {
+  constexpr std::size_t kReach = 150;
+  const std::vector<float> bias = normal_values(4 * (2 * kReach + 1), 2, 7);
+  for (const std::size_t size : kSizesWithTables) {
+    AttentionShape shape{.heads = 4, .kv_heads = 2, .head_size = size};
+    expect_near(
+        {.bounds = {0, 150, 160}, .shape = shape, .positions = {50, 120}, .between_rows = 3});
+    shape.before = 70;
+    shape.after = 5;
+    expect_near({.bounds = {0, 150, 160}, .shape = shape, .positions = {50, 120}});
+    shape.bias = {bias.data(), kReach};
+    expect_near({.bounds = {0, 150, 160}, .shape = shape, .positions = {50, 120}});
+  }
+}
+
+TEST(AttentionByTables, AgreesOverRandomTexts) {
+  const char* const wanted = std::getenv("SHEAF_ATTENTION_CASES");
+  std::mt19937 random(2);
+  const auto below = [&](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };
+  for (int i = 0; i < (wanted == nullptr ? 10 : std::atoi(wanted)); ++i) {
+    std::vector<std::uint32_t> bounds = {0};
+    for (std::uint32_t texts = 1 + below(4); texts > 0; --texts)
+      bounds.push_back(bounds.back() + below(texts == 1 ? 600 : 150));
+    bounds.back() += bounds.back() == 0 ? 1 : 0;
+    const auto single = static_cast<int>(below(300));
+    const auto count = static_cast<int>(1 + below(below(2) == 0 ? 40 : 1200));
+    const std::uint32_t present = below(4);
+    Case c = {.bounds = bounds,
+              .shape = heads_of(kSizesWithTables[below(3)]),
+              .positions = {single, count, present != 1, present != 2}};
+    c.order = below(2) == 0 ? emulation::Order::forward : emulation::Order::backward;
+    SCOPED_TRACE(testing::Message()
+                 << "case " << i << ": heads of " << c.shape.head_size << ", " << single
+                 << " single of " << count << " rows, bounds " << testing::PrintToString(bounds));
+    for (const Dtype dtype : {Dtype::bfloat16, Dtype::float16}) {
+      c.dtype = dtype;
+      EXPECT_LT(difference(c), near_enough(dtype)) << name_of(dtype);
+    }
   }
 }
 

@@ -18,6 +18,7 @@
 #include "kernels/cuda/norm.cuh"
 #include "kernels/cuda/operand.cuh"
 #include "kernels/cuda/pooling.cuh"
+#include "kernels/cuda/position_table.h"
 #include "kernels/cuda/product.h"
 #include "kernels/cuda/quantize.cuh"
 #include "kernels/cuda/text_layout.h"
@@ -97,13 +98,11 @@ class Cuda final : public Backend {
                    Role role) const override {
     weights_.pack(weight, input_sizes, packed, role);
   }
-  // Row-major, as it is.
   std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {
-    return (inputs * outputs + 15) / 16 * 16;
+    return PositionTable<T>::packed_floats(inputs, outputs);
   }
   void pack_table(MatrixView table, float* packed) const override {
-    for (std::size_t i = 0; i < table.rows; ++i)
-      std::copy_n(table.row(i), table.columns, packed + i * table.columns);
+    PositionTable<T>::pack(table, packed);
   }
 
   std::size_t preferred_rows() const override { return kRowsPerBlockOfModel; }

@@ -26,7 +26,8 @@ inline Setup parity_setup(const DeviceBackend& backend, int number) {
           .rounds_fp8_sums = true,
           .rounds_attention =
               [](const AttentionShape& shape) {
-                const std::vector<std::size_t> by_matrix_units = {32, 64, 128, 256};
+                std::vector<std::size_t> by_matrix_units = {32, 64, 128};
+                if (shape.relative.rows == nullptr) by_matrix_units.push_back(256);
                 return std::ranges::count(by_matrix_units, shape.head_size) > 0;
               }};
 }

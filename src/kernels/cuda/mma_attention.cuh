@@ -58,6 +58,18 @@ struct HeadRows {
   std::size_t stride;
   std::uint32_t rows;
 };
+template <class E>
+struct HeadOfText {
+  HeadRows<E> queries, keys, values;
+};
+template <unsigned kHead, class E>
+__device__ HeadOfText<E> head_of_text(const AttentionTask<E>& task, const QueryTile& tile,
+                                      unsigned head) {
+  const E* const text = task.qkv.row(tile.first_row);
+  const E* const keys = text + (task.heads + task.kv_head(head)) * kHead;
+  const auto rows_at = [&](const E* at) { return HeadRows<E>{at, task.qkv.stride, tile.tokens}; };
+  return {rows_at(text + head * kHead), rows_at(keys), rows_at(keys + task.kv_heads * kHead)};
+}
 
 // Rows [first, first + count) into shared memory [count, kStride], 0 from the text's last on. If
 // they are aligned and in T they are there behind the next wait for copies, else at once.
@@ -80,6 +92,16 @@ __device__ void load_tile(const HeadRows<E>& from, std::uint32_t first, unsigned
   }
 }
 
+// A tile of keys, or of values, from `first` on: those before `last`, in blocks that are skipped or
+// not.
+template <class Shape, class T, class E>
+__device__ void load_keys(const HeadRows<E>& from, std::uint32_t first, std::uint32_t last,
+                          bool aligned, T* to) {
+  const std::uint32_t count = smaller(last - first, Shape::kKeys);
+  load_tile<Shape::kHead>(from, first, (count + kMmaRows - 1) / kMmaRows * kMmaRows, aligned, to);
+  commit_copies();
+}
+
 // Where the row that a lane names to load_matrices() lies in a block of [16, 16] elements: matrices
 // below each other first, as operand a and transposed b take them, or those side by side, as b
 // does, whose two registers have to be neighbours.
@@ -96,10 +118,9 @@ __device__ unsigned place_sideways() {
 
 // A warp's queries [kQueries, kStride] as operands: in registers from the beginning on, or read for
 // every tile.
-template <unsigned kHead, class T>
+template <class Shape, class T>
 struct MmaQueries {
-  using Shape = MmaShape<kHead>;
-  static constexpr unsigned kKept = Shape::kKeepsQueries ? kHead / kMmaRows : 1;
+  static constexpr unsigned kKept = Shape::kKeepsQueries ? Shape::kHead / kMmaRows : 1;
   const T* rows;  // at the lane's place
   std::uint32_t kept[Shape::kRowBlocks][kKept][4];
 
@@ -118,11 +139,9 @@ struct MmaQueries {
   }
 };
 
-// scores = q k^T; k [kKeys, kStride].
-template <unsigned kHead, class T, class Blocks>
-__device__ void score_keys(MmaQueries<kHead, T>& q, const T* k, const Blocks& blocks,
-                           MmaState<MmaShape<kHead>>& state) {
-  using Shape = MmaShape<kHead>;
+// scores = q k^T; k [kKeys, kStride]. Queries are MmaQueries, or what stands in their place.
+template <class Queries, class T, class Blocks, class Shape>
+__device__ void score_keys(Queries& q, const T* k, const Blocks& blocks, MmaState<Shape>& state) {
   SHEAF_UNROLL
   for (unsigned r = 0; r < Shape::kRowBlocks; ++r) {
     SHEAF_UNROLL
@@ -133,8 +152,8 @@ __device__ void score_keys(MmaQueries<kHead, T>& q, const T* k, const Blocks& bl
   }
   const T* const rows = k + place_sideways<Shape::kStride>();
   SHEAF_UNROLL
-  for (unsigned d = 0; d < kHead / kMmaRows; ++d) {
-    if constexpr (!Shape::kKeepsQueries) q.read(d);
+  for (unsigned d = 0; d < Shape::kHead / kMmaRows; ++d) {
+    if constexpr (Queries::kKept == 1) q.read(d);
     SHEAF_UNROLL
     for (unsigned block = 0; block < Shape::kKeys / kMmaRows; ++block) {
       if (!blocks.has(block)) continue;
@@ -151,9 +170,8 @@ __device__ void score_keys(MmaQueries<kHead, T>& q, const T* k, const Blocks& bl
 }
 
 // sums += weights v; v [kKeys, kStride].
-template <unsigned kHead, class T, class Blocks>
-__device__ void add_values(const T* v, const Blocks& blocks, MmaState<MmaShape<kHead>>& state) {
-  using Shape = MmaShape<kHead>;
+template <class Shape, class T, class Blocks>
+__device__ void add_values(const T* v, const Blocks& blocks, MmaState<Shape>& state) {
   const T* const rows = v + place_downwards<Shape::kStride>();
   SHEAF_UNROLL
   for (unsigned block = 0; block < Shape::kKeys / kMmaRows; ++block) {
@@ -162,7 +180,7 @@ __device__ void add_values(const T* v, const Blocks& blocks, MmaState<MmaShape<k
     SHEAF_UNROLL
     for (unsigned r = 0; r < Shape::kRowBlocks; ++r) pack_weights<T>(state, r, block, a[r]);
     SHEAF_UNROLL
-    for (unsigned n = 0; n < kHead / 8; n += 2) {
+    for (unsigned n = 0; n < Shape::kHead / 8; n += 2) {
       std::uint32_t b[4];
       load_matrices<Matrices::transposed>(rows + block * kMmaRows * Shape::kStride + n * 8, b);
       SHEAF_UNROLL
@@ -182,8 +200,8 @@ __device__ void store_pair(const float (&pair)[2], bool aligned, E* to) {
 }
 
 // A warp's sums, by their weights, to rows [kQueries, kHead] of which the first `count` are.
-template <unsigned kHead, class E>
-__device__ void store_sums(MmaState<MmaShape<kHead>>& state, unsigned count, bool aligned,
+template <class Shape, class E>
+__device__ void store_sums(MmaState<Shape>& state, unsigned count, bool aligned,
                            const Rows<E>& to) {
   put_sums(state, count, [&](unsigned row, unsigned column, const float(&pair)[2]) {
     store_pair(pair, aligned, to.row(row) + column);
@@ -192,15 +210,13 @@ __device__ void store_sums(MmaState<MmaShape<kHead>>& state, unsigned count, boo
 
 // The same by way of shared memory [kQueries, kStride], so that a lane writes 16 bytes at once; or
 // as they lie where rows of `out` are not like that.
-template <unsigned kHead, class T, class E>
-__device__ void write_rows(const Rows<E>& out, unsigned count, T* shared,
-                           MmaState<MmaShape<kHead>>& state) {
-  using Shape = MmaShape<kHead>;
+template <class Shape, class T, class E>
+__device__ void write_rows(const Rows<E>& out, unsigned count, T* shared, MmaState<Shape>& state) {
   if constexpr (std::is_same_v<T, E>) {
     if (lies_at<16>(out)) {
-      store_sums<kHead>(state, Shape::kQueries, true, Rows<E>{shared, Shape::kStride});
+      store_sums(state, Shape::kQueries, true, Rows<E>{shared, Shape::kStride});
       __syncwarp();
-      constexpr unsigned kPerRow = kHead / 8;
+      constexpr unsigned kPerRow = Shape::kHead / 8;
       for (unsigned i = lane_of_thread(); i < count * kPerRow; i += kWarpSize)
         *reinterpret_cast<Eight*>(out.row(i / kPerRow) + i % kPerRow * 8) =
             *reinterpret_cast<const Eight*>(shared + i / kPerRow * Shape::kStride +
@@ -208,7 +224,7 @@ __device__ void write_rows(const Rows<E>& out, unsigned count, T* shared,
       return;
     }
   }
-  store_sums<kHead>(state, count, lies_at<2 * sizeof(E)>(out), out);
+  store_sums(state, count, lies_at<2 * sizeof(E)>(out), out);
 }
 
 // Blocks: query tiles, heads, parts of a tile. Warps: MmaShape::warps() of the tiles' queries.
@@ -225,18 +241,9 @@ __global__ void __launch_bounds__(kMmaWarps* kWarpSize) attend_by_mma(AttentionT
   T* const v = k + Shape::kKeys * Shape::kStride;
   T* const q = v + Shape::kKeys * Shape::kStride;
   T* const warp_q = q + threadIdx.x / kWarpSize * Shape::kQueries * Shape::kStride;
-  const E* text = task.qkv.row(tile.first_row);
-  const unsigned key_column = (task.heads + task.kv_head(head)) * kHead;
-  const HeadRows<E> queries = {text + head * kHead, task.qkv.stride, tile.tokens};
-  const HeadRows<E> keys = {text + key_column, task.qkv.stride, tile.tokens};
-  const HeadRows<E> values = {keys.data + task.kv_heads * kHead, task.qkv.stride, tile.tokens};
+  const HeadOfText<E> text = head_of_text<kHead>(task, tile, head);
   const std::uint32_t last_key =
       task.last_key(smaller(block_query + block_queries, tile.tokens), tile.tokens);
-  const auto load_keys = [&](const HeadRows<E>& from, std::uint32_t key, T* to) {
-    const std::uint32_t count = smaller(last_key - key, Shape::kKeys);
-    load_tile<kHead>(from, key, (count + kMmaRows - 1) / kMmaRows * kMmaRows, task.aligned, to);
-    commit_copies();
-  };
 
   // From one lane, so that the compiler knows what all agree on.
   const unsigned warp = __shfl_sync(kAllLanes, threadIdx.x / kWarpSize, 0);
@@ -247,14 +254,14 @@ __global__ void __launch_bounds__(kMmaWarps* kWarpSize) attend_by_mma(AttentionT
   const float factor = bias == nullptr ? task.scale * kLog2E : 1;
 
   std::uint32_t key = task.first_key(block_query);
-  load_tile<kHead>(queries, block_query, block_queries, task.aligned, q);
-  load_keys(keys, key, k);
-  load_keys(values, key, v);
+  load_tile<kHead>(text.queries, block_query, block_queries, task.aligned, q);
+  load_keys<Shape>(text.keys, key, last_key, task.aligned, k);
+  load_keys<Shape>(text.values, key, last_key, task.aligned, v);
   MmaState<Shape> state;
   clear(state);
   await_copies<1>();  // values may come later
   __syncthreads();
-  MmaQueries<kHead, T> operands(warp_q);
+  MmaQueries<Shape, T> operands(warp_q);
   while (true) {
     const bool whole = bias == nullptr && is_whole<Shape::kKeys>(seen, key);
     const bool begun = seen.some_first < key;
@@ -265,7 +272,7 @@ __global__ void __launch_bounds__(kMmaWarps* kWarpSize) attend_by_mma(AttentionT
     await_copies<0>();
     __syncthreads();  // values are there, and nobody reads the keys any more
     const std::uint32_t next = key + Shape::kKeys;
-    if (next < last_key) load_keys(keys, next, k);
+    if (next < last_key) load_keys<Shape>(text.keys, next, last_key, task.aligned, k);
     if (whole) {
       const KeptShares<Shape> kept = raise_largest(factor, WholeTile(), state);
       if (begun) {
@@ -273,7 +280,7 @@ __global__ void __launch_bounds__(kMmaWarps* kWarpSize) attend_by_mma(AttentionT
         scale_sums(kept, state);
       }
       weigh_keys(factor, WholeTile(), state);
-      add_values<kHead>(v, WholeTile(), state);
+      add_values(v, WholeTile(), state);
     } else {
       const PartOfTile part = part_of_tile<Shape::kKeys>(seen, key);
       mask_scores(task, tile.tokens, query, key, part, state);
@@ -284,17 +291,17 @@ __global__ void __launch_bounds__(kMmaWarps* kWarpSize) attend_by_mma(AttentionT
         scale_sums(kept, state);
       }
       weigh_keys(factor, part, state);
-      add_values<kHead>(v, part, state);
+      add_values(v, part, state);
     }
     if (next >= last_key) break;
     key = next;
     await_copies<0>();
     __syncthreads();  // keys are there, and nobody reads the values any more
-    load_keys(values, key, v);
+    load_keys<Shape>(text.values, key, last_key, task.aligned, v);
   }
   if (query < last_query)
-    write_rows<kHead>(Rows<E>{task.out.row(tile.first_row + query) + head * kHead, task.out.stride},
-                      last_query - query, warp_q, state);
+    write_rows(Rows<E>{task.out.row(tile.first_row + query) + head * kHead, task.out.stride},
+               last_query - query, warp_q, state);
 }
 
 }  // namespace sheaf::kernels::cuda

@@ -23,8 +23,10 @@ std::string_view unsound_field(const RotarySpec& rotary, std::uint32_t head_size
 }  // namespace
 
 bool can_share(const RelativeSpec& relative) {
+  // The first bucket behind the single distances, the narrowest, is about log((reach - 1) / single)
+  // distances wide: more than one, so that none is skipped.
   const std::uint32_t single = relative.buckets / 2;
-  return single > 0 && relative.buckets <= kMaxPositions && relative.reach > single + 1;
+  return single > 0 && relative.buckets <= kMaxPositions && relative.reach > 3 * single;
 }
 
 Status check_limits(const ModelSpec& spec, const std::string& file) {

@@ -21,8 +21,8 @@ constexpr std::uint64_t kMaxHeadColumns = 1u << 20;  // of all heads of queries 
 // The only number that MPNet's code can have.
 constexpr std::uint32_t kDistanceBuckets = 32;
 
-// Whether distances beyond half the buckets can share the other half: log(reach / half) must tell
-// them apart.
+// Whether distances beyond half the buckets can share the other half, of which none is skipped:
+// log(reach / half) must tell them apart.
 bool can_share(const RelativeSpec& relative);
 
 // Whether the numbers of a description agree with each other; what the engine then relies on.

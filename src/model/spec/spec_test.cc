@@ -442,6 +442,7 @@ TEST_F(SpecTest, BadDebertasAreRefusedNamingFieldAndValue) {
       {"max_relative_positions", "\"7\"", ""},
       {"max_relative_positions", "10000000", ""},
       {"position_buckets", "1", "is 1, by which 90 distances"},
+      {"position_buckets", "60", "is 60, by which 90 distances"},
       {"position_buckets", "178", "is 178, by which 90 distances"},
       {"pos_att_type", "[\"c2p\", \"p2p\"]", "has 'p2p'"},
       {"pos_att_type", "[7]", "no text"},
