@@ -96,23 +96,20 @@ std::uint32_t pack_pair(float first, float second) {
   return std::uint32_t{from_float<T>(first).bits} | std::uint32_t{from_float<T>(second).bits} << 16;
 }
 
-// What the lanes of a warp bring to a product.
+// What the lanes of a warp bring to a product: registers of a, then those of b.
 struct WarpOperands {
-  struct Registers {
-    std::uint32_t a[4], b[2];
-  };
   emulation::Exchange met;
 
   WarpOperands(const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
-    Registers mine;
-    std::memcpy(mine.a, a, sizeof mine.a);
-    std::memcpy(mine.b, b, sizeof mine.b);
-    met = emulation::exchange_in_warp(&mine, sizeof mine);
+    std::uint32_t mine[6];
+    std::memcpy(mine, a, sizeof a);
+    std::memcpy(mine + 4, b, sizeof b);
+    met = emulation::exchange_in_warp(mine, sizeof mine);
   }
-  Registers of_lane(unsigned lane) const {
-    Registers registers;
-    std::memcpy(&registers, met.all + lane * emulation::kLaneBytes, sizeof registers);
-    return registers;
+  std::uint32_t of_lane(unsigned lane, unsigned i) const {
+    std::uint32_t one;
+    std::memcpy(&one, met.all + lane * emulation::kLaneBytes + i * sizeof one, sizeof one);
+    return one;
   }
   // Calls add(i, a, b) with each pair of registers whose elements the calling lane's d[i] has a
   // product of, in their order.
@@ -122,11 +119,10 @@ struct WarpOperands {
     const unsigned place = met.lane % 4;
     for (unsigned k = 0; k < 8; ++k) {
       const unsigned holder = k % 4;  // its place
-      const Registers rows = of_lane(group * 4 + holder);
       for (unsigned j = 0; j < 2; ++j) {
-        const std::uint32_t column = of_lane((2 * place + j) * 4 + holder).b[k / 4];
-        add(j, rows.a[k / 4 * 2], column);
-        add(2 + j, rows.a[k / 4 * 2 + 1], column);
+        const std::uint32_t column = of_lane((2 * place + j) * 4 + holder, 4 + k / 4);
+        for (unsigned half = 0; half < 2; ++half)
+          add(2 * half + j, of_lane(group * 4 + holder, k / 4 * 2 + half), column);
       }
     }
   }
