@@ -500,13 +500,16 @@ TEST_P(Families, AreNearInEveryDtype) {
 }
 
 // Rewrites a family's model in `folder` sixteen times as wide, with other random weights, so that
-// all its products have the sizes that fp8 wants.
-void widen(const fs::path& folder) {
+// all its products have the sizes that fp8 wants: with as many heads more, or with wider ones.
+enum class Heads { more, wider };
+void widen(const fs::path& folder, Heads heads) {
   constexpr std::uint64_t kTimes = 16;
   json config = json::parse(read_file(folder / "config.json"));
-  for (const char* key :
-       {"hidden_size", "dim", "n_embd", "intermediate_size", "hidden_dim", "n_inner",
-        "num_attention_heads", "n_heads", "n_head", "num_key_value_heads"})
+  std::vector<const char*> sizes = {"hidden_size",       "dim",        "n_embd",
+                                    "intermediate_size", "hidden_dim", "n_inner"};
+  if (heads == Heads::more)
+    sizes.insert(sizes.end(), {"num_attention_heads", "n_heads", "n_head", "num_key_value_heads"});
+  for (const char* key : sizes)
     if (config.contains(key) && config[key].is_number())
       config[key] = kTimes * config[key].get<std::uint64_t>();
   std::ofstream(folder / "config.json") << config;
@@ -561,7 +564,7 @@ TEST_P(Families, AreNearInFp8WhenTheyAreWide) {
   std::ofstream(copy / "modules.json")
       << R"([{"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"},)"
       << R"({"idx": 1, "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}])";
-  widen(copy);
+  widen(copy, Heads::more);
   auto exact = open_model(copy, kernels::backend_names(tensor::Dtype::bfloat16).front());
   ASSERT_TRUE(exact.ok()) << exact.error().message;
   const auto want = embed(**exact, texts);
@@ -579,6 +582,32 @@ TEST_P(Families, AreNearInFp8WhenTheyAreWide) {
     }
     expect_near((*embed(**engine, {texts[1]}))[0], (*got)[1], 1e-6);
   }
+  fs::remove_all(copy);
+}
+
+// Heads of 128, for which cards have a kernel that multiplies by tables of positions in 16 bits.
+TEST(WideHeads, OfDebertaAreNearInSixteenBits) {
+  const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/families/deberta";
+  const auto texts = json::parse(read_file(folder + "/cases.json")).get<Texts>();
+  const fs::path copy = fs::temp_directory_path() / ("sheaf_heads_" + std::to_string(::getpid()));
+  fs::remove_all(copy);
+  fs::copy(folder + "/model", copy, fs::copy_options::recursive);
+  widen(copy, Heads::wider);
+  auto exact = open_model(copy, kernels::backend_names(tensor::Dtype::float32).front());
+  ASSERT_TRUE(exact.ok()) << exact.error().message;
+  ASSERT_EQ((*exact)->spec().head_size, 128u);
+  const auto want = embed(**exact, texts);
+  ASSERT_TRUE(want.ok()) << want.error().message;
+  for (const tensor::Dtype dtype : {tensor::Dtype::bfloat16, tensor::Dtype::float16})
+    for (const std::string& backend : kernels::backend_names(dtype)) {
+      SCOPED_TRACE(backend);
+      auto engine = open_model(copy, backend);
+      ASSERT_TRUE(engine.ok()) << engine.error().message;
+      const auto got = embed(**engine, texts);
+      ASSERT_TRUE(got.ok()) << got.error().message;
+      for (std::size_t i = 0; i < texts.size(); ++i)
+        EXPECT_GE(cosine((*got)[i], (*want)[i]), 0.999) << "text " << i;
+    }
   fs::remove_all(copy);
 }
 
