@@ -159,9 +159,12 @@ Result<std::vector<Kind>> kinds_of(const ServeSettings& settings, const ModelSet
                                  settings.gpu_assignment == "mps" ? "by MPS" : "in turns");
     if (config.max_batch_tokens > 0) on += fmt::format(", batches of {}", config.max_batch_tokens);
     auto kind = std::ranges::find(kinds, on, [](const Kind& one) { return one.of.on; });
-    if (kind == kinds.end())
-      kind = kinds.insert(
-          kind, {{kSharing, computers.cards->path, {config.folder, config.pooling}, on}, {}});
+    if (kind == kinds.end()) {
+      kinds.emplace_back(
+          Measured{kSharing, computers.cards->path, {config.folder, config.pooling}, on},
+          Devices());
+      kind = kinds.end() - 1;
+    }
     kind->devices.push_back(device);
   }
   return kinds;
@@ -205,6 +208,7 @@ class SharingTrial {
     router::RouterOptions options{.models = {config_},
                                   .replica_program = computers_.replica_program,
                                   .card_program = computers_.cards->path};
+    options.models.front().replicas = replicas;
     auto placing = place_models(alone(settings_, model_, std::to_string(replicas)), computers_,
                                 options.models);
     if (!placing.ok()) return std::optional<double>();

@@ -32,8 +32,8 @@ struct Precision {
 bool is_measured(const model::ModelSpec& spec);
 
 // Of each dtype that the program names and `--dtype` takes, float32 first. Takes as long as the
-// model needs for some 3,000 tokens in each, four times, on a card sixteen times, and a minute a
-// dtype at most. `name` is the model's, in errors; source.dtype is ignored.
+// model needs for some 3,000 tokens in each, up to four times, on a card sixteen times, and a
+// minute a dtype at most. `name` is the model's, in errors; source.dtype is ignored.
 Result<std::vector<Precision>> measure_precisions(const Computer& computer, const std::string& name,
                                                   const ModelSource& source);
 
