@@ -15,8 +15,9 @@ import requests
 
 from sheaf_server import REPOSITORY, SHEAF, environment_without_sheaf, running, unwrapped, wait_until
 from simulated_machine import Machine
+from test_leases import STAND_IN, daemons
 
-KEPT = ("SHEAF_NVML", "SHEAF_NVML_SIM_STATE", "SHEAF_SLICES_FOLDER", "LD_LIBRARY_PATH")
+KEPT = ("SHEAF_NVML", "SHEAF_NVML_SIM_STATE", "SHEAF_SLICES_FOLDER", "LD_LIBRARY_PATH", "SHEAF_MPS_CONTROL")
 MODEL = REPOSITORY / "tests/golden/texts/roberta/model"
 CHOSEN = re.compile(r"model model: (\d+) replicas? a card by --num-replicas auto, measured \((.*?)\): (.*)")
 
@@ -41,9 +42,13 @@ def serving(emulated_replica, tmp_path):
         server.kill()
 
 
+def of(here):
+    return {name: here.environment[name] for name in KEPT if name in here.environment}
+
+
 class AutoServer:
     def __init__(self, here, cache, program, *flags):
-        environment = environment_without_sheaf() | {name: here.environment[name] for name in KEPT}
+        environment = environment_without_sheaf() | of(here)
         command = [SHEAF, "serve", MODEL, "--port", "0", "--grpc-port", "0", "--card-program", program, *flags]
         self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True, env=environment | {"SHEAF_CACHE": str(cache)})
@@ -77,7 +82,7 @@ def children(pid):
 
 def check(here, tmp_path, program, *flags):
     done = subprocess.run([SHEAF, "serve", MODEL, "--check", "--card-program", program, *flags], capture_output=True, text=True,
-                          env=environment_without_sheaf() | {name: here.environment[name] for name in KEPT}
+                          env=environment_without_sheaf() | of(here)
                           | {"SHEAF_CACHE": str(tmp_path / "cache")}, timeout=60)
     assert done.returncode == 0, done.stderr
     return unwrapped(done.stdout)
@@ -186,6 +191,35 @@ def test_a_signal_ends_what_measures(machine, serving, tmp_path):
     assert server.process.wait(15) == -signal.SIGTERM
     wait_until(lambda: not any(map(running, replicas)), 10, "their end")
     assert not list((tmp_path / "cache").glob("*/*.json"))
+
+
+@pytest.fixture
+def with_mps(machine):
+    """A machine on which a stand-in plays NVIDIA's daemon."""
+    here = machine("h200-141")
+    here.environment["SHEAF_MPS_CONTROL"] = str(STAND_IN)
+    yield here
+    for daemon in daemons(here):
+        os.killpg(daemon["pid"], signal.SIGKILL)
+
+
+MPS = ["--dtype", "bfloat16", "--gpu-assignment", "mps"]
+
+
+def test_clients_of_mps_are_measured_as_such(with_mps, serving):
+    server = serving(with_mps, *MPS)
+    slices = server.slices()
+    (line,) = server.said("by --num-replicas auto")
+    number, on, _ = CHOSEN.search(line).groups()
+    assert on.endswith("; bfloat16, by MPS") and slices == [f"mps:0#{i}" for i in range(int(number))]
+
+
+def test_a_signal_ends_the_daemons_of_what_measures(with_mps, serving):
+    server = serving(with_mps, *MPS)
+    wait_until(lambda: children(server.process.pid) and daemons(with_mps), 30, "a replica")
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(20) == -signal.SIGTERM
+    assert not daemons(with_mps)
 
 
 def test_a_program_that_fails_to_measure_stops_no_start(machine, serving, emulated_replica, tmp_path):
