@@ -18,11 +18,12 @@ namespace sheaf::cli {
 namespace {
 
 constexpr std::array<std::string_view, 5> kDtypes = {"auto", "float32", "bfloat16", "int8", "fp8"};
-constexpr int kTimedRuns = 3;  // of which the fastest counts: others may be at work here
-constexpr TimeUs kTimedMostUs = 3'000'000;  // none begins later
-constexpr int kSecondsMax = 60;             // of one dtype: a start waits for it
+constexpr int kTimedRuns = 3;        // of which the fastest counts: others may be at work here
 constexpr int kCopiesOnCard = 5;     // of the samples in a timed batch: few texts leave it idle
+constexpr int kSecondsMax = 60;      // of one dtype: a start waits for it
 constexpr double kWorthwhile = 1.1;  // a gain below is not worth any loss
+// After the first no timed run begins later than this.
+constexpr TimeUs kTimedMostUs = 3'000'000;
 
 struct Answers {
   std::vector<std::vector<float>> rows;
