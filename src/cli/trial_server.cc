@@ -75,10 +75,16 @@ Status TrialServer::failure() const {
   return failure_;
 }
 
-bool TrialServer::all_ready() const {
-  return std::ranges::all_of(router_->replicas(), [](const router::ReplicaView& replica) {
-    return replica.status.state == core::ReplicaState::ready;
-  });
+// Error of one that is given up.
+Result<std::size_t> TrialServer::ready_replicas() const {
+  std::size_t ready = 0;
+  for (const router::ReplicaView& replica : router_->replicas()) {
+    if (replica.status.state == core::ReplicaState::broken)
+      return Error{ErrorCode::unavailable,
+                   "a replica does not start: " + replica.status.last_death};
+    if (replica.status.state == core::ReplicaState::ready) ++ready;
+  }
+  return ready;
 }
 
 Status TrialServer::wait(TimeUs until_us, const Stopped& stopped) const {
@@ -91,13 +97,15 @@ Status TrialServer::wait(TimeUs until_us, const Stopped& stopped) const {
 }
 
 Status TrialServer::wait_ready(TimeUs end_us, const Stopped& stopped) const {
-  while (!all_ready()) {
+  const std::size_t all = router_->replicas().size();
+  for (;;) {
+    SHEAF_ASSIGN(const std::size_t ready, ready_replicas());
+    if (ready == all) return {};
     if (monotonic_us() >= end_us)
       return Error{ErrorCode::deadline_exceeded,
-                   fmt::format("{} replicas were not ready in time", router_->replicas().size())};
+                   fmt::format("{} of {} replicas were ready in time", ready, all)};
     SHEAF_TRY(wait(monotonic_us() + 1, stopped));
   }
-  return {};
 }
 
 Result<double> TrialServer::tokens_per_s(TimeUs end_us, const Stopped& stopped) {

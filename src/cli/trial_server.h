@@ -35,7 +35,7 @@ class TrialServer {
  private:
   using Stopped = std::function<bool()>;
   TrialServer() = default;
-  bool all_ready() const;
+  Result<std::size_t> ready_replicas() const;
   Status wait_ready(TimeUs end_us, const Stopped& stopped) const;
   Status wait(TimeUs until_us, const Stopped& stopped) const;
   Status failure() const;

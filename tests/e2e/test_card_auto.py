@@ -222,11 +222,29 @@ def test_a_signal_ends_the_daemons_of_what_measures(with_mps, serving):
     assert not daemons(with_mps)
 
 
-def test_a_program_that_fails_to_measure_stops_no_start(machine, serving, emulated_replica, tmp_path):
-    here = machine("h200-141")
-    program = tmp_path / "replica"
-    program.write_text(f'#!/bin/sh\n[ "$1" != embed ] || exit 1\nexec {emulated_replica} "$@"\n')
-    program.chmod(0o755)
-    server = serving(here, "--card-program", program, "--num-replicas", "1")
+@pytest.fixture
+def program_that(emulated_replica, tmp_path):
+    """The card program, after a line of shell."""
+    def make(line):
+        program = tmp_path / "replica"
+        program.write_text(f'#!/bin/sh\n{line}\nexec {emulated_replica} "$@"\n')
+        program.chmod(0o755)
+        return program
+    return make
+
+
+def test_a_program_that_fails_to_measure_stops_no_start(machine, serving, program_that):
+    program = program_that('[ "$1" != embed ] || exit 1')
+    server = serving(machine("h200-141"), "--card-program", program, "--num-replicas", "1")
     assert server.slices() == ["gpu:0"]
     assert server.said("precisions cannot be measured, so it computes in bfloat16: ")
+
+
+def test_replicas_that_do_not_start_are_given_up_before_the_minute_is_over(machine, serving, program_that, tmp_path):
+    program = program_that(f'[ "$1" != run ] || [ -e {tmp_path}/well ] || exit 1')
+    server = serving(machine("h200-141"), "--card-program", program, "--dtype", "bfloat16")
+    words = "how many replicas a card serve most cannot be measured, so there is one: a replica does not start: "
+    wait_until(lambda: server.said(words), 40, "its giving up")
+    (tmp_path / "well").write_text("")
+    assert server.slices() == ["gpu:0"]
+    assert not list((tmp_path / "cache").glob("*/*.json"))
