@@ -40,7 +40,7 @@ def server(args, model, folder, *flags):
 
 def tokens_per_s(args, model, length, folder):
     texts, requests = LOAD[args.device]
-    with server(args, model, folder) as places:
+    with server(args, model, folder, "--num-replicas", "1") as places:
         command = [programs.path_of("sheaf", args.device), "bench", "--server", places["grpc"], "--grpc", "--batch-sizes",
                    str(texts), "--concurrency", str(requests), "--prompt-length", str(length), "--duration", "10s", "--warmup",
                    "3s", "--json"]

@@ -115,6 +115,7 @@ class BenchServer {
         ChildProcess::start({std::string(program, static_cast<std::size_t>(length)), "serve",
                              settings.models.front(), "--port", "0", "--grpc-port", "0", "--host",
                              "127.0.0.1", "--dtype", settings.dtype, "--log-level", "warn",
+                             "--num-replicas", std::to_string(arrangement.slices.size()),
                              "--slices", fmt::format("{}", fmt::join(arrangement.slices, ","))}));
     const auto said =
         nlohmann::json::parse(first_line(process.output()), nullptr, /*allow_exceptions=*/false);

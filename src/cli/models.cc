@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/text.h"
+#include "cli/card_sharing.h"
 #include "cli/client_flags.h"
 #include "cli/command.h"
 #include "cli/flag_set.h"
@@ -102,7 +103,28 @@ std::string_view similarity_of(const model::ModelSpec& spec) {
              : "";
 }
 
-std::string precision_table(const std::vector<Precision>& precisions) {
+nlohmann::ordered_json facts_of(const std::map<std::string, std::vector<Precision>>& on_cards) {
+  auto facts = nlohmann::ordered_json::array();
+  for (const auto& [card, precisions] : on_cards)
+    facts.push_back({{"card", card},
+                     {"auto", best_precision(precisions).dtype},
+                     {"precisions", facts_of(precisions)}});
+  return facts;
+}
+
+nlohmann::ordered_json facts_of(const std::map<std::string, CardSharing>& on_cards) {
+  auto facts = nlohmann::ordered_json::array();
+  for (const auto& [on, sharing] : on_cards) {
+    auto steps = nlohmann::ordered_json::array();
+    for (const SharingStep& step : sharing)
+      steps.push_back(
+          {{"replicas", step.replicas}, {"tokens_per_s", std::round(step.tokens_per_s)}});
+    facts.push_back({{"on", on}, {"auto", best_sharing(sharing)}, {"measured", std::move(steps)}});
+  }
+  return facts;
+}
+
+std::string precision_table(const std::vector<Precision>& precisions, std::string_view rates) {
   if (precisions.front().tokens_per_s == 0)
     return "precisions of a classifier are not measured: --dtype auto is float32\n";
   const Precision& best = best_precision(precisions);
@@ -120,8 +142,22 @@ std::string precision_table(const std::vector<Precision>& precisions) {
   return fmt::format(
       "{}accurate: answers to {} sample texts have cosines to float32's of 0.999 in the\n"
       "mean and 0.995 at least; *: --dtype auto, the fastest accurate one that gains a\n"
-      "tenth. Rates are of all cores, as busy as they were.\n",
-      table.render(), sample_texts().size());
+      "tenth. Rates are of {}.\n",
+      table.render(), sample_texts().size(), rates);
+}
+constexpr std::string_view kOnCores = "all cores, as busy as they were";
+
+std::string sharing_table(const std::map<std::string, CardSharing>& on_cards) {
+  std::string text = "Replicas a card, of which --num-replicas auto takes *:\n";
+  for (const auto& [on, sharing] : on_cards) {
+    text += wrapped(on, 2);
+    Table table({{"replicas"}, {"tokens/s", true}, {"auto"}});
+    for (const SharingStep& step : sharing)
+      table.add_row({std::to_string(step.replicas), fmt::format("{:.0f}", step.tokens_per_s),
+                     step.replicas == best_sharing(sharing) ? "*" : ""});
+    text += table.render();
+  }
+  return text;
 }
 
 int show(const std::string& source, const ModelsSettings& settings) {
@@ -139,8 +175,10 @@ int show(const std::string& source, const ModelsSettings& settings) {
   const auto program = find_replica_program("");
   if (!program.ok()) return fail("models", program.error());
   ModelSource model_source{found->folder, settings.pooling};
-  const auto precisions = kept_precisions(*program, model_source);
-  model_source.dtype = dtype_at_once("auto", *program, model_source);
+  const auto precisions = kept_precisions({*program}, model_source);
+  const auto on_cards = kept_precisions_on_cards(model_source);
+  const auto sharing = kept_sharing_on_cards(model_source);
+  model_source.dtype = dtype_at_once("auto", {*program}, model_source);
   const auto memory = memory_of(*program, model_source, settings.max_batch_tokens,
                                 static_cast<int>(std::thread::hardware_concurrency()));
   if (!memory.ok()) return fail("models", memory.error());
@@ -177,6 +215,8 @@ int show(const std::string& source, const ModelsSettings& settings) {
       {"precisions", precisions
                          ? facts_of(*precisions)
                          : nlohmann::ordered_json("not measured: sheaf models measure " + source)},
+      {"precisions_on_cards", facts_of(on_cards)},
+      {"replicas_on_cards", facts_of(sharing)},
       {"weights_bytes", memory->weights_bytes},
       {"replica_bytes", memory->replica_bytes},
       {"max_batch_tokens", memory->max_batch_tokens},
@@ -188,10 +228,14 @@ int show(const std::string& source, const ModelsSettings& settings) {
   for (const auto& [key, value] : facts.items()) {
     if (value == "" || (value.is_structured() && value.empty())) continue;  // a folder: no revision
     if (key == "precisions" && precisions) continue;
+    if (key == "precisions_on_cards" || key == "replicas_on_cards") continue;
     fmt::print("{:<18} {}\n", key,
                value.is_string() ? value.get<std::string>() : value.dump(-1, ' ', false, kReplace));
   }
-  if (precisions) fmt::print("\n{}", precision_table(*precisions));
+  if (precisions) fmt::print("\n{}", precision_table(*precisions, kOnCores));
+  for (const auto& [card, measured] : on_cards)
+    fmt::print("\n{}", precision_table(measured, "one replica on " + card));
+  if (!sharing.empty()) fmt::print("\n{}", sharing_table(sharing));
   return kExitOk;
 }
 
@@ -204,10 +248,10 @@ int measure(const std::string& source, const ModelsSettings& settings) {
   const auto program = find_replica_program("");
   if (!program.ok()) return fail("models", program.error());
   const ModelSource model_source{found->folder, settings.pooling};
-  const auto lock = lock_measuring(model_source, found->name);
-  const auto measured = measure_precisions(*program, found->name, model_source);
+  const auto lock = lock_precisions({*program}, model_source, found->name);
+  const auto measured = measure_precisions({*program}, found->name, model_source);
   if (!measured.ok()) return fail("models", measured.error());
-  if (const Status kept = keep_precisions(*program, model_source, *measured); !kept.ok())
+  if (const Status kept = keep_precisions({*program}, model_source, *measured); !kept.ok())
     fmt::print(stderr, "sheaf models: what was measured cannot be kept (SHEAF_CACHE): {}\n",
                kept.error().message);
   const std::string& best = best_precision(*measured).dtype;
@@ -218,7 +262,7 @@ int measure(const std::string& source, const ModelsSettings& settings) {
                    .dump(2, ' ', false, kReplace));
     return kExitOk;
   }
-  fmt::print("{}", precision_table(*measured));
+  fmt::print("{}", precision_table(*measured, kOnCores));
   return kExitOk;
 }
 

@@ -12,7 +12,6 @@
 #include "cli/flag_value.h"
 #include "cli/model_memory.h"
 #include "cli/plan_model.h"
-#include "cli/precision.h"
 #include "cli/replica_program.h"
 #include "cli/table.h"
 #include "model/spec/shard.h"
@@ -98,29 +97,12 @@ std::map<std::string, std::string> unusable_cards(const CardProgram& program,
     if (!program.has_code_for(capability))
       unusable[gpu.uuid] = fmt::format("has compute capability {}, and {}",
                                        capability_text(capability), text_of_code(program));
-    else if (fp8 && capability < planner::kFp8Capability)
+    else if (fp8 && !multiplies_in(kFp8, gpu))
       unusable[gpu.uuid] =
           fmt::format("has compute capability {}, and fp8 needs {}", capability_text(capability),
                       capability_text(planner::kFp8Capability));
   }
   return unusable;
-}
-
-// Error where no card multiplies in the model's dtype.
-Status check_dtype_of_cards(const std::string& dtype, const std::string& model,
-                            const slices::GpuInventory& gpus) {
-  const auto can = [](const slices::Gpu& gpu) {
-    return gpu.compute_capability() >= planner::kFp8Capability;
-  };
-  if (dtype != kFp8 || gpus.gpus.empty() || std::ranges::any_of(gpus.gpus, can)) return {};
-  const slices::Gpu& card = gpus.gpus.front();
-  return Error{
-      ErrorCode::unsupported,
-      fmt::format(
-          "model {}: --dtype fp8 needs a card of compute capability {} or later, and {} has "
-          "{}; --dtype bfloat16 computes on it",
-          model, capability_text(planner::kFp8Capability), card.name,
-          capability_text(card.compute_capability()))};
 }
 
 // Nothing computes on simulated cards but what is named for them; where cards are asked for,
@@ -189,13 +171,18 @@ Result<Wish> wish_for(const ServeSettings& settings, const ModelSetting& model,
 class Placer {
  public:
   Placer(const ServeSettings& settings, const Computers& computers,
-         std::vector<router::ModelConfig>& configs)
-      : settings_(settings), computers_(computers), here_(computers.here), configs_(configs) {}
+         std::vector<router::ModelConfig>& configs, const std::vector<ReplicasOnDevice>& on_devices)
+      : settings_(settings),
+        computers_(computers),
+        here_(computers.here),
+        configs_(configs),
+        on_devices_(on_devices) {}
 
   Result<Placing> place() {
     for (std::size_t i = 0; i < configs_.size(); ++i) {
       SHEAF_ASSIGN(Wish wish, wish_for(settings_, settings_.models[i], configs_[i], computers_));
       if (wish.on_cards) SHEAF_TRY(add_bytes_on_card(i, wish));
+      if (!on_devices_.empty()) wish.on_device = on_devices_[i];
       wishes_.push_back(std::move(wish));
     }
     if (std::ranges::any_of(wishes_, &Wish::on_cards) && here_.gpus.simulated)
@@ -319,6 +306,7 @@ class Placer {
   const Computers& computers_;
   const SlicesHere& here_;
   std::vector<router::ModelConfig>& configs_;
+  const std::vector<ReplicasOnDevice>& on_devices_;
   std::vector<Wish> wishes_;
   Placing placing_;
 };
@@ -437,25 +425,28 @@ Result<std::string> map_layers(const ServeSettings& settings, const ModelSetting
   return model::text_of(config.stages, parts);
 }
 
-Result<std::string> dtype_of(const ServeSettings& settings, const ModelSetting& model,
-                             const router::ModelConfig& config, const Computers& computers,
-                             bool at_once) {
-  SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, model, computers));
-  const ModelSource source{config.folder, config.pooling};
-  if (on_cards && computers.computes_on_cards()) {
-    SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(config.folder, config.pooling));
-    SHEAF_ASSIGN(const std::string dtype,
-                 dtype_on_card(*computers.cards, config.dtype, config.name, spec));
-    SHEAF_TRY(check_dtype_of_cards(dtype, config.name, computers.here.gpus));
-    return dtype;
-  }
-  if (at_once) return dtype_at_once(config.dtype, computers.replica_program, source);
-  return dtype_for_serving(config.dtype, computers.replica_program, config.name, source);
+bool multiplies_in(std::string_view dtype, const slices::Gpu& card) {
+  return dtype != kFp8 || card.compute_capability() >= planner::kFp8Capability;
+}
+
+Status check_dtype_of_cards(const std::string& dtype, const std::string& model,
+                            const slices::GpuInventory& gpus) {
+  const auto can = [&dtype](const slices::Gpu& gpu) { return multiplies_in(dtype, gpu); };
+  if (gpus.gpus.empty() || std::ranges::any_of(gpus.gpus, can)) return {};
+  const slices::Gpu& card = gpus.gpus.front();
+  return Error{
+      ErrorCode::unsupported,
+      fmt::format(
+          "model {}: --dtype fp8 needs a card of compute capability {} or later, and {} has "
+          "{}; --dtype bfloat16 computes on it",
+          model, capability_text(planner::kFp8Capability), card.name,
+          capability_text(card.compute_capability()))};
 }
 
 Result<Placing> place_models(const ServeSettings& settings, const Computers& computers,
-                             std::vector<router::ModelConfig>& configs) {
-  return Placer(settings, computers, configs).place();
+                             std::vector<router::ModelConfig>& configs,
+                             const std::vector<ReplicasOnDevice>& on_devices) {
+  return Placer(settings, computers, configs, on_devices).place();
 }
 
 std::string table_of(const Placing& placing, const std::vector<router::ModelConfig>& configs) {

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -54,11 +56,12 @@ Status check_ranks(const ServeSettings& settings, const ModelSetting& model,
 Result<std::string> map_layers(const ServeSettings& settings, const ModelSetting& model,
                                const Computers& computers, router::ModelConfig& config);
 
-// In what a model is computed: on cards as dtype_on_card() says, else as dtype_for_serving() does,
-// which may measure, or where `at_once` as dtype_at_once().
-Result<std::string> dtype_of(const ServeSettings& settings, const ModelSetting& model,
-                             const router::ModelConfig& config, const Computers& computers,
-                             bool at_once);
+// Whether a card has instructions for it.
+bool multiplies_in(std::string_view dtype, const slices::Gpu& card);
+
+// Error where no card has.
+Status check_dtype_of_cards(const std::string& dtype, const std::string& model,
+                            const slices::GpuInventory& gpus);
 
 // Where the replicas of a server run.
 struct Placing {
@@ -69,12 +72,17 @@ struct Placing {
   bool needs_mps = false;
 };
 
+// How many replicas of a model are to share a card or MIG slice (UUID), where `--num-replicas auto`
+// knows.
+using ReplicasOnDevice = std::map<std::string, std::uint32_t>;
+
 // Places the models, `configs` as settings.models stand, their dtypes no longer "auto", and sets
-// how many replicas each has. What a replica takes of a card its program says; where the processor
-// stands in, it is estimated as `sheaf plan model` does. Refusals say what is needed, what is
-// there, and what would help.
+// how many replicas each has. `on_devices` by model; empty: one a card or MIG slice. What a replica
+// takes of a card its program says; where the processor stands in, it is estimated as `sheaf plan
+// model` does. Refusals say what is needed, what is there, and what would help.
 Result<Placing> place_models(const ServeSettings& settings, const Computers& computers,
-                             std::vector<router::ModelConfig>& configs);
+                             std::vector<router::ModelConfig>& configs,
+                             const std::vector<ReplicasOnDevice>& on_devices = {});
 
 // A row for each replica: slice, memory it needs and may use.
 std::string table_of(const Placing& placing, const std::vector<router::ModelConfig>& configs);

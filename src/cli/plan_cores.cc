@@ -9,6 +9,7 @@
 #include "cli/model_files.h"
 #include "cli/model_memory.h"
 #include "cli/plan_model.h"
+#include "cli/plan_report.h"
 #include "cli/precision.h"
 #include "cli/replica_program.h"
 #include "cli/table.h"
@@ -31,7 +32,7 @@ std::uint32_t granted_cores(const slices::Machine& machine) {
 Result<double> rate_on_cores(const ModelSetting& setting, const std::string& program,
                              const ModelSource& source, std::uint32_t cores) {
   if (setting.measured_tokens_per_s > 0) return setting.measured_tokens_per_s;
-  const auto kept = kept_precisions(program, source);
+  const auto kept = kept_precisions({program}, source);
   if (kept) {
     const auto found = std::ranges::find(*kept, source.dtype, &Precision::dtype);
     SHEAF_ASSIGN(const slices::Machine here, slices::detect_machine());
@@ -50,7 +51,7 @@ Result<Demand> demand_on_cores(const ModelSetting& setting, const ServeSettings&
   SHEAF_ASSIGN(const hub::ResolvedModel found, find_for_planning(setting.source, setting.revision));
   ModelSource source{found.folder, setting.pooling.value_or(settings.pooling)};
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(source.folder, source.pooling));
-  source.dtype = dtype_at_once(setting.dtype.value_or(settings.dtype), program, source);
+  source.dtype = dtype_at_once(setting.dtype.value_or(settings.dtype), {program}, source);
   const std::uint32_t batch_tokens = setting.max_batch_tokens.value_or(settings.max_batch_tokens);
   const auto threads = static_cast<int>(std::min(cores, planner::kCoresPerReplica));
   SHEAF_ASSIGN(const ModelMemory memory, memory_of(program, source, batch_tokens, threads));
@@ -80,10 +81,6 @@ ordered_json json_of_share(const Demand& demand, const CoreShare& share) {
           {"replica_bytes", demand.replica_bytes},
           {"met", share.met},
           {"reason", share.reason}};
-}
-
-std::string rate_or_none(double tokens_per_s) {
-  return tokens_per_s > 0 ? human_count(tokens_per_s) : "-";
 }
 
 }  // namespace

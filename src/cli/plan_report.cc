@@ -43,10 +43,6 @@ std::string names_of(const PlannedSlice& slice, std::span<const Demand> demands)
   return names;
 }
 
-std::string rate_or_none(double tokens_per_s) {
-  return tokens_per_s > 0 ? human_count(tokens_per_s) : "-";
-}
-
 std::string models_table(std::span<const Demand> demands, const Plan& plan) {
   Table table({{"model"}, {"replicas"}, {"tok/s"}, {"wanted"}, {"p99 ms"}, {"wanted"}, {"met"}});
   std::string reasons;
@@ -172,6 +168,10 @@ std::string mig_devices_of(const Plan& plan, std::uint32_t card) {
 }
 
 }  // namespace
+
+std::string rate_or_none(double tokens_per_s) {
+  return tokens_per_s > 0 ? human_count(tokens_per_s) : "-";
+}
 
 std::string table_of(const Machine& machine, const PlanCards& cards,
                      std::span<const Demand> demands, const Plan& plan) {

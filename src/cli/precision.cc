@@ -7,6 +7,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "cli/child_process.h"
 #include "cli/embedder.h"
@@ -18,30 +19,35 @@ namespace {
 
 constexpr std::array<std::string_view, 5> kDtypes = {"auto", "float32", "bfloat16", "int8", "fp8"};
 constexpr int kTimedRuns = 3;        // of which the fastest counts: others may be at work here
+constexpr int kCopiesOnCard = 5;     // of the samples in a timed batch: few texts leave it idle
 constexpr int kSecondsMax = 60;      // of one dtype: a start waits for it
 constexpr double kWorthwhile = 1.1;  // a gain below is not worth any loss
+// After the first no timed run begins later than this.
+constexpr TimeUs kTimedMostUs = 3'000'000;
 
 struct Answers {
   std::vector<std::vector<float>> rows;
   double tokens_per_s = 0;
 };
 
-Result<EmbeddedBatch> run_samples(Embedder& embedder) {
+Result<EmbeddedBatch> run_samples(Embedder& embedder, int copies = 1) {
   TextLines samples;
-  for (const std::string& text : sample_texts()) {
-    samples.texts.push_back(text);
-    samples.places.push_back(fmt::format("sample text {}", samples.texts.size()));
-  }
+  for (int copy = 0; copy < copies; ++copy)
+    for (const std::string& text : sample_texts()) {
+      samples.texts.push_back(text);
+      samples.places.push_back(fmt::format("sample text {}", samples.texts.size()));
+    }
   SHEAF_TRY(embedder.submit(std::move(samples)));
   return embedder.receive();
 }
 
-Result<Answers> answers_of(const OfflineEmbedderOptions& options) {
+Result<Answers> answers_of(const OfflineEmbedderOptions& options, int copies) {
   SHEAF_ASSIGN(const auto embedder, make_offline_embedder(options));
   SHEAF_ASSIGN(EmbeddedBatch first, run_samples(*embedder));
   Answers answers{std::move(first.rows)};
-  for (int run = 0; run < kTimedRuns; ++run) {
-    SHEAF_ASSIGN(const EmbeddedBatch batch, run_samples(*embedder));
+  const TimeUs most_us = monotonic_us() + kTimedMostUs;
+  for (int run = 0; run < kTimedRuns && (run == 0 || monotonic_us() < most_us); ++run) {
+    SHEAF_ASSIGN(const EmbeddedBatch batch, run_samples(*embedder, copies));
     const double seconds = static_cast<double>(std::max<std::int64_t>(batch.compute_us, 1)) * 1e-6;
     answers.tokens_per_s =
         std::max(answers.tokens_per_s, static_cast<double>(batch.tokens) / seconds);
@@ -93,39 +99,54 @@ std::vector<double> nearness(const Answers& exact, const Answers& other, bool sp
   return near;
 }
 
-Result<nlohmann::ordered_json> dtypes_of(const std::string& replica_program) {
-  SHEAF_ASSIGN(const std::string said, output_of({replica_program, "dtypes"}));
-  auto json = nlohmann::ordered_json::parse(said, nullptr, /*allow_exceptions=*/false);
+struct NamedDtype {
+  std::string dtype, backend;
+};
+
+// Those to be measured, float32 first.
+Result<std::vector<NamedDtype>> dtypes_of(const Computer& computer) {
+  SHEAF_ASSIGN(const std::string said, output_of({computer.program, "dtypes"}));
+  const auto json = nlohmann::ordered_json::parse(said, nullptr, /*allow_exceptions=*/false);
   const bool strings = std::ranges::all_of(json, [](const auto& name) { return name.is_string(); });
   if (!json.is_object() || json.empty() || !strings || json.begin().key() != "float32")
-    return Error{ErrorCode::internal, replica_program + " does not say what it can compute in"};
-  return json;
+    return Error{ErrorCode::internal, computer.program + " does not say what it can compute in"};
+  const auto& wanted = computer.dtypes;
+  std::vector<NamedDtype> dtypes;
+  for (const auto& [dtype, backend] : json.items())
+    if (check_dtype(dtype).ok() &&
+        (wanted.empty() || std::ranges::find(wanted, dtype) != wanted.end()))
+      dtypes.push_back({dtype, backend.get<std::string>()});
+  if (dtypes.empty() || dtypes.front().dtype != "float32")
+    return Error{ErrorCode::unsupported, computer.program + " has no float32 to measure others by"};
+  return dtypes;
 }
 
 // Measures and keeps, unless another process just did. Nothing where measuring fails, which is no
 // reason not to serve.
-std::optional<std::vector<Precision>> measure_once(const std::string& replica_program,
+std::optional<std::vector<Precision>> measure_once(const Computer& computer,
                                                    const std::string& name,
-                                                   const ModelSource& source) {
+                                                   const ModelSource& source,
+                                                   const model::ModelSpec& spec) {
   // Two that measure at once would each find the machine busy. Where nothing can be kept there is
   // no lock either.
-  const auto lock = lock_measuring(source, name);
-  if (auto kept = kept_precisions(replica_program, source)) return kept;
-  log(LogLevel::info, "model {}: measuring precisions, once on this machine", name);
-  auto measured = measure_precisions(replica_program, name, source);
+  const auto lock = lock_precisions(computer, source, name);
+  if (auto kept = kept_precisions(computer, source)) return kept;
+  log(LogLevel::info, "model {}: measuring precisions, once on this machine{}", name,
+      computer.card.empty() ? "" : "'s " + computer.card);
+  auto measured = measure_precisions(computer, name, source);
   if (!measured.ok()) {
-    log(LogLevel::warn, "model {}: precisions cannot be measured, so it computes in float32: {}",
-        name, measured.error().message);
+    log(LogLevel::warn, "model {}: precisions cannot be measured, so it computes in {}: {}", name,
+        unmeasured_dtype(computer, spec), measured.error().message);
     return std::nullopt;
   }
-  if (const Status kept = keep_precisions(replica_program, source, *measured); !kept.ok())
+  if (const Status kept = keep_precisions(computer, source, *measured); !kept.ok())
     log(LogLevel::warn, "what was measured cannot be kept: {}", kept.error().message);
   return std::move(*measured);
 }
 
-void warn_if_inaccurate(const std::string& dtype, const std::string& replica_program,
-                        const std::string& name, const ModelSource& source) {
-  const auto kept = kept_precisions(replica_program, source);
+void warn_if_inaccurate(const std::string& dtype, const Computer& computer, const std::string& name,
+                        const ModelSource& source) {
+  const auto kept = kept_precisions(computer, source);
   if (!kept) return;
   for (const Precision& precision : *kept)
     if (precision.dtype == dtype && !precision.is_accurate())
@@ -147,27 +168,31 @@ bool is_measured(const model::ModelSpec& spec) {
   return spec.task() == model::Task::embed || spec.is_reranker();
 }
 
-Result<std::vector<Precision>> measure_precisions(const std::string& replica_program,
-                                                  const std::string& name,
+Result<std::vector<Precision>> measure_precisions(const Computer& computer, const std::string& name,
                                                   const ModelSource& source) {
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(source.folder, source.pooling));
-  SHEAF_ASSIGN(const auto dtypes, dtypes_of(replica_program));
-  OfflineEmbedderOptions options{replica_program, name, source, 0, {}, kSecondsMax};
+  SHEAF_ASSIGN(const auto dtypes, dtypes_of(computer));
+  OfflineEmbedderOptions options{.replica_program = computer.program,
+                                 .name = name,
+                                 .source = source,
+                                 .seconds_max = kSecondsMax,
+                                 .environment = computer.environment};
+  const int copies = computer.card.empty() ? 1 : kCopiesOnCard;
   const bool ranks = spec.is_reranker();
   if (ranks) options.question.query = std::make_shared<const std::string>(sample_query());
   const bool sparse = !ranks && spec.main_output() == model::Output::sparse;
 
   std::vector<Precision> measured;
   Answers exact;
-  for (const auto& [dtype, backend] : dtypes.items()) {
-    Precision precision{.dtype = dtype, .backend = backend.get<std::string>()};
+  for (const auto& [dtype, backend] : dtypes) {
+    Precision precision{.dtype = dtype, .backend = backend};
     if (!is_measured(spec)) {
       measured.push_back(precision);
       break;
     }
     log(LogLevel::info, "measuring {} ({})", dtype, precision.backend);
     options.source.dtype = dtype;
-    auto answered = answers_of(options);
+    auto answered = answers_of(options, copies);
     if (!answered.ok()) {
       if (measured.empty()) return answered.error();  // nothing to hold the others against
       log(LogLevel::warn, "model {}: {} fails: {}", name, dtype, answered.error().message);
@@ -209,25 +234,32 @@ std::string describe(const Precision& precision, std::span<const Precision> all)
   return precision.is_accurate() ? text : text + ": not accurate enough for auto";
 }
 
-std::string dtype_at_once(const std::string& wanted, const std::string& replica_program,
-                          const ModelSource& source) {
-  if (wanted != "auto") return wanted;
-  const auto kept = kept_precisions(replica_program, source);
-  return kept ? best_precision(*kept).dtype : "float32";
+std::string unmeasured_dtype(const Computer& computer, const model::ModelSpec& spec) {
+  return computer.card.empty() || !is_measured(spec) ? "float32" : "bfloat16";
 }
 
-Result<std::string> dtype_for_serving(const std::string& wanted, const std::string& replica_program,
+std::string dtype_at_once(const std::string& wanted, const Computer& computer,
+                          const ModelSource& source, std::string unmeasured) {
+  if (wanted != "auto") return wanted;
+  const auto kept = kept_precisions(computer, source);
+  return kept ? best_precision(*kept).dtype : std::move(unmeasured);
+}
+
+Result<std::string> dtype_for_serving(const std::string& wanted, const Computer& computer,
                                       const std::string& name, const ModelSource& source) {
   if (wanted != "auto") {
-    warn_if_inaccurate(wanted, replica_program, name, source);
+    warn_if_inaccurate(wanted, computer, name, source);
     return wanted;
   }
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(source.folder, source.pooling));
-  if (!is_measured(spec)) return std::string("float32");
-  auto precisions = kept_precisions(replica_program, source);
-  if (!precisions) precisions = measure_once(replica_program, name, source);
-  if (!precisions) return std::string("float32");
+  if (!is_measured(spec)) return unmeasured_dtype(computer, spec);
+  auto precisions = kept_precisions(computer, source);
+  if (!precisions) precisions = measure_once(computer, name, source, spec);
+  if (!precisions) return unmeasured_dtype(computer, spec);
   const Precision& best = best_precision(*precisions);
+  for (const Precision& other : *precisions)
+    if (!other.is_accurate())
+      log(LogLevel::info, "model {}: {}", name, describe(other, *precisions));
   log(LogLevel::info, "model {}: by --dtype auto computes in {}", name,
       describe(best, *precisions));
   return best.dtype;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -8,19 +9,19 @@
 
 #include "base/file_lock.h"
 #include "base/result.h"
+#include "cli/computer.h"
 #include "cli/model_source.h"
 #include "model/spec/spec.h"
 
 // What computing a model's products in another dtype than float32 costs in accuracy and gains in
-// speed, on this machine. Measured once over sample texts and kept in the user's cache folder
-// ($SHEAF_CACHE, else $XDG_CACHE_HOME/sheaf; in it, precision), until model, program or processor
-// are others.
+// speed, on this processor or a kind of card. Measured once over sample texts and kept
+// (cli/measured_store.h).
 namespace sheaf::cli {
 
 struct Precision {
   std::string dtype;        // "float32", "bfloat16", "int8"
   std::string backend;      // "cpu amx bf16"
-  double tokens_per_s = 0;  // on all cores
+  double tokens_per_s = 0;  // on all cores, or of one replica on a card
   double mean_cosine = 1;   // of its answers to those of float32, over the sample texts
   double min_cosine = 1;    // of scores: 1 - (difference / deviation of float32's)^2 / 2
   bool is_accurate() const { return mean_cosine >= 0.999 && min_cosine >= 0.995; }
@@ -30,19 +31,21 @@ struct Precision {
 // float32, of unknown rate.
 bool is_measured(const model::ModelSpec& spec);
 
-// Of each dtype that the processor has instructions for, float32 first. Takes as long as the model
-// needs for some 3,000 tokens in each, three times. `name` is the model's, in errors; source.dtype
-// is ignored.
-Result<std::vector<Precision>> measure_precisions(const std::string& replica_program,
-                                                  const std::string& name,
+// Of each dtype that the program names and `--dtype` takes, float32 first. Takes as long as the
+// model needs for some 3,000 tokens in each, up to four times, on a card sixteen times, and a
+// minute a dtype at most. `name` is the model's, in errors; source.dtype is ignored.
+Result<std::vector<Precision>> measure_precisions(const Computer& computer, const std::string& name,
                                                   const ModelSource& source);
 
-// What was kept; nothing if there is none of this model, program and processor.
-std::optional<std::vector<Precision>> kept_precisions(const std::string& replica_program,
+// What was kept; nothing if there is none that holds.
+std::optional<std::vector<Precision>> kept_precisions(const Computer& computer,
                                                       const ModelSource& source);
-// While it lives, no other process measures the model. Waits for one that does.
-Result<FileLock> lock_measuring(const ModelSource& source, const std::string& name);
-Status keep_precisions(const std::string& replica_program, const ModelSource& source,
+// By kind of card.
+std::map<std::string, std::vector<Precision>> kept_precisions_on_cards(const ModelSource& source);
+// While it lives, no other process measures the same. Waits for one that does.
+Result<FileLock> lock_precisions(const Computer& computer, const ModelSource& source,
+                                 const std::string& name);
+Status keep_precisions(const Computer& computer, const ModelSource& source,
                        std::span<const Precision> precisions);
 
 // Of two answers that say nothing 1, of one 0, and of what is no number too. Sparse: rows of terms,
@@ -56,13 +59,16 @@ const Precision& best_precision(std::span<const Precision> precisions);
 // "bfloat16 (cpu amx bf16): 14,200 tokens/s, 2.9 times float32; cosine mean 0.99998, least 0.99994"
 std::string describe(const Precision& precision, std::span<const Precision> all);
 
-// `wanted` but for "auto": what was kept, else float32.
-std::string dtype_at_once(const std::string& wanted, const std::string& replica_program,
-                          const ModelSource& source);
+// What auto is where nothing is measured: bfloat16 on cards, else float32; of classifiers float32.
+std::string unmeasured_dtype(const Computer& computer, const model::ModelSpec& spec);
+
+// `wanted` but for "auto": what was kept, else `unmeasured`.
+std::string dtype_at_once(const std::string& wanted, const Computer& computer,
+                          const ModelSource& source, std::string unmeasured = "float32");
 
 // `wanted` but for "auto": what was kept, else measured now and kept. Says in the log what is
 // chosen, and if what is wanted was measured not to be accurate.
-Result<std::string> dtype_for_serving(const std::string& wanted, const std::string& replica_program,
+Result<std::string> dtype_for_serving(const std::string& wanted, const Computer& computer,
                                       const std::string& name, const ModelSource& source);
 
 // Error unless `dtype` is auto, float32, bfloat16, int8 or fp8.

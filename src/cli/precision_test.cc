@@ -100,37 +100,37 @@ class Kept : public ::testing::Test {
 };
 
 TEST_F(Kept, AreReadBack) {
-  EXPECT_FALSE(kept_precisions(program_, source_));
-  EXPECT_EQ(dtype_at_once("auto", program_, source_), "float32");
-  ASSERT_TRUE(keep_precisions(program_, source_, some_).ok());
-  const auto kept = kept_precisions(program_, source_);
+  EXPECT_FALSE(kept_precisions({program_}, source_));
+  EXPECT_EQ(dtype_at_once("auto", {program_}, source_), "float32");
+  ASSERT_TRUE(keep_precisions({program_}, source_, some_).ok());
+  const auto kept = kept_precisions({program_}, source_);
   ASSERT_TRUE(kept && kept->size() == 2);
   EXPECT_EQ((*kept)[1].dtype, "int8");
   EXPECT_EQ((*kept)[1].mean_cosine, 0.9995);
-  EXPECT_EQ(dtype_at_once("auto", program_, source_), "int8");
-  EXPECT_EQ(dtype_at_once("bfloat16", program_, source_), "bfloat16");
+  EXPECT_EQ(dtype_at_once("auto", {program_}, source_), "int8");
+  EXPECT_EQ(dtype_at_once("bfloat16", {program_}, source_), "bfloat16");
 }
 
 TEST_F(Kept, AreOfOneModelPoolingAndProgram) {
-  ASSERT_TRUE(keep_precisions(program_, source_, some_).ok());
-  EXPECT_FALSE(kept_precisions(program_, {source_.folder, "cls"}));
-  EXPECT_FALSE(kept_precisions(folder_ + "/no-program", source_));
+  ASSERT_TRUE(keep_precisions({program_}, source_, some_).ok());
+  EXPECT_FALSE(kept_precisions({program_}, {source_.folder, "cls"}));
+  EXPECT_FALSE(kept_precisions({folder_ + "/no-program"}, source_));
   write("model/model.safetensors");
-  EXPECT_FALSE(kept_precisions(program_, source_));
+  EXPECT_FALSE(kept_precisions({program_}, source_));
 }
 
 TEST_F(Kept, AreOfFilesInFoldersOfTheModelToo) {
   std::filesystem::create_directories(source_.folder + "/1_Pooling");
-  ASSERT_TRUE(keep_precisions(program_, source_, some_).ok());
-  EXPECT_TRUE(kept_precisions(program_, source_));
+  ASSERT_TRUE(keep_precisions({program_}, source_, some_).ok());
+  EXPECT_TRUE(kept_precisions({program_}, source_));
   write("model/1_Pooling/config.json");
-  EXPECT_FALSE(kept_precisions(program_, source_));
+  EXPECT_FALSE(kept_precisions({program_}, source_));
 }
 
 TEST_F(Kept, WithNamesThatAreNotUtf8) {
   write("model/\xff\xfe.txt");
-  ASSERT_TRUE(keep_precisions(program_, source_, some_).ok());
-  EXPECT_TRUE(kept_precisions(program_, source_));
+  ASSERT_TRUE(keep_precisions({program_}, source_, some_).ok());
+  EXPECT_TRUE(kept_precisions({program_}, source_));
 }
 
 TEST_F(Kept, UnsoundOnesAreNone) {
@@ -143,25 +143,25 @@ TEST_F(Kept, UnsoundOnesAreNone) {
                                            {exact, precision("int8", 1e300)},
                                            {exact, precision("int8", 200, 1.5)},
                                            {exact, precision("int8", 200, 1, std::nan(""))}}) {
-    ASSERT_TRUE(keep_precisions(program_, source_, unsound).ok());
-    EXPECT_FALSE(kept_precisions(program_, source_));
+    ASSERT_TRUE(keep_precisions({program_}, source_, unsound).ok());
+    EXPECT_FALSE(kept_precisions({program_}, source_));
   }
 }
 
 TEST_F(Kept, AFolderOrTooMuchInTheirPlaceIsNone) {
-  ASSERT_TRUE(keep_precisions(program_, source_, some_).ok());
+  ASSERT_TRUE(keep_precisions({program_}, source_, some_).ok());
   const std::filesystem::path file =
-      std::filesystem::directory_iterator(folder_ + "/cache/precision")->path();
+      std::filesystem::directory_iterator(folder_ + "/cache/precisions")->path();
   std::ofstream(file) << std::string(2 << 20, '[');
-  EXPECT_FALSE(kept_precisions(program_, source_));
+  EXPECT_FALSE(kept_precisions({program_}, source_));
   std::filesystem::remove(file);
   std::filesystem::create_directory(file);
-  EXPECT_FALSE(kept_precisions(program_, source_));
+  EXPECT_FALSE(kept_precisions({program_}, source_));
 }
 
 TEST_F(Kept, CannotBeKeptInAFile) {
   ::setenv("SHEAF_CACHE", program_.c_str(), 1);
-  EXPECT_FALSE(keep_precisions(program_, source_, some_).ok());
+  EXPECT_FALSE(keep_precisions({program_}, source_, some_).ok());
 }
 
 }  // namespace

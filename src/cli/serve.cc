@@ -12,11 +12,11 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/auto_settings.h"
 #include "cli/command.h"
 #include "cli/model_files.h"
 #include "cli/model_memory.h"
 #include "cli/placing.h"
-#include "cli/precision.h"
 #include "cli/replica_program.h"
 #include "cli/serve_settings.h"
 #include "cli/service.h"
@@ -82,9 +82,10 @@ struct Serving {
   router::RouterOptions options;
 };
 
-Status place(const ServeSettings& settings, const Computers& computers, Serving& serving) {
+Status place(const ServeSettings& settings, const Computers& computers,
+             const std::vector<ReplicasOnDevice>& on_devices, Serving& serving) {
   router::RouterOptions& options = serving.options;
-  SHEAF_ASSIGN(Placing placing, place_models(settings, computers, options.models));
+  SHEAF_ASSIGN(Placing placing, place_models(settings, computers, options.models, on_devices));
   for (const std::string& warning : placing.warnings) log(LogLevel::warn, "{}", warning);
   for (const slices::PlacedReplica& replica : placing.placement.replicas)
     if (replica.slice.kind != slices::SliceKind::cores)
@@ -100,20 +101,28 @@ Status place(const ServeSettings& settings, const Computers& computers, Serving&
   return {};
 }
 
-// Downloads them where need be, and measures in what they are computed best: minutes.
-Result<std::vector<router::ModelConfig>> prepare_models(const ServeSettings& settings,
-                                                        const Computers& computers) {
+struct PreparedModels {
+  std::vector<router::ModelConfig> configs;
+  std::vector<ReplicasOnDevice> on_devices;  // by model
+};
+
+// Downloads them where need be, and measures in what they are computed best, and by how many
+// replicas: minutes.
+Result<PreparedModels> prepare_models(const ServeSettings& settings, const Computers& computers) {
   const StartSignals signals;
   const auto hub = hub::HubOptions::from_environment();
-  std::vector<router::ModelConfig> models;
+  PreparedModels models;
   for (const ModelSetting& model : settings.models) {
     SHEAF_ASSIGN(const auto found, fetch_model(model.source, model.revision, hub));
     SHEAF_ASSIGN(router::ModelConfig config, model_config(model, settings, found));
     SHEAF_TRY(check_ranks(settings, model, config, computers));
-    SHEAF_ASSIGN(config.dtype, dtype_of(settings, model, config, computers, /*at_once=*/false));
+    SHEAF_ASSIGN(config.dtype, measured_dtype(settings, model, config, computers));
     SHEAF_ASSIGN(const std::string map, map_layers(settings, model, computers, config));
     if (!map.empty()) log(LogLevel::info, "model {}: {}", config.name, map);
-    models.push_back(std::move(config));
+    SHEAF_ASSIGN(ReplicasOnDevice on_device,
+                 measured_replicas(settings, model, config, computers, signals));
+    models.on_devices.push_back(std::move(on_device));
+    models.configs.push_back(std::move(config));
   }
   return models;
 }
@@ -128,8 +137,9 @@ Result<Serving> prepare(const ServeSettings& settings) {
   options.request_timeout_us = settings.request_timeout_us;
   options.max_texts = settings.max_texts;
   options.queue_tokens_max = settings.queue_tokens;
-  SHEAF_ASSIGN(options.models, prepare_models(settings, computers));
-  SHEAF_TRY(place(settings, computers, serving));
+  SHEAF_ASSIGN(PreparedModels models, prepare_models(settings, computers));
+  options.models = std::move(models.configs);
+  SHEAF_TRY(place(settings, computers, models.on_devices, serving));
   for (std::size_t i = 0; i < options.models.size(); ++i) {
     const router::ModelConfig& config = options.models[i];
     SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, settings.models[i], computers));
@@ -143,6 +153,7 @@ Result<Serving> prepare(const ServeSettings& settings) {
 struct CheckedModel {
   std::string id;
   std::optional<router::ModelConfig> config = {};  // nothing: its files are not on this machine
+  ReplicasOnDevice on_device = {};
   std::string kind = {};
   std::uint32_t max_length = 0;
   std::string details = {};  // lines
@@ -174,24 +185,27 @@ Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings&
   SHEAF_TRY(check_ranks(settings, model, config, computers));
   SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, model, computers));
   const std::string& program = computers.program_for(on_cards);
-  const ModelSource source{config.folder, config.pooling};
-  SHEAF_ASSIGN(const model::ModelSpec found_spec, model::read_spec(config.folder, config.pooling));
-  const bool measured = config.dtype != "auto" || (on_cards && computers.computes_on_cards()) ||
-                        kept_precisions(program, source) || !is_measured(found_spec);
-  SHEAF_ASSIGN(config.dtype, dtype_of(settings, model, config, computers, /*at_once=*/true));
+  SHEAF_ASSIGN(const KnownDtype dtype, known_dtype(settings, model, config, computers));
+  config.dtype = dtype.dtype;
   SHEAF_ASSIGN(const std::string map, map_layers(settings, model, computers, config));
   SHEAF_ASSIGN(const auto served, router::ServedModel::load(config));
   const router::ModelInfo& info = served->info();
   SHEAF_ASSIGN(const ModelMemory memory, memory_for(program, config));
   std::string lines;
   for (const std::string& output : describe_outputs(info.spec)) lines += wrapped("  " + output, 4);
-  lines +=
-      fmt::format("  dtype: {}\n", measured ? config.dtype : "auto, measured at the first start");
+  constexpr std::string_view kNotYet = "auto, measured at the first start";
+  SHEAF_ASSIGN(KnownReplicas replicas, known_replicas(settings, model, config, computers));
+  lines += fmt::format("  dtype: {}\n", dtype.settled ? config.dtype : kNotYet);
+  if (!replicas.settled) lines += fmt::format("  replicas a card: {}\n", kNotYet);
   lines += wrapped("  memory: " + describe(memory), 4);
   lines += fmt::format("  folder: {}\n", config.folder);  // whole, to be copied
   if (!map.empty()) lines += wrapped("  " + map, 4);
   for (const std::string& note : notes_on(info.spec)) lines += wrapped("  " + note, 4);
-  return CheckedModel{config.name, config, std::string(model::kind_of(info.spec)), info.max_length,
+  return CheckedModel{config.name,
+                      config,
+                      std::move(replicas.on_device),
+                      std::string(model::kind_of(info.spec)),
+                      info.max_length,
                       lines};
 }
 
@@ -209,8 +223,12 @@ void print_checked(const std::vector<CheckedModel>& models) {
 Result<std::string> check_placement(const ServeSettings& settings, const Computers& computers,
                                     std::vector<CheckedModel>& models) {
   std::vector<router::ModelConfig> configs;
-  for (const CheckedModel& model : models) configs.push_back(*model.config);
-  SHEAF_ASSIGN(const Placing placing, place_models(settings, computers, configs));
+  std::vector<ReplicasOnDevice> on_devices;
+  for (const CheckedModel& model : models) {
+    configs.push_back(*model.config);
+    on_devices.push_back(model.on_device);
+  }
+  SHEAF_ASSIGN(const Placing placing, place_models(settings, computers, configs, on_devices));
   for (std::size_t i = 0; i < models.size(); ++i) models[i].config->replicas = configs[i].replicas;
   std::string text = table_of(placing, configs);
   if (!computers.no_cards_because.empty()) text += wrapped(describe_auto(computers), 2);

@@ -27,7 +27,7 @@ void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>&
             text(s.served_model_name));
   flags.add({"revision", "R", "commit, branch or tag on the hub", "revision", "main"},
             text(s.revision));
-  flags.add({"num-replicas", "N", "copies of each model; auto: by cores", "num_replicas"},
+  flags.add({"num-replicas", "N", "copies; auto: by cores, or measured", "num_replicas"},
             text(s.num_replicas));
   flags.add(
       {"tensor-parallel-size", "N", "processes a copy is divided over", "tensor_parallel_size"},

@@ -3,12 +3,12 @@
 #include <csignal>
 #include <memory>
 
+#include "cli/auto_settings.h"
 #include "cli/command.h"
 #include "cli/embedder.h"
 #include "cli/flag_value.h"
 #include "cli/model_files.h"
 #include "cli/placing.h"
-#include "cli/precision.h"
 #include "cli/replica_program.h"
 #include "cli/slices.h"
 #include "cli/slices_verbs.h"
@@ -57,8 +57,8 @@ Result<OfflineEmbedderOptions> options_for(const ServeSettings& settings,
   options.name = found.name;
   options.source.folder = found.folder;
   SHEAF_ASSIGN(const router::ModelConfig config, model_config(model, settings, found));
-  SHEAF_ASSIGN(options.source.dtype,
-               dtype_of(settings, model, config, computers, /*at_once=*/true));
+  SHEAF_ASSIGN(KnownDtype dtype, known_dtype(settings, model, config, computers));
+  options.source.dtype = std::move(dtype.dtype);
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(found.folder, ""));
   if (spec.task() == model::Task::classify)
     options.question.query = std::make_shared<const std::string>("Does it compute?");

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -10,6 +11,8 @@
 
 namespace sheaf::cli {
 namespace {
+
+constexpr auto kUndoneWithin = std::chrono::seconds(10);
 
 [[noreturn]] void end_by(int signal) {
   if (::isatty(STDERR_FILENO) == 1) std::fputs("\r\033[K", stderr);  // a progress bar's line
@@ -22,8 +25,11 @@ namespace {
 }  // namespace
 
 StartSignals::StartSignals() : signals_(io_, SIGTERM, SIGINT) {
-  signals_.async_wait([](boost::system::error_code error, int signal) {
-    if (!error) end_by(signal);
+  signals_.async_wait([this](boost::system::error_code error, int signal) {
+    if (error) return;
+    caught_ = true;
+    const std::unique_lock lock(held_, kUndoneWithin);
+    end_by(signal);
   });
   thread_ = std::thread([this] { io_.run(); });
 }

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "cli/auto_settings.h"
 #include "cli/model_files.h"
 #include "cli/placing.h"
 #include "cli/precision.h"
@@ -84,7 +85,8 @@ Result<std::unique_ptr<Embedder>> open_embedder(const TextSettings& s, Question 
                fetch_model(named.source, s.revision, hub::HubOptions::from_environment()));
   SHEAF_ASSIGN(const router::ModelConfig config, model_config(named, serving, found));
   ModelSource source{found.folder, s.pooling};
-  SHEAF_ASSIGN(source.dtype, dtype_of(serving, named, config, computers, /*at_once=*/true));
+  SHEAF_ASSIGN(KnownDtype dtype, known_dtype(serving, named, config, computers));
+  source.dtype = std::move(dtype.dtype);
   return make_offline_embedder({computers.program_for(on_card), config.name, std::move(source),
                                 s.max_length, std::move(question)});
 }

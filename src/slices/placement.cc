@@ -138,7 +138,9 @@ class CardPlacement {
     SHEAF_ASSIGN(auto misfit, seat_groups());
     if (misfit) return misfit;
     SHEAF_ASSIGN(misfit, seat_others());
-    return misfit ? misfit : misfit_of_lists();
+    if (!misfit) misfit = misfit_of_lists();
+    if (!misfit) fill_devices();
+    return misfit;
   }
 
   // As slices::least_room(), of the first wish.
@@ -497,6 +499,20 @@ class CardPlacement {
         if (!chosen || seats_[wish].size() < seats_[*chosen].size()) chosen = wish;
       }
       if (chosen) seat(*chosen, i);
+    }
+  }
+
+  // With further replicas of the one model there, as many as its wish says.
+  void fill_devices() {
+    if (must_be_alone()) return;
+    for (std::size_t i = 0; i < devices_.size(); ++i) {
+      const Room& room = rooms_[i];
+      if (room.seated.size() != 1) continue;
+      const std::size_t wish = room.seated.front().model;
+      const Wish& one = wishes_[wish];
+      const auto wanted = one.on_device.find(devices_[i].uuid);
+      if (one.replicas > 0 || is_group(one) || wanted == one.on_device.end()) continue;
+      while (room.seated.size() < wanted->second && room.holds(need_of(wish))) seat(wish, i);
     }
   }
 

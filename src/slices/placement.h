@@ -38,7 +38,7 @@ std::string_view flag_of(Division division);  // that says so: "--tensor-paralle
 struct Wish {
   std::string model;           // its name, for errors
   bool on_cards = false;       // else on processor cores
-  std::uint32_t replicas = 0;  // 0: one a slice
+  std::uint32_t replicas = 0;  // 0: one a slice, or as many as `on_device` says
   // Where, and nowhere else: devices and cards as Device::is_meant_by() knows them, or
   // "cores:0-1"; with "@machine" behind it. Empty: anywhere.
   std::vector<std::string> slices = {};
@@ -49,6 +49,9 @@ struct Wish {
   // bytes above are those of each, or of the one that needs most.
   std::uint32_t processes = 1;
   Division division = Division::ranks;
+  // Of a device (UUID) that the model has to itself, how many replicas are to share it: where they
+  // fit, no number is wanted and devices may be shared.
+  std::map<std::string, std::uint32_t> on_device = {};
 };
 
 struct PlacementRules {

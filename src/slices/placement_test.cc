@@ -724,5 +724,40 @@ TEST(Placement, CardsThatCannotComputeAreLeftOutForGood) {
   EXPECT_EQ(replacement(devices, lost, {}, rules), "gpu:1");
 }
 
+// Without a number, so many on each of these.
+Wish wish_to_share(std::map<std::string, std::uint32_t> on_device,
+                   std::vector<std::string> slices = {}) {
+  Wish wish = on_cards(0, kGiB, std::move(slices));
+  wish.on_device = std::move(on_device);
+  return wish;
+}
+
+TEST(Placement, SharesADeviceAsOftenAsItIsTold) {
+  const Wish wish = wish_to_share({{"GPU-0", 3}, {"GPU-1", 1}});
+  const Names shared = {"time:0#0", "gpu:1", "time:0#1", "time:0#2"};
+  EXPECT_EQ(names_for(cards(2), {wish}, kAuto), shared);
+  EXPECT_EQ(names_for(cards(2), {wish_to_share({{"GPU-0", 2}}, {"gpu:1", "gpu:0"})}, kAuto),
+            (Names{"gpu:1", "time:0#0", "time:0#1"}));
+  EXPECT_EQ(names_for(cards(1), {wish}, rules_of(Assignment::mps)),
+            (Names{"mps:0#0", "mps:0#1", "mps:0#2"}));
+  EXPECT_EQ(names_for(cards(2), {wish}, rules_of(Assignment::dedicated)),
+            (Names{"gpu:0", "gpu:1"}));
+}
+
+TEST(Placement, SharesADeviceWithinItsMemory) {
+  Wish wish = wish_to_share({{"GPU-0", 16}});
+  wish.weights_bytes = 2 * kGiB;
+  EXPECT_EQ(names_for(cards(1), {wish}, kAuto).size(), 7) << "of 9 GiB";
+}
+
+TEST(Placement, ADeviceOfTwoModelsIsSharedNoFurther) {
+  const Wish wish = wish_to_share({{"GPU-0", 4}});
+  EXPECT_EQ(names_for(cards(1), {wish, wish}, kAuto).size(), 2);
+  EXPECT_EQ(names_for(cards(2), {wish, wish}, kAuto).size(), 5) << "each has a card";
+  Wish numbered = wish;
+  numbered.replicas = 1;
+  EXPECT_EQ(names_for(cards(1), {numbered}, kAuto), (Names{"gpu:0"}));
+}
+
 }  // namespace
 }  // namespace sheaf::slices

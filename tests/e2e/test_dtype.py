@@ -63,7 +63,7 @@ def test_what_no_instructions_are_for_is_refused_by_name(tmp_path):
 
 
 def measured(cache):
-    [file] = (cache / "precision").glob("*.json")
+    [file] = (cache / "precisions").glob("*.json")
     return json.loads(file.read_text())["precisions"]
 
 
@@ -95,7 +95,7 @@ def test_auto_measures_once_and_keeps_it(tmp_path):
 def test_one_process_measures_and_others_wait(tmp_path):
     cache = {"SHEAF_CACHE": str(tmp_path)}
     assert sheaf("models", "measure", RERANKER, environment=cache).returncode == 0
-    [kept] = (tmp_path / "precision").glob("*.json")
+    [kept] = (tmp_path / "precisions").glob("*.json")
     found = kept.read_text()
     kept.unlink()
     with open(f"{kept}.lock") as lock:
@@ -120,14 +120,14 @@ def test_a_port_in_use_is_said_before_anything_is_measured(tmp_path):
             refused = sheaf("serve", RERANKER, *flags, environment={"SHEAF_CACHE": str(tmp_path)})
             flag = flags[0 if flags[1] == port else 2]
             assert refused.returncode == 1 and f"{flag} chooses another" in refused.stderr, refused.stderr
-            assert "measuring" not in refused.stderr and not (tmp_path / "precision").exists()
+            assert "measuring" not in refused.stderr and not (tmp_path / "precisions").exists()
 
 
 def test_what_is_kept_badly_is_measured_again(tmp_path):
     cache = {"SHEAF_CACHE": str(tmp_path)}
     first = json.loads(sheaf("models", "measure", RERANKER, "--json", environment=cache).stdout)
     assert [one["dtype"] for one in first["precisions"]] == list(DTYPES)
-    [file] = (tmp_path / "precision").glob("*.json")
+    [file] = (tmp_path / "precisions").glob("*.json")
     for damage in ("", "{", "[]", '{"measured_of": 1}', file.read_text().replace("float32", "float9")):
         file.write_text(damage)
         shown = json.loads(sheaf("models", "show", RERANKER, "--json", environment=cache).stdout)
@@ -193,7 +193,7 @@ def test_names_of_files_need_not_be_utf8(tmp_path):
     for _ in range(2):
         measured = sheaf("models", "measure", os.fsdecode(folder), environment=cache)
         assert measured.returncode == 0, measured.stderr
-    assert len(list((tmp_path / "cache/precision").glob("*.json"))) == 1
+    assert len(list((tmp_path / "cache/precisions").glob("*.json"))) == 1
     shown = json.loads(sheaf("models", "show", os.fsdecode(folder), "--json", environment=cache).stdout)
     assert [one["dtype"] for one in shown["precisions"]] == list(DTYPES)
     with Server("--dtype", "auto", model=os.fsdecode(folder), environment=cache, replicas=1) as server:

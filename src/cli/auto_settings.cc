@@ -1,0 +1,306 @@
+#include "cli/auto_settings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "cli/card_sharing.h"
+#include "cli/measured_store.h"
+#include "cli/precision.h"
+#include "cli/trial_server.h"
+#include "slices/device.h"
+
+namespace sheaf::cli {
+namespace {
+
+using slices::Device;
+using Devices = std::vector<Device>;
+
+constexpr TimeUs kSharingMostUs = 60'000'000;  // of one kind of card: a start waits for it
+
+// ---- cards
+
+const slices::Gpu& card_of(const Device& device, const Computers& computers) {
+  const auto& gpus = computers.here.gpus.gpus;
+  return *std::ranges::find(gpus, device.card_uuid, &slices::Gpu::uuid);
+}
+
+// Those of one kind are expected to be equally fast: "NVIDIA H200, 139.8 GiB", of a MIG slice
+// "NVIDIA H200 1g.18gb, 16.0 GiB".
+std::string card_kind(const Device& device, const Computers& computers) {
+  const std::string& name = card_of(device, computers).name;
+  return fmt::format("{}{}, {}", name, device.mig ? " " + device.profile : "",
+                     human_bytes(static_cast<double>(device.memory_bytes)));
+}
+
+// Settings of a server of this model alone.
+ServeSettings alone(const ServeSettings& settings, const ModelSetting& model,
+                    std::string replicas) {
+  ServeSettings one = settings;
+  one.models = {model};
+  one.models.front().replicas = std::move(replicas);
+  return one;
+}
+
+// Those that a replica of the model has room on, in the order in which they are taken.
+Result<Devices> devices_of_model(const ServeSettings& settings, const ModelSetting& model,
+                                 const router::ModelConfig& config, const Computers& computers) {
+  std::vector<router::ModelConfig> configs = {config};
+  SHEAF_ASSIGN(const Placing placing,
+               place_models(alone(settings, model, "auto"), computers, configs));
+  const Devices here = slices::devices_of(computers.here.gpus);
+  Devices found;
+  for (const slices::PlacedReplica& replica : placing.placement.replicas)
+    found.push_back(*std::ranges::find(here, replica.slice.uuid, &Device::uuid));
+  return found;
+}
+
+// Who computes there: "gpu:0 is used by process 12 (python)"; empty: nobody.
+std::string used_by(const Device& device, const Computers& computers) {
+  using Kind = slices::Nvml::ProcessKind;
+  for (const slices::GpuProcess& process : card_of(device, computers).processes) {
+    const bool here =
+        !device.mig || !process.gpu_instance ||
+        device.is_meant_by(fmt::format("mig:{}/{}", device.gpu, *process.gpu_instance));
+    if (here && process.kind != Kind::graphics)
+      return fmt::format("{} is used by process {}{}", device.name(), process.pid,
+                         process.name.empty() ? "" : fmt::format(" ({})", process.name));
+  }
+  return "";
+}
+
+// The first that nobody computes on; error names who does on the last.
+Result<Device> free_one(const Devices& devices, const Computers& computers) {
+  std::string used;
+  for (const Device& device : devices) {
+    used = used_by(device, computers);
+    if (used.empty()) return device;
+  }
+  return Error{ErrorCode::unavailable, used};
+}
+
+// ---- dtype
+
+// Those whose card has the fewest instructions: what is chosen there all can compute in.
+Devices least_of(Devices devices, const Computers& computers) {
+  const auto capability = [&computers](const Device& device) {
+    return card_of(device, computers).compute_capability();
+  };
+  std::ranges::stable_sort(devices, {}, capability);
+  const std::string kind = card_kind(devices.front(), computers);
+  std::erase_if(devices, [&](const Device& one) { return card_kind(one, computers) != kind; });
+  return devices;
+}
+
+// The program on a card of their kind.
+Computer computer_of(const Devices& devices, const Computers& computers) {
+  Computer computer{.program = computers.cards->path,
+                    .card = card_kind(devices.front(), computers)};
+  for (const std::string& dtype : computers.cards->dtypes)
+    if (multiplies_in(dtype, card_of(devices.front(), computers))) computer.dtypes.push_back(dtype);
+  return computer;
+}
+
+// What --dtype means on cards, and where it is `auto` that is measured, on which.
+struct DtypeOnCards {
+  std::string unmeasured;
+  Devices devices = {};  // of one kind; none: nothing is measured
+  std::string no_devices_because = {};
+};
+
+Result<DtypeOnCards> dtype_on_cards(const ServeSettings& settings, const ModelSetting& model,
+                                    const router::ModelConfig& config, const Computers& computers) {
+  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(config.folder, config.pooling));
+  SHEAF_ASSIGN(const std::string dtype,
+               dtype_on_card(*computers.cards, config.dtype, config.name, spec));
+  SHEAF_TRY(check_dtype_of_cards(dtype, config.name, computers.here.gpus));
+  DtypeOnCards found{dtype};
+  if (config.dtype != "auto" || !is_measured(spec) || config.processes() > 1) return found;
+  router::ModelConfig largest = config;
+  largest.dtype = "float32";  // in which it is measured too
+  const auto devices = devices_of_model(settings, model, largest, computers);
+  if (devices.ok())
+    found.devices = least_of(*devices, computers);
+  else
+    found.no_devices_because = devices.error().message;
+  return found;
+}
+
+// ---- replicas
+
+// Whether several replicas of the model may be on one card, and nobody said how many.
+Result<bool> may_share(const ServeSettings& settings, const ModelSetting& model,
+                       const router::ModelConfig& config, const Computers& computers) {
+  SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, model, computers));
+  return on_cards && computers.computes_on_cards() && config.processes() == 1 &&
+         model.replicas.value_or(settings.num_replicas) == "auto" &&
+         settings.gpu_assignment != "dedicated" && settings.gpu_assignment != "mig";
+}
+
+// Of one kind of card: what was measured, and which they are.
+struct Kind {
+  Measured of;
+  Devices devices;
+};
+
+Result<std::vector<Kind>> kinds_of(const ServeSettings& settings, const ModelSetting& model,
+                                   const router::ModelConfig& config, const Computers& computers) {
+  SHEAF_ASSIGN(const bool shares, may_share(settings, model, config, computers));
+  std::vector<Kind> kinds;
+  if (!shares) return kinds;
+  const auto devices = devices_of_model(settings, model, config, computers);
+  if (!devices.ok()) return kinds;  // which place_models() refuses, once it knows all models
+  for (const Device& device : *devices) {
+    std::string on = fmt::format("{}; {}, {}", card_kind(device, computers), config.dtype,
+                                 settings.gpu_assignment == "mps" ? "by MPS" : "in turns");
+    if (config.max_batch_tokens > 0) on += fmt::format(", batches of {}", config.max_batch_tokens);
+    auto kind = std::ranges::find(kinds, on, [](const Kind& one) { return one.of.on; });
+    if (kind == kinds.end()) {
+      kinds.emplace_back(
+          Measured{kSharing, computers.cards->path, {config.folder, config.pooling}, on},
+          Devices());
+      kind = kinds.end() - 1;
+    }
+    kind->devices.push_back(device);
+  }
+  return kinds;
+}
+
+class SharingTrial {
+ public:
+  SharingTrial(const ServeSettings& settings, const ModelSetting& model,
+               const router::ModelConfig& config, const Computers& computers,
+               const StartSignals& signals)
+      : settings_(settings),
+        model_(model),
+        config_(config),
+        computers_(computers),
+        signals_(signals) {}
+
+  // What was kept, else measures and keeps, unless another process just did.
+  Result<CardSharing> find(const Kind& kind) {
+    if (auto kept = kept_sharing(kind.of)) return std::move(*kept);
+    SHEAF_ASSIGN(const Device device, free_one(kind.devices, computers_));
+    model_.slices = {device.uuid};
+    const auto lock =
+        lock_measuring(kind.of, "measuring how many replicas serve most of model " + config_.name);
+    if (auto kept = kept_sharing(kind.of)) return std::move(*kept);
+    log(LogLevel::info,
+        "model {}: measuring on {} how many replicas a card serve most, once ({}), for {} s at "
+        "most",
+        config_.name, device.name(), kind.of.on, kSharingMostUs / 1'000'000);
+    end_us_ = monotonic_us() + kSharingMostUs;
+    SHEAF_ASSIGN(CardSharing sharing,
+                 measure_sharing([this](std::uint32_t replicas) { return rate_of(replicas); }));
+    if (signals_.caught()) return Error{ErrorCode::unavailable, "the start was stopped"};
+    if (const Status kept = keep_sharing(kind.of, sharing); !kept.ok())
+      log(LogLevel::warn, "what was measured cannot be kept: {}", kept.error().message);
+    return sharing;
+  }
+
+ private:
+  Result<std::optional<double>> rate_of(std::uint32_t replicas) const {
+    const auto undone = signals_.hold();
+    router::RouterOptions options{.models = {config_},
+                                  .replica_program = computers_.replica_program,
+                                  .card_program = computers_.cards->path};
+    options.models.front().replicas = replicas;
+    auto placing = place_models(alone(settings_, model_, std::to_string(replicas)), computers_,
+                                options.models);
+    if (!placing.ok()) return std::optional<double>();
+    SHEAF_ASSIGN(const auto server, TrialServer::start(std::move(options), std::move(*placing)));
+    SHEAF_ASSIGN(const double rate,
+                 server->tokens_per_s(end_us_, [this] { return signals_.caught(); }));
+    return std::optional(rate);
+  }
+
+  const ServeSettings& settings_;
+  ModelSetting model_;  // on the one card
+  const router::ModelConfig& config_;
+  const Computers& computers_;
+  const StartSignals& signals_;
+  TimeUs end_us_ = 0;
+};
+
+}  // namespace
+
+Result<KnownDtype> known_dtype(const ServeSettings& settings, const ModelSetting& model,
+                               const router::ModelConfig& config, const Computers& computers) {
+  SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, model, computers));
+  const ModelSource source{config.folder, config.pooling};
+  Computer computer{computers.replica_program};
+  std::string unmeasured = "float32";
+  if (on_cards && computers.computes_on_cards()) {
+    SHEAF_ASSIGN(const DtypeOnCards there, dtype_on_cards(settings, model, config, computers));
+    if (there.devices.empty()) return KnownDtype{there.unmeasured};
+    computer = computer_of(there.devices, computers);
+    unmeasured = there.unmeasured;
+  }
+  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(config.folder, config.pooling));
+  return KnownDtype{
+      dtype_at_once(config.dtype, computer, source, unmeasured),
+      config.dtype != "auto" || !is_measured(spec) || kept_precisions(computer, source)};
+}
+
+Result<std::string> measured_dtype(const ServeSettings& settings, const ModelSetting& model,
+                                   const router::ModelConfig& config, const Computers& computers) {
+  SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, model, computers));
+  const ModelSource source{config.folder, config.pooling};
+  if (!on_cards || !computers.computes_on_cards())
+    return dtype_for_serving(config.dtype, {computers.replica_program}, config.name, source);
+  SHEAF_ASSIGN(const DtypeOnCards there, dtype_on_cards(settings, model, config, computers));
+  if (there.devices.empty() && there.no_devices_because.empty()) return there.unmeasured;
+  const auto unknown = [&](const std::string& why) {
+    log(LogLevel::warn, "model {}: precisions cannot be measured, so it computes in {}: {}",
+        config.name, there.unmeasured, why);
+    return there.unmeasured;
+  };
+  if (there.devices.empty()) return unknown(there.no_devices_because);
+  Computer computer = computer_of(there.devices, computers);
+  const auto device = free_one(there.devices, computers);
+  if (!device.ok() && !kept_precisions(computer, source)) return unknown(device.error().message);
+  if (device.ok()) computer.environment = {"CUDA_VISIBLE_DEVICES=" + device->uuid};
+  return dtype_for_serving("auto", computer, config.name, source);
+}
+
+Result<KnownReplicas> known_replicas(const ServeSettings& settings, const ModelSetting& model,
+                                     const router::ModelConfig& config,
+                                     const Computers& computers) {
+  SHEAF_ASSIGN(const auto kinds, kinds_of(settings, model, config, computers));
+  KnownReplicas known;
+  for (const Kind& kind : kinds) {
+    const auto kept = kept_sharing(kind.of);
+    known.settled = known.settled && kept;
+    if (!kept) continue;
+    for (const Device& device : kind.devices) known.on_device[device.uuid] = best_sharing(*kept);
+  }
+  return known;
+}
+
+Result<ReplicasOnDevice> measured_replicas(const ServeSettings& settings, const ModelSetting& model,
+                                           const router::ModelConfig& config,
+                                           const Computers& computers,
+                                           const StartSignals& signals) {
+  SHEAF_ASSIGN(const auto kinds, kinds_of(settings, model, config, computers));
+  ReplicasOnDevice on_device;
+  for (const Kind& kind : kinds) {
+    const auto sharing = SharingTrial(settings, model, config, computers, signals).find(kind);
+    if (!sharing.ok()) {
+      log(LogLevel::warn,
+          "model {}: how many replicas a card serve most cannot be measured, so there is one: {}",
+          config.name, sharing.error().message);
+      continue;
+    }
+    const std::uint32_t best = best_sharing(*sharing);
+    log(LogLevel::info, "model {}: {} {} a card by --num-replicas auto, measured ({}): {}",
+        config.name, best, best == 1 ? "replica" : "replicas", kind.of.on, describe(*sharing));
+    for (const Device& device : kind.devices) on_device[device.uuid] = best;
+  }
+  return on_device;
+}
+
+}  // namespace sheaf::cli

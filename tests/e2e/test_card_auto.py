@@ -1,0 +1,250 @@
+"""What `auto` stands for on cards is measured there, once: --dtype, and by --num-replicas how many replicas share one. With a
+small model, on simulated cards, as the processor plays them."""
+
+import json
+import os
+import pathlib
+import queue
+import re
+import signal
+import subprocess
+import threading
+
+import pytest
+import requests
+
+from sheaf_server import REPOSITORY, SHEAF, environment_without_sheaf, running, unwrapped, wait_until
+from simulated_machine import Machine
+from test_leases import STAND_IN, daemons
+
+KEPT = ("SHEAF_NVML", "SHEAF_NVML_SIM_STATE", "SHEAF_SLICES_FOLDER", "LD_LIBRARY_PATH", "SHEAF_MPS_CONTROL")
+MODEL = REPOSITORY / "tests/golden/texts/roberta/model"
+CHOSEN = re.compile(r"model model: (\d+) replicas? a card by --num-replicas auto, measured \((.*?)\): (.*)")
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return lambda *cards: Machine(tmp_path, *cards)
+
+
+@pytest.fixture
+def serving(emulated_replica, tmp_path):
+    """Starts servers with `auto` for all, which keep what they measure in one folder."""
+    started = []
+
+    def start(here, *flags):
+        server = AutoServer(here, tmp_path / "cache", emulated_replica, *flags)
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.kill()
+
+
+def of(here):
+    return {name: here.environment[name] for name in KEPT if name in here.environment}
+
+
+class AutoServer:
+    def __init__(self, here, cache, program, *flags):
+        environment = environment_without_sheaf() | of(here)
+        command = [SHEAF, "serve", MODEL, "--port", "0", "--grpc-port", "0", "--card-program", program, *flags]
+        self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True, env=environment | {"SHEAF_CACHE": str(cache)})
+        self.log, self.first = [], queue.Queue()
+        threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True).start()
+        threading.Thread(target=lambda: self.first.put(self.process.stdout.readline()), daemon=True).start()
+
+    def slices(self):
+        """Of its replicas, once all are ready."""
+        http = json.loads(self.first.get(timeout=200))["http"]
+
+        def ready():
+            replicas = requests.get(http + "/v1/fleet", timeout=10).json()["replicas"]
+            return all(one["state"] == "ready" for one in replicas) and replicas
+
+        return sorted(one["slice"] for one in wait_until(ready, 60, "ready"))
+
+    def said(self, words):
+        return [line for line in self.log if words in line]
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+
+def children(pid):
+    return [int(one) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
+            for one in (task / "children").read_text().split()]
+
+
+def check(here, tmp_path, program, *flags):
+    done = subprocess.run([SHEAF, "serve", MODEL, "--check", "--card-program", program, *flags], capture_output=True, text=True,
+                          env=environment_without_sheaf() | of(here)
+                          | {"SHEAF_CACHE": str(tmp_path / "cache")}, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return unwrapped(done.stdout)
+
+
+def keep(tmp_path, kind, change):
+    """Changes what was measured, as another card would have been."""
+    (file,) = (tmp_path / "cache" / kind).glob("*.json")
+    kept = json.loads(file.read_text())
+    kept[kind] = change(kept[kind])
+    file.write_text(json.dumps(kept))
+
+
+def steps(*rates):
+    return [{"replicas": 1 << i, "tokens_per_s": rate} for i, rate in enumerate(rates)]
+
+
+def best_of(measured):
+    best = measured[0]
+    for one in measured[1:]:
+        if one["tokens_per_s"] >= 1.05 * best["tokens_per_s"]:
+            best = one
+    return best["replicas"]
+
+
+def test_measured_once_and_kept(machine, serving, emulated_replica, tmp_path):
+    here = machine("h200-141")
+    said = check(here, tmp_path, emulated_replica)
+    assert said.count("auto, measured at the first start") == 2 and "gpu:0" in said
+
+    first = serving(here)
+    slices = first.slices()
+    assert len(first.said("measuring precisions, once on this machine's NVIDIA H200")) == 1
+    assert len(first.said("how many replicas a card serve most, once")) == 1
+    (line,) = first.said("by --num-replicas auto")
+    number, on, _ = CHOSEN.search(line).groups()
+    assert len(slices) == int(number) and all(one.split("#")[0] in ("gpu:0", "time:0") for one in slices)
+    (line,) = first.said("by --dtype auto computes in")
+    dtype = re.search(r"computes in (\w+)", line)[1]
+    assert re.fullmatch(rf"NVIDIA H200, [\d.]+ GiB; {dtype}, in turns", on)
+
+    shown = json.loads(subprocess.run([SHEAF, "models", "show", MODEL, "--json"], check=True, capture_output=True, text=True,
+                                      env=environment_without_sheaf() | {"SHEAF_CACHE": str(tmp_path / "cache")}).stdout)
+    (precisions,), (replicas,) = shown["precisions_on_cards"], shown["replicas_on_cards"]
+    assert [one["dtype"] for one in precisions["precisions"]] == ["float32", "bfloat16", "fp8"]
+    assert precisions["auto"] == dtype and precisions["card"] == on.split(";")[0]
+    for one in precisions["precisions"]:
+        refused = any(one["dtype"] in line for line in first.said("not accurate enough for auto"))
+        assert refused == (not one["accurate"])
+    assert replicas["on"] == on and replicas["auto"] == int(number) == best_of(replicas["measured"])
+    assert [one["replicas"] for one in replicas["measured"]] == [1 << i for i in range(len(replicas["measured"]))]
+    first.kill()
+
+    second = serving(here)
+    assert second.slices() == slices
+    assert not second.said("measuring") and second.said("by --num-replicas auto") and second.said("by --dtype auto")
+
+
+def test_what_is_kept_decides(machine, serving, emulated_replica, tmp_path):
+    here = machine("h200-141", "h200-141")
+    flags = ["--dtype", "bfloat16", "--num-gpus", "1"]
+    serving(here, *flags).slices()
+    keep(tmp_path, "sharing", lambda _: steps(100, 200, 400, 404))
+    shares = [f"time:0#{i}" for i in range(4)]
+    assert serving(here, *flags).slices() == shares, "the last step gained too little"
+    said = check(here, tmp_path, emulated_replica, "--dtype", "bfloat16")
+    assert all(f"time:{card}#3" in said and f"time:{card}#4" not in said for card in "01"), "cards of one kind"
+    assert "time:0#3" in check(here, tmp_path, emulated_replica, "--dtype", "bfloat16", "--slices", "gpu:0")
+    for own in (["--num-replicas", "2"], ["--gpu-assignment", "dedicated"], ["--pipeline-parallel-size", "2"]):
+        assert "time:0" not in check(here, tmp_path, emulated_replica, "--dtype", "bfloat16", *own)
+    few = check(here, tmp_path, emulated_replica, *flags, "--gpu-memory-utilization", "0.012")
+    assert "time:0#1" in few and "time:0#3" not in few, "memory for fewer"
+    other = check(here, tmp_path, emulated_replica, "--dtype", "float32")
+    assert "replicas a card: auto, measured at the first start" in other and "time:" not in other
+    keep(tmp_path, "sharing", lambda _: [{"replicas": 3, "tokens_per_s": 1}])
+    assert "measured at the first start" in check(here, tmp_path, emulated_replica, *flags), "nothing that holds"
+
+
+def test_a_card_in_use_is_not_measured(machine, serving, tmp_path):
+    here = machine("h200-141")
+    here.drive("process", "0", str(os.getpid()), "1000000")
+    server = serving(here)
+    assert server.slices() == ["gpu:0"]
+    used = f"gpu:0 is used by process {os.getpid()}"
+    (line,) = server.said("how many replicas a card serve most cannot be measured, so there is one: ")
+    assert used in line
+    (line,) = server.said("precisions cannot be measured, so it computes in bfloat16: ")
+    assert used in line
+    assert not list((tmp_path / "cache").glob("*/*.json"))
+
+
+def test_another_card_that_is_free_is_measured(machine, serving):
+    here = machine("h200-141", "h200-141")
+    here.drive("process", "0", str(os.getpid()), "1000000")
+    server = serving(here, "--dtype", "bfloat16")
+    assert len({one.split("#")[0].split(":")[1] for one in server.slices()}) == 2
+    assert server.said("measuring on gpu:1 how many replicas")
+
+
+def test_a_signal_ends_what_measures(machine, serving, tmp_path):
+    here = machine("h200-141")
+    server = serving(here, "--dtype", "bfloat16")
+    wait_until(lambda: server.said("how many replicas a card serve most, once"), 30, "measuring")
+    replicas = wait_until(lambda: children(server.process.pid), 30, "a replica")
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(15) == -signal.SIGTERM
+    wait_until(lambda: not any(map(running, replicas)), 10, "their end")
+    assert not list((tmp_path / "cache").glob("*/*.json"))
+
+
+@pytest.fixture
+def with_mps(machine):
+    """A machine on which a stand-in plays NVIDIA's daemon."""
+    here = machine("h200-141")
+    here.environment["SHEAF_MPS_CONTROL"] = str(STAND_IN)
+    yield here
+    for daemon in daemons(here):
+        os.killpg(daemon["pid"], signal.SIGKILL)
+
+
+MPS = ["--dtype", "bfloat16", "--gpu-assignment", "mps"]
+
+
+def test_clients_of_mps_are_measured_as_such(with_mps, serving):
+    server = serving(with_mps, *MPS)
+    slices = server.slices()
+    (line,) = server.said("by --num-replicas auto")
+    number, on, _ = CHOSEN.search(line).groups()
+    assert on.endswith("; bfloat16, by MPS") and slices == [f"mps:0#{i}" for i in range(int(number))]
+
+
+def test_a_signal_ends_the_daemons_of_what_measures(with_mps, serving):
+    server = serving(with_mps, *MPS)
+    wait_until(lambda: children(server.process.pid) and daemons(with_mps), 30, "a replica")
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(20) == -signal.SIGTERM
+    assert not daemons(with_mps)
+
+
+@pytest.fixture
+def program_that(emulated_replica, tmp_path):
+    """The card program, after a line of shell."""
+    def make(line):
+        program = tmp_path / "replica"
+        program.write_text(f'#!/bin/sh\n{line}\nexec {emulated_replica} "$@"\n')
+        program.chmod(0o755)
+        return program
+    return make
+
+
+def test_a_program_that_fails_to_measure_stops_no_start(machine, serving, program_that):
+    program = program_that('[ "$1" != embed ] || exit 1')
+    server = serving(machine("h200-141"), "--card-program", program, "--num-replicas", "1")
+    assert server.slices() == ["gpu:0"]
+    assert server.said("precisions cannot be measured, so it computes in bfloat16: ")
+
+
+def test_replicas_that_do_not_start_are_given_up_before_the_minute_is_over(machine, serving, program_that, tmp_path):
+    program = program_that(f'[ "$1" != run ] || [ -e {tmp_path}/well ] || exit 1')
+    server = serving(machine("h200-141"), "--card-program", program, "--dtype", "bfloat16")
+    words = "how many replicas a card serve most cannot be measured, so there is one: a replica does not start: "
+    wait_until(lambda: server.said(words), 40, "its giving up")
+    (tmp_path / "well").write_text("")
+    assert server.slices() == ["gpu:0"]
+    assert not list((tmp_path / "cache").glob("*/*.json"))
