@@ -284,6 +284,14 @@ class Backend {
   virtual void feed_forward(TypedView x, const Linear& up, Activation activation,
                             const Linear& down, TypedView residual, TypedSpan out) = 0;
 
+  // x = norm(down(activation(up x)) + x), each row normalized; x [n, columns]. `sum` [n, columns]
+  // is room for what lies between, and may hold anything afterwards.
+  virtual void feed_forward_normalized(TypedSpan x, const Linear& up, Activation activation,
+                                       const Linear& down, const Norm& norm, TypedSpan sum) {
+    feed_forward(x, up, activation, down, x, sum);
+    normalize(sum, norm, {}, x);
+  }
+
   // softmax(q k^T / sqrt(head_size) + bias) v within each text; the scores are others with
   // shape.relative. qkv [tokens, shape.columns()] holds
   // q, k, v side by side; out [tokens, heads * head_size].

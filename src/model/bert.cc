@@ -194,8 +194,8 @@ void Bert::run_layer(kernels::Backend& ops, const Layer& layer,
     ops.linear(context.slice_rows(first, rows), layer.attention_output, Activation::none, states,
                sum);
     ops.normalize(sum, layer.attention_norm, {}, states);
-    ops.feed_forward(states, layer.up, Activation::gelu, layer.down, states, sum);
-    ops.normalize(sum, layer.output_norm, {}, states);
+    ops.feed_forward_normalized(states, layer.up, Activation::gelu, layer.down, layer.output_norm,
+                                sum);
   });
 }
 

@@ -306,10 +306,10 @@ void LongBert::run_middle(kernels::Backend& ops, const Layer& layer, TypedSpan s
     const TypedSpan gated = ops.states(gated_states_, states.rows, intermediate_);
     ops.linear_gated(states, layer.up, activation_, wide, gated);
     ops.linear(gated, layer.down, Activation::none, states, sum);
+    ops.normalize(sum, layer.output_norm, {}, states);
   } else {
-    ops.feed_forward(states, layer.up, activation_, layer.down, states, sum);
+    ops.feed_forward_normalized(states, layer.up, activation_, layer.down, layer.output_norm, sum);
   }
-  ops.normalize(sum, layer.output_norm, {}, states);
 }
 
 // All rows at once: few of them share an expert.

@@ -9,6 +9,7 @@
 #include "kernels/cuda/attention_choice.h"
 #include "kernels/cuda/embedding.cuh"
 #include "kernels/cuda/experts.cuh"
+#include "kernels/cuda/feed_forward_choice.h"
 #include "kernels/cuda/gate.cuh"
 #include "kernels/cuda/gated_choice.h"
 #include "kernels/cuda/heads.cuh"
@@ -155,6 +156,15 @@ class Cuda final : public Backend {
     const TypedSpan sums = states(sums_, x.rows, up.outputs);
     const Factor middle = multiply_up(operand_of(x, up), x.rows, up, activation, sums, down);
     multiply<S>(middle, x.rows, down, Activation::none, rows_of<S>(residual), rows_of<S>(out));
+  }
+
+  void feed_forward_normalized(TypedSpan x, const Linear& up, Activation activation,
+                               const Linear& down, const Norm& norm, TypedSpan sum) override {
+    const auto apart = [&](TypedSpan out) {
+      feed_forward(x, up, activation, down, x, sum);
+      normalize(sum, norm, {}, out);
+    };
+    if (!run_fused(x, up, activation, down, norm, sum, apart)) apart(x);
   }
 
   void attention(TypedView qkv, std::span<const std::uint32_t> cu_seqlens,
@@ -572,6 +582,31 @@ class Cuda final : public Backend {
     return false;
   }
 
+  // False where it can be done `apart` alone, or is so faster. What is timed leaves x as it is.
+  template <class Apart>
+  bool run_fused(TypedSpan x, const Linear& up, Activation activation, const Linear& down,
+                 const Norm& norm, TypedSpan sum, const Apart& apart) {
+    if constexpr (std::is_same_v<S, Bfloat16>) {
+      const Factor first = weight_of(up), second = weight_of(down);
+      if (first.scales != nullptr || second.scales != nullptr || x.rows == 0) return false;
+      FeedForwardTask task{.x = rows_of<S>(TypedView(x)),
+                           .up = static_cast<const S*>(first.data),
+                           .up_bias = static_cast<const S*>(bias_of<S>(up)),
+                           .down = static_cast<const S*>(second.data),
+                           .down_bias = static_cast<const S*>(bias_of<S>(down)),
+                           .norm = parameters_of(norm, x.columns),
+                           .out = rows_of<S>(sum),
+                           .rows = narrow(x.rows),
+                           .middle = narrow(up.outputs)};
+      if (!fused_.takes(task, activation) || !fused_.is_in_one(task, [&] { apart(sum); }))
+        return false;
+      task.out = rows_of<S>(x);
+      fused_.run(task);
+      return true;
+    }
+    return false;
+  }
+
   AttentionTask<S> attention_task(TypedView qkv, const AttentionShape& shape, TypedSpan out) {
     const RelativePositions& relative = shape.relative;
     const std::size_t tables = 1 + relative.tables();
@@ -644,6 +679,7 @@ class Cuda final : public Backend {
   tensor::Buffer workspace_;
   std::unique_ptr<Product> product_, fp8_product_;
   GatedChoice gated_{*device_};
+  FeedForwardChoice fused_{*device_};
   TextLayout layout_;
   std::vector<TokenPlace> token_places_;
   std::vector<float> logits_on_host_;       // of experts
