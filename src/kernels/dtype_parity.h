@@ -297,13 +297,14 @@ TEST_P(Dtypes, FeedForwardNormalizedIsItsOperations) {
                         MatrixSpan{want.data(), rows, columns, stride});
     backend_->feed_forward_normalized(MatrixSpan{got.data(), rows, columns, stride}, first.linear(),
                                       activation, second.linear(), norm, between);
-    const double apart = 4 * rounding();
-    for (std::size_t i = 0; i < got.size(); ++i)
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      const double step = 8 * rounding() * std::abs(scale[std::min(i % stride, columns - 1)]);
       ASSERT_TRUE(got[i] == want[i] ||
-                  std::abs(got[i] - want[i]) <= apart * (1 + std::abs(want[i])) ||
+                  std::abs(got[i] - want[i]) <= step + 2 * rounding() * std::abs(want[i]) ||
                   (i / stride == 20 && std::isnan(got[i]) && std::isnan(want[i])))
           << "row " << i / stride << " column " << i % stride << ": " << got[i] << " is not "
           << want[i];
+    }
   }
 }
 

@@ -33,7 +33,9 @@ class Wrapped : public Backend {
     real_->pack_table(table, packed);
   }
   void begin_pass(std::span<const std::uint32_t> shape) override { real_->begin_pass(shape); }
-  std::size_t preferred_rows() const override { return real_->preferred_rows(); }
+  std::size_t preferred_rows(std::size_t columns) const override {
+    return real_->preferred_rows(columns);
+  }
   std::size_t row_step() const override { return real_->row_step(); }
   std::size_t linear_floats(std::size_t rows, std::size_t inputs) const override {
     return real_->linear_floats(rows, inputs);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -29,8 +30,17 @@ namespace sheaf::kernels::cuda {
 namespace {
 
 // A product of so many rows fills any card, and what lies between two of them stays below a
-// gigabyte.
+// gigabyte. Of narrow states twice as many: their products are small, the kernel that has all
+// columns of 128 rows leaves few of an H200's 132 multiprocessors without some, and what lies
+// between still fits into its L2 (docs/cuda.md).
 constexpr std::size_t kRowsPerBlockOfModel = 8192;
+constexpr std::size_t kNarrowColumns = 384;
+std::size_t rows_per_block_of_model(std::size_t columns) {
+  const char* const wanted = std::getenv("SHEAF_CUDA_BLOCK_ROWS");  // to measure others
+  if (const std::size_t rows = wanted == nullptr ? 0 : std::strtoul(wanted, nullptr, 10); rows > 0)
+    return rows;
+  return columns <= kNarrowColumns ? 2 * kRowsPerBlockOfModel : kRowsPerBlockOfModel;
+}
 // Logits of a strip of rows: 120 MB for 30,000 words.
 constexpr std::size_t kWordRows = 1024;
 
@@ -99,7 +109,9 @@ class Cuda final : public Backend {
       std::copy_n(table.row(i), table.columns, packed + i * table.columns);
   }
 
-  std::size_t preferred_rows() const override { return kRowsPerBlockOfModel; }
+  std::size_t preferred_rows(std::size_t columns) const override {
+    return rows_per_block_of_model(columns);
+  }
   std::size_t row_step() const override { return 1; }
   std::size_t linear_floats(std::size_t rows, std::size_t inputs) const override {
     return most_operand_floats(rows, inputs);
@@ -252,8 +264,8 @@ class Cuda final : public Backend {
     const MatrixSpan parts = expert_parts_.matrix(x.rows * experts.chosen, out.columns, memory());
     for (std::size_t expert = 0; expert < experts.up.size(); ++expert)
       for (std::size_t first = begins_[expert]; first < begins_[expert + 1];
-           first += kRowsPerBlockOfModel) {
-        const std::size_t last = std::min(begins_[expert + 1], first + kRowsPerBlockOfModel);
+           first += preferred_rows(x.columns)) {
+        const std::size_t last = std::min(begins_[expert + 1], first + preferred_rows(x.columns));
         run_expert(x, first, experts, expert, parts.slice_rows(first, last - first));
       }
     const MixTask<S> task{

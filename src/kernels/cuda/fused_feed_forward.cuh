@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/cuda/activation.cuh"
+#include "kernels/cuda/mma.cuh"
 #include "kernels/cuda/norm.cuh"
 #include "kernels/cuda/warpgroup_mma.cuh"
 
@@ -136,8 +137,8 @@ __device__ void keep_fed(const float (&values)[kEights][4], std::byte* tile, uns
   for (unsigned n = 0; n < kEights; ++n) {
     SHEAF_UNROLL
     for (unsigned half = 0; half < 2; ++half) {
-      const float pair[2] = {values[n][2 * half], values[n][2 * half + 1]};
-      store<2>(pair, fed_pair<Tile>(tile, row + half * 8, n));
+      *reinterpret_cast<std::uint32_t*>(fed_pair<Tile>(tile, row + half * 8, n)) =
+          pack_pair<Bfloat16>(values[n][2 * half], values[n][2 * half + 1]);
     }
   }
 }
@@ -195,19 +196,19 @@ template <Activation kActivation>
 __global__ void __launch_bounds__(kWarpgroups* kWarpgroup) feed_forward(FeedForwardTask task) {
   if constexpr (kHasWarpgroups) {
     const FedMemory memory = {shared_memory<std::byte>()};
-    const unsigned first_row = blockIdx.x * kFedRows;
-    // From one lane, so that the compiler knows what all agree on.
-    const unsigned warp = __shfl_sync(kAllLanes, threadIdx.x / kWarpSize, 0);
-    const unsigned row = warp * 16;
-    const unsigned group_row = warp / 4 * 64;
+    // From one lane, so that the compiler knows what all agree on; and where it is used, so that
+    // neither it nor an address made of it takes a register in between.
+    const auto block_row = [] { return __shfl_sync(kAllLanes, blockIdx.x, 0) * kFedRows; };
+    const auto warp_row = [] { return __shfl_sync(kAllLanes, threadIdx.x / kWarpSize, 0) * 16; };
+    const unsigned group_row = warp_row() / 64 * 64;
     const unsigned chunks = task.middle / kFedChunk;
-    copy_fed_rows(task, first_row, memory);
+    copy_fed_rows(task, block_row(), memory);
     SHEAF_UNROLL
     for (unsigned step = 0; step < kFedComing; ++step) copy_fed_part(task, 0, step, memory);
     FedState state;
     await_copies<kFedComing - 1>();
     __syncthreads();
-    begin_sums(task.down_bias, memory.tile, row, state);
+    begin_sums(task.down_bias, memory.tile, warp_row(), state);
     for (unsigned round = 0;; ++round) {
       SHEAF_UNROLL
       for (unsigned step = 0; step < kFedSteps; ++step) {
@@ -225,12 +226,15 @@ __global__ void __launch_bounds__(kWarpgroups* kWarpgroup) feed_forward(FeedForw
         if (step >= kFedParts) await_products<kFedPending>();
       }
       activate_chunk<kActivation>(memory.bias(round), state);
-      if (round == chunks) break;  // here, so that the compiler activates all before it waits
+      compute_now<kFedChunk>(state.chunk);
+      if (round == chunks)
+        break;  // here, so that no instruction of the above comes behind the wait
       await_products<0>();
-      keep_fed<FedMemory::Chunk>(state.chunk, memory.chunk(), row);
+      keep_fed<FedMemory::Chunk>(state.chunk, memory.chunk(), warp_row());
     }
     await_products<0>();
     await_copies<0>();
+    const unsigned row = warp_row(), first_row = block_row();
     keep_fed<FedMemory::Tile>(state.sums, memory.tile, row);
     __syncwarp();
     if (first_row + row < task.rows)
