@@ -28,7 +28,16 @@ TABLE_SINGLE, TABLE_REACH = 128, 512  # distances with a row of their own, and a
 BYTES_RATE = 4.8e12
 FP8_RATE = 2 * MATRIX_RATE  # assumed
 LAUNCH_S = 2.5e-6  # assumed, without graphs
-BATCH_TOKENS = 32768  # 4 blocks of preferred_rows(), as the engine groups texts
+BATCH_TOKENS = 32768  # as the engine groups texts
+BLOCK_ROWS = {True: 16384, False: 8192}  # preferred_rows() of states that are narrow, and of others
+NARROW_COLUMNS = 384
+
+# A feed-forward part and its norm in one kernel (fused_feed_forward.cuh): a block of 128 rows has a multiprocessor to
+# itself. A round takes 64 columns of the middle: 3072 clocks of the matrix unit, 3584 of shared memory, which so is what
+# counts; what overlaps nothing is guessed, 150 clocks a round and 7000 a block, by its instructions.
+FUSED_ROWS = 128
+FUSED_ROUND_CLOCKS = 3584 + 150
+FUSED_BLOCK_CLOCKS = 7000
 
 # layers, hidden, heads, heads of keys, head size, intermediate, decoder
 MODELS = {
@@ -59,14 +68,30 @@ def product(inputs, outputs, residual=0):
     return 2 * (inputs + outputs + residual)
 
 
+def is_fused(model):
+    _, h, _, _, _, _, decoder = MODELS[model]
+    return h == NARROW_COLUMNS and not decoder
+
+
+def fused_s(model):
+    """A token of one layer, of a batch that leaves no multiprocessor without a block but in its last wave."""
+    f = MODELS[model][5]
+    blocks = BATCH_TOKENS / FUSED_ROWS
+    waves = -(-blocks // 132)
+    clocks = (f / 64 + 1) * FUSED_ROUND_CLOCKS + FUSED_BLOCK_CLOCKS
+    return waves * clocks * 132 / SM_CLOCKS / BATCH_TOKENS
+
+
 def layer(model, now):
     """(bytes a token, launches a block) of one layer: now with gates by kernels of their own, later inside of the products
-    before them."""
+    before them; of narrow models now with two products and a norm, later in one."""
     _, h, heads, kv_heads, size, f, decoder = MODELS[model]
     q, qkv = heads * size, (heads + 2 * kv_heads) * size
     attention = 2 * (qkv + q)
     norm = 4 * h
     common = 2 * norm + product(h, qkv) + attention + product(q, h, h) + product(f, h, h)
+    if is_fused(model) and not now:
+        return norm + product(h, qkv) + attention + product(q, h, h) + product(h, h), 5
     if decoder:
         turned = 4 * (heads + kv_heads) * size  # read and written by norms and rotary positions, in one
         up = product(h, 2 * f) + 6 * f if now else product(h, f)
@@ -154,9 +179,13 @@ def expected(model, length, now):
     attention = layers * (2 if decoder else 4) * length * heads * size
     attention_s = attention_seconds(model, length)
     moved, launches = layer(model, now)
-    blocks = 1 if not now else 1 + (BATCH_TOKENS / 8192 - 1) / 2  # half of a layer's launches are by block
+    # Half of a layer's launches are by block.
+    blocks = 1 if not now else 1 + (BATCH_TOKENS / BLOCK_ROWS[h <= NARROW_COLUMNS] - 1) / 2
+    products_s = products / MATRIX_RATE
+    if is_fused(model) and not now:
+        products_s += layers * (fused_s(model) - 4 * h * f / MATRIX_RATE)
     seconds = (
-        products / MATRIX_RATE + attention_s + layers * moved / BYTES_RATE
+        products_s + attention_s + layers * moved / BYTES_RATE
         + layers * launches * blocks * LAUNCH_S / BATCH_TOKENS
     )
     return products, attention, layers * moved, layers * launches + 3, 1 / seconds
@@ -171,7 +200,7 @@ def seconds_less_in_fp8(model, attention_too):
         products += h * (heads + 2 * kv_heads) * size + heads * size * h
         rounded += [h, heads * size]
     moved = sum((2 + 1 + 1 - 2) * columns for columns in rounded)
-    blocks = BATCH_TOKENS / 8192
+    blocks = BATCH_TOKENS / BLOCK_ROWS[h <= NARROW_COLUMNS]
     launches = 2 * blocks + (1 + blocks if attention_too else 0)  # all but the first of a layer by block
     return layers * (2 * products * (1 / MATRIX_RATE - 1 / FP8_RATE) - moved / BYTES_RATE
                      - launches * LAUNCH_S / BATCH_TOKENS)

@@ -95,6 +95,11 @@ def without_warpgroups(command):
     return ["env", "SHEAF_CUDA_WARPGROUPS=0", *command]
 
 
+def in_half_blocks(command):
+    """The same with as few rows at a time for narrow models as for others."""
+    return ["env", "SHEAF_CUDA_BLOCK_ROWS=8192", *command]
+
+
 def torch_command(args, model, work, vectors, *more):
     return [sys.executable, HERE / "torch_peer.py", model, work, "--device", args.device, "--vectors", vectors, *more]
 
@@ -156,11 +161,12 @@ def engine(args, results):
         commands = {"own": command}
         if args.device == "cuda":
             commands["without"] = without_warpgroups(command)
+            if cell.model in cells.NARROW:
+                commands["half"] = in_half_blocks(command)
         rates = rates_of(args, commands, workload.tokens_of(batches), folder)
         spread = rounds.spread(rates["own"])
-        gain = {}
-        if "without" in rates:
-            gain = {"over without warpgroups": rounds.ratios(rates["own"], rates["without"])["median"]}
+        others = {"without": "over without warpgroups", "half": "over half blocks"}
+        gain = {others[name]: rounds.ratios(rates["own"], rates[name])["median"] for name in rates if name in others}
         return {"tokens/s": spread["median"], "low": spread["low"], "high": spread["high"], "goal": cell.goal,
                 "of goal": spread["median"] / cell.goal, "TFLOP/s": spread["median"] * cell.flop / 1e12, **gain,
                 **accuracy(args, cell, model, folder)}

@@ -73,7 +73,7 @@ class ModelEngine final : public Engine {
     SHEAF_TRY(check(batch));
     out.clear();
     const std::size_t group_tokens =
-        pipeline_.group_tokens(batch.ids.size(), ops_->preferred_rows());
+        pipeline_.group_tokens(batch.ids.size(), ops_->preferred_rows(spec().hidden_size));
     std::size_t first = 0;
     while (first < batch.options.size()) {
       std::size_t last = first + 1;

@@ -13,14 +13,14 @@ constexpr std::size_t kTexts = 8;
 
 std::uint32_t narrow(std::size_t n) { return static_cast<std::uint32_t>(n); }
 
-// Rows that a group of `tokens` has once it is filled up; never fewer for more tokens. A block of
-// rows that was full does not become two.
-std::size_t filled(std::size_t tokens, const kernels::Backend& ops) {
+// Rows, of states of so many columns, that a group of `tokens` has once it is filled up; never
+// fewer for more tokens. A block of rows that was full does not become two.
+std::size_t filled(std::size_t tokens, std::size_t columns, const kernels::Backend& ops) {
   const auto up_to = [tokens](std::size_t more, std::size_t step) {
     return (tokens + more + step - 1) / step * step;
   };
   const std::size_t step = ops.fill_step(tokens + kTexts);
-  return step == 1 ? tokens : std::min(up_to(kTexts, step), up_to(0, ops.preferred_rows()));
+  return step == 1 ? tokens : std::min(up_to(kTexts, step), up_to(0, ops.preferred_rows(columns)));
 }
 
 }  // namespace
@@ -56,7 +56,7 @@ void Group::add(std::uint32_t tokens, std::uint32_t second_at, const kernels::Po
 
 // Only where all texts are answered by operations over all of them.
 void Group::fill_up(const kernels::Backend& ops) {
-  const std::size_t rows = filled(ids_.size(), ops);
+  const std::size_t rows = filled(ids_.size(), spec_.hidden_size, ops);
   if (output_ != model::Output::vector || !spec_.pools_prompt || rows <= ids_.size()) return;
   const std::size_t tokens = rows - ids_.size();
   const std::size_t longest = std::min<std::size_t>(kFillerTokens, spec_.positions);

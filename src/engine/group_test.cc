@@ -48,7 +48,7 @@ class GroupTest : public testing::Test {
       }
   }
 
-  model::ModelSpec spec_{.type_vocab_size = 2, .positions = 512, .dimensions = 8};
+  model::ModelSpec spec_{.hidden_size = 8, .type_vocab_size = 2, .positions = 512, .dimensions = 8};
   Group group_{spec_};
   std::vector<std::int32_t> ids_;
   std::vector<std::uint32_t> cu_seqlens_;
@@ -118,7 +118,7 @@ TEST_F(GroupTest, HasNoFewerRowsForMoreTokens) {
 // A full block of rows stays one: the next would be for a few rows.
 TEST_F(GroupTest, DoesNotPassABlockOfRows) {
   on_each_backend([&](const kernels::Backend& ops, bool) {
-    const auto block = static_cast<std::uint32_t>(ops.preferred_rows());
+    const auto block = static_cast<std::uint32_t>(ops.preferred_rows(spec_.hidden_size));
     for (const std::uint32_t tokens : {block - 1, block, 2 * block - 5, 2 * block}) {
       take({tokens / 2, tokens - tokens / 2}, ops);
       EXPECT_LE(rows(), (tokens + block - 1) / block * block);

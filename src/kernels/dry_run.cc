@@ -41,13 +41,13 @@ class DryRun final : public Wrapped {
                   const Rotary&) override {}
   void gate(TypedView, Activation, TypedSpan) override {}
   void mix_experts(TypedView x, MatrixView, const Experts& experts, TypedView, TypedSpan) override {
-    experts_.reserve(preferred_rows() * 2 * x.columns, memory());
+    experts_.reserve(preferred_rows(x.columns) * 2 * x.columns, memory());
     if (memory().is_host() && state_dtype() != Dtype::float32)
       expert_sums_.reserve(x.rows * x.columns);
-    linear_scratch_.reserve(real_->linear_floats(preferred_rows(), x.columns), memory());
+    linear_scratch_.reserve(real_->linear_floats(preferred_rows(x.columns), x.columns), memory());
     const std::size_t wide = experts.up.front().outputs;
-    linear_scratch_.reserve(second_linear_floats(preferred_rows(), wide), memory());
-    middle_.reserve(middle_floats(preferred_rows(), wide), memory());
+    linear_scratch_.reserve(second_linear_floats(preferred_rows(x.columns), wide), memory());
+    middle_.reserve(middle_floats(preferred_rows(x.columns), wide), memory());
   }
   void pool(TypedView, std::span<const std::uint32_t>, std::span<const Reduction>,
             std::span<const PoolItem>, MatrixSpan) override {}

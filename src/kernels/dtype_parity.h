@@ -265,6 +265,56 @@ TEST_P(Dtypes, FeedForwardIsItsTwoProducts) {
     }
 }
 
+// To the bit, but for a device that does all of it in one: that may round a number of the middle,
+// or a sum below 8, to the state beside the one that others round it to.
+TEST_P(Dtypes, FeedForwardNormalizedIsItsOperations) {
+  struct Shape {
+    std::size_t columns = 384, wide = 64, rows = 130, stride = 384;
+    Activation activation = Activation::gelu;
+    bool biases = true, shift = true, centered = true;
+  };
+  const Shape shapes[] = {{},
+                          {.wide = 192, .rows = 1},
+                          {.rows = 128, .biases = false},
+                          {.wide = 192, .rows = 257},
+                          {.rows = 33, .stride = 392, .shift = false, .centered = false},
+                          {.rows = 40, .stride = 387},
+                          {.wide = 100, .rows = 20},
+                          {.columns = 64, .rows = 20, .stride = 64},
+                          {.rows = 20, .activation = Activation::gelu_tanh},
+                          {.rows = 20, .activation = Activation::relu},
+                          {.rows = 20, .activation = Activation::silu}};
+  for (const auto& [columns, wide, rows, stride, activation, biases, shift, centered] : shapes) {
+    SCOPED_TRACE(testing::Message()
+                 << rows << " rows, " << columns << " -> " << wide << ", stride " << stride);
+    Values x = as_states(normal_values(rows * stride, 1, 1));
+    if (rows == 33) x[20 * stride] = std::nanf("");
+    const Values up = normal_values(wide * columns, 1 / std::sqrt(float(columns)), 2);
+    const Values down = normal_values(wide * columns, 1 / std::sqrt(float(wide)), 3);
+    const Values up_bias = normal_values(wide, 1, 4), down_bias = normal_values(columns, 1, 5);
+    const Values scale = normal_values(columns, 1, 6), shifts = normal_values(columns, 1, 7);
+    const Packed first(*backend_, up, columns, biases ? up_bias.data() : nullptr);
+    const Packed second(*backend_, down, wide, biases ? down_bias.data() : nullptr);
+    const Norm norm = {scale.data(), shift ? shifts.data() : nullptr, 1e-5f, centered};
+    Values sum(rows * columns), got = x, want = x;
+    const MatrixSpan between{sum.data(), rows, columns};
+    backend_->feed_forward(MatrixView{x.data(), rows, columns, stride}, first.linear(), activation,
+                           second.linear(), MatrixView{x.data(), rows, columns, stride}, between);
+    backend_->normalize(MatrixView(between), norm, {},
+                        MatrixSpan{want.data(), rows, columns, stride});
+    backend_->feed_forward_normalized(MatrixSpan{got.data(), rows, columns, stride}, first.linear(),
+                                      activation, second.linear(), norm, between);
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      const double step = 8 * rounding() * std::abs(scale[std::min(i % stride, columns - 1)]);
+      ASSERT_TRUE(got[i] == want[i] ||
+                  std::abs(got[i] - want[i]) <= step + 2 * rounding() * std::abs(want[i]) ||
+                  (i / stride == 20 && std::isnan(got[i]) && std::isnan(want[i])))
+          << "row " << i / stride << " column " << i % stride << ": " << got[i] << " is not "
+          << want[i];
+    }
+  }
+}
+
 // Inputs 40 times as large as others, which half of the outputs hardly take: told of them, int8
 // rounds the others less coarsely; no other dtype has any use for it.
 TEST_P(Dtypes, HowLargeInputsAreMayBeTold) {

@@ -263,10 +263,10 @@ class Backend {
   virtual std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const = 0;
   virtual void pack_table(MatrixView table, float* packed) const = 0;
 
-  // Rows that models should run through a chain of linears at a time, so that what lies between
-  // them stays in the nearest cache; a number of rows that is no multiple of row_step() wastes some
-  // of a product's work.
-  virtual std::size_t preferred_rows() const = 0;
+  // Rows of states, of so many columns, that models should run through a chain of linears at a
+  // time, so that what lies between them stays in the nearest cache; a number of rows that is no
+  // multiple of row_step() wastes some of a product's work.
+  virtual std::size_t preferred_rows(std::size_t columns) const = 0;
   virtual std::size_t row_step() const = 0;
 
   // Floats that all threads together keep for a product of `rows` rows of states.
@@ -291,6 +291,14 @@ class Backend {
   // products is kept as the second takes it.
   virtual void feed_forward(TypedView x, const Linear& up, Activation activation,
                             const Linear& down, TypedView residual, TypedSpan out) = 0;
+
+  // x = norm(down(activation(up x)) + x), each row normalized; x [n, columns]. `sum` [n, columns]
+  // is room for what lies between, and may hold anything afterwards.
+  virtual void feed_forward_normalized(TypedSpan x, const Linear& up, Activation activation,
+                                       const Linear& down, const Norm& norm, TypedSpan sum) {
+    feed_forward(x, up, activation, down, x, sum);
+    normalize(sum, norm, {}, x);
+  }
 
   // softmax(q k^T / sqrt(head_size) + bias) v within each text; the scores are others with
   // shape.relative. qkv [tokens, shape.columns()] holds

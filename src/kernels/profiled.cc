@@ -104,6 +104,18 @@ class Profiled final : public Wrapped {
           });
   }
 
+  void feed_forward_normalized(TypedSpan x, const Linear& up, Activation activation,
+                               const Linear& down, const Norm& norm, TypedSpan sum) override {
+    timed([&] { real_->feed_forward_normalized(x, up, activation, down, norm, sum); },
+          [&] {
+            return Profile::Call{.operation = fmt::format("feed_forward {}->{}{} + norm", up.inputs,
+                                                          up.outputs, name_of(activation)),
+                                 .rows = x.rows,
+                                 .flop = 2 * (product(x.rows, up.inputs, up.outputs) +
+                                              product(x.rows, down.inputs, down.outputs))};
+          });
+  }
+
   void attention(TypedView qkv, std::span<const std::uint32_t> cu_seqlens,
                  const AttentionShape& shape, TypedSpan out) override {
     timed([&] { real_->attention(qkv, cu_seqlens, shape, out); },

@@ -46,6 +46,14 @@ class Staged final : public Wrapped {
       real_->feed_forward(put(x), put(up), activation, put(down), put(residual), to);
     });
   }
+  void feed_forward_normalized(TypedSpan x, const Linear& up, Activation activation,
+                               const Linear& down, const Norm& norm, TypedSpan sum) override {
+    const TypedSpan between = real_->states(between_, sum.rows, sum.columns);
+    finish(x, [&](TypedSpan to) {
+      real_->feed_forward_normalized(to, put(up), activation, put(down), put(norm, x.columns),
+                                     between);
+    });
+  }
   void attention(TypedView qkv, std::span<const std::uint32_t> cu_seqlens,
                  const AttentionShape& shape, TypedSpan out) override {
     AttentionShape there = shape;

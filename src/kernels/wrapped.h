@@ -37,7 +37,9 @@ class Wrapped : public Backend {
     real_->begin_pass(shape, cu_seqlens);
   }
   std::size_t fill_step(std::size_t rows) const override { return real_->fill_step(rows); }
-  std::size_t preferred_rows() const override { return real_->preferred_rows(); }
+  std::size_t preferred_rows(std::size_t columns) const override {
+    return real_->preferred_rows(columns);
+  }
   std::size_t row_step() const override { return real_->row_step(); }
   std::size_t linear_floats(std::size_t rows, std::size_t inputs) const override {
     return real_->linear_floats(rows, inputs);

@@ -188,14 +188,14 @@ void Bert::run_layer(kernels::Backend& ops, const Layer& layer,
   ops.linear(x, layer.query_key_value, Activation::none, {}, qkv);
   ops.attention(qkv, cu_seqlens, shape, context);
 
-  for_row_blocks(ops, x.rows, [&](std::size_t first, std::size_t rows) {
+  for_row_blocks(ops, x, [&](std::size_t first, std::size_t rows) {
     const TypedSpan states = x.slice_rows(first, rows);
     const TypedSpan sum = ops.states(sum_, rows, hidden_);
     ops.linear(context.slice_rows(first, rows), layer.attention_output, Activation::none, states,
                sum);
     ops.normalize(sum, layer.attention_norm, {}, states);
-    ops.feed_forward(states, layer.up, Activation::gelu, layer.down, states, sum);
-    ops.normalize(sum, layer.output_norm, {}, states);
+    ops.feed_forward_normalized(states, layer.up, Activation::gelu, layer.down, layer.output_norm,
+                                sum);
   });
 }
 

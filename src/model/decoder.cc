@@ -142,7 +142,7 @@ void Decoder::finish(kernels::Backend& ops, TypedView x, const kernels::Linear& 
 }
 
 void Decoder::run_middle(kernels::Backend& ops, const Layer& layer, TypedView x, TypedSpan out) {
-  for_row_blocks(ops, x.rows, [&](std::size_t first, std::size_t rows) {
+  for_row_blocks(ops, x, [&](std::size_t first, std::size_t rows) {
     const TypedView states = x.slice_rows(first, rows);
     const TypedSpan normed = ops.states(normed_, rows, hidden_);
     const TypedSpan wide = ops.states(wide_, rows, 2 * intermediate_);

@@ -281,7 +281,7 @@ void LongBert::run_layer(kernels::Backend& ops, const Layer& layer,
     rotary_.turn(ops, qkv.slice_columns(0, 2 * hidden_), cu_seqlens, 2 * attention_.heads);
   ops.attention(qkv, cu_seqlens, attention_, context);
 
-  for_row_blocks(ops, x.rows, [&](std::size_t first, std::size_t rows) {
+  for_row_blocks(ops, x, [&](std::size_t first, std::size_t rows) {
     const TypedSpan states = x.slice_rows(first, rows);
     finish_attention(ops, layer, context.slice_rows(first, rows), states);
     if (layer.router.weight == nullptr) run_middle(ops, layer, states);
@@ -306,10 +306,10 @@ void LongBert::run_middle(kernels::Backend& ops, const Layer& layer, TypedSpan s
     const TypedSpan gated = ops.states(gated_states_, states.rows, intermediate_);
     ops.linear_gated(states, layer.up, activation_, wide, gated);
     ops.linear(gated, layer.down, Activation::none, states, sum);
+    ops.normalize(sum, layer.output_norm, {}, states);
   } else {
-    ops.feed_forward(states, layer.up, activation_, layer.down, states, sum);
+    ops.feed_forward_normalized(states, layer.up, activation_, layer.down, layer.output_norm, sum);
   }
-  ops.normalize(sum, layer.output_norm, {}, states);
 }
 
 // All rows at once: few of them share an expert.

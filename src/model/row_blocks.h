@@ -7,12 +7,14 @@
 
 namespace sheaf::model {
 
-// Calls body(first, rows) for blocks that together are all rows. After attention tokens no longer
-// meet: what is left of a layer runs block by block through the nearest cache.
+// Calls body(first, rows) for blocks that together are all rows of x. After attention tokens no
+// longer meet: what is left of a layer runs block by block through the nearest cache.
 template <class Body>
-void for_row_blocks(const kernels::Backend& ops, std::size_t rows, Body body) {
+void for_row_blocks(const kernels::Backend& ops, kernels::TypedView x, Body body) {
+  const std::size_t rows = x.rows;
   const std::size_t step = ops.row_step();
-  const std::size_t blocks = (rows + ops.preferred_rows() - 1) / ops.preferred_rows();
+  const std::size_t preferred = ops.preferred_rows(x.columns);
+  const std::size_t blocks = (rows + preferred - 1) / preferred;
   const auto begin = [=](std::size_t block) {
     const std::size_t even = rows * block / blocks;
     return std::min(rows, (even + step - 1) / step * step);

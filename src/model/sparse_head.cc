@@ -64,7 +64,7 @@ void SparseHead::weigh_words(kernels::Backend& ops, const kernels::Texts& texts,
 
 TypedView SparseHead::transform(kernels::Backend& ops, TypedView states) {
   const TypedSpan all = ops.states(transformed_, states.rows, dense_.outputs);
-  for_row_blocks(ops, states.rows, [&](std::size_t first, std::size_t rows) {
+  for_row_blocks(ops, states, [&](std::size_t first, std::size_t rows) {
     const TypedSpan out = all.slice_rows(first, rows);
     ops.linear(states.slice_rows(first, rows), dense_, Activation::gelu, {}, out);
     ops.normalize(out, norm_, {}, out);

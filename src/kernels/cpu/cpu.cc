@@ -55,7 +55,7 @@ class Cpu final : public Backend {
     kernels_.float32.pack(table.data, table.stride, table.columns, table.rows, nullptr, packed);
   }
 
-  std::size_t preferred_rows() const override {
+  std::size_t preferred_rows(std::size_t /*columns*/) const override {
     return linear_.row_block * static_cast<std::size_t>(pool_.threads());
   }
   std::size_t row_step() const override { return linear_.row_step; }
@@ -214,9 +214,9 @@ class Cpu final : public Backend {
       auto rows =
           std::span<const RowShare>(expert_rows_)
               .subspan(expert_begins_[expert], expert_begins_[expert + 1] - expert_begins_[expert]);
-      for (; !rows.empty(); rows = rows.subspan(std::min(rows.size(), preferred_rows())))
-        add_expert(x, rows.first(std::min(rows.size(), preferred_rows())), experts.up[expert],
-                   experts.down[expert], experts.activation, sums);
+      for (; !rows.empty(); rows = rows.subspan(std::min(rows.size(), preferred_rows(x.columns))))
+        add_expert(x, rows.first(std::min(rows.size(), preferred_rows(x.columns))),
+                   experts.up[expert], experts.down[expert], experts.activation, sums);
     }
     if (out.dtype == Dtype::float32) return;
     for_rows(out.rows, [&](std::size_t t, int) {

@@ -13,8 +13,8 @@ __device__ inline float activate(Activation activation, float x) {
       return x;
     case Activation::gelu:
       return 0.5f * x * (1 + erff(x * 0.70710678f));
-    case Activation::gelu_tanh:
-      return 0.5f * x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
+    case Activation::gelu_tanh:  // (1 + tanh(y)) / 2 = 1 / (1 + e^-2y)
+      return __fdividef(x, 1 + fast_exp2(-x * (2.3022082f + 0.10294324f * x * x)));
     case Activation::silu:
       return __fdividef(x, 1 + expf(-x));
     case Activation::tanh:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "kernels/cuda/attention_choice.h"
 #include "kernels/cuda/embedding.cuh"
 #include "kernels/cuda/experts.cuh"
+#include "kernels/cuda/feed_forward_choice.h"
 #include "kernels/cuda/gate.cuh"
 #include "kernels/cuda/gated_choice.h"
 #include "kernels/cuda/heads.cuh"
@@ -31,8 +33,17 @@ namespace sheaf::kernels::cuda {
 namespace {
 
 // A product of so many rows fills any card, and what lies between two of them stays below a
-// gigabyte.
+// gigabyte. Of narrow states twice as many: their products are small, the kernel that has all
+// columns of 128 rows leaves few of an H200's 132 multiprocessors without some, and what lies
+// between still fits into its L2 (docs/cuda.md).
 constexpr std::size_t kRowsPerBlockOfModel = 8192;
+constexpr std::size_t kNarrowColumns = 384;
+std::size_t rows_per_block_of_model(std::size_t columns) {
+  const char* const wanted = std::getenv("SHEAF_CUDA_BLOCK_ROWS");  // to measure others
+  if (const std::size_t rows = wanted == nullptr ? 0 : std::strtoul(wanted, nullptr, 10); rows > 0)
+    return rows;
+  return columns <= kNarrowColumns ? 2 * kRowsPerBlockOfModel : kRowsPerBlockOfModel;
+}
 // Rows of the tiles of most products.
 constexpr std::size_t kRowStep = 128;
 // Logits of a strip of rows: 120 MB for 30,000 words.
@@ -105,7 +116,9 @@ class Cuda final : public Backend {
     PositionTable<T>::pack(table, packed);
   }
 
-  std::size_t preferred_rows() const override { return kRowsPerBlockOfModel; }
+  std::size_t preferred_rows(std::size_t columns) const override {
+    return rows_per_block_of_model(columns);
+  }
   std::size_t row_step() const override { return kRowStep; }
   std::size_t linear_floats(std::size_t rows, std::size_t inputs) const override {
     return most_operand_floats(rows, inputs);
@@ -171,6 +184,15 @@ class Cuda final : public Backend {
     const TypedSpan sums = states(sums_, x.rows, up.outputs);
     const Factor middle = multiply_up(operand_of(x, up), x.rows, up, activation, sums, down);
     multiply<S>(middle, x.rows, down, Activation::none, rows_of<S>(residual), rows_of<S>(out));
+  }
+
+  void feed_forward_normalized(TypedSpan x, const Linear& up, Activation activation,
+                               const Linear& down, const Norm& norm, TypedSpan sum) override {
+    const auto apart = [&](TypedSpan out) {
+      feed_forward(x, up, activation, down, x, sum);
+      normalize(sum, norm, {}, out);
+    };
+    if (!run_fused(x, up, activation, down, norm, sum, apart)) apart(x);
   }
 
   void attention(TypedView qkv, std::span<const std::uint32_t> cu_seqlens,
@@ -258,8 +280,8 @@ class Cuda final : public Backend {
     const MatrixSpan parts = expert_parts_.matrix(x.rows * experts.chosen, out.columns, memory());
     for (std::size_t expert = 0; expert < experts.up.size(); ++expert)
       for (std::size_t first = begins_[expert]; first < begins_[expert + 1];
-           first += kRowsPerBlockOfModel) {
-        const std::size_t last = std::min(begins_[expert + 1], first + kRowsPerBlockOfModel);
+           first += preferred_rows(x.columns)) {
+        const std::size_t last = std::min(begins_[expert + 1], first + preferred_rows(x.columns));
         run_expert(x, first, experts, expert, parts.slice_rows(first, last - first));
       }
     const MixTask<S> task{
@@ -601,6 +623,31 @@ class Cuda final : public Backend {
     return false;
   }
 
+  // False where it can be done `apart` alone, or is so faster. What is timed leaves x as it is.
+  template <class Apart>
+  bool run_fused(TypedSpan x, const Linear& up, Activation activation, const Linear& down,
+                 const Norm& norm, TypedSpan sum, const Apart& apart) {
+    if constexpr (std::is_same_v<S, Bfloat16>) {
+      const Factor first = weight_of(up), second = weight_of(down);
+      if (first.scales != nullptr || second.scales != nullptr || x.rows == 0) return false;
+      FeedForwardTask task{.x = rows_of<S>(TypedView(x)),
+                           .up = static_cast<const S*>(first.data),
+                           .up_bias = static_cast<const S*>(bias_of<S>(up)),
+                           .down = static_cast<const S*>(second.data),
+                           .down_bias = static_cast<const S*>(bias_of<S>(down)),
+                           .norm = parameters_of(norm, x.columns),
+                           .out = rows_of<S>(sum),
+                           .rows = narrow(x.rows),
+                           .middle = narrow(up.outputs)};
+      if (!fused_.takes(task, activation) || !fused_.is_in_one(task, [&] { apart(sum); }))
+        return false;
+      task.out = rows_of<S>(x);
+      fused_.run(task);
+      return true;
+    }
+    return false;
+  }
+
   AttentionTask<S> attention_task(TypedView qkv, const AttentionShape& shape, TypedSpan out) {
     const RelativePositions& relative = shape.relative;
     const std::size_t tables = 1 + relative.tables();
@@ -673,6 +720,7 @@ class Cuda final : public Backend {
   tensor::Buffer workspace_;
   std::unique_ptr<Product> product_, quantized_product_;
   GatedChoice gated_{*device_};
+  FeedForwardChoice fused_{*device_};
   TextLayout layout_;
   std::vector<std::uint32_t> pass_shape_;
   std::vector<TokenPlace> token_places_;

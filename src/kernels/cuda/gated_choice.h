@@ -1,18 +1,15 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
-#include <map>
 
+#include "kernels/cuda/faster_way.h"
 #include "kernels/cuda/gated_product.cuh"
 #include "kernels/cuda/launcher.h"
-#include "kernels/cuda/product_search.h"
 
 namespace sheaf::kernels::cuda {
 
 // Which of the two ways to a product with a gate behind it is faster: the library's product and a
-// kernel for the gate, or multiply_gated(). By the clock, once for batches of about so many rows.
-// The device must outlive it.
+// kernel for the gate, or multiply_gated(). The device must outlive it.
 class GatedChoice {
  public:
   explicit GatedChoice(Device& device) : device_(device), here_(has_warpgroups(device)) {}
@@ -31,31 +28,17 @@ class GatedChoice {
   template <class Apart>
   void run(const GatedTask& task, Activation activation, const Apart& apart) {
     const auto in_one = [&] { launch(task, activation); };
-    if (is_faster_in_one(task, activation, apart, in_one))
+    const FasterWay::Shape shape = {task.inputs, task.columns,
+                                    static_cast<std::size_t>(activation)};
+    if (faster_.is_in_one(task.rows, shape, apart, in_one))
       in_one();
     else
       apart();
   }
 
  private:
-  using Key = std::array<std::size_t, 4>;
-
   static unsigned blocks(const GatedTask& task) {
     return blocks_of(task.rows, kGatedRows) * (task.columns / kGatedColumns);
-  }
-
-  template <class Apart, class InOne>
-  bool is_faster_in_one(const GatedTask& task, Activation activation, const Apart& apart,
-                        const InOne& in_one) {
-    const Key likes = {rows_of_search(task.rows), task.inputs, task.columns,
-                       static_cast<std::size_t>(activation)};
-    if (const auto found = in_one_.find(likes); found != in_one_.end()) return found->second;
-    const auto time = [this](const auto& way) {
-      way();  // so that the card loads its code
-      return shortest([&] { return device_.time(way); });
-    };
-    const std::array<float, 2> times = {time(apart), time(in_one)};
-    return in_one_[likes] = fastest(times) == 1;
   }
 
   void launch(const GatedTask& task, Activation activation) const {
@@ -71,7 +54,7 @@ class GatedChoice {
   Device& device_;
   const Launcher launcher_{device_};
   const bool here_;
-  std::map<Key, bool> in_one_;
+  FasterWay faster_{device_};
 };
 
 }  // namespace sheaf::kernels::cuda

@@ -29,13 +29,15 @@ INSTANTIATE_TEST_SUITE_P(, Ops,
                                            emulated(Dtype::float32, backward),
                                            emulated(Dtype::bfloat16, backward)),
                          name_of_setup);
-// The same kernels, but for conversions: one order each will do. Of fp8 there are two ways, one by
-// a library that scales and one by a library that does not.
+// bfloat16 has kernels of its own. The others are the same, but for conversions: one order each
+// will do. Of fp8 there are two ways, one by a library that scales and one by a library that does
+// not.
 INSTANTIATE_TEST_SUITE_P(
     , Dtypes,
-    ::testing::Values(emulated(Dtype::bfloat16, forward), emulated(Dtype::float16, backward),
-                      emulated(Dtype::fp8, forward), emulated(Dtype::fp8, backward, 89),
-                      emulated(Dtype::int8, forward, 80), emulated(Dtype::int8, backward, 86)),
+    ::testing::Values(emulated(Dtype::bfloat16, forward), emulated(Dtype::bfloat16, backward),
+                      emulated(Dtype::float16, backward), emulated(Dtype::fp8, forward),
+                      emulated(Dtype::fp8, backward, 89), emulated(Dtype::int8, forward, 80),
+                      emulated(Dtype::int8, backward, 86)),
     name_of_setup);
 
 }  // namespace

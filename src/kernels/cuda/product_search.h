@@ -6,7 +6,7 @@
 #include <span>
 
 // How the fastest way to a product is looked for, among a library's algorithms (product.cc) and
-// beside it (gated_choice.h): batches differ in their rows, and what was timed for one has to serve
+// beside it (faster_way.h): batches differ in their rows, and what was timed for one has to serve
 // its likes.
 namespace sheaf::kernels::cuda {
 

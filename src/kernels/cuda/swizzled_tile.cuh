@@ -36,20 +36,21 @@ struct SwizzledTile {
   // Columns [16 k, 16 k + 16) of the rows from `row` on, a multiple of 8, as operand by rows.
   __device__ static SharedOperand by_rows(std::uint32_t tile, unsigned row, unsigned k) {
     constexpr unsigned kPerPanel = kPanelColumns / 16;
-    return operand(tile + k / kPerPanel * kPanelBytes + row * kPanelRow + k % kPerPanel * 32, 16);
+    return operand(tile, k / kPerPanel * kPanelBytes + row * kPanelRow + k % kPerPanel * 32, 16);
   }
   // Rows [16 k, 16 k + 16) of the columns from `column` on, a panel's first, as operand b of
   // multiply_add_registers().
   __device__ static SharedOperand by_columns(std::uint32_t tile, unsigned k, unsigned column) {
-    return operand(tile + column / kPanelColumns * kPanelBytes + k * 16 * kPanelRow, kPanelBytes);
+    return operand(tile, column / kPanelColumns * kPanelBytes + k * 16 * kPanelRow, kPanelBytes);
   }
 
  private:
-  // In units of 16 bytes: the address, from panel to panel, from eight rows to the next; and which
-  // swizzle.
-  __device__ static SharedOperand operand(std::uint32_t address, unsigned panel) {
+  // In units of 16 bytes: the address, `at` bytes into the tile, which are added last, so that
+  // operands of one tile differ by numbers known to the compiler; from panel to panel, from eight
+  // rows to the next; and which swizzle.
+  __device__ static SharedOperand operand(std::uint32_t tile, unsigned at, unsigned panel) {
     constexpr std::uint64_t kSwizzle = kPanelRow == 128 ? 1 : 2;
-    return SharedOperand{address % (1U << 18) / 16} | SharedOperand{panel / 16} << 16 |
+    return SharedOperand{tile / 16 + at / 16 + (panel / 16 << 16)} |
            SharedOperand{8 * kPanelRow / 16} << 32 | kSwizzle << 62;
   }
 };
@@ -61,15 +62,29 @@ __device__ void copy_tile(const Bfloat16* from, std::size_t stride, std::uint32_
                           std::uint32_t rows, std::byte* to) {
   constexpr unsigned kPerRow = Tile::kTileColumns / 8;  // copies of 16 bytes
   constexpr unsigned kStep = kWarpgroups * kWarpgroup / kPerRow;
-  static_assert(Tile::kTileRows % kStep == 0);
-  const unsigned column = threadIdx.x % kPerRow * 8;
+  static_assert(Tile::kTileRows % kStep == 0 && kStep % 8 == 0);
+  const unsigned row = threadIdx.x / kPerRow, column = threadIdx.x % kPerRow * 8;
+  const Bfloat16* const mine = from + (std::size_t{first} + row) * stride + column;
+  std::byte* const place = to + Tile::place(row, column);
   SHEAF_UNROLL
   for (unsigned i = 0; i < Tile::kTileRows; i += kStep) {
-    const unsigned row = i + threadIdx.x / kPerRow;
-    const bool there = first + row < rows;
-    const std::size_t at = there ? (std::size_t{first} + row) * stride : 0;
-    copy_later(from + at + column, there ? 16 : 0, to + Tile::place(row, column));
+    const bool there = first + row + i < rows;
+    copy_later(there ? mine + i * stride : from, there ? 16 : 0, place + i * Tile::kPanelRow);
   }
+}
+
+// A tile's rows that are all there, from `from` on.
+template <class Tile>
+__device__ void copy_whole_tile(const Bfloat16* from, std::size_t stride, std::byte* to) {
+  constexpr unsigned kPerRow = Tile::kTileColumns / 8;
+  constexpr unsigned kStep = kWarpgroups * kWarpgroup / kPerRow;
+  static_assert(Tile::kTileRows % kStep == 0 && kStep % 8 == 0);
+  const unsigned row = threadIdx.x / kPerRow, column = threadIdx.x % kPerRow * 8;
+  const Bfloat16* mine = from + row * stride + column;
+  std::byte* const place = to + Tile::place(row, column);
+  SHEAF_UNROLL
+  for (unsigned i = 0; i < Tile::kTileRows; i += kStep, mine += kStep * stride)
+    copy_later(mine, 16, place + i * Tile::kPanelRow);
 }
 
 // Rows [row, row + count) of a tile to the first ones of `out`, 16 bytes at once. All lanes of a

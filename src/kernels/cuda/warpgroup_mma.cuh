@@ -38,6 +38,10 @@ __device__ inline void commit_products();
 template <unsigned kPending>
 __device__ void await_products();
 
+// What d holds is computed here, while products run, and not where it is used.
+template <unsigned kColumns>
+__device__ void compute_now(float (*d)[4]);
+
 // d [64, kColumns], of a lane [kColumns / 8][4], = or += a b^T; a [64, 16] and b [kColumns, 16] lie
 // by rows. kColumns is 64,
 // 128 or 256.
@@ -103,6 +107,12 @@ __device__ void await_products() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
 template <unsigned kColumns>
+__device__ void compute_now(float (*d)[4]) {
+  SHEAF_UNROLL
+  for (unsigned n = 0; n < kColumns / 8; ++n)
+    asm volatile("" : "+f"(d[n][0]), "+f"(d[n][1]), "+f"(d[n][2]), "+f"(d[n][3]));
+}
+template <unsigned kColumns>
 __device__ void multiply_by_rows(float (*d)[4], SharedOperand first, SharedOperand second,
                                  bool add) {
   static_assert(kColumns == 64 || kColumns == 128 || kColumns == 256);
@@ -140,6 +150,8 @@ template <unsigned kPending>
 void await_products() {
   emulation::await_products(kPending);
 }
+template <unsigned kColumns>
+void compute_now(float (*)[4]) {}
 template <unsigned kColumns>
 void multiply_by_rows(float (*d)[4], SharedOperand a, SharedOperand b, bool add) {
   emulation::multiply_by_rows(d, kColumns, a, b, add);

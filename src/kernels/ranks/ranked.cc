@@ -47,6 +47,11 @@ class Ranked final : public Wrapped {
     real_->linear(x, up, activation, {}, middle);
     linear(middle, down, Activation::none, residual, out);
   }
+  void feed_forward_normalized(TypedSpan x, const Linear& up, Activation activation,
+                               const Linear& down, const Norm& norm, TypedSpan sum) override {
+    if (down.partial) return Wrapped::feed_forward_normalized(x, up, activation, down, norm, sum);
+    real_->feed_forward_normalized(x, up, activation, down, norm, sum);
+  }
 
   void embed(const Embedding& table, const Texts& texts, TypedSpan out) override {
     real_->embed(table, texts, out);

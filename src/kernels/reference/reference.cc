@@ -98,7 +98,7 @@ class Reference final : public FloatBackend {
   }
   Dtype dtype() const override { return Dtype::float32; }
 
-  std::size_t preferred_rows() const override { return 64; }
+  std::size_t preferred_rows(std::size_t /*columns*/) const override { return 64; }
   std::size_t row_step() const override { return 1; }
   std::size_t linear_floats(std::size_t, std::size_t) const override { return 0; }
   std::size_t attention_floats(const AttentionShape&, std::size_t) const override { return 0; }
