@@ -27,7 +27,8 @@ sheaf::Result<sheaf::replica::CardReport> find_cards() {
 int main(int argc, char** argv) {
   return sheaf::cards::run_program(
       argc, argv,
-      {"emulated cuda ", sheaf::kernels::cuda::emulated_backends({.own_memory_only = true}),
+      {"emulated cuda ",
+       sheaf::kernels::cuda::emulated_backends({.own_memory_only = true, .multiprocessors = 132}),
        find_cards},
       sheaf::faults::with_hooks(sheaf::engine::Engine::open));
 }

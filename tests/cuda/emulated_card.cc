@@ -7,7 +7,7 @@ namespace {
 
 const bool added = [] {
   sheaf::kernels::add_device_backends(
-      sheaf::kernels::cuda::emulated_backends({.own_memory_only = true}));
+      sheaf::kernels::cuda::emulated_backends({.own_memory_only = true, .multiprocessors = 132}));
   return true;
 }();
 

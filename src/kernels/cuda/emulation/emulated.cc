@@ -138,7 +138,7 @@ class EmulatedDevice final : public Device {
     run();
     return emulation::played_library().clock_ms - before;
   }
-  unsigned multiprocessors() const override { return 1; }
+  unsigned multiprocessors() const override { return card_.multiprocessors; }
   int compute_capability() const override { return card_.compute_capability; }
   std::size_t shared_bytes_max() const override { return card_.shared_bytes_max; }
   // Its memory is the host's, and it is never behind.

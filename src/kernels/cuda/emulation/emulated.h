@@ -18,6 +18,8 @@ struct EmulatedCard {
   // 90 for 9.0, as which the library multiplies by scales, and no other does.
   int compute_capability = 90;
   std::size_t shared_bytes_max = std::size_t{227} << 10;  // of a block
+  // With one, kernels that have to fill the card are taken for any number of rows.
+  unsigned multiprocessors = 1;
 };
 
 std::unique_ptr<Device> make_emulated_device(EmulatedCard card = {},
