@@ -70,8 +70,10 @@ struct QuantizeTask {
   }
 };
 
+// Left to itself ptxas makes room for 16 blocks on a multiprocessor, and spills for it.
 template <unsigned kCount, class E, class Q>
-__global__ void __launch_bounds__(kRowsPerBlock* kWarpSize) quantize_rows(QuantizeTask<E, Q> task) {
+__global__ void __launch_bounds__(kRowsPerBlock* kWarpSize, 8)
+    quantize_rows(QuantizeTask<E, Q> task) {
   const unsigned row = row_of_warp();
   if (row >= task.rows) return;
   const E* const from = task.x.row(task.chosen == nullptr ? row : task.chosen[row]);
