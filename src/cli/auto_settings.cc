@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "base/log.h"
@@ -11,6 +13,7 @@
 #include "cli/card_sharing.h"
 #include "cli/measured_store.h"
 #include "cli/precision.h"
+#include "cli/slices.h"
 #include "cli/trial_server.h"
 #include "slices/device.h"
 
@@ -46,9 +49,27 @@ ServeSettings alone(const ServeSettings& settings, const ModelSetting& model,
   return one;
 }
 
+// All that the model may be on, whoever has them now.
+Devices devices_for(const ServeSettings& settings, const ModelSetting& model,
+                    const Computers& computers) {
+  const std::vector<std::string>& list = model.slices.empty() ? settings.slices : model.slices;
+  Devices found;
+  std::set<unsigned> cards;
+  for (const Device& device : slices::devices_of(computers.here.gpus)) {
+    const auto means = [&device](const std::string& word) { return device.is_meant_by(word); };
+    if (!computers.cards->has_code_for(card_of(device, computers).compute_capability())) continue;
+    if (!list.empty() && std::ranges::none_of(list, means)) continue;
+    if (settings.gpu_assignment == "mig" && !device.mig) continue;
+    cards.insert(device.gpu);
+    if (list.empty() && settings.num_gpus > 0 && cards.size() > settings.num_gpus) break;
+    found.push_back(device);
+  }
+  return found;
+}
+
 // Those that a replica of the model has room on, in the order in which they are taken.
-Result<Devices> devices_of_model(const ServeSettings& settings, const ModelSetting& model,
-                                 const router::ModelConfig& config, const Computers& computers) {
+Result<Devices> devices_with_room(const ServeSettings& settings, const ModelSetting& model,
+                                  const router::ModelConfig& config, const Computers& computers) {
   std::vector<router::ModelConfig> configs = {config};
   SHEAF_ASSIGN(const Placing placing,
                place_models(alone(settings, model, "auto"), computers, configs));
@@ -59,10 +80,17 @@ Result<Devices> devices_of_model(const ServeSettings& settings, const ModelSetti
   return found;
 }
 
+// While it lives, no other process of this user measures on a card.
+Result<FileLock> lock_cards() {
+  return lock_measuring({.kind = "cards", .program = "", .source = {}}, "measuring on cards");
+}
+
 // Who computes there: "gpu:0 is used by process 12 (python)"; empty: nobody.
-std::string used_by(const Device& device, const Computers& computers) {
+std::string used_by(const Device& device, const slices::GpuInventory& gpus) {
   using Kind = slices::Nvml::ProcessKind;
-  for (const slices::GpuProcess& process : card_of(device, computers).processes) {
+  const auto card = std::ranges::find(gpus.gpus, device.card_uuid, &slices::Gpu::uuid);
+  if (card == gpus.gpus.end()) return device.name() + " is gone";
+  for (const slices::GpuProcess& process : card->processes) {
     const bool here =
         !device.mig || !process.gpu_instance ||
         device.is_meant_by(fmt::format("mig:{}/{}", device.gpu, *process.gpu_instance));
@@ -73,11 +101,12 @@ std::string used_by(const Device& device, const Computers& computers) {
   return "";
 }
 
-// The first that nobody computes on; error names who does on the last.
-Result<Device> free_one(const Devices& devices, const Computers& computers) {
-  std::string used;
+// The first that nobody computes on now; error names who does on the last.
+Result<Device> free_one(const Devices& devices) {
+  SHEAF_ASSIGN(const SlicesHere here, look_at_slices());
+  std::string used = "no card is here";
   for (const Device& device : devices) {
-    used = used_by(device, computers);
+    used = used_by(device, here.gpus);
     if (used.empty()) return device;
   }
   return Error{ErrorCode::unavailable, used};
@@ -96,12 +125,17 @@ Devices least_of(Devices devices, const Computers& computers) {
   return devices;
 }
 
-// The program on a card of their kind.
+// The program on a card of their kind. In what not all cards here multiply is left out: it would
+// close them to all models of the server.
 Computer computer_of(const Devices& devices, const Computers& computers) {
   Computer computer{.program = computers.cards->path,
                     .card = card_kind(devices.front(), computers)};
   for (const std::string& dtype : computers.cards->dtypes)
-    if (multiplies_in(dtype, card_of(devices.front(), computers))) computer.dtypes.push_back(dtype);
+    if (std::ranges::all_of(computers.here.gpus.gpus, [&](const slices::Gpu& gpu) {
+          return multiplies_in(dtype, gpu) ||
+                 !computers.cards->has_code_for(gpu.compute_capability());
+        }))
+      computer.dtypes.push_back(dtype);
   return computer;
 }
 
@@ -109,7 +143,6 @@ Computer computer_of(const Devices& devices, const Computers& computers) {
 struct DtypeOnCards {
   std::string unmeasured;
   Devices devices = {};  // of one kind; none: nothing is measured
-  std::string no_devices_because = {};
 };
 
 Result<DtypeOnCards> dtype_on_cards(const ServeSettings& settings, const ModelSetting& model,
@@ -119,15 +152,27 @@ Result<DtypeOnCards> dtype_on_cards(const ServeSettings& settings, const ModelSe
                dtype_on_card(*computers.cards, config.dtype, config.name, spec));
   SHEAF_TRY(check_dtype_of_cards(dtype, config.name, computers.here.gpus));
   DtypeOnCards found{dtype};
-  if (config.dtype != "auto" || !is_measured(spec) || config.processes() > 1) return found;
-  router::ModelConfig largest = config;
-  largest.dtype = "float32";  // in which it is measured too
-  const auto devices = devices_of_model(settings, model, largest, computers);
-  if (devices.ok())
-    found.devices = least_of(*devices, computers);
-  else
-    found.no_devices_because = devices.error().message;
+  Devices devices = devices_for(settings, model, computers);
+  if (is_measured(spec) && config.processes() == 1 && !devices.empty())
+    found.devices = least_of(std::move(devices), computers);
   return found;
+}
+
+// One of them that has room for the model in float32, by which others are measured too, and that
+// nobody computes on.
+Result<Device> one_to_measure_on(const Devices& devices, const ServeSettings& settings,
+                                 const ModelSetting& model, router::ModelConfig config,
+                                 const Computers& computers) {
+  config.dtype = "float32";
+  SHEAF_ASSIGN(Devices with_room, devices_with_room(settings, model, config, computers));
+  std::erase_if(with_room, [&devices](const Device& one) {
+    return std::ranges::find(devices, one.uuid, &Device::uuid) == devices.end();
+  });
+  if (with_room.empty())
+    return Error{ErrorCode::too_large,
+                 "no card of the least kind has room for it in float32, by which others are "
+                 "measured"};
+  return free_one(with_room);
 }
 
 // ---- replicas
@@ -152,12 +197,14 @@ Result<std::vector<Kind>> kinds_of(const ServeSettings& settings, const ModelSet
   SHEAF_ASSIGN(const bool shares, may_share(settings, model, config, computers));
   std::vector<Kind> kinds;
   if (!shares) return kinds;
-  const auto devices = devices_of_model(settings, model, config, computers);
+  const auto devices = devices_with_room(settings, model, config, computers);
   if (!devices.ok()) return kinds;  // which place_models() refuses, once it knows all models
   for (const Device& device : *devices) {
     std::string on = fmt::format("{}; {}, {}", card_kind(device, computers), config.dtype,
                                  settings.gpu_assignment == "mps" ? "by MPS" : "in turns");
     if (config.max_batch_tokens > 0) on += fmt::format(", batches of {}", config.max_batch_tokens);
+    if (settings.gpu_memory_utilization != ServeSettings().gpu_memory_utilization)
+      on += fmt::format(", {} of its memory", settings.gpu_memory_utilization);
     auto kind = std::ranges::find(kinds, on, [](const Kind& one) { return one.of.on; });
     if (kind == kinds.end()) {
       kinds.emplace_back(
@@ -184,11 +231,10 @@ class SharingTrial {
   // What was kept, else measures and keeps, unless another process just did.
   Result<CardSharing> find(const Kind& kind) {
     if (auto kept = kept_sharing(kind.of)) return std::move(*kept);
-    SHEAF_ASSIGN(const Device device, free_one(kind.devices, computers_));
-    model_.slices = {device.uuid};
-    const auto lock =
-        lock_measuring(kind.of, "measuring how many replicas serve most of model " + config_.name);
+    const auto lock = lock_cards();
     if (auto kept = kept_sharing(kind.of)) return std::move(*kept);
+    SHEAF_ASSIGN(const Device device, free_one(kind.devices));
+    model_.slices = {device.uuid};
     log(LogLevel::info,
         "model {}: measuring on {} how many replicas a card serve most, once ({}), for {} s at "
         "most",
@@ -211,7 +257,8 @@ class SharingTrial {
     options.models.front().replicas = replicas;
     auto placing = place_models(alone(settings_, model_, std::to_string(replicas)), computers_,
                                 options.models);
-    if (!placing.ok()) return std::optional<double>();
+    if (!placing.ok() && placing.error().code == ErrorCode::unavailable) return placing.error();
+    if (!placing.ok()) return std::optional<double>();  // for want of room
     SHEAF_ASSIGN(const auto server, TrialServer::start(std::move(options), std::move(*placing)));
     SHEAF_ASSIGN(const double rate,
                  server->tokens_per_s(end_us_, [this] { return signals_.caught(); }));
@@ -253,16 +300,18 @@ Result<std::string> measured_dtype(const ServeSettings& settings, const ModelSet
   if (!on_cards || !computers.computes_on_cards())
     return dtype_for_serving(config.dtype, {computers.replica_program}, config.name, source);
   SHEAF_ASSIGN(const DtypeOnCards there, dtype_on_cards(settings, model, config, computers));
-  if (there.devices.empty() && there.no_devices_because.empty()) return there.unmeasured;
-  const auto unknown = [&](const std::string& why) {
-    log(LogLevel::warn, "model {}: precisions cannot be measured, so it computes in {}: {}",
-        config.name, there.unmeasured, why);
-    return there.unmeasured;
-  };
-  if (there.devices.empty()) return unknown(there.no_devices_because);
+  if (there.devices.empty()) return there.unmeasured;
   Computer computer = computer_of(there.devices, computers);
-  const auto device = free_one(there.devices, computers);
-  if (!device.ok() && !kept_precisions(computer, source)) return unknown(device.error().message);
+  if (config.dtype != "auto" || kept_precisions(computer, source))
+    return dtype_for_serving(config.dtype, computer, config.name, source);
+
+  const auto lock = lock_cards();
+  const auto device = one_to_measure_on(there.devices, settings, model, config, computers);
+  if (!device.ok() && !kept_precisions(computer, source)) {
+    log(LogLevel::warn, "model {}: precisions cannot be measured, so it computes in {}: {}",
+        config.name, there.unmeasured, device.error().message);
+    return there.unmeasured;
+  }
   if (device.ok()) computer.environment = {"CUDA_VISIBLE_DEVICES=" + device->uuid};
   return dtype_for_serving("auto", computer, config.name, source);
 }

@@ -10,7 +10,8 @@
 
 // What `auto` stands for where it is measured: --dtype, and on cards --num-replicas. What is
 // measured on a card is measured on one that the model may use and nobody computes on; where there
-// is none, as little is known as before, and the log says why.
+// is none, as little is known as before, and the log says why. No two processes of a user measure
+// on cards at once.
 namespace sheaf::cli {
 
 // What is known without measuring.

@@ -42,7 +42,8 @@ Result<CardSharing> measure_sharing(const RateOf& rate_of) {
   CardSharing sharing;
   for (std::uint32_t replicas = 1; replicas <= kSharingMax; replicas *= 2) {
     const auto rate = rate_of(replicas);
-    if (!rate.ok() && sharing.size() < 2) return rate.error();
+    const bool may_change = !rate.ok() && rate.error().code == ErrorCode::unavailable;
+    if (!rate.ok() && (sharing.empty() || may_change)) return rate.error();
     if (!rate.ok() || !*rate) break;
     sharing.push_back({replicas, **rate});
     if (sharing.size() > 1 && !gains(sharing[sharing.size() - 2], sharing.back())) break;

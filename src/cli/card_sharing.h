@@ -23,8 +23,8 @@ using CardSharing = std::vector<SharingStep>;  // each twice as many as the one 
 // What so many serve; nothing: there is no room for them.
 using RateOf = std::function<Result<std::optional<double>>(std::uint32_t replicas)>;
 
-// Doubles while that gains a twentieth, up to 16. What fails later than at two ends it too; before
-// that there is nothing to choose from, and it is an error.
+// Doubles while that gains a twentieth, up to 16. What several fail at ends it; an error is what
+// one fails at, and what is unavailable for now.
 Result<CardSharing> measure_sharing(const RateOf& rate_of);
 
 // The last step that gained a twentieth over the one before it.

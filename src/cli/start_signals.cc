@@ -12,7 +12,7 @@
 namespace sheaf::cli {
 namespace {
 
-constexpr auto kUndoneWithin = std::chrono::seconds(10);
+constexpr auto kUndoneWithin = std::chrono::seconds(30);
 
 [[noreturn]] void end_by(int signal) {
   if (::isatty(STDERR_FILENO) == 1) std::fputs("\r\033[K", stderr);  // a progress bar's line

@@ -17,8 +17,8 @@ class StartSignals {
   StartSignals();
   ~StartSignals();
 
-  // For what has to be undone: while the lock is held the program goes on, for ten seconds at most
-  // once a signal has come.
+  // For what has to be undone: while the lock is held the program goes on, for thirty seconds at
+  // most once a signal has come.
   std::unique_lock<std::timed_mutex> hold() const { return std::unique_lock(held_); }
   bool caught() const { return caught_; }
 

@@ -14,7 +14,7 @@ namespace sheaf::cli {
 namespace {
 
 constexpr int kThreads = 2;
-constexpr auto kPoll = std::chrono::milliseconds(10);
+constexpr TimeUs kPollUs = 10'000;
 // The same load whatever serves it: some 25,000 tokens, more than a large batch.
 constexpr std::size_t kRequestsUnderWay = 64, kTextsARequest = 8;
 constexpr TimeUs kWarmupUs = 1'000'000, kMeasuredUs = 2'000'000;
@@ -80,8 +80,7 @@ Result<std::size_t> TrialServer::ready_replicas() const {
   std::size_t ready = 0;
   for (const router::ReplicaView& replica : router_->replicas()) {
     if (replica.status.state == core::ReplicaState::broken)
-      return Error{ErrorCode::unavailable,
-                   "a replica does not start: " + replica.status.last_death};
+      return Error{ErrorCode::internal, "a replica does not start: " + replica.status.last_death};
     if (replica.status.state == core::ReplicaState::ready) ++ready;
   }
   return ready;
@@ -91,7 +90,7 @@ Status TrialServer::wait(TimeUs until_us, const Stopped& stopped) const {
   while (monotonic_us() < until_us) {
     if (stopped()) return Error{ErrorCode::unavailable, "the server was stopped"};
     SHEAF_TRY(failure());
-    std::this_thread::sleep_for(kPoll);
+    std::this_thread::sleep_for(std::chrono::microseconds(kPollUs));
   }
   return {};
 }
@@ -104,7 +103,7 @@ Status TrialServer::wait_ready(TimeUs end_us, const Stopped& stopped) const {
     if (monotonic_us() >= end_us)
       return Error{ErrorCode::deadline_exceeded,
                    fmt::format("{} of {} replicas were ready in time", ready, all)};
-    SHEAF_TRY(wait(monotonic_us() + 1, stopped));
+    SHEAF_TRY(wait(monotonic_us() + kPollUs, stopped));
   }
 }
 
@@ -118,7 +117,7 @@ Result<double> TrialServer::tokens_per_s(TimeUs end_us, const Stopped& stopped) 
   SHEAF_TRY(wait(begin_us + kMeasuredUs, stopped));
   const TimeUs most_us = std::min(begin_us + kMeasuredMostUs, end_us);
   while (answered_ - answers < kAnswersLeast && monotonic_us() < most_us)
-    SHEAF_TRY(wait(monotonic_us() + 1, stopped));
+    SHEAF_TRY(wait(monotonic_us() + kPollUs, stopped));
   const double seconds = static_cast<double>(monotonic_us() - begin_us) * 1e-6;
   if (tokens_ == tokens)
     return Error{ErrorCode::deadline_exceeded,
