@@ -21,7 +21,7 @@ from results import text_of
 
 HERE = pathlib.Path(__file__).resolve().parent
 FIRST_ID, LAST_ID = 4, 70  # that all of the small tokenizers have
-ACCURACY_TEXTS = 32
+ACCURACY_TEXTS, ACCURACY_TOKENS = 32, 16_384  # so many at least: with fewer rows some kernels are not taken
 LATENCY_TEXTS = 200
 
 
@@ -29,9 +29,12 @@ def parity(args, results):
     names = ["card_parity_test", "card_engine_test"]
     if args.device == "cpu":
         names = ["kernels_cuda_test", "emulated_card_test"]
-    for name in names:
+    commands = {name: [programs.path_of(name, args.device)] for name in names}
+    if args.device == "cuda":  # operations of tests have too few rows for the kernels to be taken by themselves
+        commands["always by warpgroups"] = by_warpgroups("always", commands["card_parity_test"])
+    for name, command in commands.items():
         if not results.has(name) or results.cells[name]["failed"]:
-            results.keep(name, **run_tests([programs.path_of(name, args.device)], args.out / f"{name}.log"))
+            results.keep(name, **run_tests(command, args.out / f"{name}.log"))
     return all(figures["failed"] == 0 and figures["passed"] > 0 for figures in results.cells.values())
 
 
@@ -49,6 +52,7 @@ def sanitize(args, results):
             continue
         command = ["timeout", str(SANITIZER_S), sanitizer, "--tool", tool, "--error-exitcode", "9",
                    programs.path_of("card_parity_test", args.device)]
+        command = by_warpgroups("always", command)
         with open(args.out / f"{tool}.log", "w") as log:
             code = subprocess.run(command, cwd=programs.ROOT, stdout=log, stderr=subprocess.STDOUT).returncode
         said = (args.out / f"{tool}.log").read_text()
@@ -90,9 +94,9 @@ def engine_command(args, model, work, vectors, dtype=""):
             "--vectors", vectors]
 
 
-def without_warpgroups(command):
-    """The same by the kernels of other cards, where a card has its own."""
-    return ["env", "SHEAF_CUDA_WARPGROUPS=0", *command]
+def by_warpgroups(when, command):
+    """The same with such kernels "always" where they compute what is asked for, or, by "0", as other cards do it."""
+    return ["env", f"SHEAF_CUDA_WARPGROUPS={when}", *command]
 
 
 def in_half_blocks(command):
@@ -112,12 +116,13 @@ def cosines(one, other, texts):
 def accuracy(args, cell, model, folder):
     """Mean and least cosine of the engine to PyTorch in float32, over a few texts."""
     work = folder / "accuracy"
-    workload.write(work, [texts_for(cell, ACCURACY_TEXTS)])
+    texts = max(ACCURACY_TEXTS, -(-ACCURACY_TOKENS // cell.length)) if args.device == "cuda" else ACCURACY_TEXTS
+    workload.write(work, [texts_for(cell, texts)])
     commands = [engine_command(args, model, work, folder / "own", cell.dtype),
                 torch_command(args, model, work, folder / "exact", "--dtype", "float32")]
     for command in commands:
         rounds.Contender("accuracy", command, folder).close()
-    found = cosines(folder / "own", folder / "exact", ACCURACY_TEXTS)
+    found = cosines(folder / "own", folder / "exact", texts)
     return {"cosine": float(found.mean()), "least": float(found.min())}
 
 
@@ -160,7 +165,7 @@ def engine(args, results):
         command = engine_command(args, model, folder / "work", folder / "vectors", cell.dtype)
         commands = {"own": command}
         if args.device == "cuda":
-            commands["without"] = without_warpgroups(command)
+            commands["without"] = by_warpgroups("0", command)
             if cell.model in cells.NARROW:
                 commands["half"] = in_half_blocks(command)
         rates = rates_of(args, commands, workload.tokens_of(batches), folder)

@@ -461,6 +461,26 @@ TEST_P(Families, AnswersDoNotDependOnWhatCameBefore) {
   }
 }
 
+// Nor on a long one, after which what goes by distances may still have to reach farther.
+TEST_P(Families, ShortTextsMayGrowBehindALongOne) {
+  const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/families/" + GetParam();
+  const Texts texts = json::parse(read_file(folder + "/cases.json")).get<Texts>();
+  const auto longest = *std::ranges::max_element(texts, {}, &std::vector<std::int32_t>::size);
+  const auto first = [&longest](std::ptrdiff_t tokens) {
+    return std::vector<std::int32_t>(longest.begin(), longest.begin() + tokens);
+  };
+  const std::string backend = best_backend();
+  auto engine = open_model(folder + "/model", backend);
+  ASSERT_TRUE(engine.ok()) << engine.error().message;
+  ASSERT_TRUE(embed(**engine, {longest}).ok());
+  for (const std::ptrdiff_t tokens : {5, 5, 5, 5, 5, 7, 9}) {
+    auto fresh = open_model(folder + "/model", backend);
+    const auto got = embed(**engine, {first(tokens)});
+    ASSERT_TRUE(got.ok()) << got.error().message << " at " << tokens;
+    EXPECT_EQ(*got, *embed(**fresh, {first(tokens)})) << tokens;
+  }
+}
+
 // Near, since these models' random weights carry rounding further than trained ones do; and the
 // same alone as among others.
 TEST_P(Families, AreNearInEveryDtype) {

@@ -71,14 +71,14 @@ void Group::fill_up(const kernels::Backend& ops) {
 
 // Of many texts that are not filled up nothing is known: hardly ever are they followed by as many
 // of the same lengths. Tables that models keep by distance or position grow with the longest text
-// so far.
+// so far; those that turn one by one have others.
 void Group::set_shape() {
   std::uint32_t longest = 0;
   for (std::size_t i = 0; i < size(); ++i)
     longest = std::max(longest, cu_seqlens_[i + 1] - cu_seqlens_[i]);
-  longest_so_far_ = std::max(longest_so_far_, longest);
   const bool one_by_one =
       spec_.rotary.turns_alone(longest) || spec_.local_rotary.turns_alone(longest);
+  if (!one_by_one) longest_so_far_ = std::max(longest_so_far_, longest);
   const bool filled = size() > asked();
   shape_size_ = !one_by_one && (filled || asked() == 1) ? shape_.size() : 0;
   shape_ = {narrow(ids_.size()), narrow(size()), text_at_.front(), longest_so_far_,

@@ -41,7 +41,7 @@ class DryRun final : public Wrapped {
                   const Rotary&) override {}
   void gate(TypedView, Activation, TypedSpan) override {}
   void mix_experts(TypedView x, MatrixView, const Experts& experts, TypedView, TypedSpan) override {
-    experts_.reserve(preferred_rows(x.columns) * 2 * x.columns, memory());
+    experts_.reserve(part_floats(x.rows, x.columns, experts.chosen), memory());
     if (memory().is_host() && state_dtype() != Dtype::float32)
       expert_sums_.reserve(x.rows * x.columns);
     linear_scratch_.reserve(real_->linear_floats(preferred_rows(x.columns), x.columns), memory());
@@ -52,15 +52,16 @@ class DryRun final : public Wrapped {
   void pool(TypedView, std::span<const std::uint32_t>, std::span<const Reduction>,
             std::span<const PoolItem>, MatrixSpan) override {}
   // No word weighs anything, or the rows made of it would have any length.
-  void weigh_words(TypedView, std::span<const std::uint32_t>, const Linear&, WordWeights,
+  void weigh_words(TypedView x, std::span<const std::uint32_t>, const Linear& words, WordWeights,
                    MatrixSpan out) override {
+    words_.reserve(word_floats(x.rows, words.outputs), memory());
     const std::vector<float> zeros(out.columns);
     for (std::size_t i = 0; i < out.rows; ++i)
       memory().write(zeros.data(), out.columns * sizeof(float), out.row(i));
   }
 
  private:
-  tensor::Buffer scratch_, linear_scratch_, middle_, experts_, expert_sums_;
+  tensor::Buffer scratch_, linear_scratch_, middle_, experts_, expert_sums_, words_;
 };
 
 }  // namespace

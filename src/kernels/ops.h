@@ -273,6 +273,12 @@ class Backend {
   virtual std::size_t linear_floats(std::size_t rows, std::size_t inputs) const = 0;
   // Floats that all threads together keep for an attention over texts of up to `longest` tokens.
   virtual std::size_t attention_floats(const AttentionShape& shape, std::size_t longest) const = 0;
+  // Floats that weigh_words() keeps of logits, and mix_experts() of what `chosen` experts give.
+  virtual std::size_t word_floats(std::size_t /*rows*/, std::size_t /*words*/) const { return 0; }
+  virtual std::size_t part_floats(std::size_t /*rows*/, std::size_t columns,
+                                  std::size_t /*chosen*/) const {
+    return 2 * preferred_rows(columns) * columns;
+  }
 
   // out[t] = norm(words[ids[t]] + positions[position of t in its text] + type); out [tokens,
   // hidden]

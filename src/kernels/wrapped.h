@@ -47,6 +47,13 @@ class Wrapped : public Backend {
   std::size_t attention_floats(const AttentionShape& shape, std::size_t longest) const override {
     return real_->attention_floats(shape, longest);
   }
+  std::size_t word_floats(std::size_t rows, std::size_t words) const override {
+    return real_->word_floats(rows, words);
+  }
+  std::size_t part_floats(std::size_t rows, std::size_t columns,
+                          std::size_t chosen) const override {
+    return real_->part_floats(rows, columns, chosen);
+  }
   std::size_t middle_floats(std::size_t rows, std::size_t columns) const override {
     return real_->middle_floats(rows, columns);
   }

@@ -153,10 +153,12 @@ def test_what_is_kept_decides(machine, serving, emulated_replica, tmp_path):
     assert "time:0#3" in check(here, tmp_path, emulated_replica, "--dtype", "bfloat16", "--slices", "gpu:0")
     for own in (["--num-replicas", "2"], ["--gpu-assignment", "dedicated"], ["--pipeline-parallel-size", "2"]):
         assert "time:0" not in check(here, tmp_path, emulated_replica, "--dtype", "bfloat16", *own)
-    few = check(here, tmp_path, emulated_replica, *flags, "--gpu-memory-utilization", "0.012")
-    assert "time:0#1" in few and "time:0#3" not in few, "memory for fewer"
+    assert "measured at the first start" in check(here, tmp_path, emulated_replica, *flags, "--gpu-memory-utilization", "0.5")
     other = check(here, tmp_path, emulated_replica, "--dtype", "float32")
     assert "replicas a card: auto, measured at the first start" in other and "time:" not in other
+    here.drive("process", "0", str(os.getpid()), str(148_300_000_000))
+    few = check(here, tmp_path, emulated_replica, *flags)
+    assert "time:0#1" in few and "time:0#3" not in few, "memory for fewer"
     keep(tmp_path, "sharing", lambda _: [{"replicas": 3, "tokens_per_s": 1}])
     assert "measured at the first start" in check(here, tmp_path, emulated_replica, *flags), "nothing that holds"
 

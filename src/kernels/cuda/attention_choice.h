@@ -47,6 +47,7 @@ class AttentionChoice {
   }
   // As PositionTable::is_operand() says.
   bool attend_by_tables_of_positions(const AttentionTask<S>& task, const TextLayout& tiles) const {
+    if (!PositionTable<T>::is_operand(task.head_size)) return false;
     switch (task.head_size) {
       case 32:
         return launch_by_mma<RelativeShape<32>>(attend_by_tables<32, T, S>, task, tiles);

@@ -32,6 +32,8 @@
 namespace sheaf::kernels::cuda {
 namespace {
 
+// Rows of the tiles of most products.
+constexpr std::size_t kRowStep = 128;
 // A product of so many rows fills any card, and what lies between two of them stays below a
 // gigabyte. Of narrow states twice as many: their products are small, the kernel that has all
 // columns of 128 rows leaves few of an H200's 132 multiprocessors without some, and what lies
@@ -40,12 +42,12 @@ constexpr std::size_t kRowsPerBlockOfModel = 8192;
 constexpr std::size_t kNarrowColumns = 384;
 std::size_t rows_per_block_of_model(std::size_t columns) {
   const char* const wanted = std::getenv("SHEAF_CUDA_BLOCK_ROWS");  // to measure others
-  if (const std::size_t rows = wanted == nullptr ? 0 : std::strtoul(wanted, nullptr, 10); rows > 0)
-    return rows;
+  if (wanted != nullptr) {
+    const auto rows = static_cast<std::size_t>(std::strtoul(wanted, nullptr, 10));
+    return std::clamp<std::size_t>(rows / kRowStep * kRowStep, kRowStep, 8 * kRowsPerBlockOfModel);
+  }
   return columns <= kNarrowColumns ? 2 * kRowsPerBlockOfModel : kRowsPerBlockOfModel;
 }
-// Rows of the tiles of most products.
-constexpr std::size_t kRowStep = 128;
 // Logits of a strip of rows: 120 MB for 30,000 words.
 constexpr std::size_t kWordRows = 1024;
 // A batch of more costs far more to compute than to launch, whatever the model.
@@ -124,6 +126,13 @@ class Cuda final : public Backend {
     return most_operand_floats(rows, inputs);
   }
   std::size_t attention_floats(const AttentionShape&, std::size_t) const override { return 0; }
+  std::size_t word_floats(std::size_t rows, std::size_t words) const override {
+    return std::min(rows, kWordRows) * words;
+  }
+  std::size_t part_floats(std::size_t rows, std::size_t columns,
+                          std::size_t chosen) const override {
+    return rows * chosen * columns;
+  }
   // The sums of the first product, and the second's operand.
   std::size_t middle_floats(std::size_t rows, std::size_t columns) const override {
     const std::size_t sums = (rows * columns * sizeof(S) + sizeof(float) - 1) / sizeof(float);

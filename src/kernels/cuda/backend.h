@@ -29,10 +29,10 @@ inline constexpr int kFp8Capability = 89;
 // The operations of ops.h on `device`, products with weights in `precision` with float32 sums; fp8
 // and int8 by their roles, fp8 where inputs and outputs are multiples of 16, and bfloat16
 // elsewhere. Attention over heads of 32, 64, 128 and 256 is in that dtype too (for fp8 and int8
-// bfloat16), unless it looks at tables of positions; all other arithmetic is float32. States are
-// bfloat16 where products are that, fp8 or int8, else float32: float16 ends at 65504, which sums
-// along the residuals of trained models pass. States of another dtype, heads of more than 512, and
-// fp8 on a card below 8.9 fail the backend.
+// bfloat16), with tables of positions over those of 32, 64 and 128; all other arithmetic is
+// float32. States are bfloat16 where products are that, fp8 or int8, else float32: float16 ends at
+// 65504, which sums along the residuals of trained models pass. States of another dtype, heads of
+// more than 512, and fp8 on a card below 8.9 fail the backend.
 std::unique_ptr<Backend> make_backend_on(std::unique_ptr<Device> device, std::string name,
                                          const CardPrecision& precision,
                                          const BackendOptions& options);

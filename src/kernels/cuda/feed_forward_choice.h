@@ -19,11 +19,11 @@ class FeedForwardChoice {
   // cannot be faster.
   bool takes(const FeedForwardTask& task, Activation activation) const {
     const auto lies = [](const auto* vector) { return lies_at<16>(Rows{vector, 0}); };
-    return here_ && 2 * blocks(task) > device_.multiprocessors() &&
-           task.norm.columns == kFedColumns && task.middle > 0 && task.middle % kFedChunk == 0 &&
-           lies_at<16>(task.x) && lies_at<16>(task.out) && lies(task.up) && lies(task.down) &&
-           lies(task.up_bias) && lies(task.down_bias) && lies(task.norm.scale) &&
-           lies(task.norm.shift) &&
+    const bool fills = 2 * blocks(task) > device_.multiprocessors() || faster_.always_in_one();
+    return here_ && fills && task.norm.columns == kFedColumns && task.middle > 0 &&
+           task.middle % kFedChunk == 0 && lies_at<16>(task.x) && lies_at<16>(task.out) &&
+           lies(task.up) && lies(task.down) && lies(task.up_bias) && lies(task.down_bias) &&
+           lies(task.norm.scale) && lies(task.norm.shift) &&
            (activation == Activation::gelu || activation == Activation::gelu_tanh);
   }
   // Of a task that it takes, of one row at least. `apart` does it in the other way.

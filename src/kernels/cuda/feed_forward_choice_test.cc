@@ -87,6 +87,13 @@ TEST_F(FeedForwardChoiceTest, OthersAreLeftToTheLibrary) {
   }
 }
 
+TEST_F(FeedForwardChoiceTest, IsInOneWhereItIsToldTo) {
+  ::setenv("SHEAF_CUDA_WARPGROUPS", "always", 1);
+  const auto backend = card();
+  ::unsetenv("SHEAF_CUDA_WARPGROUPS");
+  EXPECT_TRUE(is_in_one(*backend, {})) << "and the clock is not asked";
+}
+
 TEST_F(FeedForwardChoiceTest, DoesWithoutWhereItIsToldTo) {
   ::setenv("SHEAF_CUDA_WARPGROUPS", "0", 1);
   const auto without = card();

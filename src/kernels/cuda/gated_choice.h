@@ -17,8 +17,8 @@ class GatedChoice {
   // Whether multiply_gated() can do it, and all of the card has something to do: what takes no
   // longer than its launch cannot be timed.
   bool takes(const GatedTask& task, Activation activation) const {
-    return here_ && blocks(task) >= device_.multiprocessors() &&
-           task.columns % kGatedColumns == 0 && task.inputs % kGatedInputs == 0 &&
+    const bool fills = blocks(task) >= device_.multiprocessors() || faster_.always_in_one();
+    return here_ && fills && task.columns % kGatedColumns == 0 && task.inputs % kGatedInputs == 0 &&
            lies_at<16>(task.x) && lies_at<16>(task.weight) && lies_at<16>(task.out) &&
            (activation == Activation::silu || activation == Activation::gelu ||
             activation == Activation::gelu_tanh);

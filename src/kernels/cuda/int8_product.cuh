@@ -20,8 +20,8 @@ struct Int8Rows {
   unsigned rows = 0;
 };
 
-// out = activation(x W^T + bias) + residual. All lies at multiples of 16 bytes, with kWide outputs
-// at once all rows of `out` and `residual` too.
+// out = activation(x W^T + bias) + residual. Codes and scales lie at multiples of 16 bytes; with
+// kWide outputs at once `bias` and all rows of `out` and `residual` do too.
 template <class E>
 struct Int8Task {
   Int8Rows x, weight;

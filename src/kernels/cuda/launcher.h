@@ -14,12 +14,18 @@ constexpr unsigned blocks_of(std::size_t n, std::size_t per_block) {
   return narrow((n + per_block - 1) / per_block);
 }
 
-// Whether it is a card for whose warpgroups there is code, and whoever runs it has not said to do
-// without, by SHEAF_CUDA_WARPGROUPS=0.
+// SHEAF_CUDA_WARPGROUPS, of whoever runs it: "0" does without kernels by warpgroups, "always" takes
+// them wherever they compute what is asked for, however fast they are, so that tests on a card find
+// them.
+inline bool warpgroups_are(std::string_view wanted) {
+  const char* const said = std::getenv("SHEAF_CUDA_WARPGROUPS");
+  return said != nullptr && said == wanted;
+}
+
+// Whether it is a card for whose warpgroups there is code.
 inline bool has_warpgroups(const Device& device) {
-  const char* const wanted = std::getenv("SHEAF_CUDA_WARPGROUPS");
   return kWarpgroupsBuilt && device.compute_capability() == kWarpgroupCapability &&
-         (wanted == nullptr || std::string_view(wanted) != "0");
+         !warpgroups_are("0");
 }
 
 // Gives kernels to a device, in the grids that most of them have; nothing once the device has

@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(kRowsPerBlock* kWarpSize, 8)
     const float scale = scale_of<Q>(largest_of_warp(largest));
     spoilt = sum_of_warp(spoilt);
     if (first == 0) *scales = scale + spoilt;
-    // What is behind the last row is copied beside its scale.
+    // What is behind the last row products in int8 copy beside its scale.
     if (row + 1 == task.rows && first > 0 && row + lane_of_thread() < rows_of_scales(task.rows))
       scales[lane_of_thread()] = 0;
     scales += rows_of_scales(task.rows);

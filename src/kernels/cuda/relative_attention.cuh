@@ -315,6 +315,7 @@ __global__ void __launch_bounds__(kMmaWarps* kWarpSize) attend_by_tables(Attenti
     __syncthreads();  // keys are there, and nobody reads values and terms any more
     load_keys<Shape>(text.values, key, last_key, task.aligned, v);
   }
+  __syncwarp();  // nobody reads terms, by way of which results leave, any more
   if (query < last_query)
     write_rows(Rows<E>{task.out.row(tile.first_row + query) + head * kHead, task.out.stride},
                last_query - query, query_terms, state);
