@@ -207,9 +207,7 @@ Result<std::vector<Kind>> kinds_of(const ServeSettings& settings, const ModelSet
       on += fmt::format(", {} of its memory", settings.gpu_memory_utilization);
     auto kind = std::ranges::find(kinds, on, [](const Kind& one) { return one.of.on; });
     if (kind == kinds.end()) {
-      kinds.emplace_back(
-          Measured{kSharing, computers.cards->path, {config.folder, config.pooling}, on},
-          Devices());
+      kinds.push_back({{kSharing, computers.cards->path, {config.folder, config.pooling}, on}, {}});
       kind = kinds.end() - 1;
     }
     kind->devices.push_back(device);

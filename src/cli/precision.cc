@@ -239,10 +239,10 @@ std::string unmeasured_dtype(const Computer& computer, const model::ModelSpec& s
 }
 
 std::string dtype_at_once(const std::string& wanted, const Computer& computer,
-                          const ModelSource& source, std::string unmeasured) {
+                          const ModelSource& source, const std::string& unmeasured) {
   if (wanted != "auto") return wanted;
   const auto kept = kept_precisions(computer, source);
-  return kept ? best_precision(*kept).dtype : std::move(unmeasured);
+  return kept ? best_precision(*kept).dtype : unmeasured;
 }
 
 Result<std::string> dtype_for_serving(const std::string& wanted, const Computer& computer,

@@ -64,7 +64,7 @@ std::string unmeasured_dtype(const Computer& computer, const model::ModelSpec& s
 
 // `wanted` but for "auto": what was kept, else `unmeasured`.
 std::string dtype_at_once(const std::string& wanted, const Computer& computer,
-                          const ModelSource& source, std::string unmeasured = "float32");
+                          const ModelSource& source, const std::string& unmeasured = "float32");
 
 // `wanted` but for "auto": what was kept, else measured now and kept. Says in the log what is
 // chosen, and if what is wanted was measured not to be accurate.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <type_traits>
 
 #include "kernels/cuda/faster_way.h"
 #include "kernels/cuda/fused_feed_forward.cuh"
@@ -18,7 +19,9 @@ class FeedForwardChoice {
   // Whether it can be done in one, and half of the card has something to do, without which that
   // cannot be faster.
   bool takes(const FeedForwardTask& task, Activation activation) const {
-    const auto lies = [](const auto* vector) { return lies_at<16>(Rows{vector, 0}); };
+    const auto lies = [](const auto* vector) {
+      return lies_at<16>(Rows<std::remove_pointer_t<decltype(vector)>>{vector, 0});
+    };
     const bool fills = 2 * blocks(task) > device_.multiprocessors() || faster_.always_in_one();
     return here_ && fills && task.norm.columns == kFedColumns && task.middle > 0 &&
            task.middle % kFedChunk == 0 && lies_at<16>(task.x) && lies_at<16>(task.out) &&
