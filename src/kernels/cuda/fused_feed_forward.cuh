@@ -87,9 +87,11 @@ __device__ inline void copy_fed_part(const FeedForwardTask& task, unsigned round
     const unsigned first = smaller(round * kFedChunk, task.middle - kFedChunk);
     copy_whole_tile<FedMemory::Up>(task.up + std::size_t{first} * kFedColumns + step * 128,
                                    kFedColumns, to);
-    if (step == 0 && threadIdx.x < kFedChunk / 8)
-      copy_later(task.up_bias + first + threadIdx.x * 8, task.up_bias == nullptr ? 0 : 16,
+    if (step == 0 && threadIdx.x < kFedChunk / 8) {
+      const Bfloat16* const biases = task.up_bias == nullptr ? task.up : task.up_bias;
+      copy_later(biases + first + threadIdx.x * 8, task.up_bias == nullptr ? 0 : 16,
                  memory.bias(round) + threadIdx.x * 8);
+    }
   } else {
     const unsigned chunk = round > 0 ? round - 1 : 0;
     const std::size_t output = (step - kFedParts) * 128;
