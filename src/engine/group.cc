@@ -28,10 +28,9 @@ std::size_t filled(std::size_t tokens, std::size_t columns, const kernels::Backe
 void Group::take(const Batch& batch, std::size_t first, std::size_t last,
                  const kernels::Backend& ops) {
   const std::uint32_t begin = batch.cu_seqlens[first];
-  const auto ids = batch.ids.subspan(begin, batch.cu_seqlens[last] - begin);
+  ids_ = batch.ids.subspan(begin, batch.cu_seqlens[last] - begin);
   output_ = batch.options[first].output;
   asked_ = last - first;
-  ids_.assign(ids.begin(), ids.end());
   cu_seqlens_.assign(1, 0);
   second_at_.clear();
   text_at_.clear();
@@ -66,7 +65,9 @@ void Group::fill_up(const kernels::Backend& ops) {
   for (std::size_t i = 0; i < texts; ++i)
     add(narrow(tokens * (i + 1) / texts - tokens * i / texts), 0,
         {.dimensions = spec_.dimensions, .normalize = false});
-  ids_.resize(rows, 0);
+  filled_ids_.assign(ids_.begin(), ids_.end());
+  filled_ids_.resize(rows, 0);
+  ids_ = filled_ids_;
 }
 
 // Of many texts that are not filled up nothing is known: hardly ever are they followed by as many

@@ -19,7 +19,7 @@ class Group {
   explicit Group(const model::ModelSpec& spec) : spec_(spec) {}
 
   // Texts [first, last) of the batch, which are asked for the same output. What the others return
-  // is valid until the next call.
+  // is valid until the next call, and no longer than the batch.
   void take(const Batch& batch, std::size_t first, std::size_t last, const kernels::Backend& ops);
 
   model::Output output() const { return output_; }
@@ -41,7 +41,8 @@ class Group {
   const model::ModelSpec& spec_;
   model::Output output_ = model::Output::vector;
   std::size_t asked_ = 0;
-  std::vector<std::int32_t> ids_;
+  std::span<const std::int32_t> ids_;     // the batch's, or those that are filled up
+  std::vector<std::int32_t> filled_ids_;  // a copy, behind which stand texts that nobody asked for
   std::vector<std::uint32_t> cu_seqlens_;
   std::vector<std::uint32_t> second_at_;  // of each text, the first id of token type 1
   std::vector<std::uint32_t> text_at_;    // of each text, the first id behind the prompt

@@ -33,6 +33,15 @@ std::string_view name_of(Activation activation) {
 double product(std::size_t a, std::size_t b, std::size_t c = 1) {
   return static_cast<double>(a) * static_cast<double>(b) * static_cast<double>(c);
 }
+// With or without the norm behind it.
+Profile::Call feed_forward_call(std::size_t rows, const Linear& up, Activation activation,
+                                const Linear& down) {
+  return {
+      .operation = fmt::format("feed_forward {}->{}{}", up.inputs, up.outputs, name_of(activation)),
+      .rows = rows,
+      .flop =
+          2 * (product(rows, up.inputs, up.outputs) + product(rows, down.inputs, down.outputs))};
+}
 double bytes_of(TypedView x) {
   return x.data == nullptr ? 0 : product(x.rows, x.columns, size_of(x.dtype));
 }
@@ -95,25 +104,13 @@ class Profiled final : public Wrapped {
   void feed_forward(TypedView x, const Linear& up, Activation activation, const Linear& down,
                     TypedView residual, TypedSpan out) override {
     timed([&] { real_->feed_forward(x, up, activation, down, residual, out); },
-          [&] {
-            return Profile::Call{.operation = fmt::format("feed_forward {}->{}{}", up.inputs,
-                                                          up.outputs, name_of(activation)),
-                                 .rows = x.rows,
-                                 .flop = 2 * (product(x.rows, up.inputs, up.outputs) +
-                                              product(x.rows, down.inputs, down.outputs))};
-          });
+          [&] { return feed_forward_call(x.rows, up, activation, down); });
   }
 
   void feed_forward_normalized(TypedSpan x, const Linear& up, Activation activation,
                                const Linear& down, const Norm& norm, TypedSpan sum) override {
     timed([&] { real_->feed_forward_normalized(x, up, activation, down, norm, sum); },
-          [&] {
-            return Profile::Call{.operation = fmt::format("feed_forward {}->{}{} + norm", up.inputs,
-                                                          up.outputs, name_of(activation)),
-                                 .rows = x.rows,
-                                 .flop = 2 * (product(x.rows, up.inputs, up.outputs) +
-                                              product(x.rows, down.inputs, down.outputs))};
-          });
+          [&] { return feed_forward_call(x.rows, up, activation, down); });
   }
 
   void attention(TypedView qkv, std::span<const std::uint32_t> cu_seqlens,
