@@ -96,55 +96,53 @@ std::uint32_t pack_pair(float first, float second) {
   return std::uint32_t{from_float<T>(first).bits} | std::uint32_t{from_float<T>(second).bits} << 16;
 }
 
-// What the lanes of a warp bring to a product: registers of a, then those of b.
-struct WarpOperands {
-  emulation::Exchange met;
-
-  WarpOperands(const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
-    std::uint32_t mine[6];
-    std::memcpy(mine, a, sizeof a);
-    std::memcpy(mine + 4, b, sizeof b);
-    met = emulation::exchange_in_warp(mine, sizeof mine);
-  }
-  std::uint32_t of_lane(unsigned lane, unsigned i) const {
-    std::uint32_t one;
-    std::memcpy(&one, met.all + lane * emulation::kLaneBytes + i * sizeof one, sizeof one);
-    return one;
-  }
-  // Calls add(i, a, b) with each pair of registers whose elements the calling lane's d[i] has a
-  // product of, in their order.
-  template <class Add>
-  void for_each_pair(const Add& add) const {
-    const unsigned group = met.lane / 4;
-    const unsigned place = met.lane % 4;
-    for (unsigned k = 0; k < 8; ++k) {
-      const unsigned holder = k % 4;  // its place
-      for (unsigned j = 0; j < 2; ++j) {
-        const std::uint32_t column = of_lane((2 * place + j) * 4 + holder, 4 + k / 4);
-        for (unsigned half = 0; half < 2; ++half)
-          add(2 * half + j, of_lane(group * 4 + holder, k / 4 * 2 + half), column);
-      }
-    }
-  }
+// What a lane brings to a product: of each of its registers the elements, so that none is decoded
+// but by its holder.
+template <class Element, unsigned kElements>
+struct alignas(emulation::kLaneBytes) LaneOperands {
+  Element a[4][kElements];
+  Element b[2][kElements];
 };
 
+// Adds to a lane's elements of d what they have products of, in the order in which elements lie.
+template <class Element, unsigned kElements, class Sum>
+SHEAF_UNWATCHED void add_products(const LaneOperands<Element, kElements>* lanes, unsigned lane,
+                                  Sum (&d)[4]) {
+  const unsigned group = lane / 4;
+  const unsigned place = lane % 4;
+  for (unsigned k = 0; k < 8; ++k) {
+    const unsigned holder = k % 4;  // its place
+    for (unsigned i = 0; i < 4; ++i) {
+      const auto& row = lanes[group * 4 + holder].a[k / 4 * 2 + i / 2];
+      const auto& column = lanes[(2 * place + i % 2) * 4 + holder].b[k / 4];
+      for (unsigned j = 0; j < kElements; ++j) d[i] += Sum{row[j]} * Sum{column[j]};
+    }
+  }
+}
+
 // All lanes bring their registers, and each computes the four elements that are its own.
+template <class Element, unsigned kElements, class Sum, class Decode>
+void multiply_add_as(Sum (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
+                     const Decode& decode) {
+  LaneOperands<Element, kElements> mine;
+  for (unsigned j = 0; j < kElements; ++j) {
+    for (unsigned i = 0; i < 4; ++i) mine.a[i][j] = decode(a[i], j);
+    for (unsigned i = 0; i < 2; ++i) mine.b[i][j] = decode(b[i], j);
+  }
+  const emulation::Exchange met = emulation::exchange_in_warp(&mine, sizeof mine);
+  add_products(reinterpret_cast<const LaneOperands<Element, kElements>*>(met.all), met.lane, d);
+}
+
 template <class T>
 void multiply_add(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
-  const auto half = [](std::uint32_t pair, unsigned k) {
-    return to_float(T{static_cast<std::uint16_t>(pair >> 16 * k)});
-  };
-  WarpOperands(a, b).for_each_pair([&](unsigned i, std::uint32_t row, std::uint32_t column) {
-    for (unsigned k = 0; k < 2; ++k) d[i] += half(row, k) * half(column, k);
+  multiply_add_as<float, 2>(d, a, b, [](std::uint32_t pair, unsigned j) {
+    return to_float(T{static_cast<std::uint16_t>(pair >> 16 * j)});
   });
 }
 inline void multiply_add_int8(std::int32_t (&d)[4], const std::uint32_t (&a)[4],
                               const std::uint32_t (&b)[2]) {
-  const auto byte = [](std::uint32_t four, unsigned k) {
-    return std::int32_t{static_cast<std::int8_t>(four >> 8 * k)};
-  };
-  WarpOperands(a, b).for_each_pair([&](unsigned i, std::uint32_t row, std::uint32_t column) {
-    for (unsigned k = 0; k < 4; ++k) d[i] += byte(row, k) * byte(column, k);
+  multiply_add_as<std::int8_t, 4>(d, a, b, [](std::uint32_t four, unsigned j) {
+    return static_cast<std::int8_t>(four >> 8 * j);
   });
 }
 

@@ -29,7 +29,7 @@ struct Warp {
   Barrier barrier;
   unsigned lanes = 0;
   // Two meetings' worth: who has left the one before may already bring something to the next.
-  std::byte brought[2][kWarp * kLaneBytes];
+  alignas(kLaneBytes) std::byte brought[2][kWarp * kLaneBytes];
 };
 
 struct Copy {
@@ -120,10 +120,12 @@ class Block {
     for (const std::size_t part : copies_[current_].hidden) hidden_[part] = false;
     copies_[current_].hidden.clear();
   }
-  void check_shown(std::size_t offset) const {
-    if (offset >= shape_.shared_bytes) refuse("a product's operand is not in shared memory");
+  const std::byte* shown(std::size_t offset) const {
+    if (offset + kCopyBytes > shape_.shared_bytes)
+      refuse("a product's operand is not in shared memory");
     if (hidden_[offset / kCopyBytes])
       refuse("a product reads a copy that was not shown to products");
+    return shared_.get() + offset;
   }
 
  private:
@@ -144,7 +146,8 @@ class Block {
       warps_[i].barrier = {.members = warps_[i].lanes};
     }
     // Of exactly its size, so that a sanitizer sees what lies behind it.
-    shared_.reset(new std::byte[shape.shared_bytes]);
+    if (shared_ == nullptr || shape.shared_bytes != shared_size_)
+      shared_.reset(new std::byte[shared_size_ = shape.shared_bytes]);
     std::memset(shared_.get(), 0xff, shape.shared_bytes);
     hidden_.assign(shape.shared_bytes / kCopyBytes + 1, false);
     warpgroups_.assign(shape.threads / kWarpgroupThreads, {.members = kWarpgroupThreads});
@@ -202,6 +205,7 @@ class Block {
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<char> done_;
   std::unique_ptr<std::byte[]> shared_;
+  std::size_t shared_size_ = 0;
   Barrier all_;
   std::vector<Warp> warps_;
   std::vector<Barrier> warpgroups_;
@@ -233,7 +237,7 @@ void run_block(const BlockShape& shape, const std::function<void()>& thread) {
 
 void sync_warpgroup() { block().sync_warpgroup(); }
 void show_to_products() { block().show_to_products(); }
-void check_shown(std::size_t offset) { block().check_shown(offset); }
+const std::byte* shown_bytes(std::size_t offset) { return block().shown(offset); }
 std::uint64_t block_number() { return block().number(); }
 unsigned thread_index() { return block().current(); }
 unsigned thread_count() { return block().threads(); }

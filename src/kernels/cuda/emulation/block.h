@@ -43,7 +43,7 @@ void sync_block();
 constexpr unsigned kWarp = 32;
 constexpr std::size_t kLaneBytes = 64;
 struct Exchange {
-  const std::byte* all;  // [lanes, kLaneBytes]
+  const std::byte* all;  // [lanes, kLaneBytes], aligned to kLaneBytes
   unsigned lane;
   unsigned lanes;
 };
@@ -65,7 +65,7 @@ void await_copies(unsigned pending);  // its groups but for so many of the lates
 
 // fence.proxy.async: what the thread copied and awaited is there for products of warpgroups too.
 void show_to_products();
-// Ends the process unless the 16 bytes that an offset in shared memory is in are.
-void check_shown(std::size_t offset);
+// The 16 bytes at an offset in shared memory, a multiple of 16; ends the process unless they are.
+const std::byte* shown_bytes(std::size_t offset);
 
 }  // namespace sheaf::kernels::cuda::emulation

@@ -48,6 +48,10 @@ namespace {
 
 // Kernels keep little there, but code without optimization, or watched by a sanitizer, much more.
 constexpr std::size_t kStackBytes = std::size_t{128} << 10;
+#if defined(__SANITIZE_ADDRESS__)
+// Of the stack, where the few calls are that a thread ends in and never returns from.
+constexpr std::size_t kEndBytes = std::size_t{8} << 10;
+#endif
 
 }  // namespace
 
@@ -95,7 +99,7 @@ Fiber::~Fiber() = default;
 
 void Fiber::rewind() {
 #if defined(__SANITIZE_ADDRESS__)
-  ASAN_UNPOISON_MEMORY_REGION(state_->stack.get(), kStackBytes);  // calls that never returned
+  ASAN_UNPOISON_MEMORY_REGION(state_->stack.get() + kStackBytes - kEndBytes, kEndBytes);
 #endif
 #if defined(__x86_64__)
   const auto end = reinterpret_cast<std::uintptr_t>(state_->stack.get() + kStackBytes) / 16 * 16;

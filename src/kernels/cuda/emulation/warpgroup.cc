@@ -24,6 +24,8 @@ constexpr unsigned kInner = 16;  // columns of a, rows of b
   std::abort();
 }
 
+using Eight = std::array<Bfloat16, 8>;  // 16 bytes of an operand, which swizzles keep together
+
 // An operand in shared memory, by its descriptor (PTX ISA, "Matrix Descriptor Format").
 class Operand {
  public:
@@ -36,12 +38,13 @@ class Operand {
     if ((descriptor >> 49 & 7) != 0) refuse("an operand whose patterns begin anywhere");
   }
 
-  // `inner` is the number of the 16 that are summed over.
-  float by_rows(unsigned row, unsigned inner) const {
-    return at(address_ + row / 8 * eight_rows_ + row % 8 * row_ + 2 * inner);
+  // Eight of a row's 16 that are summed over.
+  Eight of_row(unsigned row, unsigned half) const {
+    return at(address_ + row / 8 * eight_rows_ + row % 8 * row_ + half * 16);
   }
-  float by_columns(unsigned inner, unsigned column) const {
-    return at(address_ + 2 * column / row_ * panel_ + 2 * column % row_ + inner / 8 * eight_rows_ +
+  // Of one that is summed over, those of columns 8 n to 8 n + 7.
+  Eight of_columns(unsigned inner, unsigned n) const {
+    return at(address_ + 16 * n / row_ * panel_ + 16 * n % row_ + inner / 8 * eight_rows_ +
               inner % 8 * row_);
   }
 
@@ -49,12 +52,11 @@ class Operand {
   static unsigned bytes_at(std::uint64_t descriptor, unsigned bit) {
     return static_cast<unsigned>(descriptor >> bit & 0x3fff) * 16;
   }
-  float at(unsigned offset) const {
-    const unsigned swizzled = offset ^ (offset / 128 % (row_ / 16)) * 16;
-    check_shown(swizzled);
-    Bfloat16 element;
-    std::memcpy(&element, shared_bytes() + swizzled, sizeof element);
-    return to_float(element);
+  Eight at(unsigned offset) const {
+    Eight elements;
+    std::memcpy(elements.data(), shown_bytes(offset ^ (offset / 128 % (row_ / 16)) * 16),
+                sizeof elements);
+    return elements;
   }
 
   unsigned address_, panel_, eight_rows_, row_;  // bytes
@@ -87,15 +89,36 @@ Products& mine() {
   return products;
 }
 
+using Inner = std::array<float, kInner>;  // of a row of a or a column of b
+
+Inner row_of(const Operand& operand, unsigned row) {
+  Inner all;
+  for (unsigned half = 0; half < 2; ++half)
+    std::ranges::transform(operand.of_row(row, half), all.begin() + 8 * half,
+                           [](Bfloat16 x) { return to_float(x); });
+  return all;
+}
+
+// Columns 8 n + 2 place and the next of b.
+std::array<Inner, 2> columns_of(const Product& product, unsigned n, unsigned place) {
+  const Operand b(product.b);
+  const unsigned first = 2 * place;
+  if (product.registers == nullptr) return {row_of(b, 8 * n + first), row_of(b, 8 * n + first + 1)};
+  std::array<Inner, 2> columns;
+  for (unsigned k = 0; k < kInner; ++k) {
+    const Eight elements = b.of_columns(k, n);
+    for (unsigned j = 0; j < 2; ++j) columns[j][k] = to_float(elements[first + j]);
+  }
+  return columns;
+}
+
 // Rows `group` and `group + 8` of a warp's part of a: in registers, which all lanes bring, or not.
-using Rows = std::array<std::array<float, kInner>, 2>;
-Rows rows_of(const Product& product, unsigned warp, unsigned group) {
-  Rows rows;
+std::array<Inner, 2> rows_of(const Product& product, unsigned warp, unsigned group) {
+  std::array<Inner, 2> rows;
   if (product.registers == nullptr) {
     const Operand a(product.a);
     for (unsigned half = 0; half < 2; ++half)
-      for (unsigned k = 0; k < kInner; ++k)
-        rows[half][k] = a.by_rows(warp * kRows + half * 8 + group, k);
+      rows[half] = row_of(a, warp * kRows + half * 8 + group);
     return rows;
   }
   std::uint32_t all[kWarp][4];
@@ -112,20 +135,13 @@ Rows rows_of(const Product& product, unsigned warp, unsigned group) {
 
 void multiply(const Product& product, std::vector<float>& d) {
   const unsigned lane = thread_index() % kWarp;
-  const unsigned place = lane % 4;
-  const Rows a = rows_of(product, thread_index() % kWarpgroupThreads / kWarp, lane / 4);
-  const Operand b(product.b);
+  const auto a = rows_of(product, thread_index() % kWarpgroupThreads / kWarp, lane / 4);
   if (!product.add) std::ranges::fill(d, 0.0F);
-  for (unsigned n = 0; n < product.columns / 8; ++n)
-    for (unsigned j = 0; j < 2; ++j) {
-      const unsigned column = 8 * n + 2 * place + j;
-      for (unsigned k = 0; k < kInner; ++k) {
-        const float from_b =
-            product.registers == nullptr ? b.by_rows(column, k) : b.by_columns(k, column);
-        d[4 * n + j] += a[0][k] * from_b;
-        d[4 * n + 2 + j] += a[1][k] * from_b;
-      }
-    }
+  for (unsigned n = 0; n < product.columns / 8; ++n) {
+    const auto b = columns_of(product, n, lane % 4);
+    for (unsigned i = 0; i < 4; ++i)
+      for (unsigned k = 0; k < kInner; ++k) d[4 * n + i] += a[i / 2][k] * b[i % 2][k];
+  }
 }
 
 void begin(const Product& product) {
