@@ -101,6 +101,19 @@ void ChildProcess::end() {
   pid_ = 0;
 }
 
+Status ChildProcess::await_output(TimeUs until_us) {
+  for (;;) {
+    const TimeUs left_us = std::max<TimeUs>(until_us - monotonic_us(), 0);
+    pollfd readable{.fd = output_.get(), .events = POLLIN, .revents = 0};
+    const int ready = ::poll(&readable, 1, static_cast<int>(left_us / 1000));
+    if (ready > 0) return {};
+    if (ready < 0 && errno != EINTR) return errno_error("waiting for a child", errno);
+    if (ready < 0) continue;
+    abandon();
+    return Error{ErrorCode::deadline_exceeded, "the process did not answer in time"};
+  }
+}
+
 void ChildProcess::abandon() {
   ::kill(pid_, SIGKILL);
   pid_ = 0;
@@ -112,14 +125,9 @@ Result<std::string> output_of(const std::vector<std::string>& command, int timeo
   std::string text;
   std::array<char, 4096> part{};
   for (;;) {
-    const TimeUs left_us = std::max<TimeUs>(end_us - monotonic_us(), 0);
-    pollfd readable{.fd = process.output(), .events = POLLIN, .revents = 0};
-    const int ready = ::poll(&readable, 1, timeout_ms < 0 ? -1 : static_cast<int>(left_us / 1000));
-    if (ready == 0 || (timeout_ms >= 0 && left_us == 0)) {
-      process.abandon();
+    if (timeout_ms >= 0 && !process.await_output(end_us).ok())
       return Error{ErrorCode::deadline_exceeded, command[0] + " did not answer in time"};
-    }
-    const ssize_t got = ready < 0 ? -1 : ::read(process.output(), part.data(), part.size());
+    const ssize_t got = ::read(process.output(), part.data(), part.size());
     if (got == 0) return text;
     if (got > 0) text.append(part.data(), static_cast<std::size_t>(got));
     if (text.size() > kOutputMax)

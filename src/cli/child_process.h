@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/result.h"
 
@@ -26,6 +27,10 @@ class ChildProcess {
   // Closes its standard input and waits until it has ended by itself, as a program does that has
   // nothing more to read. Killed if it has not within five seconds.
   void end();
+
+  // Waits until it has written something or ended. Error deadline_exceeded where that comes later
+  // than `until_us`, and then it is abandoned.
+  Status await_output(TimeUs until_us);
 
   // Kills it without waiting for its end: one that hangs in a driver does not die of that.
   void abandon();

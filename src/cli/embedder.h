@@ -57,7 +57,9 @@ struct OfflineEmbedderOptions {
   ModelSource source;
   std::uint32_t max_length = 0;  // 0: the model's own
   Question question;
-  int seconds_max = 0;  // that the process may live; 0: as long as it is wanted
+  // That the process may live; 0: as long as it is wanted. One that does not end then, for it hangs
+  // in a driver, is waited for no longer: error deadline_exceeded.
+  int seconds_max = 0;
   std::vector<std::string> environment = {};  // "NAME=value", of the process
 };
 Result<std::unique_ptr<Embedder>> make_offline_embedder(const OfflineEmbedderOptions& options);

@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <deque>
 #include <iterator>
+#include <optional>
 
 #include "api/score.h"
+#include "base/clock.h"
 #include "channel/offline.h"
 #include "cli/child_process.h"
 #include "cli/embedder.h"
@@ -11,6 +13,8 @@
 
 namespace sheaf::cli {
 namespace {
+
+constexpr TimeUs kEndingUs = 2'000'000;  // that a process may take to end once its time is over
 
 // A batch whose texts are token ids already.
 struct PreparedBatch {
@@ -22,10 +26,12 @@ struct PreparedBatch {
 // other does the same; a second one is tokenized meanwhile and sent when the first is back.
 class OfflineEmbedder final : public Embedder {
  public:
-  OfflineEmbedder(ChildProcess process, channel::Limits limits,
+  // `end_us`: when the process has ended, unless it hangs.
+  OfflineEmbedder(ChildProcess process, std::optional<TimeUs> end_us, channel::Limits limits,
                   std::unique_ptr<router::ServedModel> model, router::EmbedRequest request,
                   std::shared_ptr<const std::string> query)
       : process_(std::move(process)),
+        end_us_(end_us),
         limits_(limits),
         model_(std::move(model)),
         request_(std::move(request)),
@@ -56,6 +62,7 @@ class OfflineEmbedder final : public Embedder {
     PreparedBatch batch = std::move(batches_.front());
     batches_.pop_front();
     while (true) {
+      if (end_us_) SHEAF_TRY(process_.await_output(*end_us_));
       SHEAF_ASSIGN(const auto reply,
                    channel::read_offline_reply(process_.output(), items_, limits_));
       done.compute_us += reply.compute_us;
@@ -104,6 +111,7 @@ class OfflineEmbedder final : public Embedder {
   }
 
   ChildProcess process_;
+  const std::optional<TimeUs> end_us_;
   channel::Limits limits_;
   std::unique_ptr<router::ServedModel> model_;
   const router::EmbedRequest request_;        // without inputs
@@ -147,9 +155,11 @@ Result<std::unique_ptr<Embedder>> make_offline_embedder(const OfflineEmbedderOpt
   // The process loads its weights while the tokenizer is read here.
   std::vector<std::string> command = {options.replica_program, "embed"};
   std::ranges::copy(options.source.flags(), std::back_inserter(command));
+  std::optional<TimeUs> end_us;
   if (options.seconds_max > 0) {
     command.emplace_back("--seconds-max");
     command.push_back(std::to_string(options.seconds_max));
+    end_us = monotonic_us() + TimeUs{options.seconds_max} * 1'000'000 + kEndingUs;
   }
   SHEAF_ASSIGN(ChildProcess process,
                ChildProcess::start(command, ChildProcess::Errors::ours, options.environment));
@@ -158,9 +168,10 @@ Result<std::unique_ptr<Embedder>> make_offline_embedder(const OfflineEmbedderOpt
                                                       .revision = "",
                                                       .max_length = options.max_length,
                                                       .pooling = options.source.pooling}));
+  if (end_us) SHEAF_TRY(process.await_output(*end_us));
   SHEAF_ASSIGN(const channel::Limits limits, channel::read_offline_hello(process.output()));
   return std::unique_ptr<Embedder>(std::make_unique<OfflineEmbedder>(
-      std::move(process), limits, std::move(model), request_for(options.question, spec),
+      std::move(process), end_us, limits, std::move(model), request_for(options.question, spec),
       options.question.query));
 }
 

@@ -5,11 +5,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/table.h"
-#include "kernels/expert_shares.h"
+#include "kernels/expert_routes.h"
 #include "kernels/ops_parity.h"
 
 namespace sheaf::kernels {
@@ -44,6 +46,30 @@ TEST(ExpertShares, AreTheLargestAndNotRescaled) {
   EXPECT_FLOAT_EQ(shares[0].share, 3.0f / 8);
   EXPECT_EQ(shares[1].expert, 2u);
   EXPECT_FLOAT_EQ(shares[1].share, 2.0f / 8);
+}
+
+TEST(ExpertRoutes, AreSortedByExpertAndCutIntoBlocks) {
+  ExpertRoutes routes;
+  routes.resize(3, 2);
+  const ExpertShare chosen[3][2] = {
+      {{1, 0.5f}, {3, 0.25f}}, {{0, 0.75f}, {3, 0.125f}}, {{1, 1}, {3, 2}}};
+  for (std::size_t row = 0; row < 3; ++row)
+    std::ranges::copy(chosen[row], routes.of_row(row).begin());
+  routes.sort(4);
+  EXPECT_EQ(std::vector(routes.rows().begin(), routes.rows().end()),
+            (std::vector<std::uint32_t>{1, 0, 2, 0, 1, 2}));
+  EXPECT_EQ(std::vector(routes.row_shares().begin(), routes.row_shares().end()),
+            (std::vector<float>{0.75f, 0.5f, 1, 0.25f, 0.125f, 2}));
+  EXPECT_EQ(std::vector(routes.places().begin(), routes.places().end()),
+            (std::vector<std::uint32_t>{1, 3, 0, 4, 2, 5}));
+  EXPECT_EQ(std::vector(routes.shares().begin(), routes.shares().end()),
+            (std::vector<float>{0.5f, 0.25f, 0.75f, 0.125f, 1, 2}));
+  std::vector<std::array<std::size_t, 3>> blocks;
+  routes.for_each_expert(2, [&](std::size_t expert, std::size_t first, std::size_t count) {
+    blocks.push_back({expert, first, count});
+  });
+  EXPECT_EQ(blocks,
+            (std::vector<std::array<std::size_t, 3>>{{0, 0, 1}, {1, 1, 2}, {3, 3, 2}, {3, 5, 1}}));
 }
 
 TEST(Backends, UnknownNameIsRefusedWithTheKnownOnes) {

@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "kernels/cpu/pool.h"
-#include "kernels/expert_shares.h"
+#include "kernels/expert_routes.h"
 #include "tensor/buffer.h"
 
 namespace sheaf::kernels {
@@ -196,7 +196,6 @@ class Cpu final : public Backend {
     });
   }
 
-  // Expert by expert, so that each one's weights are read once for all of its rows.
   void mix_experts(TypedView x, MatrixView logits, const Experts& experts, TypedView residual,
                    TypedSpan out) override {
     route_rows(logits, experts.chosen);
@@ -210,14 +209,11 @@ class Cpu final : public Backend {
         sums.row(t)[i] =
             (experts.bias == nullptr ? 0 : experts.bias[i]) + (added == nullptr ? 0 : added[i]);
     });
-    for (std::size_t expert = 0; expert < experts.up.size(); ++expert) {
-      auto rows =
-          std::span<const RowShare>(expert_rows_)
-              .subspan(expert_begins_[expert], expert_begins_[expert + 1] - expert_begins_[expert]);
-      for (; !rows.empty(); rows = rows.subspan(std::min(rows.size(), preferred_rows(x.columns))))
-        add_expert(x, rows.first(std::min(rows.size(), preferred_rows(x.columns))),
-                   experts.up[expert], experts.down[expert], experts.activation, sums);
-    }
+    routes_.for_each_expert(
+        preferred_rows(x.columns), [&](std::size_t expert, std::size_t first, std::size_t count) {
+          add_expert(x, routes_.rows().subspan(first, count),
+                     routes_.row_shares().subspan(first, count), experts, expert, sums);
+        });
     if (out.dtype == Dtype::float32) return;
     for_rows(out.rows, [&](std::size_t t, int) {
       linear_.states->narrow(sums.row(t), out.columns, states_of(out).row(t));
@@ -519,39 +515,27 @@ class Cpu final : public Backend {
     });
   }
 
-  struct RowShare {
-    std::size_t row = 0;
-    float share = 0;
-  };
-
-  // Into expert_rows_ which rows each expert gets, in their order, from expert_begins_[expert] on.
   void route_rows(MatrixView logits, std::size_t chosen) {
-    shares_.resize(logits.rows * chosen);
+    routes_.resize(logits.rows, chosen);
     for_rows(logits.rows, [&](std::size_t t, int) {
-      largest_shares({logits.row(t), logits.columns}, {shares_.data() + t * chosen, chosen});
+      largest_shares({logits.row(t), logits.columns}, routes_.of_row(t));
     });
-    expert_begins_.assign(logits.columns + 1, 0);
-    for (const ExpertShare& share : shares_) ++expert_begins_[share.expert + 1];
-    std::partial_sum(expert_begins_.begin(), expert_begins_.end(), expert_begins_.begin());
-    expert_rows_.resize(shares_.size());
-    std::vector<std::size_t> next(expert_begins_);
-    for (std::size_t i = 0; i < shares_.size(); ++i)
-      expert_rows_[next[shares_[i].expert]++] = {i / chosen, shares_[i].share};
+    routes_.sort(logits.columns);
   }
 
   // out[row] += share * down(activation(up(x[row])))
-  void add_expert(TypedView x, std::span<const RowShare> rows, const Linear& up, const Linear& down,
-                  Activation activation, MatrixSpan out) {
+  void add_expert(TypedView x, std::span<const std::uint32_t> rows, std::span<const float> shares,
+                  const Experts& experts, std::size_t expert, MatrixSpan out) {
     const MatrixSpan inputs = expert_inputs_.matrix(rows.size(), x.columns);
     const MatrixSpan outputs = expert_outputs_.matrix(rows.size(), x.columns);
     for_rows(rows.size(), [&](std::size_t i, int) {
-      const float* row = read_row(x, rows[i].row, inputs.row(i));
+      const float* row = read_row(x, rows[i], inputs.row(i));
       if (row != inputs.row(i)) std::copy_n(row, x.columns, inputs.row(i));
     });
-    feed_forward(inputs, up, activation, down, {}, outputs);
+    feed_forward(inputs, experts.up[expert], experts.activation, experts.down[expert], {}, outputs);
     for_rows(rows.size(), [&](std::size_t i, int) {
       for (std::size_t j = 0; j < x.columns; ++j)
-        out.row(rows[i].row)[j] += rows[i].share * outputs.row(i)[j];
+        out.row(rows[i])[j] += shares[i] * outputs.row(i)[j];
     });
   }
 
@@ -583,9 +567,7 @@ class Cpu final : public Backend {
   std::vector<tensor::Buffer> scratch_;         // one a thread
   std::vector<tensor::Buffer> linear_scratch_;  // one a thread
   std::vector<tensor::Buffer> row_scratch_;     // one a thread
-  std::vector<ExpertShare> shares_;             // [rows, chosen]
-  std::vector<RowShare> expert_rows_;
-  std::vector<std::size_t> expert_begins_;
+  ExpertRoutes routes_;
   tensor::Buffer middle_, expert_inputs_, expert_outputs_, expert_sums_;
 };
 

@@ -26,7 +26,7 @@
 #include "kernels/cuda/text_layout.h"
 #include "kernels/cuda/weight_layout.h"
 #include "kernels/cuda/words.cuh"
-#include "kernels/expert_shares.h"
+#include "kernels/expert_routes.h"
 #include "tensor/buffer.h"
 
 namespace sheaf::kernels::cuda {
@@ -286,23 +286,21 @@ class Cuda final : public Backend {
                    TypedSpan out) override {
     if (!begin()) return;
     route_rows(logits, experts);
+    const std::uint32_t* const routed = hold(routes_.rows(), routed_rows_);
     const MatrixSpan parts = expert_parts_.matrix(x.rows * experts.chosen, out.columns, memory());
-    for (std::size_t expert = 0; expert < experts.up.size(); ++expert)
-      for (std::size_t first = begins_[expert]; first < begins_[expert + 1];
-           first += preferred_rows(x.columns)) {
-        const std::size_t last = std::min(begins_[expert + 1], first + preferred_rows(x.columns));
-        run_expert(x, first, experts, expert, parts.slice_rows(first, last - first));
-      }
-    const MixTask<S> task{
-        .parts = rows_of(MatrixView(parts)),
-        .places = hold(std::span<const std::uint32_t>(part_places_), part_places_memory_),
-        .shares = hold(std::span<const float>(part_shares_), part_shares_memory_),
-        .chosen = narrow(experts.chosen),
-        .bias = checked(experts.bias),
-        .residual = rows_of<S>(residual),
-        .out = rows_of<S>(out),
-        .rows = narrow(out.rows),
-        .columns = narrow(out.columns)};
+    routes_.for_each_expert(
+        preferred_rows(x.columns), [&](std::size_t expert, std::size_t first, std::size_t count) {
+          run_expert(x, routed + first, experts, expert, parts.slice_rows(first, count));
+        });
+    const MixTask<S> task{.parts = rows_of(MatrixView(parts)),
+                          .places = hold(routes_.places(), part_places_),
+                          .shares = hold(routes_.shares(), part_shares_),
+                          .chosen = narrow(experts.chosen),
+                          .bias = checked(experts.bias),
+                          .residual = rows_of<S>(residual),
+                          .out = rows_of<S>(out),
+                          .rows = narrow(out.rows),
+                          .columns = narrow(out.columns)};
     launcher_.columns(
         is_wide(out.columns, task.parts, vector_of(task.bias), task.residual, task.out),
         mix_parts<kWide, S>, mix_parts<1, S>, out.rows, out.columns, task);
@@ -680,39 +678,21 @@ class Cuda final : public Backend {
             .table_floats = packed_table_floats(shape.head_size, relative.count)};
   }
 
-  // Into routed_rows_, on the host and on the device, which rows each expert gets, in their order,
-  // from begins_[expert] on; into part_places_ where each row is among them, by its experts, and
-  // into part_shares_ what of it counts.
   void route_rows(MatrixView logits, const Experts& experts) {
     const MatrixView on_host = tensor::on_host(logits, memory(), logits_on_host_);
-    shares_.resize(logits.rows * experts.chosen);
+    routes_.resize(logits.rows, experts.chosen);
     for (std::size_t t = 0; t < logits.rows; ++t)
-      largest_shares({on_host.row(t), logits.columns},
-                     std::span(shares_).subspan(t * experts.chosen, experts.chosen));
-    begins_.assign(experts.up.size() + 1, 0);
-    for (const ExpertShare& share : shares_) ++begins_[share.expert + 1];
-    for (std::size_t i = 1; i < begins_.size(); ++i) begins_[i] += begins_[i - 1];
-    routed_rows_.resize(shares_.size());
-    part_places_.resize(shares_.size());
-    part_shares_.resize(shares_.size());
-    std::vector<std::size_t> next = begins_;
-    for (std::size_t i = 0; i < shares_.size(); ++i) {
-      const std::size_t at = next[shares_[i].expert]++;
-      routed_rows_[at] = narrow(i / experts.chosen);
-      part_places_[i] = narrow(at);
-      part_shares_[i] = shares_[i].share;
-    }
-    rows_on_device_ = hold(std::span<const std::uint32_t>(routed_rows_), routed_rows_memory_);
+      largest_shares({on_host.row(t), logits.columns}, routes_.of_row(t));
+    routes_.sort(experts.up.size());
   }
 
-  // out = down(activation(up(x[row]))) for the routed rows from `first` on.
-  void run_expert(TypedView x, std::size_t first, const Experts& experts, std::size_t expert,
-                  MatrixSpan out) {
+  // out = down(activation(up(x[row]))) for as many of the routed rows as it has.
+  void run_expert(TypedView x, const std::uint32_t* routed, const Experts& experts,
+                  std::size_t expert, MatrixSpan out) {
     const Linear& up = experts.up[expert];
     const TypedSpan sums = states(sums_, out.rows, up.outputs);
     const Linear& down = experts.down[expert];
     const Rows<const S> rows = rows_of<S>(x);
-    const std::uint32_t* const routed = rows_on_device_ + first;
     const Factor chosen = weights_.is_quantized(up)
                               ? quantize(rows, routed, out.rows, up, operand_)
                               : make_operand_of(rows, routed, out.rows, x.columns, operand_);
@@ -733,15 +713,10 @@ class Cuda final : public Backend {
   TextLayout layout_;
   std::vector<std::uint32_t> pass_shape_;
   std::vector<TokenPlace> token_places_;
-  std::vector<float> logits_on_host_;       // of experts
-  std::vector<ExpertShare> shares_;         // [rows, chosen]
-  std::vector<std::size_t> begins_;         // [experts + 1]
-  std::vector<std::uint32_t> routed_rows_;  // [rows * chosen]
-  std::vector<std::uint32_t> part_places_;  // [rows, chosen]
-  std::vector<float> part_shares_;          // [rows, chosen]
-  const std::uint32_t* rows_on_device_ = nullptr;
+  std::vector<float> logits_on_host_;  // of experts
+  ExpertRoutes routes_;
   tensor::Buffer token_memory_, pool_items_;
-  tensor::Buffer routed_rows_memory_, part_places_memory_, part_shares_memory_;
+  tensor::Buffer routed_rows_, part_places_, part_shares_;
   tensor::Buffer operand_, middle_, sums_, logits_, expert_parts_;
 };
 

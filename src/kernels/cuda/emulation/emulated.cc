@@ -20,6 +20,8 @@
 namespace sheaf::kernels::cuda {
 namespace {
 
+constexpr std::size_t kFilledBytes = std::size_t{8} << 20;
+
 // Blocks are memfds: tests count their mappings by the name.
 class EmulatedExport final : public ExportedMemory {
  public:
@@ -101,7 +103,8 @@ class EmulatedDevice final : public Device {
       return nullptr;
     }
     void* block = tensor::host_memory().allocate(bytes);
-    std::memset(block, 0xff, bytes);  // no number: nothing may be read before it is written
+    // No number: nothing may be read before it is written. Of a workspace only the beginning.
+    std::memset(block, 0xff, std::min(bytes, kFilledBytes));
     blocks_[static_cast<const std::byte*>(block)] = bytes;
     share_.add(block, bytes);
     return block;
