@@ -33,6 +33,9 @@ NARROW = ["minilm-l6"]  # of at most 384 columns
 FP8 = [Cell(cell.model, cell.length, 1.5 * cell.goal, cell.flop, dtype)
        for cell in CELLS if cell.model in ("bert-large", "qwen3-0.6b", "qwen3-4b") and cell.length == 512
        for dtype in ("fp8", "fp8 with attention")]
+# Meant for Ampere's cards; nowhere slower than bfloat16 should be.
+INT8 = [Cell(cell.model, cell.length, cell.goal, cell.flop, "int8") for cell in CELLS
+        if cell.model in ("bert-large", "qwen3-0.6b") and cell.length == 512]
 LATENCY = Cell("minilm-l6", 16, 0, 21.2e6)
 LATENCY_GOAL_US = 150
 

@@ -182,7 +182,7 @@ def engine(args, results):
         values = rates_of(args, {"own": command}, LATENCY_TEXTS, folder)["own"]
         return {"µs": 1e6 / statistics.median(values), "goal µs": cells.LATENCY_GOAL_US}
 
-    return all([each_cell(args, results, measure, cells.CELLS + (cells.FP8 if args.device == "cuda" else [])),
+    return all([each_cell(args, results, measure, cells.CELLS + (cells.FP8 + cells.INT8 if args.device == "cuda" else [])),
                 each_cell(args, results, one_text, [cells.LATENCY])])
 
 
