@@ -83,6 +83,8 @@ void add_reply_trailers(CallbackServerContext& context, const router::EmbedReply
   const router::Timings& t = reply.timings;
   add_trailers(context, reply.model, reply.replica, reply.slice);
   context.AddTrailingMetadata("x-sheaf-tokens", std::to_string(reply.total_tokens));
+  if (reply.cut_inputs > 0)
+    context.AddTrailingMetadata("x-sheaf-cut-texts", std::to_string(reply.cut_inputs));
   context.AddTrailingMetadata("x-sheaf-tokenize-us", std::to_string(t.tokenize_us));
   context.AddTrailingMetadata("x-sheaf-queue-us", std::to_string(t.queue_us));
   context.AddTrailingMetadata("x-sheaf-compute-us", std::to_string(t.compute_us));

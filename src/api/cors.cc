@@ -20,7 +20,8 @@ void add_cors_headers(HttpResponse& response, std::string_view origin) {
   response.add_header("Access-Control-Expose-Headers",
                       "x-request-id, Retry-After, x-sheaf-model, x-sheaf-replica, x-sheaf-slice, "
                       "x-sheaf-total-us, x-sheaf-tokenize-us, x-sheaf-queue-us, "
-                      "x-sheaf-compute-us, x-compute-type, x-compute-time, x-compute-characters, "
+                      "x-sheaf-compute-us, x-sheaf-cut-texts, x-compute-type, x-compute-time, "
+                      "x-compute-characters, "
                       "x-compute-tokens, x-total-time, x-tokenization-time, x-queue-time, "
                       "x-inference-time");
 }

@@ -196,6 +196,8 @@ void add_reply_headers(HttpResponse& response, const router::EmbedReply& reply,
   add_number_header(response, "x-compute-time", total_us / 1000);
   add_number_header(response, "x-compute-characters", std::int64_t(reply.characters));
   add_number_header(response, "x-compute-tokens", std::int64_t(reply.total_tokens));
+  if (reply.cut_inputs > 0)
+    add_number_header(response, "x-sheaf-cut-texts", std::int64_t(reply.cut_inputs));
   add_number_header(response, "x-total-time", total_us / 1000);
   add_number_header(response, "x-tokenization-time", t.tokenize_us / 1000);
   add_number_header(response, "x-queue-time", t.queue_us / 1000);

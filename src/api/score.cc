@@ -140,7 +140,7 @@ Status check_scorer(const router::ModelInfo& model, ScoreKind kind) {
   return Error{ErrorCode::wrong_model_type,
                fmt::format("model {} {}; {}{}", model.name, is,
                            kind == ScoreKind::reranker
-                               ? "ranking needs a reranker, a classifier with 1 label"
+                               ? "ranking needs a reranker (a classifier with 1 label)"
                                : "classifying needs a classifier or a reranker",
                            assumed),
                "model"};

@@ -70,9 +70,14 @@ Result<ChildProcess> ChildProcess::start(const std::vector<std::string>& command
   ::posix_spawn_file_actions_adddup2(&actions, output.write_end.get(), STDOUT_FILENO);
   if (errors == Errors::dropped)
     ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  // A Ctrl-C at the terminal is ours: a child that it ended would look as if it had failed.
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
   pid_t pid = 0;
-  const int error = ::posix_spawn(&pid, command[0].c_str(), &actions, nullptr, arguments.data(),
+  const int error = ::posix_spawn(&pid, command[0].c_str(), &actions, &attributes, arguments.data(),
                                   variable_pointers.data());
+  ::posix_spawnattr_destroy(&attributes);
   ::posix_spawn_file_actions_destroy(&actions);
   if (error != 0) return errno_error(command[0], error);
   return ChildProcess(pid, std::move(input.write_end), std::move(output.read_end));

@@ -30,6 +30,7 @@ struct EmbeddedBatch {
   std::vector<std::string> texts;
   std::vector<std::vector<float>> rows;  // one a text, as engine::Engine::embed() has them
   std::uint32_t width = 0;               // numbers of a vector, of a text or a token
+  std::uint64_t cut_texts = 0;           // that were too long and lost an end
   // Of an embedder here: what the texts came to, and how long the model took.
   std::uint64_t tokens = 0;
   std::int64_t compute_us = 0;

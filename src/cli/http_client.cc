@@ -183,6 +183,7 @@ asio::awaitable<Result<HttpAnswer>> HttpConnection::exchange(std::string_view me
   HttpAnswer answer{
       .status = response.result_int(),
       .tokens = static_cast<std::uint64_t>(number_field(response, "x-compute-tokens", 0)),
+      .cut_texts = static_cast<std::uint64_t>(number_field(response, "x-sheaf-cut-texts", 0)),
       .compute_us = number_field(response, "x-sheaf-compute-us", -1)};
   if (!response.keep_alive()) {
     open_ = false;

@@ -33,8 +33,9 @@ Result<ServerAddress> parse_server_address(std::string_view text, std::uint16_t 
 struct HttpAnswer {
   unsigned status = 0;
   std::string body;
-  std::uint64_t tokens = 0;  // x-compute-tokens
-  TimeUs compute_us = -1;    // x-sheaf-compute-us, stamped by the replica; -1: not said
+  std::uint64_t tokens = 0;     // x-compute-tokens
+  std::uint64_t cut_texts = 0;  // x-sheaf-cut-texts
+  TimeUs compute_us = -1;       // x-sheaf-compute-us, stamped by the replica; -1: not said
 };
 
 // One kept-alive connection to a sheaf server, for commands. Opens it at the first request and

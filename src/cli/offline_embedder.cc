@@ -79,6 +79,7 @@ class OfflineEmbedder final : public Embedder {
     owes_answer_ = false;
     if (!batches_.empty()) SHEAF_TRY(send_part(batches_.front()));
     done.texts = std::move(batch.texts);
+    done.cut_texts = batch.inputs.cut;
     return done;
   }
 
@@ -169,9 +170,12 @@ Result<std::unique_ptr<Embedder>> make_offline_embedder(const OfflineEmbedderOpt
                                                       .max_length = options.max_length,
                                                       .pooling = options.source.pooling}));
   if (end_us) SHEAF_TRY(process.await_output(*end_us));
-  SHEAF_ASSIGN(const channel::Limits limits, channel::read_offline_hello(process.output()));
+  const auto limits = channel::read_offline_hello(process.output());
+  if (!limits.ok() && limits.error().code == ErrorCode::io)
+    return Error{ErrorCode::io, "its replica did not start, for the reason above"};
+  if (!limits.ok()) return limits.error();
   return std::unique_ptr<Embedder>(std::make_unique<OfflineEmbedder>(
-      std::move(process), end_us, limits, std::move(model), request_for(options.question, spec),
+      std::move(process), end_us, *limits, std::move(model), request_for(options.question, spec),
       options.question.query));
 }
 

@@ -121,7 +121,14 @@ Status find_cards(const ServeSettings& settings, const std::string& path, Comput
     SHEAF_ASSIGN(computers.here, look_at_slices());
     if (computers.here.gpus.simulated) return find_stand_in(settings, computers);
   }
-  if (path.empty()) return no_card_program(computers.replica_program);
+  if (path.empty()) {
+    const auto here = look_at_slices();
+    if (!here.ok() || here->no_gpus_because.empty())
+      return no_card_program(computers.replica_program);
+    return Error{ErrorCode::not_found, wants_cards(settings)
+                                           ? "no card to serve on: " + here->no_gpus_because
+                                           : "no NVIDIA card or driver is here"};
+  }
   SHEAF_ASSIGN(CardProgram program, ask_card_program(path));
   SHEAF_ASSIGN(computers.here, look_at_slices());
   if (!computers.here.no_gpus_because.empty())
@@ -331,7 +338,10 @@ Result<Computers> find_computers(const ServeSettings& settings) {
     if (found.ok()) return computers;
     const std::string& why = found.error().message;
     if (wants_cards(settings))
-      return Error{found.error().code, why + "; --device cpu serves on the processor"};
+      return Error{found.error().code,
+                   why + (settings.device == "cuda" ? "; --device cpu serves on the processor"
+                                                    : "; without flags about cards the processor "
+                                                      "serves")};
     computers.no_cards_because = why;
   }
   computers.here = {};

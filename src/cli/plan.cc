@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <fstream>
 #include <vector>
 
@@ -128,11 +129,13 @@ int plan_model(const PlanSettings& s) {
   const auto gpu = parse_gpu(s.asked.gpu);
   if (!gpu.ok()) return fail("plan", gpu.error(), kExitUsage);
   if (gpu->memory_bytes < kLeastCardBytes)
-    return fail(
-        "plan",
-        usage(fmt::format("--gpu {}: no card has {} bytes; a unit belongs to it, as in 24GiB",
-                          s.asked.gpu, gpu->memory_bytes)),
-        kExitUsage);
+    return fail("plan",
+                usage(fmt::format(
+                    "--gpu {}: no card has {} bytes{}", s.asked.gpu, gpu->memory_bytes,
+                    std::ranges::all_of(s.asked.gpu, [](char c) { return c >= '0' && c <= '9'; })
+                        ? "; a unit belongs to it, as in 24GiB"
+                        : "")),
+                kExitUsage);
   const auto model = facts_for_planning("", s.words[1], s.revision, s.pooling);
   if (!model.ok()) return fail("plan", model.error());
   const auto report = report_capacity(

@@ -84,6 +84,7 @@ class RemoteEmbedder final : public Embedder {
       co_return co_await answer(connection, texts.subspan(half), places.subspan(half), batch);
     }
     if (said->status != 200) co_return question_.in_its_place(error_of(*said), places);
+    batch.cut_texts += said->cut_texts;
     co_return question_.read(said->body, texts.size(), batch);
   }
 

@@ -106,23 +106,43 @@ struct PreparedModels {
   std::vector<ReplicasOnDevice> on_devices;  // by model
 };
 
-// Downloads them where need be, and measures in what they are computed best, and by how many
-// replicas: minutes.
-Result<PreparedModels> prepare_models(const ServeSettings& settings, const Computers& computers) {
-  const StartSignals signals;
+// Downloads them where need be. What can be refused is, of all, before the first is measured.
+Result<std::vector<router::ModelConfig>> fetch_models(const ServeSettings& settings,
+                                                      const Computers& computers) {
   const auto hub = hub::HubOptions::from_environment();
-  PreparedModels models;
+  std::vector<router::ModelConfig> configs;
   for (const ModelSetting& model : settings.models) {
     SHEAF_ASSIGN(const auto found, fetch_model(model.source, model.revision, hub));
     SHEAF_ASSIGN(router::ModelConfig config, model_config(model, settings, found));
     SHEAF_TRY(check_ranks(settings, model, config, computers));
+    SHEAF_ASSIGN(const KnownDtype dtype, known_dtype(settings, model, config, computers));
+    if (!dtype.settled) SHEAF_TRY(router::ServedModel::load(config));
+    if (std::ranges::find(configs, config.name, &router::ModelConfig::name) != configs.end())
+      return Error{ErrorCode::invalid_argument, "two models are to be served as " + config.name};
+    configs.push_back(std::move(config));
+  }
+  if (!computers.computes_on_cards()) {  // where room does not depend on the dtype
+    auto placed = configs;
+    SHEAF_TRY(place_models(settings, computers, placed));
+  }
+  return configs;
+}
+
+// Fetches them and measures in what they are computed best, and by how many
+// replicas: minutes.
+Result<PreparedModels> prepare_models(const ServeSettings& settings, const Computers& computers) {
+  const StartSignals signals;
+  PreparedModels models;
+  SHEAF_ASSIGN(models.configs, fetch_models(settings, computers));
+  for (std::size_t i = 0; i < models.configs.size(); ++i) {
+    const ModelSetting& model = settings.models[i];
+    router::ModelConfig& config = models.configs[i];
     SHEAF_ASSIGN(config.dtype, measured_dtype(settings, model, config, computers));
     SHEAF_ASSIGN(const std::string map, map_layers(settings, model, computers, config));
     if (!map.empty()) log(LogLevel::info, "model {}: {}", config.name, map);
     SHEAF_ASSIGN(ReplicasOnDevice on_device,
                  measured_replicas(settings, model, config, computers, signals));
     models.on_devices.push_back(std::move(on_device));
-    models.configs.push_back(std::move(config));
   }
   return models;
 }

@@ -166,7 +166,8 @@ void Service::wait_for_signal() {
     }
     draining_ = true;
     wait_for_signal();
-    log(LogLevel::info, "SIG{}: finishing {} open requests, taking no new ones",
+    log(LogLevel::info,
+        "SIG{}: finishing {} open requests, taking no new ones; another stops at once",
         ::sigabbrev_np(signal), router_->open_requests());
     drain();
   });

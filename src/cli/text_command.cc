@@ -98,6 +98,7 @@ Status answer_lines(std::string_view command, TextSource& source, Embedder& embe
     fmt::print(stderr, "sheaf {}: reading lines from the terminal; end with Ctrl-D\n", command);
   ProgressBar bar(std::string(command), source.total_bytes(), ProgressBar::Unit::bytes);
   std::size_t under_way = 0;
+  std::uint64_t cut_texts = 0;
   bool more = true;
   while (true) {
     while (more && under_way < embedder.window()) {
@@ -110,12 +111,16 @@ Status answer_lines(std::string_view command, TextSource& source, Embedder& embe
     if (under_way == 0) break;
     SHEAF_ASSIGN(const EmbeddedBatch batch, embedder.receive());
     --under_way;
+    cut_texts += batch.cut_texts;
     SHEAF_TRY(take(batch));
     bar.update(source.read_bytes());
   }
   if (source.broken_lines() > 0)
     fmt::print(stderr, "sheaf {}: not valid UTF-8, read with U+FFFD for broken bytes: {} {}\n",
                command, source.broken_lines(), source.broken_lines() == 1 ? "line" : "lines");
+  if (cut_texts > 0)
+    fmt::print(stderr, "sheaf {}: cut to the tokens that the model takes: {} {}\n", command,
+               cut_texts, cut_texts == 1 ? "line" : "lines");
   return {};
 }
 

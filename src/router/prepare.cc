@@ -52,6 +52,8 @@ class Preparation {
     return 0;
   }
 
+  std::size_t cut() const { return cut_; }  // inputs
+
  private:
   static std::size_t limit_of(const EmbedRequest& request, const ModelInfo& model) {
     return request.max_tokens == 0 ? model.max_length
@@ -69,8 +71,11 @@ class Preparation {
                        options_.max_tokens);
   }
 
-  Status check_length(std::size_t index, std::size_t tokens) const {
-    if (tokens <= options_.max_tokens || request_.truncate) return {};
+  // Refuses an input that is too long, or counts it as cut.
+  Status check_length(std::size_t index, std::size_t tokens) {
+    if (tokens <= options_.max_tokens) return {};
+    ++cut_;
+    if (request_.truncate) return {};
     return input_error(
         request_, index,
         fmt::format(
@@ -227,7 +232,7 @@ class Preparation {
   }
 
   Status append_ids(const std::vector<std::int32_t>& given, std::size_t index,
-                    std::vector<std::int32_t>& ids) const {
+                    std::vector<std::int32_t>& ids) {
     if (given.empty()) return input_error(request_, index, "the list of token ids is empty");
     const auto vocabulary = static_cast<std::int64_t>(model_.spec.vocab_size);
     for (std::int32_t id : given) {
@@ -257,6 +262,7 @@ class Preparation {
   std::vector<std::int32_t> first_ids_, second_ids_;
   std::vector<std::int32_t> before_document_, last_ids_;  // of the template
   std::optional<std::size_t> question_tokens_;            // of it and the instruction, no query
+  std::size_t cut_ = 0;
 };
 
 Error wrong_output(const EmbedRequest& request, const ModelInfo& model) {
@@ -346,6 +352,7 @@ void PreparedInputs::append(const PreparedInputs& other) {
   for (std::size_t i = 1; i < other.cu_seqlens.size(); ++i)
     cu_seqlens.push_back(base + other.cu_seqlens[i]);
   second_at.insert(second_at.end(), other.second_at.begin(), other.second_at.end());
+  cut += other.cut;
 }
 
 std::uint64_t bytes_of(const Input& input) {
@@ -410,6 +417,7 @@ Status prepare_inputs(const EmbedRequest& request, const ModelInfo& model,
     out.cu_seqlens.push_back(static_cast<std::uint32_t>(out.ids.size()));
     out.second_at.push_back(second_at);
   }
+  out.cut += preparation.cut();
   return {};
 }
 

@@ -16,6 +16,7 @@ struct PreparedInputs {
   std::vector<std::int32_t> ids;
   std::vector<std::uint32_t> cu_seqlens{0};
   std::vector<std::uint32_t> second_at;  // as engine::ItemOptions::second_at, one an input
+  std::size_t cut = 0;                   // inputs that were too long and lost an end
 
   std::size_t size() const { return cu_seqlens.size() - 1; }
   std::span<const std::int32_t> ids_of(std::size_t input) const {

@@ -90,6 +90,8 @@ TEST(PrepareInputs, CutsAtTheLimitOnTheSideAskedFor) {
   ASSERT_TRUE(right.ok());
   EXPECT_EQ(text_of(right->ids_of(0)), "012345");
   EXPECT_EQ(text_of(right->ids_of(1)), "ab");
+  EXPECT_EQ(right->cut, 1U);
+  EXPECT_EQ(prepare({.inputs = {"012345", "ab"}})->cut, 0U);  // as many as the model takes
   request.truncation_side = tokenizer::Side::left;
   EXPECT_EQ(text_of(prepare(request)->ids_of(0)), "456789");
 }

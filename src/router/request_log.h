@@ -11,7 +11,7 @@ namespace sheaf::router {
 struct OpenRequest;
 
 // The log's line of a request that was answered with vectors of `tokens` tokens.
-void log_answer(const OpenRequest& open, std::uint64_t tokens, const Timings& timings);
+void log_answer(const OpenRequest& open, const Timings& timings);
 
 // The log's line of a request that got an error instead of vectors.
 void log_refusal(std::string_view request_id, const Error& error);

@@ -234,6 +234,20 @@ class RouterImpl final : public Router, private fleet::FleetListener {
                                            : telemetry::Metrics::Method::batch;
   }
 
+  // The only one whose name ends in this, behind its organization's.
+  std::optional<std::size_t> only_model_called(std::string_view name) const {
+    std::optional<std::size_t> only;
+    for (std::size_t i = 0; i < models_.size(); ++i) {
+      const std::string& whole = models_[i]->info().name;
+      if (whole.size() <= name.size() || !whole.ends_with(name) ||
+          whole[whole.size() - name.size() - 1] != '/')
+        continue;
+      if (only) return std::nullopt;
+      only = i;
+    }
+    return only;
+  }
+
   Result<std::size_t> model_index(std::string_view name,
                                   std::optional<model::Task> task = std::nullopt,
                                   std::optional<model::Output> output = std::nullopt) const {
@@ -245,6 +259,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     }
     if (name.empty() && output) return model_index(name, task);
     if (name.empty()) return std::size_t{0};
+    if (const auto only = only_model_called(name)) return *only;
     std::string served;
     for (const auto& model : models_) served += (served.empty() ? "" : ", ") + model->info().name;
     return Error{ErrorCode::not_found,
@@ -331,6 +346,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
     for (std::size_t i = 0; i < open.inputs.size(); ++i)
       reply.tokens.push_back(static_cast<std::uint32_t>(open.inputs.ids_of(i).size()));
     reply.total_tokens = open.inputs.ids.size();
+    reply.cut_inputs = open.inputs.cut;
     reply.characters = open.characters;
     reply.timings = {.total_us = monotonic_us() - open.arrived_us,
                      .tokenize_us = open.tokenize_us,
@@ -367,11 +383,11 @@ class RouterImpl final : public Router, private fleet::FleetListener {
       return;
     }
     const Timings t = result->timings;
-    const std::uint64_t tokens = result->total_tokens;
     metrics_.request_succeeded(method_of(open), t.total_us, t.tokenize_us, t.queue_us,
                                t.compute_us);
+    metrics_.inputs_cut(open.inputs.cut);
     open.callback(std::move(result));
-    log_answer(open, tokens, t);
+    log_answer(open, t);
   }
 
   // ---- the core's actions; all below with the mutex held

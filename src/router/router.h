@@ -98,6 +98,7 @@ struct EmbedReply {
   std::vector<std::vector<float>> rows;
   std::vector<std::uint32_t> tokens;  // really run, one an input
   std::uint64_t total_tokens = 0;
+  std::uint64_t cut_inputs = 0;  // that were too long and lost an end
   std::uint64_t characters = 0;  // of the texts given, a pair's first with each second
   Timings timings;
   std::string replica;  // that did the last of it
@@ -187,8 +188,9 @@ class Router {
   // parsed.
   virtual Status admit(std::string_view model, std::uint64_t text_bytes) const = 0;
 
-  // The model served under `name`; error not_found names it. "" is the default model: the first
-  // one named at start, or the first for the task if one is given.
+  // The model served under `name`, or the only one whose name ends in "/name"; error not_found
+  // names it. "" is the default model: the first one named at start, or the first for the task if
+  // one is given.
   virtual Result<const ModelInfo*> find_model(
       std::string_view name, std::optional<model::Task> task = std::nullopt) const = 0;
   virtual std::vector<const ModelInfo*> models() const = 0;

@@ -83,7 +83,7 @@ class CorePlacement {
       if (slice.cpus.size() < wish.processes)
         return placement_error(fmt::format(
             "model {}: {} {}: each process of a replica takes a core, and replica {} of {} has {} "
-            "({}); fewer of either are what helps",
+            "({}); fewer replicas, or fewer processes of each, would fit",
             wish.model, flag_of(wish.division), wish.processes, i, replicas_.size(),
             slice.cpus.size(), slice.name));
     }

@@ -118,6 +118,8 @@ struct Metrics::State {
   std::array<Durations, 2> durations = {durations_of("te_request"), durations_of("te_embed")};
 
   Histogram& input_length = sizes("te_request_input_length", "Tokens of a text", 1 << 15);
+  Counter& inputs_cut =
+      counters("sheaf_cut_texts", "Texts that were too long and lost an end").Add({});
   Histogram& batch_items = sizes("te_batch_next_size", "Texts of a batch", 1 << 12);
   Histogram& batch_tokens = sizes("te_batch_next_tokens", "Tokens of a batch", 1 << 17);
 
@@ -178,6 +180,10 @@ void Metrics::request_failed(std::string_view err) {
 }
 
 void Metrics::input_length(std::uint32_t tokens) { state_->input_length.Observe(tokens); }
+
+void Metrics::inputs_cut(std::uint64_t inputs) {
+  if (inputs > 0) state_->inputs_cut.Increment(static_cast<double>(inputs));
+}
 
 void Metrics::stage_took(Stage stage, std::int64_t ns) {
   state_->stage_ns[static_cast<std::size_t>(stage)].fetch_add(ns, std::memory_order_relaxed);

@@ -60,6 +60,7 @@ class Metrics {
   // dropped.
   void request_failed(std::string_view err);
   void input_length(std::uint32_t tokens);
+  void inputs_cut(std::uint64_t inputs);  // that were too long and lost an end
   void stage_took(Stage stage, std::int64_t ns);
   void batch_sent(std::uint32_t items, std::uint32_t tokens);
 

@@ -215,7 +215,7 @@ def lines_of_auto(said):
 
 def test_auto_is_the_processor_else_and_says_why_in_a_line(machine, emulated_replica, no_card_program):
     (line,) = lines_of_auto(check("--replica-program", no_card_program))
-    assert line.startswith("--device auto is the processor: there is no sheaf-replica-cuda beside")
+    assert line == "--device auto is the processor: no NVIDIA card or driver is here"
     here = machine("h200-141")
     environment = of(here, SHEAF_FAULT_NO_CARD=NO_DRIVER)
     (line,) = lines_of_auto(check("--card-program", emulated_replica, environment=environment))
@@ -230,11 +230,12 @@ def test_auto_is_the_processor_else_and_says_why_in_a_line(machine, emulated_rep
 def test_cards_that_are_asked_for_are_refused_in_a_sentence_where_they_cannot_be_had(machine, emulated_replica,
                                                                                    no_card_program, flags):
     missing = refusal(*flags, "--replica-program", no_card_program)
-    assert missing.startswith("there is no sheaf-replica-cuda beside") and "(`make cuda` builds it)" in missing
+    advice = ("--device cpu serves on the processor" if "--device" in flags
+              else "without flags about cards the processor serves")
+    assert missing.startswith("no card to serve on: NVML cannot be opened") and missing.endswith(advice)
     here = machine("h200-141")
     said = refusal(*flags, "--card-program", emulated_replica, environment=of(here, SHEAF_FAULT_NO_CARD=NO_DRIVER))
-    assert said == (f"sheaf-replica-emulated: {NO_DRIVER}; `sheaf slices check` says what helps; "
-                    "--device cpu serves on the processor")
+    assert said == (f"sheaf-replica-emulated: {NO_DRIVER}; `sheaf slices check` says what helps; " + advice)
     assert "NVML cannot be opened" in refusal(*flags, "--card-program", emulated_replica)
 
 

@@ -135,7 +135,25 @@ def test_headers_say_who_did_what(server):
     for name in ("x-sheaf-compute-us", "x-compute-time", "x-total-time", "x-tokenization-time",
                  "x-queue-time", "x-inference-time", "x-compute-characters"):
         assert int(headers[name]) >= 0
-    assert headers["x-request-id"]
+    assert headers["x-request-id"] and "x-sheaf-cut-texts" not in headers
+
+
+def test_texts_that_are_cut_are_counted(server):
+    def counted():
+        (line,) = [line for line in requests.get(server.http + "/metrics", timeout=10).text.splitlines()
+                   if line.startswith("sheaf_cut_texts")]
+        return float(line.split()[-1])
+
+    before = counted()
+    answer = raw(server, input=["word " * 300, "x", "another " * 257])
+    assert answer.headers["x-sheaf-cut-texts"] == "2"
+    assert counted() == before + 2
+
+
+def test_the_last_part_of_a_models_name_will_do(server):
+    answer = raw(server, input="x", model=MODEL.split("/")[-1])
+    assert answer.status_code == 200 and answer.json()["model"] == MODEL
+    assert raw(server, input="x", model="L6-v2").status_code == 404
 
 
 def test_a_default_prompt_of_the_servers_own(server):

@@ -159,7 +159,7 @@ def test_what_cannot_be_divided_is_refused(tmp_path):
     one = f"cores:{CORES[0]}"
     assert refusal("--tensor-parallel-size", "2", "--slices", one) == (
         f"{model} 2: each process of a replica takes a core, and replica 0 of 1 has 1 ({one}); "
-        "fewer of either are what helps")
+        "fewer replicas, or fewer processes of each, would fit")
     here = Machine(tmp_path, "h200-141", "h200-141")
     assert refusal("--tensor-parallel-size", "2", "--device", "cuda", environment=of(here)) == (
         f"{model} 2: the processor stands in for simulated cards, over which it divides no model; "
