@@ -37,7 +37,8 @@ struct BenchSettings {
 };
 
 FlagSet flags_for(BenchSettings& s) {
-  FlagSet flags("sheaf bench [flags]", "Measures a running server: throughput and latency.");
+  FlagSet flags("sheaf bench [flags]",
+                "Measures embedding by a running server: throughput and latency.");
   flags.add({"server", "HOST:PORT", "server", "", "127.0.0.1:8080, gRPC 50050"}, text(s.server));
   flags.add({"grpc", "", "over gRPC instead of HTTP"}, boolean(s.grpc));
   flags.add({"model", "NAME", "served model", "", "the server's default"}, text(s.model));

@@ -50,7 +50,8 @@ std::string help() {
 int unknown_command(const std::string& name) {
   std::vector<std::string_view> names;
   for (const Command& command : kCommands) names.push_back(command.name);
-  const std::string_view near = nearest_word(name, names);
+  const std::string_view near =
+      name == "doctor" ? std::string_view("slices check") : nearest_word(name, names);
   fmt::print(stderr, "sheaf: unknown command '{}'{}\n", name,
              near.empty() ? "; sheaf --help lists them" : fmt::format("; did you mean {}?", near));
   return kExitUsage;
@@ -69,7 +70,7 @@ int run(int argument_count, const char* const* arguments) {
     fmt::print("{}", help());
     return kExitOk;
   }
-  if (words[0] == "--version") {
+  if (words[0] == "--version" || words[0] == "version") {
     fmt::print("sheaf {}\n", kVersion);
     return kExitOk;
   }

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import select
 import subprocess
 import time
@@ -17,6 +18,10 @@ from sheaf_server import MODEL, MODEL_FOLDER, SHEAF, environment_without_sheaf, 
 def sheaf(*arguments, stdin="", environment=None, timeout=120, folder=None):
     return subprocess.run([str(SHEAF), *map(str, arguments)], input=stdin, text=True, timeout=timeout,
                           capture_output=True, env=environment_without_sheaf() | (environment or {}), cwd=folder)
+
+
+def says_at_most_what_is_cut(text):
+    return re.fullmatch(r"(sheaf [a-z]+: cut to the tokens that the model takes: \d+ lines?\n)?", text)
 
 
 def fits_a_screen(text, lines_max=50):
@@ -42,6 +47,7 @@ def test_help_of_a_command(command):
 
 def test_version():
     result = sheaf("--version")
+    assert sheaf("version").stdout == result.stdout
     assert result.returncode == 0 and result.stdout.startswith("sheaf 0.")
 
 
@@ -219,7 +225,15 @@ def test_embed_standard_input_to_json_lines(expected):
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert [r["text"] for r in rows] == TEXTS
     np.testing.assert_allclose([r["embedding"] for r in rows], expected, atol=1e-5)
-    assert result.stderr == ""
+    assert result.stderr == "sheaf embed: cut to the tokens that the model takes: 1 line\n"
+
+
+def test_lines_that_are_cut_are_counted_here_and_there(server):
+    lines = "word " * 600 + "\n" + "short\n" + "another " * 700 + "\n"
+    for place in (["--model", MODEL_FOLDER], ["--server", server.http]):
+        result = sheaf("embed", *place, "--batch-size", "1", stdin=lines)
+        assert result.returncode == 0
+        assert result.stderr == "sheaf embed: cut to the tokens that the model takes: 2 lines\n"
 
 
 @pytest.mark.parametrize("where", ["here", "server"])
