@@ -336,7 +336,8 @@ TEST(Place, CoresAreCutAsBefore) {
       << "not more replicas than find a core for each rank";
   EXPECT_EQ(names_for({}, {Wish{.model = "a", .replicas = 4, .processes = 3}}, kAuto),
             Names{"!model a: --tensor-parallel-size 3: each process of a replica takes a core, and "
-                  "replica 0 of 4 has 2 (cores:0-1); fewer replicas, or fewer processes of each, would fit"});
+                  "replica 0 of 4 has 2 (cores:0-1); fewer replicas, or fewer processes of each, "
+                  "would fit"});
   const Wish listed{.model = "c", .replicas = 3, .slices = {"cores:0-1", "cores:6"}};
   EXPECT_EQ(names_for({}, {listed, one}, kAuto),
             (Names{"cores:0", "cores:6", "cores:1", "cores:2-5,7"}));
