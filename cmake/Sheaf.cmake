@@ -104,7 +104,7 @@ function(sheaf_test target name)
   # Tests themselves, which are half of all there is to compile, take two thirds of the time when not optimized.
   target_compile_options(${target} PRIVATE -O0 $<$<CONFIG:Release>:-g0>)
   add_test(NAME ${name} COMMAND ${target} ${ARGN})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 1200)
+  set_tests_properties(${name} PROPERTIES TIMEOUT 600)
 endfunction()
 
 # sheaf_library(FOLDER [COLD] LINKS libs... [PRECOMPILED headers...]): src/FOLDER/**/*.cc but for nested libraries becomes

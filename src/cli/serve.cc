@@ -101,6 +101,10 @@ Status place(const ServeSettings& settings, const Computers& computers,
   return {};
 }
 
+Error named_twice(const std::string& name) {
+  return {ErrorCode::invalid_argument, "two models are to be served as " + name};
+}
+
 struct PreparedModels {
   std::vector<router::ModelConfig> configs;
   std::vector<ReplicasOnDevice> on_devices;  // by model
@@ -118,7 +122,7 @@ Result<std::vector<router::ModelConfig>> fetch_models(const ServeSettings& setti
     SHEAF_ASSIGN(const KnownDtype dtype, known_dtype(settings, model, config, computers));
     if (!dtype.settled) SHEAF_TRY(router::ServedModel::load(config));
     if (std::ranges::find(configs, config.name, &router::ModelConfig::name) != configs.end())
-      return Error{ErrorCode::invalid_argument, "two models are to be served as " + config.name};
+      return named_twice(config.name);
     configs.push_back(std::move(config));
   }
   if (!computers.computes_on_cards()) {  // where room does not depend on the dtype
@@ -128,8 +132,7 @@ Result<std::vector<router::ModelConfig>> fetch_models(const ServeSettings& setti
   return configs;
 }
 
-// Fetches them and measures in what they are computed best, and by how many
-// replicas: minutes.
+// Fetches them and measures in what they are computed best, and by how many replicas: minutes.
 Result<PreparedModels> prepare_models(const ServeSettings& settings, const Computers& computers) {
   const StartSignals signals;
   PreparedModels models;
@@ -268,8 +271,7 @@ Result<std::size_t> check_models(const ServeSettings& settings, const Computers&
   std::size_t not_seen = 0;
   for (const ModelSetting& model : settings.models) {
     SHEAF_ASSIGN(CheckedModel checked, check_model(model, settings, computers));
-    if (!ids.insert(checked.id).second)
-      return Error{ErrorCode::invalid_argument, "two models are to be served as " + checked.id};
+    if (!ids.insert(checked.id).second) return named_twice(checked.id);
     not_seen += checked.config ? 0 : 1;
     models.push_back(std::move(checked));
   }
