@@ -38,9 +38,9 @@ def server(args, model, folder, *flags):
                 child.wait()
 
 
-def tokens_per_s(args, model, length, folder):
+def tokens_per_s(args, model, length, folder, replicas=1, streams=1):
     texts, requests = LOAD[args.device]
-    with server(args, model, folder, "--num-replicas", "1") as places:
+    with server(args, model, folder, "--num-replicas", str(replicas), "--streams", str(streams)) as places:
         command = [programs.path_of("sheaf", args.device), "bench", "--server", places["grpc"], "--grpc", "--batch-sizes",
                    str(texts), "--concurrency", str(requests), "--prompt-length", str(length), "--duration", "10s", "--warmup",
                    "3s", "--json"]

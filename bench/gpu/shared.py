@@ -71,10 +71,10 @@ def card_mib():
         return 0
 
 
-def figures(args, model, replicas, folder):
+def figures(args, model, replicas, streams, folder):
     before = card_mib()
     started = time.monotonic()
-    with served.server(args, model, folder, "--num-replicas", str(replicas)) as places:
+    with served.server(args, model, folder, "--num-replicas", str(replicas), "--streams", str(streams)) as places:
         pids = ready_pids(places, replicas)
         ready_s = time.monotonic() - started
         vectors = answers(places, pids)

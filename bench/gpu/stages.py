@@ -201,6 +201,8 @@ def peers(args, results):
     return each_cell(args, results, measure)
 
 
+# Two ways to compute two batches at once: (replicas, streams of each).
+SIDE_BY_SIDE = {"2 streams": (1, 2), "2 replicas": (2, 1)}
 SERVED = [cell for cell in cells.CELLS if cell.model == "bert-base" and cell.length in (50, 512)]
 
 
@@ -211,12 +213,15 @@ def serve(args, results):
         command = engine_command(args, model, folder / "work", folder / "vectors")
         alone = statistics.median(rates_of(args, {"own": command}, workload.tokens_of(batches), folder)["own"])
         rate = served.tokens_per_s(args, model, cell.length, folder)
-        return {"served tokens/s": rate, "engine tokens/s": alone, "share": rate / alone, "goal": 0.9}
+        others = {f"{words} over one": served.tokens_per_s(args, model, cell.length, folder, replicas, streams) / rate
+                  for words, (replicas, streams) in (SIDE_BY_SIDE if args.device == "cuda" else {}).items()}
+        return {"served tokens/s": rate, "engine tokens/s": alone, "share": rate / alone, "goal": 0.9, **others}
 
     return each_cell(args, results, measure, SERVED)
 
 
-SHARED_BY = (1, 2, 4)  # replicas
+SHARED_BY = ((1, 1), (2, 1), (4, 1))  # replicas, streams of each
+SHARED_ON_CARDS = ((1, 2), (2, 2))
 LEAST_COSINE = 0.999  # of their vectors, in bfloat16
 
 
@@ -224,13 +229,13 @@ def share(args, results):
     """Of one model. On a card one copy is brought, whoever ends; on a processor there is none to bring."""
     model = checkpoints.checkpoint("bert-base", args.work)
     copies = 1 if args.device == "cuda" else 0
-    for replicas in SHARED_BY:
-        name = f"bert-base, {replicas} replicas"
+    for replicas, streams in SHARED_BY + (SHARED_ON_CARDS if args.device == "cuda" else ()):
+        name = f"bert-base, {replicas} replicas" + (f" on {streams} streams" if streams > 1 else "")
         if results.has(name):
             continue
         try:
             with tempfile.TemporaryDirectory() as folder:
-                figures = shared.figures(args, model, replicas, pathlib.Path(folder))
+                figures = shared.figures(args, model, replicas, streams, pathlib.Path(folder))
         except served.Failed as error:
             print(f"{name}: {error}", file=sys.stderr, flush=True)
             return False

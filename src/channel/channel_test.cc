@@ -142,16 +142,29 @@ TEST_F(ChannelTest, RingsTheRouterOnlyWhenItListens) {
   EXPECT_TRUE(router_was_rung());
 }
 
+TEST_F(ChannelTest, AReplicaIsWokenByItself) {
+  std::uint32_t bell = replica_.bell();
+  replica_.wake();
+  replica_.wait(bell);  // has been rung: does not sleep
+  bell = replica_.bell();
+  replica_.wait(bell, 1'000);  // nobody rings
+  std::thread other([this] { replica_.wake(); });
+  replica_.wait(bell);
+  other.join();
+  EXPECT_NE(replica_.bell(), bell);
+}
+
 // Two threads, rings much smaller than what goes through them: no frame lost, no wake-up lost.
 TEST_F(ChannelTest, NothingIsLostBetweenTwoThreads) {
   constexpr std::uint64_t kBatches = 3'000;
   std::thread replica([this] {
     for (std::uint64_t done = 0; done < kBatches;) {
+      const std::uint32_t bell = replica_.bell();
       auto received = replica_.receive();
       ASSERT_TRUE(received.ok());
       const auto* submission = std::get_if<Submission>(&*received);
       if (submission == nullptr) {
-        replica_.wait();
+        replica_.wait(bell);
         continue;
       }
       const std::size_t items = submission->options.size();

@@ -31,6 +31,8 @@ inline constexpr std::size_t kFrameAlignment = 8;
 inline constexpr int kExitWithoutRoom = 12;
 // Of a rank that ends because another one of its replica ended, or is late.
 inline constexpr int kExitAfterAnother = 13;
+// Batches that a replica computes at once: each takes a working set and a thread.
+inline constexpr int kLanesMax = 8;
 inline constexpr std::size_t kRowsFrameBytes = 64 << 10;  // longer rows are sent in parts
 
 // What a text is answered with: one row of floats.

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <string>
 
-#include "channel/bell.h"
-
 namespace sheaf::channel {
 namespace {
 
@@ -122,9 +120,8 @@ Result<ReplicaEnd::Received> ReplicaEnd::decode(const Frame& frame) const {
   return Received(std::move(submission));
 }
 
-void ReplicaEnd::wait() {
-  const std::uint32_t count = bell_count(header());
-  if (submits_.empty()) sleep_unless_rung(header(), count, Sleep::for_frames);
+void ReplicaEnd::wait(std::uint32_t bell, TimeUs limit_us) {
+  if (submits_.empty()) sleep_unless_rung(header(), bell, Sleep::for_frames, limit_us);
 }
 
 Result<std::span<std::byte>> ReplicaEnd::reserve(FrameType type, std::size_t body_bytes) {

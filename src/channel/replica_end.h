@@ -6,9 +6,11 @@
 #include <variant>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/mapping.h"
 #include "base/result.h"
+#include "channel/bell.h"
 #include "channel/layout.h"
 #include "channel/ring.h"
 
@@ -50,8 +52,13 @@ class ReplicaEnd {
   using Received = std::variant<std::monostate, Submission, Cancel>;
   // The next order; monostate if there is none now.
   Result<Received> receive();
-  // Sleeps until there may be news.
-  void wait();
+  // What wait() is given: read before looking for news.
+  std::uint32_t bell() { return bell_count(header()); }
+  // Sleeps until there may be news since `bell` was read, or wake() was called, and no longer than
+  // `limit_us`; 0: no limit.
+  void wait(std::uint32_t bell, TimeUs limit_us = 0);
+  // Of any thread.
+  void wake() { ring_oneself(header()); }
 
   // Queues rows first_item, first_item + 1, ... in as many frames as needed; waits while the ring
   // is full. `values` is [items, any number of floats]; several items

@@ -186,6 +186,12 @@ Result<bool> may_share(const ServeSettings& settings, const ModelSetting& model,
          settings.gpu_assignment != "dedicated" && settings.gpu_assignment != "mig";
 }
 
+constexpr std::uint32_t kStreamsMeasured = 4;
+
+bool streams_are_measured(const ServeSettings& settings, const ModelSetting& model) {
+  return model.streams.value_or(settings.streams) == "auto";
+}
+
 // Of one kind of card: what was measured, and which they are.
 struct Kind {
   Measured of;
@@ -202,6 +208,8 @@ Result<std::vector<Kind>> kinds_of(const ServeSettings& settings, const ModelSet
   for (const Device& device : *devices) {
     std::string on = fmt::format("{}; {}, {}", card_kind(device, computers), config.dtype,
                                  settings.gpu_assignment == "mps" ? "by MPS" : "in turns");
+    if (!streams_are_measured(settings, model) && config.streams > 1)
+      on += fmt::format(", on {} streams", config.streams);
     if (config.max_batch_tokens > 0) on += fmt::format(", batches of {}", config.max_batch_tokens);
     if (settings.gpu_memory_utilization != ServeSettings().gpu_memory_utilization)
       on += fmt::format(", {} of its memory", settings.gpu_memory_utilization);
@@ -239,7 +247,12 @@ class SharingTrial {
         config_.name, device.name(), kind.of.on, kSharingMostUs / 1'000'000);
     end_us_ = monotonic_us() + kSharingMostUs;
     SHEAF_ASSIGN(CardSharing sharing,
-                 measure_sharing([this](std::uint32_t replicas) { return rate_of(replicas); }));
+                 measure_sharing(
+                     [this](std::uint32_t replicas, std::uint32_t streams) {
+                       return rate_of(replicas, streams);
+                     },
+                     config_.streams,
+                     streams_are_measured(settings_, model_) ? kStreamsMeasured : config_.streams));
     if (signals_.caught()) return Error{ErrorCode::unavailable, "the start was stopped"};
     if (const Status kept = keep_sharing(kind.of, sharing); !kept.ok())
       log(LogLevel::warn, "what was measured cannot be kept: {}", kept.error().message);
@@ -247,12 +260,13 @@ class SharingTrial {
   }
 
  private:
-  Result<std::optional<double>> rate_of(std::uint32_t replicas) const {
+  Result<std::optional<double>> rate_of(std::uint32_t replicas, std::uint32_t streams) const {
     const auto undone = signals_.hold();
     router::RouterOptions options{.models = {config_},
                                   .replica_program = computers_.replica_program,
                                   .card_program = computers_.cards->path};
     options.models.front().replicas = replicas;
+    options.models.front().streams = streams;
     auto placing = place_models(alone(settings_, model_, std::to_string(replicas)), computers_,
                                 options.models);
     if (!placing.ok() && placing.error().code == ErrorCode::unavailable) return placing.error();
@@ -270,6 +284,17 @@ class SharingTrial {
   const StartSignals& signals_;
   TimeUs end_us_ = 0;
 };
+
+// Returns the streams that were best there.
+std::uint32_t take(const SharingStep& best, const Kind& kind, KnownReplicas& known) {
+  for (const Device& device : kind.devices) known.on_device[device.uuid] = best.replicas;
+  return best.streams;
+}
+
+// Of cards of several kinds the fewest: all have room for them.
+void set_streams(const std::vector<std::uint32_t>& best, KnownReplicas& known) {
+  if (!best.empty()) known.streams = *std::ranges::min_element(best);
+}
 
 }  // namespace
 
@@ -318,22 +343,23 @@ Result<KnownReplicas> known_replicas(const ServeSettings& settings, const ModelS
                                      const router::ModelConfig& config,
                                      const Computers& computers) {
   SHEAF_ASSIGN(const auto kinds, kinds_of(settings, model, config, computers));
-  KnownReplicas known;
+  KnownReplicas known{.streams = config.streams};
+  std::vector<std::uint32_t> streams;
   for (const Kind& kind : kinds) {
     const auto kept = kept_sharing(kind.of);
     known.settled = known.settled && kept;
-    if (!kept) continue;
-    for (const Device& device : kind.devices) known.on_device[device.uuid] = best_sharing(*kept);
+    if (kept) streams.push_back(take(best_sharing(*kept), kind, known));
   }
+  set_streams(streams, known);
   return known;
 }
 
-Result<ReplicasOnDevice> measured_replicas(const ServeSettings& settings, const ModelSetting& model,
-                                           const router::ModelConfig& config,
-                                           const Computers& computers,
-                                           const StartSignals& signals) {
+Result<KnownReplicas> measured_replicas(const ServeSettings& settings, const ModelSetting& model,
+                                        const router::ModelConfig& config,
+                                        const Computers& computers, const StartSignals& signals) {
   SHEAF_ASSIGN(const auto kinds, kinds_of(settings, model, config, computers));
-  ReplicasOnDevice on_device;
+  KnownReplicas known{.streams = config.streams};
+  std::vector<std::uint32_t> streams;
   for (const Kind& kind : kinds) {
     const auto sharing = SharingTrial(settings, model, config, computers, signals).find(kind);
     if (!sharing.ok()) {
@@ -342,12 +368,13 @@ Result<ReplicasOnDevice> measured_replicas(const ServeSettings& settings, const 
           config.name, sharing.error().message);
       continue;
     }
-    const std::uint32_t best = best_sharing(*sharing);
-    log(LogLevel::info, "model {}: {} {} a card by --num-replicas auto, measured ({}): {}",
-        config.name, best, best == 1 ? "replica" : "replicas", kind.of.on, describe(*sharing));
-    for (const Device& device : kind.devices) on_device[device.uuid] = best;
+    const SharingStep best = best_sharing(*sharing);
+    log(LogLevel::info, "model {}: {} a card by --num-replicas auto, measured ({}): {}",
+        config.name, describe(best), kind.of.on, describe(*sharing));
+    streams.push_back(take(best, kind, known));
   }
-  return on_device;
+  set_streams(streams, known);
+  return known;
 }
 
 }  // namespace sheaf::cli

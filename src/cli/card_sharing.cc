@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+
+#include "channel/layout.h"
 
 namespace sheaf::cli {
 namespace {
@@ -16,53 +19,79 @@ bool gains(const SharingStep& before, const SharingStep& after) {
   return after.tokens_per_s >= kSharingGain * before.tokens_per_s;
 }
 
+bool is_sound(const SharingStep& step) {
+  return step.replicas >= 1 && step.replicas <= kSharingMax && step.streams >= 1 &&
+         step.streams <= channel::kLanesMax && step.tokens_per_s > 0 && step.tokens_per_s < 1e12;
+}
+
 bool is_sound(const CardSharing& sharing) {
-  std::uint32_t replicas = 1;
-  for (const SharingStep& step : sharing) {
-    if (step.replicas != replicas || replicas > kSharingMax) return false;
-    if (!(step.tokens_per_s > 0 && step.tokens_per_s < 1e12)) return false;
-    replicas *= 2;
-  }
-  return !sharing.empty();
+  return !sharing.empty() && sharing.front().replicas == 1 &&
+         std::ranges::all_of(sharing, [](const SharingStep& step) { return is_sound(step); });
 }
 
 std::optional<CardSharing> sharing_of(const json& list) {
   try {
     CardSharing sharing;
-    for (const json& step : list) sharing.push_back({step.at("replicas"), step.at("tokens_per_s")});
+    for (const json& step : list)
+      sharing.push_back({step.at("replicas"), step.at("streams"), step.at("tokens_per_s")});
     if (is_sound(sharing)) return sharing;
   } catch (const json::exception&) {
   }
   return std::nullopt;
 }
 
-}  // namespace
-
-Result<CardSharing> measure_sharing(const RateOf& rate_of) {
-  CardSharing sharing;
-  for (std::uint32_t replicas = 1; replicas <= kSharingMax; replicas *= 2) {
-    const auto rate = rate_of(replicas);
-    const bool may_change = !rate.ok() && rate.error().code == ErrorCode::unavailable;
-    if (!rate.ok() && (sharing.empty() || may_change)) return rate.error();
-    if (!rate.ok() || !*rate) break;
-    sharing.push_back({replicas, **rate});
-    if (sharing.size() > 1 && !gains(sharing[sharing.size() - 2], sharing.back())) break;
-  }
-  if (!sharing.empty()) return sharing;
-  return Error{ErrorCode::too_large, "there is no room for one replica"};
+// False: it was not to be measured.
+Result<bool> measure_step(const RateOf& rate_of, SharingStep step, CardSharing& sharing) {
+  const auto rate = rate_of(step.replicas, step.streams);
+  const bool may_change = !rate.ok() && rate.error().code == ErrorCode::unavailable;
+  if (!rate.ok() && (sharing.empty() || may_change)) return rate.error();
+  if (!rate.ok() || !*rate) return false;
+  step.tokens_per_s = **rate;
+  sharing.push_back(step);
+  return true;
 }
 
-std::uint32_t best_sharing(const CardSharing& sharing) {
+Status double_while_it_gains(const RateOf& rate_of, std::uint32_t SharingStep::*number,
+                             std::uint32_t most, CardSharing& sharing) {
+  for (SharingStep step = sharing.front(); step.*number * 2 <= most; step = sharing.back()) {
+    SharingStep twice = step;
+    twice.*number *= 2;
+    SHEAF_ASSIGN(const bool measured, measure_step(rate_of, twice, sharing));
+    if (!measured || !gains(step, sharing.back())) break;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<CardSharing> measure_sharing(const RateOf& rate_of, std::uint32_t streams,
+                                    std::uint32_t streams_max) {
+  CardSharing sharing;
+  SHEAF_ASSIGN(const bool measured, measure_step(rate_of, {.streams = streams}, sharing));
+  if (!measured) return Error{ErrorCode::too_large, "there is no room for one replica"};
+  SHEAF_TRY(double_while_it_gains(rate_of, &SharingStep::streams, streams_max, sharing));
+  SHEAF_TRY(double_while_it_gains(rate_of, &SharingStep::replicas, kSharingMax, sharing));
+  return sharing;
+}
+
+SharingStep best_sharing(const CardSharing& sharing) {
   const SharingStep* best = &sharing.front();
   for (const SharingStep& step : sharing)
     if (&step != best && gains(*best, step)) best = &step;
-  return best->replicas;
+  return *best;
+}
+
+std::string describe(const SharingStep& step) {
+  std::string text =
+      fmt::format("{} {}", step.replicas, step.replicas == 1 ? "replica" : "replicas");
+  if (step.streams > 1) text += fmt::format(" on {} streams", step.streams);
+  return text;
 }
 
 std::string describe(const CardSharing& sharing) {
   std::vector<std::string> steps;
   for (const SharingStep& step : sharing)
-    steps.push_back(fmt::format("{}: {:.0f} tokens/s", step.replicas, step.tokens_per_s));
+    steps.push_back(fmt::format("{}: {:.0f} tokens/s", describe(step), step.tokens_per_s));
   return fmt::format("{}", fmt::join(steps, ", "));
 }
 
@@ -74,7 +103,9 @@ std::optional<CardSharing> kept_sharing(const Measured& of) {
 Status keep_sharing(const Measured& of, const CardSharing& sharing) {
   json list = json::array();
   for (const SharingStep& step : sharing)
-    list.push_back({{"replicas", step.replicas}, {"tokens_per_s", step.tokens_per_s}});
+    list.push_back({{"replicas", step.replicas},
+                    {"streams", step.streams},
+                    {"tokens_per_s", step.tokens_per_s}});
   return write_measured(of, std::move(list));
 }
 

@@ -11,7 +11,7 @@ namespace {
 
 // Of 1, 2, 4, … replicas; beyond its end there is no room.
 RateOf rates_of(std::vector<double> rates) {
-  return [rates](std::uint32_t replicas) -> Result<std::optional<double>> {
+  return [rates](std::uint32_t replicas, std::uint32_t) -> Result<std::optional<double>> {
     for (const double rate : rates)
       if (replicas == 1)
         return std::optional(rate);
@@ -28,7 +28,7 @@ std::size_t steps_of(const std::vector<double>& rates) {
 
 CardSharing sharing_of(const std::vector<double>& rates) {
   CardSharing sharing;
-  for (const double rate : rates) sharing.push_back({1u << sharing.size(), rate});
+  for (const double rate : rates) sharing.push_back({1u << sharing.size(), 1, rate});
   return sharing;
 }
 
@@ -43,25 +43,58 @@ TEST(CardSharings, DoublesWhileThatGains) {
 TEST(CardSharings, WhatSeveralFailAtEndsIt) {
   for (const ErrorCode code : {ErrorCode::deadline_exceeded, ErrorCode::unavailable})
     for (const std::uint32_t failing : {1u, 2u, 4u}) {
-      const auto sharing =
-          measure_sharing([=](std::uint32_t replicas) -> Result<std::optional<double>> {
+      const auto sharing = measure_sharing(
+          [=](std::uint32_t replicas, std::uint32_t) -> Result<std::optional<double>> {
             if (replicas == failing) return Error{code, "late"};
             return std::optional(100.0 * replicas);
           });
       ASSERT_EQ(sharing.ok(), failing > 1 && code != ErrorCode::unavailable);
       if (sharing.ok())
-        EXPECT_EQ(best_sharing(*sharing), failing / 2);
+        EXPECT_EQ(best_sharing(*sharing).replicas, failing / 2);
       else
         EXPECT_EQ(sharing.error().message, "late");
     }
 }
 
 TEST(CardSharings, TheBestIsTheLastThatGained) {
-  EXPECT_EQ(best_sharing(sharing_of({100})), 1);
-  EXPECT_EQ(best_sharing(sharing_of({100, 104})), 1);
-  EXPECT_EQ(best_sharing(sharing_of({100, 105})), 2);
-  EXPECT_EQ(best_sharing(sharing_of({100, 200, 300, 301})), 4);
-  EXPECT_EQ(describe(sharing_of({100.4, 200})), "1: 100 tokens/s, 2: 200 tokens/s");
+  EXPECT_EQ(best_sharing(sharing_of({100})).replicas, 1);
+  EXPECT_EQ(best_sharing(sharing_of({100, 104})).replicas, 1);
+  EXPECT_EQ(best_sharing(sharing_of({100, 105})).replicas, 2);
+  EXPECT_EQ(best_sharing(sharing_of({100, 200, 300, 301})).replicas, 4);
+  EXPECT_EQ(describe(sharing_of({100.4, 200})),
+            "1 replica: 100 tokens/s, 2 replicas: 200 tokens/s");
+}
+
+// By rates of 1, 2 and 4 streams, and of 2 replicas.
+std::string best_of(const std::vector<double>& streams, double two_replicas,
+                    std::uint32_t streams_max = 4) {
+  const auto sharing = measure_sharing(
+      [&](std::uint32_t replicas, std::uint32_t on) -> Result<std::optional<double>> {
+        if (replicas > 2 || (replicas == 2 && on > 1)) return std::optional<double>();
+        if (replicas == 2) return std::optional(two_replicas);
+        return std::optional(streams.at(on == 4 ? 2 : on - 1));
+      },
+      1, streams_max);
+  return describe(best_sharing(*sharing));
+}
+
+TEST(CardSharings, MoreReplicasHaveToGainOverMoreStreams) {
+  EXPECT_EQ(best_of({100, 120, 150}, 110), "1 replica on 4 streams");
+  EXPECT_EQ(best_of({100, 120, 121}, 125), "1 replica on 2 streams");
+  EXPECT_EQ(best_of({100, 120, 121}, 130), "2 replicas");
+  EXPECT_EQ(best_of({100, 104, 200}, 104), "1 replica") << "it stops where it does not gain";
+  EXPECT_EQ(best_of({100, 120, 150}, 110, 1), "2 replicas") << "of streams nobody asked";
+}
+
+TEST(CardSharings, StreamsThatWereSaidStay) {
+  const auto sharing = measure_sharing(
+      [](std::uint32_t replicas, std::uint32_t streams) -> Result<std::optional<double>> {
+        return std::optional(100.0 * replicas * streams);
+      },
+      2, 2);
+  ASSERT_TRUE(sharing.ok());
+  EXPECT_EQ(sharing->size(), 5);
+  EXPECT_EQ(describe(best_sharing(*sharing)), "16 replicas on 2 streams");
 }
 
 class KeptSharing : public ::testing::Test {
@@ -94,8 +127,8 @@ TEST_F(KeptSharing, IsOfOneKindOfCard) {
   EXPECT_FALSE(kept_sharing(on("a third")));
   const auto all = kept_sharing_on_cards({folder_ + "/model"});
   ASSERT_EQ(all.size(), 2);
-  EXPECT_EQ(best_sharing(all.at("a card")), 2);
-  EXPECT_EQ(best_sharing(all.at("another")), 1);
+  EXPECT_EQ(best_sharing(all.at("a card")).replicas, 2);
+  EXPECT_EQ(best_sharing(all.at("another")).replicas, 1);
   EXPECT_TRUE(kept_sharing_on_cards({folder_ + "/no-model"}).empty());
 }
 
@@ -107,8 +140,14 @@ TEST_F(KeptSharing, IsNoneOfAnotherProgram) {
 }
 
 TEST_F(KeptSharing, UnsoundIsNone) {
-  for (const CardSharing& unsound : std::vector<CardSharing>{
-           {}, {{2, 100}}, {{1, 100}, {3, 200}}, {{1, 0}}, {{1, 1e300}}, {{1, -1}}}) {
+  for (const CardSharing& unsound : std::vector<CardSharing>{{},
+                                                             {{2, 1, 100}},
+                                                             {{1, 1, 100}, {17, 1, 200}},
+                                                             {{1, 9, 100}},
+                                                             {{1, 0, 100}},
+                                                             {{1, 1, 0}},
+                                                             {{1, 1, 1e300}},
+                                                             {{1, 1, -1}}}) {
     ASSERT_TRUE(keep_sharing(on("a card"), unsound).ok());
     EXPECT_FALSE(kept_sharing(on("a card")));
   }

@@ -18,6 +18,7 @@ constexpr std::string_view kModelKeys[] = {"name",
                                            "source",
                                            "revision",
                                            "replicas",
+                                           "streams",
                                            "tensor_parallel_size",
                                            "pipeline_parallel_size",
                                            "max_batch_tokens",
@@ -136,6 +137,7 @@ class Reader {
     if (key == "source") model.source = text;
     if (key == "revision") model.revision = text;
     if (key == "replicas") model.replicas = text;
+    if (key == "streams") model.streams = text;
     if (key == "default_prompt_name") model.default_prompt_name = text;
     if (key == "default_prompt") model.default_prompt = text;
     if (key == "pooling")

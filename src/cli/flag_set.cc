@@ -186,7 +186,7 @@ std::string FlagSet::help() const {
       group = entry.group;
       if (!group.empty()) out += group + "\n";
     }
-    out += help_line(entry.flag, entry.value, entry.default_text);
+    if (!entry.flag.help.empty()) out += help_line(entry.flag, entry.value, entry.default_text);
   }
   return out + epilogue_;
 }

@@ -47,12 +47,13 @@ Status ask(const std::string& replica_program, const std::string& mode, const Mo
 }  // namespace
 
 Result<ModelMemory> memory_of(const std::string& replica_program, const ModelSource& source,
-                              std::uint32_t max_batch_tokens, int threads) {
+                              std::uint32_t max_batch_tokens, int threads, std::uint32_t streams) {
   ModelMemory memory;
   for (const model::Stage& stage : source.stages) {
     // The first rank's: all take as much.
     std::vector<std::string> flags = model::flags_of({0, source.ranks, stage});
     flags.insert(flags.end(), {"--threads", std::to_string(threads)});
+    if (streams > 1) flags.insert(flags.end(), {"--streams", std::to_string(streams)});
     if (max_batch_tokens > 0)
       flags.insert(flags.end(), {"--max-batch-tokens", std::to_string(max_batch_tokens)});
     const auto add = [&](const nlohmann::json& json) {

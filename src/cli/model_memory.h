@@ -22,9 +22,10 @@ struct ModelMemory {
 
 // Asks `replica_program`, which reads the headers of the weights, for a minute at most. Fails where
 // replicas of the model could not start over a tensor's name, shape or type. 0 tokens: the default;
-// `threads` are those of a replica, or of a rank.
+// `threads` are those of a replica, or of a rank; `streams` those of a replica on a card.
 Result<ModelMemory> memory_of(const std::string& replica_program, const ModelSource& source,
-                              std::uint32_t max_batch_tokens, int threads);
+                              std::uint32_t max_batch_tokens, int threads,
+                              std::uint32_t streams = 1);
 
 // Asks it what the parts of the model take, likewise.
 Result<model::PartBytes> parts_of(const std::string& replica_program, const ModelSource& source);

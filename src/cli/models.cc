@@ -117,9 +117,14 @@ nlohmann::ordered_json facts_of(const std::map<std::string, CardSharing>& on_car
   for (const auto& [on, sharing] : on_cards) {
     auto steps = nlohmann::ordered_json::array();
     for (const SharingStep& step : sharing)
-      steps.push_back(
-          {{"replicas", step.replicas}, {"tokens_per_s", std::round(step.tokens_per_s)}});
-    facts.push_back({{"on", on}, {"auto", best_sharing(sharing)}, {"measured", std::move(steps)}});
+      steps.push_back({{"replicas", step.replicas},
+                       {"streams", step.streams},
+                       {"tokens_per_s", std::round(step.tokens_per_s)}});
+    const SharingStep best = best_sharing(sharing);
+    facts.push_back({{"on", on},
+                     {"auto", best.replicas},
+                     {"auto_streams", best.streams},
+                     {"measured", std::move(steps)}});
   }
   return facts;
 }
@@ -148,13 +153,16 @@ std::string precision_table(const std::vector<Precision>& precisions, std::strin
 constexpr std::string_view kOnCores = "all cores, as busy as they were";
 
 std::string sharing_table(const std::map<std::string, CardSharing>& on_cards) {
-  std::string text = "Replicas a card, of which --num-replicas auto takes *:\n";
+  std::string text = "Replicas a card and streams of each, of which auto takes *:\n";
   for (const auto& [on, sharing] : on_cards) {
     text += wrapped(on, 2);
-    Table table({{"replicas"}, {"tokens/s", true}, {"auto"}});
-    for (const SharingStep& step : sharing)
-      table.add_row({std::to_string(step.replicas), fmt::format("{:.0f}", step.tokens_per_s),
-                     step.replicas == best_sharing(sharing) ? "*" : ""});
+    const SharingStep best = best_sharing(sharing);
+    Table table({{"replicas"}, {"streams"}, {"tokens/s", true}, {"auto"}});
+    for (const SharingStep& step : sharing) {
+      const bool is_best = step.replicas == best.replicas && step.streams == best.streams;
+      table.add_row({std::to_string(step.replicas), std::to_string(step.streams),
+                     fmt::format("{:.0f}", step.tokens_per_s), is_best ? "*" : ""});
+    }
     text += table.render();
   }
   return text;

@@ -211,10 +211,11 @@ class Placer {
     const router::ModelConfig& config = configs_[i];
     if (computers_.computes_on_cards()) {
       const std::string& program = computers_.cards->path;
-      SHEAF_ASSIGN(const ModelMemory memory, memory_of(program,
-                                                       {config.folder, config.pooling, config.dtype,
-                                                        config.ranks, config.stages},
-                                                       config.max_batch_tokens, /*threads=*/1));
+      SHEAF_ASSIGN(
+          const ModelMemory memory,
+          memory_of(program,
+                    {config.folder, config.pooling, config.dtype, config.ranks, config.stages},
+                    config.max_batch_tokens, /*threads=*/1, config.streams));
       wish.weights_bytes = memory.card_weights_bytes;
       wish.replica_bytes = memory.card_replica_bytes;
       if (wish.replica_bytes > 0) return {};
@@ -392,6 +393,20 @@ Status check_ranks(const ServeSettings& settings, const ModelSetting& model,
   const model::Stage first = {0, stages, 0, stages > 1 ? 1u : 0u};
   const Status divides = model::check_shard(spec, {0, config.ranks, first});
   return divides.ok() ? Status() : refuse(divides.error().code, divides.error().message);
+}
+
+Status check_streams(const ServeSettings& settings, const ModelSetting& model,
+                     const router::ModelConfig& config, const Computers& computers) {
+  if (config.streams == 1) return {};
+  const auto refuse = [&config](std::string_view why) {
+    return placing_error(
+        fmt::format("model {}: --streams {}: {}", config.name, config.streams, why));
+  };
+  SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, model, computers));
+  if (!on_cards) return refuse("on processor cores a replica has one; --num-replicas gives more");
+  if (config.processes() > 1)
+    return refuse("a replica that is divided over several processes has one");
+  return {};
 }
 
 // What each stage may have for its weights. Core sets have no memory of their own: of the machine's

@@ -50,6 +50,10 @@ Result<bool> runs_on_cards(const ServeSettings& settings, const ModelSetting& mo
 Status check_ranks(const ServeSettings& settings, const ModelSetting& model,
                    const router::ModelConfig& config, const Computers& computers);
 
+// Error where a model is to have several streams and is not on cards, or divided.
+Status check_streams(const ServeSettings& settings, const ModelSetting& model,
+                     const router::ModelConfig& config, const Computers& computers);
+
 // Divides the layers of a model that is to have several stages among them, by what they take in its
 // dtype, and by the memory of the machine or the smallest of the cards that would do; what "auto"
 // stands for has to be known. Says who has which; empty: it has one.

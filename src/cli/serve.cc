@@ -68,7 +68,7 @@ Result<ModelMemory> memory_for(const std::string& program, const router::ModelCo
   const std::uint32_t threads = std::max(cores / processes, 1u);
   return memory_of(program,
                    {config.folder, config.pooling, config.dtype, config.ranks, config.stages},
-                   config.max_batch_tokens, static_cast<int>(threads));
+                   config.max_batch_tokens, static_cast<int>(threads), config.streams);
 }
 
 // "--device auto is the processor: there is no sheaf-replica-cuda beside …"
@@ -119,6 +119,7 @@ Result<std::vector<router::ModelConfig>> fetch_models(const ServeSettings& setti
     SHEAF_ASSIGN(const auto found, fetch_model(model.source, model.revision, hub));
     SHEAF_ASSIGN(router::ModelConfig config, model_config(model, settings, found));
     SHEAF_TRY(check_ranks(settings, model, config, computers));
+    SHEAF_TRY(check_streams(settings, model, config, computers));
     SHEAF_ASSIGN(const KnownDtype dtype, known_dtype(settings, model, config, computers));
     if (!dtype.settled) SHEAF_TRY(router::ServedModel::load(config));
     if (std::ranges::find(configs, config.name, &router::ModelConfig::name) != configs.end())
@@ -143,9 +144,10 @@ Result<PreparedModels> prepare_models(const ServeSettings& settings, const Compu
     SHEAF_ASSIGN(config.dtype, measured_dtype(settings, model, config, computers));
     SHEAF_ASSIGN(const std::string map, map_layers(settings, model, computers, config));
     if (!map.empty()) log(LogLevel::info, "model {}: {}", config.name, map);
-    SHEAF_ASSIGN(ReplicasOnDevice on_device,
+    SHEAF_ASSIGN(KnownReplicas replicas,
                  measured_replicas(settings, model, config, computers, signals));
-    models.on_devices.push_back(std::move(on_device));
+    config.streams = replicas.streams;
+    models.on_devices.push_back(std::move(replicas.on_device));
   }
   return models;
 }
@@ -218,6 +220,7 @@ Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings&
   for (const std::string& output : describe_outputs(info.spec)) lines += wrapped("  " + output, 4);
   constexpr std::string_view kNotYet = "auto, measured at the first start";
   SHEAF_ASSIGN(KnownReplicas replicas, known_replicas(settings, model, config, computers));
+  config.streams = replicas.streams;
   lines += fmt::format("  dtype: {}\n", dtype.settled ? config.dtype : kNotYet);
   if (!replicas.settled) lines += fmt::format("  replicas a card: {}\n", kNotYet);
   lines += wrapped("  memory: " + describe(memory), 4);

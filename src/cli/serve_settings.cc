@@ -3,7 +3,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <tuple>
 
+#include "channel/layout.h"
 #include "cli/config_file.h"
 #include "cli/placing.h"
 #include "cli/precision.h"
@@ -14,15 +16,16 @@ namespace {
 
 constexpr std::string_view kUsage = "sheaf serve MODEL... [flags]";
 constexpr std::string_view kSummary =
-    "Serves models over HTTP and gRPC. MODEL is a folder, a hub name, or name=folder.";
+    "Serves models. MODEL (or --model MODEL): a folder, a hub name, or name=folder.";
 constexpr std::string_view kEpilogue =
     "example: SHEAF_PORT=80 sheaf serve BAAI/bge-m3; flag beats variable beats file\n";
 
 constexpr std::uint32_t kReplicasMax = 1024;
+constexpr std::uint32_t kStreamsMax = channel::kLanesMax;
 
 void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>& models) {
   flags.add_group("Models and replicas");
-  flags.add({"model", "MODEL", "the same as the argument"}, text_list(models));
+  flags.add({"model", "MODEL", ""}, text_list(models));
   flags.add({"served-model-name", "S", "id of the only model", "served_model_name", "its name"},
             text(s.served_model_name));
   flags.add({"revision", "R", "commit, branch or tag on the hub", "revision", "main"},
@@ -34,6 +37,8 @@ void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>&
       whole_number(s.ranks, 1, kRanksMax));
   flags.add({"pipeline-parallel-size", "N", "or its layers, in stages", "pipeline_parallel_size"},
             whole_number(s.stages, 1, kRanksMax));
+  flags.add({"streams", "N", "batches at once, of a copy on a card", "streams"},
+            text(s.streams));
   flags.add({"device", "D", "cpu, cuda; auto: cards if there are any", "device"},
             choice(s.device, {"auto", "cpu", "cuda"}));
   flags.add({"dtype", "T", "auto, float32, bfloat16, int8, fp8", "dtype"},
@@ -131,9 +136,9 @@ Error setting_error(std::string message) {
   return Error{ErrorCode::invalid_argument, std::move(message)};
 }
 
-Status check_replicas(std::string_view where, const std::string& replicas) {
-  if (replicas == "auto") return {};
-  const auto number = parse_whole_number(replicas, 1, kReplicasMax);
+Status check_number(std::string_view where, const std::string& said, std::uint32_t most) {
+  if (said == "auto") return {};
+  const auto number = parse_whole_number(said, 1, most);
   if (number.ok()) return {};
   return setting_error(fmt::format("{}: {}, nor auto", where, number.error().message));
 }
@@ -226,6 +231,7 @@ Status ServeFlags::choose_models(std::vector<ModelSetting> of_file) {
     if (model.revision.empty()) model.revision = settings_.revision;
     // A flag or variable beats what the file says of one model.
     if (flags_.origin_of("num-replicas") > Origin::file) model.replicas.reset();
+    if (flags_.origin_of("streams") > Origin::file) model.streams.reset();
     if (flags_.origin_of("tensor-parallel-size") > Origin::file) model.ranks.reset();
     if (flags_.origin_of("pipeline-parallel-size") > Origin::file) model.stages.reset();
     if (flags_.origin_of("max-batch-tokens") > Origin::file) model.max_batch_tokens.reset();
@@ -250,10 +256,13 @@ Status ServeFlags::choose_models(std::vector<ModelSetting> of_file) {
 }
 
 Status ServeFlags::check_consistent() const {
-  SHEAF_TRY(check_replicas("--num-replicas", settings_.num_replicas));
+  SHEAF_TRY(check_number("--num-replicas", settings_.num_replicas, kReplicasMax));
+  SHEAF_TRY(check_number("--streams", settings_.streams, kStreamsMax));
   for (const ModelSetting& model : settings_.models)
-    if (model.replicas)
-      SHEAF_TRY(check_replicas(fmt::format("models: {}: replicas", model.source), *model.replicas));
+    for (const auto& [key, said, most] : {std::tuple{"replicas", model.replicas, kReplicasMax},
+                                          std::tuple{"streams", model.streams, kStreamsMax}})
+      if (said)
+        SHEAF_TRY(check_number(fmt::format("models: {}: {}", model.source, key), *said, most));
   if (settings_.gpu_memory_utilization > 1)
     return setting_error(fmt::format("--gpu-memory-utilization {}: is more than all of it, 1",
                                      settings_.gpu_memory_utilization));

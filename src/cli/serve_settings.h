@@ -21,6 +21,7 @@ struct ModelSetting {
   std::string revision;
   // Nothing: what the whole server is set to.
   std::optional<std::string> replicas;  // "auto" or a number
+  std::optional<std::string> streams;   // likewise, of each replica on a card
   std::optional<std::uint32_t> max_batch_tokens;
   std::optional<std::uint32_t> max_length;
   std::optional<std::uint32_t> ranks;   // that each replica is divided over
@@ -49,8 +50,9 @@ struct ServeSettings {
   std::vector<std::string> cors_allow_origin;
 
   std::string num_replicas = "auto";
-  std::uint32_t ranks = 1;   // that each replica is divided over
-  std::uint32_t stages = 1;  // of layers, likewise
+  std::string streams = "auto";  // of each replica on a card
+  std::uint32_t ranks = 1;       // that each replica is divided over
+  std::uint32_t stages = 1;      // of layers, likewise
   std::string device = "auto";
   std::vector<std::string> slices;  // of all models; empty: as device says
   std::uint32_t num_gpus = 0;       // 0: all

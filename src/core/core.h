@@ -71,6 +71,7 @@ struct ItemRef {
 struct ReplicaReady {
   std::uint32_t max_batch_tokens = 0;  // what its channel and working set can hold
   std::uint32_t max_batch_items = 0;
+  std::uint32_t lanes = 1;  // batches that it runs at once: streams of its card
 };
 
 // How a replica's process ended.

@@ -99,6 +99,73 @@ TEST(CoreFaults, WhoWaitsForTheOnlySliceIsToldWhy) {
   EXPECT_EQ(bench.stops.size(), 1U) << "it waits no longer";
 }
 
+// A model whose only replica runs two batches at once, each of one request.
+struct TwoLanes : Bench {
+  TwoLanes() : Bench(replicas(1)) {
+    ready(0, 16'384, 4'096, 2);
+    for (RequestId id = 1; id <= 3; ++id) request(id, texts(2, 100));
+  }
+};
+
+TEST(CoreFaults, AReplicaWithTwoLanesHasTwoBatchesAndOneMore) {
+  TwoLanes bench;
+  EXPECT_EQ(bench.batches.size(), 2U) << "the third waits until a lane is about to be free";
+  bench.pass_until(kSecond);
+  EXPECT_EQ(bench.batches.size(), 3U);
+  bench.done(bench.batches[1]);
+  bench.done(bench.batches[0]);
+  bench.done(bench.batches[2]);
+  EXPECT_EQ(bench.answers.size(), 3U);
+}
+
+TEST(CoreFaults, BothBatchesThatRanAreSuspected) {
+  TwoLanes bench;
+  bench.pass_until(kSecond);
+  ASSERT_EQ(bench.batches.size(), 3U);
+  bench.die(0, SIGSEGV);
+  bench.pass_until(bench.now + kSecond);
+  bench.ready(0, 16'384, 4'096, 2);
+  for (std::size_t next = 3; next < bench.batches.size(); ++next) {
+    const bool tried = next < 7;
+    EXPECT_EQ(bench.batches[next].items.size(), tried ? 1U : 2U)
+        << "the suspects one by one, then the batch that had not begun";
+    EXPECT_EQ(bench.core.replica_status(0).batches_in_flight, 1U) << "nothing runs beside them";
+    bench.done(bench.batches[next]);
+  }
+  EXPECT_EQ(bench.batches.size(), 8U);
+  EXPECT_EQ(bench.answers.size(), 3U);
+}
+
+TEST(CoreFaults, ABatchThatHangsIsSeenBesideOthersThatDoNot) {
+  TwoLanes bench;
+  ProgressSample sample{1, 0, false};
+  for (int i = 0; i < 40 && bench.kills.empty(); ++i) {
+    bench.now += 50'000;
+    bench.done(bench.batches.back());  // never the first
+    bench.request(10 + static_cast<RequestId>(i), texts(2, 100));
+    sample.cpu_us += 50'000;
+    bench.sample(0, sample);
+  }
+  ASSERT_EQ(bench.kills.size(), 1U);
+  EXPECT_LE(bench.now, 650'000);
+  EXPECT_EQ(bench.kills[0].reason, "hung: no progress");
+}
+
+// Two batches of 500 tokens at once, each 100 ms long: 10,000 tokens/s, not 5,000.
+TEST(CoreFaults, TheRateIsThatOfBothLanes) {
+  Bench bench(replicas(1));
+  bench.ready(0, 16'384, 4'096, 2);
+  for (RequestId id = 1; id <= 100; ++id) {
+    bench.request(id, {500});
+    if (bench.batches.size() < 2) continue;
+    bench.now += 50'000;
+    bench.done(bench.batches[bench.batches.size() - 2], 100'000);
+  }
+  const ReplicaStatus status = bench.core.replica_status(0);
+  EXPECT_NEAR(status.tokens_per_s, 10'000, 500);
+  EXPECT_LE(status.busy_us, bench.now);
+}
+
 TEST(CoreFaults, KillsHoweverManyInARowAreSurvived) {
   Bench bench(replicas(1));
   bench.ready(0);

@@ -44,8 +44,9 @@ struct Bench {
   Incarnation incarnation(ReplicaId replica) { return core.replica_status(replica).incarnation; }
   ReplicaState state(ReplicaId replica) { return core.replica_status(replica).state; }
 
-  void ready(ReplicaId replica, std::uint32_t tokens = 16'384, std::uint32_t items = 4'096) {
-    core.on_replica_ready(now, replica, incarnation(replica), {tokens, items});
+  void ready(ReplicaId replica, std::uint32_t tokens = 16'384, std::uint32_t items = 4'096,
+             std::uint32_t lanes = 1) {
+    core.on_replica_ready(now, replica, incarnation(replica), {tokens, items, lanes});
     take();
   }
   void request(RequestId id, std::vector<std::uint32_t> tokens, TimeUs deadline_us = 300 * kSecond,

@@ -58,7 +58,7 @@ struct Court {
   void finish(std::uint32_t replica) {
     Flight& flight = replicas[replica].flight;
     ASSERT_FALSE(flight.empty());
-    flight.finish(0, flight.running().id);
+    flight.finish(0, flight.oldest().id);
     inquest.batch_ended(replica);
   }
 

@@ -264,7 +264,8 @@ void Pool::on_items_done(TimeUs now_us, std::uint32_t position, Incarnation inca
   if (!replica.supervisor.runs(incarnation)) return;
   Batch* batch = replica.flight.find(id);
   if (batch == nullptr) return;
-  replica.watchdog.advanced(now_us);
+  // What others do beside the oldest does not say that it does not hang.
+  if (id == replica.flight.oldest().id) replica.watchdog.advanced(now_us);
   const std::size_t end = std::min<std::size_t>(std::size_t(first) + count, batch->items.size());
   for (std::size_t i = first; i < end; ++i) {
     if (batch->done[i]) continue;
@@ -277,8 +278,8 @@ void Pool::on_batch_done(TimeUs now_us, std::uint32_t position, Incarnation inca
                          TimeUs compute_us, const Error* failure) {
   Replica& replica = replicas_[position];
   if (!replica.supervisor.runs(incarnation) || replica.flight.find(id) == nullptr) return;
+  if (id == replica.flight.oldest().id) replica.watchdog.restart(now_us);
   const Batch batch = replica.flight.finish(now_us, id);
-  replica.watchdog.restart(now_us);
   inquest_.batch_ended(position);
   if (failure != nullptr && batch.items.empty()) {
     kill(now_us, position, {Blame::none, true, "it refuses even a probe: " + failure->message});
@@ -292,8 +293,7 @@ void Pool::on_batch_done(TimeUs now_us, std::uint32_t position, Incarnation inca
   }
   // The time of one that was cut short, or of a probe, says nothing.
   if (complete && !batch.items.empty()) {
-    replica.rate.learn(batch.tokens, compute_us);
-    replica.count(batch, compute_us);
+    replica.count(now_us, batch, compute_us);
   }
   requests_.note_compute_time(now_us, batch, compute_us);
   settle(now_us, position, batch, complete ? Blame::none : Blame::too_large,
@@ -343,6 +343,7 @@ void Pool::on_ready(TimeUs now_us, std::uint32_t position, Incarnation incarnati
   Replica& replica = replicas_[position];
   if (!replica.supervisor.runs(incarnation) || replica.supervisor.is_ready()) return;
   replica.limits = limits;
+  replica.flight.set_lanes(limits.lanes);
   replica.supervisor.ready();
   replica.watchdog.restart(now_us);
   after_event(now_us);
@@ -378,7 +379,7 @@ void Pool::on_progress(TimeUs now_us, std::uint32_t position, Incarnation incarn
   if (!replica.supervisor.runs(incarnation)) return;
   const Flight& flight = replica.flight;
   const TimeUs expected_us =
-      flight.empty() ? 0 : std::max<TimeUs>(1, replica.rate.time_for(flight.running().tokens));
+      flight.empty() ? 0 : std::max<TimeUs>(1, replica.rate.time_for(flight.tokens_running()));
   const auto death = judge(replica.watchdog.judge(now_us, sample, expected_us));
   if (death) kill(now_us, position, *death);
   after_event(now_us);  // an overdue replica's share of the queue falls as time goes by
@@ -390,14 +391,15 @@ void Pool::kill(TimeUs now_us, std::uint32_t position, const Death& death) {
   lose_work(now_us, position, death);
 }
 
-// Batches run in order, so only the oldest can be to blame; what lay behind it was not begun.
+// Batches begin in order, so only those that ran can be to blame; what lay behind was not begun.
 void Pool::lose_work(TimeUs now_us, std::uint32_t position, const Death& death) {
   Replica& replica = replicas_[position];
   inquest_.replica_ended(position);
   replica.bound.move_all_to(queue_);
+  const std::size_t running = replica.flight.running();
   const std::deque<Batch> batches = replica.flight.take_all();
   for (std::size_t i = 0; i < batches.size(); ++i)
-    settle(now_us, position, batches[i], i == 0 ? death.blame : Blame::none, death.cause);
+    settle(now_us, position, batches[i], i < running ? death.blame : Blame::none, death.cause);
 }
 
 void Pool::on_tick(TimeUs now_us) {

@@ -9,15 +9,13 @@ constexpr TimeUs kMemoryLimitUs = 60'000'000;
 }
 
 bool Replica::has_room(TimeUs now_us, TimeUs lead_us) const {
-  if (!supervisor.is_ready() || flight.size() >= Flight::kBatchesMax) return false;
-  return flight.empty() || flight.free_us(now_us, rate) - now_us <= lead_us;
+  if (!supervisor.is_ready() || flight.is_full()) return false;
+  return flight.lane_free_us(now_us, rate) - now_us <= lead_us;
 }
 
 TimeUs Replica::room_us(TimeUs now_us, TimeUs lead_us) const {
-  constexpr TimeUs never = std::numeric_limits<TimeUs>::max();
-  if (!supervisor.is_ready() || flight.size() != 1) return never;
-  const TimeUs due_us = flight.running().begun_us + rate.time_for(flight.tokens());
-  return due_us - lead_us > now_us ? due_us - lead_us : never;  // else it has room, or is overdue
+  if (!supervisor.is_ready() || flight.is_full()) return std::numeric_limits<TimeUs>::max();
+  return flight.next_due_us(now_us, lead_us, rate);  // else it has room, or is overdue
 }
 
 std::uint64_t Replica::limit_tokens(TimeUs now_us) const {
@@ -31,7 +29,12 @@ void Replica::note_too_large(TimeUs now_us, std::uint64_t batch_tokens,
   memory_limit_until_us_ = now_us + kMemoryLimitUs;
 }
 
-void Replica::count(const Batch& batch, TimeUs compute_us) {
+// Of time in which several batches computed each has what those that ended before it had not.
+void Replica::count(TimeUs now_us, const Batch& batch, TimeUs compute_us) {
+  if (limits.lanes > 1 && compute_us > 0)
+    compute_us = std::clamp<TimeUs>(now_us - counted_until_us_, 1, compute_us);
+  counted_until_us_ = now_us;
+  rate.learn(batch.tokens, compute_us);
   ++batches_;
   tokens_ += batch.tokens;
   busy_us_ += std::max<TimeUs>(compute_us, 0);

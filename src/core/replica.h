@@ -20,14 +20,15 @@ struct Replica {
         watchdog(core.hang_cpu_us, core.hang_wall_us),
         rate(model.initial_tokens_per_s) {}
 
-  // May it be sent a batch now? Yes if idle, or if its only batch will soon be done.
+  // May it be sent a batch now? Yes if a lane is idle, or will soon be.
   bool has_room(TimeUs now_us, TimeUs lead_us) const;
   // When the passing of time alone gives it room; INT64_MAX if it never does.
   TimeUs room_us(TimeUs now_us, TimeUs lead_us) const;
   std::uint64_t limit_tokens(TimeUs now_us) const;
   // A batch of so many tokens was too large for it: for a minute none above half of it is sent.
   void note_too_large(TimeUs now_us, std::uint64_t batch_tokens, std::uint64_t floor_tokens);
-  void count(const Batch& batch, TimeUs compute_us);
+  // Learns from a batch that is done: its rate is that of all lanes together.
+  void count(TimeUs now_us, const Batch& batch, TimeUs compute_us);
   ReplicaStatus status(ModelId model) const;
 
   Supervisor supervisor;
@@ -44,6 +45,7 @@ struct Replica {
   std::uint64_t batches_ = 0;
   std::uint64_t tokens_ = 0;
   TimeUs busy_us_ = 0;
+  TimeUs counted_until_us_ = 0;
 };
 
 }  // namespace sheaf::core

@@ -231,7 +231,8 @@ Result<std::unique_ptr<Engine>> open_with(Wrap wrap, model::PackedFile file,
                    {.threads = options.threads,
                     .progress = options.progress,
                     .busy_ns = options.profile == nullptr ? nullptr : &options.profile->busy_ns,
-                    .weights_copy = options.weights_copy}));
+                    .weights_copy = options.weights_copy,
+                    .lanes = options.lanes}));
   ops = wrap(std::move(ops));
   if (file.shard().ranks > 1 && options.communicator != nullptr) {
     SHEAF_ASSIGN(ops, kernels::make_ranked(std::move(ops), *options.communicator));

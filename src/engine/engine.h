@@ -71,6 +71,8 @@ struct EngineOptions {
   // Of the weights on a device: one to map, or how the one that is made here is told to others.
   // Null: the engine has its own. Outlives the engine.
   kernels::SharedCopy* weights_copy = nullptr;
+  // How many engines of the model this process has on the device, each used by a thread of its own.
+  int lanes = 1;
 };
 
 // A model to be packed: its folder, read with `pooling` as read_spec() takes it, what its products

@@ -18,8 +18,10 @@ struct Footprint {
     std::uint64_t working_set_bytes = 0;  // of one engine that has run its largest batches
     std::uint64_t workspace_bytes = 0;    // of the library for products
     std::uint64_t context_bytes = 0;      // assumed, not measured
+    std::uint32_t streams = 1;            // engines of a replica
+    // A stream more adds no context.
     std::uint64_t added_replica_bytes() const {
-      return working_set_bytes + workspace_bytes + context_bytes;
+      return streams * (working_set_bytes + workspace_bytes) + context_bytes;
     }
     std::uint64_t total_bytes() const { return weights_bytes + added_replica_bytes(); }
   };

@@ -510,6 +510,7 @@ class Driver final : public Fleet {
                            program_of(place),
                            options_.replica_environment,
                            limits_for(options_.models[place.model].spec),
+                           is_on_card(place) ? options_.models[place.model].streams : 1,
                            ranks_of(replica)};
     auto session = Session::start(
         loop_, std::move(options),

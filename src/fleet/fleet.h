@@ -72,6 +72,8 @@ struct FleetModel {
   // slices of at least so many cores, or on as many cards.
   std::uint32_t ranks = 1;
   std::vector<model::Stage> stages = {{}};
+  // On which a replica on a card computes as many batches side by side.
+  std::uint32_t streams = 1;
 };
 
 struct FleetOptions {

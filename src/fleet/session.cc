@@ -142,6 +142,8 @@ Status Session::spawn(std::size_t rank, int group_fd) {
     arguments.insert(arguments.end(), {flag, child_descriptor(place)});
     descriptors.push_back(descriptor);
   };
+  if (options_.streams > 1)
+    arguments.insert(arguments.end(), {"--streams", std::to_string(options_.streams)});
   if (options.card_weights_fd >= 0) pass("--card-weights", options.card_weights_fd);
   if (group_fd >= 0) {
     pass("--group", group_fd);
@@ -390,6 +392,8 @@ Status Session::take_hello(const std::string& line) {
   const auto tokens = number_in(hello, "max_batch_tokens", options_.limits.max_batch_tokens);
   const auto items = number_in(hello, "max_batch_items", options_.limits.max_batch_items);
   if (!tokens || !items) return broken("its first line has no limits within the channel's");
+  const auto lanes = number_in(hello, "lanes", options_.streams);
+  if (!lanes) return broken("its first line has no lanes, or more than it was to have");
   ready_ = true;
   std::vector<Fd> given;
   for (const auto& member : members_) {
@@ -400,7 +404,7 @@ Status Session::take_hello(const std::string& line) {
   owner_.ready(*this, std::move(given));
   owner_.listener.replica_ready(
       replica(), incarnation(),
-      {short_text_in(hello, "device"), short_text_in(hello, "dtype"), {*tokens, *items}});
+      {short_text_in(hello, "device"), short_text_in(hello, "dtype"), {*tokens, *items, *lanes}});
   return {};
 }
 

@@ -35,6 +35,7 @@ struct SessionOptions {
   std::string program;
   std::vector<std::string> environment;
   channel::Limits limits;
+  std::uint32_t streams = 1;
   std::vector<RankOptions> ranks;
 };
 

@@ -210,6 +210,8 @@ struct BackendOptions {
   // Of the weights, for devices whose processes can have one in common; null: each has its own.
   // Outlives the backend.
   SharedCopy* weights_copy = nullptr;
+  // How many backends this process has on the device, which divide its memory among them.
+  int lanes = 1;
 };
 
 // One device's operations with its threads and scratch memory. One thread calls at a time.

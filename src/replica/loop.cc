@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <deque>
+#include <utility>
 #include <variant>
+#include <vector>
 
-#include "replica/runner.h"
+#include "replica/lane.h"
 
 namespace sheaf::replica {
 namespace {
@@ -14,22 +16,29 @@ using channel::Submission;
 
 // Read ahead only so far: what is in this queue has left the ring and its bound.
 constexpr std::size_t kMaxWaiting = 16;
+// How often what several engines have done is looked at. Half of what a sign of life may take.
+constexpr TimeUs kLookUs = 10'000;
 
 class Loop {
  public:
-  Loop(channel::ReplicaEnd& channel, engine::Engine& engine)
-      : channel_(channel), engine_(engine), runner_(engine) {}
+  Loop(channel::ReplicaEnd& channel, engine::Engine& engine) : channel_(channel) {
+    seats_.push_back({std::make_unique<Lane>(engine), &engine});
+  }
+  Loop(channel::ReplicaEnd& channel, std::span<const EngineLane> lanes) : channel_(channel) {
+    for (const EngineLane& one : lanes)
+      seats_.push_back({std::make_unique<Lane>(*one.engine, [&channel] { channel.wake(); }),
+                        one.engine.get(), one.progress.get()});
+  }
 
   Status run() {
     for (;;) {
+      const std::uint32_t bell = channel_.bell();
       SHEAF_TRY(read_orders());
-      if (waiting_.empty()) {
-        channel_.wait();
-        continue;
-      }
-      const Order order = std::move(waiting_.front());
-      waiting_.pop_front();
-      SHEAF_TRY(carry_out(order));
+      SHEAF_TRY(send_what_is_done());
+      SHEAF_ASSIGN(const bool begun, begin_next());
+      if (begun) continue;
+      look_at_progress();
+      channel_.wait(bell, is_computing() ? kLookUs : 0);
     }
   }
 
@@ -37,6 +46,13 @@ class Loop {
   struct Order {
     Submission submission;
     bool cancelled = false;
+  };
+  struct Seat {
+    std::unique_ptr<Lane> lane;
+    engine::Engine* engine;
+    const std::atomic<std::uint64_t>* progress = nullptr;  // null: it raises the channel's itself
+    std::uint64_t seen = 0;                                // of its progress
+    bool advanced = false;  // since the channel's progress was raised last
   };
 
   Status read_orders() {
@@ -54,16 +70,38 @@ class Loop {
     return {};
   }
 
-  Status carry_out(const Order& order) {
-    const std::uint64_t batch = order.submission.batch;
-    if (order.cancelled) return channel_.send_final(batch, 0, nullptr);
-    const auto output = runner_.run(order.submission);
-    if (!output.ok()) {
-      SHEAF_TRY(engine_.status());  // whoever comes after this process runs the batch
-      return channel_.send_final(batch, 0, &output.error());
+  // Whether there was one to begin with and somebody to do it.
+  Result<bool> begin_next() {
+    const auto seat = std::ranges::find_if(seats_, [](const Seat& s) { return s.lane->is_idle(); });
+    if (seat == seats_.end() || waiting_.empty()) return false;
+    Order order = std::move(waiting_.front());
+    waiting_.pop_front();
+    if (order.cancelled)
+      SHEAF_TRY(channel_.send_final(order.submission.batch, 0, nullptr));
+    else
+      seat->lane->begin(std::move(order.submission));
+    return true;
+  }
+
+  Status send_what_is_done() {
+    for (Seat& seat : seats_) {
+      if (!seat.lane->is_done()) continue;
+      SHEAF_TRY(send_answer(seat));
+      seat.lane->clear();
+      seat.advanced = true;
     }
-    SHEAF_TRY(send_rows(order.submission, output->rows));
-    return channel_.send_final(batch, output->compute_us, nullptr);
+    return {};
+  }
+
+  Status send_answer(const Seat& seat) {
+    const Submission& submission = seat.lane->submission();
+    const Result<Runner::Output>& output = seat.lane->output();
+    if (!output.ok()) {
+      SHEAF_TRY(seat.engine->status());  // whoever comes after this process runs the batch
+      return channel_.send_final(submission.batch, 0, &output.error());
+    }
+    SHEAF_TRY(send_rows(submission, output->rows));
+    return channel_.send_final(submission.batch, output->compute_us, nullptr);
   }
 
   // Vectors that stand side by side together, all else row by row.
@@ -83,9 +121,27 @@ class Loop {
     return {};
   }
 
+  bool is_computing() const {
+    return !std::ranges::all_of(seats_, [](const Seat& seat) { return seat.lane->is_idle(); });
+  }
+
+  // One that has nothing to do holds nobody up.
+  void look_at_progress() {
+    bool all = false;
+    for (Seat& seat : seats_) {
+      if (seat.progress == nullptr || seat.lane->is_idle()) continue;
+      const std::uint64_t now = *seat.progress;
+      if (std::exchange(seat.seen, now) != now) seat.advanced = true;
+      if (!seat.advanced) return;
+      all = true;
+    }
+    if (!all) return;
+    channel_.progress().fetch_add(1, std::memory_order_relaxed);
+    for (Seat& seat : seats_) seat.advanced = false;
+  }
+
   channel::ReplicaEnd& channel_;
-  engine::Engine& engine_;
-  Runner runner_;
+  std::vector<Seat> seats_;
   std::deque<Order> waiting_;
 };
 
@@ -93,6 +149,10 @@ class Loop {
 
 Status serve(channel::ReplicaEnd& channel, engine::Engine& engine) {
   return Loop(channel, engine).run();
+}
+
+Status serve(channel::ReplicaEnd& channel, std::span<const EngineLane> lanes) {
+  return Loop(channel, lanes).run();
 }
 
 }  // namespace sheaf::replica

@@ -1,5 +1,6 @@
 #include "replica/program.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <sched.h>
@@ -46,7 +47,7 @@ constexpr std::string_view kUsage =
     "\n"
     "One running copy of a model. Started by `sheaf`; the modes are:\n"
     "  run       --channel FD --event FD --weights FD --control FD [--card-weights FD]\n"
-    "            [--cores 0,1] [--threads N] [--group FD --rank R --ranks N]\n"
+    "            [--cores 0,1] [--threads N] [--streams N] [--group FD --rank R --ranks N]\n"
     "            serve batches until the control socket closes, or be one rank of those that do\n"
     "  pack      --model FOLDER --weights FD [--control FD] [--pooling P] [--dtype T]\n"
     "            [--rank R --ranks N] [--stage I --stages N --first-layer L --layers N]\n"
@@ -60,7 +61,8 @@ constexpr std::string_view kUsage =
     "  dtypes    what this processor, or card, can compute in, and how, as JSON\n"
     "  devices   the cards that sheaf-replica-cuda can use, as JSON, or why it can use none\n"
     "  estimate  --model FOLDER [--max-batch-tokens N] [--threads N] [--pooling P] [--dtype T]\n"
-    "            [--rank R --ranks N] [--stage I --stages N --first-layer L --layers N]\n"
+    "            [--streams N] [--rank R --ranks N] [--stage I --stages N --first-layer L --layers "
+    "N]\n"
     "            the model's memory as JSON\n"
     "  parts     --model FOLDER [--pooling P] [--dtype T]\n"
     "            what its words, each of its layers and its heads take as JSON\n"
@@ -196,15 +198,75 @@ Result<std::unique_ptr<kernels::Communicator>> join_group(
                                     {.ranks = ranks, .progress = &progress});
 }
 
-std::string ready_line(const engine::Engine& engine, const channel::Limits& limits) {
+std::string ready_line(const engine::Engine& engine, const channel::Limits& limits,
+                       std::size_t lanes) {
   return fmt::format(
-      "{{\"device\": {}, \"dtype\": {}, \"max_batch_tokens\": {}, \"max_batch_items\": {}}}\n",
+      "{{\"device\": {}, \"dtype\": {}, \"max_batch_tokens\": {}, \"max_batch_items\": {}, "
+      "\"lanes\": {}}}\n",
       json_quote(engine.device()), json_quote(engine.dtype()), limits.max_batch_tokens,
-      limits.max_batch_items);
+      limits.max_batch_items, lanes);
+}
+
+// How many batches are computed at once, each by an engine and on a stream of its own.
+Result<int> streams_of(const Flags& flags) {
+  SHEAF_ASSIGN(const int streams, flags.number_or("streams", 1));
+  if (streams >= 1 && streams <= channel::kLanesMax) return streams;
+  return Error{ErrorCode::invalid_argument,
+               fmt::format("--streams {}: is not from 1 to {}", streams, channel::kLanesMax)};
+}
+
+void warn_of_copies(const kernels::SharedCopy& copy) {
+  if (!copy.trouble.empty())
+    log(LogLevel::warn, "{}: {}",
+        copy.made ? "the weights are copied to the card once more"
+                  : "the weights on the card are this replica's alone",
+        copy.trouble);
+}
+
+Fd duplicate(const Fd& fd) { return fd ? Fd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0)) : Fd(); }
+
+// Those after the first map the copy of the weights that it has on its card.
+Result<std::vector<EngineLane>> open_lanes(const Backend& backend, int weights_fd, int streams,
+                                           const engine::EngineOptions& options) {
+  std::vector<EngineLane> lanes;
+  for (int i = 0; i < streams; ++i) {
+    EngineLane lane{nullptr, std::make_unique<std::atomic<std::uint64_t>>(0)};
+    const kernels::SharedCopy& first = *options.weights_copy;
+    kernels::SharedCopy again{.given = duplicate(first.made ? first.made : first.given)};
+    engine::EngineOptions its = options;
+    its.progress = lane.progress.get();
+    its.lanes = streams;
+    if (i > 0) its.weights_copy = &again;
+    SHEAF_ASSIGN(lane.engine, open_engine(backend, weights_fd, its));
+    warn_of_copies(*its.weights_copy);
+    lanes.push_back(std::move(lane));
+  }
+  return lanes;
+}
+
+Status check_limits(const channel::Limits& carries, const model::ModelSpec& spec) {
+  const channel::Limits gives = limits_of(spec);
+  if (gives.row_floats == carries.row_floats && gives.sparse_terms == carries.sparse_terms &&
+      gives.token_floats == carries.token_floats)
+    return {};
+  return Error{ErrorCode::invalid_argument,
+               fmt::format("the channel carries vectors of {}, {} terms, vectors of tokens of {}; "
+                           "the model gives {}, {}, {}",
+                           carries.row_floats, carries.sparse_terms, carries.token_floats,
+                           gives.row_floats, gives.sparse_terms, gives.token_floats)};
+}
+
+// Says that it is ready, with the copy of the weights that it made, if any.
+void say_ready(int control, const engine::Engine& engine, const channel::Limits& limits,
+               std::size_t lanes, kernels::SharedCopy& copy) {
+  say(control, ready_line(engine, limits, lanes), copy.made.get());
+  copy.made.reset();
+  copy.given.reset();  // it is mapped
 }
 
 Status run_on(const Flags& flags, int control, const Backend& backend, kernels::Profile* profile) {
   SHEAF_ASSIGN(const EngineFlags where, engine_flags(flags));
+  SHEAF_ASSIGN(const int streams, streams_of(flags));
   SHEAF_TRY(pin_to(where.cores));
   volunteer_for_oom();
   SHEAF_ASSIGN(const int channel_fd, flags.number("channel"));
@@ -215,20 +277,26 @@ Status run_on(const Flags& flags, int control, const Backend& backend, kernels::
   SHEAF_ASSIGN(const int card_weights_fd, flags.number_or("card-weights", -1));
   kernels::SharedCopy weights_copy{.given = Fd(card_weights_fd)};
   SHEAF_ASSIGN(const auto group, join_group(flags, channel.progress()));
-  SHEAF_ASSIGN(auto engine, open_engine(backend, weights_fd,
-                                        {.threads = where.threads,
-                                         .progress = &channel.progress(),
-                                         .profile = profile,
-                                         .communicator = group.get(),
-                                         .weights_copy = &weights_copy}));
-  if (!weights_copy.trouble.empty())
-    log(LogLevel::warn, "{}: {}",
-        weights_copy.made ? "the weights are copied to the card once more"
-                          : "the weights on the card are this replica's alone",
-        weights_copy.trouble);
+  if (group && streams > 1)
+    return Error{ErrorCode::unsupported, "a replica of several processes has one stream"};
+  const engine::EngineOptions options{.threads = where.threads,
+                                      .progress = &channel.progress(),
+                                      .profile = profile,
+                                      .communicator = group.get(),
+                                      .weights_copy = &weights_copy};
+  if (streams > 1) {
+    SHEAF_ASSIGN(const auto lanes, open_lanes(backend, weights_fd, streams, options));
+    const engine::Engine& first = *lanes.front().engine;
+    SHEAF_TRY(check_limits(channel.limits(), first.spec()));
+    say_ready(control, first, channel.limits(), lanes.size(), weights_copy);
+    return serve(channel, lanes);
+  }
+  SHEAF_ASSIGN(auto engine, open_engine(backend, weights_fd, options));
+  warn_of_copies(weights_copy);
   if (group && group->rank() > 0) {
     if (weights_copy.made) say(control, "{}\n", weights_copy.made.get());
     weights_copy.made.reset();
+    weights_copy.given.reset();
     SHEAF_TRY(group->meet());
     return follow(*engine, *group);
   }
@@ -236,17 +304,8 @@ Status run_on(const Flags& flags, int control, const Backend& backend, kernels::
     SHEAF_TRY(group->meet());  // who is ready is so with all others
     engine = make_first_rank(std::move(engine), *group);
   }
-  const channel::Limits carries = channel.limits(), gives = limits_of(engine->spec());
-  if (gives.row_floats != carries.row_floats || gives.sparse_terms != carries.sparse_terms ||
-      gives.token_floats != carries.token_floats)
-    return Error{
-        ErrorCode::invalid_argument,
-        fmt::format("the channel carries vectors of {}, {} terms, vectors of tokens of {}; "
-                    "the model gives {}, {}, {}",
-                    carries.row_floats, carries.sparse_terms, carries.token_floats,
-                    gives.row_floats, gives.sparse_terms, gives.token_floats)};
-  say(control, ready_line(*engine, channel.limits()), weights_copy.made.get());
-  weights_copy.made.reset();
+  SHEAF_TRY(check_limits(channel.limits(), engine->spec()));
+  say_ready(control, *engine, channel.limits(), 1, weights_copy);
   return serve(channel, *engine);
 }
 
@@ -358,6 +417,7 @@ constexpr std::uint64_t kMallocKeeps = 64 << 10;
 
 nlohmann::ordered_json json_of(const engine::Footprint::OnCard& card) {
   return {{"weights_bytes", card.weights_bytes},
+          {"streams", card.streams},
           {"working_set_bytes", card.working_set_bytes},
           {"workspace_bytes", card.workspace_bytes},
           {"context_bytes", card.context_bytes},
@@ -375,8 +435,10 @@ Status print_estimate(const Flags& flags, const Backend& backend) {
       flags.number_or("max-batch-tokens", static_cast<int>(channel::Limits().max_batch_tokens)));
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(source.folder, source.pooling));
   SHEAF_ASSIGN(const channel::Geometry channel, channel::geometry_of(limits_of(spec)));
-  SHEAF_ASSIGN(const engine::Footprint footprint,
+  SHEAF_ASSIGN(engine::Footprint footprint,
                backend.footprint(source, static_cast<std::uint32_t>(tokens), threads));
+  SHEAF_ASSIGN(const int streams, streams_of(flags));
+  if (footprint.on_card) footprint.on_card->streams = static_cast<std::uint32_t>(streams);
   nlohmann::ordered_json out = {
       {"weights_bytes", footprint.weights_bytes},
       {"replica_bytes",
@@ -473,8 +535,8 @@ Status run_mode(std::string_view mode, const Flags& flags, const Backend& backen
 std::optional<std::vector<std::string_view>> flags_of(std::string_view mode) {
   using Names = std::vector<std::string_view>;
   if (mode == "run")
-    return Names{"channel", "event",   "weights", "control", "card-weights",
-                 "cores",   "threads", "group",   "rank",    "ranks"};
+    return Names{"channel", "event",   "weights", "control", "card-weights", "cores",
+                 "threads", "streams", "group",   "rank",    "ranks"};
   if (mode == "pack")
     return Names{"model", "pooling", "dtype",  "weights",     "control", "rank",
                  "ranks", "stage",   "stages", "first-layer", "layers"};
@@ -482,8 +544,8 @@ std::optional<std::vector<std::string_view>> flags_of(std::string_view mode) {
   if (mode == "describe") return Names{"model", "pooling"};
   if (mode == "dtypes" || mode == "devices") return Names{};
   if (mode == "estimate")
-    return Names{"model", "pooling", "dtype",  "max-batch-tokens", "threads", "rank",
-                 "ranks", "stage",   "stages", "first-layer",      "layers"};
+    return Names{"model", "pooling", "dtype", "max-batch-tokens", "threads",     "streams",
+                 "rank",  "ranks",   "stage", "stages",           "first-layer", "layers"};
   if (mode == "parts") return Names{"model", "pooling", "dtype"};
   return std::nullopt;
 }

@@ -222,7 +222,8 @@ class RouterImpl final : public Router, private fleet::FleetListener {
                               .pooling = options_.models[i].pooling,
                               .dtype = info.dtype,
                               .ranks = options_.models[i].ranks,
-                              .stages = options_.models[i].stages});
+                              .stages = options_.models[i].stages,
+                              .streams = options_.models[i].streams});
     }
     return fleet;
   }

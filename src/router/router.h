@@ -140,6 +140,7 @@ struct ModelConfig {
   // stage of its layers.
   std::uint32_t ranks = 1;
   std::vector<model::Stage> stages = {{}};
+  std::uint32_t streams = 1;  // of a replica on a card, each with a batch
 
   std::uint32_t processes() const { return ranks * static_cast<std::uint32_t>(stages.size()); }
   // Of an embedder alone, put before texts that ask for no prompt, in place of the model's own

@@ -28,6 +28,7 @@ Scenario::Machine random_machine(Random& random, const ModelOptions& model) {
   machine.overhead_us = random.between(50, 1'000);
   machine.limits.max_batch_tokens = random.chance(0.5) ? 16'384 : model.max_length;
   machine.limits.max_batch_items = random.chance(0.2) ? 4 : 512;
+  if (random.chance(0.3)) machine.limits.lanes = static_cast<std::uint32_t>(random.between(2, 3));
   if (random.chance(0.2)) machine.memory_tokens = model.max_length + random.below(1'024);
   machine.refuses_when_exhausted = random.chance(0.5);
   return machine;

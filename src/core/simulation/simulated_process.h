@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/core.h"
@@ -39,7 +40,8 @@ class ProcessListener {
   virtual void process_ended(SimulatedProcess& process, ExitReport report) = 0;
 };
 
-// One process of one replica: runs batches in order and suffers what the scenario has for it.
+// One process of one replica: begins batches in order, as many at once as its machine has lanes,
+// and suffers what the scenario has for it.
 class SimulatedProcess : public std::enable_shared_from_this<SimulatedProcess> {
  public:
   SimulatedProcess(ReplicaId replica, Incarnation incarnation, const Scenario& scenario,
@@ -57,22 +59,38 @@ class SimulatedProcess : public std::enable_shared_from_this<SimulatedProcess> {
   bool is_ready() const { return ready_ && alive_; }
   bool stopped() const { return stopped_; }
   TimeUs stopped_since_us() const { return stopped_since_us_; }  // the last time
-  bool hung_busy() const { return hung_ && !hung_asleep_; }
-  bool busy() const { return !batches_.empty(); }
-  const std::deque<SimulatedBatch>& batches() const { return batches_; }
+  bool hung_busy() const { return hung() && !hung_asleep_; }
+  bool busy() const { return running() > 0 || !waiting_.empty(); }
 
  private:
   enum class Outcome { finish, crash, hang, exhaust };
 
-  void plan(TimeUs delay_us, void (SimulatedProcess::*step)());
-  void drop_plan();
-  void run_front();
+  struct Lane;
+  using Step = void (SimulatedProcess::*)(Lane& lane);
+  // At most one step is planned at a time; a stop takes it back and keeps what was left of it.
+  struct Lane {
+    std::optional<SimulatedBatch> batch;  // that runs
+    Outcome outcome = Outcome::finish;
+    TimeUs compute_us = 0;  // when it is done
+    bool hung = false;
+    std::uint64_t plan_number = 0;
+    TimeUs planned_us = 0;
+    TimeUs left_us = 0;
+    Step step = nullptr;
+  };
+
+  void plan(Lane& lane, TimeUs delay_us, Step step);
+  static void drop_plan(Lane& lane);
+  void begin_batches();
+  void begin(Lane& lane);
   Outcome outcome_of(const SimulatedBatch& batch) const;
-  void become_ready();
-  void reach_outcome();
-  void finish_front();
-  void refuse_front();
-  void hang();
+  void become_ready(Lane& lane);
+  void reach_outcome(Lane& lane);
+  void finish(Lane& lane);
+  void refuse(Lane& lane);
+  void hang(Lane& lane);
+  std::size_t running() const;  // lanes
+  bool hung() const;            // any of them
   void stop();
   void resume();
   void count_work();
@@ -89,17 +107,9 @@ class SimulatedProcess : public std::enable_shared_from_this<SimulatedProcess> {
   bool ready_ = false;
   bool stopped_ = false;
   TimeUs stopped_since_us_ = 0;
-  bool hung_ = false;
   bool hung_asleep_ = false;
-  std::deque<SimulatedBatch> batches_;
-  Outcome outcome_ = Outcome::finish;
-  TimeUs compute_us_ = 0;  // of the front batch, when it is done
-
-  // At most one step is planned at a time; a stop takes it back and keeps what was left of it.
-  std::uint64_t plan_number_ = 0;
-  TimeUs planned_us_ = 0;
-  TimeUs left_us_ = 0;
-  void (SimulatedProcess::*step_)() = nullptr;
+  std::deque<SimulatedBatch> waiting_;
+  std::vector<Lane> lanes_;  // of which the first also becomes ready
 
   TimeUs counted_until_us_ = 0;
   TimeUs cpu_us_ = 0;

@@ -402,7 +402,8 @@ void World::perform(const SendBatch& send) {
   const auto beside = std::count_if(batches_.begin(), batches_.end(), [&](const auto& open) {
     return open.second.replica == send.replica && open.second.incarnation == send.incarnation;
   });
-  if (beside > 2) violation(fmt::format("replica {} has {} batches", send.replica, beside));
+  if (beside > limits.lanes + 1)
+    violation(fmt::format("replica {} has {} batches", send.replica, beside));
   SimulatedProcess* process = live(send.replica, send.incarnation);
   if (process == nullptr) return;
   if (process->alive() && !process->is_ready())

@@ -97,7 +97,7 @@ class RealCard final : public Device {
  public:
   // Makes the context, which takes a second or so where the process has none.
   explicit RealCard(const BackendOptions& options)
-      : milestones_(options.progress), weights_copy_(options.weights_copy) {
+      : share_(options.lanes), milestones_(options.progress), weights_copy_(options.weights_copy) {
     check("cannot make a stream on the card",
           cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   }
@@ -145,7 +145,7 @@ class RealCard final : public Device {
     if (exported_ == nullptr) exported_ = driver_memory();
     const std::byte* const shared =
         share_weights(*this, *exported_, *weights_copy_, host, head_bytes);
-    if (shared != nullptr) share_.add(shared, host.size());
+    if (shared != nullptr) share_.add_common(host.size());
     return shared;
   }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <map>
@@ -12,24 +13,27 @@ namespace sheaf::kernels::cuda {
 // What a replica may have of a card's memory that several share in turns, where no hardware divides
 // it: SHEAF_DEVICE_MEMORY_BYTES, as whoever places replicas sets it (slices/placement.h). Counts
 // the blocks of one Device, and the weights that it has in common with others, as placement does;
-// the context and libraries come on top, and placement counts them in.
+// the context and libraries come on top, and placement counts them in. Of several Devices of one
+// replica each has an even part of what the weights leave.
 class MemoryShare {
  public:
   // Of the environment; without it there is no limit.
-  MemoryShare() {
+  explicit MemoryShare(int devices) : devices_(static_cast<std::size_t>(devices)) {
     const char* limit = std::getenv("SHEAF_DEVICE_MEMORY_BYTES");
     if (limit != nullptr) limit_bytes_ = std::strtoull(limit, nullptr, 10);
   }
 
   bool has_room(std::size_t bytes) const {
-    return bytes <= limit_bytes_ && used_bytes_ <= limit_bytes_ - bytes;
+    return bytes <= own_bytes() && used_bytes_ <= own_bytes() - bytes;
   }
   Error refusal(std::size_t bytes) const {
     return {ErrorCode::too_large, "this replica's share of the card, " +
                                       std::to_string(limit_bytes_) + " bytes, has no room for " +
                                       std::to_string(bytes) + " more beside " +
-                                      std::to_string(used_bytes_)};
+                                      std::to_string(common_bytes_ + devices_ * used_bytes_)};
   }
+  // What it has in common with others.
+  void add_common(std::size_t bytes) { common_bytes_ += bytes; }
   void add(const void* block, std::size_t bytes) {
     blocks_[block] = bytes;
     used_bytes_ += bytes;
@@ -42,8 +46,13 @@ class MemoryShare {
   }
 
  private:
+  std::size_t own_bytes() const {
+    return (limit_bytes_ - std::min(common_bytes_, limit_bytes_)) / devices_;
+  }
+
+  std::size_t devices_;
   std::size_t limit_bytes_ = static_cast<std::size_t>(-1);
-  std::size_t used_bytes_ = 0;
+  std::size_t common_bytes_ = 0, used_bytes_ = 0;
   std::map<const void*, std::size_t> blocks_;
 };
 

@@ -21,9 +21,10 @@ Result<const std::byte*> map_given(Device& device, ExportedMemory& memory, int d
 
 const std::byte* share_weights(Device& device, ExportedMemory& memory, SharedCopy& copy,
                                std::span<const std::byte> host, std::size_t head_bytes) {
-  if (const Fd given = std::move(copy.given)) {
-    const auto mapped = map_given(device, memory, given.get(), host, head_bytes);
+  if (copy.given) {
+    const auto mapped = map_given(device, memory, copy.given.get(), host, head_bytes);
     if (mapped.ok()) return *mapped;
+    copy.given.reset();
     copy.trouble = mapped.error().message;
   }
   auto made = memory.make(host.size());

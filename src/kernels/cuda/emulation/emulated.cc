@@ -93,8 +93,8 @@ class EmulatedGraph {
 
 class EmulatedDevice final : public Device {
  public:
-  EmulatedDevice(EmulatedCard card, SharedCopy* weights_copy)
-      : card_(card), stream_{.order = card.order}, weights_copy_(weights_copy) {}
+  EmulatedDevice(EmulatedCard card, SharedCopy* weights_copy, int lanes)
+      : card_(card), stream_{.order = card.order}, share_(lanes), weights_copy_(weights_copy) {}
 
   void* allocate(std::size_t bytes) override {
     passes_.forget();
@@ -129,7 +129,7 @@ class EmulatedDevice final : public Device {
     if (weights_copy_ == nullptr) return nullptr;
     const std::byte* const shared =
         share_weights(*this, exported_, *weights_copy_, host, head_bytes);
-    if (shared != nullptr) share_.add(shared, host.size());
+    if (shared != nullptr) share_.add_common(host.size());
     return shared;
   }
 
@@ -172,8 +172,9 @@ class EmulatedDevice final : public Device {
 
 }  // namespace
 
-std::unique_ptr<Device> make_emulated_device(EmulatedCard card, SharedCopy* weights_copy) {
-  return std::make_unique<EmulatedDevice>(card, weights_copy);
+std::unique_ptr<Device> make_emulated_device(EmulatedCard card, SharedCopy* weights_copy,
+                                             int lanes) {
+  return std::make_unique<EmulatedDevice>(card, weights_copy, lanes);
 }
 
 std::vector<DeviceBackend> emulated_backends(EmulatedCard card) {
@@ -182,8 +183,8 @@ std::vector<DeviceBackend> emulated_backends(EmulatedCard card) {
     const std::string name = "emulated cuda " + std::string(precision.name);
     backends.push_back(
         {name, precision.dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
-           return make_backend_on(make_emulated_device(card, options.weights_copy), name, precision,
-                                  options);
+           return make_backend_on(make_emulated_device(card, options.weights_copy, options.lanes),
+                                  name, precision, options);
          }});
   }
   return backends;

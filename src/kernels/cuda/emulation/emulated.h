@@ -23,7 +23,7 @@ struct EmulatedCard {
 };
 
 std::unique_ptr<Device> make_emulated_device(EmulatedCard card = {},
-                                             SharedCopy* weights_copy = nullptr);
+                                             SharedCopy* weights_copy = nullptr, int lanes = 1);
 
 // By kCardPrecisions: "emulated cuda float32", "emulated cuda bfloat16", and so on.
 std::vector<DeviceBackend> emulated_backends(EmulatedCard card = {});
