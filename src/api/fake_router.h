@@ -213,7 +213,7 @@ class FakeRouter final : public router::Router {
     status.state = core::ReplicaState::ready;
     status.restarts = 3;
     status.tokens_per_s = 1234.5;
-    return {{"0", "cores:0-1", "org/model", 1, get([&] { return pids_; }), status}};
+    return {{"0", "cores:0-1", "org/model", 1, 1, get([&] { return pids_; }), status}};
   }
   std::size_t open_requests() const override {
     return get([&] { return held_.size(); });

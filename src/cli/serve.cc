@@ -208,6 +208,7 @@ Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings&
   }
   SHEAF_ASSIGN(auto config, model_config(model, settings, *found));
   SHEAF_TRY(check_ranks(settings, model, config, computers));
+  SHEAF_TRY(check_streams(settings, model, config, computers));
   SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, model, computers));
   const std::string& program = computers.program_for(on_cards);
   SHEAF_ASSIGN(const KnownDtype dtype, known_dtype(settings, model, config, computers));

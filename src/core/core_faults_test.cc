@@ -151,6 +151,18 @@ TEST(CoreFaults, ABatchThatHangsIsSeenBesideOthersThatDoNot) {
   EXPECT_EQ(bench.kills[0].reason, "hung: no progress");
 }
 
+TEST(CoreFaults, TwoLanesMayUseTwiceTheTimeOfAProcessor) {
+  TwoLanes bench;
+  bench.sample(0, {1, 0, false});
+  bench.now += 400'000;
+  bench.sample(0, {1, 800'000, false});
+  EXPECT_TRUE(bench.kills.empty());
+  bench.now += 50'000;
+  bench.sample(0, {1, 1'000'000, false});
+  ASSERT_EQ(bench.kills.size(), 1U);
+  EXPECT_EQ(bench.kills[0].reason, "hung: computes without progress");
+}
+
 // Two batches of 500 tokens at once, each 100 ms long: 10,000 tokens/s, not 5,000.
 TEST(CoreFaults, TheRateIsThatOfBothLanes) {
   Bench bench(replicas(1));

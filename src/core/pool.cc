@@ -380,7 +380,9 @@ void Pool::on_progress(TimeUs now_us, std::uint32_t position, Incarnation incarn
   const Flight& flight = replica.flight;
   const TimeUs expected_us =
       flight.empty() ? 0 : std::max<TimeUs>(1, replica.rate.time_for(flight.tokens_running()));
-  const auto death = judge(replica.watchdog.judge(now_us, sample, expected_us));
+  ProgressSample of_a_lane = sample;
+  of_a_lane.cpu_us /= replica.limits.lanes;
+  const auto death = judge(replica.watchdog.judge(now_us, of_a_lane, expected_us));
   if (death) kill(now_us, position, *death);
   after_event(now_us);  // an overdue replica's share of the queue falls as time goes by
 }

@@ -163,6 +163,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
                        .slice = fleet_->slice_name(id),
                        .model = models_[status.model]->info().name,
                        .ranks = options_.models[status.model].processes(),
+                       .streams = options_.models[status.model].streams,
                        .pids = fleet_->pids(id),
                        .status = status});
     }
@@ -492,9 +493,10 @@ class RouterImpl final : public Router, private fleet::FleetListener {
 
   void replica_ready(ReplicaId id, Incarnation incarnation,
                      const fleet::ReplicaHello& hello) override {
-    log(LogLevel::info, "replica {} of {} on {} is ready: {}, {}", fleet_->replica_name(id),
+    log(LogLevel::info, "replica {} of {} on {} is ready: {}, {}{}", fleet_->replica_name(id),
         models_[core_->replica_status(id).model]->info().name, fleet_->slice_name(id), hello.device,
-        hello.dtype);
+        hello.dtype,
+        hello.limits.lanes > 1 ? fmt::format(", {} streams", hello.limits.lanes) : "");
     tell_core([&](TimeUs now) { core_->on_replica_ready(now, id, incarnation, hello.limits); });
   }
 

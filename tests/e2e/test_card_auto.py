@@ -19,7 +19,7 @@ from test_leases import STAND_IN, daemons
 
 KEPT = ("SHEAF_NVML", "SHEAF_NVML_SIM_STATE", "SHEAF_SLICES_FOLDER", "LD_LIBRARY_PATH", "SHEAF_MPS_CONTROL")
 MODEL = REPOSITORY / "tests/golden/texts/roberta/model"
-CHOSEN = re.compile(r"model model: (\d+) replicas? a card by --num-replicas auto, measured \((.*?)\): (.*)")
+CHOSEN = re.compile(r"model model: (\d+) replicas?(?: on \d streams)? a card by --num-replicas auto, measured \((.*?)\): (.*)")
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def keep(tmp_path, kind, change):
 
 
 def steps(*rates):
-    return [{"replicas": 1 << i, "tokens_per_s": rate} for i, rate in enumerate(rates)]
+    return [{"replicas": 1 << i, "streams": 1, "tokens_per_s": rate} for i, rate in enumerate(rates)]
 
 
 def best_of(measured):
@@ -105,7 +105,7 @@ def best_of(measured):
     for one in measured[1:]:
         if one["tokens_per_s"] >= 1.05 * best["tokens_per_s"]:
             best = one
-    return best["replicas"]
+    return best["replicas"], best["streams"]
 
 
 def test_measured_once_and_kept(machine, serving, emulated_replica, tmp_path):
@@ -132,8 +132,12 @@ def test_measured_once_and_kept(machine, serving, emulated_replica, tmp_path):
     for one in precisions["precisions"]:
         refused = any(f'{one["dtype"]} (' in line for line in first.said("not accurate enough for auto"))
         assert refused == (not one["accurate"])
-    assert replicas["on"] == on and replicas["auto"] == int(number) == best_of(replicas["measured"])
-    assert [one["replicas"] for one in replicas["measured"]] == [1 << i for i in range(len(replicas["measured"]))]
+    best = replicas["auto"], replicas["auto_streams"]
+    assert replicas["on"] == on and replicas["auto"] == int(number) and best == best_of(replicas["measured"])
+    ways = [(one["replicas"], one["streams"]) for one in replicas["measured"]]
+    on_streams = [way for way in ways if way[0] == 1]
+    assert on_streams == [(1, 1 << i) for i in range(len(on_streams))] and 2 <= len(on_streams) <= 3
+    assert ways[len(on_streams):] == [(2 << i, 1) for i in range(len(ways) - len(on_streams))]
     first.kill()
 
     second = serving(here)
@@ -159,7 +163,7 @@ def test_what_is_kept_decides(machine, serving, emulated_replica, tmp_path):
     here.drive("process", "0", str(os.getpid()), str(148_300_000_000))
     few = check(here, tmp_path, emulated_replica, *flags)
     assert "time:0#1" in few and "time:0#3" not in few, "memory for fewer"
-    keep(tmp_path, "sharing", lambda _: [{"replicas": 3, "tokens_per_s": 1}])
+    keep(tmp_path, "sharing", lambda _: [{"replicas": 3, "streams": 1, "tokens_per_s": 1}])
     assert "measured at the first start" in check(here, tmp_path, emulated_replica, *flags), "nothing that holds"
 
 
