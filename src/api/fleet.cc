@@ -41,8 +41,8 @@ void append_replica(std::string& out, const router::ReplicaView& replica) {
   append_field(out, "model", replica.model);
   out.push_back(',');
   append_field(out, "state", name_of(s.state));
-  fmt::format_to(std::back_inserter(out), ",\"ranks\":{},\"streams\":{},\"pid\":{}",
-                 replica.ranks, replica.streams, replica.pids.empty() ? 0 : replica.pids.front());
+  fmt::format_to(std::back_inserter(out), ",\"ranks\":{},\"streams\":{},\"pid\":{}", replica.ranks,
+                 replica.streams, replica.pids.empty() ? 0 : replica.pids.front());
   append_processes(out, replica.pids);
   fmt::format_to(std::back_inserter(out),
                  ",\"incarnation\":{},\"restarts\":{},\"batches_in_flight\":{},"

@@ -37,8 +37,7 @@ void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>&
       whole_number(s.ranks, 1, kRanksMax));
   flags.add({"pipeline-parallel-size", "N", "or its layers, in stages", "pipeline_parallel_size"},
             whole_number(s.stages, 1, kRanksMax));
-  flags.add({"streams", "N", "batches at once, of a copy on a card", "streams"},
-            text(s.streams));
+  flags.add({"streams", "N", "batches at once, of a copy on a card", "streams"}, text(s.streams));
   flags.add({"device", "D", "cpu, cuda; auto: cards if there are any", "device"},
             choice(s.device, {"auto", "cpu", "cuda"}));
   flags.add({"dtype", "T", "auto, float32, bfloat16, int8, fp8", "dtype"},

@@ -25,8 +25,11 @@ std::uint64_t Replica::limit_tokens(TimeUs now_us) const {
 
 void Replica::note_too_large(TimeUs now_us, std::uint64_t batch_tokens,
                              std::uint64_t floor_tokens) {
-  memory_limit_tokens_ = std::max(batch_tokens / 2, floor_tokens);
-  memory_limit_until_us_ = now_us + kMemoryLimitUs;
+  const TimeUs until_us = now_us + kMemoryLimitUs;
+  // Of batches that ran side by side the largest counts.
+  const std::uint64_t beside = memory_limit_until_us_ == until_us ? memory_limit_tokens_ : 0;
+  memory_limit_tokens_ = std::max({batch_tokens / 2, floor_tokens, beside});
+  memory_limit_until_us_ = until_us;
 }
 
 // Of time in which several batches computed each has what those that ended before it had not.

@@ -441,8 +441,9 @@ Status print_estimate(const Flags& flags, const Backend& backend) {
   if (footprint.on_card) footprint.on_card->streams = static_cast<std::uint32_t>(streams);
   nlohmann::ordered_json out = {
       {"weights_bytes", footprint.weights_bytes},
-      {"replica_bytes",
-       process_bytes + kMallocKeeps + footprint.working_set_bytes + channel.total_bytes},
+      {"replica_bytes", process_bytes + kMallocKeeps +
+                            static_cast<std::uint64_t>(streams) * footprint.working_set_bytes +
+                            channel.total_bytes},
       {"max_batch_tokens", tokens}};
   if (footprint.on_card) out["card"] = json_of(*footprint.on_card);
   fmt::print("{}\n", out.dump());

@@ -495,8 +495,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
                      const fleet::ReplicaHello& hello) override {
     log(LogLevel::info, "replica {} of {} on {} is ready: {}, {}{}", fleet_->replica_name(id),
         models_[core_->replica_status(id).model]->info().name, fleet_->slice_name(id), hello.device,
-        hello.dtype,
-        hello.limits.lanes > 1 ? fmt::format(", {} streams", hello.limits.lanes) : "");
+        hello.dtype, hello.limits.lanes > 1 ? fmt::format(", {} streams", hello.limits.lanes) : "");
     tell_core([&](TimeUs now) { core_->on_replica_ready(now, id, incarnation, hello.limits); });
   }
 

@@ -124,7 +124,7 @@ struct ReplicaView {
   std::string name, slice, model;
   std::uint32_t ranks = 1;
   std::uint32_t streams = 1;  // batches that it is to compute at once
-  std::vector<int> pids;  // of its processes that run, by rank
+  std::vector<int> pids;      // of its processes that run, by rank
   core::ReplicaStatus status;
 };
 
