@@ -63,7 +63,8 @@ FlagSet flags_for(BenchSettings& s) {
       "the server is not hidden. tokens/s are those that the server says it ran.\n"
       "SHEAF_SERVER and SHEAF_API_KEY are --server and --api-key.\n"
       "`sheaf bench slices MODEL` compares ways to cut the machine (--help there).\n"
-      "exit codes: 0 done, 1 a request failed, 2 wrong usage\n"
+      "Ctrl-C ends a step, and shows what there is by then.\n"
+      "exit codes: 0 done, 1 a request failed, 2 wrong usage, 130 interrupted\n"
       "example: sheaf bench --batch-sizes 1,16 --concurrency 64 --duration 10s\n");
   return flags;
 }
@@ -82,6 +83,7 @@ void say_expected_time(LoadTarget& target, const BenchSettings& settings, const 
     LoadPlan trial = plan;
     trial.requests = 0;
     trial.warmup_us = 0;
+    trial.ends_at_signal = false;
     trial.duration_us = std::max<TimeUs>(settings.warmup_us, 500'000);
     const LoadResult result = run_load(target, trial, [](std::uint64_t) {});
     rate = static_cast<double>(result.answered) / result.seconds;
@@ -99,7 +101,8 @@ BenchStep run_step(LoadTarget& target, BenchTexts& texts, const BenchSettings& s
                       .rate = settings.rate,
                       .warmup_us = settings.warmup_us,
                       .duration_us = settings.duration_us,
-                      .requests = settings.requests};
+                      .requests = settings.requests,
+                      .ends_at_signal = true};
   const bool by_count = settings.requests > 0;
   if (by_count) say_expected_time(target, settings, plan, batch_size);
   ProgressBar bar(
@@ -125,6 +128,7 @@ int bench(const BenchSettings& settings, const ServerAddress& address) {
   for (std::uint32_t batch_size : settings.batch_sizes) {
     steps.push_back(run_step(*target, *texts, settings, batch_size));
     failed = failed || steps.back().result.errors > 0;
+    if (steps.back().result.ended_by_signal) break;
   }
   const BenchSetup setup{.server = address.text(),
                          .protocol = settings.grpc ? "grpc" : "http",
@@ -132,6 +136,7 @@ int bench(const BenchSettings& settings, const ServerAddress& address) {
                          .concurrency = settings.concurrency,
                          .rate = settings.rate};
   fmt::print("{}", settings.json ? bench_json(setup, steps) : bench_table(setup, steps));
+  if (steps.back().result.ended_by_signal) return kExitInterrupted;
   return failed ? kExitFailed : kExitOk;
 }
 

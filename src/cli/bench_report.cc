@@ -33,7 +33,10 @@ std::string remarks(const BenchStep& step) {
   std::string out;
   if (step.result.errors > 0)
     out += fmt::format("batch {}: first error: {}\n", step.batch_size, step.result.first_error);
-  if (step.result.answered == 0 && step.result.errors == 0)
+  if (step.result.ended_by_signal)
+    out += fmt::format("batch {}: interrupted after {}\n", step.batch_size,
+                       human_duration(step.result.seconds * 1e6));
+  else if (step.result.answered == 0 && step.result.errors == 0)
     out += fmt::format("batch {}: nothing was answered in time; give it a longer --duration\n",
                        step.batch_size);
   if (step.result.unsent > 0)

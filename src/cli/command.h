@@ -11,8 +11,9 @@ namespace sheaf::cli {
 // What every program of sheaf answers to its caller.
 enum ExitCode : int {
   kExitOk = 0,
-  kExitFailed = 1,  // something went wrong while it ran
-  kExitUsage = 2,   // it was asked for something it cannot do
+  kExitFailed = 1,         // something went wrong while it ran
+  kExitUsage = 2,          // it was asked for something it cannot do
+  kExitInterrupted = 130,  // as a shell says of SIGINT; what was done by then is shown
 };
 
 // A command's arguments, its own name not among them.

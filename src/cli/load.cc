@@ -4,9 +4,11 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <cmath>
+#include <csignal>
 #include <optional>
 
 namespace sheaf::cli {
@@ -27,7 +29,7 @@ struct Slot {
 class Run {
  public:
   Run(LoadTarget& target, const LoadPlan& plan, const LoadProgress& progress)
-      : target_(target), plan_(plan), progress_(progress), progress_timer_(io_) {}
+      : target_(target), plan_(plan), progress_(progress), progress_timer_(io_), signals_(io_) {}
 
   LoadResult run() {
     for (std::uint32_t i = 0; i < plan_.lanes; ++i)
@@ -36,7 +38,8 @@ class Run {
     // A closed loop of a duration is cut out of a steady stream. Else nothing of the warm-up may
     // stand in front of the first request counted, so all its answers are awaited.
     if (!steady && plan_.warmup_us > 0) pass(plan_.warmup_us, 0);
-    pass(steady ? plan_.warmup_us : 0, plan_.requests > 0 ? kForever : plan_.duration_us);
+    if (!result_.ended_by_signal)
+      pass(steady ? plan_.warmup_us : 0, plan_.requests > 0 ? kForever : plan_.duration_us);
     return finish();
   }
 
@@ -48,10 +51,28 @@ class Run {
     end_us_ = counted_from_us_ + counted_us;
     handed_out_ = counted_out_ = 0;
     lanes_open_ = plan_.lanes;
+    if (plan_.ends_at_signal) await_signal();
     for (const auto& lane : lanes_) asio::co_spawn(io_, run_lane(*lane), asio::detached);
     asio::co_spawn(io_, show_progress(), asio::detached);
     io_.restart();
     io_.run();
+  }
+
+  void await_signal() {
+    boost::system::error_code ignored;
+    signals_.add(SIGINT, ignored);
+    signals_.add(SIGTERM, ignored);
+    signals_.async_wait([this](boost::system::error_code stopped, int) {
+      if (stopped) return;
+      end_us_ = monotonic_us();
+      result_.ended_by_signal = true;
+      stop_waiting();
+    });
+  }
+  void stop_waiting() {
+    boost::system::error_code ignored;
+    signals_.clear(ignored);
+    signals_.cancel(ignored);
   }
 
   // The next request to send, or nothing when the pass is over.
@@ -85,7 +106,9 @@ class Run {
         co_await timer.async_wait(kAwait);
       }
     }
-    if (--lanes_open_ == 0) progress_timer_.cancel();
+    if (--lanes_open_ > 0) co_return;
+    progress_timer_.cancel();
+    stop_waiting();
   }
 
   void record(const Slot& slot, const Result<LoadAnswer>& answer) {
@@ -121,7 +144,7 @@ class Run {
 
   LoadResult finish() {
     const TimeUs over_us = plan_.requests > 0 ? last_answer_us_ : end_us_;
-    result_.seconds = static_cast<double>(over_us - counted_from_us_) / 1e6;
+    result_.seconds = static_cast<double>(std::max<TimeUs>(over_us - counted_from_us_, 1)) / 1e6;
     if (plan_.rate > 0 && plan_.requests == 0) {
       const double due = static_cast<double>(end_us_ - begin_us_) * plan_.rate / 1e6;
       result_.unsent =
@@ -138,6 +161,7 @@ class Run {
   asio::io_context io_{1};
   std::vector<std::unique_ptr<LoadLane>> lanes_;
   asio::steady_timer progress_timer_;
+  asio::signal_set signals_;
   TimeUs begin_us_ = 0, counted_from_us_ = 0, end_us_ = 0, last_answer_us_ = 0;
   std::uint64_t handed_out_ = 0, counted_out_ = 0;
   std::uint32_t lanes_open_ = 0;

@@ -20,6 +20,9 @@ struct LoadPlan {
   TimeUs warmup_us = 1'000'000;
   TimeUs duration_us = 10'000'000;
   std::uint64_t requests = 0;  // above 0: so many instead of a duration
+  // SIGINT and SIGTERM end the run: what is under way is awaited, and counted. The next one of them
+  // ends the program as ever.
+  bool ends_at_signal = false;
 };
 
 // Of one run, warm-up left out.
@@ -32,6 +35,7 @@ struct LoadResult {
   std::uint64_t unsent = 0;  // open loop: due, but no lane was free until the end
   std::string first_error;
   double seconds = 0;
+  bool ended_by_signal = false;
 };
 
 // How far a run is: done and total, in requests or milliseconds of the plan.

@@ -6,6 +6,8 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <csignal>
+#include <utility>
 
 namespace sheaf::cli {
 namespace {
@@ -52,6 +54,23 @@ class FakeTarget final : public LoadTarget {
 };
 
 const LoadProgress kSilent = [](std::uint64_t) {};
+
+TEST(Load, ASignalEndsItWithWhatThereIs) {
+  for (const LoadPlan& plan : {LoadPlan{.lanes = 4, .warmup_us = 0, .duration_us = 600'000'000},
+                               LoadPlan{.lanes = 4, .warmup_us = 0, .requests = 1'000'000'000},
+                               LoadPlan{.lanes = 4, .rate = 500, .warmup_us = 0}}) {
+    FakeTarget target(200);
+    LoadPlan stopped = plan;
+    stopped.ends_at_signal = true;
+    const LoadResult result = run_load(target, stopped, [raised = false](std::uint64_t) mutable {
+      if (!std::exchange(raised, true)) std::raise(SIGINT);
+    });
+    EXPECT_TRUE(result.ended_by_signal);
+    EXPECT_GT(result.answered, 10u);
+    EXPECT_EQ(result.errors, 0u);
+    EXPECT_LT(result.seconds, 60);
+  }
+}
 
 TEST(Load, ACountOfRequestsIsExact) {
   FakeTarget target(200);

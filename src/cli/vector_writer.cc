@@ -2,9 +2,12 @@
 
 #include <fmt/core.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <utility>
@@ -21,6 +24,27 @@ bool is_replaceable(const std::string& path) {
   struct stat status {};
   if (path.starts_with("/dev/") || path.starts_with("/proc/")) return false;
   return ::stat(path.c_str(), &status) != 0 || S_ISREG(status.st_mode);
+}
+
+// The path of a file that is being written: a signal removes it before it ends the program.
+std::atomic<const char*> unfinished{nullptr};
+
+extern "C" void remove_unfinished(int signal) {
+  if (const char* path = unfinished.load()) ::unlink(path);
+  ::signal(signal, SIG_DFL);
+  ::raise(signal);
+}
+
+// Of a signal that is ignored, as under nohup, nothing changes.
+void remove_at_signals(const char* path) {
+  unfinished = path;
+  struct sigaction ours {};
+  ours.sa_handler = remove_unfinished;
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction before {};
+    if (::sigaction(signal, nullptr, &before) == 0 && before.sa_handler == SIG_DFL)
+      ::sigaction(signal, &ours, nullptr);
+  }
 }
 
 // The one owner of what is written. A file is written as FILE.part and renamed by close(), so that
@@ -42,6 +66,7 @@ class Output {
   ~Output() {
     if (file_ != stdout && file_ != nullptr) std::fclose(file_);
     if (!part_.empty()) std::remove(part_.c_str());
+    unfinished = nullptr;
   }
   Output(const Output&) = delete;
   Output& operator=(const Output&) = delete;
@@ -60,7 +85,10 @@ class Output {
     bool failed = file == stdout ? std::fflush(file) != 0 : std::fclose(file) != 0;
     if (!failed && !part_.empty()) {
       failed = std::rename(part_.c_str(), name_.c_str()) != 0;
-      if (!failed) part_.clear();
+      if (!failed) {
+        unfinished = nullptr;
+        part_.clear();
+      }
     }
     if (failed) return errno_error(name_, errno);
     return {};
@@ -68,7 +96,9 @@ class Output {
 
  private:
   Output(std::string name, std::string part, std::FILE* file)
-      : name_(std::move(name)), part_(std::move(part)), file_(file) {}
+      : name_(std::move(name)), part_(std::move(part)), file_(file) {
+    if (!part_.empty()) remove_at_signals(part_.c_str());
+  }
   std::string name_;
   std::string part_;  // what is to be renamed or removed; empty: nothing
   std::FILE* file_;

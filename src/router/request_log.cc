@@ -9,7 +9,8 @@
 
 namespace sheaf::router {
 
-void log_answer(const OpenRequest& open, const Timings& timings) {
+void log_answer(const OpenRequest& open, const Timings& timings, std::string_view model,
+                bool is_only_model) {
   if (!log_enabled(LogLevel::info)) return;
   const std::uint64_t texts = open.request.inputs.size(), tokens = open.inputs.ids.size(),
                       cut = open.inputs.cut;
@@ -18,15 +19,16 @@ void log_answer(const OpenRequest& open, const Timings& timings) {
                queue = static_cast<double>(timings.queue_us) / 1e3,
                compute = static_cast<double>(timings.compute_us) / 1e3;
   const std::string name = open.name();
-  const LogField fields[] = {{"request_id", name}, {"texts", texts},
-                             {"tokens", tokens},   {"cut", cut},
-                             {"total_ms", total},  {"tokenize_ms", tokenize},
-                             {"queue_ms", queue},  {"compute_ms", compute}};
+  const LogField fields[] = {
+      {"request_id", name},      {"model", model},    {"texts", texts},
+      {"tokens", tokens},        {"cut", cut},        {"total_ms", total},
+      {"tokenize_ms", tokenize}, {"queue_ms", queue}, {"compute_ms", compute}};
   write_log(LogLevel::info,
-            fmt::format("request {}: texts {}{}, tokens {}, total {:.2f} ms: tokenize {:.2f}, "
+            fmt::format("request {}: {}texts {}{}, tokens {}, total {:.2f} ms: tokenize {:.2f}, "
                         "queue {:.2f}, compute {:.2f}",
-                        name, texts, cut == 0 ? "" : fmt::format(" ({} cut)", cut), tokens, total,
-                        tokenize, queue, compute),
+                        name, is_only_model ? "" : fmt::format("{}, ", model), texts,
+                        cut == 0 ? "" : fmt::format(" ({} cut)", cut), tokens, total, tokenize,
+                        queue, compute),
             fields);
 }
 

@@ -389,7 +389,7 @@ class RouterImpl final : public Router, private fleet::FleetListener {
                                t.compute_us);
     metrics_.inputs_cut(open.inputs.cut);
     open.callback(std::move(result));
-    log_answer(open, t);
+    log_answer(open, t, models_[open.model]->info().name, models_.size() == 1);
   }
 
   // ---- the core's actions; all below with the mutex held

@@ -134,8 +134,8 @@ void examine_cgroup(const HostFacts& host, Findings& found) {
                "replicas, a smaller --max-batch-tokens, --dtype int8");
 }
 
-void examine_containers(const HostFacts& host, Findings& found) {
-  if (host.has_docker && !host.has_container_toolkit)
+void examine_containers(const HostFacts& host, bool has_cards, Findings& found) {
+  if (has_cards && host.has_docker && !host.has_container_toolkit)
     found.warn("Docker is here without NVIDIA's container toolkit", "containers see no card",
                "apt-get install nvidia-container-toolkit");
   if (!host.driver_capabilities) return;
@@ -453,7 +453,7 @@ std::vector<Finding> examine(const GpuInventory& gpus, const HostFacts& host,
   Findings found(list);
   examine_limits(host, found);
   examine_cgroup(host, found);
-  examine_containers(host, found);
+  examine_containers(host, !gpus.gpus.empty(), found);
   for (const std::string& note : gpus.notes)
     found.error(note, "a card that does not answer cannot be used", "nvidia-smi; dmesg | grep Xid");
   if (!no_gpus_because.empty() || gpus.gpus.empty()) {

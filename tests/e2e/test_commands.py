@@ -6,6 +6,7 @@ import pathlib
 import pty
 import re
 import select
+import signal
 import subprocess
 import time
 
@@ -288,6 +289,17 @@ def test_embed_leaves_an_output_as_it_was_when_it_fails(tmp_path):
         np.load(part, allow_pickle=False)
 
 
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_embed_that_is_interrupted_leaves_nothing_behind(tmp_path, how):
+    out = tmp_path / "out.npy"
+    process = subprocess.Popen([str(SHEAF), "embed", "--model", MODEL_FOLDER, "--output", out], stdin=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL)
+    wait_until((tmp_path / "out.npy.part").exists, what="the file in the making")
+    process.send_signal(how)
+    process.communicate(timeout=20)
+    assert process.returncode == -how and os.listdir(tmp_path) == []
+
+
 def test_embed_to_devices(expected):
     result = sheaf("embed", "--model", MODEL_FOLDER, "--output", "/dev/stdout", stdin="last\n")
     np.testing.assert_allclose(json.loads(result.stdout)["embedding"], expected[-1], atol=1e-5)
@@ -438,6 +450,21 @@ def test_bench_above_capacity_says_so_and_measures_what_was_answered(server):
     table = bench(server, "--rate", "50000", "--batch-sizes", "1")
     assert "cannot be kept" in table.stdout
     fits_a_screen(table.stdout)
+
+
+def test_bench_that_is_interrupted_shows_what_there_is(server):
+    def batches():
+        return sum(one["batches"] for one in server.fleet()["replicas"])
+
+    before = batches()
+    process = subprocess.Popen([str(SHEAF), "bench", "--server", server.http, "--batch-sizes", "1,2,4", "--duration", "10m",
+                                "--warmup", "10ms", "--concurrency", "4"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               bufsize=1)
+    wait_until(lambda: batches() > before + 20, what="its requests")
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert out.count("interrupted after") == 1 and len([line for line in out.splitlines() if line.startswith("1 ")]) == 1
 
 
 def test_bench_failures(server):
