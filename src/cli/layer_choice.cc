@@ -62,12 +62,14 @@ std::vector<RunCost> affordable(std::vector<RunCost> runs, const TextErrors& in_
     return mean_of(run.added) / static_cast<double>(run.layers.size());
   });
   TextErrors sum = in_bfloat16;
-  const auto first_too_many = std::ranges::find_if(runs, [&](const RunCost& run) {
-    sum = sum_of(std::move(sum), run.added);
-    return !are_within(sum, kOfBounds);
-  });
-  runs.erase(first_too_many, runs.end());
-  return runs;
+  std::vector<RunCost> taken;
+  for (RunCost& run : runs) {
+    TextErrors with_it = sum_of(sum, run.added);
+    if (!are_within(with_it, kOfBounds)) continue;
+    sum = std::move(with_it);
+    taken.push_back(std::move(run));
+  }
+  return taken;
 }
 
 std::optional<Layers> choose_layers(std::uint32_t layers, const TextErrors& in_bfloat16,

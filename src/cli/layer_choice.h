@@ -17,8 +17,8 @@ using Layers = std::vector<std::uint32_t>;  // ascending numbers
 using TextErrors = std::vector<double>;
 bool keeps_bounds(const TextErrors& errors);  // those of Precision::is_accurate()
 
-// Computes the sample texts with fp8 in these layers and bfloat16 in all others. An error where that
-// fails or no time is left.
+// Computes the sample texts with fp8 in these layers and bfloat16 in all others. An error where
+// that fails or no time is left.
 using MeasureLayers = std::function<Result<TextErrors>(const Layers& layers)>;
 
 // All layers in runs of neighbours that are measured together: each alone up to kRunsMost layers,
@@ -32,13 +32,14 @@ struct RunCost {
   TextErrors added;
 };
 
-// The runs that are likely to keep the bounds together, the cheapest a layer first: errors of
-// layers are independent, so that they add up. Some room is left for those that are not.
+// The runs that are likely to keep the bounds together, the cheapest a layer first, without those
+// that would be too much beside the ones before: errors of layers are independent, so that they add
+// up. Some room is left for those that are not.
 std::vector<RunCost> affordable(std::vector<RunCost> runs, const TextErrors& in_bfloat16);
 
-// The choice: measures runs `alone`, of which those are lost that fail, then all that are affordable
-// `together`, without the dearest until they keep the bounds. Nothing where none does, or that
-// cannot be seen. All errors are of the same texts.
+// The choice: measures runs `alone`, of which those are lost that fail, then all that are
+// affordable `together`, without the dearest until they keep the bounds. Nothing where none does,
+// or that cannot be seen. All errors are of the same texts.
 std::optional<Layers> choose_layers(std::uint32_t layers, const TextErrors& in_bfloat16,
                                     const MeasureLayers& alone, const MeasureLayers& together);
 

@@ -15,8 +15,8 @@ TEST(LayerRuns, AreLayersWhereTheseAreFew) {
 }
 
 TEST(LayerRuns, AreNeighboursWhereTheseAreMany) {
-  EXPECT_EQ(layer_runs(13), (std::vector<Layers>{{0, 1}, {2, 3}, {4, 5}, {6, 7}, {8, 9}, {10, 11},
-                                                 {12}}));
+  EXPECT_EQ(layer_runs(13),
+            (std::vector<Layers>{{0, 1}, {2, 3}, {4, 5}, {6, 7}, {8, 9}, {10, 11}, {12}}));
   for (std::uint32_t layers = 1; layers <= 100; ++layers) {
     Layers all, want(layers);
     std::iota(want.begin(), want.end(), 0u);
@@ -64,6 +64,13 @@ TEST(AffordableRuns, KeepEachTextWithinItsBound) {
   hard[7] = 0.003;
   const std::vector<RunCost> runs = {{{0}, hard}, {{1}, hard}};
   EXPECT_EQ(affordable(runs, none).size(), 1u) << "0.006 of a text";
+}
+
+TEST(AffordableRuns, DoWithoutOneThatIsTooMuchForAText) {
+  TextErrors hard(100, 0.0001), even(100, 0.0002);
+  hard[7] = 0.003;
+  const std::vector<RunCost> runs = {{{0}, hard}, {{1}, hard}, {{2}, even}};
+  EXPECT_EQ(layers_in(affordable(runs, TextErrors(100))), (std::vector<Layers>{{0}, {2}}));
 }
 
 TEST(AffordableRuns, AreWeighedByTheirLayers) {

@@ -439,7 +439,8 @@ Result<std::string> map_layers(const ServeSettings& settings, const ModelSetting
 }
 
 bool multiplies_in(std::string_view dtype, const slices::Gpu& card) {
-  return model::dtype_name_in(dtype) != kFp8 || card.compute_capability() >= planner::kFp8Capability;
+  return model::dtype_name_in(dtype) != kFp8 ||
+         card.compute_capability() >= planner::kFp8Capability;
 }
 
 Status check_dtype_of_cards(const std::string& dtype, const std::string& model,

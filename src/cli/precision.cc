@@ -82,8 +82,8 @@ std::string describe(const Precision& precision, std::span<const Precision> all)
   std::string text = fmt::format("{} ({}", precision.dtype, precision.backend);
   if (const auto dtype = model::parse_product_dtype(precision.dtype);
       dtype.ok() && dtype->fp8_layers && precision.of_layers > 0)
-    text += fmt::format(", in the feed-forward parts of {} of {} layers",
-                        dtype->fp8_layers->size(), precision.of_layers);
+    text += fmt::format(", in the feed-forward parts of {} of {} layers", dtype->fp8_layers->size(),
+                        precision.of_layers);
   text += ")";
   if (precision.tokens_per_s > 0) text += fmt::format(": {:.0f} tokens/s", precision.tokens_per_s);
   if (&precision == &all.front()) return text;

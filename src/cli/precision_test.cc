@@ -86,8 +86,7 @@ TEST(Precisions, DescriptionsCountLayers) {
 
 TEST(Precisions, OfLayersAreNamed) {
   for (const char* name : {"fp8", "fp8:0", "fp8:0,2-4"}) EXPECT_TRUE(check_dtype(name).ok());
-  EXPECT_EQ(check_dtype("fp8:4-2").error().message,
-            "'4-2' is no layer in fp8, nor layers as 2-4");
+  EXPECT_EQ(check_dtype("fp8:4-2").error().message, "'4-2' is no layer in fp8, nor layers as 2-4");
   EXPECT_EQ(check_dtype("int8:0").error().message,
             "'int8:0' is not one of auto, float32, bfloat16, int8, fp8");
 }

@@ -18,9 +18,9 @@
 namespace sheaf::cli {
 namespace {
 
-constexpr int kTimedRuns = 3;        // of which the fastest counts: others may be at work here
-constexpr int kCopiesOnCard = 5;     // of the samples in a timed batch: few texts leave it idle
-constexpr int kSecondsMax = 60;      // of one dtype: a start waits for it
+constexpr int kTimedRuns = 3;     // of which the fastest counts: others may be at work here
+constexpr int kCopiesOnCard = 5;  // of the samples in a timed batch: few texts leave it idle
+constexpr int kSecondsMax = 60;   // of one dtype: a start waits for it
 // After the first no timed run begins later than this.
 constexpr TimeUs kTimedMostUs = 3'000'000;
 // No layers are measured alone later than this, and none together later than the second.
@@ -132,8 +132,7 @@ TextErrors errors_of(std::vector<double> near) {
 void set_cosines(Precision& precision, const std::vector<double>& near) {
   precision.min_cosine = *std::ranges::min_element(near);
   precision.mean_cosine = 0;
-  for (const double one : near)
-    precision.mean_cosine += one / static_cast<double>(near.size());
+  for (const double one : near) precision.mean_cosine += one / static_cast<double>(near.size());
 }
 
 // One model's answers to the samples, in one dtype after the other.
@@ -178,8 +177,10 @@ class SampleTrial {
 
   // Of `all`, which is fp8 in all layers and was measured after bfloat16, as many as are accurate.
   std::optional<Precision> measure_some_layers(const Precision& all) {
-    log(LogLevel::info, "model {}: {:.5f} in the mean, {:.5f} at least is not accurate enough for "
-        "fp8 in all {} layers: measuring some", options_.name, all.mean_cosine, all.min_cosine, layers_);
+    log(LogLevel::info,
+        "model {}: {:.5f} in the mean, {:.5f} at least is not accurate enough for "
+        "fp8 in all {} layers: measuring some",
+        options_.name, all.mean_cosine, all.min_cosine, layers_);
     const TimeUs begin = monotonic_us();
     Precision some = all;
     some.of_layers = layers_;

@@ -37,9 +37,8 @@ Status pack_with(Write write, const std::string& backend_name, const Source& sou
     return Error{ErrorCode::invalid_argument,
                  fmt::format("{} layers are to be in fp8, and the model in {}",
                              source.fp8_layers->size(), name_of(backend->dtype()))};
-  SHEAF_ASSIGN(
-      model::StoredWeights weights,
-      model::StoredWeights::open(source.folder, spec, source.shard, source.fp8_layers));
+  SHEAF_ASSIGN(model::StoredWeights weights,
+               model::StoredWeights::open(source.folder, spec, source.shard, source.fp8_layers));
   weights.pack_for(*backend);
   SHEAF_TRY(bind_all(spec, weights));
   return write(fd, {spec, backend_name, source.shard, source.fp8_layers}, weights.take_tensors());

@@ -249,8 +249,8 @@ void LongBert::bind_experts(const ModelSpec& spec, WeightSource& weights, const 
                              .stored_rows = rows,
                              .first_row = first,
                              .transposed = true};
-    layer.expert_up.push_back(weights.linear({up}, hidden_, Bias::none, Split::none,
-                                             middle_norm_of(spec, prefix), role));
+    layer.expert_up.push_back(
+        weights.linear({up}, hidden_, Bias::none, Split::none, middle_norm_of(spec, prefix), role));
     layer.expert_down.push_back(
         weights.linear({down}, intermediate_, Bias::none, Split::none, {}, role));
   }

@@ -28,13 +28,13 @@ std::string complaint(std::string_view text) {
 TEST(ProductDtypes, WithLayersThatCannotBeAreRefusedNamingTheNumber) {
   EXPECT_EQ(complaint("int8:0"), "'int8:0' names layers, and only fp8 is of some of them");
   for (const char* text : {"fp8:", "fp8:,1", "fp8:1,", "fp8:1,,2"})
-    EXPECT_EQ(complaint(text),
-              "'" + std::string(text) + "' does not name its layers as fp8:0,2-4");
+    EXPECT_EQ(complaint(text), "'" + std::string(text) + "' does not name its layers as fp8:0,2-4");
   for (const char* run : {"x", "-1", "1-", "4-2", "1.5", " 1", "99999999999", "0-x", "1-2-3"})
     EXPECT_EQ(complaint("fp8:" + std::string(run)),
               "'" + std::string(run) + "' is no layer in fp8, nor layers as 2-4");
   EXPECT_EQ(complaint("fp8:1024"), "there is no layer 1024: models have 1024 at most");
-  EXPECT_EQ(complaint("fp8:0-4000000000"), "there is no layer 4000000000: models have 1024 at most");
+  EXPECT_EQ(complaint("fp8:0-4000000000"),
+            "there is no layer 4000000000: models have 1024 at most");
   EXPECT_EQ(complaint("fp8:3,1"), "layers in fp8 ascend, and 1 comes behind 3");
   EXPECT_EQ(complaint("fp8:0-2,2"), "layers in fp8 ascend, and 2 comes behind 2");
   std::string many = "fp8:0-1023";
