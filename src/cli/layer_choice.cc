@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <limits>
 #include <numeric>
 
 #include "cli/precision.h"
@@ -15,16 +17,11 @@ double mean_of(const TextErrors& errors) {
   return std::accumulate(errors.begin(), errors.end(), 0.0) / static_cast<double>(errors.size());
 }
 
-// What is no number stays none, and is within nothing.
-bool are_within(const TextErrors& errors, double share) {
-  const auto is_small = [share](double error) { return error <= share * (1 - kLeastCosine); };
-  return !errors.empty() && std::ranges::all_of(errors, is_small) &&
-         mean_of(errors) <= share * (1 - kLeastMeanCosine);
-}
-
-TextErrors sum_of(TextErrors a, const TextErrors& b) {
-  std::ranges::transform(a, b, a.begin(), std::plus());
-  return a;
+// The share of the bounds that errors take, 1 being all; no number where one of them is none.
+double share_of_bounds(const TextErrors& errors) {
+  if (errors.empty()) return std::numeric_limits<double>::quiet_NaN();
+  return std::max(mean_of(errors) / (1 - kLeastMeanCosine),
+                  *std::ranges::max_element(errors) / (1 - kLeastCosine));
 }
 
 // A layer may happen to undo what rounding did in the rest; that is no credit for others.
@@ -44,7 +41,7 @@ Layers layers_of(const std::vector<RunCost>& runs) {
 
 }  // namespace
 
-bool keeps_bounds(const TextErrors& errors) { return are_within(errors, 1); }
+bool keeps_bounds(const TextErrors& errors) { return share_of_bounds(errors) <= 1; }
 
 std::vector<Layers> layer_runs(std::uint32_t layers) {
   const std::uint32_t length = (layers + kRunsMost - 1) / kRunsMost;
@@ -57,31 +54,45 @@ std::vector<Layers> layer_runs(std::uint32_t layers) {
   return runs;
 }
 
-std::vector<RunCost> affordable(std::vector<RunCost> runs, const TextErrors& in_bfloat16) {
-  std::ranges::stable_sort(runs, {}, [](const RunCost& run) {
+// There are few enough runs to look at every choice of them.
+std::vector<RunCost> affordable(const std::vector<RunCost>& runs, const TextErrors& in_bfloat16) {
+  std::uint32_t best = 0;
+  std::size_t most_layers = 0;
+  double least_share = 0;
+  for (std::uint32_t choice = 1; choice < 1u << runs.size(); ++choice) {
+    TextErrors together = in_bfloat16;
+    std::size_t layers = 0;
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      if ((choice >> i & 1) == 0) continue;
+      layers += runs[i].layers.size();
+      std::ranges::transform(together, runs[i].added, together.begin(), std::plus());
+    }
+    const double share = share_of_bounds(together);
+    const bool better = layers > most_layers || (layers == most_layers && share < least_share);
+    if (!(share <= kOfBounds) || !better) continue;
+    best = choice;
+    most_layers = layers;
+    least_share = share;
+  }
+  std::vector<RunCost> chosen;
+  for (std::size_t i = 0; i < runs.size(); ++i)
+    if ((best >> i & 1) != 0) chosen.push_back(runs[i]);
+  std::ranges::stable_sort(chosen, {}, [](const RunCost& run) {
     return mean_of(run.added) / static_cast<double>(run.layers.size());
   });
-  TextErrors sum = in_bfloat16;
-  std::vector<RunCost> taken;
-  for (RunCost& run : runs) {
-    TextErrors with_it = sum_of(sum, run.added);
-    if (!are_within(with_it, kOfBounds)) continue;
-    sum = std::move(with_it);
-    taken.push_back(std::move(run));
-  }
-  return taken;
+  return chosen;
 }
 
 std::optional<Layers> choose_layers(std::uint32_t layers, const TextErrors& in_bfloat16,
                                     const MeasureLayers& alone, const MeasureLayers& together) {
+  if (!(share_of_bounds(in_bfloat16) <= kOfBounds)) return std::nullopt;
   std::vector<RunCost> costs;
   for (Layers& run : layer_runs(layers)) {
     auto errors = alone(run);
     if (!errors.ok() || !std::isfinite(mean_of(*errors))) continue;
     costs.push_back({std::move(run), beyond(*std::move(errors), in_bfloat16)});
   }
-  for (auto chosen = affordable(std::move(costs), in_bfloat16); !chosen.empty();
-       chosen.pop_back()) {
+  for (auto chosen = affordable(costs, in_bfloat16); !chosen.empty(); chosen.pop_back()) {
     Layers layers_chosen = layers_of(chosen);
     const auto errors = together(layers_chosen);
     if (!errors.ok()) return std::nullopt;

@@ -32,14 +32,16 @@ struct RunCost {
   TextErrors added;
 };
 
-// The runs that are likely to keep the bounds together, the cheapest a layer first, without those
-// that would be too much beside the ones before: errors of layers are independent, so that they add
-// up. Some room is left for those that are not.
-std::vector<RunCost> affordable(std::vector<RunCost> runs, const TextErrors& in_bfloat16);
+// The runs, kRunsMost at most, that are likely to keep the bounds together, the cheapest a layer
+// first: errors of layers are independent, so that they add up. As many layers as can be, and of
+// such choices the one that takes the least of the bounds; some room is left for what does not add
+// up.
+std::vector<RunCost> affordable(const std::vector<RunCost>& runs, const TextErrors& in_bfloat16);
 
 // The choice: measures runs `alone`, of which those are lost that fail, then all that are
 // affordable `together`, without the dearest until they keep the bounds. Nothing where none does,
-// or that cannot be seen. All errors are of the same texts.
+// or that cannot be seen; where bfloat16 leaves no room nothing is measured. All errors are of the
+// same texts.
 std::optional<Layers> choose_layers(std::uint32_t layers, const TextErrors& in_bfloat16,
                                     const MeasureLayers& alone, const MeasureLayers& together);
 

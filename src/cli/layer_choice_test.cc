@@ -73,9 +73,27 @@ TEST(AffordableRuns, DoWithoutOneThatIsTooMuchForAText) {
   EXPECT_EQ(layers_in(affordable(runs, TextErrors(100))), (std::vector<Layers>{{0}, {2}}));
 }
 
-TEST(AffordableRuns, AreWeighedByTheirLayers) {
-  EXPECT_EQ(layers_in(affordable({{{4}, {0.0002}}, {{0, 1}, {0.0003}}}, {0})),
-            (std::vector<Layers>{{0, 1}, {4}}));
+TEST(AffordableRuns, AreAsManyLayersAsCanBe) {
+  EXPECT_EQ(layers_in(affordable({{{0, 1}, {0.0006}}, {{2}, {0.0001}}}, {0})),
+            (std::vector<Layers>{{2}, {0, 1}}));
+  EXPECT_EQ(layers_in(affordable({{{0, 1}, {0.0006}}, {{2}, {0.0004}}}, {0})),
+            (std::vector<Layers>{{0, 1}}));
+}
+
+// The last two are cheaper in the mean, and take more of what a text may lose.
+TEST(AffordableRuns, LeaveTheMostRoom) {
+  TextErrors even(10, 0.0003), first(10), second(10);
+  first[0] = 0.0020;
+  second[0] = 0.0022;
+  const std::vector<RunCost> runs = {{{0}, even}, {{1}, even}, {{2}, first}, {{3}, second}};
+  EXPECT_EQ(layers_in(affordable(runs, TextErrors(10))), (std::vector<Layers>{{2}, {0}, {1}}));
+}
+
+TEST(AffordableRuns, OfTheMostThatThereAreAreFoundAtOnce) {
+  std::vector<RunCost> runs;
+  for (std::uint32_t i = 0; i < kRunsMost; ++i)
+    runs.push_back({{i}, TextErrors(60, 0.0001 + 0.00001 * i)});
+  EXPECT_EQ(affordable(runs, TextErrors(60)).size(), 6u);
 }
 
 // A model of which each layer costs as much on all texts.
@@ -128,6 +146,14 @@ TEST(ChosenLayers, AreNoneWhereEachIsTooMuch) {
   Model model({0.002, 0.003});
   EXPECT_EQ(model.choose(), std::nullopt);
   EXPECT_TRUE(model.together.empty());
+}
+
+TEST(ChosenLayers, AreNotLookedForWhereBfloat16LeavesNoRoom) {
+  const auto never = [](const Layers&) -> Result<TextErrors> {
+    ADD_FAILURE() << "it was measured";
+    return TextErrors{0};
+  };
+  EXPECT_EQ(choose_layers(2, {0.002}, never, never), std::nullopt);
 }
 
 TEST(ChosenLayers, AreOfThoseThatWereMeasured) {

@@ -629,10 +629,11 @@ TEST_P(Families, AreNearInFp8WhenTheyAreWide) {
 
 // With no layer in fp8 a text's answer is bfloat16's to the bit, with one it is nearer to that than
 // with all. Layers 0 and 1 are of all kinds that the families have, experts among them.
-TEST_P(Families, MayBeInFp8InSomeLayers) {
+class SomeLayersInFp8 : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(SomeLayersInFp8, AreNearerThanAll) {
   const std::string fp8 = backend_name(tensor::Dtype::fp8);
   if (fp8.empty()) GTEST_SKIP() << "nothing here computes in fp8";
-  if (!can_be_widened(GetParam())) GTEST_SKIP() << "its files or sizes are not just wider ones";
   const WideModel wide(GetParam());
   const std::string cases = SHEAF_SOURCE_DIR "/tests/golden/families/" + GetParam() + "/cases.json";
   const Texts texts = {json::parse(read_file(cases)).get<Texts>().at(1)};
@@ -648,7 +649,12 @@ TEST_P(Families, MayBeInFp8InSomeLayers) {
   };
   using Layers = std::vector<std::uint32_t>;
   const auto exact = answer(backend_name(tensor::Dtype::bfloat16), {});
-  EXPECT_EQ(answer(fp8, Layers{}), exact);
+  const auto none = answer(fp8, Layers{});
+  // On a real card the library may have taken another product for one of the two.
+  if (fp8.starts_with("emulated")) {
+    EXPECT_EQ(none, exact);
+  }
+  EXPECT_GT(cosine(none, exact), 0.9999);
   const auto all = answer(fp8, {}), first = answer(fp8, Layers{0}), second = answer(fp8, Layers{1});
   EXPECT_NE(first, exact);
   EXPECT_NE(second, exact);
@@ -656,6 +662,11 @@ TEST_P(Families, MayBeInFp8InSomeLayers) {
   EXPECT_GT(cosine(first, exact), cosine(all, exact));
   EXPECT_GT(cosine(second, exact), cosine(all, exact));
 }
+
+INSTANTIATE_TEST_SUITE_P(, SomeLayersInFp8,
+                         ::testing::Values("deberta_v2", "gemma3", "jina_bert", "modernbert",
+                                           "nomic_moe", "qwen3", "roberta"),
+                         [](const auto& info) { return info.param; });
 
 // What is estimated is what is packed, of stages too: a byte less for each number of a layer's two
 // products, four more for each of their outputs.
