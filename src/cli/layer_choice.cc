@@ -32,11 +32,34 @@ TextErrors beyond(TextErrors errors, const TextErrors& rest) {
   return errors;
 }
 
-Layers layers_of(const std::vector<RunCost>& runs) {
+Layers layers_in(const std::vector<RunCost>& runs) {
   Layers layers;
   for (const RunCost& run : runs) layers.insert(layers.end(), run.layers.begin(), run.layers.end());
   std::ranges::sort(layers);
   return layers;
+}
+
+// A choice of runs: bit i is the i-th.
+bool takes(std::uint32_t choice, std::size_t run) { return (choice >> run & 1) != 0; }
+
+struct Prediction {
+  std::size_t layers = 0;
+  double share = 0;  // of the bounds
+
+  bool is_better_than(const Prediction& other) const {
+    return layers > other.layers || (layers == other.layers && share < other.share);
+  }
+};
+
+Prediction predict(const std::vector<RunCost>& runs, std::uint32_t choice, TextErrors errors) {
+  Prediction prediction;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    if (!takes(choice, i)) continue;
+    prediction.layers += runs[i].layers.size();
+    std::ranges::transform(errors, runs[i].added, errors.begin(), std::plus());
+  }
+  prediction.share = share_of_bounds(errors);
+  return prediction;
 }
 
 }  // namespace
@@ -57,26 +80,16 @@ std::vector<Layers> layer_runs(std::uint32_t layers) {
 // There are few enough runs to look at every choice of them.
 std::vector<RunCost> affordable(const std::vector<RunCost>& runs, const TextErrors& in_bfloat16) {
   std::uint32_t best = 0;
-  std::size_t most_layers = 0;
-  double least_share = 0;
+  Prediction of_best;
   for (std::uint32_t choice = 1; choice < 1u << runs.size(); ++choice) {
-    TextErrors together = in_bfloat16;
-    std::size_t layers = 0;
-    for (std::size_t i = 0; i < runs.size(); ++i) {
-      if ((choice >> i & 1) == 0) continue;
-      layers += runs[i].layers.size();
-      std::ranges::transform(together, runs[i].added, together.begin(), std::plus());
-    }
-    const double share = share_of_bounds(together);
-    const bool better = layers > most_layers || (layers == most_layers && share < least_share);
-    if (!(share <= kOfBounds) || !better) continue;
+    const Prediction of_choice = predict(runs, choice, in_bfloat16);
+    if (!(of_choice.share <= kOfBounds) || !of_choice.is_better_than(of_best)) continue;
     best = choice;
-    most_layers = layers;
-    least_share = share;
+    of_best = of_choice;
   }
   std::vector<RunCost> chosen;
   for (std::size_t i = 0; i < runs.size(); ++i)
-    if ((best >> i & 1) != 0) chosen.push_back(runs[i]);
+    if (takes(best, i)) chosen.push_back(runs[i]);
   std::ranges::stable_sort(chosen, {}, [](const RunCost& run) {
     return mean_of(run.added) / static_cast<double>(run.layers.size());
   });
@@ -93,7 +106,7 @@ std::optional<Layers> choose_layers(std::uint32_t layers, const TextErrors& in_b
     costs.push_back({std::move(run), beyond(*std::move(errors), in_bfloat16)});
   }
   for (auto chosen = affordable(costs, in_bfloat16); !chosen.empty(); chosen.pop_back()) {
-    Layers layers_chosen = layers_of(chosen);
+    Layers layers_chosen = layers_in(chosen);
     const auto errors = together(layers_chosen);
     if (!errors.ok()) return std::nullopt;
     if (keeps_bounds(*errors)) return layers_chosen;

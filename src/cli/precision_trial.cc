@@ -24,7 +24,7 @@ constexpr int kSecondsMax = 60;   // of one dtype: a start waits for it
 // After the first no timed run begins later than this.
 constexpr TimeUs kTimedMostUs = 3'000'000;
 // No layers are measured alone later than this, and none together later than the second.
-constexpr TimeUs kAloneMostUs = 90'000'000, kTogetherMostUs = 150'000'000;
+constexpr TimeUs kAloneMostUs = 120'000'000, kTogetherMostUs = 180'000'000;
 
 struct Answers {
   std::vector<std::vector<float>> rows;

@@ -932,40 +932,79 @@ TEST_F(MiniLm, EqualsSentenceTransformers) {
   }
 }
 
+// What of texts of some words trained weights answer, by sentence-transformers.
+struct ShortTexts {
+  Texts texts;
+  Vectors want;
+
+  ShortTexts() {
+    const json cases = json::parse(read_file(kMiniLm + "/cases.json"));
+    const std::string golden = read_file(kMiniLm + "/vectors.f32");
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+      const auto ids = cases[i]["ids"].get<std::vector<std::int32_t>>();
+      if (ids.size() < 6 || ids.size() > 40) continue;
+      texts.push_back(ids);
+      std::memcpy(want.emplace_back(384).data(), golden.data() + i * 384 * sizeof(float),
+                  384 * sizeof(float));
+    }
+  }
+};
+
+struct Nearness {
+  double mean = 0, least = 1;
+};
+
+// Prints what it finds.
+Nearness nearness_of(Engine& engine, const ShortTexts& of) {
+  const auto got = embed(engine, of.texts, {.normalize = true});
+  EXPECT_TRUE(got.ok()) << got.error().message;
+  Nearness near;
+  for (std::size_t i = 0; i < of.texts.size(); ++i) {
+    const double one = cosine((*got)[i], of.want[i]);
+    near.mean += one / static_cast<double>(of.texts.size());
+    near.least = std::min(near.least, one);
+  }
+  std::printf("%s, %s: %zu texts, cosine %.5f (least %.5f)\n", engine.device().c_str(),
+              engine.dtype().c_str(), of.texts.size(), near.mean, near.least);
+  return near;
+}
+
 // Of trained weights, for which they are meant: int8, and where a device has it fp8, first for
 // feed-forward parts alone, then before and behind attention too.
 TEST_F(MiniLm, IsNearInBytes) {
-  const json cases = json::parse(read_file(kMiniLm + "/cases.json"));
-  const std::string golden = read_file(kMiniLm + "/vectors.f32");
-  Texts texts;
-  Vectors want;
-  for (std::size_t i = 0; i < cases.size(); ++i) {
-    const auto ids = cases[i]["ids"].get<std::vector<std::int32_t>>();
-    if (ids.size() < 6 || ids.size() > 40) continue;
-    texts.push_back(ids);
-    std::memcpy(want.emplace_back(384).data(), golden.data() + i * 384 * sizeof(float),
-                384 * sizeof(float));
-  }
+  const ShortTexts texts;
   std::vector<std::string> backends = kernels::backend_names(tensor::Dtype::fp8);
   std::ranges::copy(kernels::backend_names(tensor::Dtype::int8), std::back_inserter(backends));
   for (const std::string& backend : backends) {
     auto engine = open_model(folder_, backend);
     ASSERT_TRUE(engine.ok()) << engine.error().message;
-    const auto got = embed(**engine, texts, {.normalize = true});
-    ASSERT_TRUE(got.ok()) << got.error().message;
-    double mean = 0, least = 1;
-    for (std::size_t i = 0; i < texts.size(); ++i) {
-      const double near = cosine((*got)[i], want[i]);
-      mean += near / static_cast<double>(texts.size());
-      least = std::min(least, near);
-    }
-    std::printf("%s: %zu texts, cosine %.5f (least %.5f)\n", backend.c_str(), texts.size(), mean,
-                least);
+    const auto [mean, least] = nearness_of(**engine, texts);
     const bool int8 = (*engine)->dtype() == "int8";
     const bool feed_forward_alone = backend == backends.front();
     EXPECT_GE(mean, int8 ? 0.999 : feed_forward_alone ? 0.9975 : 0.996);
     EXPECT_GE(least, int8 ? 0.995 : feed_forward_alone ? 0.99 : 0.985);
   }
+}
+
+// The three layers that were chosen by measuring other texts (docs/cuda.md) keep what `auto` asks
+// for, and what layers cost alone adds up to what they cost together.
+TEST_F(MiniLm, KeepsTheBoundsWithChosenLayersInFp8) {
+  const std::string fp8 = backend_name(tensor::Dtype::fp8);
+  if (fp8.empty()) GTEST_SKIP() << "nothing here computes in fp8";
+  const ShortTexts texts;
+  const auto error_in = [&](model::Fp8Layers layers) {
+    auto engine = open_model(folder_, fp8, {}, std::move(layers));
+    EXPECT_TRUE(engine.ok()) << engine.error().message;
+    const auto [mean, least] = nearness_of(**engine, texts);
+    EXPECT_GE(least, 0.995);
+    return 1 - mean;
+  };
+  using Layers = std::vector<std::uint32_t>;
+  const double none = error_in(Layers{}), chosen = error_in(Layers{1, 2, 3});
+  EXPECT_LE(chosen, 0.001);
+  double sum = none;
+  for (const std::uint32_t layer : {1u, 2u, 3u}) sum += error_in(Layers{layer}) - none;
+  EXPECT_NEAR(sum, chosen, 0.1 * chosen);
 }
 
 }  // namespace
