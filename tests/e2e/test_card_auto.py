@@ -167,12 +167,13 @@ def test_what_is_kept_decides(machine, serving, emulated_replica, tmp_path):
 
 def wide_model(folder, weight_of_layers):
     """A model whose feed-forward parts fp8 can compute, each layer's adding so much to the states."""
-    hidden, between = 64, 128
+    hidden, between = 64, 64
     shutil.copytree(MODEL, folder)
     config = json.loads((folder / "config.json").read_text())
     config |= {"hidden_size": hidden, "intermediate_size": between, "num_hidden_layers": len(weight_of_layers),
                "num_attention_heads": 2}
     (folder / "config.json").write_text(json.dumps(config))
+    (folder / "1_Pooling/config.json").write_text(json.dumps({"pooling_mode": "mean"}))
     random, tensors = numpy.random.default_rng(3), {}
 
     def add(name, *shape, times=1.0):
@@ -207,25 +208,29 @@ def wide_model(folder, weight_of_layers):
 
 
 def test_fp8_is_of_the_layers_that_keep_the_bounds(machine, serving, tmp_path):
-    """Two of four layers add little, so that what fp8 loses there is little too. Nobody has to say which."""
+    """One of the layers adds little, so that what fp8 loses there is little too: it is chosen, with some of the others.
+    Nobody has to say which."""
     here = machine("h200-141")
-    model = wide_model(tmp_path / "wide", [0.1, 3, 0.1, 3])
+    model = wide_model(tmp_path / "wide", [3, 3, 0.1, 3, 3])
     first = serving(here, "--num-replicas", "1", model=model)
     first.slices()
-    for layer in range(4):
+    for layer in range(5):
         assert len(first.said(f"model wide: fp8:{layer}: cosine mean")) == 1, first.log
     shown = json.loads(subprocess.run([SHEAF, "models", "show", model, "--json"], check=True, capture_output=True, text=True,
                                       env=environment_without_sheaf() | {"SHEAF_CACHE": str(tmp_path / "cache")}).stdout)
     (measured,) = shown["precisions_on_cards"]
     some, everywhere = [one for one in measured["precisions"] if one["dtype"].startswith("fp8")]
     assert everywhere["dtype"] == "fp8" and not everywhere["accurate"]
-    assert some["dtype"] == "fp8:0,2" and some["accurate"] and some["fp8_layers"] == [0, 2] and some["of_layers"] == 4
+    layers = some["fp8_layers"]
+    assert some["accurate"] and some["of_layers"] == 5 and {2} < set(layers) < set(range(5))
     first.kill()
 
     second = serving(here, "--num-replicas", "1", "--dtype", "fp8", model=model)
     second.slices()
-    assert requests.get(second.http + "/info", timeout=10).json()["model_dtype"] == "fp8:0,2"
-    assert second.said("by --dtype fp8 computes in fp8:0,2 (emulated cuda fp8, in the feed-forward parts of 2 of 4 layers)")
+    dtype = some["dtype"]
+    assert requests.get(second.http + "/info", timeout=10).json()["model_dtype"] == dtype
+    assert second.said(f"by --dtype fp8 computes in {dtype} (emulated cuda fp8, in the feed-forward parts of {len(layers)} of 5 layers)")
+    assert second.said(f"is ready: emulated cuda fp8, {dtype}")
     assert not second.said("measuring")
 
 
