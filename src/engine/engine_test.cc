@@ -637,7 +637,7 @@ TEST_P(SomeLayersInFp8, AreNearerThanAll) {
   const WideModel wide(GetParam());
   const std::string cases = SHEAF_SOURCE_DIR "/tests/golden/families/" + GetParam() + "/cases.json";
   const Texts texts = {json::parse(read_file(cases)).get<Texts>().at(1)};
-  const auto answer = [&](const std::string& backend, model::Fp8Layers layers) {
+  const auto answer = [&](const std::string& backend, const model::Fp8Layers& layers) {
     auto engine = open_model(wide.folder(), backend, {}, layers);
     EXPECT_TRUE(engine.ok()) << engine.error().message;
     if (layers) {
