@@ -10,6 +10,7 @@
 #include "cli/child_process.h"
 #include "cli/precision.h"
 #include "cli/replica_program.h"
+#include "model/spec/product_dtype.h"
 
 namespace sheaf::cli {
 namespace {
@@ -66,7 +67,8 @@ Result<CardProgram> ask_card_program(const std::string& path, int timeout_ms) {
 Result<std::string> dtype_on_card(const CardProgram& program, const std::string& wanted,
                                   const std::string& model, const model::ModelSpec& spec) {
   const std::string dtype = wanted != "auto" ? wanted : is_measured(spec) ? "bfloat16" : "float32";
-  if (std::ranges::find(program.dtypes, dtype) != program.dtypes.end()) return dtype;
+  if (std::ranges::find(program.dtypes, model::dtype_name_in(dtype)) != program.dtypes.end())
+    return dtype;
   std::vector<std::string> others;  // that --dtype takes
   std::ranges::copy_if(program.dtypes, std::back_inserter(others),
                        [](const std::string& one) { return check_dtype(one).ok(); });

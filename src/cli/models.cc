@@ -15,6 +15,7 @@
 #include "cli/replica_program.h"
 #include "cli/sample_texts.h"
 #include "cli/table.h"
+#include "model/spec/product_dtype.h"
 #include "router/served_model.h"
 
 // `sheaf models`: what the machine's cache holds, what a model is, and getting one.
@@ -86,13 +87,17 @@ nlohmann::ordered_json outputs_of(const model::ModelSpec& spec) {
 
 nlohmann::ordered_json facts_of(const std::vector<Precision>& precisions) {
   auto facts = nlohmann::ordered_json::array();
-  for (const Precision& one : precisions)
+  for (const Precision& one : precisions) {
     facts.push_back({{"dtype", one.dtype},
                      {"backend", one.backend},
                      {"tokens_per_s", std::round(one.tokens_per_s)},
                      {"mean_cosine", one.mean_cosine},
                      {"min_cosine", one.min_cosine},
                      {"accurate", one.is_accurate()}});
+    if (one.of_layers == 0) continue;
+    facts.back()["fp8_layers"] = model::parse_product_dtype(one.dtype)->fp8_layers.value();
+    facts.back()["of_layers"] = one.of_layers;
+  }
   return facts;
 }
 
@@ -144,11 +149,18 @@ std::string precision_table(const std::vector<Precision>& precisions, std::strin
     table.add_row({one.dtype, one.backend, fmt::format("{:.0f}", one.tokens_per_s),
                    fmt::format("{:.5f}", one.mean_cosine), fmt::format("{:.5f}", one.min_cosine),
                    one.is_accurate() ? "yes" : "no", &one == &best ? "*" : ""});
+  std::string layers;
+  for (const Precision& one : precisions)
+    if (one.of_layers > 0)
+      layers = wrapped(fmt::format("{}: in the feed-forward parts of these of the {} layers, which "
+                                   "were chosen by measuring; bfloat16 in the others",
+                                   one.dtype, one.of_layers),
+                       0);
   return fmt::format(
-      "{}accurate: answers to {} sample texts have cosines to float32's of 0.999 in the\n"
+      "{}{}accurate: answers to {} sample texts have cosines to float32's of 0.999 in the\n"
       "mean and 0.995 at least; *: --dtype auto, the fastest accurate one that gains a\n"
       "tenth. Rates are of {}.\n",
-      table.render(), sample_texts().size(), rates);
+      table.render(), layers, sample_texts().size(), rates);
 }
 constexpr std::string_view kOnCores = "all cores, as busy as they were";
 

@@ -14,6 +14,7 @@
 #include "cli/plan_model.h"
 #include "cli/replica_program.h"
 #include "cli/table.h"
+#include "model/spec/product_dtype.h"
 #include "model/spec/shard.h"
 #include "planner/capacity.h"
 #include "planner/gpu.h"
@@ -90,7 +91,9 @@ constexpr std::string_view kFp8 = "fp8";
 std::map<std::string, std::string> unusable_cards(const CardProgram& program,
                                                   const slices::GpuInventory& gpus,
                                                   const std::vector<router::ModelConfig>& models) {
-  const bool fp8 = std::ranges::find(models, kFp8, &router::ModelConfig::dtype) != models.end();
+  const bool fp8 = std::ranges::any_of(models, [](const router::ModelConfig& model) {
+    return model::dtype_name_in(model.dtype) == kFp8;
+  });
   std::map<std::string, std::string> unusable;
   for (const slices::Gpu& gpu : gpus.gpus) {
     const int capability = gpu.compute_capability();
@@ -451,7 +454,8 @@ Result<std::string> map_layers(const ServeSettings& settings, const ModelSetting
 }
 
 bool multiplies_in(std::string_view dtype, const slices::Gpu& card) {
-  return dtype != kFp8 || card.compute_capability() >= planner::kFp8Capability;
+  return model::dtype_name_in(dtype) != kFp8 ||
+         card.compute_capability() >= planner::kFp8Capability;
 }
 
 Status check_dtype_of_cards(const std::string& dtype, const std::string& model,

@@ -8,6 +8,7 @@
 #include "cli/flag_value.h"
 #include "cli/model_files.h"
 #include "cli/table.h"
+#include "model/spec/product_dtype.h"
 #include "planner/capacity.h"
 
 namespace sheaf::cli {
@@ -198,6 +199,8 @@ planner::Isolation isolation_of(const std::string& word) {
 
 Result<Dtype> dtype_on_cards(const std::string& setting) {
   if (setting == "auto") return Dtype::bfloat16;
+  // What that takes and gains lies between the two: this asks for enough room, and promises little.
+  if (model::dtype_name_in(setting) != setting) return Dtype::bfloat16;
   return planner::parse_dtype(setting);
 }
 

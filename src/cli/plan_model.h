@@ -21,7 +21,7 @@ Result<planner::ModelFacts> facts_of_folder(const std::string& name, const std::
                                             const std::string& pooling);
 
 // What `dtype` of a model is taken for on a card: "auto" is measured there before it is known, and
-// half precision is what most models pass in.
+// half precision is what most models pass in; fp8 in some layers for no less than it takes.
 Result<planner::Dtype> dtype_on_cards(const std::string& setting);
 
 // A model's facts for planning, from its files on this machine. `name` is

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <span>
@@ -18,13 +19,17 @@
 // (cli/measured_store.h).
 namespace sheaf::cli {
 
+// What `auto` asks of the cosines in the mean, and of each.
+constexpr double kLeastMeanCosine = 0.999, kLeastCosine = 0.995;
+
 struct Precision {
-  std::string dtype;        // "float32", "bfloat16", "int8"
-  std::string backend;      // "cpu amx bf16"
-  double tokens_per_s = 0;  // on all cores, or of one replica on a card
-  double mean_cosine = 1;   // of its answers to those of float32, over the sample texts
-  double min_cosine = 1;    // of scores: 1 - (difference / deviation of float32's)^2 / 2
-  bool is_accurate() const { return mean_cosine >= 0.999 && min_cosine >= 0.995; }
+  std::string dtype;            // a text of model::ProductDtype: "float32", "int8", "fp8:0,2-4"
+  std::string backend;          // "cpu amx bf16"
+  double tokens_per_s = 0;      // on all cores, or of one replica on a card
+  double mean_cosine = 1;       // of its answers to those of float32, over the sample texts
+  double min_cosine = 1;        // of scores: 1 - (difference / deviation of float32's)^2 / 2
+  std::uint32_t of_layers = 0;  // that the model has, where dtype names some of them
+  bool is_accurate() const { return mean_cosine >= kLeastMeanCosine && min_cosine >= kLeastCosine; }
 };
 
 // Classifiers are not: what they answer to any text may hang on one bit. Their only precision is
@@ -33,7 +38,10 @@ bool is_measured(const model::ModelSpec& spec);
 
 // Of each dtype that the program names and `--dtype` takes, float32 first. Takes as long as the
 // model needs for some 3,000 tokens in each, up to four times, on a card sixteen times, and a
-// minute a dtype at most. `name` is the model's, in errors; source.dtype is ignored.
+// minute a dtype at most. Where fp8 is not accurate, fp8 in the layers that are stands before it,
+// if there are some (cli/layer_choice.h): that takes up to twelve loads more, some to see that the
+// choice holds, and four minutes at most. `name` is the model's, in errors; source.dtype is
+// ignored.
 Result<std::vector<Precision>> measure_precisions(const Computer& computer, const std::string& name,
                                                   const ModelSource& source);
 
@@ -56,22 +64,24 @@ double cosine_of(std::span<const float> a, std::span<const float> b, bool sparse
 // and gains a tenth over the one chosen so far.
 const Precision& best_precision(std::span<const Precision> precisions);
 
-// "bfloat16 (cpu amx bf16): 14,200 tokens/s, 2.9 times float32; cosine mean 0.99998, least 0.99994"
+// "bfloat16 (cpu amx bf16): 14,200 tokens/s, 2.9 times float32; cosine mean 0.99998, least
+// 0.99994", "fp8:0,2 (cuda fp8, in the feed-forward parts of 2 of 6 layers): ..."
 std::string describe(const Precision& precision, std::span<const Precision> all);
 
 // What auto is where nothing is measured: bfloat16 on cards, else float32; of classifiers float32.
 std::string unmeasured_dtype(const Computer& computer, const model::ModelSpec& spec);
 
-// `wanted` but for "auto": what was kept, else `unmeasured`.
+// `wanted` but for "auto": what was kept, else `unmeasured`; and of "fp8" the layers that were
+// kept.
 std::string dtype_at_once(const std::string& wanted, const Computer& computer,
                           const ModelSource& source, const std::string& unmeasured = "float32");
 
-// `wanted` but for "auto": what was kept, else measured now and kept. Says in the log what is
-// chosen, and if what is wanted was measured not to be accurate.
+// `wanted` but for "auto": what was kept, else measured now and kept; and of "fp8" the layers that
+// were kept. Says in the log what is chosen, and if what is wanted was measured not to be accurate.
 Result<std::string> dtype_for_serving(const std::string& wanted, const Computer& computer,
                                       const std::string& name, const ModelSource& source);
 
-// Error unless `dtype` is auto, float32, bfloat16, int8 or fp8.
+// Error unless `dtype` is auto, float32, bfloat16, int8 or fp8, that with layers or without.
 Status check_dtype(std::string_view dtype);
 
 }  // namespace sheaf::cli

@@ -14,6 +14,12 @@ Precision precision(std::string dtype, double rate, double mean = 1, double leas
   return {std::move(dtype), "some cpu", rate, mean, least};
 }
 
+Precision some_layers(std::string dtype, std::uint32_t of_layers) {
+  Precision some = precision(std::move(dtype), 150, 0.9992, 0.998);
+  some.of_layers = of_layers;
+  return some;
+}
+
 std::string best(std::vector<Precision> precisions) { return best_precision(precisions).dtype; }
 
 TEST(Precisions, TheFastestThatIsAccurateIsTaken) {
@@ -69,6 +75,22 @@ TEST(Precisions, DescriptionsSayWhyNot) {
             "0.99000: not accurate enough for auto");
 }
 
+TEST(Precisions, DescriptionsCountLayers) {
+  const Precision some = some_layers("fp8:0,2-4", 6);
+  const std::vector<Precision> all = {precision("float32", 100), some};
+  EXPECT_EQ(describe(all[1], all),
+            "fp8:0,2-4 (some cpu, in the feed-forward parts of 4 of 6 layers): 150 tokens/s, 1.50 "
+            "times float32; cosine mean 0.99920, least 0.99800");
+  EXPECT_EQ(best(all), "fp8:0,2-4");
+}
+
+TEST(Precisions, OfLayersAreNamed) {
+  for (const char* name : {"fp8", "fp8:0", "fp8:0,2-4"}) EXPECT_TRUE(check_dtype(name).ok());
+  EXPECT_EQ(check_dtype("fp8:4-2").error().message, "'4-2' is no layer in fp8, nor layers as 2-4");
+  EXPECT_EQ(check_dtype("int8:0").error().message,
+            "'int8:0' is not one of auto, float32, bfloat16, int8, fp8");
+}
+
 TEST(Precisions, DtypesAreNamed) {
   for (const char* name : {"auto", "float32", "bfloat16", "int8"})
     EXPECT_TRUE(check_dtype(name).ok());
@@ -111,6 +133,28 @@ TEST_F(Kept, AreReadBack) {
   EXPECT_EQ(dtype_at_once("bfloat16", {program_}, source_), "bfloat16");
 }
 
+TEST_F(Kept, ChosenLayersAreWhatFp8Means) {
+  const Computer card{.program = program_, .card = "a card"};
+  EXPECT_EQ(dtype_at_once("fp8", card, source_), "fp8");
+  const Precision some = some_layers("fp8:0,2-4", 6);
+  const Precision all = precision("fp8", 160, 0.998, 0.99);
+  const std::vector<Precision> measured = {precision("float32", 100), some, all};
+  ASSERT_TRUE(keep_precisions(card, source_, measured).ok());
+  const auto kept = kept_precisions(card, source_);
+  ASSERT_TRUE(kept && kept->size() == 3);
+  EXPECT_EQ((*kept)[1].dtype, "fp8:0,2-4");
+  EXPECT_EQ((*kept)[1].of_layers, 6u);
+  EXPECT_EQ((*kept)[2].of_layers, 0u);
+  for (const char* wanted : {"auto", "fp8"})
+    EXPECT_EQ(dtype_at_once(wanted, card, source_), "fp8:0,2-4");
+  EXPECT_EQ(*dtype_for_serving("fp8", card, "m", source_), "fp8:0,2-4");
+  for (const char* wanted : {"bfloat16", "fp8:1", "fp8:0-5"})
+    EXPECT_EQ(dtype_at_once(wanted, card, source_), wanted);
+  EXPECT_EQ(dtype_at_once("fp8", {program_}, source_), "fp8") << "of another computer";
+  ASSERT_TRUE(keep_precisions(card, source_, std::vector{measured[0], all}).ok());
+  EXPECT_EQ(dtype_at_once("fp8", card, source_), "fp8") << "none were accurate";
+}
+
 TEST_F(Kept, AreOfOneModelPoolingAndProgram) {
   ASSERT_TRUE(keep_precisions({program_}, source_, some_).ok());
   EXPECT_FALSE(kept_precisions({program_}, {source_.folder, "cls"}));
@@ -142,6 +186,10 @@ TEST_F(Kept, UnsoundOnesAreNone) {
                                            {exact, precision("int8", -1)},
                                            {exact, precision("int8", 1e300)},
                                            {exact, precision("int8", 200, 1.5)},
+                                           {exact, precision("fp8:0,2", 200)},
+                                           {exact, some_layers("fp8:0,2", 2)},
+                                           {exact, some_layers("fp8", 2)},
+                                           {exact, some_layers("fp8:2,0", 6)},
                                            {exact, precision("int8", 200, 1, std::nan(""))}}) {
     ASSERT_TRUE(keep_precisions({program_}, source_, unsound).ok());
     EXPECT_FALSE(kept_precisions({program_}, source_));

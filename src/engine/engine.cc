@@ -67,7 +67,9 @@ class ModelEngine final : public Engine {
   }
   const model::ModelSpec& spec() const override { return file_.spec(); }
   std::string device() const override { return ops_->name(); }
-  std::string dtype() const override { return std::string(name_of(ops_->dtype())); }
+  std::string dtype() const override {
+    return model::text_of({std::string(name_of(ops_->dtype())), file_.fp8_layers()});
+  }
 
   Status embed(const Batch& batch, Rows& out) override {
     SHEAF_TRY(check(batch));

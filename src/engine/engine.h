@@ -9,6 +9,7 @@
 
 #include "base/mapping.h"
 #include "base/result.h"
+#include "model/spec/product_dtype.h"
 #include "model/spec/shard.h"
 #include "model/spec/spec.h"
 #include "tensor/dtype.h"
@@ -76,17 +77,19 @@ struct EngineOptions {
 };
 
 // A model to be packed: its folder, read with `pooling` as read_spec() takes it, what its products
-// are to be computed in, and which part of it.
+// are to be computed in, which part of it, and of fp8 in which layers.
 struct Source {
   std::string folder;
   std::string pooling = {};
   tensor::Dtype dtype = tensor::Dtype::float32;
   model::Shard shard = {};
+  model::Fp8Layers fp8_layers = {};
 };
 
 // Writes the model, weights packed for this machine's fastest instructions for the dtype, into the
 // empty file `fd` (a memfd that the caller seals afterwards). The file describes itself: spec,
-// tensors, backend. Error of kind unsupported if this processor has no instructions for the dtype.
+// tensors, backend. Error of kind unsupported if this processor has no instructions for the dtype,
+// invalid_argument where layers are named that the model does not have, or for another dtype.
 Status pack(const Source& source, int fd);
 
 // Of the backend that pack() chooses for a dtype; empty: this processor has none.
@@ -102,7 +105,7 @@ class Engine {
 
   virtual const model::ModelSpec& spec() const = 0;
   virtual std::string device() const = 0;  // a name of kernels::backend_names()
-  virtual std::string dtype() const = 0;   // a name of tensor::Dtype
+  virtual std::string dtype() const = 0;   // a text of model::ProductDtype
   // Not ok once the device has failed: no batch succeeds any more, and only another process helps.
   virtual Status status() const { return {}; }
 

@@ -33,11 +33,15 @@ Status bind_all(const model::ModelSpec& spec, model::StoredWeights& weights) {
 Status pack_with(Write write, const std::string& backend_name, const Source& source, int fd) {
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(source.folder, source.pooling));
   SHEAF_ASSIGN(const auto backend, kernels::make_backend(backend_name, {}));
+  if (source.fp8_layers && backend->dtype() != tensor::Dtype::fp8)
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("{} layers are to be in fp8, and the model in {}",
+                             source.fp8_layers->size(), name_of(backend->dtype()))};
   SHEAF_ASSIGN(model::StoredWeights weights,
-               model::StoredWeights::open(source.folder, spec, source.shard));
+               model::StoredWeights::open(source.folder, spec, source.shard, source.fp8_layers));
   weights.pack_for(*backend);
   SHEAF_TRY(bind_all(spec, weights));
-  return write(fd, {spec, backend_name, source.shard}, weights.take_tensors());
+  return write(fd, {spec, backend_name, source.shard, source.fp8_layers}, weights.take_tensors());
 }
 
 Result<std::string> fastest_backend(tensor::Dtype dtype) {
@@ -58,15 +62,17 @@ std::string backend_name(tensor::Dtype dtype) {
 }
 
 Status pack_for(const std::string& backend, const std::string& folder, int fd,
-                const std::string& pooling, model::Shard shard) {
-  return pack_with(model::write_packed_file, backend, {folder, pooling, {}, shard}, fd);
+                const std::string& pooling, model::Shard shard, model::Fp8Layers fp8_layers) {
+  const Source source{folder, pooling, {}, shard, std::move(fp8_layers)};
+  return pack_with(model::write_packed_file, backend, source, fd);
 }
 
 Result<model::PartBytes> part_bytes(const Source& source) {
   SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(source.folder, source.pooling));
   SHEAF_ASSIGN(const std::string name, fastest_backend(source.dtype));
   SHEAF_ASSIGN(const auto backend, kernels::make_backend(name, {}));
-  SHEAF_ASSIGN(model::StoredWeights weights, model::StoredWeights::open(source.folder, spec));
+  SHEAF_ASSIGN(model::StoredWeights weights,
+               model::StoredWeights::open(source.folder, spec, {}, source.fp8_layers));
   weights.pack_for(*backend);
   // Of one layer alone, as if on a stage between others, or on the first or the last of three.
   const auto bytes_of = [&](std::uint32_t layer, std::uint32_t index) -> Result<std::uint64_t> {

@@ -13,7 +13,8 @@ namespace sheaf::engine {
 // pack() for a named backend of kernels::backend_names(), for tests and measurements; of one rank's
 // part of the model.
 Status pack_for(const std::string& backend, const std::string& folder, int fd,
-                const std::string& pooling = "", model::Shard shard = {});
+                const std::string& pooling = "", model::Shard shard = {},
+                model::Fp8Layers fp8_layers = {});
 
 // pack() of a file whose tensors are all zero, which takes no memory; it checks their names, shapes
 // and types and reads nothing of them.

@@ -157,6 +157,7 @@ Bert::Layer Bert::bind_layer(const ModelSpec& spec, WeightSource& weights,
   const std::size_t h = hidden_;
   kernels::AttentionShape attention = attention_;
   attention.relative = bind_relative(spec, weights, layer);
+  const Role middle = weights.feed_forward_role(index);
   return {.attention = attention,
           .query_key_value = weights.linear(
               {{name(names.query), h}, {name(names.key), h}, {name(names.value), h}}, h,
@@ -165,9 +166,9 @@ Bert::Layer Bert::bind_layer(const ModelSpec& spec, WeightSource& weights,
                                              Split::inputs, {}, Role::attention),
           .attention_norm = weights.norm(name(names.attention_norm), h, epsilon_),
           .up = weights.linear({{name(names.up), intermediate_}}, h, Bias::stored, Split::outputs,
-                               name(names.attention_norm), Role::feed_forward),
+                               name(names.attention_norm), middle),
           .down = weights.linear({{name(names.down), h}}, intermediate_, Bias::stored,
-                                 Split::inputs, {}, Role::feed_forward),
+                                 Split::inputs, {}, middle),
           .output_norm = weights.norm(name(names.output_norm), h, epsilon_)};
 }
 

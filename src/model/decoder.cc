@@ -93,10 +93,11 @@ Decoder::Layer Decoder::bind_layer(const ModelSpec& spec, WeightSource& weights,
   std::vector<LinearPart> gate_up = {{layer + "mlp.gate_proj", spec.intermediate_size},
                                      {layer + "mlp.up_proj", spec.intermediate_size}};
   if (stacked) stack(gate_up, layer + "mlp.gate_up_proj");
+  const Role middle = weights.feed_forward_role(index);
   bound.gate_up = weights.linear(gate_up, hidden_, bias(spec.up_bias), Split::outputs,
-                                 layer + middle_norm, Role::feed_forward);
+                                 layer + middle_norm, middle);
   bound.down = weights.linear({{layer + "mlp.down_proj", hidden_}}, spec.intermediate_size,
-                              bias(spec.down_bias), Split::inputs, {}, Role::feed_forward);
+                              bias(spec.down_bias), Split::inputs, {}, middle);
   if (gemma_) bound.after_middle = norm("post_feedforward_layernorm");
   bound.local = spec.is_local(index);
   return bound;

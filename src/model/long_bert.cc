@@ -204,16 +204,17 @@ LongBert::Layer LongBert::bind_layer(const ModelSpec& spec, WeightSource& weight
       weights.linear({{prefix + std::string(names.attention_output), hidden_}}, hidden_,
                      bias_if(spec.attention_output_bias), Split::none, {}, Role::attention);
   layer.attention_norm = norm(names.attention_norm);
+  const Role middle = weights.feed_forward_role(index);
   if (spec.has_experts(index))
-    bind_experts(spec, weights, prefix, layer);
+    bind_experts(spec, weights, prefix, middle, layer);
   else
-    bind_middle(spec, weights, prefix, layer);
+    bind_middle(spec, weights, prefix, middle, layer);
   layer.output_norm = norm(names.output_norm);
   return layer;
 }
 
 void LongBert::bind_middle(const ModelSpec& spec, WeightSource& weights, const std::string& prefix,
-                           Layer& layer) const {
+                           Role role, Layer& layer) const {
   const LongNames& names = long_names_of(spec.architecture);
   const std::string gate = prefix + std::string(names.gate);
   std::vector<LinearPart> parts = {{prefix + std::string(kUngated), intermediate_}};
@@ -227,14 +228,14 @@ void LongBert::bind_middle(const ModelSpec& spec, WeightSource& weights, const s
               .first_row = intermediate_},
              {.name = gate, .outputs = intermediate_, .stored_rows = 2 * intermediate_}};
   layer.up = weights.linear(parts, hidden_, bias_if(spec.up_bias), Split::none,
-                            middle_norm_of(spec, prefix), Role::feed_forward);
+                            middle_norm_of(spec, prefix), role);
   layer.down = weights.linear({{prefix + std::string(names.down), hidden_}}, intermediate_,
-                              bias_if(spec.down_bias), Split::none, {}, Role::feed_forward);
+                              bias_if(spec.down_bias), Split::none, {}, role);
 }
 
 // All experts' weights lie below each other in one tensor each for up and, transposed, down.
 void LongBert::bind_experts(const ModelSpec& spec, WeightSource& weights, const std::string& prefix,
-                            Layer& layer) const {
+                            Role role, Layer& layer) const {
   layer.router = weights.linear({{prefix + "mlp.router.layer", spec.experts}}, hidden_, Bias::none,
                                 Split::none, middle_norm_of(spec, prefix));
   const std::size_t rows = spec.experts * intermediate_;
@@ -248,10 +249,10 @@ void LongBert::bind_experts(const ModelSpec& spec, WeightSource& weights, const 
                              .stored_rows = rows,
                              .first_row = first,
                              .transposed = true};
-    layer.expert_up.push_back(weights.linear({up}, hidden_, Bias::none, Split::none,
-                                             middle_norm_of(spec, prefix), Role::feed_forward));
+    layer.expert_up.push_back(
+        weights.linear({up}, hidden_, Bias::none, Split::none, middle_norm_of(spec, prefix), role));
     layer.expert_down.push_back(
-        weights.linear({down}, intermediate_, Bias::none, Split::none, {}, Role::feed_forward));
+        weights.linear({down}, intermediate_, Bias::none, Split::none, {}, role));
   }
   layer.expert_bias = weights.vector(prefix + "mlp.experts.bias", hidden_);
 }

@@ -45,9 +45,9 @@ class LongBert final : public Model {
   void reach_distances(kernels::Backend& ops, std::span<const std::uint32_t> cu_seqlens);
   Layer bind_layer(const ModelSpec& spec, WeightSource& weights, std::uint32_t index) const;
   void bind_middle(const ModelSpec& spec, WeightSource& weights, const std::string& prefix,
-                   Layer& layer) const;
+                   Role role, Layer& layer) const;
   void bind_experts(const ModelSpec& spec, WeightSource& weights, const std::string& prefix,
-                    Layer& layer) const;
+                    Role role, Layer& layer) const;
   void run_layer(kernels::Backend& ops, const Layer& layer,
                  std::span<const std::uint32_t> cu_seqlens, tensor::TypedSpan x);
   // states = norm(states + attention's output)

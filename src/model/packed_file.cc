@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <tuple>
@@ -27,7 +28,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::array<char, 8> kMagic = {'S', 'H', 'E', 'A', 'F', 'W', 'T', 'S'};
-constexpr std::uint32_t kVersion = 4;
+constexpr std::uint32_t kVersion = 5;
 // What cuBLASLt has the most algorithms for, where a card holds the file as it is.
 constexpr std::uint64_t kAlignment = 256;
 constexpr std::uint64_t kPage = 4096;
@@ -78,6 +79,18 @@ Stage stage_from_json(const json& stage) {
   return {number(0), number(1), number(2), number(3)};
 }
 
+// null: all of them
+json to_json(const Fp8Layers& layers) { return layers ? json(*layers) : json(); }
+Fp8Layers fp8_layers_from_json(const json& layers) {
+  if (layers.is_null()) return std::nullopt;
+  std::vector<std::uint32_t> numbers;
+  // One beyond 32 bits must not come out as a smaller one that a model may have.
+  for (const auto number : layers.get<std::vector<std::uint64_t>>())
+    numbers.push_back(static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(number, std::numeric_limits<std::uint32_t>::max())));
+  return numbers;
+}
+
 std::string describe(const PackedHead& head, const std::vector<PackedTensorSource>& sources) {
   json tensors = json::array();
   for (const PackedTensorSource& source : sources) tensors.push_back(source.tensor);
@@ -86,6 +99,7 @@ std::string describe(const PackedHead& head, const std::vector<PackedTensorSourc
               {"rank", head.shard.rank},
               {"ranks", head.shard.ranks},
               {"stage", to_json(head.shard.stage)},
+              {"fp8_layers", to_json(head.fp8_layers)},
               {"tensors", std::move(tensors)}}
       .dump();
 }
@@ -186,12 +200,15 @@ Result<PackedFile> PackedFile::open(Mapping mapping) {
     head.backend = root.at("backend").get<std::string>();
     head.shard = {root.at("rank").get<std::uint32_t>(), root.at("ranks").get<std::uint32_t>(),
                   stage_from_json(root.at("stage"))};
+    head.fp8_layers = fp8_layers_from_json(root.at("fp8_layers"));
     file.tensors_ = root.at("tensors").get<std::vector<PackedTensor>>();
     SHEAF_ASSIGN(head.spec, spec_from_json(root.at("spec").get_ref<const std::string&>(), kFile));
   } catch (const json::exception&) {
     return damaged("a field is missing or of another type");
   }
   SHEAF_TRY(check_shard(file.spec(), file.shard()));
+  if (const Status layers = check_fp8_layers(file.spec(), file.fp8_layers()); !layers.ok())
+    return damaged("field 'fp8_layers': " + layers.error().message);
   file.data_begin_ = data_begin_of(text.size());
   for (const PackedTensor& tensor : file.tensors_)
     SHEAF_TRY(check_tensor(tensor, mapping.size() - file.data_begin_));

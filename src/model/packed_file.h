@@ -10,6 +10,7 @@
 
 #include "base/mapping.h"
 #include "base/result.h"
+#include "model/spec/product_dtype.h"
 #include "model/spec/shard.h"
 #include "model/spec/spec.h"
 
@@ -40,6 +41,7 @@ struct PackedHead {
   ModelSpec spec;
   std::string backend;
   Shard shard;
+  Fp8Layers fp8_layers = {};  // as check_fp8_layers() wants them
 };
 
 // Writes the file into the empty `fd`, growing it.
@@ -58,6 +60,7 @@ class PackedFile {
   const ModelSpec& spec() const { return head_.spec; }
   const std::string& backend() const { return head_.backend; }
   Shard shard() const { return head_.shard; }
+  const Fp8Layers& fp8_layers() const { return head_.fp8_layers; }
   // All of it, and how much of that is not tensors but says which file it is.
   std::span<const std::byte> bytes() const { return mapping_.bytes(); }
   std::size_t head_bytes() const { return data_begin_; }

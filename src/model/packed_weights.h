@@ -36,6 +36,7 @@ class PackedWeights final : public WeightSource {
   const float* head_weights(const StoredVectors& vectors, const LinearPart& part,
                             std::size_t heads) override;
   Shard shard() const override { return file_.shard(); }
+  const Fp8Layers& fp8_layers() const override { return file_.fp8_layers(); }
   tensor::Memory& memory() const override { return backend_.memory(); }
 
  private:

@@ -205,14 +205,19 @@ std::vector<float> apply_layer(kernels::Backend& backend, tensor::MatrixView x,
 
 }  // namespace
 
-StoredWeights::StoredWeights(Checkpoint checkpoint, std::string folder, Shard shard)
-    : checkpoint_(std::move(checkpoint)), folder_(std::move(folder)), shard_(shard) {}
+StoredWeights::StoredWeights(Checkpoint checkpoint, std::string folder, Shard shard,
+                             Fp8Layers fp8_layers)
+    : checkpoint_(std::move(checkpoint)),
+      folder_(std::move(folder)),
+      shard_(shard),
+      fp8_layers_(std::move(fp8_layers)) {}
 
 Result<StoredWeights> StoredWeights::open(const std::string& folder, const ModelSpec& spec,
-                                          Shard shard) {
+                                          Shard shard, Fp8Layers fp8_layers) {
   SHEAF_TRY(check_shard(spec, shard));
+  SHEAF_TRY(check_fp8_layers(spec, fp8_layers));
   SHEAF_ASSIGN(Checkpoint checkpoint, Checkpoint::open(folder, files_of_parts(spec)));
-  return StoredWeights(std::move(checkpoint), folder, shard);
+  return StoredWeights(std::move(checkpoint), folder, shard, std::move(fp8_layers));
 }
 
 // Saved from within a larger model, all names bear its prefix: "bert.", "roberta.", "model.", ...

@@ -23,9 +23,9 @@ struct StoredNorm {
 // hands out no data. F32, F16 and BF16 tensors are taken; names may carry a prefix.
 class StoredWeights final : public WeightSource {
  public:
-  // One rank's. Error as check_shard() says.
+  // One rank's. Errors as check_shard() and check_fp8_layers() say.
   static Result<StoredWeights> open(const std::string& folder, const ModelSpec& spec,
-                                    Shard shard = {});
+                                    Shard shard = {}, Fp8Layers fp8_layers = {});
 
   // Lays out linear layers as `backend` wants them, which must live until the tensors are written,
   // as must this object.
@@ -46,9 +46,10 @@ class StoredWeights final : public WeightSource {
   const float* head_weights(const StoredVectors& vectors, const LinearPart& part,
                             std::size_t heads) override;
   Shard shard() const override { return shard_; }
+  const Fp8Layers& fp8_layers() const override { return fp8_layers_; }
 
  private:
-  StoredWeights(Checkpoint checkpoint, std::string folder, Shard shard);
+  StoredWeights(Checkpoint checkpoint, std::string folder, Shard shard, Fp8Layers fp8_layers);
 
   // The stored tensor of this name and shape, else null and the reason kept; `old_name` if the
   // first is absent.
@@ -62,6 +63,7 @@ class StoredWeights final : public WeightSource {
   Checkpoint checkpoint_;
   std::string folder_;
   Shard shard_;
+  Fp8Layers fp8_layers_;
   std::string prefix_;
   bool prefix_known_ = false;
   kernels::Backend* backend_ = nullptr;

@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "kernels/ops.h"
+#include "model/spec/product_dtype.h"
 #include "model/spec/shard.h"
 
 namespace sheaf::model {
@@ -82,6 +83,11 @@ class WeightSource {
 
   // Whose weights these are.
   virtual Shard shard() const = 0;
+  virtual const Fp8Layers& fp8_layers() const = 0;
+  // Of the products of a layer's feed-forward part; the layer is numbered in the whole model.
+  Role feed_forward_role(std::uint32_t layer) const {
+    return is_in_fp8(fp8_layers(), layer) ? Role::feed_forward : Role::other;
+  }
   // Of what is divided.
   std::size_t share_of(std::size_t count) const { return count / shard().ranks; }
   bool has_words() const { return shard().stage.is_first(); }

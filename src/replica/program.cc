@@ -33,6 +33,7 @@
 #include "kernels/profile.h"
 #include "kernels/ranks/shared_communicator.h"
 #include "kernels/shared_copy.h"
+#include "model/spec/product_dtype.h"
 #include "model/spec/spec.h"
 #include "replica/flags.h"
 #include "replica/loop.h"
@@ -66,6 +67,9 @@ constexpr std::string_view kUsage =
     "            the model's memory as JSON\n"
     "  parts     --model FOLDER [--pooling P] [--dtype T]\n"
     "            what its words, each of its layers and its heads take as JSON\n"
+    "\n"
+    "T is float32, bfloat16, float16, int8, fp8, or fp8:0,2-4, which is fp8 in the feed-forward\n"
+    "parts of these layers, of the whole model's, and bfloat16 in the others.\n"
     "\n"
     "With SHEAF_PROFILE=1 in the environment run and embed show at their end, on standard\n"
     "error, what time each operation of the model took.\n";
@@ -322,12 +326,16 @@ Result<engine::Source> source_of(const Flags& flags) {
   engine::Source source;
   SHEAF_ASSIGN(source.folder, flags.text("model"));
   source.pooling = flags.text_or("pooling", "");
-  const std::string name = flags.text_or("dtype", std::string(name_of(source.dtype)));
-  const auto dtype = tensor::dtype_of(name);
+  const std::string text = flags.text_or("dtype", std::string(name_of(source.dtype)));
+  auto named = model::parse_product_dtype(text);
+  if (!named.ok())
+    return Error{named.error().code, fmt::format("--dtype: {}", named.error().message)};
+  const auto dtype = tensor::dtype_of(named->name);
   if (!dtype)
     return Error{ErrorCode::invalid_argument,
-                 fmt::format("--dtype {}: is not float32, bfloat16, float16, int8 or fp8", name)};
+                 fmt::format("--dtype {}: is not float32, bfloat16, float16, int8 or fp8", text)};
   source.dtype = *dtype;
+  source.fp8_layers = std::move(named->fp8_layers);
   SHEAF_ASSIGN(source.shard, shard_of(flags));
   return source;
 }

@@ -6,10 +6,12 @@ import os
 import pathlib
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import threading
 
+import numpy
 import pytest
 import requests
 
@@ -32,8 +34,8 @@ def serving(emulated_replica, tmp_path):
     """Starts servers with `auto` for all, which keep what they measure in one folder."""
     started = []
 
-    def start(here, *flags):
-        server = AutoServer(here, tmp_path / "cache", emulated_replica, *flags)
+    def start(here, *flags, **more):
+        server = AutoServer(here, tmp_path / "cache", emulated_replica, *flags, **more)
         started.append(server)
         return server
 
@@ -47,9 +49,9 @@ def of(here):
 
 
 class AutoServer:
-    def __init__(self, here, cache, program, *flags):
+    def __init__(self, here, cache, program, *flags, model=MODEL):
         environment = environment_without_sheaf() | of(here)
-        command = [SHEAF, "serve", MODEL, "--port", "0", "--grpc-port", "0", "--card-program", program, *flags]
+        command = [SHEAF, "serve", model, "--port", "0", "--grpc-port", "0", "--card-program", program, *flags]
         self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True, env=environment | {"SHEAF_CACHE": str(cache)})
         self.log, self.first = [], queue.Queue()
@@ -58,10 +60,10 @@ class AutoServer:
 
     def slices(self):
         """Of its replicas, once all are ready."""
-        http = json.loads(self.first.get(timeout=200))["http"]
+        self.http = json.loads(self.first.get(timeout=200))["http"]
 
         def ready():
-            replicas = requests.get(http + "/v1/fleet", timeout=10).json()["replicas"]
+            replicas = requests.get(self.http + "/v1/fleet", timeout=10).json()["replicas"]
             return all(one["state"] == "ready" for one in replicas) and replicas
 
         return sorted(one["slice"] for one in wait_until(ready, 60, "ready"))
@@ -165,6 +167,75 @@ def test_what_is_kept_decides(machine, serving, emulated_replica, tmp_path):
     assert "time:0#1" in few and "time:0#3" not in few, "memory for fewer"
     keep(tmp_path, "sharing", lambda _: [{"replicas": 3, "streams": 1, "tokens_per_s": 1}])
     assert "measured at the first start" in check(here, tmp_path, emulated_replica, *flags), "nothing that holds"
+
+
+def wide_model(folder, weight_of_layers):
+    """A model whose feed-forward parts fp8 can compute, each layer's adding so much to the states."""
+    hidden, between = 64, 64
+    shutil.copytree(MODEL, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"hidden_size": hidden, "intermediate_size": between, "num_hidden_layers": len(weight_of_layers),
+               "num_attention_heads": 2}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "1_Pooling/config.json").write_text(json.dumps({"pooling_mode": "mean"}))
+    random, tensors = numpy.random.default_rng(3), {}
+
+    def add(name, *shape, times=1.0):
+        tensors[name] = (random.normal(size=shape) * times).astype(numpy.float32)
+
+    def linear(name, outputs, inputs, times=1.0):
+        add(name + ".weight", outputs, inputs, times=times / numpy.sqrt(inputs))
+        add(name + ".bias", outputs, times=0.01)
+
+    def norm(name):
+        tensors[name + ".weight"] = numpy.ones(hidden, numpy.float32)
+        tensors[name + ".bias"] = numpy.zeros(hidden, numpy.float32)
+
+    for table, rows in (("word", "vocab_size"), ("position", "max_position_embeddings"), ("token_type", "type_vocab_size")):
+        add(f"embeddings.{table}_embeddings.weight", config[rows], hidden)
+    norm("embeddings.LayerNorm")
+    for i, weight in enumerate(weight_of_layers):
+        layer = f"encoder.layer.{i}."
+        for part in ("self.query", "self.key", "self.value", "output.dense"):
+            linear(layer + "attention." + part, hidden, hidden, times=0.3)
+        norm(layer + "attention.output.LayerNorm")
+        linear(layer + "intermediate.dense", between, hidden)
+        linear(layer + "output.dense", hidden, between, times=weight)
+        norm(layer + "output.LayerNorm")
+    header, data = {}, b""
+    for name, tensor in tensors.items():
+        header[name] = {"dtype": "F32", "shape": tensor.shape, "data_offsets": [len(data), len(data) + tensor.nbytes]}
+        data += tensor.tobytes()
+    text = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return folder
+
+
+def test_fp8_is_of_the_layers_that_keep_the_bounds(machine, serving, tmp_path):
+    """One of the layers adds little, so that what fp8 loses there is little too: it is chosen, with some of the others.
+    Nobody has to say which."""
+    here = machine("h200-141")
+    model = wide_model(tmp_path / "wide", [3, 3, 0.1, 3, 3])
+    first = serving(here, "--num-replicas", "1", model=model)
+    first.slices()
+    for layer in range(5):
+        assert len(first.said(f"model wide: fp8:{layer}: cosine mean")) == 1, first.log
+    shown = json.loads(subprocess.run([SHEAF, "models", "show", model, "--json"], check=True, capture_output=True, text=True,
+                                      env=environment_without_sheaf() | {"SHEAF_CACHE": str(tmp_path / "cache")}).stdout)
+    (measured,) = shown["precisions_on_cards"]
+    some, everywhere = [one for one in measured["precisions"] if one["dtype"].startswith("fp8")]
+    assert everywhere["dtype"] == "fp8" and not everywhere["accurate"]
+    layers = some["fp8_layers"]
+    assert some["accurate"] and some["of_layers"] == 5 and {2} < set(layers) < set(range(5))
+    first.kill()
+
+    second = serving(here, "--num-replicas", "1", "--dtype", "fp8", model=model)
+    second.slices()
+    dtype = some["dtype"]
+    assert requests.get(second.http + "/info", timeout=10).json()["model_dtype"] == dtype
+    assert second.said(f"by --dtype fp8 computes in {dtype} (emulated cuda fp8, in the feed-forward parts of {len(layers)} of 5 layers)")
+    assert second.said(f"is ready: emulated cuda fp8, {dtype}")
+    assert not second.said("measuring")
 
 
 def test_a_card_in_use_is_not_measured(machine, serving, tmp_path):

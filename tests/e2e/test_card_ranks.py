@@ -75,7 +75,7 @@ def test_bfloat16_differs_by_no_more_than_on_one_card(machine, emulated_replica)
     assert of_two < 1.5 * of_one + 1e-6
 
 
-@pytest.mark.parametrize("stages, dtype", [(2, "float32"), (2, "bfloat16"), (2, "fp8"), (3, "bfloat16")])
+@pytest.mark.parametrize("stages, dtype", [(2, "float32"), (2, "bfloat16"), (2, "fp8"), (2, "fp8:1,4"), (3, "bfloat16")])
 def test_stages_answer_as_one_card_does(machine, emulated_replica, stages, dtype):
     here = machine(*["h200-141"] * stages)
     texts = TEXTS + ["Its length comes again."] * 4

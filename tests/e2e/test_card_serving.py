@@ -59,10 +59,11 @@ def served_on(server):
 # --- computing on them ---
 
 
-LEAST_COSINE = {"float32": 0.99999, "bfloat16": 0.999, "int8": 0.995, "fp8": 0.99}
+LEAST_COSINE = {"float32": 0.99999, "bfloat16": 0.999, "int8": 0.995, "fp8": 0.99, "fp8:1-3": 0.995}
 
 
-@pytest.mark.parametrize("card, dtype", [("h200-141", "float32"), ("h200-141", "bfloat16"), ("h200-141", "fp8"), ("a100-40", "int8")])
+@pytest.mark.parametrize("card, dtype", [("h200-141", "float32"), ("h200-141", "bfloat16"), ("h200-141", "fp8"),
+                                         ("h200-141", "fp8:1-3"), ("a100-40", "int8")])
 def test_a_card_answers_as_the_processor_does(server, machine, emulated_replica, card, dtype):
     here = machine(card)
     flags = ["--device", "cuda", "--card-program", emulated_replica, "--dtype", dtype]
@@ -71,8 +72,9 @@ def test_a_card_answers_as_the_processor_does(server, machine, emulated_replica,
         info = requests.get(on_card.http + "/info", timeout=10).json()
         assert info["model_dtype"] == dtype
         near = min(cosines(on_card.vectors(TEXTS), server.vectors(TEXTS)))
-        assert near > LEAST_COSINE[dtype] and (near < 0.9999) == (dtype in ("fp8", "int8"))
-        assert any(f"is ready: emulated cuda {dtype}" in line for line in on_card.log)
+        name = dtype.split(":")[0]
+        assert near > LEAST_COSINE[dtype] and (near < 0.9999) == (name in ("fp8", "int8"))
+        assert any(f"is ready: emulated cuda {name}, {dtype}" in line for line in on_card.log)
 
 
 def test_cards_and_cores_serve_beside_each_other(server, machine, emulated_replica, tmp_path):
@@ -119,7 +121,8 @@ def test_embed_computes_on_a_card_too(server, machine, emulated_replica, tmp_pat
 FEED_FORWARD, ATTENTION = 2 * 384 * 1536, 4 * 384 * 384
 
 
-@pytest.mark.parametrize("dtype, numbers", [("fp8", FEED_FORWARD), ("int8", FEED_FORWARD + ATTENTION)])
+@pytest.mark.parametrize("dtype, numbers", [("fp8", 6 * FEED_FORWARD), ("fp8:0,4-5", 3 * FEED_FORWARD),
+                                            ("int8", 6 * (FEED_FORWARD + ATTENTION))])
 def test_a_byte_a_number_takes_less_memory(emulated_replica, dtype, numbers):
     """Half of bfloat16's for the products that are in it; scales are an output's in fp8, in int8 each 128 inputs' too."""
     def weights(dtype):
@@ -127,17 +130,26 @@ def test_a_byte_a_number_takes_less_memory(emulated_replica, dtype, numbers):
                               capture_output=True, text=True, timeout=60)
         return json.loads(said.stdout)["card"]["weights_bytes"]
 
-    saved = 6 * numbers
-    assert 0.95 * saved < weights("bfloat16") - weights(dtype) < saved
+    assert 0.95 * numbers < weights("bfloat16") - weights(dtype) < numbers
 
 
 FP8 = ["--device", "cuda", "--dtype", "fp8", "--card-program"]
 
 
 def test_fp8_is_refused_where_no_card_has_it(machine, emulated_replica):
-    said = refusal(*FP8, emulated_replica, environment=of(machine("a100-40")))
+    here = of(machine("a100-40"))
+    said = refusal(*FP8, emulated_replica, environment=here)
+    assert said == refusal(*FP8, emulated_replica, "--dtype", "fp8:0,2", environment=here)
     assert said == (f"model {MODEL}: --dtype fp8 needs a card of compute capability 8.9 or later, and NVIDIA A100-SXM4-40GB "
                     "has 8.0; --dtype bfloat16 computes on it")
+
+
+def test_layers_that_the_model_does_not_have_are_refused(machine, emulated_replica):
+    here = of(machine("h200-141"))
+    flags = ["--device", "cuda", "--card-program", emulated_replica, "--dtype"]
+    said = refusal(*flags, "fp8:0,6", environment=here)
+    assert "layer 6 cannot be in fp8: the model's 6 layers are numbered from 0" in said
+    assert "dtype: fp8:0,2-4" in check(*flags, "fp8:0,2-4", environment=here)
 
 
 def test_fp8_leaves_out_cards_without_it(machine, emulated_replica):
