@@ -142,6 +142,23 @@ TEST_F(ChannelTest, RingsTheRouterOnlyWhenItListens) {
   EXPECT_TRUE(router_was_rung());
 }
 
+TEST(ChannelRing, HasRoomForAsManyBatchesAsAreEverInFlight) {
+  for (const std::uint32_t tokens :
+       {1'000u, 16'384u, 18'944u, 22'500u, 32'768u, 49'152u, 65'536u}) {
+    const Limits limits{tokens, 4'096, 384};
+    RouterEnd router = std::move(*RouterEnd::create(limits));
+    const std::size_t others = tokens < limits.max_batch_items ? 0 : limits.max_batch_items - 1;
+    const std::vector<std::int32_t> ids(tokens - others, 7);
+    std::vector<Item> items(limits.max_batch_items, {.ids = std::span(ids).first(1)});
+    items.front().ids = ids;
+    items.resize(others + 1);
+    for (int batch = 0; batch <= kLanesMax; ++batch) {
+      const auto taken = router.submit(static_cast<std::uint64_t>(batch), items);
+      ASSERT_TRUE(taken.ok() && *taken) << tokens << " tokens, batch " << batch;
+    }
+  }
+}
+
 TEST_F(ChannelTest, AReplicaIsWokenByItself) {
   std::uint32_t bell = replica_.bell();
   replica_.wake();

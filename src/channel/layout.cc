@@ -60,9 +60,10 @@ Result<Geometry> geometry_of(const Limits& limits) {
                                    std::size_t{limits.max_batch_items} * sizeof(WireItem) +
                                    std::size_t{limits.max_batch_tokens} * sizeof(std::int32_t);
   Geometry geometry;
-  // Room for eight of the largest batches: the core keeps fewer in flight, so a full ring means a
-  // replica that no longer reads. Pages are touched only as the ring is used.
-  geometry.submit_bytes = std::bit_ceil(std::max(8 * submit_frame, kPage));
+  // Room for as many of the largest batches as the core keeps in flight at most, one more than are
+  // computed at once: a full ring means a replica that no longer reads. Pages are touched only as
+  // the ring is used.
+  geometry.submit_bytes = std::bit_ceil(std::max((kLanesMax + 1) * submit_frame, kPage));
   geometry.result_bytes = std::bit_ceil(8 * kRowsFrameBytes);
   geometry.total_bytes = kHeaderBytes + geometry.submit_bytes + geometry.result_bytes;
   return geometry;

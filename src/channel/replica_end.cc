@@ -121,7 +121,7 @@ Result<ReplicaEnd::Received> ReplicaEnd::decode(const Frame& frame) const {
 }
 
 void ReplicaEnd::wait(std::uint32_t bell, TimeUs limit_us) {
-  if (submits_.empty()) sleep_unless_rung(header(), bell, Sleep::for_frames, limit_us);
+  sleep_unless_rung(header(), bell, Sleep::for_frames, limit_us);
 }
 
 Result<std::span<std::byte>> ReplicaEnd::reserve(FrameType type, std::size_t body_bytes) {

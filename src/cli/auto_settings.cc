@@ -208,8 +208,8 @@ Result<std::vector<Kind>> kinds_of(const ServeSettings& settings, const ModelSet
   for (const Device& device : *devices) {
     std::string on = fmt::format("{}; {}, {}", card_kind(device, computers), config.dtype,
                                  settings.gpu_assignment == "mps" ? "by MPS" : "in turns");
-    if (!streams_are_measured(settings, model) && config.streams > 1)
-      on += fmt::format(", on {} streams", config.streams);
+    if (!streams_are_measured(settings, model))
+      on += fmt::format(", on {} {}", config.streams, config.streams == 1 ? "stream" : "streams");
     if (config.max_batch_tokens > 0) on += fmt::format(", batches of {}", config.max_batch_tokens);
     if (settings.gpu_memory_utilization != ServeSettings().gpu_memory_utilization)
       on += fmt::format(", {} of its memory", settings.gpu_memory_utilization);
@@ -285,15 +285,36 @@ class SharingTrial {
   TimeUs end_us_ = 0;
 };
 
-// Returns the streams that were best there.
-std::uint32_t take(const SharingStep& best, const Kind& kind, KnownReplicas& known) {
-  for (const Device& device : kind.devices) known.on_device[device.uuid] = best.replicas;
-  return best.streams;
+struct KindSharing {
+  Kind kind;
+  CardSharing sharing;
+};
+
+// All replicas of a model have as many streams: on cards of several kinds as few as are best on one
+// of them, and no more than there is room for today wherever there is for one.
+std::uint32_t streams_for(const std::vector<KindSharing>& all, const ServeSettings& settings,
+                          const ModelSetting& model, router::ModelConfig config,
+                          const Computers& computers) {
+  if (all.empty() || !streams_are_measured(settings, model)) return config.streams;
+  std::uint32_t streams = kStreamsMeasured;
+  for (const KindSharing& one : all) streams = std::min(streams, best_sharing(one.sharing).streams);
+  const auto devices_on = [&](std::uint32_t number) {
+    config.streams = number;
+    const auto devices = devices_with_room(settings, model, config, computers);
+    return devices.ok() ? devices->size() : 0;
+  };
+  while (streams > 1 && devices_on(streams) < devices_on(1)) streams /= 2;
+  return streams;
 }
 
-// Of cards of several kinds the fewest: all have room for them.
-void set_streams(const std::vector<std::uint32_t>& best, KnownReplicas& known) {
-  if (!best.empty()) known.streams = *std::ranges::min_element(best);
+// What was best of each kind with so many streams, which on all of them were measured.
+KnownReplicas choose(const std::vector<KindSharing>& all, std::uint32_t streams) {
+  KnownReplicas known{.streams = streams};
+  for (const KindSharing& one : all) {
+    const SharingStep best = best_sharing(one.sharing, streams);
+    for (const Device& device : one.kind.devices) known.on_device[device.uuid] = best.replicas;
+  }
+  return known;
 }
 
 }  // namespace
@@ -343,14 +364,11 @@ Result<KnownReplicas> known_replicas(const ServeSettings& settings, const ModelS
                                      const router::ModelConfig& config,
                                      const Computers& computers) {
   SHEAF_ASSIGN(const auto kinds, kinds_of(settings, model, config, computers));
-  KnownReplicas known{.streams = config.streams};
-  std::vector<std::uint32_t> streams;
-  for (const Kind& kind : kinds) {
-    const auto kept = kept_sharing(kind.of);
-    known.settled = known.settled && kept;
-    if (kept) streams.push_back(take(best_sharing(*kept), kind, known));
-  }
-  set_streams(streams, known);
+  std::vector<KindSharing> all;
+  for (const Kind& kind : kinds)
+    if (auto kept = kept_sharing(kind.of)) all.push_back({kind, std::move(*kept)});
+  KnownReplicas known = choose(all, streams_for(all, settings, model, config, computers));
+  known.settled = all.size() == kinds.size();
   return known;
 }
 
@@ -358,23 +376,21 @@ Result<KnownReplicas> measured_replicas(const ServeSettings& settings, const Mod
                                         const router::ModelConfig& config,
                                         const Computers& computers, const StartSignals& signals) {
   SHEAF_ASSIGN(const auto kinds, kinds_of(settings, model, config, computers));
-  KnownReplicas known{.streams = config.streams};
-  std::vector<std::uint32_t> streams;
+  std::vector<KindSharing> all;
   for (const Kind& kind : kinds) {
-    const auto sharing = SharingTrial(settings, model, config, computers, signals).find(kind);
-    if (!sharing.ok()) {
+    auto sharing = SharingTrial(settings, model, config, computers, signals).find(kind);
+    if (sharing.ok())
+      all.push_back({kind, std::move(*sharing)});
+    else
       log(LogLevel::warn,
           "model {}: how many replicas a card serve most cannot be measured, so there is one: {}",
           config.name, sharing.error().message);
-      continue;
-    }
-    const SharingStep best = best_sharing(*sharing);
-    log(LogLevel::info, "model {}: {} a card by --num-replicas auto, measured ({}): {}",
-        config.name, describe(best), kind.of.on, describe(*sharing));
-    streams.push_back(take(best, kind, known));
   }
-  set_streams(streams, known);
-  return known;
+  const std::uint32_t streams = streams_for(all, settings, model, config, computers);
+  for (const auto& [kind, sharing] : all)
+    log(LogLevel::info, "model {}: {} a card by --num-replicas auto, measured ({}): {}",
+        config.name, describe(best_sharing(sharing, streams)), kind.of.on, describe(sharing));
+  return choose(all, streams);
 }
 
 }  // namespace sheaf::cli

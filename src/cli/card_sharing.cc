@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "channel/layout.h"
 
@@ -79,6 +80,13 @@ SharingStep best_sharing(const CardSharing& sharing) {
   for (const SharingStep& step : sharing)
     if (&step != best && gains(*best, step)) best = &step;
   return *best;
+}
+
+SharingStep best_sharing(const CardSharing& sharing, std::uint32_t streams) {
+  CardSharing those;
+  std::ranges::copy_if(sharing, std::back_inserter(those),
+                       [=](const SharingStep& step) { return step.streams == streams; });
+  return those.empty() ? SharingStep{.streams = streams} : best_sharing(those);
 }
 
 std::string describe(const SharingStep& step) {

@@ -36,6 +36,8 @@ Result<CardSharing> measure_sharing(const RateOf& rate_of, std::uint32_t streams
 
 // The last step that gained a twentieth over the best of those before it.
 SharingStep best_sharing(const CardSharing& sharing);
+// The same of those with so many streams; without any such one replica on them.
+SharingStep best_sharing(const CardSharing& sharing, std::uint32_t streams);
 
 // "2 replicas", "1 replica on 2 streams"
 std::string describe(const SharingStep& step);

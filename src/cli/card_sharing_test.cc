@@ -86,6 +86,14 @@ TEST(CardSharings, MoreReplicasHaveToGainOverMoreStreams) {
   EXPECT_EQ(best_of({100, 120, 150}, 110, 1), "2 replicas") << "of streams nobody asked";
 }
 
+TEST(CardSharings, TheBestOfSoManyStreams) {
+  const CardSharing sharing = {{1, 1, 100}, {1, 2, 200}, {1, 4, 300}, {2, 1, 190}, {4, 1, 290}};
+  EXPECT_EQ(describe(best_sharing(sharing)), "1 replica on 4 streams");
+  EXPECT_EQ(describe(best_sharing(sharing, 1)), "4 replicas");
+  EXPECT_EQ(describe(best_sharing(sharing, 2)), "1 replica on 2 streams");
+  EXPECT_EQ(describe(best_sharing(sharing, 8)), "1 replica on 8 streams");
+}
+
 TEST(CardSharings, StreamsThatWereSaidStay) {
   const auto sharing = measure_sharing(
       [](std::uint32_t replicas, std::uint32_t streams) -> Result<std::optional<double>> {

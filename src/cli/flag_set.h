@@ -15,8 +15,7 @@ namespace sheaf::cli {
 struct Flag {
   std::string name;   // "max-length": the flag --max-length and the variable SHEAF_MAX_LENGTH
   std::string value;  // what the help calls its value, "N"; empty for switches
-  std::string
-      help;  // half a line; empty: the summary speaks of it, and the help has no line for it
+  std::string help;   // half a line; empty: it has none, for the summary speaks of it
   std::string config_key = {};  // "limits.texts" in sheaf.yaml; empty: not to be had there
   // Shown in the help as the default where the variable's own text does not say it ("measured").
   std::string default_text = {};

@@ -216,14 +216,15 @@ Result<CheckedModel> check_model(const ModelSetting& model, const ServeSettings&
   SHEAF_ASSIGN(const std::string map, map_layers(settings, model, computers, config));
   SHEAF_ASSIGN(const auto served, router::ServedModel::load(config));
   const router::ModelInfo& info = served->info();
+  SHEAF_ASSIGN(KnownReplicas replicas, known_replicas(settings, model, config, computers));
+  config.streams = replicas.streams;
   SHEAF_ASSIGN(const ModelMemory memory, memory_for(program, config));
   std::string lines;
   for (const std::string& output : describe_outputs(info.spec)) lines += wrapped("  " + output, 4);
   constexpr std::string_view kNotYet = "auto, measured at the first start";
-  SHEAF_ASSIGN(KnownReplicas replicas, known_replicas(settings, model, config, computers));
-  config.streams = replicas.streams;
   lines += fmt::format("  dtype: {}\n", dtype.settled ? config.dtype : kNotYet);
   if (!replicas.settled) lines += fmt::format("  replicas a card: {}\n", kNotYet);
+  if (config.streams > 1) lines += fmt::format("  streams of each: {}\n", config.streams);
   lines += wrapped("  memory: " + describe(memory), 4);
   lines += fmt::format("  folder: {}\n", config.folder);  // whole, to be copied
   if (!map.empty()) lines += wrapped("  " + map, 4);

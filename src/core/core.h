@@ -37,7 +37,7 @@ struct ModelOptions {
   Policy policy = Policy::predictive;
   std::uint32_t max_length = 512;      // longest text, tokens
   std::uint32_t max_batch_tokens = 0;  // 0: learnt, what a replica does in target_batch_us
-  TimeUs target_batch_us = 100'000;
+  TimeUs target_batch_us = 100'000;  // of a whole replica: with several lanes a batch takes longer
   double initial_tokens_per_s = 5'000;  // until a rate has been learnt
   std::uint64_t queue_tokens_max = 0;   // 0: 30 s of learnt rate over all replicas, at least 1 M
 };

@@ -33,8 +33,8 @@ class Loop {
   Status run() {
     for (;;) {
       const std::uint32_t bell = channel_.bell();
-      SHEAF_TRY(read_orders());
       SHEAF_TRY(send_what_is_done());
+      SHEAF_TRY(read_orders());
       SHEAF_ASSIGN(const bool begun, begin_next());
       if (begun) continue;
       look_at_progress();
@@ -83,14 +83,17 @@ class Loop {
     return true;
   }
 
+  // Where the device failed in one, the answers of others are as good as any.
   Status send_what_is_done() {
+    Status failed;
     for (Seat& seat : seats_) {
       if (!seat.lane->is_done()) continue;
-      SHEAF_TRY(send_answer(seat));
+      const Status sent = send_answer(seat);
+      if (!sent.ok() && failed.ok()) failed = sent;
       seat.lane->clear();
       seat.advanced = true;
     }
-    return {};
+    return failed;
   }
 
   Status send_answer(const Seat& seat) {
@@ -151,8 +154,12 @@ Status serve(channel::ReplicaEnd& channel, engine::Engine& engine) {
   return Loop(channel, engine).run();
 }
 
-Status serve(channel::ReplicaEnd& channel, std::span<const EngineLane> lanes) {
-  return Loop(channel, lanes).run();
+Status serve(channel::ReplicaEnd& channel, std::span<const EngineLane> lanes,
+             const Failed& failed) {
+  Loop loop(channel, lanes);
+  const Status status = loop.run();
+  failed(status.error());
+  return status;
 }
 
 }  // namespace sheaf::replica

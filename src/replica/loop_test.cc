@@ -245,9 +245,14 @@ class LanesTest : public AnyLoopTest {
     for (int i = 0; i < 2; ++i) {
       auto progress = std::make_unique<std::atomic<std::uint64_t>>(0);
       auto engine = std::make_unique<LaneEngine>(gate_, progress.get());
-      lanes_.push_back({std::move(engine), std::move(progress)});
+      lanes_.push_back({std::move(progress), nullptr, std::move(engine)});
     }
-    thread_ = std::thread([this] { status_ = serve(replica_, lanes_); });
+    thread_ = std::thread([this] {
+      status_ = serve(replica_, lanes_, [this](const Error& error) {
+        failed_ = error.message;
+        has_failed_.release();
+      });
+    });
   }
   ~LanesTest() override {
     if (thread_.joinable()) end_loop();
@@ -261,6 +266,8 @@ class LanesTest : public AnyLoopTest {
 
   Gate gate_;
   std::vector<EngineLane> lanes_;
+  std::string failed_;
+  std::binary_semaphore has_failed_{0};
 };
 
 TEST_F(LanesTest, BatchesRunSideBySideAndEndAsTheyAreDone) {
@@ -330,12 +337,14 @@ TEST_F(LanesTest, NothingIsLostOrCrossed) {
   }
 }
 
-TEST_F(LanesTest, ADeviceThatFailsEndsAll) {
+TEST_F(LanesTest, ADeviceThatFailsEndsAllWhateverOthersCompute) {
   gate_.open(kFailing);
   ASSERT_TRUE(submit(1, {{1}}));
   gate_.await(1);
-  gate_.open(1);  // else its engine could not be taken down
   ASSERT_TRUE(submit(2, {{kFailing}}));
+  has_failed_.acquire();
+  EXPECT_EQ(failed_, "the card failed");
+  gate_.open(1);  // it computed until now
   thread_.join();
   ASSERT_FALSE(status_.ok());
   EXPECT_EQ(status_.error().message, "the card failed");

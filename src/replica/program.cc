@@ -202,6 +202,12 @@ Result<std::unique_ptr<kernels::Communicator>> join_group(
                                     {.ranks = ranks, .progress = &progress});
 }
 
+// Of a process that serves.
+int exit_code_of(const Error& error) {
+  if (error.code == ErrorCode::too_large) return channel::kExitWithoutRoom;
+  return error.code == ErrorCode::unavailable ? channel::kExitAfterAnother : 1;
+}
+
 std::string ready_line(const engine::Engine& engine, const channel::Limits& limits,
                        std::size_t lanes) {
   return fmt::format(
@@ -227,23 +233,35 @@ void warn_of_copies(const kernels::SharedCopy& copy) {
         copy.trouble);
 }
 
-Fd duplicate(const Fd& fd) { return fd ? Fd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0)) : Fd(); }
+// A descriptor of the copy that the first engine maps; none: it has its weights where they are.
+Result<std::unique_ptr<kernels::SharedCopy>> another_mapping(const kernels::SharedCopy& first) {
+  auto copy = std::make_unique<kernels::SharedCopy>();
+  const Fd& there = first.made ? first.made : first.given;
+  if (!there) return copy;
+  copy->given = Fd(::fcntl(there.get(), F_DUPFD_CLOEXEC, 0));
+  if (!copy->given) return errno_error("mapping the weights on the card once more", errno);
+  return copy;
+}
 
-// Those after the first map the copy of the weights that it has on its card.
+// Those after the first map the copy of the weights that it has on its card. Where it could not
+// share it there is no other: each would bring its own.
 Result<std::vector<EngineLane>> open_lanes(const Backend& backend, int weights_fd, int streams,
                                            const engine::EngineOptions& options) {
+  const kernels::SharedCopy& first = *options.weights_copy;
   std::vector<EngineLane> lanes;
   for (int i = 0; i < streams; ++i) {
-    EngineLane lane{nullptr, std::make_unique<std::atomic<std::uint64_t>>(0)};
-    const kernels::SharedCopy& first = *options.weights_copy;
-    kernels::SharedCopy again{.given = duplicate(first.made ? first.made : first.given)};
+    EngineLane lane{.progress = std::make_unique<std::atomic<std::uint64_t>>(0)};
     engine::EngineOptions its = options;
     its.progress = lane.progress.get();
     its.lanes = streams;
-    if (i > 0) its.weights_copy = &again;
+    if (i > 0) {
+      SHEAF_ASSIGN(lane.copy, another_mapping(first));
+      its.weights_copy = lane.copy.get();
+    }
     SHEAF_ASSIGN(lane.engine, open_engine(backend, weights_fd, its));
     warn_of_copies(*its.weights_copy);
     lanes.push_back(std::move(lane));
+    if (!first.trouble.empty() && !first.made && !first.given) break;
   }
   return lanes;
 }
@@ -293,7 +311,11 @@ Status run_on(const Flags& flags, int control, const Backend& backend, kernels::
     const engine::Engine& first = *lanes.front().engine;
     SHEAF_TRY(check_limits(channel.limits(), first.spec()));
     say_ready(control, first, channel.limits(), lanes.size(), weights_copy);
-    return serve(channel, lanes);
+    return serve(channel, lanes, [control](const Error& error) {
+      say_error(control, error);
+      fmt::print(stderr, "sheaf-replica run: {}\n", error.message);
+      ::_exit(exit_code_of(error));
+    });
   }
   SHEAF_ASSIGN(auto engine, open_engine(backend, weights_fd, options));
   warn_of_copies(weights_copy);
@@ -581,9 +603,7 @@ int run_program(int argc, char** argv, const Backend& backend) {
   const Status status = run_mode(mode, *flags, backend);
   if (status.ok()) return 0;
   fmt::print(stderr, "{} {}: {}\n", program, mode, status.error().message);
-  if (mode != "run") return 1;
-  if (status.error().code == ErrorCode::too_large) return channel::kExitWithoutRoom;
-  return status.error().code == ErrorCode::unavailable ? channel::kExitAfterAnother : 1;
+  return mode == "run" ? exit_code_of(status.error()) : 1;
 }
 
 }  // namespace sheaf::replica

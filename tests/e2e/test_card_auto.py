@@ -238,6 +238,22 @@ def test_fp8_is_of_the_layers_that_keep_the_bounds(machine, serving, tmp_path):
     assert not second.said("measuring")
 
 
+def test_streams_are_as_said_or_as_measured_where_there_is_room(machine, serving, emulated_replica, tmp_path):
+    def said(*more):
+        return check(here, tmp_path, emulated_replica, "--dtype", "bfloat16", *more)
+
+    here = machine("h200-141")
+    serving(here, "--dtype", "bfloat16").slices()
+    keep(tmp_path, "sharing", lambda _: [{"replicas": replicas, "streams": streams, "tokens_per_s": rate} for replicas, streams, rate
+                                         in [(1, 1, 100), (1, 2, 200), (1, 4, 300), (2, 1, 190), (4, 1, 290)]])
+    assert "streams of each: 4" in said() and "time:" not in said()
+    assert "streams of each: 2" in said("--streams", "2", "--num-replicas", "1")
+    one = said("--streams", "1")
+    assert "replicas a card: auto, measured at the first start" in one and "streams of each" not in one
+    here.drive("process", "0", str(os.getpid()), str(149_600_000_000))
+    assert "streams of each: 4" not in said(), "no room for four: as many as fit, and no refusal"
+
+
 def test_a_card_in_use_is_not_measured(machine, serving, tmp_path):
     here = machine("h200-141")
     here.drive("process", "0", str(os.getpid()), "1000000")

@@ -42,12 +42,20 @@ struct OpenBatch {
   std::vector<ItemRef> items;
 };
 
+// Whether all of a model's replicas may be gone for as long as requests wait; poisonous texts alone
+// must not bring it about. One whose slice vanished may wait for another as long as it takes.
+bool may_break(const Scenario& scenario) {
+  return scenario.start_failure > 0 || scenario.faults.size() > 1 ||
+         std::ranges::find(scenario.faults, Scenario::FaultKind::lose_slice,
+                           &Scenario::Fault::kind) != scenario.faults.end();
+}
+
 class World : public ProcessListener {
  public:
   World(const Scenario& scenario, bool keep_log)
       : scenario_(scenario),
         keep_log_(keep_log),
-        fleet_may_break_(scenario.start_failure > 0 || scenario.faults.size() > 1),
+        fleet_may_break_(may_break(scenario)),
         random_(scenario.seed ^ 0x5eaf),
         core_(scenario.core),
         processes_(scenario.machines.size()),
@@ -73,6 +81,7 @@ class World : public ProcessListener {
   void arrive(const Scenario::Arrival& arrival);
   void cancel(RequestId request);
   void strike(const Scenario::Fault& fault);
+  TimeUs hang_cpu_us(ReplicaId replica) const;
   bool spares_innocents(const SimulatedProcess& process);
   void expect_killed(const std::shared_ptr<SimulatedProcess>& process, TimeUs within_us,
                      const char* why);
@@ -112,7 +121,7 @@ class World : public ProcessListener {
 
   const Scenario& scenario_;
   const bool keep_log_;
-  const bool fleet_may_break_;  // poisonous texts alone must not bring it about
+  const bool fleet_may_break_;
   Random random_;
   Timeline timeline_;
   Core core_;
@@ -240,7 +249,12 @@ void World::strike(const Scenario::Fault& fault) {
   if (fault.kind == Kind::lose_slice) without_slice_.insert(fault.replica);
   if (fault.kind == Kind::stop) expect_killed(process, 2 * kSampleUs, "stopped");
   if (fault.kind == Kind::hang && process->hung_busy())
-    expect_killed(process, scenario_.core.hang_cpu_us + 4 * kSampleUs, "hung");
+    expect_killed(process, hang_cpu_us(fault.replica) + 4 * kSampleUs, "hung");
+}
+
+// Time of a processor is a lane's share of what the process used.
+TimeUs World::hang_cpu_us(ReplicaId replica) const {
+  return scenario_.machines[replica].limits.lanes * scenario_.core.hang_cpu_us;
 }
 
 // A fault that looks like a text's doing may strike a text once: two by chance, each while it runs

@@ -27,10 +27,15 @@ class MemoryShare {
     return bytes <= own_bytes() && used_bytes_ <= own_bytes() - bytes;
   }
   Error refusal(std::size_t bytes) const {
+    if (devices_ > 1)
+      return {ErrorCode::too_large, "a stream's part of this replica's share of the card, " +
+                                        std::to_string(own_bytes()) + " bytes, has no room for " +
+                                        std::to_string(bytes) + " more beside " +
+                                        std::to_string(used_bytes_)};
     return {ErrorCode::too_large, "this replica's share of the card, " +
                                       std::to_string(limit_bytes_) + " bytes, has no room for " +
                                       std::to_string(bytes) + " more beside " +
-                                      std::to_string(common_bytes_ + devices_ * used_bytes_)};
+                                      std::to_string(common_bytes_ + used_bytes_)};
   }
   // What it has in common with others.
   void add_common(std::size_t bytes) { common_bytes_ += bytes; }
