@@ -24,6 +24,27 @@ pre{padding:1rem;border-radius:.5rem;background:#8882;white-space:pre-wrap;overf
 </style></head><body><h1>sheaf</h1>
 )";
 
+// Puts what has changed in the place of what is shown; nothing while nobody looks.
+constexpr std::string_view kRenewal = R"(<script>
+async function renew() {
+  if (document.hidden) return;
+  try {
+    const answer = await fetch(location.href, {headers: {accept: "text/html"}});
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of ["state", "models", "replicas"]) {
+      const now = page.getElementById(part), shown = document.getElementById(part);
+      if (now && shown) shown.replaceWith(now);
+    }
+  } catch {
+    const shown = document.getElementById("state");
+    shown.className = "other";
+    shown.textContent = "No answer from the server.";
+  }
+}
+setInterval(renew, 2000);
+</script>
+)";
+
 std::string escape_html(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -49,7 +70,7 @@ std::string escape_html(std::string_view text) {
 
 std::string models_table(const router::Router& router) {
   std::string out =
-      "<table><tr><th>model<th>kind<th class=n>dimensions<th class=n>tokens a text"
+      "<table id=models><tr><th>model<th>kind<th class=n>dimensions<th class=n>tokens a text"
       "<th>dtype</tr>\n";
   for (const router::ModelInfo* model : router.models()) {
     out += fmt::format("<tr><td>{}<td>{}<td class=n>{}<td class=n>{}<td>{}</tr>\n",
@@ -61,7 +82,8 @@ std::string models_table(const router::Router& router) {
 
 std::string replicas_table(const router::Router& router) {
   std::string out =
-      "<table><tr><th>replica<th>model<th>slice<th>state<th class=n>process<th class=n>restarts"
+      "<table id=replicas><tr><th>replica<th>model<th>slice<th>state<th class=n>process<th "
+      "class=n>restarts"
       "<th class=n>tokens run<th class=n>tokens/s at work</tr>\n";
   for (const router::ReplicaView& replica : router.replicas()) {
     const bool ready = replica.status.state == core::ReplicaState::ready;
@@ -88,17 +110,19 @@ std::string examples(const Call& call) {
 std::string status_page(const Call& call) {
   std::string out(kHead);
   out += call.context.router.ready()
-             ? "<p class=ready>Ready.</p>\n"
-             : "<p class=other>Not ready: a model has no ready replica yet.</p>\n";
+             ? "<p id=state class=ready>Ready.</p>\n"
+             : "<p id=state class=other>Not ready: a model has no ready replica yet.</p>\n";
   out += "<h2>Try it</h2>\n<pre>" + escape_html(examples(call)) + "</pre>\n";
   // What is open to all is what /health says; the rest is for those who have a key.
   if (!call.context.options.api_keys.empty() && call.tenant == 0)
-    return out + "<p><a href=\"/metrics\">metrics</a></p>\n</body></html>\n";
+    return out + "<p><a href=\"/metrics\">metrics</a></p>\n" + std::string(kRenewal) +
+           "</body></html>\n";
   out += "<h2>Models</h2>\n" + models_table(call.context.router);
   out += "<h2>Replicas</h2>\n" + replicas_table(call.context.router);
   return out +
          "<p><a href=\"/metrics\">metrics</a> · <a href=\"/v1/models\">models</a> · <a "
-         "href=\"/v1/fleet\">fleet</a> · <a href=\"/info\">info</a></p>\n</body></html>\n";
+         "href=\"/v1/fleet\">fleet</a> · <a href=\"/info\">info</a></p>\n" +
+         std::string(kRenewal) + "</body></html>\n";
 }
 
 }  // namespace sheaf::api

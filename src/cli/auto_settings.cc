@@ -23,7 +23,7 @@ namespace {
 using slices::Device;
 using Devices = std::vector<Device>;
 
-constexpr TimeUs kSharingMostUs = 60'000'000;  // of one kind of card: a start waits for it
+constexpr TimeUs kSharingMostUs = 90'000'000;  // of one kind of card: a start waits for it
 
 // ---- cards
 
@@ -253,7 +253,10 @@ class SharingTrial {
                      },
                      config_.streams,
                      streams_are_measured(settings_, model_) ? kStreamsMeasured : config_.streams));
+    // What time left out is measured at the next start.
+    const bool cut_short = monotonic_us() >= end_us_ && sharing.back().replicas == 1;
     if (signals_.caught()) return Error{ErrorCode::unavailable, "the start was stopped"};
+    if (cut_short) return sharing;
     if (const Status kept = keep_sharing(kind.of, sharing); !kept.ok())
       log(LogLevel::warn, "what was measured cannot be kept: {}", kept.error().message);
     return sharing;
@@ -291,7 +294,7 @@ struct KindSharing {
 };
 
 // All replicas of a model have as many streams: on cards of several kinds as few as are best on one
-// of them, and no more than there is room for today wherever there is for one.
+// of them, and fewer where there is no room for so many at this start.
 std::uint32_t streams_for(const std::vector<KindSharing>& all, const ServeSettings& settings,
                           const ModelSetting& model, router::ModelConfig config,
                           const Computers& computers) {
@@ -303,7 +306,8 @@ std::uint32_t streams_for(const std::vector<KindSharing>& all, const ServeSettin
     const auto devices = devices_with_room(settings, model, config, computers);
     return devices.ok() ? devices->size() : 0;
   };
-  while (streams > 1 && devices_on(streams) < devices_on(1)) streams /= 2;
+  const std::size_t most = streams > 1 ? devices_on(1) : 0;
+  while (streams > 1 && devices_on(streams) < most) streams /= 2;
   return streams;
 }
 

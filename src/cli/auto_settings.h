@@ -39,7 +39,7 @@ struct KnownReplicas {
 Result<KnownReplicas> known_replicas(const ServeSettings& settings, const ModelSetting& model,
                                      const router::ModelConfig& config, const Computers& computers);
 
-// The same, but measures what is not known: a minute for each kind of card at most, and some
+// The same, but measures what is not known: 90 s for each kind of card at most, and some
 // seconds to end it. Says in the log what is chosen.
 Result<KnownReplicas> measured_replicas(const ServeSettings& settings, const ModelSetting& model,
                                         const router::ModelConfig& config,

@@ -22,7 +22,7 @@ bool keeps_bounds(const TextErrors& errors);  // those of Precision::is_accurate
 using MeasureLayers = std::function<Result<TextErrors>(const Layers& layers)>;
 
 // All layers in runs of neighbours that are measured together: each alone up to kRunsMost layers,
-// else so many runs, of equal length but for the last.
+// else at most so many runs, of equal length but for the last.
 constexpr std::uint32_t kRunsMost = 12;
 std::vector<Layers> layer_runs(std::uint32_t layers);
 

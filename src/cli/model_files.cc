@@ -6,6 +6,7 @@
 
 #include "channel/layout.h"
 #include "cli/progress_bar.h"
+#include "model/spec/product_dtype.h"
 #include "slices/slice.h"
 
 namespace sheaf::cli {
@@ -100,7 +101,9 @@ Result<router::ModelConfig> model_config(const ModelSetting& model, const ServeS
   config.max_batch_tokens = model.max_batch_tokens.value_or(settings.max_batch_tokens);
   config.max_length = model.max_length.value_or(settings.max_length);
   config.pooling = model.pooling.value_or(settings.pooling);
-  config.dtype = model.dtype.value_or(settings.dtype);
+  SHEAF_ASSIGN(const model::ProductDtype dtype,
+               model::parse_product_dtype(model.dtype.value_or(settings.dtype)));
+  config.dtype = model::text_of(dtype);
   config.ranks = model.ranks.value_or(settings.ranks);
   config.stages.resize(model.stages.value_or(settings.stages));  // whose layers nobody knows yet
   const bool own_prompt = model.default_prompt_name || model.default_prompt;

@@ -201,8 +201,10 @@ class SampleTrial {
       return within(kTogetherMostUs, layers, copies_);
     };
     if (in_bfloat16_.empty()) in_bfloat16_.resize(exact_.rows.size());
-    if (!choose_layers(layers_, in_bfloat16_, alone, together)) return std::nullopt;
-    return some;  // which was measured last
+    if (choose_layers(layers_, in_bfloat16_, alone, together)) return some;  // measured last
+    log(LogLevel::info, "model {}: fp8 is accurate enough in no choice of layers that was measured",
+        options_.name);
+    return std::nullopt;
   }
 
  private:

@@ -82,10 +82,25 @@ struct Serving {
   router::RouterOptions options;
 };
 
+// Models that share a card were measured each by itself: where they do not fit together, those
+// whose streams nobody said have one.
+Result<Placing> place_together(const ServeSettings& settings, const Computers& computers,
+                               std::vector<router::ModelConfig>& configs,
+                               const std::vector<ReplicasOnDevice>& on_devices) {
+  auto placing = place_models(settings, computers, configs, on_devices);
+  bool gave_up = false;
+  for (std::size_t i = 0; i < configs.size() && !placing.ok(); ++i) {
+    const bool said = settings.models[i].streams.value_or(settings.streams) != "auto";
+    if (!said && std::exchange(configs[i].streams, 1) > 1) gave_up = true;
+  }
+  if (!gave_up) return placing;
+  return place_models(settings, computers, configs, on_devices);
+}
+
 Status place(const ServeSettings& settings, const Computers& computers,
              const std::vector<ReplicasOnDevice>& on_devices, Serving& serving) {
   router::RouterOptions& options = serving.options;
-  SHEAF_ASSIGN(Placing placing, place_models(settings, computers, options.models, on_devices));
+  SHEAF_ASSIGN(Placing placing, place_together(settings, computers, options.models, on_devices));
   for (const std::string& warning : placing.warnings) log(LogLevel::warn, "{}", warning);
   for (const slices::PlacedReplica& replica : placing.placement.replicas)
     if (replica.slice.kind != slices::SliceKind::cores)
@@ -256,7 +271,7 @@ Result<std::string> check_placement(const ServeSettings& settings, const Compute
     configs.push_back(*model.config);
     on_devices.push_back(model.on_device);
   }
-  SHEAF_ASSIGN(const Placing placing, place_models(settings, computers, configs, on_devices));
+  SHEAF_ASSIGN(const Placing placing, place_together(settings, computers, configs, on_devices));
   for (std::size_t i = 0; i < models.size(); ++i) models[i].config->replicas = configs[i].replicas;
   std::string text = table_of(placing, configs);
   if (!computers.no_cards_because.empty()) text += wrapped(describe_auto(computers), 2);

@@ -85,9 +85,10 @@ Fp8Layers fp8_layers_from_json(const json& layers) {
   if (layers.is_null()) return std::nullopt;
   std::vector<std::uint32_t> numbers;
   // One beyond 32 bits must not come out as a smaller one that a model may have.
-  for (const auto number : layers.get<std::vector<std::uint64_t>>())
+  for (const json& layer : layers)
     numbers.push_back(static_cast<std::uint32_t>(
-        std::min<std::uint64_t>(number, std::numeric_limits<std::uint32_t>::max())));
+        std::min<std::uint64_t>(layer.get_ref<const json::number_unsigned_t&>(),
+                                std::numeric_limits<std::uint32_t>::max())));
   return numbers;
 }
 

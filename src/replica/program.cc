@@ -259,7 +259,12 @@ Result<std::vector<EngineLane>> open_lanes(const Backend& backend, int weights_f
       its.weights_copy = lane.copy.get();
     }
     SHEAF_ASSIGN(lane.engine, open_engine(backend, weights_fd, its));
-    warn_of_copies(*its.weights_copy);
+    if (i > 0 && !lane.copy->trouble.empty()) {
+      log(LogLevel::warn, "there are {} streams: {}", i, lane.copy->trouble);
+      break;
+    }
+    if (i == 0) warn_of_copies(first);
+    if (i > 0) lane.copy->given.reset();  // it is mapped
     lanes.push_back(std::move(lane));
     if (!first.trouble.empty() && !first.made && !first.given) break;
   }
@@ -313,7 +318,7 @@ Status run_on(const Flags& flags, int control, const Backend& backend, kernels::
     say_ready(control, first, channel.limits(), lanes.size(), weights_copy);
     return serve(channel, lanes, [control](const Error& error) {
       say_error(control, error);
-      fmt::print(stderr, "sheaf-replica run: {}\n", error.message);
+      fmt::print(stderr, "{} run: {}\n", program_invocation_short_name, error.message);
       ::_exit(exit_code_of(error));
     });
   }

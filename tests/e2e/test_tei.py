@@ -70,6 +70,8 @@ def test_health_and_root(server):
         assert answer.status_code == 200 and answer.content == b"", path
     page = requests.get(server.http + "/", headers={"accept": "text/html"}, timeout=10)
     assert page.headers["content-type"].startswith("text/html") and "curl" in page.text
+    for part in ("state", "models", "replicas"):  # which the page's script renews by their ids
+        assert page.text.count(f"id={part}") == 1 and f'"{part}"' in page.text
 
 
 def test_tokenize_and_decode(server):

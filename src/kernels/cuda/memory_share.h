@@ -27,7 +27,7 @@ class MemoryShare {
     return bytes <= own_bytes() && used_bytes_ <= own_bytes() - bytes;
   }
   Error refusal(std::size_t bytes) const {
-    if (devices_ > 1)
+    if (devices_ > 1 && common_bytes_ > 0)
       return {ErrorCode::too_large, "a stream's part of this replica's share of the card, " +
                                         std::to_string(own_bytes()) + " bytes, has no room for " +
                                         std::to_string(bytes) + " more beside " +
@@ -51,7 +51,9 @@ class MemoryShare {
   }
 
  private:
+  // Of a replica that has nothing in common with others there is one Device alone.
   std::size_t own_bytes() const {
+    if (common_bytes_ == 0) return limit_bytes_;
     return (limit_bytes_ - std::min(common_bytes_, limit_bytes_)) / devices_;
   }
 
