@@ -292,8 +292,9 @@ def test_embed_leaves_an_output_as_it_was_when_it_fails(tmp_path):
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_embed_that_is_interrupted_leaves_nothing_behind(tmp_path, how):
     out = tmp_path / "out.npy"
+    # Whoever runs the tests in the background or by nohup has them ignored, and so would what is started.
     process = subprocess.Popen([str(SHEAF), "embed", "--model", MODEL_FOLDER, "--output", out], stdin=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL)
+                               stderr=subprocess.DEVNULL, preexec_fn=lambda: signal.signal(how, signal.SIG_DFL))
     wait_until((tmp_path / "out.npy.part").exists, what="the file in the making")
     process.send_signal(how)
     process.communicate(timeout=20)
