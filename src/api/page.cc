@@ -82,9 +82,8 @@ std::string models_table(const router::Router& router) {
 
 std::string replicas_table(const router::Router& router) {
   std::string out =
-      "<table id=replicas><tr><th>replica<th>model<th>slice<th>state<th class=n>process<th "
-      "class=n>restarts"
-      "<th class=n>tokens run<th class=n>tokens/s at work</tr>\n";
+      "<table id=replicas><tr><th>replica<th>model<th>slice<th>state<th class=n>process"
+      "<th class=n>restarts<th class=n>tokens run<th class=n>tokens/s at work</tr>\n";
   for (const router::ReplicaView& replica : router.replicas()) {
     const bool ready = replica.status.state == core::ReplicaState::ready;
     out += fmt::format(

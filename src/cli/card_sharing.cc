@@ -25,9 +25,17 @@ bool is_sound(const SharingStep& step) {
          step.streams <= channel::kLanesMax && step.tokens_per_s > 0 && step.tokens_per_s < 1e12;
 }
 
+// As measure_sharing() goes on from a step: one of the two doubles, streams only of one replica.
+bool goes_on(const SharingStep& first, const SharingStep& before, const SharingStep& step) {
+  if (step.replicas == 1) return before.replicas == 1 && step.streams == 2 * before.streams;
+  return step.replicas == 2 * before.replicas && step.streams == first.streams;
+}
+
 bool is_sound(const CardSharing& sharing) {
-  return !sharing.empty() && sharing.front().replicas == 1 &&
-         std::ranges::all_of(sharing, [](const SharingStep& step) { return is_sound(step); });
+  if (sharing.empty() || sharing.front().replicas != 1) return false;
+  for (std::size_t i = 1; i < sharing.size(); ++i)
+    if (!goes_on(sharing.front(), sharing[i - 1], sharing[i])) return false;
+  return std::ranges::all_of(sharing, [](const SharingStep& step) { return is_sound(step); });
 }
 
 std::optional<CardSharing> sharing_of(const json& list) {

@@ -148,14 +148,19 @@ TEST_F(KeptSharing, IsNoneOfAnotherProgram) {
 }
 
 TEST_F(KeptSharing, UnsoundIsNone) {
-  for (const CardSharing& unsound : std::vector<CardSharing>{{},
-                                                             {{2, 1, 100}},
-                                                             {{1, 1, 100}, {17, 1, 200}},
-                                                             {{1, 9, 100}},
-                                                             {{1, 0, 100}},
-                                                             {{1, 1, 0}},
-                                                             {{1, 1, 1e300}},
-                                                             {{1, 1, -1}}}) {
+  for (const CardSharing& unsound :
+       std::vector<CardSharing>{{},
+                                {{2, 1, 100}},
+                                {{1, 1, 100}, {3, 1, 200}},
+                                {{1, 1, 100}, {1, 3, 200}},
+                                {{1, 1, 100}, {2, 2, 200}},
+                                {{1, 1, 100}, {2, 1, 200}, {1, 2, 300}},
+                                {{1, 1, 100}, {1, 2, 100}, {4, 1, 200}},
+                                {{1, 9, 100}},
+                                {{1, 0, 100}},
+                                {{1, 1, 0}},
+                                {{1, 1, 1e300}},
+                                {{1, 1, -1}}}) {
     ASSERT_TRUE(keep_sharing(on("a card"), unsound).ok());
     EXPECT_FALSE(kept_sharing(on("a card")));
   }

@@ -62,8 +62,8 @@ constexpr std::string_view kUsage =
     "  dtypes    what this processor, or card, can compute in, and how, as JSON\n"
     "  devices   the cards that sheaf-replica-cuda can use, as JSON, or why it can use none\n"
     "  estimate  --model FOLDER [--max-batch-tokens N] [--threads N] [--pooling P] [--dtype T]\n"
-    "            [--streams N] [--rank R --ranks N] [--stage I --stages N --first-layer L --layers "
-    "N]\n"
+    "            [--streams N] [--rank R --ranks N]\n"
+    "            [--stage I --stages N --first-layer L --layers N]\n"
     "            the model's memory as JSON\n"
     "  parts     --model FOLDER [--pooling P] [--dtype T]\n"
     "            what its words, each of its layers and its heads take as JSON\n"
@@ -291,6 +291,20 @@ void say_ready(int control, const engine::Engine& engine, const channel::Limits&
   copy.given.reset();  // it is mapped
 }
 
+// Where the device fails in one of them the process ends at once: the others may take long.
+Status run_lanes(int control, channel::ReplicaEnd& channel, Result<std::vector<EngineLane>> opened,
+                 kernels::SharedCopy& copy) {
+  SHEAF_ASSIGN(const std::vector<EngineLane> lanes, std::move(opened));
+  const engine::Engine& first = *lanes.front().engine;
+  SHEAF_TRY(check_limits(channel.limits(), first.spec()));
+  say_ready(control, first, channel.limits(), lanes.size(), copy);
+  return serve(channel, lanes, [control](const Error& error) {
+    say_error(control, error);
+    fmt::print(stderr, "{} run: {}\n", program_invocation_short_name, error.message);
+    ::_exit(exit_code_of(error));
+  });
+}
+
 Status run_on(const Flags& flags, int control, const Backend& backend, kernels::Profile* profile) {
   SHEAF_ASSIGN(const EngineFlags where, engine_flags(flags));
   SHEAF_ASSIGN(const int streams, streams_of(flags));
@@ -311,17 +325,9 @@ Status run_on(const Flags& flags, int control, const Backend& backend, kernels::
                                       .profile = profile,
                                       .communicator = group.get(),
                                       .weights_copy = &weights_copy};
-  if (streams > 1) {
-    SHEAF_ASSIGN(const auto lanes, open_lanes(backend, weights_fd, streams, options));
-    const engine::Engine& first = *lanes.front().engine;
-    SHEAF_TRY(check_limits(channel.limits(), first.spec()));
-    say_ready(control, first, channel.limits(), lanes.size(), weights_copy);
-    return serve(channel, lanes, [control](const Error& error) {
-      say_error(control, error);
-      fmt::print(stderr, "{} run: {}\n", program_invocation_short_name, error.message);
-      ::_exit(exit_code_of(error));
-    });
-  }
+  if (streams > 1)
+    return run_lanes(control, channel, open_lanes(backend, weights_fd, streams, options),
+                     weights_copy);
   SHEAF_ASSIGN(auto engine, open_engine(backend, weights_fd, options));
   warn_of_copies(weights_copy);
   if (group && group->rank() > 0) {
