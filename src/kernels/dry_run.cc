@@ -14,7 +14,7 @@ class DryRun final : public Wrapped {
  public:
   explicit DryRun(std::unique_ptr<Backend> real) : Wrapped(std::move(real)) {}
 
-  void pack_linear(MatrixView, const float*, float*, Role) const override {}
+  void pack_linear(MatrixView, const Known&, float*, Role) const override {}
   Result<std::unique_ptr<Sums>> join(Communicator& group) override { return make_host_sums(group); }
   void pack_table(MatrixView, float*) const override {}
 

@@ -84,13 +84,13 @@ Values rounded(Values values, std::size_t columns, Dtype dtype, bool by_pairs = 
 class Packed {
  public:
   Packed(const Backend& backend, const Values& weight, std::size_t inputs, const float* bias,
-         const float* input_sizes = nullptr, Role role = Role::feed_forward)
+         const Known& known = {}, Role role = Role::feed_forward)
       : linear_{.bias = bias, .inputs = inputs, .outputs = weight.size() / inputs, .role = role} {
     const std::size_t floats = backend.packed_floats(inputs, linear_.outputs, role);
     EXPECT_EQ(floats % 16, 0u);
     std::fill_n(buffer_.reserve(floats), floats, 0.0f);
-    backend.pack_linear({weight.data(), linear_.outputs, inputs}, input_sizes,
-                        buffer_.reserve(floats), role);
+    backend.pack_linear({weight.data(), linear_.outputs, inputs}, known, buffer_.reserve(floats),
+                        role);
     linear_.weight = buffer_.reserve(floats);
   }
   const Linear& linear() const { return linear_; }
@@ -328,7 +328,7 @@ TEST_P(Dtypes, HowLargeInputsAreMayBeTold) {
   }
   x = as_states(std::move(x));
   const auto product = [&](Backend& backend, const float* input_sizes) {
-    const Packed packed(backend, weight, kInputs, nullptr, input_sizes);
+    const Packed packed(backend, weight, kInputs, nullptr, {.input_sizes = input_sizes});
     Values out(kRows * kOutputs);
     backend.linear({x.data(), kRows, kInputs}, packed.linear(), Activation::none, {},
                    {out.data(), kRows, kOutputs});
@@ -374,7 +374,7 @@ TEST_P(Dtypes, FeedForwardKnowsHowLargeItsMiddleIs) {
   Values sizes = normal_values(kWide, 3, 4);
   std::ranges::transform(sizes, sizes.begin(), [](float size) { return std::exp(size); });
   const Packed first(*backend_, up, kColumns, nullptr);
-  const Packed second(*backend_, down, kWide, nullptr, sizes.data());
+  const Packed second(*backend_, down, kWide, nullptr, {.input_sizes = sizes.data()});
   Values middle(kRows * kWide), got(kRows * kColumns), want(kRows * kColumns);
   const MatrixView from{x.data(), kRows, kColumns};
   backend_->linear(from, first.linear(), Activation::gelu, {}, {middle.data(), kRows, kWide});
@@ -448,7 +448,7 @@ TEST_P(Dtypes, ZerosAreExact) {
 TEST_P(Dtypes, EmbedLooksUpRoundedWords) {
   constexpr std::size_t kWords = 48, kHidden = 80;
   const Values words = normal_values(kWords * kHidden, 1, 2);
-  const Packed packed(*backend_, words, kHidden, nullptr, nullptr, Role::other);
+  const Packed packed(*backend_, words, kHidden, nullptr, {}, Role::other);
   const std::int32_t ids[] = {0, 47, 31, 32, 7};
   const std::uint32_t bounds[] = {0, 5};
   Values out(5 * kHidden);

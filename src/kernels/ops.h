@@ -50,8 +50,20 @@ enum class Activation {
 enum class Reduction { cls, mean, max, mean_sqrt_len, weighted_mean, last_token };
 
 // Where in a model a product stands, by which a backend may compute it in fewer bits than others:
-// before or behind attention, in a layer's feed-forward part, or elsewhere.
-enum class Role { other, attention, feed_forward };
+// before or behind attention, in a layer's feed-forward part, or elsewhere. Of a bounded one it is
+// known how large its numbers can be (Known): behind a norm, and without a gate.
+enum class Role { other, attention, feed_forward, bounded_feed_forward };
+
+// What is known of a product's numbers before any text is.
+struct Known {
+  // [inputs]: how large each input usually is, in any unit, 0: unknown; null: all are unknown.
+  // Where products round their inputs to few steps, large ones then leave more of them to others.
+  const float* input_sizes = nullptr;
+  // Of bounded_feed_forward: no input, and no output with its bias, is larger in size, whatever the
+  // text. What takes the outputs has their bound as that of its inputs.
+  float largest_input = 0;
+  float largest_output = 0;
+};
 
 // y = x W^T + b as a backend laid it out in pack_linear(); views into the packed file.
 struct Linear {
@@ -256,10 +268,8 @@ class Backend {
   // Floats of memory that pack_linear() writes for a weight of this shape, a multiple of 16.
   virtual std::size_t packed_floats(std::size_t inputs, std::size_t outputs,
                                     Role role = Role::other) const = 0;
-  // weight [outputs, inputs] -> packed, in the layout and dtype that linear() reads. `input_sizes`
-  // [inputs]: how large each input usually is, in any unit, 0: unknown; null: all are unknown.
-  // Where products round their inputs to few steps, large ones then leave more of them to others.
-  virtual void pack_linear(MatrixView weight, const float* input_sizes, float* packed,
+  // weight [outputs, inputs] -> packed, in the layout and dtype that linear() reads.
+  virtual void pack_linear(MatrixView weight, const Known& known, float* packed,
                            Role role = Role::other) const = 0;
   // The same of a table that attention() reads, [count, head_size] of one head.
   virtual std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const = 0;

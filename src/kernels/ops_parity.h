@@ -132,7 +132,7 @@ class Ops : public ::testing::TestWithParam<Setup> {
   Linear packed(const Backend& backend, const Random& weight, const Random& bias, Buffer& buffer) {
     const std::size_t floats = backend.packed_floats(weight.view().columns, weight.view().rows);
     EXPECT_EQ(floats % 16, 0u);
-    backend.pack_linear(weight.view(), nullptr, buffer.reserve(floats));
+    backend.pack_linear(weight.view(), {}, buffer.reserve(floats));
     return {buffer.reserve(0), bias.data(), weight.view().columns, weight.view().rows};
   }
 
@@ -243,7 +243,7 @@ TEST_P(Ops, ActivationsKeepTheirBoundsEverywhere) {
   const float one = 1;
   const float zero = 0;
   Buffer memory;
-  backend_->pack_linear({&one, 1, 1}, nullptr, memory.reserve(backend_->packed_floats(1, 1)));
+  backend_->pack_linear({&one, 1, 1}, {}, memory.reserve(backend_->packed_floats(1, 1)));
   std::vector<float> out(points.size());
   for (const auto& row : rows) {
     backend_->linear({points.data(), points.size(), 1}, {memory.reserve(0), &zero, 1, 1},
@@ -594,7 +594,7 @@ TEST_P(Ops, WeighWords) {
 TEST_P(Ops, AWeightIsNoNumberWhereALogitIsNone) {
   const float one = 1;
   Buffer memory;
-  backend_->pack_linear({&one, 1, 1}, nullptr, memory.reserve(backend_->packed_floats(1, 1)));
+  backend_->pack_linear({&one, 1, 1}, {}, memory.reserve(backend_->packed_floats(1, 1)));
   const std::vector<float> x = {1, 2, std::nanf(""), 3, 1, 2};
   const std::vector<std::uint32_t> bounds = {0, 4, 6};
   for (const bool sum : {false, true}) {

@@ -22,9 +22,8 @@ class Wrapped : public Backend {
   std::size_t packed_floats(std::size_t inputs, std::size_t outputs, Role role) const override {
     return real_->packed_floats(inputs, outputs, role);
   }
-  void pack_linear(MatrixView weight, const float* input_sizes, float* packed,
-                   Role role) const override {
-    real_->pack_linear(weight, input_sizes, packed, role);
+  void pack_linear(MatrixView weight, const Known& known, float* packed, Role role) const override {
+    real_->pack_linear(weight, known, packed, role);
   }
   std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {
     return real_->packed_table_floats(inputs, outputs);

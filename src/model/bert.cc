@@ -157,7 +157,7 @@ Bert::Layer Bert::bind_layer(const ModelSpec& spec, WeightSource& weights,
   const std::size_t h = hidden_;
   kernels::AttentionShape attention = attention_;
   attention.relative = bind_relative(spec, weights, layer);
-  const Role middle = weights.feed_forward_role(index);
+  const Role middle = weights.feed_forward_role(index, true);
   return {.attention = attention,
           .query_key_value = weights.linear(
               {{name(names.query), h}, {name(names.key), h}, {name(names.value), h}}, h,
@@ -168,7 +168,7 @@ Bert::Layer Bert::bind_layer(const ModelSpec& spec, WeightSource& weights,
           .up = weights.linear({{name(names.up), intermediate_}}, h, Bias::stored, Split::outputs,
                                name(names.attention_norm), middle),
           .down = weights.linear({{name(names.down), h}}, intermediate_, Bias::stored,
-                                 Split::inputs, {}, middle),
+                                 Split::inputs, name(names.up), middle),
           .output_norm = weights.norm(name(names.output_norm), h, epsilon_)};
 }
 

@@ -93,7 +93,7 @@ Decoder::Layer Decoder::bind_layer(const ModelSpec& spec, WeightSource& weights,
   std::vector<LinearPart> gate_up = {{layer + "mlp.gate_proj", spec.intermediate_size},
                                      {layer + "mlp.up_proj", spec.intermediate_size}};
   if (stacked) stack(gate_up, layer + "mlp.gate_up_proj");
-  const Role middle = weights.feed_forward_role(index);
+  const Role middle = weights.feed_forward_role(index, false);
   bound.gate_up = weights.linear(gate_up, hidden_, bias(spec.up_bias), Split::outputs,
                                  layer + middle_norm, middle);
   bound.down = weights.linear({{layer + "mlp.down_proj", hidden_}}, spec.intermediate_size,

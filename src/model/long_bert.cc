@@ -204,7 +204,8 @@ LongBert::Layer LongBert::bind_layer(const ModelSpec& spec, WeightSource& weight
       weights.linear({{prefix + std::string(names.attention_output), hidden_}}, hidden_,
                      bias_if(spec.attention_output_bias), Split::none, {}, Role::attention);
   layer.attention_norm = norm(names.attention_norm);
-  const Role middle = weights.feed_forward_role(index);
+  const bool bounded = !gated_ && !spec.has_experts(index);
+  const Role middle = weights.feed_forward_role(index, bounded);
   if (spec.has_experts(index))
     bind_experts(spec, weights, prefix, middle, layer);
   else
@@ -230,7 +231,8 @@ void LongBert::bind_middle(const ModelSpec& spec, WeightSource& weights, const s
   layer.up = weights.linear(parts, hidden_, bias_if(spec.up_bias), Split::none,
                             middle_norm_of(spec, prefix), role);
   layer.down = weights.linear({{prefix + std::string(names.down), hidden_}}, intermediate_,
-                              bias_if(spec.down_bias), Split::none, {}, role);
+                              bias_if(spec.down_bias), Split::none,
+                              gated_ ? std::string() : parts.front().name, role);
 }
 
 // All experts' weights lie below each other in one tensor each for up and, transposed, down.

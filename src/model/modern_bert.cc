@@ -50,7 +50,7 @@ ModernBert::Layer ModernBert::bind_layer(const ModelSpec& spec, WeightSource& we
              Role::attention);
   bound.attention_output = linear("attn.Wo", hidden_, hidden_, {}, Role::attention);
   bound.middle_norm = norm("mlp_norm");
-  const Role middle = weights.feed_forward_role(index);
+  const Role middle = weights.feed_forward_role(index, false);
   bound.gate_up = linear("mlp.Wi", hidden_, 2 * intermediate_, layer + "mlp_norm", middle);
   bound.down = linear("mlp.Wo", intermediate_, hidden_, {}, middle);
   bound.local = spec.is_local(index);

@@ -28,7 +28,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::array<char, 8> kMagic = {'S', 'H', 'E', 'A', 'F', 'W', 'T', 'S'};
-constexpr std::uint32_t kVersion = 5;
+constexpr std::uint32_t kVersion = 6;
 // What cuBLASLt has the most algorithms for, where a card holds the file as it is.
 constexpr std::uint64_t kAlignment = 256;
 constexpr std::uint64_t kPage = 4096;

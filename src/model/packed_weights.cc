@@ -45,7 +45,7 @@ const float* PackedWeights::need(const std::string& name, std::size_t rows, std:
 }
 
 kernels::Linear PackedWeights::linear(const std::vector<LinearPart>& parts, std::size_t inputs,
-                                      Bias bias, Split split, const std::string& /*norm*/,
+                                      Bias bias, Split split, const std::string& /*input*/,
                                       Role role) {
   const std::string name = packed_name(parts);
   kernels::Linear linear{.inputs = split == Split::inputs ? share_of(inputs) : inputs,

@@ -25,7 +25,7 @@ class PackedWeights final : public WeightSource {
   PackedWeights(const PackedFile& file, const kernels::Backend& backend);
 
   kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs, Bias bias,
-                         Split split, const std::string& norm, Role role) override;
+                         Split split, const std::string& input, Role role) override;
   kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon, NormKind kind,
                      Adjust adjust) override;
   tensor::MatrixView table(const std::string& name, std::size_t rows, std::size_t columns,

@@ -11,6 +11,7 @@
 #include <span>
 #include <utility>
 
+#include "model/bounds.h"
 #include "model/packed_weights.h"
 #include "tensor/bfloat16.h"
 #include "tensor/buffer.h"
@@ -136,15 +137,20 @@ bool copy_finite(const StoredTensor* tensor, std::size_t count, Adjust adjust, f
   return finite;
 }
 
+NormValues values_of(const StoredNorm& norm) {
+  NormValues values = {.scale = values_of(norm.scale)};
+  for (float& scale : values.scale) scale = adjusted(scale, norm.of_scale);
+  if (norm.shift != nullptr) values.shift = values_of(norm.shift);
+  return values;
+}
+
 // How large what a norm writes usually is: the root of its mean square, if what it multiplies has
 // a variance of one.
 std::vector<float> sizes_of(const StoredNorm* norm) {
   if (norm == nullptr) return {};
-  std::vector<float> sizes = values_of(norm->scale);
-  for (float& size : sizes) size = std::abs(adjusted(size, norm->of_scale));
-  if (norm->shift == nullptr) return sizes;
-  const std::vector<float> shifts = values_of(norm->shift);
-  for (std::size_t i = 0; i < sizes.size(); ++i) sizes[i] = std::hypot(sizes[i], shifts[i]);
+  auto [sizes, shifts] = values_of(*norm);
+  for (float& size : sizes) size = std::abs(size);
+  for (std::size_t i = 0; i < shifts.size(); ++i) sizes[i] = std::hypot(sizes[i], shifts[i]);
   return sizes;
 }
 
@@ -159,6 +165,8 @@ const float* in_place(const std::vector<LinearPart>& parts, const std::vector<Pi
                                                          : nullptr;
 }
 
+}  // namespace
+
 // One product as it is stored.
 struct StoredLinear {
   std::vector<LinearPart> parts;
@@ -166,27 +174,53 @@ struct StoredLinear {
   std::vector<Piece> biases;   // likewise, or none
   Inputs inputs;
   std::size_t outputs = 0;
-  const StoredNorm* norm = nullptr;  // whose output it takes; null: none, or unknown
+  const StoredNorm* norm = nullptr;            // whose output it takes; null: none, or unknown
+  std::shared_ptr<const StoredLinear> before;  // likewise, of another product
   Role role = Role::other;
 };
 
-// False if not all weights are finite.
-bool pack_stored(const StoredLinear& stored, const kernels::Backend& backend, float* out) {
-  tensor::Buffer read;
-  const std::size_t inputs = stored.inputs.count, count = stored.outputs * inputs;
+namespace {
+
+// Its weights [outputs, inputs.count], where they are stored or in `room`.
+tensor::MatrixView weights_of(const StoredLinear& stored, tensor::Buffer& room) {
+  const std::size_t inputs = stored.inputs.count;
   const float* whole = in_place(stored.parts, stored.weights, stored.inputs);
   if (whole == nullptr) {
-    float* rest = read.reserve(count);
+    float* rest = room.reserve(stored.outputs * inputs);
     whole = rest;
     for (std::size_t i = 0; i < stored.parts.size(); ++i) {
       read_part(stored.parts[i], stored.weights[i], stored.inputs, rest);
       rest += stored.weights[i].count / stored.inputs.stored * inputs;
     }
   }
+  return {whole, stored.outputs, inputs};
+}
+
+float largest_output(const StoredLinear& stored, tensor::MatrixView weight) {
+  std::vector<float> biases(stored.biases.empty() ? 0 : stored.outputs);
+  read_all(stored.biases, biases.data());
+  return largest_of_product(values_of(*stored.norm), weight,
+                            biases.empty() ? nullptr : biases.data());
+}
+
+kernels::Known bounds_of(const StoredLinear& stored, tensor::MatrixView weight) {
+  if (stored.role != Role::bounded_feed_forward) return {};
+  if (stored.before == nullptr)
+    return {.largest_input = largest_of(values_of(*stored.norm)),
+            .largest_output = largest_output(stored, weight)};
+  tensor::Buffer room;
+  return {.largest_input = largest_output(*stored.before, weights_of(*stored.before, room))};
+}
+
+// False if not all weights are finite.
+bool pack_stored(const StoredLinear& stored, const kernels::Backend& backend, float* out) {
+  tensor::Buffer room;
+  const tensor::MatrixView weight = weights_of(stored, room);
   const std::vector<float> sizes = sizes_of(stored.inputs.all() ? stored.norm : nullptr);
-  backend.pack_linear({whole, stored.outputs, inputs}, sizes.empty() ? nullptr : sizes.data(), out,
-                      stored.role);
-  return all_finite({whole, count});
+  kernels::Known known = bounds_of(stored, weight);
+  known.input_sizes = sizes.empty() ? nullptr : sizes.data();
+  backend.pack_linear(weight, known, out, stored.role);
+  return all_finite({weight.data, weight.rows * weight.columns});
 }
 
 // x W^T + b
@@ -194,7 +228,7 @@ std::vector<float> apply_layer(kernels::Backend& backend, tensor::MatrixView x,
                                const StoredTensor* weight, const StoredTensor* bias) {
   const std::size_t outputs = element_count(bias->entry);
   tensor::Buffer packed;
-  backend.pack_linear({values_of(weight).data(), outputs, x.columns}, nullptr,
+  backend.pack_linear({values_of(weight).data(), outputs, x.columns}, {},
                       packed.reserve(backend.packed_floats(x.columns, outputs)));
   const std::vector<float> biases = values_of(bias);
   std::vector<float> out(x.rows * outputs);
@@ -279,10 +313,20 @@ const StoredNorm* StoredWeights::find_norm(const std::string& name) {
   return nullptr;
 }
 
+void StoredWeights::find_input(const std::string& name, StoredLinear& linear) {
+  const auto found = behind_norms_.find(name);
+  if (found != behind_norms_.end())
+    linear.before = found->second;
+  else
+    linear.norm = find_norm(name);
+  if (linear.role == Role::bounded_feed_forward && name.empty())
+    keep_first({ErrorCode::internal, "a product with bounds does not say what it takes"});
+}
+
 kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std::size_t inputs,
-                                      Bias bias, Split split, const std::string& norm, Role role) {
-  StoredLinear stored{
-      .parts = parts, .inputs = {inputs, 0, inputs}, .norm = find_norm(norm), .role = role};
+                                      Bias bias, Split split, const std::string& input, Role role) {
+  StoredLinear stored{.parts = parts, .inputs = {inputs, 0, inputs}, .role = role};
+  find_input(input, stored);
   if (split == Split::inputs)
     stored.inputs = {inputs, shard_.rank * share_of(inputs), share_of(inputs)};
   const std::size_t ranks = split == Split::outputs ? shard_.ranks : 1;
@@ -300,6 +344,7 @@ kernels::Linear StoredWeights::linear(const std::vector<LinearPart>& parts, std:
   }
   if (!status().ok()) return {};
   const std::string name = packed_name(parts);
+  if (stored.norm != nullptr) behind_norms_[name] = std::make_shared<const StoredLinear>(stored);
   // What is bound twice, as words that are looked up and multiplied by, is packed once.
   if (std::ranges::any_of(tensors_, [&](const PackedTensorSource& source) {
         return source.tensor.name == name + ".weight";
@@ -356,7 +401,7 @@ kernels::Linear StoredWeights::row_product(const std::string& table, std::size_t
                           const std::vector<float> less = row_of(stored, chosen[1], columns);
                           for (std::size_t i = 0; i < columns; ++i) row[i] -= less[i];
                         }
-                        backend_->pack_linear({row.data(), 1, columns}, nullptr, out);
+                        backend_->pack_linear({row.data(), 1, columns}, {}, out);
                         return all_finite(row);
                       }});
   return {};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +20,8 @@ struct StoredNorm {
   Adjust of_scale;
 };
 
+struct StoredLinear;
+
 // A model's checkpoint as a source of weights to pack: it notes what an architecture binds and
 // hands out no data. F32, F16 and BF16 tensors are taken; names may carry a prefix.
 class StoredWeights final : public WeightSource {
@@ -35,7 +38,7 @@ class StoredWeights final : public WeightSource {
   void limit_to(const Shard& shard) { shard_ = shard; }
 
   kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs, Bias bias,
-                         Split split, const std::string& norm, Role role) override;
+                         Split split, const std::string& input, Role role) override;
   kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon, NormKind kind,
                      Adjust adjust) override;
   tensor::MatrixView table(const std::string& name, std::size_t rows, std::size_t columns,
@@ -56,6 +59,8 @@ class StoredWeights final : public WeightSource {
   const StoredTensor* need(const std::string& name, const std::string& old_name,
                            std::vector<std::uint64_t> shape);
   const StoredNorm* find_norm(const std::string& name);
+  // Says what `linear` takes, by the name of a norm, or of a product behind one.
+  void find_input(const std::string& name, StoredLinear& linear);
   void find_prefix(const std::string& first_name);
   void plan_copy(const std::string& name, const StoredTensor* tensor, std::size_t rows,
                  std::size_t columns, Adjust adjust);
@@ -69,6 +74,8 @@ class StoredWeights final : public WeightSource {
   kernels::Backend* backend_ = nullptr;
   std::vector<PackedTensorSource> tensors_;
   std::map<std::string, StoredNorm> norms_;  // those that were bound
+  // Products of what norms write, by name, for what takes their outputs.
+  std::map<std::string, std::shared_ptr<const StoredLinear>> behind_norms_;
 };
 
 }  // namespace sheaf::model

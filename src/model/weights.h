@@ -55,12 +55,13 @@ class WeightSource {
   virtual ~WeightSource() = default;
 
   // Layers "<part>.weight" (or just "<part>") [part's outputs, inputs] and "<part>.bias", stacked
-  // into one product. Numbers are those of the whole model; what comes back is this rank's. `norm`
-  // is the one whose output the product takes, bound before, where there is such: it tells how
-  // large inputs are. `role` may decide in what the product is computed.
+  // into one product. Numbers are those of the whole model; what comes back is this rank's. `input`
+  // names the norm whose output the product takes, bound before, where there is such: it tells how
+  // large inputs are. Of a product that takes what another, behind a norm, gives it is the name of
+  // that one's part, if anything. `role` may decide in what the product is computed.
   virtual kernels::Linear linear(const std::vector<LinearPart>& parts, std::size_t inputs,
                                  Bias bias = Bias::stored, Split split = Split::none,
-                                 const std::string& norm = {}, Role role = Role::other) = 0;
+                                 const std::string& input = {}, Role role = Role::other) = 0;
   // "<name>.weight" and, for NormKind::layer, "<name>.bias" [columns]; older files call them gamma
   // and beta. `adjust` is of the weight.
   virtual kernels::Norm norm(const std::string& name, std::size_t columns, float epsilon,
@@ -84,9 +85,11 @@ class WeightSource {
   // Whose weights these are.
   virtual Shard shard() const = 0;
   virtual const Fp8Layers& fp8_layers() const = 0;
-  // Of the products of a layer's feed-forward part; the layer is numbered in the whole model.
-  Role feed_forward_role(std::uint32_t layer) const {
-    return is_in_fp8(fp8_layers(), layer) ? Role::feed_forward : Role::other;
+  // Of the two products of a layer's feed-forward part; the layer is numbered in the whole model.
+  // Bounded: the first takes what a norm gives, and the second what no gate made larger.
+  Role feed_forward_role(std::uint32_t layer, bool bounded) const {
+    if (!is_in_fp8(fp8_layers(), layer)) return Role::other;
+    return bounded ? Role::bounded_feed_forward : Role::feed_forward;
   }
   // Of what is divided.
   std::size_t share_of(std::size_t count) const { return count / shard().ranks; }

@@ -43,9 +43,10 @@ class Cpu final : public Backend {
   std::size_t packed_floats(std::size_t inputs, std::size_t outputs, Role /*role*/) const override {
     return linear_.packed_floats(inputs, outputs);
   }
-  void pack_linear(MatrixView weight, const float* input_sizes, float* packed,
+  void pack_linear(MatrixView weight, const Known& known, float* packed,
                    Role /*role*/) const override {
-    linear_.pack(weight.data, weight.stride, weight.columns, weight.rows, input_sizes, packed);
+    linear_.pack(weight.data, weight.stride, weight.columns, weight.rows, known.input_sizes,
+                 packed);
   }
   std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {
     return kernels_.float32.packed_floats(inputs, outputs);

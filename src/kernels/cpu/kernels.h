@@ -98,7 +98,7 @@ struct LinearKernels {
   std::size_t prepared_panels;
   // What a piece needs beside its operands: inputs in another dtype, sums on their way.
   std::size_t (*scratch_floats)(std::size_t rows, std::size_t inputs);
-  // input_sizes as Backend::pack_linear() has them
+  // input_sizes as Known has them
   void (*pack)(const float* weight, std::size_t stride, std::size_t inputs, std::size_t outputs,
                const float* input_sizes, float* packed);
   void (*linear)(const LinearPiece& piece);

@@ -28,8 +28,8 @@ TEST(AbsentCard, LaysWeightsOutAsOneThatComputes) {
       const std::size_t floats = b->packed_floats(inputs, kOutputs, kRole);
       ASSERT_EQ(a->packed_floats(inputs, kOutputs, kRole), floats);
       std::vector<float> of_absent(floats), of_emulated(floats);
-      a->pack_linear(weight, nullptr, of_absent.data(), kRole);
-      b->pack_linear(weight, nullptr, of_emulated.data(), kRole);
+      a->pack_linear(weight, {}, of_absent.data(), kRole);
+      b->pack_linear(weight, {}, of_emulated.data(), kRole);
       EXPECT_EQ(std::memcmp(of_absent.data(), of_emulated.data(), floats * sizeof(float)), 0);
     }
 }

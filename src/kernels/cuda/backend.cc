@@ -107,9 +107,8 @@ class Cuda final : public Backend {
   std::size_t packed_floats(std::size_t inputs, std::size_t outputs, Role role) const override {
     return weights_.packed_floats(inputs, outputs, role);
   }
-  void pack_linear(MatrixView weight, const float* input_sizes, float* packed,
-                   Role role) const override {
-    weights_.pack(weight, input_sizes, packed, role);
+  void pack_linear(MatrixView weight, const Known& known, float* packed, Role role) const override {
+    weights_.pack(weight, known, packed, role);
   }
   std::size_t packed_table_floats(std::size_t inputs, std::size_t outputs) const override {
     return PositionTable<T>::packed_floats(inputs, outputs);
@@ -474,6 +473,7 @@ class Cuda final : public Backend {
   Factor operand_of(TypedView x, const Linear& weight) {
     return with_element(x.dtype, [&](auto element) -> Factor {
       const auto rows = rows_of<decltype(element)>(x);
+      if (weights_.is_bounded(weight)) return round_bounded(rows, x.rows, weight, operand_);
       if (weights_.is_quantized(weight)) return quantize(rows, nullptr, x.rows, weight, operand_);
       if (is_operand(rows, x.columns)) return {rows.data, rows.stride};
       return make_operand_of(rows, nullptr, x.rows, x.columns, operand_);
@@ -484,10 +484,64 @@ class Cuda final : public Backend {
   Factor multiply_up(const Factor& x, std::size_t rows, const Linear& up, Activation activation,
                      TypedSpan sums, const Linear& down) {
     constexpr bool kStates = !std::is_same_v<S, float>;
+    if (weights_.is_bounded(up))
+      if (const Factor codes = multiply_to_codes(x, rows, up, activation, down); codes.data)
+        return codes;
     multiply<S>(x, rows, up, kStates ? activation : Activation::none, {}, rows_of<S>(sums));
+    if (weights_.is_bounded(down))
+      return round_bounded(rows_of<S>(TypedView(sums)), rows, down, middle_);
     if (weights_.is_quantized(down))  // whose sums are states
       return quantize(rows_of<S>(TypedView(sums)), nullptr, rows, down, middle_);
     return middle_of(sums, kStates ? Activation::none : activation);
+  }
+  // The same where the library writes it in fp8 at once; without data where it does not.
+  Factor multiply_to_codes(const Factor& x, std::size_t rows, const Linear& up,
+                           Activation activation, const Linear& down) {
+    const Factor packed = weight_of(up);
+    const Factor codes = codes_in(middle_, rows, down);
+    const void* bias = bias_of<Bfloat16>(up);
+    if (!status().ok() || rows == 0) return codes;
+    const Left left =
+        quantized_product_->run({.x = x.data,
+                                 .x_stride = x.stride,
+                                 .weight = packed.data,
+                                 .weight_stride = packed.stride,
+                                 .x_scales = x.scales,
+                                 .weight_scales = packed.scales,
+                                 .one_scale = true,
+                                 .results = Dtype::fp8,
+                                 .out_scale_inverse = &weights_.scales_of(up)->outputs_inverse,
+                                 .bias = bias,
+                                 .activation = activation,
+                                 .out = const_cast<void*>(codes.data),
+                                 .out_stride = codes.stride,
+                                 .rows = rows,
+                                 .inputs = packed.stride,
+                                 .outputs = up.outputs});
+    return left == Left::nothing ? codes : Factor();
+  }
+  // Room for so many rows that a product with bounds takes.
+  Factor codes_in(tensor::Buffer& buffer, std::size_t rows, const Linear& weight) {
+    float* const block =
+        buffer.reserve(weights_.quantized_shape(rows, weight.inputs).code_floats(), memory());
+    return {.data = block,
+            .stride = weight.inputs,
+            .scales = &weights_.scales_of(weight)->inputs,
+            .one_scale = true};
+  }
+  template <class E>
+  Factor round_bounded(Rows<const E> x, std::size_t rows, const Linear& weight,
+                       tensor::Buffer& buffer) {
+    const Factor codes = codes_in(buffer, rows, weight);
+    OperandTask<E, Fp8> task{.x = x,
+                             .scale = checked(codes.scales),
+                             .rows = narrow(rows),
+                             .columns = narrow(weight.inputs),
+                             .width = narrow(weight.inputs)};
+    task.out = {static_cast<Fp8*>(const_cast<void*>(codes.data)), codes.stride};
+    launcher_.columns(is_wide(task.columns, task.x), make_operand<kWide, E, Fp8>,
+                      make_operand<1, E, Fp8>, rows, task.width, task);
+    return codes;
   }
   // activation(x) as a product takes it: in x itself where that will do.
   Factor middle_of(TypedSpan x, Activation activation) {
@@ -578,6 +632,7 @@ class Cuda final : public Backend {
                                    .weight_stride = packed.stride,
                                    .x_scales = x.scales,
                                    .weight_scales = packed.scales,
+                                   .one_scale = packed.one_scale,
                                    .results = dtype_of_type<E>(),
                                    .bias = bias,
                                    .residual = in_one ? residual.data : nullptr,
@@ -598,6 +653,7 @@ class Cuda final : public Backend {
     if (left == Left::scales_and_all_behind) {
       task.row_scales = x.scales;
       task.column_scales = packed.scales;
+      task.one_scale = packed.one_scale;
       task.bias = static_cast<const E*>(bias);
     }
     launch_finish(task);

@@ -56,7 +56,7 @@ class FeedForwardChoiceTest : public testing::Test {
     const Role role = Role::feed_forward;
     const std::size_t outputs = weight.size() / inputs;
     memory.resize(backend.packed_floats(inputs, outputs, role));
-    backend.pack_linear({weight.data(), outputs, inputs}, nullptr, memory.data(), role);
+    backend.pack_linear({weight.data(), outputs, inputs}, {}, memory.data(), role);
     return {.weight = memory.data(), .inputs = inputs, .outputs = outputs, .role = role};
   }
   static inline std::vector<float> up_, down_;

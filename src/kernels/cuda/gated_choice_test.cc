@@ -38,7 +38,7 @@ class GatedChoiceTest : public testing::Test {
     const auto& [rows, inputs, columns, activation, bias] = shape;
     const std::vector<float> weight = normal_values(2 * columns * inputs, 1, 1);
     std::vector<float> packed(backend.packed_floats(inputs, 2 * columns));
-    backend.pack_linear({weight.data(), 2 * columns, inputs}, nullptr, packed.data());
+    backend.pack_linear({weight.data(), 2 * columns, inputs}, {}, packed.data());
     const std::vector<Bfloat16> x(rows * inputs), biases(2 * columns);
     std::vector<Bfloat16> halves(rows * 2 * columns, Bfloat16{kUntouched}), out(rows * columns);
     Linear linear{.weight = packed.data(), .inputs = inputs, .outputs = 2 * columns};

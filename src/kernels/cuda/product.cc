@@ -107,10 +107,11 @@ class LibraryProduct final : public Product {
     Plan* const plan = plan_for(task);
     if (plan == nullptr) return Left::nothing;
     const Form form = plan->form;
+    if (form.left == Left::all) return Left::all;
     const cublasStatus_t status = multiply(*plan, plan->algorithm, task);
     if (form.scaled && status != CUBLAS_STATUS_SUCCESS) {
       // Scales may be refused as late as here, as cublasLt.h says of its pointers to them.
-      scales_ = false;
+      scales(task) = false;
       plans_.clear();
       fastest_.clear();
       return run(task);
@@ -121,11 +122,11 @@ class LibraryProduct final : public Product {
 
  private:
   // What the library's choice may depend on.
-  using Key = std::array<std::size_t, 13>;
+  using Key = std::array<std::size_t, 14>;
   // How much of a task the library is asked for.
   struct Form {
     cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
-    bool scaled = false;  // by scales of rows and of outputs
+    bool scaled = false;  // by the task's scales
     Left left = Left::nothing;
   };
   // All that the library is told of products with one key.
@@ -139,18 +140,18 @@ class LibraryProduct final : public Product {
         : product(CUBLAS_COMPUTE_32F),
           weight(type_of<T>(), task.inputs, task.outputs, task.weight_stride),
           x(type_of<T>(), task.inputs, task.rows, task.x_stride),
-          residual(results_of(task), task.outputs, task.rows,
+          residual(addends_of(task), task.outputs, task.rows,
                    task.residual != nullptr ? task.residual_stride : task.out_stride),
           out(results_of(task), task.outputs, task.rows, task.out_stride) {
       product.set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
       if (kFp8 && task.bias != nullptr)
-        product.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, results_of(task));
+        product.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, addends_of(task));
     }
-    void ask_for(const Form& wanted) {
+    void ask_for(const Form& wanted, const ProductTask& task) {
       form = wanted;
       product.set(CUBLASLT_MATMUL_DESC_EPILOGUE, form.epilogue);
       if constexpr (kFp8) {
-        const cublasLtMatmulMatrixScale_t mode = form.scaled
+        const cublasLtMatmulMatrixScale_t mode = form.scaled && !task.one_scale
                                                      ? CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F
                                                      : CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F;
         product.set(CUBLASLT_MATMUL_DESC_A_SCALE_MODE, mode);
@@ -164,19 +165,30 @@ class LibraryProduct final : public Product {
         const float* const none = nullptr;
         product.set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, form.scaled ? task.weight_scales : none);
         product.set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, form.scaled ? task.x_scales : none);
+        if (task.out_scale_inverse != nullptr)
+          product.set(CUBLASLT_MATMUL_DESC_D_SCALE_POINTER, task.out_scale_inverse);
       }
     }
   };
   // The library multiplies by vectors of scales on one generation alone, and from cuBLAS 12.9 on
   // (cuBLAS 13.2, "Outer Vector Scaling for FP8 Data Types"; notes of the release 12.9).
-  static bool scales_on(int compute_capability) {
-    return kFp8 && compute_capability == 90 && cublasLtGetVersion() >= 120900;
+  static bool has_vectors_on(int compute_capability) {
+    return compute_capability == 90 && cublasLtGetVersion() >= 120900;
+  }
+  // Whether the library scales such products, as far as is known.
+  bool& scales(const ProductTask& task) {
+    if (task.results == Dtype::fp8) return codes_;
+    return task.one_scale ? scalars_ : vectors_;
   }
 
-  // The library takes a bias in the type of the results, which is why there are biases in both.
-  static cudaDataType_t results_of(const ProductTask& task) {
+  // The library takes a bias in the type of the results, which is why there are biases in both, or
+  // of results in fp8 in bfloat16 (cuBLAS 13.2, the table of types of cublasLtMatmul()).
+  static cudaDataType_t addends_of(const ProductTask& task) {
     constexpr cudaDataType_t kRounded = kFp8 ? CUDA_R_16BF : type_of<T>();
     return task.results == Dtype::float32 ? CUDA_R_32F : kRounded;
+  }
+  static cudaDataType_t results_of(const ProductTask& task) {
+    return task.results == Dtype::fp8 ? CUDA_R_8F_E4M3 : addends_of(task);
   }
   // Read where there is a residual, and has to be an address where there is none.
   static const void* added_of(const ProductTask& task) {
@@ -195,18 +207,19 @@ class LibraryProduct final : public Product {
     }
   }
   // What to ask for, the most first.
-  std::vector<Form> forms_of(const ProductTask& task) const {
+  std::vector<Form> forms_of(const ProductTask& task) {
     const bool bias = task.bias != nullptr;
     std::vector<Form> forms;
     // Behind fp8 the library adds biases in bfloat16 alone, also to results in float32.
     const bool adds_bias = !kFp8 || !bias || task.results != Dtype::float32;
-    if (!kFp8 || (scales_ && adds_bias)) {
+    const bool whole = task.results == Dtype::fp8;
+    if (!kFp8 || (scales(task) && adds_bias)) {
       if (library_activates(task.activation))
         forms.push_back({epilogue_of(task.activation, bias), kFp8, Left::nothing});
-      if (task.activation != Activation::none)
+      if (task.activation != Activation::none && !whole)
         forms.push_back({epilogue_of(Activation::none, bias), kFp8, Left::activation});
     }
-    if (kFp8) forms.push_back({.left = Left::scales_and_all_behind});
+    if (kFp8) forms.push_back({.left = whole ? Left::all : Left::scales_and_all_behind});
     return forms;
   }
   static Key key_of(const ProductTask& task, std::size_t rows) {
@@ -218,7 +231,8 @@ class LibraryProduct final : public Product {
             task.out_stride,
             task.residual != nullptr,
             static_cast<std::size_t>(epilogue_of(task.activation, task.bias != nullptr)),
-            task.results == Dtype::float32,
+            static_cast<std::size_t>(task.results),
+            task.one_scale,
             alignment_of(task.weight),
             alignment_of(task.x),
             alignment_of(added_of(task)),
@@ -250,7 +264,8 @@ class LibraryProduct final : public Product {
     auto plan = std::make_unique<Plan>(task);
     // Where there is none in a form, one in the next.
     for (const Form& form : forms_of(task)) {
-      plan->ask_for(form);
+      plan->ask_for(form, task);
+      if (form.left == Left::all) return (plans_[key] = std::move(plan)).get();
       plan->take_vectors_of(task);  // at whose addresses the library looks
       if (!plan->product.is_whole) continue;
       const std::span<const cublasLtMatmulHeuristicResult_t> proposals = propose(*plan, task);
@@ -328,7 +343,7 @@ class LibraryProduct final : public Product {
   Device& device_;
   cublasLtHandle_t library_ = nullptr;
   tensor::Buffer& workspace_;
-  bool scales_ = scales_on(device_.compute_capability());
+  bool vectors_ = has_vectors_on(device_.compute_capability()), scalars_ = true, codes_ = true;
   std::array<cublasLtMatmulHeuristicResult_t, kProposals> proposals_;
   std::map<Key, std::unique_ptr<Plan>> plans_;   // by rows as they are
   std::map<Key, cublasLtMatmulAlgo_t> fastest_;  // by rows_of_search()

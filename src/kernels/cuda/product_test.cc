@@ -202,6 +202,38 @@ TEST_F(Fp8ProductTest, ABiasBehindResultsInFloat32IsLeftToTheCaller) {
   EXPECT_FLOAT_EQ(out_[0], kInputs);
 }
 
+// Results are divided by what lies on the card, behind bias and activation.
+TEST_F(Fp8ProductTest, ResultsInFp8AreScaledBehindTheActivation) {
+  constexpr std::size_t kWide = 16;
+  const auto product = make_product<Fp8>(*device_, workspace_);
+  const std::vector<Fp8> weight(kWide * kInputs, from_float<Fp8>(1));
+  const std::vector<Bfloat16> bias(kWide, from_float<Bfloat16>(-20));
+  std::vector<Fp8> out(7 * kWide);
+  const float x_scale = 3, weight_scale = 0.5F, inverse = 4;
+  ProductTask codes = scaled_task();
+  codes.weight = weight.data();
+  codes.x_scales = &x_scale;
+  codes.weight_scales = &weight_scale;
+  codes.one_scale = true;
+  codes.results = Dtype::fp8;
+  codes.out_scale_inverse = &inverse;
+  codes.bias = bias.data();
+  codes.activation = Activation::relu;
+  codes.out = out.data();
+  codes.out_stride = codes.outputs = kWide;
+  EXPECT_EQ(product->run(codes), Left::nothing);
+  EXPECT_FLOAT_EQ(to_float(out[6 * kWide]), 4 * (1.5F * kInputs - 20));
+
+  // Nothing is written where the library refuses it, however late.
+  out.assign(out.size(), from_float<Fp8>(7));
+  played_library().algorithms[0].fails = true;
+  EXPECT_EQ(product->run(codes), Left::all);
+  codes.activation = Activation::silu;
+  EXPECT_EQ(product->run(codes), Left::all);
+  EXPECT_FLOAT_EQ(to_float(out[0]), 7);
+  EXPECT_TRUE(device_->status().ok());
+}
+
 // From then on it is asked for the product alone.
 TEST_F(Fp8ProductTest, ScalesThatTheLibraryRefusesLateAreLeftToTheCaller) {
   const ProductTask scaled = scaled_task();

@@ -42,7 +42,7 @@ struct CardProduct {
     tensor::Buffer packed;
     const std::size_t floats = backend.packed_floats(kInputs, kOutputs, role);
     std::fill_n(packed.reserve(floats), floats, 0.0f);
-    backend.pack_linear({weight.data(), kOutputs, kInputs}, nullptr, packed.reserve(0), role);
+    backend.pack_linear({weight.data(), kOutputs, kInputs}, {}, packed.reserve(0), role);
     Values out(rows * kOutputs);
     backend.linear({x.data(), rows, kInputs},
                    {.weight = packed.reserve(0),

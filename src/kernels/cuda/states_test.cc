@@ -62,7 +62,7 @@ class States : public ::testing::Test {
                 Role role = Role::other) {
     const std::size_t inputs = weight.size() / bias.size();
     std::vector<float> host(backend_->packed_floats(inputs, bias.size(), role));
-    backend_->pack_linear({weight.data(), bias.size(), inputs}, nullptr, host.data(), role);
+    backend_->pack_linear({weight.data(), bias.size(), inputs}, {}, host.data(), role);
     return {floats(host), floats(bias), inputs, bias.size(), halves(bias), role};
   }
 

@@ -19,6 +19,16 @@ struct Factor {
   std::size_t stride = 0;  // elements
   const float* scales = nullptr;
   const float* balance = nullptr;
+  bool one_scale = false;  // for all rows
+};
+
+// What the numbers of a product with bounds are divided by in fp8, one scale for all of a kind. It
+// lies behind the weight's codes, on the card.
+struct BoundedScales {
+  float weight = 0;
+  float inputs = 0;
+  float outputs_inverse = 0;  // 0: nobody knows the outputs' bound
+  float unused = 0;
 };
 
 // Of quantized rows: codes of a byte each, and behind them the scales, as quantize.cuh has both.
@@ -40,12 +50,19 @@ class WeightLayout {
 
   Dtype dtype() const { return precision_.dtype; }
   bool is_quantized(Role role, std::size_t inputs, std::size_t outputs) const {
-    const bool wanted =
-        role == Role::feed_forward || (role == Role::attention && precision_.attention);
+    const bool wanted = role == Role::feed_forward || role == Role::bounded_feed_forward ||
+                        (role == Role::attention && precision_.attention);
     return wanted && may_be_quantized(inputs) && (is_int8() || outputs % kFp8Step == 0);
   }
   bool is_quantized(const Linear& weight) const {
     return is_quantized(weight.role, weight.inputs, weight.outputs);
+  }
+  // Whether all its rows have one scale.
+  bool is_bounded(Role role, std::size_t inputs, std::size_t outputs) const {
+    return role == Role::bounded_feed_forward && !is_int8() && is_quantized(role, inputs, outputs);
+  }
+  bool is_bounded(const Linear& weight) const {
+    return is_bounded(weight.role, weight.inputs, weight.outputs);
   }
   // Of a product with so many inputs.
   bool may_be_quantized(std::size_t inputs) const {
@@ -64,16 +81,19 @@ class WeightLayout {
   }
 
   // [outputs, stride_of(inputs)] in T; columns beyond the inputs are 0. Quantized as QuantizedShape
-  // has it, in int8 behind the balance of the inputs.
+  // has it, in int8 behind the balance of the inputs; with bounds the codes and BoundedScales.
   std::size_t packed_floats(std::size_t inputs, std::size_t outputs, Role role) const {
     if (!is_quantized(role, inputs, outputs)) return round_up(operand_floats(outputs, inputs), 16);
     const QuantizedShape shape = quantized_shape(outputs, inputs);
+    if (is_bounded(role, inputs, outputs))
+      return round_up(shape.code_floats() + sizeof(BoundedScales) / sizeof(float), 16);
     return round_up(balance_floats(shape) + shape.floats(), 16);
   }
-  void pack(MatrixView weight, const float* input_sizes, float* packed, Role role) const {
+  void pack(MatrixView weight, const Known& known, float* packed, Role role) const {
+    if (is_bounded(role, weight.columns, weight.rows)) return pack_bounded(weight, known, packed);
     if (is_quantized(role, weight.columns, weight.rows)) {
       if (!is_int8()) return pack_quantized<Fp8>(weight, nullptr, packed);
-      balance_inputs(weight, input_sizes, packed);
+      balance_inputs(weight, known.input_sizes, packed);
       const QuantizedShape shape = quantized_shape(weight.rows, weight.columns);
       return pack_quantized<Int8>(weight, packed, packed + balance_floats(shape));
     }
@@ -87,7 +107,18 @@ class WeightLayout {
     if (!is_quantized(weight)) return {weight.weight, stride_of(weight.inputs)};
     const QuantizedShape shape = quantized_shape(weight.outputs, weight.inputs);
     const float* const codes = weight.weight + balance_floats(shape);
+    if (is_bounded(weight))
+      return {.data = codes,
+              .stride = shape.width(),
+              .scales = &scales_of(weight)->weight,
+              .one_scale = true};
     return {codes, shape.width(), codes + shape.code_floats(), is_int8() ? weight.weight : nullptr};
+  }
+
+  // Of a product with bounds.
+  const BoundedScales* scales_of(const Linear& weight) const {
+    const QuantizedShape shape = quantized_shape(weight.outputs, weight.inputs);
+    return reinterpret_cast<const BoundedScales*>(weight.weight + shape.code_floats());
   }
 
  private:
@@ -100,6 +131,25 @@ class WeightLayout {
   bool is_int8() const { return precision_.dtype == Dtype::int8; }
   std::size_t balance_floats(const QuantizedShape& shape) const {
     return is_int8() ? shape.width() : 0;
+  }
+
+  void pack_bounded(MatrixView weight, const Known& known, float* packed) const {
+    float largest = 0, spoilt = 0;
+    for (std::size_t n = 0; n < weight.rows; ++n)
+      for (std::size_t i = 0; i < weight.columns; ++i) {
+        largest = std::max(largest, std::abs(weight.row(n)[i]));
+        spoilt += 0 * weight.row(n)[i];  // 0, or no number
+      }
+    const float scale = scale_of<Fp8>(largest), inverse = 1 / scale;
+    auto* codes = reinterpret_cast<Fp8*>(packed);
+    for (std::size_t n = 0; n < weight.rows; ++n)
+      for (std::size_t i = 0; i < weight.columns; ++i)
+        *codes++ = quantized<Fp8>(weight.row(n)[i], inverse);
+    const QuantizedShape shape = quantized_shape(weight.rows, weight.columns);
+    *reinterpret_cast<BoundedScales*>(packed + shape.code_floats()) = {
+        .weight = scale + spoilt,
+        .inputs = scale_of<Fp8>(known.largest_input),
+        .outputs_inverse = 1 / scale_of<Fp8>(known.largest_output)};
   }
 
   // Each number divided by `balance` of its column first, if that is there.

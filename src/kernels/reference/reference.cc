@@ -84,7 +84,7 @@ class Reference final : public FloatBackend {
     return (inputs * outputs + 15) / 16 * 16;
   }
 
-  void pack_linear(MatrixView weight, const float* /*input_sizes*/, float* packed,
+  void pack_linear(MatrixView weight, const Known& /*known*/, float* packed,
                    Role /*role*/) const override {
     for (std::size_t n = 0; n < weight.rows; ++n)
       std::copy_n(weight.row(n), weight.columns, packed + n * weight.columns);
@@ -94,7 +94,7 @@ class Reference final : public FloatBackend {
     return packed_floats(inputs, outputs, Role::other);
   }
   void pack_table(MatrixView table, float* packed) const override {
-    pack_linear(table, nullptr, packed, Role::other);
+    pack_linear(table, {}, packed, Role::other);
   }
   Dtype dtype() const override { return Dtype::float32; }
 

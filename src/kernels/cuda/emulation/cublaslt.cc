@@ -23,7 +23,7 @@ struct ProductDescription {
       if (values == nullptr) return 1;
       return is_vector() ? values[i] : *values;
     }
-  } a_scale, b_scale;
+  } a_scale, b_scale, d_scale;
 
   bool scales_are_there() const {
     return (!a_scale.is_vector() || a_scale.values != nullptr) &&
@@ -68,6 +68,17 @@ float element(cudaDataType_t type, const void* vector, std::size_t i) {
       type, [&](auto one) { return to_float(static_cast<const decltype(one)*>(vector)[i]); });
 }
 
+// Results in fp8 are of operands in fp8 that are scaled by a number each, and what is added to them
+// is in bfloat16.
+bool results_agree(const ProductDescription& product, const MatrixDescription& a,
+                   const MatrixDescription& c, const MatrixDescription& d) {
+  if (d.type != CUDA_R_8F_E4M3) return c.type == d.type && product.d_scale.values == nullptr;
+  return a.type == CUDA_R_8F_E4M3 && c.type == CUDA_R_16BF && !product.a_scale.is_vector() &&
+         !product.b_scale.is_vector() && d.stride % 16 == 0 &&
+         product.bias_type.value_or(CUDA_R_16BF) == CUDA_R_16BF &&
+         (product.bias == nullptr || product.bias_type.has_value());
+}
+
 bool is_operand(const void* address) { return reinterpret_cast<std::uintptr_t>(address) % 16 == 0; }
 bool agree(const ProductDescription& product, const MatrixDescription& a,
            const MatrixDescription& b, const MatrixDescription& c, const MatrixDescription& d) {
@@ -76,8 +87,8 @@ bool agree(const ProductDescription& product, const MatrixDescription& a,
     return x.stride * x.element_bytes() % 16 == 0;
   };
   return product.turns_a == CUBLAS_OP_T && whole(a) && whole(b) && whole(c) && whole(d) &&
-         operand(a) && operand(b) && a.type == b.type && c.type == d.type && a.rows == b.rows &&
-         d.rows == a.columns && d.columns == b.columns && c.rows == d.rows &&
+         operand(a) && operand(b) && a.type == b.type && results_agree(product, a, c, d) &&
+         a.rows == b.rows && d.rows == a.columns && d.columns == b.columns && c.rows == d.rows &&
          c.columns == d.columns;
 }
 
@@ -138,7 +149,7 @@ struct Multiplication {
                        dot(&left[i * inner], &right[j * inner], inner);
           if (beta != 0) sum += beta * element(c.layout.type, c.data, j * c.layout.stride + i);
           static_cast<R*>(d)[j * d_layout.stride + i] =
-              from_float<R>(finished(product, d_layout.type, i, sum));
+              from_float<R>(finished(product, d_layout.type, i, sum) * product.d_scale.at(0));
         }
     });
   }
@@ -193,6 +204,8 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t description,
       return take(description->a_scale.values);
     case CUBLASLT_MATMUL_DESC_B_SCALE_POINTER:
       return take(description->b_scale.values);
+    case CUBLASLT_MATMUL_DESC_D_SCALE_POINTER:
+      return take(description->d_scale.values);
     case CUBLASLT_MATMUL_DESC_A_SCALE_MODE:
       return take(description->a_scale.mode);
     case CUBLASLT_MATMUL_DESC_B_SCALE_MODE:
@@ -242,6 +255,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   if (!agree(*product, *a, *b, *c, *d)) return CUBLAS_STATUS_INVALID_VALUE;
   if (!product->scales_are_there()) return CUBLAS_STATUS_INVALID_VALUE;
   if (product->a_scale.is_vector() && library.version < 120900) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (d->type == CUDA_R_8F_E4M3 && !library.writes_fp8) return CUBLAS_STATUS_NOT_SUPPORTED;
   if (activates(product->epilogue) && !library.activates) return CUBLAS_STATUS_NOT_SUPPORTED;
   for (std::size_t i = 0; i < library.algorithms.size() && *found < wanted; ++i) {
     const std::size_t workspace = library.algorithms[i].workspace_bytes;
@@ -284,6 +298,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
   library.clock_ms += library.algorithms[index].milliseconds;
   if (library.algorithms[index].fails) return CUBLAS_STATUS_EXECUTION_FAILED;
   if (product->a_scale.is_vector() && !library.scales) return CUBLAS_STATUS_NOT_SUPPORTED;
+
+  if (d_layout->type == CUDA_R_8F_E4M3) ++library.fp8_results;
 
   stream->take([multiplication = Multiplication{.product = *product,
                                                 .alpha = *static_cast<const float*>(alpha),

@@ -32,6 +32,7 @@ enum cublasLtMatmulDescAttributes_t {
   CUBLASLT_MATMUL_DESC_BIAS_POINTER = 8,
   CUBLASLT_MATMUL_DESC_A_SCALE_POINTER = 17,
   CUBLASLT_MATMUL_DESC_B_SCALE_POINTER = 18,
+  CUBLASLT_MATMUL_DESC_D_SCALE_POINTER = 20,
   CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE = 26,
   CUBLASLT_MATMUL_DESC_A_SCALE_MODE = 31,
   CUBLASLT_MATMUL_DESC_B_SCALE_MODE = 32
@@ -70,11 +71,13 @@ struct PlayedAlgorithm {
 // Of this thread; tests change it. In what is proposed an algorithm's first number is its index.
 struct PlayedLibrary {
   std::vector<PlayedAlgorithm> algorithms{1};
-  bool activates = true;  // whether it has products with an activation
-  bool scales = true;     // whether those scaled by vectors, which it proposes, run
+  bool activates = true;   // whether it has products with an activation
+  bool scales = true;      // whether those scaled by vectors, which it proposes, run
+  bool writes_fp8 = true;  // whether it has products with results in fp8
   std::size_t version = 130300;
   float clock_ms = 0;
-  unsigned asked = 0;  // for proposals
+  unsigned asked = 0;        // for proposals
+  unsigned fp8_results = 0;  // products that were written so
 };
 PlayedLibrary& played_library();
 
