@@ -80,7 +80,7 @@ INSTANTIATE_TEST_SUITE_P(
                       model::Output::vector,
                       {"attention ", "embed ", "feed_forward ", "linear ", "normalize ", "pool "}},
         ProfiledModel{
-            "families/qwen3", "", model::Output::vector, {"linear_gated ", "turn_heads "}},
+            "families/qwen3", "", model::Output::vector, {"feed_forward_gated ", "turn_heads "}},
         ProfiledModel{"families/nomic_moe", "", model::Output::vector, {"mix_experts "}},
         ProfiledModel{"sparse/bert", "splade", model::Output::sparse, {"weigh_words "}}));
 

@@ -231,6 +231,38 @@ TEST_P(Dtypes, LinearGatedIsThatOfRoundedOperands) {
       }
 }
 
+// To the bit, whoever writes what the second product takes.
+TEST_P(Dtypes, FeedForwardGatedIsItsOperations) {
+  constexpr std::size_t kShapes[][2] = {{64, 128}, {192, 272}, {320, 48}, {40, 24}, {33, 7}};
+  for (const auto& [columns, wide] : kShapes)
+    for (const std::size_t rows : {1, 5, 129}) {
+      SCOPED_TRACE(testing::Message() << rows << " rows, " << columns << " -> " << wide);
+      Values x = normal_values(rows * columns, 1, 1);
+      if (rows == 5) x[3 * columns + 2] = std::nanf("");
+      if (rows == 129) x[7 * columns] = INFINITY;
+      const Values up = normal_values(2 * wide * columns, 1 / std::sqrt(float(columns)), 2);
+      const Values down = normal_values(wide * columns, 1 / std::sqrt(float(wide)), 3);
+      const Values sizes = normal_values(wide, 1, 5), bias = normal_values(columns, 1, 4);
+      const Packed first(*backend_, up, columns, nullptr);
+      const Packed second(*backend_, down, wide, bias.data(), {.input_sizes = sizes.data()});
+      Values halves(rows * 2 * wide), gated(rows * wide);
+      Values got(rows * columns, 7), want(rows * columns, 9);
+      const MatrixView from{x.data(), rows, columns};
+      const MatrixSpan pairs{halves.data(), rows, 2 * wide}, between{gated.data(), rows, wide};
+      for (const Activation activation : {Activation::silu, Activation::gelu}) {
+        backend_->linear_gated(from, first.linear(), activation, pairs, between);
+        backend_->linear(between, second.linear(), Activation::none, from,
+                         {want.data(), rows, columns});
+        backend_->feed_forward_gated(from, first.linear(), activation, second.linear(), from, pairs,
+                                     between, {got.data(), rows, columns});
+        for (std::size_t i = 0; i < got.size(); ++i)
+          ASSERT_TRUE(got[i] == want[i] || (std::isnan(got[i]) && std::isnan(want[i])))
+              << "row " << i / columns << " column " << i % columns << ": " << got[i] << " is not "
+              << want[i];
+      }
+    }
+}
+
 // To the bit: what lies between is rounded once, whichever of the two does it. Only where it would
 // be a state in bfloat16 first, and within feed_forward() is int8 at once, some of its numbers are
 // a step of 1/127 of a block's largest apart.

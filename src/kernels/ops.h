@@ -347,6 +347,16 @@ class Backend {
     gate(halves, activation, out);
   }
 
+  // out = down(gate(up x)) + residual: the two above, and the product with what they give. `halves`
+  // [n, 2 * columns] and `gated` [n, columns] are room for what lies between, and may hold anything
+  // afterwards.
+  virtual void feed_forward_gated(TypedView x, const Linear& up, Activation activation,
+                                  const Linear& down, TypedView residual, TypedSpan halves,
+                                  TypedSpan gated, TypedSpan out) {
+    linear_gated(x, up, activation, halves, gated);
+    linear(gated, down, Activation::none, residual, out);
+  }
+
   // out = sum over those `chosen` experts that have the largest shares softmax(logits) of a row, of
   // share * down(activation(up(x))), + bias + residual. Shares are not made to sum up to 1; of
   // equal ones the first count. x and out [n, columns], logits [n, experts]. A residual without

@@ -176,6 +176,19 @@ class Profiled final : public Wrapped {
           });
   }
 
+  void feed_forward_gated(TypedView x, const Linear& up, Activation activation, const Linear& down,
+                          TypedView residual, TypedSpan halves, TypedSpan gated,
+                          TypedSpan out) override {
+    timed([&] { real_->feed_forward_gated(x, up, activation, down, residual, halves, gated, out); },
+          [&] {
+            return Profile::Call{.operation = fmt::format("feed_forward_gated {}->{}{}", up.inputs,
+                                                          gated.columns, name_of(activation)),
+                                 .rows = x.rows,
+                                 .flop = 2 * (product(x.rows, up.inputs, up.outputs) +
+                                              product(x.rows, down.inputs, down.outputs))};
+          });
+  }
+
   void mix_experts(TypedView x, MatrixView logits, const Experts& experts, TypedView residual,
                    TypedSpan out) override {
     timed([&] { real_->mix_experts(x, logits, experts, residual, out); },

@@ -95,6 +95,16 @@ class Staged final : public Wrapped {
       real_->linear_gated(put(x), put(weight), activation, between, to);
     });
   }
+  void feed_forward_gated(TypedView x, const Linear& up, Activation activation, const Linear& down,
+                          TypedView residual, TypedSpan halves, TypedSpan gated,
+                          TypedSpan out) override {
+    const TypedSpan first = real_->states(between_, halves.rows, halves.columns);
+    const TypedSpan second = real_->states(gated_, gated.rows, gated.columns);
+    finish(out, [&](TypedSpan to) {
+      real_->feed_forward_gated(put(x), put(up), activation, put(down), put(residual), first,
+                                second, to);
+    });
+  }
   void mix_experts(TypedView x, MatrixView logits, const Experts& experts, TypedView residual,
                    TypedSpan out) override {
     std::vector<Linear> up, down;
@@ -180,7 +190,7 @@ class Staged final : public Wrapped {
     rounded_.clear();
   }
 
-  tensor::Buffer between_;
+  tensor::Buffer between_, gated_;
   std::map<const void*, tensor::Buffer> copies_;   // by place on the heap
   std::map<const void*, tensor::Buffer> rounded_;  // of states and biases, the same
 };

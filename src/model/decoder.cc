@@ -118,6 +118,15 @@ void Decoder::run_layers(kernels::Backend& ops, std::span<const std::uint32_t> c
 
 void Decoder::finish(kernels::Backend& ops, TypedSpan x) { ops.normalize(x, final_norm_, {}, x); }
 
+template <class Multiply>
+void Decoder::finish(kernels::Backend& ops, const kernels::Norm& norm, TypedView residual,
+                     TypedSpan out, Multiply multiply) {
+  if (norm.scale == nullptr) return multiply(residual, out);
+  const TypedSpan unfinished = ops.states(unfinished_, out.rows, hidden_);
+  multiply({}, unfinished);
+  ops.normalize(unfinished, norm, residual, out);
+}
+
 void Decoder::attend(kernels::Backend& ops, const Layer& layer,
                      std::span<const std::uint32_t> cu_seqlens, TypedView x, TypedSpan out) {
   const kernels::AttentionShape& shape = layer.local ? local_ : global_;
@@ -131,15 +140,9 @@ void Decoder::attend(kernels::Backend& ops, const Layer& layer,
   rotary.turn(ops, qkv.slice_columns(0, turned * shape.head_size), cu_seqlens, turned,
               layer.head_norms);
   ops.attention(qkv, cu_seqlens, shape, context);
-  finish(ops, context, layer.attention_output, layer.after_attention, x, out);
-}
-
-void Decoder::finish(kernels::Backend& ops, TypedView x, const kernels::Linear& weight,
-                     const kernels::Norm& norm, TypedView residual, TypedSpan out) {
-  if (norm.scale == nullptr) return ops.linear(x, weight, Activation::none, residual, out);
-  const TypedSpan unfinished = ops.states(unfinished_, x.rows, hidden_);
-  ops.linear(x, weight, Activation::none, {}, unfinished);
-  ops.normalize(unfinished, norm, residual, out);
+  finish(ops, layer.after_attention, x, out, [&](TypedView residual, TypedSpan to) {
+    ops.linear(context, layer.attention_output, Activation::none, residual, to);
+  });
 }
 
 void Decoder::run_middle(kernels::Backend& ops, const Layer& layer, TypedView x, TypedSpan out) {
@@ -149,9 +152,12 @@ void Decoder::run_middle(kernels::Backend& ops, const Layer& layer, TypedView x,
     const TypedSpan wide = ops.states(wide_, rows, 2 * intermediate_);
     const TypedSpan gated = ops.states(gated_, rows, intermediate_);
     ops.normalize(states, layer.middle_norm, {}, normed);
-    ops.linear_gated(normed, layer.gate_up, gemma_ ? Activation::gelu_tanh : Activation::silu, wide,
-                     gated);
-    finish(ops, gated, layer.down, layer.after_middle, states, out.slice_rows(first, rows));
+    const Activation activation = gemma_ ? Activation::gelu_tanh : Activation::silu;
+    finish(ops, layer.after_middle, states, out.slice_rows(first, rows),
+           [&](TypedView residual, TypedSpan to) {
+             ops.feed_forward_gated(normed, layer.gate_up, activation, layer.down, residual, wide,
+                                    gated, to);
+           });
   });
 }
 

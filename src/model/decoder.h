@@ -46,9 +46,11 @@ class Decoder final : public Model {
   // out = x + attention(norm(x))
   void attend(kernels::Backend& ops, const Layer& layer, std::span<const std::uint32_t> cu_seqlens,
               tensor::TypedView x, tensor::TypedSpan out);
-  // out = x W^T + residual, normalized before the sum if there is such a norm.
-  void finish(kernels::Backend& ops, tensor::TypedView x, const kernels::Linear& weight,
-              const kernels::Norm& norm, tensor::TypedView residual, tensor::TypedSpan out);
+  // out = what multiply(residual, out) makes, a sum with the residual, or, if there is a norm,
+  // without it, normalized before the sum.
+  template <class Multiply>
+  void finish(kernels::Backend& ops, const kernels::Norm& norm, tensor::TypedView residual,
+              tensor::TypedSpan out, Multiply multiply);
   // out = x + down(gate(up(norm(x))))
   void run_middle(kernels::Backend& ops, const Layer& layer, tensor::TypedView x,
                   tensor::TypedSpan out);

@@ -307,8 +307,7 @@ void LongBert::run_middle(kernels::Backend& ops, const Layer& layer, TypedSpan s
   if (gated_) {
     const TypedSpan wide = ops.states(wide_, states.rows, 2 * intermediate_);
     const TypedSpan gated = ops.states(gated_states_, states.rows, intermediate_);
-    ops.linear_gated(states, layer.up, activation_, wide, gated);
-    ops.linear(gated, layer.down, Activation::none, states, sum);
+    ops.feed_forward_gated(states, layer.up, activation_, layer.down, states, wide, gated, sum);
     ops.normalize(sum, layer.output_norm, {}, states);
   } else {
     ops.feed_forward_normalized(states, layer.up, activation_, layer.down, layer.output_norm, sum);

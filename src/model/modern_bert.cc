@@ -99,8 +99,8 @@ void ModernBert::run_middle(kernels::Backend& ops, const Layer& layer, TypedView
     const TypedSpan wide = ops.states(wide_, rows, 2 * intermediate_);
     const TypedSpan gated = ops.states(gated_, rows, intermediate_);
     ops.normalize(states, layer.middle_norm, {}, normed);
-    ops.linear_gated(normed, layer.gate_up, Activation::gelu, wide, gated);
-    ops.linear(gated, layer.down, Activation::none, states, out.slice_rows(first, rows));
+    ops.feed_forward_gated(normed, layer.gate_up, Activation::gelu, layer.down, states, wide, gated,
+                           out.slice_rows(first, rows));
   });
 }
 

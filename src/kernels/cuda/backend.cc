@@ -23,6 +23,7 @@
 #include "kernels/cuda/position_table.h"
 #include "kernels/cuda/product.h"
 #include "kernels/cuda/quantize.cuh"
+#include "kernels/cuda/quantized_gate.cuh"
 #include "kernels/cuda/text_layout.h"
 #include "kernels/cuda/weight_layout.h"
 #include "kernels/cuda/words.cuh"
@@ -277,6 +278,20 @@ class Cuda final : public Backend {
       gate(halves, activation, out);
     };
     if (!run_gated(x, weight, activation, out, apart)) apart();
+  }
+
+  void feed_forward_gated(TypedView x, const Linear& up, Activation activation, const Linear& down,
+                          TypedView residual, TypedSpan halves, TypedSpan gated,
+                          TypedSpan out) override {
+    if (!gates_to_codes(up, down))
+      return Backend::feed_forward_gated(x, up, activation, down, residual, halves, gated, out);
+    if (!begin()) return;
+    multiply<S>(operand_of(x, up), x.rows, up, Activation::none, {}, rows_of<S>(halves));
+    const Factor codes = gate_to_codes(halves, activation, down);
+    with_element(out.dtype, [&](auto element) {
+      using E = decltype(element);
+      multiply<E>(codes, x.rows, down, Activation::none, rows_of<E>(residual), rows_of<E>(out));
+    });
   }
 
   // Which rows go to which expert is settled on the host, by the same code as on its own backends:
@@ -583,20 +598,49 @@ class Cuda final : public Backend {
   template <class Q, unsigned kCount, class E>
   Factor quantize_to(Rows<const E> x, const std::uint32_t* chosen, std::size_t rows,
                      const Linear& weight, tensor::Buffer& buffer) {
-    const QuantizedShape shape = weights_.quantized_shape(rows, weight.inputs);
-    float* const block = buffer.reserve(shape.floats(), memory());
-    const QuantizeTask<E, Q> task{.x = x,
-                                  .chosen = chosen,
-                                  .balance = weight_of(weight).balance,
-                                  .rows = narrow(rows),
-                                  .columns = narrow(weight.inputs),
-                                  .width = narrow(shape.width()),
-                                  .block = narrow(shape.block),
-                                  .out = reinterpret_cast<Q*>(block),
-                                  .scales = block + shape.code_floats()};
+    QuantizeTask<E, Q> task = quantize_task<E, Q>(x, rows, weight, buffer);
+    task.chosen = chosen;
     launcher_.rows(is_wide(weight.inputs, x) ? quantize_rows<kCount, E, Q> : quantize_rows<1, E, Q>,
                    rows, task);
-    return {task.out, shape.width(), task.scales};
+    return {task.out, task.width, task.scales};
+  }
+  template <class E, class Q>
+  QuantizeTask<E, Q> quantize_task(Rows<const E> x, std::size_t rows, const Linear& weight,
+                                   tensor::Buffer& buffer) {
+    const QuantizedShape shape = weights_.quantized_shape(rows, weight.inputs);
+    float* const block = buffer.reserve(shape.floats(), memory());
+    return {.x = x,
+            .balance = weight_of(weight).balance,
+            .rows = narrow(rows),
+            .columns = narrow(weight.inputs),
+            .width = narrow(shape.width()),
+            .block = narrow(shape.block),
+            .out = reinterpret_cast<Q*>(block),
+            .scales = block + shape.code_floats()};
+  }
+  // Whether what gates give is written as the second product takes it.
+  bool gates_to_codes(const Linear& up, const Linear& down) const {
+    return weights_.is_quantized(up) && weights_.is_quantized(down) &&
+           quantized_gate_bytes<S>(down.inputs) <= device_->shared_bytes_max();
+  }
+  // In the place of the first product's operand, which is not needed any more.
+  Factor gate_to_codes(TypedView halves, Activation activation, const Linear& down) {
+    if constexpr (std::is_same_v<S, Bfloat16>) {
+      if (weights_.dtype() == Dtype::int8)
+        return gate_to<Int8, kInt8Block / kWarpSize>(halves, activation, down);
+      return gate_to<Fp8, kWide>(halves, activation, down);
+    }
+    return {};  // no product is quantized
+  }
+  template <class Q, unsigned kCount>
+  Factor gate_to(TypedView halves, Activation activation, const Linear& down) {
+    const Rows<const S> x = rows_of<S>(halves);
+    const QuantizedGateTask<S, Q> task{.rows = quantize_task<S, Q>(x, halves.rows, down, operand_),
+                                       .activation = activation};
+    launcher_.give(is_wide(down.inputs, x) ? quantize_gated<kCount, S, Q> : quantize_gated<1, S, Q>,
+                   Grid{blocks_of(halves.rows, kRowsPerBlock)}, kRowsPerBlock * kWarpSize,
+                   quantized_gate_bytes<S>(down.inputs), task);
+    return {task.rows.out, task.rows.width, task.rows.scales};
   }
   template <class E>
   Factor run_operand(OperandTask<E, T> task) {

@@ -57,11 +57,9 @@ struct QuantizeTask {
   Q* out = nullptr;
   float* scales = nullptr;
 
+  // By the balance of columns from `column` on.
   template <unsigned kCount>
-  __device__ void load_balanced(const E* row, unsigned column, float (&x)[kCount]) const {
-    SHEAF_UNROLL
-    for (unsigned j = 0; j < kCount; ++j) x[j] = 0;
-    if (column < columns) load<kCount>(row + column, x);
+  __device__ void multiply_balance(unsigned column, float (&x)[kCount]) const {
     if (balance == nullptr) return;
     float factors[kCount];
     load<kCount>(balance + column, factors);
@@ -70,13 +68,17 @@ struct QuantizeTask {
   }
 };
 
-// Left to itself ptxas makes room for 16 blocks on a multiprocessor, and spills for it.
-template <unsigned kCount, class E, class Q>
-__global__ void __launch_bounds__(kRowsPerBlock* kWarpSize, 8)
-    quantize_rows(QuantizeTask<E, Q> task) {
-  const unsigned row = row_of_warp();
-  if (row >= task.rows) return;
-  const E* const from = task.x.row(task.chosen == nullptr ? row : task.chosen[row]);
+// What a warp makes of one row. first(column, x) gives kCount of its numbers, before the balance,
+// and again(column, x) the same later in the same lane; columns behind the row's are not asked for.
+template <unsigned kCount, class E, class Q, class First, class Again>
+__device__ void quantize_row(const QuantizeTask<E, Q>& task, unsigned row, First first_load,
+                             Again again) {
+  const auto balanced = [&](auto& read, unsigned column, float(&x)[kCount]) {
+    SHEAF_UNROLL
+    for (unsigned j = 0; j < kCount; ++j) x[j] = 0;
+    if (column < task.columns) read(column, x);
+    task.multiply_balance(column, x);
+  };
   Q* to = task.out + std::size_t{row} * task.block;
   float* scales = task.scales + row;
   for (unsigned block = 0; block < task.width; block += task.block) {
@@ -84,7 +86,7 @@ __global__ void __launch_bounds__(kRowsPerBlock* kWarpSize, 8)
     float x[kCount];
     float largest = 0, spoilt = 0;
     for (unsigned i = first; i < task.block; i += kWarpSize * kCount) {
-      task.load_balanced(from, block + i, x);
+      balanced(first_load, block + i, x);
       SHEAF_UNROLL
       for (unsigned j = 0; j < kCount; ++j) {
         largest = fmaxf(largest, fabsf(x[j]));
@@ -100,7 +102,7 @@ __global__ void __launch_bounds__(kRowsPerBlock* kWarpSize, 8)
     scales += rows_of_scales(task.rows);
     const float inverse = 1 / scale;
     for (unsigned i = first; i < task.block; i += kWarpSize * kCount) {
-      task.load_balanced(from, block + i, x);
+      balanced(again, block + i, x);
       Pack<Q, kCount> codes;
       SHEAF_UNROLL
       for (unsigned j = 0; j < kCount; ++j) codes.elements[j] = quantized<Q>(x[j], inverse);
@@ -108,6 +110,17 @@ __global__ void __launch_bounds__(kRowsPerBlock* kWarpSize, 8)
     }
     to += std::size_t{task.rows} * task.block;
   }
+}
+
+// Left to itself ptxas makes room for 16 blocks on a multiprocessor, and spills for it.
+template <unsigned kCount, class E, class Q>
+__global__ void __launch_bounds__(kRowsPerBlock* kWarpSize, 8)
+    quantize_rows(QuantizeTask<E, Q> task) {
+  const unsigned row = row_of_warp();
+  if (row >= task.rows) return;
+  const E* const from = task.x.row(task.chosen == nullptr ? row : task.chosen[row]);
+  const auto read = [&](unsigned column, float(&x)[kCount]) { load<kCount>(from + column, x); };
+  quantize_row<kCount>(task, row, read, read);
 }
 
 }  // namespace sheaf::kernels::cuda

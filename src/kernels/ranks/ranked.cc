@@ -78,6 +78,13 @@ class Ranked final : public Wrapped {
     assert(!weight.partial);  // of the whole sum the gate would have to be
     real_->linear_gated(x, weight, activation, halves, out);
   }
+  void feed_forward_gated(TypedView x, const Linear& up, Activation activation, const Linear& down,
+                          TypedView residual, TypedSpan halves, TypedSpan gated,
+                          TypedSpan out) override {
+    if (down.partial)
+      return Wrapped::feed_forward_gated(x, up, activation, down, residual, halves, gated, out);
+    real_->feed_forward_gated(x, up, activation, down, residual, halves, gated, out);
+  }
   void mix_experts(TypedView x, MatrixView logits, const Experts& experts, TypedView residual,
                    TypedSpan out) override {
     real_->mix_experts(x, logits, experts, residual, out);
