@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 
@@ -184,6 +185,48 @@ def engine(args, results):
 
     return all([each_cell(args, results, measure, cells.CELLS + (cells.FP8 + cells.INT8 if args.device == "cuda" else [])),
                 each_cell(args, results, one_text, [cells.LATENCY])])
+
+
+LOADED = [cell for cell in cells.CELLS if (cell.model, cell.length) in (("minilm-l6", 50), ("bert-base", 50))]
+OPENINGS = 7
+
+
+def load(args, results):
+    """From the packed file's pages to the first vector, by a new process and by one that has a context already."""
+    link = link_bytes_per_s() if args.device == "cuda" else None
+
+    def measure(cell, model, folder):
+        workload.write(folder / "work", [[text] for text in texts_for(cell, 1)])
+        command = [*engine_command(args, model, folder / "work", folder / "vectors"), "--openings", str(OPENINGS)]
+        started = time.monotonic()
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+            line = process.stdout.readline()
+            took = time.monotonic() - started
+            again = [json.loads(later) for later in process.stdout]
+        if process.returncode != 0 or len(again) != OPENINGS:
+            raise served.Failed(f"{command[0]} ended with {process.returncode}")
+        opened, answered = (statistics.median(one[key] for one in again) for key in ("open_seconds", "answered_seconds"))
+        rate = again[0]["packed_bytes"] / opened
+        return {"start s": took - json.loads(line)["pack_seconds"], "MB": again[0]["packed_bytes"] / 1e6,
+                "back ms": 1e3 * answered, "GB/s": rate / 1e9, "of link": link and rate / link, **cells.LOAD_GOALS[cell.model]}
+
+    return each_cell(args, results, measure, LOADED)
+
+
+def link_bytes_per_s():
+    """From pinned memory to the card, by PyTorch."""
+    import torch
+
+    pinned = torch.empty(256 << 20, dtype=torch.uint8, pin_memory=True)
+    there = torch.empty_like(pinned, device="cuda")
+    rates = []
+    for _ in range(OPENINGS):
+        torch.cuda.synchronize()
+        started = time.monotonic()
+        there.copy_(pinned, non_blocking=True)
+        torch.cuda.synchronize()
+        rates.append(pinned.numel() / (time.monotonic() - started))
+    return statistics.median(rates)
 
 
 def peers(args, results):

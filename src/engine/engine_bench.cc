@@ -1,10 +1,13 @@
 // sheaf-engine-bench FOLDER WORKLOAD [--threads N] [--backend NAME | --dtype T] [--vectors FILE]
+//                    [--openings N]
 //
 // Runs a workload through the engine once for every line it reads, and prints one JSON line each
 // time, so that a driver (bench/peers/run.py) can take turns with another program. A workload is a
 // text file: a batch a line, texts separated by ';', token ids by spaces. --vectors writes the
-// answers, as floats, once. With SHEAF_PROFILE=1 in the environment the time of each operation is
-// shown on standard error at the end, of all runs.
+// answers, as floats, once. --openings opens the packed model again so often, in the same process,
+// and runs the workload's first batch: what a model that lies in memory takes to be back. With
+// SHEAF_PROFILE=1 in the environment the time of each operation is shown on standard error at the
+// end, of all runs.
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 #include <time.h>
@@ -70,25 +73,33 @@ Status write_vectors(const std::string& path, const std::vector<float>& vectors)
 }
 
 struct Opened {
+  Fd packed;
   std::unique_ptr<Engine> engine;
   double pack_seconds = 0;
   double open_seconds = 0;
 };
 
+double seconds_since(TimeUs start) { return static_cast<double>(monotonic_us() - start) * 1e-6; }
+
+Result<std::unique_ptr<Engine>> open_packed(const Fd& packed, int threads,
+                                            kernels::Profile* profile) {
+  SHEAF_ASSIGN(const std::size_t bytes, file_size(packed.get()));
+  SHEAF_ASSIGN(Mapping mapping, Mapping::map(packed.get(), bytes, Mapping::Access::read_only));
+  return Engine::open(std::move(mapping), {.threads = threads, .profile = profile});
+}
+
 Result<Opened> open_engine(const std::string& folder, const std::string& backend, int threads,
                            kernels::Profile* profile) {
   const TimeUs start = monotonic_us();
-  SHEAF_ASSIGN(const Fd fd, make_memfd("sheaf-engine-bench", 0));
+  SHEAF_ASSIGN(Fd fd, make_memfd("sheaf-engine-bench", 0));
   SHEAF_TRY(pack_for(backend, folder, fd.get()));
   SHEAF_TRY(seal_memfd(fd.get()));
   const TimeUs packed = monotonic_us();
-  SHEAF_ASSIGN(const std::size_t bytes, file_size(fd.get()));
-  SHEAF_ASSIGN(Mapping mapping, Mapping::map(fd.get(), bytes, Mapping::Access::read_only));
-  SHEAF_ASSIGN(auto engine,
-               Engine::open(std::move(mapping), {.threads = threads, .profile = profile}));
-  return Opened{.engine = std::move(engine),
+  SHEAF_ASSIGN(auto engine, open_packed(fd, threads, profile));
+  return Opened{.packed = std::move(fd),
+                .engine = std::move(engine),
                 .pack_seconds = static_cast<double>(packed - start) * 1e-6,
-                .open_seconds = static_cast<double>(monotonic_us() - packed) * 1e-6};
+                .open_seconds = seconds_since(packed)};
 }
 
 struct Times {
@@ -113,8 +124,7 @@ Result<Times> run(Engine& engine, const std::vector<OwnedBatch>& workload,
     if (vectors != nullptr)
       vectors->insert(vectors->end(), out.values().begin(), out.values().end());
   }
-  return Times{.wall_seconds = static_cast<double>(monotonic_us() - start) * 1e-6,
-               .cpu_seconds = cpu_now() - cpu_start};
+  return Times{.wall_seconds = seconds_since(start), .cpu_seconds = cpu_now() - cpu_start};
 }
 
 Result<std::string> backend_of(const std::string& backend, const std::string& dtype) {
@@ -126,19 +136,37 @@ Result<std::string> backend_of(const std::string& backend, const std::string& dt
   return name;
 }
 
-Result<int> thread_count(const std::string& text) {
-  int threads = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), threads);
-  if (error == std::errc() && end == text.data() + text.size() && threads >= 1 && threads <= 1024)
-    return threads;
+// Of a flag that is a number from `least` to 1024, and is that if it is not there.
+Result<int> number_of(const std::map<std::string, std::string>& flags, const std::string& name,
+                      int least) {
+  const auto flag = flags.find(name);
+  if (flag == flags.end()) return least;
+  const std::string& text = flag->second;
+  int number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error == std::errc() && end == text.data() + text.size() && number >= least && number <= 1024)
+    return number;
   return Error{ErrorCode::invalid_argument,
-               "--threads " + text + ": is not a number from 1 to 1024"};
+               fmt::format("{} {}: is not a number from {} to 1024", name, text, least)};
+}
+
+// What it takes to open the packed model once more, and to answer the first batch.
+Status open_again(const Opened& opened, int threads, const std::vector<OwnedBatch>& workload) {
+  const TimeUs start = monotonic_us();
+  SHEAF_ASSIGN(const auto engine, open_packed(opened.packed, threads, nullptr));
+  const double open_seconds = seconds_since(start);
+  SHEAF_TRY(run(*engine, {workload.front()}, nullptr));
+  SHEAF_ASSIGN(const std::size_t bytes, file_size(opened.packed.get()));
+  fmt::print("{{\"packed_bytes\":{},\"open_seconds\":{},\"answered_seconds\":{}}}\n", bytes,
+             open_seconds, seconds_since(start));
+  std::fflush(stdout);
+  return {};
 }
 
 Status serve(const std::string& folder, const std::string& path,
              std::map<std::string, std::string> flags) {
-  SHEAF_ASSIGN(const int threads,
-               thread_count(flags.contains("--threads") ? flags["--threads"] : "1"));
+  SHEAF_ASSIGN(const int threads, number_of(flags, "--threads", 1));
+  SHEAF_ASSIGN(const int openings, number_of(flags, "--openings", 0));
   SHEAF_ASSIGN(const std::string backend, backend_of(flags["--backend"], flags["--dtype"]));
   SHEAF_ASSIGN(const std::vector<OwnedBatch> workload, read_workload(path));
   const auto profile = kernels::profile_if_asked();
@@ -150,6 +178,7 @@ Status serve(const std::string& folder, const std::string& path,
       "{{\"device\":\"{}\",\"pack_seconds\":{},\"open_seconds\":{},\"first_run_seconds\":{}}}\n",
       opened.engine->device(), opened.pack_seconds, opened.open_seconds, first.wall_seconds);
   std::fflush(stdout);
+  for (int i = 0; i < openings; ++i) SHEAF_TRY(open_again(opened, threads, workload));
   for (std::string line; std::getline(std::cin, line);) {
     SHEAF_ASSIGN(const Times times, run(*opened.engine, workload, nullptr));
     fmt::print("{{\"wall\":{},\"cpu\":{}}}\n", times.wall_seconds, times.cpu_seconds);
@@ -166,7 +195,7 @@ int main(int argc, char** argv) {
   if (argc < 3 || argc % 2 == 0) {
     fmt::print(stderr,
                "usage: {} FOLDER WORKLOAD [--threads N] [--backend NAME | --dtype T] "
-               "[--vectors FILE]\n",
+               "[--vectors FILE] [--openings N]\n",
                argv[0]);
     return 2;
   }

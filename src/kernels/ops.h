@@ -59,8 +59,9 @@ struct Known {
   // [inputs]: how large each input usually is, in any unit, 0: unknown; null: all are unknown.
   // Where products round their inputs to few steps, large ones then leave more of them to others.
   const float* input_sizes = nullptr;
-  // Of bounded_feed_forward: no input, and no output with its bias, is larger in size, whatever the
-  // text. What takes the outputs has their bound as that of its inputs.
+  // Of bounded_feed_forward where dtype() is fp8, else 0: no input, and no output with its bias, is
+  // larger in size, whatever the text. What takes the outputs has their bound as that of its
+  // inputs.
   float largest_input = 0;
   float largest_output = 0;
 };

@@ -203,8 +203,11 @@ float largest_output(const StoredLinear& stored, tensor::MatrixView weight) {
                             biases.empty() ? nullptr : biases.data());
 }
 
-kernels::Known bounds_of(const StoredLinear& stored, tensor::MatrixView weight) {
-  if (stored.role != Role::bounded_feed_forward) return {};
+// None for backends that ask for none: weights are looked through for them.
+kernels::Known bounds_of(const StoredLinear& stored, tensor::MatrixView weight,
+                         const kernels::Backend& backend) {
+  const bool asked = backend.dtype() == tensor::Dtype::fp8;
+  if (!asked || stored.role != Role::bounded_feed_forward) return {};
   if (stored.before == nullptr)
     return {.largest_input = largest_of(values_of(*stored.norm)),
             .largest_output = largest_output(stored, weight)};
@@ -217,7 +220,7 @@ bool pack_stored(const StoredLinear& stored, const kernels::Backend& backend, fl
   tensor::Buffer room;
   const tensor::MatrixView weight = weights_of(stored, room);
   const std::vector<float> sizes = sizes_of(stored.inputs.all() ? stored.norm : nullptr);
-  kernels::Known known = bounds_of(stored, weight);
+  kernels::Known known = bounds_of(stored, weight, backend);
   known.input_sizes = sizes.empty() ? nullptr : sizes.data();
   backend.pack_linear(weight, known, out, stored.role);
   return all_finite({weight.data, weight.rows * weight.columns});
