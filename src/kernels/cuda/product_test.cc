@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <barrier>
 #include <cmath>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "kernels/cuda/activation.cuh"
@@ -57,7 +61,8 @@ class ProductTest : public testing::Test {
   std::vector<float> x_, weight_, out_;  // at multiples of 16 bytes
   std::unique_ptr<Device> device_ = make_emulated_device();
   tensor::Buffer workspace_;
-  std::unique_ptr<Product> product_ = make_product<float>(*device_, workspace_);
+  CardFindings findings_;
+  std::unique_ptr<Product> product_ = make_product<float>(*device_, workspace_, findings_);
 };
 
 TEST_F(ProductTest, TakesTheFastestByTheClockAndAsksOnce) {
@@ -169,6 +174,98 @@ TEST_F(ProductTest, WhereAllFailTheDeviceDoes) {
   EXPECT_EQ(device_->status().error().message, "cuBLASLt failed: execution failed");
 }
 
+// Of the streams of one replica, each of which has a device of its own.
+class SharedProductTest : public ProductTest {
+ protected:
+  // The algorithm that a product which has found it takes from now on.
+  static std::size_t taken(Product& product, const ProductTask& task) {
+    const std::vector<unsigned> before = runs();
+    product.run(task);
+    const std::vector<unsigned> behind = runs();
+    return static_cast<std::size_t>(std::ranges::mismatch(before, behind).in1 - before.begin());
+  }
+
+  std::unique_ptr<Device> other_device_ = make_emulated_device();
+  tensor::Buffer other_workspace_;
+};
+
+TEST_F(SharedProductTest, WhatOneHasFoundTheOtherTakes) {
+  played_library().algorithms = {{.milliseconds = 3}, {.milliseconds = 1}, {.milliseconds = 3}};
+  product_->run(task(97));
+  played_library().algorithms = {{.milliseconds = 3}, {.milliseconds = 3}, {.milliseconds = 1}};
+  const auto other = make_product<float>(*other_device_, other_workspace_, findings_);
+  other->run(task(100));
+  EXPECT_EQ(runs(), (std::vector<unsigned>{0, 1, 0})) << "nothing was timed";
+  EXPECT_NEAR(out_[99 * kOutputs], expected(99, 0), 1e-5);
+}
+
+TEST_F(SharedProductTest, WhoSharesNothingTimesForItself) {
+  played_library().algorithms = {{.milliseconds = 3}, {.milliseconds = 1}, {.milliseconds = 3}};
+  product_->run(task(97));
+  played_library().algorithms = {{.milliseconds = 3}, {.milliseconds = 3}, {.milliseconds = 1}};
+  CardFindings others;
+  const auto other = make_product<float>(*other_device_, other_workspace_, others);
+  other->run(task(97));
+  EXPECT_EQ(runs(), (std::vector<unsigned>{4, 4, 4 + 1}));
+}
+
+TEST_F(SharedProductTest, AnotherDtypeIsAnotherQuestion) {
+  played_library().algorithms = {{.milliseconds = 3}, {.milliseconds = 1}, {.milliseconds = 3}};
+  product_->run(task(97));
+  played_library().algorithms = {{.milliseconds = 3}, {.milliseconds = 3}, {.milliseconds = 1}};
+  const auto other = make_product<Half>(*other_device_, other_workspace_, findings_);
+  other->run(task(97));
+  EXPECT_EQ(runs(), (std::vector<unsigned>{4, 4, 4 + 1}));
+}
+
+TEST_F(SharedProductTest, WhatDoesNotRunHereIsNotTaken) {
+  played_library().algorithms = {{.milliseconds = 2}, {.milliseconds = 1}};
+  product_->run(task(97));
+  played_library().algorithms = {{.milliseconds = 2}};
+  const auto other = make_product<float>(*other_device_, other_workspace_, findings_);
+  other->run(task(97));
+  EXPECT_EQ(runs(), (std::vector<unsigned>{4 + 1}));
+  EXPECT_TRUE(other_device_->status().ok());
+}
+
+TEST_F(SharedProductTest, OneWhoseDeviceFailsTeachesNothing) {
+  played_library().algorithms = {{.milliseconds = 2, .fails = true},
+                                 {.milliseconds = 1, .fails = true}};
+  product_->run(task(97));
+  ASSERT_FALSE(device_->status().ok());
+  played_library().algorithms = {{.milliseconds = 2}, {.milliseconds = 1}};
+  const auto other = make_product<float>(*other_device_, other_workspace_, findings_);
+  other->run(task(97));
+  EXPECT_EQ(runs(), (std::vector<unsigned>{4, 4 + 1}));
+}
+
+// Each thread has a library of its own, whose times would have it choose another.
+TEST_F(SharedProductTest, WhoTimesTheSameMeanwhileTakesWhatWasKeptFirst) {
+  constexpr std::size_t kStreams = 2;
+  std::array<std::vector<std::size_t>, kStreams> chosen;
+  std::barrier begun(kStreams);
+  const auto compute = [&](std::size_t stream) {
+    played_library().algorithms = std::vector<emulation::PlayedAlgorithm>(1 + kStreams);
+    played_library().algorithms[1 + stream].milliseconds = 0.5F;
+    const auto device = make_emulated_device();
+    tensor::Buffer workspace;
+    const auto product = make_product<float>(*device, workspace, findings_);
+    alignas(256) float out[kRowsMax * kOutputs];  // what an address is a multiple of counts
+    for (std::size_t rows = 8; rows <= 64; rows += 8) {
+      ProductTask own = task(rows);
+      own.out = out;
+      begun.arrive_and_wait();
+      product->run(own);
+      chosen[stream].push_back(taken(*product, own));
+    }
+  };
+  std::thread other(compute, 1);
+  compute(0);
+  other.join();
+  EXPECT_EQ(chosen[0], chosen[1]);
+  for (const std::size_t algorithm : chosen[0]) EXPECT_TRUE(algorithm == 1 || algorithm == 2);
+}
+
 class Fp8ProductTest : public ProductTest {
  protected:
   // 7 rows, each output of which is 0.75 * kInputs, unscaled kInputs.
@@ -188,13 +285,13 @@ class Fp8ProductTest : public ProductTest {
 
 TEST_F(Fp8ProductTest, LibrariesBefore129AreNotAskedToScale) {
   played_library().version = 120805;
-  const auto product = make_product<Fp8>(*device_, workspace_);
+  const auto product = make_product<Fp8>(*device_, workspace_, findings_);
   EXPECT_EQ(product->run(scaled_task()), Left::scales_and_all_behind);
   EXPECT_FLOAT_EQ(out_[0], kInputs);
 }
 
 TEST_F(Fp8ProductTest, ABiasBehindResultsInFloat32IsLeftToTheCaller) {
-  const auto product = make_product<Fp8>(*device_, workspace_);
+  const auto product = make_product<Fp8>(*device_, workspace_, findings_);
   const std::vector<float> bias(kOutputs, 10.0F);
   ProductTask biased = scaled_task();
   biased.bias = bias.data();
@@ -205,7 +302,7 @@ TEST_F(Fp8ProductTest, ABiasBehindResultsInFloat32IsLeftToTheCaller) {
 // From then on it is asked for the product alone.
 TEST_F(Fp8ProductTest, ScalesThatTheLibraryRefusesLateAreLeftToTheCaller) {
   const ProductTask scaled = scaled_task();
-  const auto product = make_product<Fp8>(*device_, workspace_);
+  const auto product = make_product<Fp8>(*device_, workspace_, findings_);
   EXPECT_EQ(product->run(scaled), Left::nothing);
   EXPECT_FLOAT_EQ(out_[0], 0.75F * kInputs);
   played_library().scales = false;
@@ -214,6 +311,17 @@ TEST_F(Fp8ProductTest, ScalesThatTheLibraryRefusesLateAreLeftToTheCaller) {
   played_library().scales = true;
   EXPECT_EQ(product->run(scaled), Left::scales_and_all_behind);
   EXPECT_TRUE(device_->status().ok());
+}
+
+TEST_F(Fp8ProductTest, WhatWasFoundWithScalesIsNotTakenWithout) {
+  played_library().algorithms = {{.milliseconds = 3}, {.milliseconds = 1}, {.milliseconds = 3}};
+  const ProductTask scaled = scaled_task();
+  const auto product = make_product<Fp8>(*device_, workspace_, findings_);
+  EXPECT_EQ(product->run(scaled), Left::nothing);
+  played_library().algorithms = {{.milliseconds = 3}, {.milliseconds = 3}, {.milliseconds = 1}};
+  played_library().scales = false;
+  EXPECT_EQ(product->run(scaled), Left::scales_and_all_behind);
+  EXPECT_EQ(runs(), (std::vector<unsigned>{4, 1 + 4, 4 + 1})) << "one was refused";
 }
 
 }  // namespace
