@@ -39,18 +39,18 @@ class CardFindingsTest : public testing::Test {
       if (backend.dtype == dtype) return std::move(*backend.make({}));
     return nullptr;
   }
-  static void multiply(Backend& backend, Role role = Role::other) {
+  static void multiply(Backend& backend) {
     constexpr std::size_t kRows = 20, kInputs = 32, kOutputs = 16;
     // What their addresses are multiples of counts, as on a card, where all lie at those of 256.
     alignas(256) static float packed[kInputs * kOutputs];
     alignas(256) static Bfloat16 x[kRows * kInputs], out[kRows * kOutputs];
     const std::vector<float> weight = normal_values(kOutputs * kInputs, 1, 1);
-    ASSERT_LE(backend.packed_floats(kInputs, kOutputs, role), std::size(packed));
-    backend.pack_linear({weight.data(), kOutputs, kInputs}, nullptr, packed, role);
+    ASSERT_LE(backend.packed_floats(kInputs, kOutputs), std::size(packed));
+    backend.pack_linear({weight.data(), kOutputs, kInputs}, nullptr, packed);
     backend.linear(
         {reinterpret_cast<const std::byte*>(x), Dtype::bfloat16, kRows, kInputs, kInputs},
-        {.weight = packed, .inputs = kInputs, .outputs = kOutputs, .role = role}, Activation::none,
-        {}, {reinterpret_cast<std::byte*>(out), Dtype::bfloat16, kRows, kOutputs, kOutputs});
+        {.weight = packed, .inputs = kInputs, .outputs = kOutputs}, Activation::none, {},
+        {reinterpret_cast<std::byte*>(out), Dtype::bfloat16, kRows, kOutputs, kOutputs});
     EXPECT_TRUE(backend.status().ok());
   }
 };
@@ -71,14 +71,6 @@ TEST_F(CardFindingsTest, AreNotThoseOfAnotherList) {
   multiply(*made_of(emulated_backends(), Dtype::bfloat16));
   play(2);
   multiply(*made_of(emulated_backends(), Dtype::bfloat16));
-  EXPECT_EQ(runs(), (std::vector<unsigned>{4, 4, 4 + 1}));
-}
-
-TEST_F(CardFindingsTest, KnowInWhatIsMultiplied) {
-  const std::vector<DeviceBackend> card = emulated_backends();
-  multiply(*made_of(card, Dtype::bfloat16), Role::feed_forward);
-  play(2);
-  multiply(*made_of(card, Dtype::fp8), Role::feed_forward);
   EXPECT_EQ(runs(), (std::vector<unsigned>{4, 4, 4 + 1}));
 }
 

@@ -2,13 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <array>
-#include <barrier>
 #include <cmath>
 #include <memory>
 #include <string>
-#include <thread>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/activation.cuh"
@@ -177,14 +174,6 @@ TEST_F(ProductTest, WhereAllFailTheDeviceDoes) {
 // Of the streams of one replica, each of which has a device of its own.
 class SharedProductTest : public ProductTest {
  protected:
-  // The algorithm that a product which has found it takes from now on.
-  static std::size_t taken(Product& product, const ProductTask& task) {
-    const std::vector<unsigned> before = runs();
-    product.run(task);
-    const std::vector<unsigned> behind = runs();
-    return static_cast<std::size_t>(std::ranges::mismatch(before, behind).in1 - before.begin());
-  }
-
   std::unique_ptr<Device> other_device_ = make_emulated_device();
   tensor::Buffer other_workspace_;
 };
@@ -239,31 +228,19 @@ TEST_F(SharedProductTest, OneWhoseDeviceFailsTeachesNothing) {
   EXPECT_EQ(runs(), (std::vector<unsigned>{4, 4 + 1}));
 }
 
-// Each thread has a library of its own, whose times would have it choose another.
 TEST_F(SharedProductTest, WhoTimesTheSameMeanwhileTakesWhatWasKeptFirst) {
-  constexpr std::size_t kStreams = 2;
-  std::array<std::vector<std::size_t>, kStreams> chosen;
-  std::barrier begun(kStreams);
-  const auto compute = [&](std::size_t stream) {
-    played_library().algorithms = std::vector<emulation::PlayedAlgorithm>(1 + kStreams);
-    played_library().algorithms[1 + stream].milliseconds = 0.5F;
-    const auto device = make_emulated_device();
-    tensor::Buffer workspace;
-    const auto product = make_product<float>(*device, workspace, findings_);
-    alignas(256) float out[kRowsMax * kOutputs];  // what an address is a multiple of counts
-    for (std::size_t rows = 8; rows <= 64; rows += 8) {
-      ProductTask own = task(rows);
-      own.out = out;
-      begun.arrive_and_wait();
-      product->run(own);
-      chosen[stream].push_back(taken(*product, own));
-    }
+  const auto other = make_product<float>(*other_device_, other_workspace_, findings_);
+  auto& library = played_library();
+  library.algorithms = {{.milliseconds = 3}, {.milliseconds = 1}, {.milliseconds = 3}};
+  library.meanwhile = [&] {
+    const emulation::PlayedLibrary own = std::exchange(
+        library, {.algorithms = {{.milliseconds = 3}, {.milliseconds = 3}, {.milliseconds = 1}}});
+    other->run(task(97));
+    EXPECT_EQ(runs(), (std::vector<unsigned>{4, 4, 4 + 1}));
+    library = own;
   };
-  std::thread other(compute, 1);
-  compute(0);
-  other.join();
-  EXPECT_EQ(chosen[0], chosen[1]);
-  for (const std::size_t algorithm : chosen[0]) EXPECT_TRUE(algorithm == 1 || algorithm == 2);
+  product_->run(task(97));
+  EXPECT_EQ(runs(), (std::vector<unsigned>{4, 4, 4 + 1}));
 }
 
 class Fp8ProductTest : public ProductTest {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 // cuBLASLt as far as product.cc uses it, played by this processor: names, types and what they mean
@@ -74,7 +75,8 @@ struct PlayedLibrary {
   bool scales = true;     // whether those scaled by vectors, which it proposes, run
   std::size_t version = 130300;
   float clock_ms = 0;
-  unsigned asked = 0;  // for proposals
+  unsigned asked = 0;               // for proposals
+  std::function<void()> meanwhile;  // called once, before the next product runs
 };
 PlayedLibrary& played_library();
 
