@@ -80,7 +80,8 @@ std::vector<DeviceBackend> absent_card_backends(const std::string& prefix,
     const std::string name = prefix + std::string(precision.name);
     backends.push_back(
         {name, precision.dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
-           return make_backend_on(std::make_unique<AbsentCard>(use), name, precision, options);
+           return make_backend_on(std::make_unique<AbsentCard>(use), name, precision, options,
+                                  std::make_shared<CardFindings>());
          }});
   }
   return backends;

@@ -80,13 +80,14 @@ class Cuda final : public Backend {
 
  public:
   Cuda(std::unique_ptr<Device> device, std::string name, const CardPrecision& precision,
-       const BackendOptions& options)
+       const BackendOptions& options, std::shared_ptr<CardFindings> findings)
       : name_(std::move(name)),
         weights_(precision),
         progress_(options.progress),
+        findings_(std::move(findings)),
         device_(std::move(device)) {
     if (!device_->computes()) return;
-    product_ = make_product<T>(*device_, workspace_);
+    product_ = make_product<T>(*device_, workspace_, *findings_);
     if (precision.dtype == Dtype::int8)
       quantized_product_ = std::make_unique<Int8Product>(*device_);
     if (precision.dtype != Dtype::fp8) return;
@@ -95,7 +96,7 @@ class Cuda final : public Backend {
       device_->fail({ErrorCode::unsupported,
                      "fp8 needs a card of compute capability 8.9 or later, and this one has " +
                          std::to_string(capability / 10) + "." + std::to_string(capability % 10)});
-    quantized_product_ = make_product<Fp8>(*device_, workspace_);
+    quantized_product_ = make_product<Fp8>(*device_, workspace_, *findings_);
   }
 
   std::string name() const override { return name_; }
@@ -803,13 +804,14 @@ class Cuda final : public Backend {
   const std::string name_;
   const WeightLayout<T> weights_;
   std::atomic<std::uint64_t>* const progress_;
+  const std::shared_ptr<CardFindings> findings_;
   const std::unique_ptr<Device> device_;
   const Launcher launcher_{*device_};
   const AttentionChoice<T, S> attention_{*device_};
   tensor::Buffer workspace_;
   std::unique_ptr<Product> product_, quantized_product_;
-  GatedChoice gated_{*device_};
-  FeedForwardChoice fused_{*device_};
+  GatedChoice gated_{*device_, findings_->gated_in_one};
+  FeedForwardChoice fused_{*device_, findings_->fed_forward_in_one};
   TextLayout layout_;
   std::vector<std::uint32_t> pass_shape_;
   std::vector<TokenPlace> token_places_;
@@ -824,12 +826,15 @@ class Cuda final : public Backend {
 
 std::unique_ptr<Backend> make_backend_on(std::unique_ptr<Device> device, std::string name,
                                          const CardPrecision& precision,
-                                         const BackendOptions& options) {
-  if (precision.dtype == Dtype::float32)
-    return std::make_unique<Cuda<float>>(std::move(device), std::move(name), precision, options);
-  if (precision.dtype == Dtype::float16)
-    return std::make_unique<Cuda<Half>>(std::move(device), std::move(name), precision, options);
-  return std::make_unique<Cuda<Bfloat16>>(std::move(device), std::move(name), precision, options);
+                                         const BackendOptions& options,
+                                         std::shared_ptr<CardFindings> findings) {
+  const auto make = [&](auto element) -> std::unique_ptr<Backend> {
+    return std::make_unique<Cuda<decltype(element)>>(std::move(device), std::move(name), precision,
+                                                     options, std::move(findings));
+  };
+  if (precision.dtype == Dtype::float32) return make(float());
+  if (precision.dtype == Dtype::float16) return make(Half());
+  return make(Bfloat16());
 }
 
 }  // namespace sheaf::kernels::cuda

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "kernels/cuda/card_findings.h"
 #include "kernels/cuda/device.h"
 #include "kernels/ops.h"
 
@@ -32,9 +33,11 @@ inline constexpr int kFp8Capability = 89;
 // bfloat16), with tables of positions over those of 32, 64 and 128; all other arithmetic is
 // float32. States are bfloat16 where products are that, fp8 or int8, else float32: float16 ends at
 // 65504, which sums along the residuals of trained models pass. States of another dtype, heads of
-// more than 512, and fp8 on a card below 8.9 fail the backend.
+// more than 512, and fp8 on a card below 8.9 fail the backend. `findings` are those of the card,
+// which all backends there have in common.
 std::unique_ptr<Backend> make_backend_on(std::unique_ptr<Device> device, std::string name,
                                          const CardPrecision& precision,
-                                         const BackendOptions& options);
+                                         const BackendOptions& options,
+                                         std::shared_ptr<CardFindings> findings);
 
 }  // namespace sheaf::kernels::cuda

@@ -12,7 +12,8 @@ namespace sheaf::kernels::cuda {
 // What programs that are linked with CUDA give to add_device_backends(): "cuda float32", "cuda
 // bfloat16", "cuda float16", "cuda fp8", "cuda fp8 with attention" and "cuda int8" on the first
 // card that CUDA_VISIBLE_DEVICES leaves. To make one is an error of kind unsupported, one sentence,
-// if there is no driver, an old one, no card, or one that this build has no code for.
+// if there is no driver, an old one, no card, or one that this build has no code for. Those of one
+// list find out by the clock together (card_findings.h).
 std::vector<DeviceBackend> card_backends();
 
 // Compute capabilities that this build has code for, 90 for 9.0.

@@ -322,6 +322,7 @@ Result<std::string> what_adds_up() {
 }
 
 std::vector<DeviceBackend> card_backends() {
+  const auto findings = std::make_shared<CardFindings>();
   std::vector<DeviceBackend> backends;
   for (const CardPrecision& precision : kCardPrecisions) {
     std::string name = "cuda ";
@@ -331,7 +332,7 @@ std::vector<DeviceBackend> card_backends() {
            SHEAF_TRY(check_card());
            auto card = std::make_unique<RealCard>(options);
            SHEAF_TRY(card->status());
-           return make_backend_on(std::move(card), name, precision, options);
+           return make_backend_on(std::move(card), name, precision, options, findings);
          }});
   }
   return backends;

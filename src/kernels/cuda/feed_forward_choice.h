@@ -10,11 +10,12 @@
 namespace sheaf::kernels::cuda {
 
 // Which of the two ways through a layer's feed-forward part and the norm behind it is faster: the
-// library's two products and a kernel for the norm, or fused_feed_forward.cuh. The device must
-// outlive it.
+// library's two products and a kernel for the norm, or fused_feed_forward.cuh. The device and what
+// was found must outlive it.
 class FeedForwardChoice {
  public:
-  explicit FeedForwardChoice(Device& device) : device_(device), here_(has_warpgroups(device)) {}
+  FeedForwardChoice(Device& device, Findings<bool>& in_one)
+      : device_(device), here_(has_warpgroups(device)), faster_(device, in_one) {}
 
   // Whether it can be done in one, and half of the card has something to do, without which that
   // cannot be faster.
@@ -47,7 +48,7 @@ class FeedForwardChoice {
   Device& device_;
   const Launcher launcher_{device_};
   const bool here_;
-  FasterWay faster_{device_};
+  FasterWay faster_;
 };
 
 }  // namespace sheaf::kernels::cuda

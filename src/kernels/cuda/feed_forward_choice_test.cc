@@ -23,7 +23,11 @@ class FeedForwardChoiceTest : public testing::Test {
 
   static std::unique_ptr<Backend> card(int capability = kWarpgroupCapability,
                                        Dtype dtype = Dtype::bfloat16) {
-    for (const DeviceBackend& backend : emulated_backends({.compute_capability = capability}))
+    return made_of(emulated_backends({.compute_capability = capability}), dtype);
+  }
+  static std::unique_ptr<Backend> made_of(const std::vector<DeviceBackend>& backends,
+                                          Dtype dtype = Dtype::bfloat16) {
+    for (const DeviceBackend& backend : backends)
       if (backend.dtype == dtype) return std::move(*backend.make({}));
     return nullptr;
   }
@@ -72,6 +76,17 @@ TEST_F(FeedForwardChoiceTest, TakesTheFasterWay) {
   const Shape other = {.wide = 128};
   EXPECT_FALSE(is_in_one(*backend, other));
   EXPECT_FALSE(is_in_one(*backend, other)) << "nothing is to be gained";
+}
+
+TEST_F(FeedForwardChoiceTest, BackendsOfOneCardTakeWhatOneHasFound) {
+  const std::vector<DeviceBackend> backends = emulated_backends();
+  const auto one = made_of(backends), other = made_of(backends);
+  EXPECT_FALSE(is_in_one(*one, {})) << "both were timed";
+  played_library().algorithms[0].milliseconds = 0;
+  EXPECT_TRUE(is_in_one(*other, {})) << "nothing was timed";
+  const auto elsewhere = card();
+  EXPECT_FALSE(is_in_one(*elsewhere, {}));
+  EXPECT_FALSE(is_in_one(*elsewhere, {})) << "nothing is to be gained";
 }
 
 TEST_F(FeedForwardChoiceTest, OthersAreLeftToTheLibrary) {

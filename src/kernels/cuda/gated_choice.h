@@ -9,10 +9,11 @@
 namespace sheaf::kernels::cuda {
 
 // Which of the two ways to a product with a gate behind it is faster: the library's product and a
-// kernel for the gate, or multiply_gated(). The device must outlive it.
+// kernel for the gate, or multiply_gated(). The device and what was found must outlive it.
 class GatedChoice {
  public:
-  explicit GatedChoice(Device& device) : device_(device), here_(has_warpgroups(device)) {}
+  GatedChoice(Device& device, Findings<bool>& in_one)
+      : device_(device), here_(has_warpgroups(device)), faster_(device, in_one) {}
 
   // Whether multiply_gated() can do it, and all of the card has something to do: what takes no
   // longer than its launch cannot be timed.
@@ -54,7 +55,7 @@ class GatedChoice {
   Device& device_;
   const Launcher launcher_{device_};
   const bool here_;
-  FasterWay faster_{device_};
+  FasterWay faster_;
 };
 
 }  // namespace sheaf::kernels::cuda

@@ -24,7 +24,10 @@ class GatedChoiceTest : public testing::Test {
   ~GatedChoiceTest() override { played_library() = {}; }
 
   static std::unique_ptr<Backend> card(int capability = kWarpgroupCapability) {
-    for (const DeviceBackend& backend : emulated_backends({.compute_capability = capability}))
+    return made_of(emulated_backends({.compute_capability = capability}));
+  }
+  static std::unique_ptr<Backend> made_of(const std::vector<DeviceBackend>& backends) {
+    for (const DeviceBackend& backend : backends)
       if (backend.dtype == Dtype::bfloat16) return std::move(*backend.make({}));
     return nullptr;
   }
@@ -70,6 +73,17 @@ TEST_F(GatedChoiceTest, TakesTheFasterWay) {
   shape.rows = 100;
   EXPECT_FALSE(is_in_one(*backend, shape));
   EXPECT_FALSE(is_in_one(*backend, shape)) << "nothing is to be gained";
+}
+
+TEST_F(GatedChoiceTest, BackendsOfOneCardTakeWhatOneHasFound) {
+  const std::vector<DeviceBackend> backends = emulated_backends();
+  const auto one = made_of(backends), other = made_of(backends);
+  EXPECT_FALSE(is_in_one(*one, {})) << "both were timed";
+  played_library().algorithms[0].milliseconds = 0;
+  EXPECT_TRUE(is_in_one(*other, {})) << "nothing was timed";
+  const auto elsewhere = card();
+  EXPECT_FALSE(is_in_one(*elsewhere, {}));
+  EXPECT_FALSE(is_in_one(*elsewhere, {})) << "nothing is to be gained";
 }
 
 TEST_F(GatedChoiceTest, OthersAreLeftToTheLibrary) {

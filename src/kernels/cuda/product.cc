@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <memory>
@@ -24,7 +26,7 @@ static_assert(CUBLAS_VER_MAJOR == SHEAF_CUDA_MAJOR, "headers of another library 
 namespace sheaf::kernels::cuda {
 namespace {
 
-// Batches differ in their rows: what was found for one is kept for the next, but not for ever.
+// Batches differ in their rows: a plan of one is kept for the next, but not for ever.
 constexpr std::size_t kPlansKept = 4096;
 // Of the library's algorithms that are timed.
 constexpr std::size_t kProposals = 8;
@@ -91,8 +93,8 @@ class LibraryProduct final : public Product {
   static constexpr bool kFp8 = std::is_same_v<T, Fp8>;
 
  public:
-  LibraryProduct(Device& device, tensor::Buffer& workspace)
-      : device_(device), workspace_(workspace) {
+  LibraryProduct(Device& device, tensor::Buffer& workspace, Findings<AlgorithmWords>& found)
+      : device_(device), workspace_(workspace), found_(found) {
     check(cublasLtCreate(&library_));
     workspace_.reserve(kWorkspaceBytes / sizeof(float), device_);
   }
@@ -113,7 +115,6 @@ class LibraryProduct final : public Product {
       // Scales may be refused as late as here, as cublasLt.h says of its pointers to them.
       scales(task) = false;
       plans_.clear();
-      fastest_.clear();
       return run(task);
     }
     check(status);
@@ -303,21 +304,33 @@ class LibraryProduct final : public Product {
     return {proposals_.begin(), useless};
   }
 
-  // The fastest of them, by the clock, once for all batches of about so many rows. What is timed
-  // writes `out`, which the product itself then does again; a residual that lies there would be
-  // added more than once, so that the first is taken.
+  // The fastest of them, by the clock, once for all batches of about so many rows, on whichever
+  // backend they come first. What is timed writes `out`, which the product itself then does again;
+  // a residual that lies there would be added more than once, so that the first is taken.
   cublasLtMatmulAlgo_t choose(Plan& plan, const ProductTask& task,
                               std::span<const cublasLtMatmulHeuristicResult_t> proposals) {
     if (task.residual == task.out) return proposals.front().algo;
-    const Key likes = key_of(task, rows_of_search(task.rows));
-    if (const auto found = fastest_.find(likes); found != fastest_.end())
-      if (runs(plan, found->second)) return found->second;
+    const std::vector<std::size_t> likes = likes_of(plan.form, task);
+    if (const auto found = found_.find(likes)) {
+      const auto algorithm = std::bit_cast<cublasLtMatmulAlgo_t>(*found);
+      if (runs(plan, algorithm)) return algorithm;
+    }
     std::array<float, kProposals> times{};
     for (std::size_t i = 0; i < proposals.size(); ++i)
       times[i] = time(plan, proposals[i].algo, task);
     const std::size_t chosen = fastest(std::span(times).first(proposals.size()));
-    if (fastest_.size() >= kPlansKept) fastest_.clear();
-    return fastest_[likes] = proposals[chosen].algo;
+    const cublasLtMatmulAlgo_t& own = proposals[chosen].algo;
+    if (!device_.status().ok() || std::isinf(times[chosen])) return own;  // nothing was found
+    const auto kept =
+        std::bit_cast<cublasLtMatmulAlgo_t>(found_.keep(likes, std::bit_cast<AlgorithmWords>(own)));
+    return runs(plan, kept) ? kept : own;
+  }
+  // The same of batches of about as many rows. What is left says whether the library scales.
+  static std::vector<std::size_t> likes_of(const Form& form, const ProductTask& task) {
+    std::vector<std::size_t> likes = {type_of<T>(), static_cast<std::size_t>(form.left)};
+    const Key key = key_of(task, rows_of_search(task.rows));
+    likes.insert(likes.end(), key.begin(), key.end());
+    return likes;
   }
   // Whether an algorithm that was found for its likes will do.
   bool runs(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm) const {
@@ -345,19 +358,20 @@ class LibraryProduct final : public Product {
   tensor::Buffer& workspace_;
   bool vectors_ = has_vectors_on(device_.compute_capability()), scalars_ = true, codes_ = true;
   std::array<cublasLtMatmulHeuristicResult_t, kProposals> proposals_;
-  std::map<Key, std::unique_ptr<Plan>> plans_;   // by rows as they are
-  std::map<Key, cublasLtMatmulAlgo_t> fastest_;  // by rows_of_search()
+  std::map<Key, std::unique_ptr<Plan>> plans_;  // by rows as they are
+  Findings<AlgorithmWords>& found_;             // by likes_of()
 };
 
 }  // namespace
 
 template <class T>
-std::unique_ptr<Product> make_product(Device& device, tensor::Buffer& workspace) {
-  return std::make_unique<LibraryProduct<T>>(device, workspace);
+std::unique_ptr<Product> make_product(Device& device, tensor::Buffer& workspace,
+                                      CardFindings& findings) {
+  return std::make_unique<LibraryProduct<T>>(device, workspace, findings.algorithms);
 }
-template std::unique_ptr<Product> make_product<float>(Device&, tensor::Buffer&);
-template std::unique_ptr<Product> make_product<Bfloat16>(Device&, tensor::Buffer&);
-template std::unique_ptr<Product> make_product<Half>(Device&, tensor::Buffer&);
-template std::unique_ptr<Product> make_product<Fp8>(Device&, tensor::Buffer&);
+template std::unique_ptr<Product> make_product<float>(Device&, tensor::Buffer&, CardFindings&);
+template std::unique_ptr<Product> make_product<Bfloat16>(Device&, tensor::Buffer&, CardFindings&);
+template std::unique_ptr<Product> make_product<Half>(Device&, tensor::Buffer&, CardFindings&);
+template std::unique_ptr<Product> make_product<Fp8>(Device&, tensor::Buffer&, CardFindings&);
 
 }  // namespace sheaf::kernels::cuda

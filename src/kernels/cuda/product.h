@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "base/result.h"
+#include "kernels/cuda/card_findings.h"
 #include "kernels/cuda/device.h"
 #include "kernels/ops.h"
 #include "tensor/buffer.h"
@@ -61,9 +62,10 @@ constexpr bool library_activates(Activation activation) {
 // for at most (NVIDIA's documentation of cublasSetWorkspace).
 inline constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 
-// In T: float, Bfloat16, Half or Fp8. Device and workspace, which products on one device share,
-// must outlive it.
+// In T: float, Bfloat16, Half or Fp8. Device and workspace, which products on one device share, and
+// findings, which those on one card do, must outlive it.
 template <class T>
-std::unique_ptr<Product> make_product(Device& device, tensor::Buffer& workspace);
+std::unique_ptr<Product> make_product(Device& device, tensor::Buffer& workspace,
+                                      CardFindings& findings);
 
 }  // namespace sheaf::kernels::cuda

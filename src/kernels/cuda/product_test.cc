@@ -5,6 +5,7 @@
 #include <cmath>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/activation.cuh"
@@ -57,7 +58,8 @@ class ProductTest : public testing::Test {
   std::vector<float> x_, weight_, out_;  // at multiples of 16 bytes
   std::unique_ptr<Device> device_ = make_emulated_device();
   tensor::Buffer workspace_;
-  std::unique_ptr<Product> product_ = make_product<float>(*device_, workspace_);
+  CardFindings findings_;
+  std::unique_ptr<Product> product_ = make_product<float>(*device_, workspace_, findings_);
 };
 
 TEST_F(ProductTest, TakesTheFastestByTheClockAndAsksOnce) {
@@ -169,6 +171,78 @@ TEST_F(ProductTest, WhereAllFailTheDeviceDoes) {
   EXPECT_EQ(device_->status().error().message, "cuBLASLt failed: execution failed");
 }
 
+// Of the streams of one replica, each of which has a device of its own.
+class SharedProductTest : public ProductTest {
+ protected:
+  std::unique_ptr<Device> other_device_ = make_emulated_device();
+  tensor::Buffer other_workspace_;
+};
+
+TEST_F(SharedProductTest, WhatOneHasFoundTheOtherTakes) {
+  played_library().algorithms = {{.milliseconds = 3}, {.milliseconds = 1}, {.milliseconds = 3}};
+  product_->run(task(97));
+  played_library().algorithms = {{.milliseconds = 3}, {.milliseconds = 3}, {.milliseconds = 1}};
+  const auto other = make_product<float>(*other_device_, other_workspace_, findings_);
+  other->run(task(100));
+  EXPECT_EQ(runs(), (std::vector<unsigned>{0, 1, 0})) << "nothing was timed";
+  EXPECT_NEAR(out_[99 * kOutputs], expected(99, 0), 1e-5);
+}
+
+TEST_F(SharedProductTest, WhoSharesNothingTimesForItself) {
+  played_library().algorithms = {{.milliseconds = 3}, {.milliseconds = 1}, {.milliseconds = 3}};
+  product_->run(task(97));
+  played_library().algorithms = {{.milliseconds = 3}, {.milliseconds = 3}, {.milliseconds = 1}};
+  CardFindings others;
+  const auto other = make_product<float>(*other_device_, other_workspace_, others);
+  other->run(task(97));
+  EXPECT_EQ(runs(), (std::vector<unsigned>{4, 4, 4 + 1}));
+}
+
+TEST_F(SharedProductTest, AnotherDtypeIsAnotherQuestion) {
+  played_library().algorithms = {{.milliseconds = 3}, {.milliseconds = 1}, {.milliseconds = 3}};
+  product_->run(task(97));
+  played_library().algorithms = {{.milliseconds = 3}, {.milliseconds = 3}, {.milliseconds = 1}};
+  const auto other = make_product<Half>(*other_device_, other_workspace_, findings_);
+  other->run(task(97));
+  EXPECT_EQ(runs(), (std::vector<unsigned>{4, 4, 4 + 1}));
+}
+
+TEST_F(SharedProductTest, WhatDoesNotRunHereIsNotTaken) {
+  played_library().algorithms = {{.milliseconds = 2}, {.milliseconds = 1}};
+  product_->run(task(97));
+  played_library().algorithms = {{.milliseconds = 2}};
+  const auto other = make_product<float>(*other_device_, other_workspace_, findings_);
+  other->run(task(97));
+  EXPECT_EQ(runs(), (std::vector<unsigned>{4 + 1}));
+  EXPECT_TRUE(other_device_->status().ok());
+}
+
+TEST_F(SharedProductTest, OneWhoseDeviceFailsTeachesNothing) {
+  played_library().algorithms = {{.milliseconds = 2, .fails = true},
+                                 {.milliseconds = 1, .fails = true}};
+  product_->run(task(97));
+  ASSERT_FALSE(device_->status().ok());
+  played_library().algorithms = {{.milliseconds = 2}, {.milliseconds = 1}};
+  const auto other = make_product<float>(*other_device_, other_workspace_, findings_);
+  other->run(task(97));
+  EXPECT_EQ(runs(), (std::vector<unsigned>{4, 4 + 1}));
+}
+
+TEST_F(SharedProductTest, WhoTimesTheSameMeanwhileTakesWhatWasKeptFirst) {
+  const auto other = make_product<float>(*other_device_, other_workspace_, findings_);
+  auto& library = played_library();
+  library.algorithms = {{.milliseconds = 3}, {.milliseconds = 1}, {.milliseconds = 3}};
+  library.meanwhile = [&] {
+    const emulation::PlayedLibrary own = std::exchange(
+        library, {.algorithms = {{.milliseconds = 3}, {.milliseconds = 3}, {.milliseconds = 1}}});
+    other->run(task(97));
+    EXPECT_EQ(runs(), (std::vector<unsigned>{4, 4, 4 + 1}));
+    library = own;
+  };
+  product_->run(task(97));
+  EXPECT_EQ(runs(), (std::vector<unsigned>{4, 4, 4 + 1}));
+}
+
 class Fp8ProductTest : public ProductTest {
  protected:
   // 7 rows, each output of which is 0.75 * kInputs, unscaled kInputs.
@@ -188,13 +262,13 @@ class Fp8ProductTest : public ProductTest {
 
 TEST_F(Fp8ProductTest, LibrariesBefore129AreNotAskedToScale) {
   played_library().version = 120805;
-  const auto product = make_product<Fp8>(*device_, workspace_);
+  const auto product = make_product<Fp8>(*device_, workspace_, findings_);
   EXPECT_EQ(product->run(scaled_task()), Left::scales_and_all_behind);
   EXPECT_FLOAT_EQ(out_[0], kInputs);
 }
 
 TEST_F(Fp8ProductTest, ABiasBehindResultsInFloat32IsLeftToTheCaller) {
-  const auto product = make_product<Fp8>(*device_, workspace_);
+  const auto product = make_product<Fp8>(*device_, workspace_, findings_);
   const std::vector<float> bias(kOutputs, 10.0F);
   ProductTask biased = scaled_task();
   biased.bias = bias.data();
@@ -205,7 +279,7 @@ TEST_F(Fp8ProductTest, ABiasBehindResultsInFloat32IsLeftToTheCaller) {
 // Results are divided by what lies on the card, behind bias and activation.
 TEST_F(Fp8ProductTest, ResultsInFp8AreScaledBehindTheActivation) {
   constexpr std::size_t kWide = 16;
-  const auto product = make_product<Fp8>(*device_, workspace_);
+  const auto product = make_product<Fp8>(*device_, workspace_, findings_);
   const std::vector<Fp8> weight(kWide * kInputs, from_float<Fp8>(1));
   const std::vector<Bfloat16> bias(kWide, from_float<Bfloat16>(-20));
   std::vector<Fp8> out(7 * kWide);
@@ -237,7 +311,7 @@ TEST_F(Fp8ProductTest, ResultsInFp8AreScaledBehindTheActivation) {
 // From then on it is asked for the product alone.
 TEST_F(Fp8ProductTest, ScalesThatTheLibraryRefusesLateAreLeftToTheCaller) {
   const ProductTask scaled = scaled_task();
-  const auto product = make_product<Fp8>(*device_, workspace_);
+  const auto product = make_product<Fp8>(*device_, workspace_, findings_);
   EXPECT_EQ(product->run(scaled), Left::nothing);
   EXPECT_FLOAT_EQ(out_[0], 0.75F * kInputs);
   played_library().scales = false;
@@ -246,6 +320,17 @@ TEST_F(Fp8ProductTest, ScalesThatTheLibraryRefusesLateAreLeftToTheCaller) {
   played_library().scales = true;
   EXPECT_EQ(product->run(scaled), Left::scales_and_all_behind);
   EXPECT_TRUE(device_->status().ok());
+}
+
+TEST_F(Fp8ProductTest, WhatWasFoundWithScalesIsNotTakenWithout) {
+  played_library().algorithms = {{.milliseconds = 3}, {.milliseconds = 1}, {.milliseconds = 3}};
+  const ProductTask scaled = scaled_task();
+  const auto product = make_product<Fp8>(*device_, workspace_, findings_);
+  EXPECT_EQ(product->run(scaled), Left::nothing);
+  played_library().algorithms = {{.milliseconds = 3}, {.milliseconds = 3}, {.milliseconds = 1}};
+  played_library().scales = false;
+  EXPECT_EQ(product->run(scaled), Left::scales_and_all_behind);
+  EXPECT_EQ(runs(), (std::vector<unsigned>{4, 1 + 4, 4 + 1})) << "one was refused";
 }
 
 }  // namespace

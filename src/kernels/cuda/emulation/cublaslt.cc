@@ -4,6 +4,7 @@
 #include <iterator>
 #include <numeric>
 #include <optional>
+#include <utility>
 
 #include "kernels/cuda/activation.cuh"
 
@@ -287,6 +288,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
                               const cublasLtMatmulAlgo_t* algorithm, void* workspace,
                               std::size_t workspace_bytes, const EmulatedStream* stream) {
   PlayedLibrary& library = played_library();
+  if (const auto meanwhile = std::exchange(library.meanwhile, nullptr)) meanwhile();
   const std::uint64_t index = algorithm->data[0];
   const bool biased = has(product->epilogue, CUBLASLT_EPILOGUE_BIAS);
   if (index >= library.algorithms.size() ||

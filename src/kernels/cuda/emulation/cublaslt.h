@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 // cuBLASLt as far as product.cc uses it, played by this processor: names, types and what they mean
@@ -76,8 +77,9 @@ struct PlayedLibrary {
   bool writes_fp8 = true;  // whether it has products with results in fp8
   std::size_t version = 130300;
   float clock_ms = 0;
-  unsigned asked = 0;        // for proposals
-  unsigned fp8_results = 0;  // products that were written so
+  unsigned asked = 0;               // for proposals
+  unsigned fp8_results = 0;         // products that were written so
+  std::function<void()> meanwhile;  // called once, before the next product runs
 };
 PlayedLibrary& played_library();
 

@@ -178,13 +178,14 @@ std::unique_ptr<Device> make_emulated_device(EmulatedCard card, SharedCopy* weig
 }
 
 std::vector<DeviceBackend> emulated_backends(EmulatedCard card) {
+  const auto findings = std::make_shared<CardFindings>();
   std::vector<DeviceBackend> backends;
   for (const CardPrecision& precision : kCardPrecisions) {
     const std::string name = "emulated cuda " + std::string(precision.name);
     backends.push_back(
         {name, precision.dtype, [=](BackendOptions options) -> Result<std::unique_ptr<Backend>> {
            return make_backend_on(make_emulated_device(card, options.weights_copy, options.lanes),
-                                  name, precision, options);
+                                  name, precision, options, findings);
          }});
   }
   return backends;

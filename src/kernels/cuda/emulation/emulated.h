@@ -25,7 +25,8 @@ struct EmulatedCard {
 std::unique_ptr<Device> make_emulated_device(EmulatedCard card = {},
                                              SharedCopy* weights_copy = nullptr, int lanes = 1);
 
-// By kCardPrecisions: "emulated cuda float32", "emulated cuda bfloat16", and so on.
+// By kCardPrecisions: "emulated cuda float32", "emulated cuda bfloat16", and so on. Those of one
+// list find out by the clock together (card_findings.h).
 std::vector<DeviceBackend> emulated_backends(EmulatedCard card = {});
 
 }  // namespace sheaf::kernels::cuda
