@@ -46,7 +46,7 @@ class CardFindingsTest : public testing::Test {
     alignas(256) static Bfloat16 x[kRows * kInputs], out[kRows * kOutputs];
     const std::vector<float> weight = normal_values(kOutputs * kInputs, 1, 1);
     ASSERT_LE(backend.packed_floats(kInputs, kOutputs), std::size(packed));
-    backend.pack_linear({weight.data(), kOutputs, kInputs}, nullptr, packed);
+    backend.pack_linear({weight.data(), kOutputs, kInputs}, {}, packed);
     backend.linear(
         {reinterpret_cast<const std::byte*>(x), Dtype::bfloat16, kRows, kInputs, kInputs},
         {.weight = packed, .inputs = kInputs, .outputs = kOutputs}, Activation::none, {},
