@@ -176,11 +176,21 @@ class SampleTrial {
   }
 
   // Of `all`, which is fp8 in all layers and was measured after bfloat16, as many as are accurate.
-  std::optional<Precision> measure_some_layers(const Precision& all) {
-    log(LogLevel::info,
-        "model {}: {:.5f} in the mean, {:.5f} at least is not accurate enough for "
-        "fp8 in all {} layers: measuring some",
+  // None are looked for where even all are too slow for `auto` to take them for the `best` so far:
+  // fewer are no faster.
+  std::optional<Precision> measure_some_layers(const Precision& all, const Precision& best) {
+    const std::string inaccurate = fmt::format(
+        "model {}: {:.5f} in the mean, {:.5f} at least is not accurate enough for fp8 "
+        "in all {} layers",
         options_.name, all.mean_cosine, all.min_cosine, layers_);
+    if (!is_worthwhile(all, best)) {
+      log(LogLevel::info,
+          "{}, and none are measured alone: with all it is {:.2f} times as fast as {}, and auto "
+          "asks for {}",
+          inaccurate, all.tokens_per_s / best.tokens_per_s, best.dtype, kWorthwhile);
+      return std::nullopt;
+    }
+    log(LogLevel::info, "{}: measuring some", inaccurate);
     const TimeUs begin = monotonic_us();
     Precision some = all;
     some.of_layers = layers_;
@@ -250,7 +260,8 @@ Result<std::vector<Precision>> measure_precisions(const Computer& computer, cons
     Precision precision = trial.measure(named);
     // Where it failed, so would some layers.
     if (named.dtype == "fp8" && !precision.is_accurate() && precision.tokens_per_s > 0)
-      if (auto some = trial.measure_some_layers(precision)) measured.push_back(*std::move(some));
+      if (auto some = trial.measure_some_layers(precision, best_precision(measured)))
+        measured.push_back(*std::move(some));
     measured.push_back(std::move(precision));
   }
   return measured;

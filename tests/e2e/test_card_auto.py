@@ -49,8 +49,10 @@ def of(here):
 
 
 class AutoServer:
-    def __init__(self, here, cache, program, *flags, model=MODEL):
+    def __init__(self, here, cache, program, *flags, model=MODEL, slow_in=None):
         environment = environment_without_sheaf() | of(here)
+        if slow_in:
+            environment["SHEAF_FAULT_SLOW_IN"] = slow_in
         command = [SHEAF, "serve", model, "--port", "0", "--grpc-port", "0", "--card-program", program, *flags]
         self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True, env=environment | {"SHEAF_CACHE": str(cache)})
@@ -90,6 +92,11 @@ def check(here, tmp_path, program, *flags):
     return unwrapped(done.stdout)
 
 
+def shown(model, tmp_path):
+    return json.loads(subprocess.run([SHEAF, "models", "show", model, "--json"], check=True, capture_output=True, text=True,
+                                     env=environment_without_sheaf() | {"SHEAF_CACHE": str(tmp_path / "cache")}).stdout)
+
+
 def keep(tmp_path, kind, change):
     """Changes what was measured, as another card would have been."""
     (file,) = (tmp_path / "cache" / kind).glob("*.json")
@@ -110,6 +117,14 @@ def best_of(measured):
     return best["replicas"], best["streams"]
 
 
+def best_precision(measured):
+    best = measured[0]
+    for one in measured[1:]:
+        if one["accurate"] and one["tokens_per_s"] >= 1.1 * best["tokens_per_s"]:
+            best = one
+    return best["dtype"]
+
+
 def test_measured_once_and_kept(machine, serving, emulated_replica, tmp_path):
     here = machine("h200-141")
     said = check(here, tmp_path, emulated_replica)
@@ -126,9 +141,8 @@ def test_measured_once_and_kept(machine, serving, emulated_replica, tmp_path):
     dtype = re.search(r"computes in (\w+)", line)[1]
     assert re.fullmatch(rf"NVIDIA H200, [\d.]+ GiB; {dtype}, in turns", on)
 
-    shown = json.loads(subprocess.run([SHEAF, "models", "show", MODEL, "--json"], check=True, capture_output=True, text=True,
-                                      env=environment_without_sheaf() | {"SHEAF_CACHE": str(tmp_path / "cache")}).stdout)
-    (precisions,), (replicas,) = shown["precisions_on_cards"], shown["replicas_on_cards"]
+    facts = shown(MODEL, tmp_path)
+    (precisions,), (replicas,) = facts["precisions_on_cards"], facts["replicas_on_cards"]
     assert {one["dtype"] for one in precisions["precisions"]} == {"float32", "bfloat16", "int8", "fp8"}
     assert precisions["auto"] == dtype and precisions["card"] == on.split(";")[0]
     for one in precisions["precisions"]:
@@ -216,13 +230,11 @@ def test_fp8_is_of_the_layers_that_keep_the_bounds(machine, serving, tmp_path):
     Nobody has to say which."""
     here = machine("h200-141")
     model = wide_model(tmp_path / "wide", [3, 3, 0.1, 3, 3])
-    first = serving(here, "--num-replicas", "1", model=model)
+    first = serving(here, "--num-replicas", "1", model=model, slow_in="float32,bfloat16")
     first.slices()
     for layer in range(5):
         assert len(first.said(f"model wide: fp8:{layer}: cosine mean")) == 1, first.log
-    shown = json.loads(subprocess.run([SHEAF, "models", "show", model, "--json"], check=True, capture_output=True, text=True,
-                                      env=environment_without_sheaf() | {"SHEAF_CACHE": str(tmp_path / "cache")}).stdout)
-    (measured,) = shown["precisions_on_cards"]
+    (measured,) = shown(model, tmp_path)["precisions_on_cards"]
     some, everywhere = [one for one in measured["precisions"] if one["dtype"].startswith("fp8")]
     assert everywhere["dtype"] == "fp8" and not everywhere["accurate"]
     layers = some["fp8_layers"]
@@ -236,6 +248,21 @@ def test_fp8_is_of_the_layers_that_keep_the_bounds(machine, serving, tmp_path):
     assert second.said(f"by --dtype fp8 computes in {dtype} (emulated cuda fp8, in the feed-forward parts of {len(layers)} of 5 layers)")
     assert second.said(f"is ready: emulated cuda fp8, {dtype}")
     assert not second.said("measuring")
+
+
+def test_no_layers_are_looked_for_where_fp8_in_all_is_too_slow(machine, serving, tmp_path):
+    """On a card on which fp8 gains nothing: no choice of fewer layers could, so that a start does not wait for twelve loads."""
+    here = machine("h200-141")
+    model = wide_model(tmp_path / "wide", [3, 3, 0.1, 3, 3])
+    server = serving(here, "--num-replicas", "1", model=model, slow_in="fp8")
+    server.slices()
+    (line,) = server.said("is not accurate enough for fp8 in all 5 layers, and none are measured alone: ")
+    times = re.search(r"with all it is ([\d.]+) times as fast as (\w+), and auto asks for 1.1$", line.strip())
+    assert float(times[1]) < 1.1 and times[2] in ("float32", "bfloat16", "int8")
+    assert not server.said("model wide: fp8:")
+    (measured,) = shown(model, tmp_path)["precisions_on_cards"]
+    assert [one["dtype"] for one in measured["precisions"]] == ["float32", "bfloat16", "int8", "fp8"]
+    assert not measured["precisions"][-1]["accurate"] and measured["auto"] == best_precision(measured["precisions"])
 
 
 def test_streams_are_as_said_or_as_measured_where_there_is_room(machine, serving, emulated_replica, tmp_path):
