@@ -26,7 +26,7 @@
 //   SHEAF_FAULT_FAIL_ID    ... fails as a card does: this batch, and all that come after it
 //   SHEAF_FAULT_FULL_ID    ... the same for want of memory
 //   SHEAF_FAULT_SLOW_US    every batch sleeps this long first, with progress: slow is not hung
-//   SHEAF_FAULT_SLOW_IN    in these dtypes, "float32,fp8", a batch takes three times as long: a
+//   SHEAF_FAULT_SLOW_IN    in these dtypes, "float32,fp8", a batch takes five times as long: a
 //                          card on which others are faster, whatever this processor makes of them
 //   SHEAF_FAULT_NO_CARD    what sheaf-replica-emulated says where it is asked for its cards
 //   SHEAF_FAULT_NO_SUMS    ... why its ranks cannot add up over several
@@ -68,7 +68,7 @@ class FaultyEngine final : public engine::Engine {
     const auto begin = std::chrono::steady_clock::now();
     SHEAF_TRY(engine_->embed(batch, out));
     if (is_slow_)
-      sleep(2 * (std::chrono::steady_clock::now() - begin) / std::chrono::microseconds(1));
+      sleep(4 * (std::chrono::steady_clock::now() - begin) / std::chrono::microseconds(1));
     return {};
   }
 

@@ -192,6 +192,7 @@ def wide_model(folder, weight_of_layers):
                "num_attention_heads": 2}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "1_Pooling/config.json").write_text(json.dumps({"pooling_mode": "mean"}))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 8}))  # short texts are soon measured
     random, tensors = numpy.random.default_rng(3), {}
 
     def add(name, *shape, times=1.0):
@@ -230,7 +231,7 @@ def test_fp8_is_of_the_layers_that_keep_the_bounds(machine, serving, emulated_re
     Nobody has to say which."""
     here = machine("h200-141")
     model = wide_model(tmp_path / "wide", [3, 3, 0.1, 3, 3])
-    first = serving(here, "--num-replicas", "1", model=model, slow_in="float32,bfloat16")
+    first = serving(here, "--num-replicas", "1", model=model, slow_in="float32,bfloat16,int8")
     first.slices()
     for layer in range(5):
         assert len(first.said(f"model wide: fp8:{layer}: cosine mean")) == 1, first.log
