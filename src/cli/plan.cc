@@ -226,7 +226,7 @@ Status read_file(const PlanSettings& s, ServeFlags& serve) {
 int plan_for_file(const PlanSettings& s) {
   ServeFlags serve;
   if (const Status read = read_file(s, serve); !read.ok())
-    return fail("plan", read.error(), kExitUsage);
+    return fail("plan", read.error(), exit_code_of(read.error()));
   auto answer = answer_plan(s.asked, serve.settings());
   if (!answer.ok())
     return fail("plan", answer.error(),
