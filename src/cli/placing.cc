@@ -318,7 +318,7 @@ class Placer {
 
 }  // namespace
 
-Result<Computers> find_computers(const ServeSettings& settings) {
+Result<Computers> find_computers(const ServeSettings& settings, bool only_cards) {
   const auto may_take_cards = [&settings](const ModelSetting& model) {
     const std::vector<std::string>& list = list_for(model, settings);
     return list.empty() || !std::ranges::all_of(list, names_cores);
@@ -334,6 +334,7 @@ Result<Computers> find_computers(const ServeSettings& settings) {
   if (settings.device != "cpu") {
     const Status found = find_cards(settings, card_program, computers);
     if (found.ok()) return computers;
+    if (only_cards) return found.error();
     const std::string& why = found.error().message;
     if (wants_cards(settings))
       return Error{found.error().code,
