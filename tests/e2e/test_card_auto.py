@@ -247,7 +247,7 @@ def test_fp8_is_of_the_layers_that_keep_the_bounds(machine, serving, emulated_re
     dtype = some["dtype"]
     assert requests.get(second.http + "/info", timeout=10).json()["model_dtype"] == dtype
     assert second.said(f"by --dtype fp8 computes in {dtype} (emulated cuda fp8, in the feed-forward parts of {len(layers)} of 5 layers)")
-    assert second.said(f"is ready: emulated cuda fp8, {dtype}")
+    wait_until(lambda: second.said(f"is ready: emulated cuda fp8, {dtype}"), 10, "that line of the log, which may come later")
     assert not second.said("measuring")
     second.kill()
 
