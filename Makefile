@@ -1,7 +1,14 @@
 # Every target is a script of scripts/, which also run by themselves.
-.PHONY: help run build cuda release-cuda cuda-12 gpu-bundle test check soak differential bench bench-peers format install
-.PHONY: package package-cuda clean
+TARGETS := help run build cuda release-cuda cuda-12 gpu-bundle test check soak differential bench bench-peers format \
+           install package package-cuda clean
+.PHONY: $(TARGETS)
 .DEFAULT_GOAL := help
+
+# Make would come to a word that is no target only once `run` has ended: said before anything is done.
+UNKNOWN := $(filter-out $(TARGETS),$(MAKECMDGOALS))
+ifneq ($(UNKNOWN),)
+  $(error no target is called $(firstword $(UNKNOWN)); flags go in ARGS, as in: make run ARGS='--port 8585')
+endif
 
 PREFIX ?= /usr/local
 ARGS ?=

@@ -49,15 +49,17 @@ ServeSettings alone(const ServeSettings& settings, const ModelSetting& model,
   return one;
 }
 
-// All that the model may be on, whoever has them now.
+// All that the model may be on in this dtype, whoever has them now.
 Devices devices_for(const ServeSettings& settings, const ModelSetting& model,
-                    const Computers& computers) {
+                    const std::string& dtype, const Computers& computers) {
   const std::vector<std::string>& list = model.slices.empty() ? settings.slices : model.slices;
   Devices found;
   std::set<unsigned> cards;
   for (const Device& device : slices::devices_of(computers.here.gpus)) {
     const auto means = [&device](const std::string& word) { return device.is_meant_by(word); };
-    if (!computers.cards->has_code_for(card_of(device, computers).compute_capability())) continue;
+    const slices::Gpu& card = card_of(device, computers);
+    if (!computers.cards->has_code_for(card.compute_capability())) continue;
+    if (!multiplies_in(dtype, card)) continue;
     if (!list.empty() && std::ranges::none_of(list, means)) continue;
     if (settings.gpu_assignment == "mig" && !device.mig) continue;
     cards.insert(device.gpu);
@@ -152,7 +154,7 @@ Result<DtypeOnCards> dtype_on_cards(const ServeSettings& settings, const ModelSe
                dtype_on_card(*computers.cards, config.dtype, config.name, spec));
   SHEAF_TRY(check_dtype_of_cards(dtype, config.name, computers.here.gpus));
   DtypeOnCards found{dtype};
-  Devices devices = devices_for(settings, model, computers);
+  Devices devices = devices_for(settings, model, dtype, computers);
   if (is_measured(spec) && config.processes() == 1 && !devices.empty())
     found.devices = least_of(std::move(devices), computers);
   return found;

@@ -42,7 +42,7 @@ std::string help() {
       "\n"
       "  --help     this page; sheaf COMMAND --help says flags and defaults\n"
       "  --version  the version\n\n"
-      "exit codes: 0 done, 1 failed, 2 wrong usage\n"
+      "exit codes: 0 done, 1 failed (a file that is not there too), 2 wrong usage\n"
       "example: sheaf serve sentence-transformers/all-MiniLM-L6-v2 --num-replicas 2\n";
   return out;
 }
@@ -77,6 +77,11 @@ int run(int argument_count, const char* const* arguments) {
   for (const Command& command : kCommands)
     if (command.name == words[0]) return command.run(Arguments(words).subspan(1));
   return unknown_command(words[0]);
+}
+
+ExitCode exit_code_of(const Error& error) {
+  const bool no_file = error.code == ErrorCode::not_found || error.code == ErrorCode::io;
+  return no_file ? kExitFailed : kExitUsage;
 }
 
 int fail(std::string_view command, const Error& error, ExitCode code) {

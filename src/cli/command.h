@@ -32,4 +32,8 @@ int top_command(Arguments arguments);
 // code back.
 int fail(std::string_view command, const Error& error, ExitCode code = kExitFailed);
 
+// Of an error in what a command was told: it failed where something that is named is not there, or
+// a file cannot be read; all else is wrong usage, what stands in such a file too.
+ExitCode exit_code_of(const Error& error);
+
 }  // namespace sheaf::cli

@@ -120,11 +120,7 @@ Result<router::ModelConfig> model_config(const ModelSetting& model, const ServeS
     SHEAF_ASSIGN(const std::uint64_t number, parse_whole_number(replicas, 1, 1u << 16));
     config.replicas = static_cast<std::uint32_t>(number);
   }
-  const std::string& streams = model.streams.value_or(settings.streams);
-  if (streams != "auto") {
-    SHEAF_ASSIGN(const std::uint64_t number, parse_whole_number(streams, 1, channel::kLanesMax));
-    config.streams = static_cast<std::uint32_t>(number);
-  }
+  SHEAF_ASSIGN(config.streams, parse_streams(model.streams.value_or(settings.streams)));
   return config;
 }
 

@@ -134,10 +134,32 @@ nlohmann::ordered_json facts_of(const std::map<std::string, CardSharing>& on_car
   return facts;
 }
 
+// What the other columns leave of 80, and no less than "bfloat16" needs.
+std::size_t dtype_columns(const std::vector<Precision>& precisions) {
+  constexpr std::size_t kOthers = 50, kLine = 80, kLeast = 8;
+  std::size_t backend = 0;
+  for (const Precision& one : precisions) backend = std::max(backend, one.backend.size());
+  return std::max(kLine - std::min(kLine, kOthers + backend), kLeast);
+}
+
+// In which layers those were measured that name some.
+std::string layers_of(const std::vector<Precision>& precisions, std::size_t columns) {
+  std::string layers;
+  for (const Precision& one : precisions)
+    if (one.of_layers > 0)
+      layers += wrapped(
+          fmt::format("{}: in the feed-forward parts of layers {} of {}, which were chosen by "
+                      "measuring; bfloat16 in the others",
+                      one_line(one.dtype, columns), layers_named(one.dtype), one.of_layers),
+          0);
+  return layers;
+}
+
 std::string precision_table(const std::vector<Precision>& precisions, std::string_view rates) {
   if (precisions.front().tokens_per_s == 0)
     return "precisions of a classifier are not measured: --dtype auto is float32\n";
   const Precision& best = best_precision(precisions);
+  const std::size_t columns = dtype_columns(precisions);
   Table table({{"dtype"},
                {"backend"},
                {"tokens/s", true},
@@ -146,21 +168,15 @@ std::string precision_table(const std::vector<Precision>& precisions, std::strin
                {"accurate"},
                {"auto"}});
   for (const Precision& one : precisions)
-    table.add_row({one.dtype, one.backend, fmt::format("{:.0f}", one.tokens_per_s),
-                   fmt::format("{:.5f}", one.mean_cosine), fmt::format("{:.5f}", one.min_cosine),
-                   one.is_accurate() ? "yes" : "no", &one == &best ? "*" : ""});
-  std::string layers;
-  for (const Precision& one : precisions)
-    if (one.of_layers > 0)
-      layers = wrapped(fmt::format("{}: in the feed-forward parts of these of the {} layers, which "
-                                   "were chosen by measuring; bfloat16 in the others",
-                                   one.dtype, one.of_layers),
-                       0);
+    table.add_row({one_line(one.dtype, columns), one.backend,
+                   fmt::format("{:.0f}", one.tokens_per_s), fmt::format("{:.5f}", one.mean_cosine),
+                   fmt::format("{:.5f}", one.min_cosine), one.is_accurate() ? "yes" : "no",
+                   &one == &best ? "*" : ""});
   return fmt::format(
       "{}{}accurate: answers to {} sample texts have cosines to float32's of 0.999 in the\n"
       "mean and 0.995 at least; *: --dtype auto, the fastest accurate one that gains a\n"
       "tenth. Rates are of {}.\n",
-      table.render(), layers, sample_texts().size(), rates);
+      table.render(), layers_of(precisions, columns), sample_texts().size(), rates);
 }
 constexpr std::string_view kOnCores = "all cores, as busy as they were";
 

@@ -74,14 +74,10 @@ Error no_card_program(const std::string& replica_program) {
                   replica_program)};
 }
 
-std::string capability_text(int capability) {
-  return fmt::format("{}.{}", capability / 10, capability % 10);
-}
-
 std::string text_of_code(const CardProgram& program) {
   std::vector<std::string> words;
   for (const int capability : program.compute_capabilities)
-    words.push_back(capability_text(capability));
+    words.push_back(planner::capability_text(capability));
   return fmt::format("sheaf-replica-cuda has code for {} alone", fmt::join(words, ", "));
 }
 
@@ -99,11 +95,9 @@ std::map<std::string, std::string> unusable_cards(const CardProgram& program,
     const int capability = gpu.compute_capability();
     if (!program.has_code_for(capability))
       unusable[gpu.uuid] = fmt::format("has compute capability {}, and {}",
-                                       capability_text(capability), text_of_code(program));
+                                       planner::capability_text(capability), text_of_code(program));
     else if (fp8 && !multiplies_in(kFp8, gpu))
-      unusable[gpu.uuid] =
-          fmt::format("has compute capability {}, and fp8 needs {}", capability_text(capability),
-                      capability_text(planner::kFp8Capability));
+      unusable[gpu.uuid] = planner::why_no_fp8(capability);
   }
   return unusable;
 }
@@ -248,11 +242,11 @@ class Placer {
   // measured to be there says nothing of cards, and `sheaf plan` goes by it too.
   Result<planner::Load> load_of(std::size_t i) const {
     const router::ModelConfig& config = configs_[i];
-    planner::Load load;
-    SHEAF_ASSIGN(load.dtype, dtype_on_cards(settings_.models[i].dtype.value_or(settings_.dtype)));
+    SHEAF_ASSIGN(planner::Load load, load_in(settings_.models[i].dtype.value_or(settings_.dtype)));
     load.batch_tokens =
         config.max_batch_tokens == 0 ? planner::kBatchTokens : config.max_batch_tokens;
     load.max_length = config.max_length;
+    load.streams = config.streams;
     return load;
   }
 
@@ -324,7 +318,7 @@ class Placer {
 
 }  // namespace
 
-Result<Computers> find_computers(const ServeSettings& settings) {
+Result<Computers> find_computers(const ServeSettings& settings, bool only_cards) {
   const auto may_take_cards = [&settings](const ModelSetting& model) {
     const std::vector<std::string>& list = list_for(model, settings);
     return list.empty() || !std::ranges::all_of(list, names_cores);
@@ -340,6 +334,7 @@ Result<Computers> find_computers(const ServeSettings& settings) {
   if (settings.device != "cpu") {
     const Status found = find_cards(settings, card_program, computers);
     if (found.ok()) return computers;
+    if (only_cards) return found.error();
     const std::string& why = found.error().message;
     if (wants_cards(settings))
       return Error{found.error().code,
@@ -463,13 +458,8 @@ Status check_dtype_of_cards(const std::string& dtype, const std::string& model,
   const auto can = [&dtype](const slices::Gpu& gpu) { return multiplies_in(dtype, gpu); };
   if (gpus.gpus.empty() || std::ranges::any_of(gpus.gpus, can)) return {};
   const slices::Gpu& card = gpus.gpus.front();
-  return Error{
-      ErrorCode::unsupported,
-      fmt::format(
-          "model {}: --dtype fp8 needs a card of compute capability {} or later, and {} has "
-          "{}; --dtype bfloat16 computes on it",
-          model, capability_text(planner::kFp8Capability), card.name,
-          capability_text(card.compute_capability()))};
+  return Error{ErrorCode::unsupported,
+               planner::lacks_fp8_text(model, card.name, card.compute_capability())};
 }
 
 Result<Placing> place_models(const ServeSettings& settings, const Computers& computers,

@@ -37,8 +37,9 @@ struct Computers {
 //   --device auto   the same as cuda where cards are spoken of (--num-gpus, --gpu-assignment, or
 //                   --slices of a model); else cards if sheaf-replica-cuda is there and says that
 //                   it can use one, and the processor if not
-// Cards that are taken or too small are none of it: they are refused by place_models().
-Result<Computers> find_computers(const ServeSettings& settings);
+// Cards that are taken or too small are none of it: they are refused by place_models(). Whoever can
+// do nothing without cards (`only_cards`) is told of no flag that would.
+Result<Computers> find_computers(const ServeSettings& settings, bool only_cards = false);
 
 // Whether a model's replicas are to run on cards. Error where its slices are of both kinds, or not
 // of that of --device.

@@ -33,6 +33,7 @@ struct PlanSettings {
   PlanQuestion asked;
   std::uint32_t max_length = 0;
   std::uint32_t max_batch_tokens = 0;
+  std::string streams;  // empty: as the models say
   std::uint32_t instances = 1;
   std::string revision;
   std::string pooling;
@@ -58,13 +59,18 @@ FlagSet flags_for(PlanSettings& s) {
             byte_count(s.asked.memory_bytes));
   flags.add({"dtype", "T", "float32, bfloat16, float16, int8, fp8", "", "model: all"},
             checked_text(s.asked.dtype, [](std::string_view name) -> Status {
-              SHEAF_TRY(planner::parse_dtype(name));
+              SHEAF_TRY(load_in(name));
               return {};
             }));
   flags.add({"max-length", "N", "tokens a text is cut to", "", "the model's"},
             whole_number(s.max_length, 1, 1u << 20));
   flags.add({"max-batch-tokens", "N", "tokens of the largest batch", "", "16384"},
             whole_number(s.max_batch_tokens, 1, 1u << 22));
+  flags.add({"streams", "N", "batches at once, of a replica on a card", "", "1"},
+            checked_text(s.streams, [](std::string_view number) -> Status {
+              SHEAF_TRY(parse_streams(number));
+              return {};
+            }));
   flags.add({"gpu-memory-utilization", "F", "share of its memory to use"},
             positive_real(s.asked.memory_utilization));
   flags.add({"instances", "N", "model: slices wanted, each with a replica"},
@@ -107,6 +113,8 @@ Status check(const PlanSettings& s) {
   if (!s.asked.cores.empty() && (s.is_capacity() || s.apply || s.cut))
     return usage(
         "--cores plans for a file's models without cards: leave out --apply, --cut, MODEL");
+  if (!s.asked.cores.empty() && !s.streams.empty())
+    return usage("--streams are of replicas on cards, and --cores plans without cards");
   if (s.asked.count > 0 && s.is_capacity())
     return usage("--count counts the cards of --gpu that a file's models are planned for");
   SHEAF_TRY(check_plan_question(s.asked, "--"));
@@ -118,8 +126,11 @@ Status check(const PlanSettings& s) {
   return {};
 }
 
-planner::Load load_of(const PlanSettings& s) {
+Result<planner::Load> load_of(const PlanSettings& s) {
   planner::Load load;
+  if (!s.streams.empty()) {
+    SHEAF_ASSIGN(load.streams, parse_streams(s.streams));
+  }
   load.batch_tokens = s.max_batch_tokens > 0 ? s.max_batch_tokens : planner::kBatchTokens;
   load.max_length = s.max_length;
   return load;
@@ -138,9 +149,13 @@ int plan_model(const PlanSettings& s) {
                 kExitUsage);
   const auto model = facts_for_planning("", s.words[1], s.revision, s.pooling);
   if (!model.ok()) return fail("plan", model.error());
+  const auto load = load_of(s);
+  if (!load.ok()) return fail("plan", load.error(), kExitUsage);
   const auto report = report_capacity(
-      *model, {load_of(s), s.asked.dtype, *gpu, s.asked.memory_utilization, s.instances}, s.json);
-  if (!report.ok()) return fail("plan", report.error());
+      *model, {*load, s.asked.dtype, *gpu, s.asked.memory_utilization, s.instances}, s.json);
+  if (!report.ok())
+    return fail("plan", report.error(),
+                report.error().code == ErrorCode::invalid_argument ? kExitUsage : kExitFailed);
   fmt::print("{}", report->text);
   if (report->fits) return kExitOk;
   return fail("plan", {ErrorCode::unsupported, report->refusal});
@@ -195,6 +210,7 @@ std::vector<std::string> load_flags(const PlanSettings& s) {
   };
   if (s.max_length > 0) add("--max-length", std::to_string(s.max_length));
   if (s.max_batch_tokens > 0) add("--max-batch-tokens", std::to_string(s.max_batch_tokens));
+  if (!s.streams.empty()) add("--streams", s.streams);
   return arguments;
 }
 
@@ -210,7 +226,7 @@ Status read_file(const PlanSettings& s, ServeFlags& serve) {
 int plan_for_file(const PlanSettings& s) {
   ServeFlags serve;
   if (const Status read = read_file(s, serve); !read.ok())
-    return fail("plan", read.error(), kExitUsage);
+    return fail("plan", read.error(), exit_code_of(read.error()));
   auto answer = answer_plan(s.asked, serve.settings());
   if (!answer.ok())
     return fail("plan", answer.error(),

@@ -16,9 +16,12 @@ std::shared_ptr<const slices::CardModel> model_of(const slices::Gpu& gpu, bool w
   return {std::shared_ptr<void>(), slices::find_card_by_pci_id(gpu.pci_id)};
 }
 
-std::string why_left_out(const slices::Gpu& gpu, bool with_mig) {
-  return fmt::format("GPU {}, {}, which {}; --gpu describes it", gpu.index, gpu.name,
-                     with_mig && !gpu.mig ? "has no MIG" : "sheaf does not know");
+std::string why_unknown(const slices::Gpu& gpu, bool with_mig) {
+  return with_mig && !gpu.mig ? "has no MIG" : "sheaf does not know";
+}
+
+bool lacks_fp8(const slices::Gpu& gpu) {
+  return gpu.compute_capability() < planner::kFp8Capability;
 }
 
 }  // namespace
@@ -35,16 +38,26 @@ Result<PlanCards> described_cards(const std::string& name, std::uint32_t count) 
   return cards;
 }
 
-Result<PlanCards> cards_here(const slices::GpuInventory& inventory) {
+Result<PlanCards> cards_here(const slices::GpuInventory& inventory, bool fp8) {
   PlanCards cards;
   std::map<std::string, int> kinds;
   const bool with_mig = std::ranges::any_of(
       inventory.gpus, [](const auto& gpu) { return gpu.visible && gpu.model != nullptr; });
+  const bool some_have_fp8 = std::ranges::any_of(
+      inventory.gpus, [](const auto& gpu) { return gpu.visible && !lacks_fp8(gpu); });
+  const auto leave_out = [&cards](const slices::Gpu& gpu, const std::string& why) {
+    cards.left_out.push_back(
+        fmt::format("GPU {}, {}, which {}; --gpu describes it", gpu.index, gpu.name, why));
+  };
   for (const slices::Gpu& gpu : inventory.gpus) {
     if (!gpu.visible) continue;
+    if (fp8 && some_have_fp8 && lacks_fp8(gpu)) {
+      leave_out(gpu, planner::why_no_fp8(gpu.compute_capability()));
+      continue;
+    }
     const auto model = model_of(gpu, with_mig);
     if (model == nullptr) {
-      cards.left_out.push_back(why_left_out(gpu, with_mig));
+      leave_out(gpu, why_unknown(gpu, with_mig));
       continue;
     }
     ++kinds[gpu.name];

@@ -20,7 +20,8 @@ struct PlanCards {
 Result<PlanCards> described_cards(const std::string& name, std::uint32_t count);
 
 // Those of this machine that CUDA_VISIBLE_DEVICES shows. What runs on them is not looked at. Errors
-// say what is here instead, and that --gpu describes others.
-Result<PlanCards> cards_here(const slices::GpuInventory& inventory);
+// say what is here instead, and that --gpu describes others. Where some have `fp8` and it is
+// wanted, those that do not are left out, as `sheaf serve` leaves them.
+Result<PlanCards> cards_here(const slices::GpuInventory& inventory, bool fp8);
 
 }  // namespace sheaf::cli

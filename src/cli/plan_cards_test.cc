@@ -11,11 +11,13 @@ slices::Gpu card_here(unsigned index, std::string_view key) {
   const slices::CardModel* card = slices::find_card(key);
   gpu.model = {std::shared_ptr<void>(), card};
   gpu.name = card->product;
+  gpu.compute_capability_major = card->compute_capability_major;
+  gpu.compute_capability_minor = card->compute_capability_minor;
   return gpu;
 }
 
 std::string no_cards_because(const slices::GpuInventory& inventory) {
-  const auto cards = cards_here(inventory);
+  const auto cards = cards_here(inventory, /*fp8=*/false);
   return cards.ok() ? "ok" : cards.error().message;
 }
 
@@ -23,7 +25,7 @@ TEST(PlanCards, VisibleCardsWithTheirOwnIndexes) {
   slices::GpuInventory inventory;
   for (const unsigned index : {0u, 1u, 3u}) inventory.gpus.push_back(card_here(index, "h200-141"));
   inventory.gpus[0].visible = false;
-  const auto cards = cards_here(inventory);
+  const auto cards = cards_here(inventory, /*fp8=*/false);
   ASSERT_TRUE(cards.ok()) << cards.error().message;
   EXPECT_EQ(cards->model->key, "h200-141");
   EXPECT_EQ(cards->indexes, (std::vector<unsigned>{1, 3}));
@@ -33,11 +35,24 @@ TEST(PlanCards, VisibleCardsWithTheirOwnIndexes) {
 TEST(PlanCards, WhichAreLeftOutIsSaid) {
   slices::GpuInventory inventory{.gpus = {card_here(0, "a100-40"), card_here(1, "l4")}};
   inventory.gpus[1].model = nullptr;
-  const auto cards = cards_here(inventory);
+  const auto cards = cards_here(inventory, /*fp8=*/false);
   ASSERT_TRUE(cards.ok()) << cards.error().message;
   EXPECT_EQ(cards->indexes, std::vector<unsigned>{0});
   EXPECT_EQ(cards->left_out,
             std::vector<std::string>{"GPU 1, NVIDIA L4, which has no MIG; --gpu describes it"});
+}
+
+TEST(PlanCards, WithoutFp8TheyAreLeftOutWhereItIsWanted) {
+  slices::GpuInventory inventory{.gpus = {card_here(0, "a100-40"), card_here(1, "h200-141")}};
+  EXPECT_NE(no_cards_because(inventory), "ok") << "of two kinds";
+  const auto cards = cards_here(inventory, /*fp8=*/true);
+  ASSERT_TRUE(cards.ok()) << cards.error().message;
+  EXPECT_EQ(cards->indexes, std::vector<unsigned>{1});
+  EXPECT_EQ(cards->left_out,
+            std::vector<std::string>{"GPU 0, NVIDIA A100-SXM4-40GB, which has compute capability "
+                                     "8.0, and fp8 needs 8.9; --gpu describes it"});
+  inventory.gpus.pop_back();
+  EXPECT_TRUE(cards_here(inventory, /*fp8=*/true).ok()) << "rates_of() says why it cannot";
 }
 
 TEST(PlanCards, WithoutMigTheyArePlannedForWhole) {
@@ -45,7 +60,7 @@ TEST(PlanCards, WithoutMigTheyArePlannedForWhole) {
   inventory.gpus[0].model = nullptr;
   EXPECT_NE(no_cards_because(inventory), "ok");
   inventory.gpus[0].pci_id = slices::find_card("l4")->pci_ids.front();
-  const auto cards = cards_here(inventory);
+  const auto cards = cards_here(inventory, /*fp8=*/false);
   ASSERT_TRUE(cards.ok()) << cards.error().message;
   EXPECT_EQ(cards->model->key, "l4");
 }

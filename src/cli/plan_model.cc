@@ -18,38 +18,44 @@ using nlohmann::ordered_json;
 using planner::Dtype;
 using planner::Fit;
 
+constexpr std::size_t kDtypeColumns = 9;  // which the other columns of the table leave
+
 double gib(std::uint64_t count) { return static_cast<double>(count) / (1 << 30); }
 std::string gib_number(std::uint64_t count) { return fmt::format("{:.2f}", gib(count)); }
 
 Result<std::vector<Fit>> fits_of(const planner::ModelFacts& model, const CapacityQuestion& asked) {
-  std::vector<Dtype> dtypes(planner::kDtypes.begin(), planner::kDtypes.end());
-  if (!asked.dtype.empty()) {
-    SHEAF_ASSIGN(const Dtype dtype, planner::parse_dtype(asked.dtype));
-    dtypes = {dtype};
-  }
   std::vector<Fit> fits;
-  for (const Dtype dtype : dtypes) {
-    planner::Load load = asked.load;
-    load.dtype = dtype;
+  planner::Load load = asked.load;
+  const auto add = [&] {
     fits.push_back(planner::fit_of(model, load, asked.gpu, asked.memory_utilization));
+  };
+  if (!asked.dtype.empty()) {
+    SHEAF_ASSIGN(const planner::Load wanted, load_in(asked.dtype, model));
+    load.dtype = wanted.dtype;
+    load.fp8_layers = wanted.fp8_layers;
+    add();
+    return fits;
+  }
+  for (const Dtype dtype : planner::kDtypes) {
+    load.dtype = dtype;
+    add();
   }
   return fits;
 }
 
 // Dtype that a refusal speaks of: the one asked for, else half precision, as models are stored in.
 planner::Load refused_load(const CapacityQuestion& asked, const std::vector<Fit>& fits) {
+  if (fits.size() == 1) return fits.front().load;
   planner::Load load = asked.load;
-  load.dtype = fits.size() == 1 ? fits.front().dtype : Dtype::bfloat16;
+  load.dtype = Dtype::bfloat16;
   return load;
 }
 
 std::string refusal_of(const planner::ModelFacts& model, const CapacityQuestion& asked,
                        const std::vector<Fit>& fits) {
   if (fits.size() == 1 && !fits.front().computable)
-    return fmt::format(
-        "{}: fp8 needs compute capability 8.9 or later, and {} has {}.{}; there is bfloat16",
-        model.name, asked.gpu.name, asked.gpu.card->compute_capability_major,
-        asked.gpu.card->compute_capability_minor);
+    return planner::lacks_fp8_text(model.name, asked.gpu.name,
+                                   planner::compute_capability(*asked.gpu.card));
   return planner::refusal(model, refused_load(asked, fits), asked.gpu, asked.memory_utilization,
                           asked.instances);
 }
@@ -108,9 +114,10 @@ std::string text_of(const planner::ModelFacts& model, const CapacityQuestion& as
                   model::kind_of(spec), spec.layers, parameters_of(model),
                   asked.load.max_length > 0 ? std::min(asked.load.max_length, spec.max_length)
                                             : spec.max_length);
-  out += fmt::format("{}: {:.2f} GiB, of which {:.2f} may be used; batches of {} tokens\n\n",
+  out += fmt::format("{}: {:.2f} GiB, of which {:.2f} may be used; batches of {} tokens{}\n\n",
                      asked.gpu.name, gib(asked.gpu.memory_bytes), gib(fits.front().usable_bytes),
-                     asked.load.batch_tokens);
+                     asked.load.batch_tokens,
+                     asked.load.streams > 1 ? fmt::format(", {} at once", asked.load.streams) : "");
   Table table({{"dtype"},
                {"weights"},
                {"activations"},
@@ -120,19 +127,23 @@ std::string text_of(const planner::ModelFacts& model, const CapacityQuestion& as
                {"all"},
                {"replicas"}});
   for (const Fit& fit : fits)
-    table.add_row({std::string(name_of(fit.dtype)), gib_number(fit.memory.weights_bytes),
-                   gib_number(fit.memory.activations_bytes), gib_number(fit.memory.kv_cache_bytes),
-                   gib_number(fit.memory.context_bytes), gib_number(fit.memory.workspace_bytes),
-                   gib_number(fit.memory.total_bytes()),
+    table.add_row({one_line(dtype_text(fit.load), kDtypeColumns),
+                   gib_number(fit.memory.weights_bytes), gib_number(fit.memory.activations_bytes),
+                   gib_number(fit.memory.kv_cache_bytes), gib_number(fit.memory.context_bytes),
+                   gib_number(fit.memory.workspace_bytes), gib_number(fit.memory.total_bytes()),
                    !fit.computable ? "no fp8" : fmt::format("{}", fit.replicas)});
   out += table.render();
+  if (fits.front().load.fp8_layers)
+    out += wrapped(fmt::format("fp8 in the feed-forward parts of layers {}; bfloat16 in the others",
+                               layers_named(dtype_text(fits.front().load))),
+                   0);
   out += "\nGiB. Weights count once however many replicas, the rest for each. * assumed\n";
   out += kv_note(model) + "\n";
   if (const std::string trust = trust_note(asked.gpu); !trust.empty())
     out += fmt::format("{}: {}\n", asked.gpu.name, trust);
   if (spreads.empty()) return out;
   out += fmt::format("\nOver several cards of this kind, in {}:\n",
-                     name_of(refused_load(asked, fits).dtype));
+                     dtype_text(refused_load(asked, fits)));
   Table split({{"split by"}, {"cards"}, {"fullest"}, {"fits"}, {"layers of each rank", true}});
   for (const planner::Spread& spread : spreads)
     split.add_row({spread.tensor ? "heads" : "layers", fmt::format("{}", spread.ranks.size()),
@@ -142,7 +153,7 @@ std::string text_of(const planner::ModelFacts& model, const CapacityQuestion& as
 }
 
 ordered_json json_of_fit(const Fit& fit) {
-  return {{"dtype", name_of(fit.dtype)},
+  return {{"dtype", dtype_text(fit.load)},
           {"weights_bytes", fit.memory.weights_bytes},
           {"activations_bytes", fit.memory.activations_bytes},
           {"kv_cache_bytes", fit.memory.kv_cache_bytes},
@@ -173,6 +184,7 @@ std::string json_text_of(const planner::ModelFacts& model, const CapacityQuestio
                        {"gpu_bytes", asked.gpu.memory_bytes},
                        {"usable_bytes", fits.front().usable_bytes},
                        {"max_batch_tokens", asked.load.batch_tokens},
+                       {"streams", asked.load.streams},
                        {"assumed", {"context_bytes", "workspace_bytes"}},
                        {"dtypes", ordered_json::array()},
                        {"spreads", ordered_json::array()}};
@@ -197,11 +209,21 @@ planner::Isolation isolation_of(const std::string& word) {
   return word == "memory" ? planner::Isolation::memory : planner::Isolation::none;
 }
 
-Result<Dtype> dtype_on_cards(const std::string& setting) {
-  if (setting == "auto") return Dtype::bfloat16;
-  // What that takes and gains lies between the two: this asks for enough room, and promises little.
-  if (model::dtype_name_in(setting) != setting) return Dtype::bfloat16;
-  return planner::parse_dtype(setting);
+Result<planner::Load> load_in(std::string_view setting) {
+  if (setting == "auto") return planner::Load{};
+  SHEAF_ASSIGN(model::ProductDtype dtype, model::parse_product_dtype(setting));
+  planner::Load load;
+  SHEAF_ASSIGN(load.dtype, planner::parse_dtype(dtype.name));
+  load.fp8_layers = std::move(dtype.fp8_layers);
+  return load;
+}
+
+Result<planner::Load> load_in(std::string_view setting, const planner::ModelFacts& model) {
+  SHEAF_ASSIGN(planner::Load load, load_in(setting));
+  const Status layers = model::check_fp8_layers(model.spec, load.fp8_layers);
+  if (layers.ok()) return load;
+  return Error{layers.error().code,
+               fmt::format("model {}: {}", model.name, layers.error().message)};
 }
 
 Result<planner::ModelFacts> facts_of_folder(const std::string& name, const std::string& folder,

@@ -20,9 +20,12 @@ planner::Isolation isolation_of(const std::string& word);
 Result<planner::ModelFacts> facts_of_folder(const std::string& name, const std::string& folder,
                                             const std::string& pooling);
 
-// What `dtype` of a model is taken for on a card: "auto" is measured there before it is known, and
-// half precision is what most models pass in; fp8 in some layers for no less than it takes.
-Result<planner::Dtype> dtype_on_cards(const std::string& setting);
+// A load whose dtype is the one that `dtype` of a model is taken for on a card, "fp8:0,2-4" in its
+// layers: "auto" is measured there before it is known, and half precision is what most models pass
+// in.
+Result<planner::Load> load_in(std::string_view setting);
+// The same; an error too where there are no such layers.
+Result<planner::Load> load_in(std::string_view setting, const planner::ModelFacts& model);
 
 // A model's facts for planning, from its files on this machine. `name` is
 // what it is called in the plan; empty: as the hub or its folder does.

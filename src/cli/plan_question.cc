@@ -10,6 +10,7 @@
 #include "cli/plan_model.h"
 #include "cli/plan_report.h"
 #include "cli/slices.h"
+#include "model/spec/product_dtype.h"
 #include "planner/rates.h"
 
 namespace sheaf::cli {
@@ -17,10 +18,9 @@ namespace {
 
 Error wrong(std::string message) { return {ErrorCode::invalid_argument, std::move(message)}; }
 
-Result<planner::Dtype> dtype_of(const ModelSetting& model, const ServeSettings& serve,
-                                const PlanQuestion& question) {
-  return dtype_on_cards(!question.dtype.empty() ? question.dtype
-                                                : model.dtype.value_or(serve.dtype));
+std::string dtype_of(const ModelSetting& model, const ServeSettings& serve,
+                     const PlanQuestion& question) {
+  return !question.dtype.empty() ? question.dtype : model.dtype.value_or(serve.dtype);
 }
 
 Result<planner::Demand> demand_of(const ModelSetting& setting, const ServeSettings& serve,
@@ -29,10 +29,10 @@ Result<planner::Demand> demand_of(const ModelSetting& setting, const ServeSettin
                facts_for_planning(setting.name, setting.source, setting.revision,
                                   setting.pooling.value_or(serve.pooling)));
   const std::uint32_t batch_tokens = setting.max_batch_tokens.value_or(serve.max_batch_tokens);
-  planner::Load load;
-  SHEAF_ASSIGN(load.dtype, dtype_of(setting, serve, question));
+  SHEAF_ASSIGN(planner::Load load, load_in(dtype_of(setting, serve, question), model));
   load.batch_tokens = batch_tokens > 0 ? batch_tokens : planner::kBatchTokens;
   load.max_length = setting.max_length.value_or(serve.max_length);
+  SHEAF_ASSIGN(load.streams, parse_streams(setting.streams.value_or(serve.streams)));
   const planner::Memory memory = planner::memory_of(model, load);
   SHEAF_ASSIGN(const planner::Rates rates,
                planner::rates_of(model, load, card, setting.measured_tokens_per_s));
@@ -50,9 +50,13 @@ Result<planner::Demand> demand_of(const ModelSetting& setting, const ServeSettin
       .isolation = isolation_of(setting.isolation)};
 }
 
-Result<PlanCards> cards_for(const PlanQuestion& question, const SlicesHere& here) {
+Result<PlanCards> cards_for(const PlanQuestion& question, const ServeSettings& serve,
+                            const SlicesHere& here) {
+  const bool fp8 = std::ranges::any_of(serve.models, [&](const ModelSetting& model) {
+    return model::dtype_name_in(dtype_of(model, serve, question)) == "fp8";
+  });
   if (!question.gpu.empty()) return described_cards(question.gpu, std::max(question.count, 1u));
-  if (here.no_gpus_because.empty()) return cards_here(here.gpus);
+  if (here.no_gpus_because.empty()) return cards_here(here.gpus, fp8);
   return Error{ErrorCode::not_found,
                fmt::format("no cards here to plan for ({}); --gpu h200 --count 8 describes others",
                            here.no_gpus_because)};
@@ -74,7 +78,7 @@ Result<PlanAnswer> answer_for_cards(const PlanQuestion& question, const ServeSet
   if (question.gpu.empty()) {
     SHEAF_ASSIGN(here, look_at_slices());
   }
-  SHEAF_ASSIGN(const PlanCards cards, cards_for(question, here));
+  SHEAF_ASSIGN(const PlanCards cards, cards_for(question, serve, here));
   std::vector<planner::Demand> demands;
   for (const ModelSetting& model : serve.models) {
     SHEAF_ASSIGN(planner::Demand demand, demand_of(model, serve, question, *cards.model));

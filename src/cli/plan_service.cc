@@ -9,10 +9,10 @@
 #include "api/json_fault.h"
 #include "base/text.h"
 #include "cli/flag_value.h"
+#include "cli/plan_model.h"
 #include "cli/plan_question.h"
 #include "cli/serve_settings.h"
 #include "hub/hub.h"
-#include "planner/dtype.h"
 
 namespace sheaf::cli {
 namespace {
@@ -59,7 +59,7 @@ Result<PlanQuestion> take_question(ordered_json& object) {
   SHEAF_TRY(take_text(object, "gpu", question.gpu));
   SHEAF_TRY(take_text(object, "cores", question.cores));
   SHEAF_TRY(take_text(object, "dtype", question.dtype));
-  if (!question.dtype.empty()) SHEAF_TRY(planner::parse_dtype(question.dtype));
+  if (!question.dtype.empty()) SHEAF_TRY(load_in(question.dtype));
   std::uint64_t count = 0;
   SHEAF_TRY(take_number(object, "count", kCountMax, count));
   question.count = static_cast<std::uint32_t>(count);

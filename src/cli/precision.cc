@@ -13,7 +13,6 @@ namespace sheaf::cli {
 namespace {
 
 constexpr std::array<std::string_view, 5> kDtypes = {"auto", "float32", "bfloat16", "int8", "fp8"};
-constexpr double kWorthwhile = 1.1;  // a gain below is not worth any loss
 
 // Measures and keeps, unless another process just did. Nothing where measuring fails, which is no
 // reason not to serve.
@@ -69,12 +68,14 @@ bool is_measured(const model::ModelSpec& spec) {
   return spec.task() == model::Task::embed || spec.is_reranker();
 }
 
+bool is_worthwhile(const Precision& other, const Precision& than) {
+  return other.tokens_per_s > 0 && other.tokens_per_s >= kWorthwhile * than.tokens_per_s;
+}
+
 const Precision& best_precision(std::span<const Precision> precisions) {
   const Precision* best = &precisions.front();
   for (const Precision& other : precisions)  // the more exact ones come first
-    if (other.is_accurate() && other.tokens_per_s >= kWorthwhile * best->tokens_per_s &&
-        other.tokens_per_s > 0)
-      best = &other;
+    if (other.is_accurate() && is_worthwhile(other, *best)) best = &other;
   return *best;
 }
 

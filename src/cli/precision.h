@@ -40,8 +40,9 @@ bool is_measured(const model::ModelSpec& spec);
 // model needs for some 3,000 tokens in each, up to four times, on a card sixteen times, and a
 // minute a dtype at most. Where fp8 is not accurate, fp8 in the layers that are stands before it,
 // if there are some (cli/layer_choice.h): that takes up to twelve loads more, some to see that the
-// choice holds, and four minutes at most. `name` is the model's, in errors; source.dtype is
-// ignored.
+// choice holds, and four minutes at most. No layers are looked for where fp8 in all of them, the
+// fastest that any choice can be, is not worthwhile. `name` is the model's, in errors; source.dtype
+// is ignored.
 Result<std::vector<Precision>> measure_precisions(const Computer& computer, const std::string& name,
                                                   const ModelSource& source);
 
@@ -59,6 +60,11 @@ Status keep_precisions(const Computer& computer, const ModelSource& source,
 // Of two answers that say nothing 1, of one 0, and of what is no number too. Sparse: rows of terms,
 // each an id and a weight, ids ascending.
 double cosine_of(std::span<const float> a, std::span<const float> b, bool sparse);
+
+constexpr double kWorthwhile = 1.1;  // a gain below is not worth any loss
+// Whether one that is less exact gains enough over another for `auto` to take it, if it is
+// accurate.
+bool is_worthwhile(const Precision& other, const Precision& than);
 
 // What `--dtype auto` means: from the most exact dtype on, the next that is accurate
 // and gains a tenth over the one chosen so far.

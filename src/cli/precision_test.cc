@@ -66,6 +66,13 @@ TEST(Precisions, WhatGainsLittleIsNot) {
   EXPECT_EQ(best({exact, precision("int8", 90)}), "float32");
 }
 
+TEST(Precisions, ATenthIsWorthwhileWhateverItsAccuracy) {
+  const Precision best = precision("bfloat16", 200);
+  EXPECT_FALSE(is_worthwhile(precision("fp8", 219, 0.9, 0.8), best));
+  EXPECT_TRUE(is_worthwhile(precision("fp8", 221, 0.9, 0.8), best));
+  EXPECT_FALSE(is_worthwhile(precision("fp8", 0), precision("float32", 0))) << "it failed";
+}
+
 TEST(Precisions, DescriptionsSayWhyNot) {
   const std::vector<Precision> all = {precision("float32", 100),
                                       precision("int8", 250, 0.998, 0.99)};

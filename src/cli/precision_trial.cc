@@ -176,38 +176,68 @@ class SampleTrial {
   }
 
   // Of `all`, which is fp8 in all layers and was measured after bfloat16, as many as are accurate.
-  std::optional<Precision> measure_some_layers(const Precision& all) {
-    log(LogLevel::info,
-        "model {}: {:.5f} in the mean, {:.5f} at least is not accurate enough for "
-        "fp8 in all {} layers: measuring some",
+  // None are looked for where even all are too slow for `auto` to take them for the `best` so far:
+  // fewer are no faster.
+  std::optional<Precision> measure_some_layers(const Precision& all, const Precision& best) {
+    const std::string inaccurate = fmt::format(
+        "model {}: {:.5f} in the mean, {:.5f} at least is not accurate enough for fp8 "
+        "in all {} layers",
         options_.name, all.mean_cosine, all.min_cosine, layers_);
+    if (!is_worthwhile(all, best)) {
+      log(LogLevel::info,
+          "{}, and none are measured alone: with all it is {:.2f} times as fast as {}, and auto "
+          "asks for {}",
+          inaccurate, all.tokens_per_s / best.tokens_per_s, best.dtype, kWorthwhile);
+      return std::nullopt;
+    }
+    log(LogLevel::info, "{}: measuring some", inaccurate);
     const TimeUs begin = monotonic_us();
-    Precision some = all;
-    some.of_layers = layers_;
-    const auto within = [&](TimeUs most, const Layers& layers, int copies) -> Result<TextErrors> {
-      if (monotonic_us() > begin + most)
-        return Error{ErrorCode::unavailable, "no time is left to measure further layers"};
-      some.dtype = model::text_of({all.dtype, layers});
-      SHEAF_ASSIGN(const Answers answers, answers_in(some.dtype, copies));
-      const std::vector<double> near = nearness(exact_, answers, sparse_);
-      some.tokens_per_s = answers.tokens_per_s;
-      set_cosines(some, near);
-      log(LogLevel::info, "model {}: {}: cosine mean {:.5f}, least {:.5f}", options_.name,
-          some.dtype, some.mean_cosine, some.min_cosine);
-      return errors_of(near);
+    std::vector<Precision> timed;  // all that was measured together
+    const auto alone = [&](const Layers& layers) -> Result<TextErrors> {
+      SHEAF_TRY(check_time(begin + kAloneMostUs));
+      SHEAF_ASSIGN(OfLayers measured, measure_layers(all, layers, 0));
+      return std::move(measured.errors);
     };
-    const auto alone = [&](const Layers& layers) { return within(kAloneMostUs, layers, 0); };
-    const auto together = [&](const Layers& layers) {
-      return within(kTogetherMostUs, layers, copies_);
+    const auto together = [&](const Layers& layers) -> Result<TextErrors> {
+      SHEAF_TRY(check_time(begin + kTogetherMostUs));
+      SHEAF_ASSIGN(OfLayers measured, measure_layers(all, layers, copies_));
+      timed.push_back(std::move(measured.precision));
+      return std::move(measured.errors);
     };
     if (in_bfloat16_.empty()) in_bfloat16_.resize(exact_.rows.size());
-    if (choose_layers(layers_, in_bfloat16_, alone, together)) return some;  // measured last
+    if (const auto chosen = choose_layers(layers_, in_bfloat16_, alone, together))
+      return *std::ranges::find(timed, model::text_of({all.dtype, *chosen}), &Precision::dtype);
     log(LogLevel::info, "model {}: fp8 is accurate enough in no choice of layers that was measured",
         options_.name);
     return std::nullopt;
   }
 
  private:
+  struct OfLayers {
+    Precision precision;
+    TextErrors errors;
+  };
+  // `all` in these layers alone; without copies its rate is 0.
+  Result<OfLayers> measure_layers(const Precision& all, const Layers& layers, int copies) {
+    OfLayers some{all, {}};
+    Precision& precision = some.precision;
+    precision.of_layers = layers_;
+    precision.dtype = model::text_of({all.dtype, layers});
+    SHEAF_ASSIGN(const Answers answers, answers_in(precision.dtype, copies));
+    const std::vector<double> near = nearness(exact_, answers, sparse_);
+    precision.tokens_per_s = answers.tokens_per_s;
+    set_cosines(precision, near);
+    log(LogLevel::info, "model {}: {}: cosine mean {:.5f}, least {:.5f}", options_.name,
+        precision.dtype, precision.mean_cosine, precision.min_cosine);
+    some.errors = errors_of(near);
+    return some;
+  }
+
+  static Status check_time(TimeUs most_us) {
+    if (monotonic_us() <= most_us) return {};
+    return Error{ErrorCode::unavailable, "no time is left to measure further layers"};
+  }
+
   // What fails is said in the log.
   Result<Answers> answers_in(const std::string& dtype, int copies) {
     options_.source.dtype = dtype;
@@ -250,7 +280,8 @@ Result<std::vector<Precision>> measure_precisions(const Computer& computer, cons
     Precision precision = trial.measure(named);
     // Where it failed, so would some layers.
     if (named.dtype == "fp8" && !precision.is_accurate() && precision.tokens_per_s > 0)
-      if (auto some = trial.measure_some_layers(precision)) measured.push_back(*std::move(some));
+      if (auto some = trial.measure_some_layers(precision, best_precision(measured)))
+        measured.push_back(*std::move(some));
     measured.push_back(std::move(precision));
   }
   return measured;

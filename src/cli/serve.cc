@@ -357,7 +357,7 @@ int serve_command(Arguments arguments) {
   const TimeUs started_us = monotonic_us();
   ServeFlags flags;
   const Status read = flags.read(arguments, [](const char* name) { return std::getenv(name); });
-  if (!read.ok()) return fail("serve", read.error(), kExitUsage);
+  if (!read.ok()) return fail("serve", read.error(), exit_code_of(read.error()));
   if (flags.flags().help_wanted()) {
     fmt::print("{}", flags.flags().help());
     return kExitOk;

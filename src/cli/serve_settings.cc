@@ -172,6 +172,13 @@ Status check_limits(const ServeSettings& s) {
 
 }  // namespace
 
+Result<std::uint32_t> parse_streams(std::string_view setting) {
+  if (setting == "auto") return 1u;
+  const auto number = parse_whole_number(setting, 1, kStreamsMax);
+  if (!number.ok()) return setting_error(number.error().message + ", nor auto");
+  return static_cast<std::uint32_t>(*number);
+}
+
 ModelSetting parse_model_argument(std::string_view argument) {
   ModelSetting model;
   const std::size_t equals = argument.find('=');

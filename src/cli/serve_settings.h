@@ -36,6 +36,10 @@ struct ModelSetting {
   std::string isolation = "none";    // or "memory", "full"
 };
 
+// Of a replica on a card: a number up to channel::kLanesMax, or "auto", which is one until replicas
+// are measured.
+Result<std::uint32_t> parse_streams(std::string_view setting);
+
 // "name=source" or "source".
 ModelSetting parse_model_argument(std::string_view argument);
 

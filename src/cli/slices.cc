@@ -124,7 +124,7 @@ constexpr SlicesVerb kSlicesVerbs[] = {
      "example: sheaf slices apply cut.yaml --drain\n"},
     {"assert", "FILE", "Says how the cards differ from a file; changes nothing.", add_label,
      slices_assert,
-     "exit codes: 0 they do not, 1 they do, 2 wrong usage\n"
+     "exit codes: 0 they do not, 1 they do or it failed, 2 wrong usage\n"
      "example: sheaf slices assert cut.yaml\n"},
     {"export", "", "Prints the present cut as a file that apply takes.", add_export, slices_export,
      "example: sheaf slices export --format mig-parted > cut.yaml\n"},
@@ -136,6 +136,7 @@ constexpr SlicesVerb kSlicesVerbs[] = {
      add_env, slices_env,
      "SLICE        gpu:0, mig:0/3 (card, GPU instance), 0:1 (card, MIG index), a UUID:\n"
      "             its environment, docker run, CDI, Kubernetes, Slurm\n"
+     "cores:0-1    taskset, docker run, Slurm\n"
      "kubernetes   the device plugin's configuration for all that is here\n"
      "slurm        gres.conf for all that is here\n"
      "example: sheaf slices env kubernetes --sharing mps --replicas 4\n"},

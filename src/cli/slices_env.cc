@@ -8,6 +8,8 @@
 #include "cli/slices.h"
 #include "cli/slices_verbs.h"
 #include "slices/gpu_place.h"
+#include "slices/lease_choice.h"
+#include "slices/slice.h"
 
 // `sheaf slices env`: how a process, a container or a cluster is given a card or a MIG slice.
 namespace sheaf::cli {
@@ -28,8 +30,16 @@ nlohmann::ordered_json facts_of_place(const GpuPlace& place) {
           {"slurm", gres_line(place)}};
 }
 
-int print_place(const GpuPlace& place, bool json) {
-  const auto facts = facts_of_place(place);
+// Cores are given by their numbers; Kubernetes names none.
+nlohmann::ordered_json facts_of_cores(const slices::LeasedSlice& cores) {
+  const std::string list = slices::format_cpu_list(cores.cpus);
+  return {{"slice", cores.id},
+          {"taskset", fmt::format("taskset --cpu-list {}", list)},
+          {"docker", fmt::format("docker run --cpuset-cpus {}", list)},
+          {"slurm", fmt::format("srun --cpu-bind=map_cpu:{}", fmt::join(cores.cpus, ","))}};
+}
+
+int print_facts(const nlohmann::ordered_json& facts, bool json) {
   if (json) {
     fmt::print("{}\n", facts.dump(2));
     return kExitOk;
@@ -65,15 +75,26 @@ int print_config(const SlicesSettings& settings, const std::vector<slices::Gpu>&
   return kExitOk;
 }
 
+// Nobody needs to know of cards for that.
+int env_of_cores(const std::string& name, bool json) {
+  const auto machine = slices::detect_machine();
+  if (!machine.ok()) return fail("slices", machine.error());
+  const auto cores = slices::named_cores(name, *machine);
+  if (!cores.ok()) return fail("slices", cores.error(), exit_code_of(cores.error()));
+  return print_facts(facts_of_cores(*cores), json);
+}
+
 }  // namespace
 
 int slices_env(const SlicesSettings& settings) {
   if (settings.words.size() != 1)
     return fail(
         "slices",
-        usage_error("env takes one slice: gpu:0, mig:0/3, a UUID, an index, or GPU:MIG index; "
-                    "or kubernetes, or slurm"),
+        usage_error("env takes one slice: gpu:0, mig:0/3, a UUID, an index, GPU:MIG index, or "
+                    "cores:0-1; or kubernetes, or slurm"),
         kExitUsage);
+  if (settings.words[0].starts_with("cores:"))
+    return env_of_cores(settings.words[0], settings.json);
   const auto here = look_at_slices();
   if (!here.ok()) return fail("slices", here.error());
   if (!here->no_gpus_because.empty())
@@ -84,7 +105,7 @@ int slices_env(const SlicesSettings& settings) {
   if (!place.ok()) return fail("slices", place.error());
   if (const Status whole = slices::refuse_cut_card(*place); !whole.ok())
     return fail("slices", whole.error());
-  return print_place(*place, settings.json);
+  return print_facts(facts_of_place(*place), settings.json);
 }
 
 }  // namespace sheaf::cli

@@ -209,7 +209,7 @@ int slices_mig(const SlicesSettings& settings) {
 
 int slices_apply(const SlicesSettings& settings) {
   auto wishes = wishes_of(settings, "apply");
-  if (!wishes.ok()) return fail("slices", wishes.error(), kExitUsage);
+  if (!wishes.ok()) return fail("slices", wishes.error(), exit_code_of(wishes.error()));
   return change({.verb = Verb::apply, .wishes = std::move(*wishes)}, settings);
 }
 
@@ -226,7 +226,7 @@ int slices_export(const SlicesSettings& settings) {
 
 int slices_assert(const SlicesSettings& settings) {
   const auto wishes = wishes_of(settings, "assert");
-  if (!wishes.ok()) return fail("slices", wishes.error(), kExitUsage);
+  if (!wishes.ok()) return fail("slices", wishes.error(), exit_code_of(wishes.error()));
   const auto gpus = inventory();
   if (!gpus.ok()) return fail("slices", gpus.error());
   bool same = true;

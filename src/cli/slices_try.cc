@@ -97,7 +97,7 @@ int slices_try(const SlicesSettings& settings) {
   ServeSettings serving;          // as `sheaf serve MODEL --device cuda` would
   serving.device = "cuda";
   serving.models = {ModelSetting{.source = settings.words[0]}};
-  const auto computers = find_computers(serving);
+  const auto computers = find_computers(serving, /*only_cards=*/true);
   if (!computers.ok()) return fail("slices", computers.error());
   const auto options = options_for(serving, *computers);
   if (!options.ok()) return fail("slices", options.error());

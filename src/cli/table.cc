@@ -122,6 +122,16 @@ std::string wrapped(std::string_view text, std::size_t hang) {
   return out + line + "\n";
 }
 
+std::string layers_named(std::string_view dtype) {
+  std::string layers;
+  for (const char c : dtype.substr(std::min(dtype.find(':'), dtype.size()))) {
+    if (c == ':') continue;
+    layers += c;
+    if (c == ',') layers += ' ';
+  }
+  return layers;
+}
+
 std::string human_duration(double us) {
   if (us < 1e3) return fmt::format("{:.0f} µs", us);
   if (us < 1e6) return three_digits(us / 1e3) + " ms";

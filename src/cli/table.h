@@ -36,6 +36,9 @@ std::string_view short_name(std::string_view model);
 // line behind `hang` blanks. A word that is longer stands alone. Every line ends with a newline.
 std::string wrapped(std::string_view text, std::size_t hang);
 
+// The layers of a dtype that names some, for a line to be wrapped: "0, 2-4" of "fp8:0,2-4".
+std::string layers_named(std::string_view dtype);
+
 // "812 µs", "1.25 ms", "3.1 s": three significant digits.
 std::string human_duration(double us);
 // "812", "45.2k", "1.31M".

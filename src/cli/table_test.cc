@@ -65,5 +65,11 @@ TEST(Table, NumbersForPeople) {
   EXPECT_EQ(human_count(1'310'000), "1.31M");
 }
 
+TEST(LayersNamed, StandApartSoThatALineCanBreak) {
+  EXPECT_EQ(layers_named("fp8:0,2-4,7"), "0, 2-4, 7");
+  EXPECT_EQ(layers_named("fp8:3"), "3");
+  EXPECT_EQ(layers_named("fp8"), "");
+}
+
 }  // namespace
 }  // namespace sheaf::cli

@@ -62,8 +62,8 @@ std::string larger_slice(const ModelFacts& model, const Load& load, const Gpu& g
     smaller = tried;
   }
   if (!slice) return "";
-  std::string text = fmt::format("{} ({}) for {}", slice->name, gib_text(slice->memory_bytes),
-                                 name_of(load.dtype));
+  std::string text =
+      fmt::format("{} ({}) for {}", slice->name, gib_text(slice->memory_bytes), dtype_text(load));
   if (smaller.batch_tokens < load.batch_tokens)
     text += fmt::format(" with --max-batch-tokens {}", smaller.batch_tokens);
   if (instances < 2) return text;
@@ -95,6 +95,17 @@ std::string smaller_batch(const ModelFacts& model, const Load& load, const Gpu& 
   return "";
 }
 
+// As many as there is room for, where that is fewer.
+std::string fewer_streams(const ModelFacts& model, const Load& load, const Gpu& gpu,
+                          double memory_utilization) {
+  for (Load fewer = load; fewer.streams > 1;) {
+    --fewer.streams;
+    if (fit_of(model, fewer, gpu, memory_utilization).replicas > 0)
+      return fmt::format("--streams {}", fewer.streams);
+  }
+  return "";
+}
+
 }  // namespace
 
 std::uint32_t slices_of(const Gpu& gpu) {
@@ -103,7 +114,7 @@ std::uint32_t slices_of(const Gpu& gpu) {
 
 Fit fit_of(const ModelFacts& model, const Load& load, const Gpu& gpu, double memory_utilization) {
   Fit fit;
-  fit.dtype = load.dtype;
+  fit.load = load;
   fit.memory = memory_of(model, load);
   fit.usable_bytes = share_of(gpu.memory_bytes, memory_utilization);
   fit.computable = load.dtype != Dtype::fp8 || !gpu.lacks_fp8();
@@ -121,18 +132,19 @@ std::string refusal(const ModelFacts& model, const Load& load, const Gpu& gpu,
       "{} in {} does not fit {}: {} of weights against {}; it needs {} with a replica's working "
       "set "
       "({}), and {} may be used ({:.0f} %)",
-      model.name, name_of(load.dtype), gpu.name, gib_text(fit.memory.weights_bytes),
+      model.name, dtype_text(load), gpu.name, gib_text(fit.memory.weights_bytes),
       gib_text(gpu.memory_bytes), gib_text(fit.memory.total_bytes()),
       gib_text(fit.memory.replica_bytes()), gib_text(fit.usable_bytes), 100 * memory_utilization);
   std::vector<std::string> remedies = {
       larger_slice(model, load, gpu, memory_utilization, instances),
       several_cards(model, load, gpu, memory_utilization),
-      smaller_batch(model, load, gpu, memory_utilization)};
+      smaller_batch(model, load, gpu, memory_utilization),
+      fewer_streams(model, load, gpu, memory_utilization)};
   std::string vain;  // what comes to mind first and does not help
   if (const auto smaller = in_smaller_dtype(load)) {
     const Fit other = fit_of(model, *smaller, gpu, memory_utilization);
     const std::string what =
-        fmt::format("{} ({})", name_of(smaller->dtype), gib_text(other.memory.total_bytes()));
+        fmt::format("{} ({})", dtype_text(*smaller), gib_text(other.memory.total_bytes()));
     if (other.replicas > 0)
       remedies.insert(remedies.begin(), what);
     else

@@ -14,7 +14,7 @@ namespace sheaf::planner {
 constexpr std::uint32_t kMpsClientsMax = 48;
 
 struct Fit {
-  Dtype dtype = Dtype::bfloat16;
+  Load load;
   Memory memory;
   std::uint64_t usable_bytes = 0;
   std::uint32_t replicas = 0;  // that fit at once; 0: it does not fit

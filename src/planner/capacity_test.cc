@@ -36,6 +36,28 @@ TEST(Fit, Fp8NeedsAdaOrLater) {
   EXPECT_GT(fit_of(minilm(), load(Dtype::fp8), gpu_named("h100-80"), 0.9).replicas, 0u);
 }
 
+TEST(Fit, LayersInFp8NeedAdaOrLaterToo) {
+  Load some = load(Dtype::fp8);
+  some.fp8_layers = {0, 2};
+  const Fit ampere = fit_of(minilm(), some, gpu_named("a100-80"), 0.9);
+  EXPECT_FALSE(ampere.computable);
+  EXPECT_EQ(ampere.replicas, 0u);
+  EXPECT_GT(fit_of(minilm(), some, gpu_named("h100-80"), 0.9).replicas, 0u);
+}
+
+TEST(Refusal, AsManyStreamsAsThereIsRoomFor) {
+  Load eight = load(Dtype::bfloat16);
+  eight.streams = 8;
+  const Gpu card{"16GiB", 16ull << 30, nullptr, nullptr};
+  const Memory one = memory_of(qwen3_embedding_4b(), load(Dtype::bfloat16));
+  const std::uint64_t usable = fit_of(qwen3_embedding_4b(), eight, card, 0.9).usable_bytes;
+  const std::uint64_t more = (usable - one.total_bytes()) / (one.activations_bytes + (32 << 20));
+  ASSERT_GT(more, 0u);
+  ASSERT_LT(more, 7u);
+  const std::string text = refusal(qwen3_embedding_4b(), eight, card, 0.9);
+  EXPECT_TRUE(says(text, "--streams " + std::to_string(1 + more))) << text;
+}
+
 TEST(Refusal, FourBillionParametersOnAFiveGigabyteSlice) {
   const std::string text =
       refusal(qwen3_embedding_4b(), load(Dtype::bfloat16), gpu_named("a100-40/1g.5gb"), 0.9, 3);

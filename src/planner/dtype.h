@@ -19,7 +19,8 @@ std::string_view name_of(Dtype dtype);  // "bfloat16"
 Result<Dtype> parse_dtype(std::string_view name);
 
 // Of so many numbers in matrices, scales included: int8 is packed in so many blocks, each filled up
-// and with a scale (model/spec/parameters.h); fp8 has one an output.
+// and with a scale (model/spec/parameters.h); fp8 has one an output. All are in that dtype: of a
+// model's see planner/memory.h.
 std::uint64_t product_bytes(Dtype dtype, std::uint64_t numbers, std::uint64_t int8_blocks);
 // Of what passes between products, and of tables: half where products are smaller than that.
 std::uint64_t number_bytes(Dtype dtype);

@@ -57,6 +57,23 @@ Part part_for(const slices::CardModel& card, const slices::MigProfile& profile) 
 
 }  // namespace
 
+std::string capability_text(int capability) {
+  return fmt::format("{}.{}", capability / 10, capability % 10);
+}
+
+std::string why_no_fp8(int capability) {
+  return fmt::format("has compute capability {}, and fp8 needs {}", capability_text(capability),
+                     capability_text(kFp8Capability));
+}
+
+std::string lacks_fp8_text(std::string_view model, std::string_view card, int capability) {
+  return fmt::format(
+      "model {}: --dtype fp8 needs a card of compute capability {} or later, and {} has {}; "
+      "--dtype "
+      "bfloat16 computes on it",
+      model, capability_text(kFp8Capability), card, capability_text(capability));
+}
+
 Result<const slices::CardModel*> find_card(std::string_view name) {
   if (const slices::CardModel* card = slices::find_card(name)) return card;
   const slices::CardModel* found = nullptr;

@@ -12,9 +12,18 @@ namespace sheaf::planner {
 
 // From which compute capability on cards multiply in fp8: 8.9, Ada's.
 inline constexpr int kFp8Capability = 89;
-inline bool lacks_fp8(const slices::CardModel& card) {
-  return card.compute_capability_major * 10 + card.compute_capability_minor < kFp8Capability;
+inline int compute_capability(const slices::CardModel& card) {
+  return card.compute_capability_major * 10 + card.compute_capability_minor;
 }
+inline bool lacks_fp8(const slices::CardModel& card) {
+  return compute_capability(card) < kFp8Capability;
+}
+// "8.9" of 89.
+std::string capability_text(int capability);
+// Why cards of such a capability do not compute in fp8, for everyone who has to say it: what one of
+// several "has compute capability 8.0, and fp8 needs 8.9", and why a model runs on none.
+std::string why_no_fp8(int capability);
+std::string lacks_fp8_text(std::string_view model, std::string_view card, int capability);
 
 // A card or a MIG slice to plan for. It need not be in this machine.
 struct Gpu {

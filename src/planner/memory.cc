@@ -59,17 +59,34 @@ std::uint64_t table_bytes(const ModelFacts& model, Dtype dtype) {
 }
 
 // Of so many of the model's numbers in matrices, and blocks of int8.
-std::uint64_t products_bytes(const ModelFacts& model, Dtype dtype, std::uint64_t numbers,
-                             std::uint64_t blocks) {
-  if (dtype != Dtype::fp8) return product_bytes(dtype, numbers, blocks);
-  const auto fp8 = static_cast<std::uint64_t>(static_cast<double>(numbers) * fp8_share(model));
+std::uint64_t part_bytes(const ModelFacts& model, const Load& load, std::uint64_t numbers,
+                         std::uint64_t blocks) {
+  if (load.dtype != Dtype::fp8) return product_bytes(load.dtype, numbers, blocks);
+  const auto fp8 =
+      static_cast<std::uint64_t>(static_cast<double>(numbers) * fp8_share(model, load));
   return product_bytes(Dtype::fp8, fp8, 0) + product_bytes(Dtype::bfloat16, numbers - fp8, 0);
 }
 
 // Norms and biases stay float32: they are few.
-std::uint64_t layer_bytes(const ModelFacts& model, Dtype dtype) {
-  return products_bytes(model, dtype, model.parameters.products, model.parameters.blocks) +
-         model.parameters.vectors * sizeof(float);
+std::uint64_t layer_bytes(const ModelFacts& model, const Load& load) {
+  return products_bytes(model, load) + model.parameters.vectors * sizeof(float);
+}
+
+// Each layer's, as if they were alike but for what those in fp8 spare.
+std::vector<std::uint64_t> bytes_of_layers(const ModelFacts& model, const Load& load) {
+  Load plain = load;
+  if (load.dtype == Dtype::fp8) plain.dtype = Dtype::bfloat16;
+  const std::uint64_t layers = model.spec.layers, all = layer_bytes(model, plain);
+  const std::uint64_t spared = all - layer_bytes(model, load);
+  const std::uint64_t in_fp8 =
+      load.fp8_layers ? std::max<std::uint64_t>(load.fp8_layers->size(), 1) : layers;
+  std::vector<std::uint64_t> bytes;
+  for (std::uint32_t i = 0; i < layers; ++i) {
+    const std::uint64_t even = all * (i + 1) / layers - all * i / layers;
+    const bool spares = model::is_in_fp8(load.fp8_layers, i);
+    bytes.push_back(even - (spares ? std::min(even, spared / in_fp8) : 0));
+  }
+  return bytes;
 }
 
 }  // namespace
@@ -84,21 +101,32 @@ bool is_gated(const model::ModelSpec& spec) {
          spec.architecture == modernbert;
 }
 
-double fp8_share(const ModelFacts& model) {
+std::string dtype_text(const Load& load) {
+  return model::text_of({std::string(name_of(load.dtype)), load.fp8_layers});
+}
+
+double fp8_share(const ModelFacts& model, const Load& load) {
   const model::ModelSpec& spec = model.spec;
   const double one = (is_gated(spec) ? 3.0 : 2.0) * spec.hidden_size * spec.intermediate_size;
   double numbers = 0;
-  for (std::uint32_t layer = 0; layer < spec.layers; ++layer)
+  for (std::uint32_t layer = 0; layer < spec.layers; ++layer) {
+    if (!model::is_in_fp8(load.fp8_layers, layer)) continue;
     numbers += spec.has_experts(layer)
                    ? 2.0 * spec.hidden_size * spec.intermediate_size * spec.experts
                    : one;
+  }
   return std::min(1.0, numbers / static_cast<double>(model.parameters.products));
+}
+
+std::uint64_t products_bytes(const ModelFacts& model, const Load& load) {
+  return part_bytes(model, load, model.parameters.products, model.parameters.blocks);
 }
 
 Memory memory_of(const ModelFacts& model, const Load& load) {
   Memory memory;
-  memory.weights_bytes = table_bytes(model, load.dtype) + layer_bytes(model, load.dtype);
-  memory.activations_bytes = activations_of(model, load, 1);
+  memory.weights_bytes = table_bytes(model, load.dtype) + layer_bytes(model, load);
+  memory.activations_bytes = load.streams * activations_of(model, load, 1);
+  memory.workspace_bytes += (load.streams - 1) * kStreamWorkspaceBytes;
   return memory;
 }
 
@@ -122,7 +150,7 @@ std::vector<Rank> tensor_parallel(const ModelFacts& model, const Load& load, std
   const std::uint64_t blocks =
       part_of(model.parameters.blocks, model::int8_blocks(spec.hidden_size));
   Rank rank{.first_layer = 0, .layers = spec.layers, .heads = spec.heads / ranks, .memory = {}};
-  rank.memory.weights_bytes = products_bytes(model, load.dtype, products, blocks) +
+  rank.memory.weights_bytes = part_bytes(model, load, products, blocks) +
                               table_bytes(model, load.dtype) / ranks +
                               model.parameters.vectors * sizeof(float);
   rank.memory.activations_bytes = activations_of(model, load, ranks);
@@ -134,9 +162,7 @@ std::vector<Rank> pipeline(const ModelFacts& model, const Load& load, std::uint3
   if (ranks == 0 || layers < ranks) return {};
   model::PartBytes parts;
   parts.words = table_bytes(model, load.dtype);
-  const std::uint64_t all = layer_bytes(model, load.dtype);
-  for (std::uint64_t i = 0; i < layers; ++i)
-    parts.layers.push_back(all * (i + 1) / layers - all * i / layers);
+  parts.layers = bytes_of_layers(model, load);
   std::vector<Rank> stages;
   const std::vector<std::uint64_t> no_room(ranks, 1);  // so that none is fuller than it has to be
   for (const model::Stage& stage : model::divide_layers(parts, no_room)) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "model/spec/parameters.h"
+#include "model/spec/product_dtype.h"
 #include "model/spec/spec.h"
 #include "planner/dtype.h"
 
@@ -20,9 +21,13 @@ struct ModelFacts {
 // What it is to run with.
 struct Load {
   Dtype dtype = Dtype::bfloat16;
-  std::uint32_t batch_tokens = 0;  // of the largest batch; kBatchTokens where nothing is said
-  std::uint32_t max_length = 0;    // of a text; 0: the model's
+  std::uint32_t batch_tokens = 0;    // of the largest batch; kBatchTokens where nothing is said
+  std::uint32_t max_length = 0;      // of a text; 0: the model's
+  model::Fp8Layers fp8_layers = {};  // of fp8: in which of its layers; nothing: in all
+  std::uint32_t streams = 1;         // batches that a replica computes at once
 };
+// "bfloat16", "fp8:0,2-4".
+std::string dtype_text(const Load& load);
 // As many as sheaf-replica takes for granted.
 constexpr std::uint32_t kBatchTokens = 16384;
 
@@ -33,14 +38,18 @@ constexpr std::uint32_t kBatchTokens = 16384;
 constexpr std::uint64_t kContextBytes = 500ull << 20;
 // cuBLAS recommends 32 MiB a stream from Hopper on and 4 MiB before it (its manual on
 // cublasSetWorkspace); a replica has two streams. The larger is taken for all cards.
-constexpr std::uint64_t kWorkspaceBytes = 2 * (32ull << 20);
+constexpr std::uint64_t kStreamWorkspaceBytes = 32ull << 20;
+constexpr std::uint64_t kWorkspaceBytes = 2 * kStreamWorkspaceBytes;
 
 // "7.49 GiB": the one unit of what is said of cards, with the digits by which slices differ.
 std::string gib_text(std::uint64_t bytes);
 
-// Of the numbers in matrices, those that --dtype fp8 keeps in it: of feed-forward parts. The others
-// are bfloat16.
-double fp8_share(const ModelFacts& model);
+// Of the numbers in matrices, those that a load in fp8 keeps in it: of feed-forward parts, in the
+// layers that it names. The others are bfloat16.
+double fp8_share(const ModelFacts& model, const Load& load);
+
+// What the model's matrices take, without tables.
+std::uint64_t products_bytes(const ModelFacts& model, const Load& load);
 
 struct Memory {
   std::uint64_t weights_bytes = 0;      // once a card or slice, however many replicas
@@ -55,7 +64,8 @@ struct Memory {
   std::uint64_t total_bytes() const { return weights_bytes + replica_bytes(); }
 };
 
-// Of a replica of one rank. Attention keeps no matrix of scores.
+// Of a replica of one rank. Attention keeps no matrix of scores. Each stream beyond the first takes
+// activations and a workspace of its own, and nothing else.
 Memory memory_of(const ModelFacts& model, const Load& load);
 
 // Whether the middle of a layer is three times as wide as the inner size: the families that always
@@ -66,7 +76,8 @@ bool is_gated(const model::ModelSpec& spec);
 // could, none of those served does. 0 of others.
 std::uint64_t kv_bytes_per_token(const ModelFacts& model, Dtype dtype);
 
-// One of the ranks that a replica consists of where no single card holds it.
+// One of the ranks that a replica consists of where no single card holds it. Such a replica has one
+// stream, whatever the load says.
 struct Rank {
   std::uint32_t first_layer = 0;
   std::uint32_t layers = 0;

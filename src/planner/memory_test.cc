@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "planner/known_models.h"
 
@@ -32,6 +33,40 @@ TEST(Memory, FourBillionParametersInEachDtype) {
   const double in_fp8 = 36 * 3 * 2560.0 * 9728 / 1e9;
   EXPECT_NEAR(gb(memory_of(model, load(Dtype::fp8)).weights_bytes),
               in_fp8 + 2 * (3.633 - in_fp8) + 0.777, 0.01);
+}
+
+Load in_fp8(std::vector<std::uint32_t> layers) {
+  Load some = load(Dtype::fp8);
+  some.fp8_layers = std::move(layers);
+  return some;
+}
+
+TEST(Memory, OfFp8InSomeLayersTheirFeedForwardPartsAreBytes) {
+  const ModelFacts model = qwen3_embedding_4b();
+  const std::uint64_t half = memory_of(model, load(Dtype::bfloat16)).weights_bytes;
+  const auto spared = [&](const Load& load) {
+    return gb(half - memory_of(model, load).weights_bytes);
+  };
+  const double of_layer = 3 * 2560.0 * 9728 / 1e9;
+  EXPECT_NEAR(spared(in_fp8({0, 2, 3, 35})), 4 * of_layer, 1e-6);
+  EXPECT_NEAR(spared(in_fp8({7})), of_layer, 1e-6);
+  EXPECT_NEAR(spared(load(Dtype::fp8)), 36 * of_layer, 1e-6);
+  EXPECT_EQ(dtype_text(in_fp8({0, 2, 3, 35})), "fp8:0,2-3,35");
+  EXPECT_EQ(dtype_text(load(Dtype::int8)), "int8");
+}
+
+TEST(Memory, EachStreamTakesItsWorkingSetAndAWorkspace) {
+  const ModelFacts model = minilm();
+  Load three = load(Dtype::bfloat16);
+  const Memory one = memory_of(model, three);
+  three.streams = 3;
+  const Memory all = memory_of(model, three);
+  EXPECT_EQ(all.weights_bytes, one.weights_bytes);
+  EXPECT_EQ(all.context_bytes, one.context_bytes);
+  EXPECT_EQ(all.replica_bytes() - one.replica_bytes(), 2 * (one.activations_bytes + (32 << 20)));
+  EXPECT_EQ(tensor_parallel(model, three, 2)[0].memory.total_bytes(),
+            tensor_parallel(model, load(Dtype::bfloat16), 2)[0].memory.total_bytes())
+      << "a replica of several ranks has one stream";
 }
 
 TEST(Memory, BlocksOfInt8AreFilledUp) {
@@ -122,6 +157,18 @@ TEST(Pipeline, LayersAreAllThereOnceAndEven) {
     EXPECT_TRUE(stages[0].layers == 1 || gb(most - least) < 2 * layer) << ranks;
   }
   EXPECT_TRUE(pipeline(model, load(Dtype::bfloat16), 37).empty());
+}
+
+TEST(Pipeline, LayersInFp8AreSmallerStages) {
+  const ModelFacts model = qwen3_embedding_4b();
+  std::vector<std::uint32_t> first(18);
+  std::iota(first.begin(), first.end(), 0);
+  std::uint64_t weights = 0;
+  const std::vector<Rank> stages = pipeline(model, in_fp8(first), 2);
+  for (const Rank& stage : stages) weights += stage.memory.weights_bytes;
+  EXPECT_NEAR(gb(weights), gb(memory_of(model, in_fp8(first)).weights_bytes), 1e-6);
+  const std::vector<Rank> plain = pipeline(model, load(Dtype::bfloat16), 2);
+  EXPECT_GT(stages[0].layers, plain[0].layers);
 }
 
 }  // namespace

@@ -45,15 +45,16 @@ double bytes_per_token(const ModelFacts& model, const Load& load) {
   const double numbers = 5.0 * spec.hidden_size +
                          2.0 * (spec.heads + spec.kv_heads) * spec.head_size +
                          (is_gated(spec) ? 3.0 : 1.0) * spec.intermediate_size;
-  const double weights = static_cast<double>(
-      product_bytes(load.dtype, model.parameters.products, model.parameters.blocks));
+  const auto weights = static_cast<double>(products_bytes(model, load));
   return weights / load.batch_tokens +
          2 * spec.layers * numbers * static_cast<double>(number_bytes(load.dtype));
 }
 
-double peak_tflops(const DataSheet& sheet, const ModelFacts& model, Dtype dtype) {
-  if (dtype == Dtype::float32) return sheet.float32_tflops;
-  const double doubled = dtype == Dtype::int8 ? 1 : dtype == Dtype::fp8 ? fp8_share(model) : 0;
+double peak_tflops(const DataSheet& sheet, const ModelFacts& model, const Load& load) {
+  if (load.dtype == Dtype::float32) return sheet.float32_tflops;
+  const double doubled = load.dtype == Dtype::int8  ? 1
+                         : load.dtype == Dtype::fp8 ? fp8_share(model, load)
+                                                    : 0;
   return sheet.half_tflops / (1 - doubled / 2);
 }
 
@@ -69,13 +70,10 @@ Result<Rates> rates_of(const ModelFacts& model, const Load& load, const slices::
                              card.key)};
   if (load.dtype == Dtype::fp8 && lacks_fp8(card))
     return Error{ErrorCode::unsupported,
-                 fmt::format("{}: fp8 needs compute capability 8.9 or later, and {} has {}.{}; "
-                             "there is bfloat16",
-                             model.name, card.key, card.compute_capability_major,
-                             card.compute_capability_minor)};
+                 lacks_fp8_text(model.name, card.key, compute_capability(card))};
   Rates rates;
-  rates.compute_tokens_per_s = peak_tflops(*sheet, model, load.dtype) * 1e12 *
-                               kArithmeticEfficiency / operations_per_token(model, load);
+  rates.compute_tokens_per_s = peak_tflops(*sheet, model, load) * 1e12 * kArithmeticEfficiency /
+                               operations_per_token(model, load);
   rates.bandwidth_tokens_per_s =
       sheet->bandwidth_gb_per_s * 1e9 * kBandwidthEfficiency / bytes_per_token(model, load);
   if (measured_tokens_per_s > 0) {

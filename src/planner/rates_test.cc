@@ -32,6 +32,23 @@ TEST(Rates, FasterCardsAndSmallerDtypesAreFaster) {
             rate("h100-80", Dtype::float32).compute_tokens_per_s);
 }
 
+// Between no layer and all of them; traffic too, as what is not fp8 is 16 bits wide.
+TEST(Rates, OfFp8AsManyLayersGainAsAreInIt) {
+  const auto rate = [](model::Fp8Layers layers) {
+    Load some = load(Dtype::fp8, 256);
+    some.fp8_layers = std::move(layers);
+    return rates_of(qwen3_embedding_4b(), some, card("h200-141"), 0).value();
+  };
+  const Rates none =
+      rates_of(qwen3_embedding_4b(), load(Dtype::bfloat16, 256), card("h200-141"), 0).value();
+  const Rates one = rate({{0}}), two = rate({{0, 5}}), all = rate({});
+  for (const auto member : {&Rates::compute_tokens_per_s, &Rates::bandwidth_tokens_per_s}) {
+    EXPECT_GT(one.*member, none.*member);
+    EXPECT_GT(two.*member, one.*member);
+    EXPECT_GT(all.*member, two.*member);
+  }
+}
+
 TEST(Rates, WhatWasMeasuredReplacesTheLower) {
   const Load half = load(Dtype::bfloat16);
   const Rates guessed = rates_of(minilm(), half, card("l4"), 0).value();
@@ -59,7 +76,13 @@ TEST(Rates, RefusedWhereNothingIsKnown) {
   EXPECT_NE(jetson.error().message.find("jetson"), std::string::npos);
   const auto fp8 = rates_of(minilm(), load(Dtype::fp8), card("a100-40"), 0);
   ASSERT_FALSE(fp8.ok());
-  EXPECT_NE(fp8.error().message.find("fp8 needs compute capability 8.9"), std::string::npos);
+  EXPECT_EQ(fp8.error().message,
+            "model all-MiniLM-L6-v2: --dtype fp8 needs a card of compute capability 8.9 or later, "
+            "and a100-40 has 8.0; --dtype bfloat16 computes on it");
+  Load some = load(Dtype::fp8);
+  some.fp8_layers = {0, 2};
+  EXPECT_FALSE(rates_of(minilm(), some, card("a100-40"), 0).ok());
+  EXPECT_TRUE(rates_of(minilm(), some, card("l4"), 0).ok());
 }
 
 }  // namespace

@@ -47,17 +47,6 @@ std::vector<int> usable_cpus(const Machine& machine) {
 
 Error no_such(std::string message) { return {ErrorCode::not_found, std::move(message)}; }
 
-Result<LeasedSlice> named_cores(const std::string& name, const Machine& machine) {
-  SHEAF_ASSIGN(const std::vector<int> cpus,
-               parse_cpu_list(std::string_view(name).substr(kCores.size())));
-  const std::vector<int> here = usable_cpus(machine);
-  for (const int cpu : cpus)
-    if (std::ranges::find(here, cpu) == here.end())
-      return no_such(fmt::format("core {} of {} is none that may be used here; there are {}", cpu,
-                                 name, slice_of_cores(here).id));
-  return slice_of_cores(cpus);
-}
-
 Result<std::vector<Candidate>> named_place(const std::string& word, const LeaseGround& ground) {
   SHEAF_ASSIGN(const GpuPlace place, find_place(ground.gpus, word));
   SHEAF_TRY(refuse_cut_card(place));
@@ -192,6 +181,17 @@ LeaseChoice choose_cores(const LeaseNeed& need, const LeaseGround& ground, const
 }
 
 }  // namespace
+
+Result<LeasedSlice> named_cores(const std::string& name, const Machine& machine) {
+  SHEAF_ASSIGN(const std::vector<int> cpus,
+               parse_cpu_list(std::string_view(name).substr(kCores.size())));
+  const std::vector<int> here = usable_cpus(machine);
+  for (const int cpu : cpus)
+    if (std::ranges::find(here, cpu) == here.end())
+      return no_such(fmt::format("core {} of {} is none that may be used here; there are {}", cpu,
+                                 name, slice_of_cores(here).id));
+  return slice_of_cores(cpus);
+}
 
 bool needs_gpus(const LeaseNeed& need) {
   return need.kind != "cores" && !need.slice.starts_with(kCores);

@@ -32,4 +32,8 @@ Result<LeaseChoice> choose_slice(const LeaseNeed& need, const LeaseGround& groun
                                  const LeaseTable& table, std::size_t waiting_before);
 
 bool needs_gpus(const LeaseNeed& need);
+
+// Of "cores:0-1" those of this machine. Errors not_found, of cores that may not be used here, and
+// invalid_argument.
+Result<LeasedSlice> named_cores(const std::string& name, const Machine& machine);
 }  // namespace sheaf::slices

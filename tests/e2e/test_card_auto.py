@@ -49,8 +49,10 @@ def of(here):
 
 
 class AutoServer:
-    def __init__(self, here, cache, program, *flags, model=MODEL):
+    def __init__(self, here, cache, program, *flags, model=MODEL, slow_in=None):
         environment = environment_without_sheaf() | of(here)
+        if slow_in:
+            environment["SHEAF_FAULT_SLOW_IN"] = slow_in
         command = [SHEAF, "serve", model, "--port", "0", "--grpc-port", "0", "--card-program", program, *flags]
         self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True, env=environment | {"SHEAF_CACHE": str(cache)})
@@ -82,12 +84,17 @@ def children(pid):
             for one in (task / "children").read_text().split()]
 
 
-def check(here, tmp_path, program, *flags):
-    done = subprocess.run([SHEAF, "serve", MODEL, "--check", "--card-program", program, *flags], capture_output=True, text=True,
+def check(here, tmp_path, program, *flags, model=MODEL):
+    done = subprocess.run([SHEAF, "serve", model, "--check", "--card-program", program, *flags], capture_output=True, text=True,
                           env=environment_without_sheaf() | of(here)
                           | {"SHEAF_CACHE": str(tmp_path / "cache")}, timeout=60)
     assert done.returncode == 0, done.stderr
     return unwrapped(done.stdout)
+
+
+def shown(model, tmp_path):
+    return json.loads(subprocess.run([SHEAF, "models", "show", model, "--json"], check=True, capture_output=True, text=True,
+                                     env=environment_without_sheaf() | {"SHEAF_CACHE": str(tmp_path / "cache")}).stdout)
 
 
 def keep(tmp_path, kind, change):
@@ -110,6 +117,14 @@ def best_of(measured):
     return best["replicas"], best["streams"]
 
 
+def best_precision(measured):
+    best = measured[0]
+    for one in measured[1:]:
+        if one["accurate"] and one["tokens_per_s"] >= 1.1 * best["tokens_per_s"]:
+            best = one
+    return best["dtype"]
+
+
 def test_measured_once_and_kept(machine, serving, emulated_replica, tmp_path):
     here = machine("h200-141")
     said = check(here, tmp_path, emulated_replica)
@@ -126,9 +141,8 @@ def test_measured_once_and_kept(machine, serving, emulated_replica, tmp_path):
     dtype = re.search(r"computes in (\w+)", line)[1]
     assert re.fullmatch(rf"NVIDIA H200, [\d.]+ GiB; {dtype}, in turns", on)
 
-    shown = json.loads(subprocess.run([SHEAF, "models", "show", MODEL, "--json"], check=True, capture_output=True, text=True,
-                                      env=environment_without_sheaf() | {"SHEAF_CACHE": str(tmp_path / "cache")}).stdout)
-    (precisions,), (replicas,) = shown["precisions_on_cards"], shown["replicas_on_cards"]
+    facts = shown(MODEL, tmp_path)
+    (precisions,), (replicas,) = facts["precisions_on_cards"], facts["replicas_on_cards"]
     assert {one["dtype"] for one in precisions["precisions"]} == {"float32", "bfloat16", "int8", "fp8"}
     assert precisions["auto"] == dtype and precisions["card"] == on.split(";")[0]
     for one in precisions["precisions"]:
@@ -178,6 +192,7 @@ def wide_model(folder, weight_of_layers):
                "num_attention_heads": 2}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "1_Pooling/config.json").write_text(json.dumps({"pooling_mode": "mean"}))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 8}))  # short texts are soon measured
     random, tensors = numpy.random.default_rng(3), {}
 
     def add(name, *shape, times=1.0):
@@ -211,18 +226,16 @@ def wide_model(folder, weight_of_layers):
     return folder
 
 
-def test_fp8_is_of_the_layers_that_keep_the_bounds(machine, serving, tmp_path):
+def test_fp8_is_of_the_layers_that_keep_the_bounds(machine, serving, emulated_replica, tmp_path):
     """One of the layers adds little, so that what fp8 loses there is little too: it is chosen, with some of the others.
     Nobody has to say which."""
     here = machine("h200-141")
     model = wide_model(tmp_path / "wide", [3, 3, 0.1, 3, 3])
-    first = serving(here, "--num-replicas", "1", model=model)
+    first = serving(here, "--num-replicas", "1", model=model, slow_in="float32,bfloat16,int8")
     first.slices()
     for layer in range(5):
         assert len(first.said(f"model wide: fp8:{layer}: cosine mean")) == 1, first.log
-    shown = json.loads(subprocess.run([SHEAF, "models", "show", model, "--json"], check=True, capture_output=True, text=True,
-                                      env=environment_without_sheaf() | {"SHEAF_CACHE": str(tmp_path / "cache")}).stdout)
-    (measured,) = shown["precisions_on_cards"]
+    (measured,) = shown(model, tmp_path)["precisions_on_cards"]
     some, everywhere = [one for one in measured["precisions"] if one["dtype"].startswith("fp8")]
     assert everywhere["dtype"] == "fp8" and not everywhere["accurate"]
     layers = some["fp8_layers"]
@@ -234,8 +247,42 @@ def test_fp8_is_of_the_layers_that_keep_the_bounds(machine, serving, tmp_path):
     dtype = some["dtype"]
     assert requests.get(second.http + "/info", timeout=10).json()["model_dtype"] == dtype
     assert second.said(f"by --dtype fp8 computes in {dtype} (emulated cuda fp8, in the feed-forward parts of {len(layers)} of 5 layers)")
-    assert second.said(f"is ready: emulated cuda fp8, {dtype}")
+    wait_until(lambda: second.said(f"is ready: emulated cuda fp8, {dtype}"), 10, "that line of the log, which may come later")
     assert not second.said("measuring")
+    second.kill()
+
+    # Beside a card that fp8 leaves out, whose kind nothing was measured on.
+    (tmp_path / "older").mkdir()
+    older = Machine(tmp_path / "older", "a100-40", "h200-141")
+    for more in ([], ["--num-gpus", "1"], ["--slices", "gpu:1"]):
+        said = check(older, tmp_path, emulated_replica, "--dtype", "fp8", *more, model=model)
+        assert f"dtype: {dtype}" in said and "gpu:1" in said and "gpu:0" not in said, said
+    assert f"dtype: {dtype}" not in check(older, tmp_path, emulated_replica, model=model), "auto goes by what all cards can"
+
+    # A list of any length leaves a table within its columns.
+    long = "fp8:" + ",".join(str(layer) for layer in range(0, 36, 2))
+    keep(tmp_path, "precisions", lambda kept: [one | {"dtype": long, "of_layers": 36} if one["dtype"] == dtype else one for one in kept])
+    text = subprocess.run([SHEAF, "models", "show", model], check=True, capture_output=True, text=True,
+                          env=environment_without_sheaf() | {"SHEAF_CACHE": str(tmp_path / "cache")}).stdout
+    table = text[re.search(r"^dtype +backend", text, re.M).start():]
+    assert "fp8:0,2…" in table and max(map(len, table.splitlines())) <= 80, table
+    assert "in the feed-forward parts of layers 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34 of 36, which" in \
+        table.replace("\n", " ")
+
+
+def test_no_layers_are_looked_for_where_fp8_in_all_is_too_slow(machine, serving, tmp_path):
+    """On a card on which fp8 gains nothing: no choice of fewer layers could, so that a start does not wait for twelve loads."""
+    here = machine("h200-141")
+    model = wide_model(tmp_path / "wide", [3, 3, 0.1, 3, 3])
+    server = serving(here, "--num-replicas", "1", model=model, slow_in="fp8")
+    server.slices()
+    (line,) = server.said("is not accurate enough for fp8 in all 5 layers, and none are measured alone: ")
+    times = re.search(r"with all it is ([\d.]+) times as fast as (\w+), and auto asks for 1.1$", line.strip())
+    assert float(times[1]) < 1.1 and times[2] in ("float32", "bfloat16", "int8")
+    assert not server.said("model wide: fp8:")
+    (measured,) = shown(model, tmp_path)["precisions_on_cards"]
+    assert [one["dtype"] for one in measured["precisions"]] == ["float32", "bfloat16", "int8", "fp8"]
+    assert not measured["precisions"][-1]["accurate"] and measured["auto"] == best_precision(measured["precisions"])
 
 
 def test_streams_are_as_said_or_as_measured_where_there_is_room(machine, serving, emulated_replica, tmp_path):

@@ -110,6 +110,18 @@ def test_without_arguments_the_help_goes_to_standard_error():
     assert result.returncode == 2 and "usage: sheaf" in result.stderr and result.stdout == ""
 
 
+@pytest.mark.parametrize("command", [
+    ["embed", "FILE", "--model", MODEL_FOLDER], ["rerank", "query", "FILE", "--model", MODEL_FOLDER],
+    ["bench", "--texts", "FILE", "--server", "SERVER"], ["serve", MODEL_FOLDER, "--check", "-c", "FILE"],
+    ["plan", "--gpu", "h200", "-c", "FILE"], ["slices", "apply", "FILE"], ["slices", "assert", "FILE"],
+    ["models", "show", "FILE"]], ids=lambda command: " ".join(command[:2]))
+def test_a_file_that_is_not_there_is_a_failure_of_every_command(server, tmp_path, command):
+    missing = str(tmp_path / "absent")
+    words = [{"FILE": missing, "SERVER": server.http.removeprefix("http://")}.get(word, word) for word in command]
+    result = sheaf(*words)
+    assert result.returncode == 1 and missing in result.stderr and result.stdout == "", result
+
+
 def test_check_starts_nothing(tmp_path):
     good = sheaf("serve", f"mini={MODEL_FOLDER}", "--check")
     assert good.returncode == 0, good.stderr

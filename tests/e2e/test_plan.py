@@ -111,6 +111,67 @@ def test_int8_is_as_large_as_it_is_packed(tmp_path):
     assert abs(layers_packed - layers_planned) < 0.03 * layers_packed, (layers_packed, layers_planned)
 
 
+def taken(tmp_path, model, *flags):
+    [planned] = json.loads(plan(tmp_path, [model], *flags, "--json").stdout)["models"]
+    return planned["weights_bytes"], planned["replica_bytes"]
+
+
+def test_layers_in_fp8_take_a_byte_a_number(tmp_path, large):
+    half = taken(tmp_path, {"source": str(large), "dtype": "bfloat16"}, "--gpu", "h200")[0]
+    some = taken(tmp_path, {"source": str(large), "dtype": "fp8:0,2-4"}, "--gpu", "h200")[0]
+    assert half - some == 4 * 3 * 2560 * 9728
+    assert taken(tmp_path, {"source": str(large)}, "--gpu", "h200", "--dtype", "fp8:0,2-4")[0] == some
+    [row] = json.loads(sheaf("plan", "model", large, "--gpu", "h200", "--dtype", "fp8:0,2-4", "--json").stdout)["dtypes"]
+    assert row["dtype"] == "fp8:0,2-4" and row["weights_bytes"] == some
+    shown = sheaf("plan", "model", large, "--gpu", "h200", "--dtype", "fp8:" + ",".join(map(str, range(0, 36, 2)))).stdout
+    assert "fp8:0,2,… " in shown and "parts of layers 0, 2, 4, 6, 8" in shown and max(map(len, shown.splitlines())) <= 80
+    result = plan(tmp_path, [{"source": str(large), "name": "m", "dtype": "fp8:0,36"}], "--gpu", "h200")
+    assert result.returncode == 2 and "model m: layer 36 cannot be in fp8: the model's 36 layers are numbered from 0" in result.stderr
+
+
+@pytest.mark.parametrize("dtype", ["fp8", "fp8:0,2-4"])
+def test_a_card_without_fp8_is_refused_as_sheaf_serve_does(tmp_path, dtype):
+    said = "model m: --dtype fp8 needs a card of compute capability 8.9 or later, and a100-40 has 8.0; --dtype bfloat16 computes on it"
+    for dtypes in ({"dtype": dtype}, {}):
+        result = plan(tmp_path, [{"source": MODEL_FOLDER, "name": "m"} | dtypes], "--gpu", "a100-40", *([] if dtypes else ["--dtype", dtype]))
+        assert result.returncode == 1 and said in result.stderr and result.stdout == "", result.stderr
+    result = sheaf("plan", "model", MODEL_FOLDER, "--gpu", "a30", "--dtype", dtype)
+    assert result.returncode == 1 and "--dtype fp8 needs a card of compute capability 8.9 or later, and a30 has 8.0" in result.stderr
+    assert "no fp8" in result.stdout
+
+
+def test_cards_without_fp8_are_left_out_where_it_is_wanted(tmp_path):
+    here = Machine(tmp_path, "a100-40", "h200-141")
+    environment = {name: here.environment[name] for name in ("SHEAF_NVML", "SHEAF_NVML_SIM_STATE", "SHEAF_SLICES_FOLDER")}
+    (tmp_path / "sheaf.yaml").write_text(yaml.safe_dump({"models": [{"source": MODEL_FOLDER, "dtype": "fp8:1"}]}))
+    result = sheaf("plan", "-c", tmp_path / "sheaf.yaml", "--json", environment=environment)
+    assert result.returncode == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert answer["card"] == "h200-141" and {slice_["card"] for slice_ in answer["slices"]} == {1}
+    [left_out] = answer["left_out"]
+    assert left_out.startswith("GPU 0, NVIDIA A100") and "has compute capability 8.0, and fp8 needs 8.9" in left_out
+
+
+def test_streams_take_working_sets_and_workspaces(tmp_path, large):
+    def of(streams, *flags):
+        return taken(tmp_path, {"source": str(large)} | ({"streams": streams} if streams else {}), "--gpu", "h200", *flags)
+
+    weights, one = of(None)
+    assert of("auto") == of(1) == (weights, one)
+    more = of(2)[1] - one
+    assert of(4) == of(2, "--streams", "4") == (weights, one + 3 * more)
+    facts = json.loads(sheaf("plan", "model", large, "--gpu", "h200", "--dtype", "bfloat16", "--json").stdout)
+    [row] = facts["dtypes"]
+    assert more == row["activations_bytes"] + (32 << 20) and facts["streams"] == 1
+    result = sheaf("plan", "model", large, "--gpu", "16GiB", "--dtype", "bfloat16", "--streams", "8")
+    assert result.returncode == 1 and "; --streams " in result.stderr and "8 at once" in result.stdout
+    assert "--streams 4" in plan(tmp_path, [{"source": str(large)}], "--gpu", "h200", "--streams", "4").stdout
+    for wrong in ("0", "9", "many"):
+        result = sheaf("plan", "model", large, "--gpu", "h200", "--streams", wrong)
+        assert result.returncode == 2 and "nor auto" in result.stderr, result.stderr
+    assert plan(tmp_path, [{"source": str(large)}], "--cores", "8", "--streams", "2").returncode == 2
+
+
 def test_what_does_not_fit_is_refused_with_remedies(large):
     result = sheaf("plan", "model", large, "--gpu", "a100-40/1g.5gb", "--instances", "3")
     assert result.returncode == 1 and len(result.stderr.splitlines()) == 1

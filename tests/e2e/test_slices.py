@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from sheaf_server import REPOSITORY, SHEAF
+from sheaf_server import MODEL_FOLDER, REPOSITORY, SHEAF
 from simulated_machine import Machine
 
 
@@ -419,6 +419,34 @@ def test_env_of_a_slice(machine):
     # GPU instance 2 of card 0: 3 + 9 * 2, and its first compute instance after it.
     assert facts["slurm"].endswith("/dev/nvidia-caps/nvidia-cap21,/dev/nvidia-caps/nvidia-cap22")
     assert "no card and no MIG slice is 9" in here.sheaf("env", "9", code=1)
+
+
+def test_env_of_cores_needs_no_driver():
+    cores = sorted(os.sched_getaffinity(0))[:1]
+    environment = {**os.environ, "SHEAF_NVML": "/nowhere/libnvidia-ml.so"}
+
+    def env(*words):
+        return subprocess.run([SHEAF, "slices", "env", *words], env=environment, capture_output=True, text=True, timeout=60)
+
+    done = env(f"cores:{cores[0]}", "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts == {"slice": f"cores:{cores[0]}", "taskset": f"taskset --cpu-list {cores[0]}",
+                     "docker": f"docker run --cpuset-cpus {cores[0]}", "slurm": f"srun --cpu-bind=map_cpu:{cores[0]}"}
+    assert f"# taskset: taskset --cpu-list {cores[0]}" in env(f"cores:{cores[0]}").stdout
+    confined = subprocess.run([*facts["taskset"].split(), "python3", "-c", "import os; print(os.sched_getaffinity(0))"],
+                              capture_output=True, text=True, timeout=60)
+    assert confined.stdout.strip() == str(set(cores))
+    absent, wrong = env("cores:4000"), env("cores:all")
+    assert absent.returncode == 1 and "core 4000 of cores:4000 is none that may be used here" in absent.stderr
+    assert wrong.returncode == 2 and "'all' is no list of cores" in wrong.stderr
+    assert env("gpu:0").returncode == 1
+
+
+def test_try_names_no_flag_that_it_does_not_have():
+    environment = {**os.environ, "SHEAF_NVML": "/nowhere/libnvidia-ml.so"}
+    done = subprocess.run([SHEAF, "slices", "try", MODEL_FOLDER], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stderr and "--device" not in done.stderr, done.stderr
 
 
 # --- the helper ---
