@@ -1000,10 +1000,10 @@ TEST_F(MiniLm, KeepsTheBoundsWithChosenLayersInFp8) {
     return 1 - mean;
   };
   using Layers = std::vector<std::uint32_t>;
-  const double none = error_in(Layers{}), chosen = error_in(Layers{1, 3, 5});
+  const double none = error_in(Layers{}), chosen = error_in(Layers{1, 2, 3});
   EXPECT_LE(chosen, 0.001);
   double sum = none;
-  for (const std::uint32_t layer : {1u, 3u, 5u}) sum += error_in(Layers{layer}) - none;
+  for (const std::uint32_t layer : {1u, 2u, 3u}) sum += error_in(Layers{layer}) - none;
   EXPECT_NEAR(sum, chosen, 0.1 * chosen);
 }
 
