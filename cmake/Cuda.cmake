@@ -39,7 +39,12 @@ else()
   set(compile ${SHEAF_CUDA_COMPILER} -x cu ${targets} -Xcompiler=-fPIC,-pthread -diag-suppress=554,2810)
 endif()
 string(REGEX REPLACE "[a-z]" "" capabilities "${SHEAF_CUDA_ARCHITECTURES}")
-list(JOIN capabilities "," capabilities)
+# nvcc takes a comma for the end of one definition and the begin of the next.
+if(SHEAF_CUDA_CLANG)
+  list(JOIN capabilities "," capabilities)
+else()
+  list(JOIN capabilities "\\," capabilities)
+endif()
 # Of 9.0 code with the instructions of that card alone, those for warpgroups among them.
 if(90a IN_LIST SHEAF_CUDA_ARCHITECTURES)
   set(warpgroups 1)

@@ -31,8 +31,9 @@ def path_of(name, device):
 
 
 def need(device):
-    if folder(device) is None:
-        raise SystemExit(f"no programs in {' or '.join(map(str, FOLDERS[device]))}; `make gpu-bundle` builds them")
+    builds = {"cuda": "`make gpu-bundle`", "cpu": "`make build`, then `ninja -C build/release sheaf-engine-bench`,"}[device]
+    if folder(device) is None or not path_of("sheaf-engine-bench", device).exists():
+        raise SystemExit(f"no programs in {' or '.join(map(str, FOLDERS[device]))}; {builds} builds them")
     os.environ["LD_LIBRARY_PATH"] = ":".join(filter(None, [*library_folders(), os.environ.get("LD_LIBRARY_PATH")]))
     if device == "cuda":
         need_card()
