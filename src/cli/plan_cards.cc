@@ -41,17 +41,19 @@ Result<PlanCards> described_cards(const std::string& name, std::uint32_t count) 
 Result<PlanCards> cards_here(const slices::GpuInventory& inventory, bool fp8) {
   PlanCards cards;
   std::map<std::string, int> kinds;
-  const bool with_mig = std::ranges::any_of(
-      inventory.gpus, [](const auto& gpu) { return gpu.visible && gpu.model != nullptr; });
   const bool some_have_fp8 = std::ranges::any_of(
       inventory.gpus, [](const auto& gpu) { return gpu.visible && !lacks_fp8(gpu); });
+  const bool only_fp8 = fp8 && some_have_fp8;
+  const bool with_mig = std::ranges::any_of(inventory.gpus, [&](const auto& gpu) {
+    return gpu.visible && gpu.model != nullptr && !(only_fp8 && lacks_fp8(gpu));
+  });
   const auto leave_out = [&cards](const slices::Gpu& gpu, const std::string& why) {
     cards.left_out.push_back(
         fmt::format("GPU {}, {}, which {}; --gpu describes it", gpu.index, gpu.name, why));
   };
   for (const slices::Gpu& gpu : inventory.gpus) {
     if (!gpu.visible) continue;
-    if (fp8 && some_have_fp8 && lacks_fp8(gpu)) {
+    if (only_fp8 && lacks_fp8(gpu)) {
       leave_out(gpu, planner::why_no_fp8(gpu.compute_capability()));
       continue;
     }

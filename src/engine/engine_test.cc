@@ -14,6 +14,8 @@
 #include "engine/footprint.h"
 #include "engine/pack.h"
 #include "kernels/ops.h"
+#include "model/bounds.h"
+#include "model/packed_file.h"
 
 namespace sheaf::engine {
 namespace {
@@ -667,6 +669,48 @@ INSTANTIATE_TEST_SUITE_P(, SomeLayersInFp8,
                          ::testing::Values("deberta_v2", "gemma3", "jina_bert", "modernbert",
                                            "nomic_moe", "qwen3", "roberta"),
                          [](const auto& info) { return info.param; });
+
+// A layer's first product in fp8 has the scales that the reference's weights, which are the
+// checkpoint's, give; and the second takes what the first writes.
+TEST(BoundedInFp8, ScalesFollowFromTheBounds) {
+  const std::string fp8 = backend_name(tensor::Dtype::fp8);
+  if (fp8.empty()) GTEST_SKIP() << "nothing here computes in fp8";
+  const WideModel wide("roberta");
+  constexpr std::size_t kHidden = 16 * 24, kBetween = 16 * 50;
+  const auto packed_by = [&](const std::string& backend) {
+    const Fd fd = std::move(*make_memfd("engine_test", 0));
+    EXPECT_TRUE(pack_for(backend, wide.folder(), fd.get()).ok());
+    return *model::PackedFile::open(
+        *Mapping::map(fd.get(), *file_size(fd.get()), Mapping::Access::read_only));
+  };
+  const model::PackedFile in_fp8 = packed_by(fp8), exact = packed_by("reference");
+  // [weights, inputs, 1 / outputs], behind a byte for each weight.
+  constexpr std::size_t kCodes = kHidden * kBetween / sizeof(float);
+  const auto scales = [&](const std::string& name, std::size_t outputs, std::size_t inputs) {
+    return *in_fp8.find(name, outputs, inputs, kCodes + 16) + kCodes;
+  };
+  for (const std::string layer : {"encoder.layer.0.", "encoder.layer.1."}) {
+    const auto vector = [&](const std::string& name, std::size_t count) {
+      return *exact.find(layer + name, 1, count, count);
+    };
+    const float* const scale = vector("attention.output.LayerNorm.weight", kHidden);
+    const float* const shift = vector("attention.output.LayerNorm.bias", kHidden);
+    const model::NormValues norm = {{scale, scale + kHidden}, {shift, shift + kHidden}};
+    const float* const weight =
+        *exact.find(layer + "intermediate.dense.weight", kBetween, kHidden, kHidden * kBetween);
+    const float largest =
+        *std::max_element(weight, weight + kHidden * kBetween,
+                          [](float a, float b) { return std::abs(a) < std::abs(b); });
+    const float bound = model::largest_of_product(norm, {weight, kBetween, kHidden},
+                                                  vector("intermediate.dense.bias", kBetween));
+    const float* const up = scales(layer + "intermediate.dense.weight", kBetween, kHidden);
+    const float* const down = scales(layer + "output.dense.weight", kHidden, kBetween);
+    EXPECT_FLOAT_EQ(up[0], std::abs(largest) / 448);
+    EXPECT_FLOAT_EQ(up[1], model::largest_of(norm) / 448);
+    EXPECT_FLOAT_EQ(up[2], 448 / bound);
+    EXPECT_FLOAT_EQ(down[1], bound / 448);
+  }
+}
 
 // What is estimated is what is packed, of stages too: a byte less for each number of a layer's two
 // products, 64 more for the scales of each.

@@ -621,26 +621,32 @@ class Cuda final : public Backend {
   }
   // Whether what gates give is written as the second product takes it.
   bool gates_to_codes(const Linear& up, const Linear& down) const {
-    return weights_.is_quantized(up) && weights_.is_quantized(down) &&
-           quantized_gate_bytes<S>(down.inputs) <= device_->shared_bytes_max();
+    if (!weights_.is_quantized(up) || !weights_.is_quantized(down)) return false;
+    return weights_.dtype() == Dtype::int8 ||
+           gate_to_fp8_bytes<S>(down.inputs) <= device_->shared_bytes_max();
   }
   // In the place of the first product's operand, which is not needed any more.
   Factor gate_to_codes(TypedView halves, Activation activation, const Linear& down) {
     if constexpr (std::is_same_v<S, Bfloat16>) {
-      if (weights_.dtype() == Dtype::int8)
-        return gate_to<Int8, kInt8Block / kWarpSize>(halves, activation, down);
-      return gate_to<Fp8, kWide>(halves, activation, down);
+      if (weights_.dtype() == Dtype::int8) {
+        constexpr unsigned kCount = kInt8Block / kWarpSize;
+        return gate_to<Int8>(halves, activation, down, gate_to_int8<kCount, S>, gate_to_int8<1, S>,
+                             kRowsPerBlock, kGateToInt8Bytes<S>);
+      }
+      return gate_to<Fp8>(halves, activation, down, gate_to_fp8<kWide, S>, gate_to_fp8<1, S>, 1,
+                          gate_to_fp8_bytes<S>(down.inputs));
     }
     return {};  // no product is quantized
   }
-  template <class Q, unsigned kCount>
-  Factor gate_to(TypedView halves, Activation activation, const Linear& down) {
+  template <class Q, class Kernel>
+  Factor gate_to(TypedView halves, Activation activation, const Linear& down, Kernel by_many,
+                 Kernel by_one, std::size_t rows_per_block, std::size_t shared_bytes) {
     const Rows<const S> x = rows_of<S>(halves);
     const QuantizedGateTask<S, Q> task{.rows = quantize_task<S, Q>(x, halves.rows, down, operand_),
                                        .activation = activation};
-    launcher_.give(is_wide(down.inputs, x) ? quantize_gated<kCount, S, Q> : quantize_gated<1, S, Q>,
-                   Grid{blocks_of(halves.rows, kRowsPerBlock)}, kRowsPerBlock * kWarpSize,
-                   quantized_gate_bytes<S>(down.inputs), task);
+    launcher_.give(is_wide(down.inputs, x) ? by_many : by_one,
+                   Grid{blocks_of(halves.rows, rows_per_block)}, kThreadsPerBlock, shared_bytes,
+                   task);
     return {task.rows.out, task.rows.width, task.rows.scales};
   }
   template <class E>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 
 #include "kernels/findings.h"
@@ -14,7 +15,10 @@ using AlgorithmWords = std::array<std::uint64_t, 8>;
 // that are made of that list: those of a replica's streams, and of several precisions, whose
 // questions say what is multiplied.
 struct CardFindings {
-  Findings<AlgorithmWords> algorithms;              // the fastest of a product (product.cc)
+  Findings<AlgorithmWords> algorithms;  // the fastest of a product (product.cc)
+  // Whether the library has products in fp8 scaled by vectors, by a number each, and with results
+  // in fp8, as far as is known.
+  std::atomic<bool> vectors = true, scalars = true, codes = true;
   Findings<bool> gated_in_one, fed_forward_in_one;  // whether that is faster (faster_way.h)
 };
 

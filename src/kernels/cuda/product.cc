@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -13,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/log.h"
 #include "kernels/cuda/product_search.h"
 #include "tensor/buffer.h"
 
@@ -93,8 +95,8 @@ class LibraryProduct final : public Product {
   static constexpr bool kFp8 = std::is_same_v<T, Fp8>;
 
  public:
-  LibraryProduct(Device& device, tensor::Buffer& workspace, Findings<AlgorithmWords>& found)
-      : device_(device), workspace_(workspace), found_(found) {
+  LibraryProduct(Device& device, tensor::Buffer& workspace, CardFindings& findings)
+      : device_(device), workspace_(workspace), findings_(findings) {
     check(cublasLtCreate(&library_));
     workspace_.reserve(kWorkspaceBytes / sizeof(float), device_);
   }
@@ -111,9 +113,11 @@ class LibraryProduct final : public Product {
     const Form form = plan->form;
     if (form.left == Left::all) return Left::all;
     const cublasStatus_t status = multiply(*plan, plan->algorithm, task);
-    if (form.scaled && status != CUBLAS_STATUS_SUCCESS) {
-      // Scales may be refused as late as here, as cublasLt.h says of its pointers to them.
-      scales(task) = false;
+    if (is_refusal(form, status)) {
+      if (scales(task).exchange(false))
+        log(LogLevel::warn,
+            "cuBLASLt refuses a product in fp8 {}: from now on a kernel behind it does that",
+            task.results == Dtype::fp8 ? "with results in fp8" : "that it was to scale");
       plans_.clear();
       return run(task);
     }
@@ -176,10 +180,20 @@ class LibraryProduct final : public Product {
   static bool has_vectors_on(int compute_capability) {
     return compute_capability == 90 && cublasLtGetVersion() >= 120900;
   }
-  // Whether the library scales such products, as far as is known.
-  bool& scales(const ProductTask& task) {
-    if (task.results == Dtype::fp8) return codes_;
-    return task.one_scale ? scalars_ : vectors_;
+  // Whether the library scales such products, as far as any backend of the card knows.
+  std::atomic<bool>& scales(const ProductTask& task) const {
+    if (task.results == Dtype::fp8) return findings_.codes;
+    return task.one_scale ? findings_.scalars : findings_.vectors;
+  }
+  bool may_scale(const ProductTask& task) const {
+    const bool by_vectors = task.results != Dtype::fp8 && !task.one_scale;
+    return scales(task) && (has_vectors_ || !by_vectors);
+  }
+  // Scales may be refused as late as when the product is run, as cublasLt.h says of its pointers to
+  // them. From then on no backend of the card asks for such.
+  bool is_refusal(const Form& form, cublasStatus_t status) const {
+    return form.scaled &&
+           (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE);
   }
 
   // The library takes a bias in the type of the results, which is why there are biases in both, or
@@ -191,9 +205,11 @@ class LibraryProduct final : public Product {
   static cudaDataType_t results_of(const ProductTask& task) {
     return task.results == Dtype::fp8 ? CUDA_R_8F_E4M3 : addends_of(task);
   }
-  // Read where there is a residual, and has to be an address where there is none.
+  // Read where there is a residual. Where there is none it is `out`, if that is of the same type:
+  // the library takes what is added in the place of the results if both are described alike.
   static const void* added_of(const ProductTask& task) {
-    return task.residual != nullptr ? task.residual : task.out;
+    if (task.residual != nullptr) return task.residual;
+    return task.results == Dtype::fp8 ? nullptr : task.out;
   }
   // Of an activation that the library has not, as of none.
   static cublasLtEpilogue_t epilogue_of(Activation activation, bool bias) {
@@ -214,7 +230,7 @@ class LibraryProduct final : public Product {
     // Behind fp8 the library adds biases in bfloat16 alone, also to results in float32.
     const bool adds_bias = !kFp8 || !bias || task.results != Dtype::float32;
     const bool whole = task.results == Dtype::fp8;
-    if (!kFp8 || (scales(task) && adds_bias)) {
+    if (!kFp8 || (may_scale(task) && adds_bias)) {
       if (library_activates(task.activation))
         forms.push_back({epilogue_of(task.activation, bias), kFp8, Left::nothing});
       if (task.activation != Activation::none && !whole)
@@ -289,7 +305,8 @@ class LibraryProduct final : public Product {
     wanted.set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
     wanted.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_of(task.weight));
     wanted.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(task.x));
-    wanted.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(added_of(task)));
+    wanted.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+               alignment_of(task.residual != nullptr ? task.residual : task.out));
     wanted.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(task.out));
     int found = 0;
     const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
@@ -311,7 +328,7 @@ class LibraryProduct final : public Product {
                               std::span<const cublasLtMatmulHeuristicResult_t> proposals) {
     if (task.residual == task.out) return proposals.front().algo;
     const std::vector<std::size_t> likes = likes_of(plan.form, task);
-    if (const auto found = found_.find(likes)) {
+    if (const auto found = findings_.algorithms.find(likes)) {
       const auto algorithm = std::bit_cast<cublasLtMatmulAlgo_t>(*found);
       if (runs(plan, algorithm)) return algorithm;
     }
@@ -321,8 +338,8 @@ class LibraryProduct final : public Product {
     const std::size_t chosen = fastest(std::span(times).first(proposals.size()));
     const cublasLtMatmulAlgo_t& own = proposals[chosen].algo;
     if (!device_.status().ok() || std::isinf(times[chosen])) return own;  // nothing was found
-    const auto kept =
-        std::bit_cast<cublasLtMatmulAlgo_t>(found_.keep(likes, std::bit_cast<AlgorithmWords>(own)));
+    const auto kept = std::bit_cast<cublasLtMatmulAlgo_t>(
+        findings_.algorithms.keep(likes, std::bit_cast<AlgorithmWords>(own)));
     return runs(plan, kept) ? kept : own;
   }
   // The same of batches of about as many rows. What is left says whether the library scales.
@@ -356,10 +373,10 @@ class LibraryProduct final : public Product {
   Device& device_;
   cublasLtHandle_t library_ = nullptr;
   tensor::Buffer& workspace_;
-  bool vectors_ = has_vectors_on(device_.compute_capability()), scalars_ = true, codes_ = true;
+  const bool has_vectors_ = has_vectors_on(device_.compute_capability());
   std::array<cublasLtMatmulHeuristicResult_t, kProposals> proposals_;
   std::map<Key, std::unique_ptr<Plan>> plans_;  // by rows as they are
-  Findings<AlgorithmWords>& found_;             // by likes_of()
+  CardFindings& findings_;                      // algorithms by likes_of()
 };
 
 }  // namespace
@@ -367,7 +384,7 @@ class LibraryProduct final : public Product {
 template <class T>
 std::unique_ptr<Product> make_product(Device& device, tensor::Buffer& workspace,
                                       CardFindings& findings) {
-  return std::make_unique<LibraryProduct<T>>(device, workspace, findings.algorithms);
+  return std::make_unique<LibraryProduct<T>>(device, workspace, findings);
 }
 template std::unique_ptr<Product> make_product<float>(Device&, tensor::Buffer&, CardFindings&);
 template std::unique_ptr<Product> make_product<Bfloat16>(Device&, tensor::Buffer&, CardFindings&);

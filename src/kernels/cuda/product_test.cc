@@ -297,15 +297,47 @@ TEST_F(Fp8ProductTest, ResultsInFp8AreScaledBehindTheActivation) {
   codes.out_stride = codes.outputs = kWide;
   EXPECT_EQ(product->run(codes), Left::nothing);
   EXPECT_FLOAT_EQ(to_float(out[6 * kWide]), 4 * (1.5F * kInputs - 20));
+  const float half = 2;  // of another layer
+  codes.out_scale_inverse = &half;
+  EXPECT_EQ(product->run(codes), Left::nothing);
+  EXPECT_FLOAT_EQ(to_float(out[6 * kWide]), 2 * (1.5F * kInputs - 20));
 
   // Nothing is written where the library refuses it, however late.
   out.assign(out.size(), from_float<Fp8>(7));
-  played_library().algorithms[0].fails = true;
+  played_library().writes_fp8 = false;
   EXPECT_EQ(product->run(codes), Left::all);
+  played_library().writes_fp8 = true;
+  EXPECT_EQ(product->run(codes), Left::all) << "once is enough";
+  EXPECT_EQ(make_product<Fp8>(*device_, workspace_, findings_)->run(codes), Left::all)
+      << "and for all that share what is found";
   codes.activation = Activation::silu;
   EXPECT_EQ(product->run(codes), Left::all);
   EXPECT_FLOAT_EQ(to_float(out[0]), 7);
   EXPECT_TRUE(device_->status().ok());
+}
+
+// One of each for all rows is another product than one for each.
+TEST_F(Fp8ProductTest, OneScaleIsTheFirstOfEachForAllRows) {
+  const auto product = make_product<Fp8>(*device_, workspace_, findings_);
+  ProductTask scaled = scaled_task();
+  x_scales_[6] = 5;
+  EXPECT_EQ(product->run(scaled), Left::nothing);
+  EXPECT_FLOAT_EQ(out_[6 * kOutputs], 1.25F * kInputs);
+  scaled.one_scale = true;
+  EXPECT_EQ(product->run(scaled), Left::nothing);
+  EXPECT_FLOAT_EQ(out_[6 * kOutputs], 0.75F * kInputs);
+  scaled.one_scale = false;
+  EXPECT_EQ(product->run(scaled), Left::nothing);
+  EXPECT_FLOAT_EQ(out_[6 * kOutputs], 1.25F * kInputs);
+}
+
+// What fails for another reason is no refusal, and shows.
+TEST_F(Fp8ProductTest, AFailureIsNoRefusal) {
+  const auto product = make_product<Fp8>(*device_, workspace_, findings_);
+  EXPECT_EQ(product->run(scaled_task()), Left::nothing);
+  played_library().algorithms[0].fails = true;
+  product->run(scaled_task());
+  EXPECT_EQ(device_->status().error().message, "cuBLASLt failed: execution failed");
 }
 
 // From then on it is asked for the product alone.

@@ -68,6 +68,23 @@ struct QuantizeTask {
   }
 };
 
+// Raises `largest` to that of x; `spoilt` becomes no number if one of x is none, or infinite.
+template <unsigned kCount>
+__device__ void look_at(const float (&x)[kCount], float& largest, float& spoilt) {
+  SHEAF_UNROLL
+  for (unsigned j = 0; j < kCount; ++j) {
+    largest = fmaxf(largest, fabsf(x[j]));
+    spoilt += 0 * x[j];  // 0, or no number
+  }
+}
+template <unsigned kCount, class Q>
+__device__ void store_quantized(const float (&x)[kCount], float inverse, Q* to) {
+  Pack<Q, kCount> codes;
+  SHEAF_UNROLL
+  for (unsigned j = 0; j < kCount; ++j) codes.elements[j] = quantized<Q>(x[j], inverse);
+  *reinterpret_cast<Pack<Q, kCount>*>(to) = codes;
+}
+
 // What a warp makes of one row. first(column, x) gives kCount of its numbers, before the balance,
 // and again(column, x) the same later in the same lane; columns behind the row's are not asked for.
 template <unsigned kCount, class E, class Q, class First, class Again>
@@ -87,11 +104,7 @@ __device__ void quantize_row(const QuantizeTask<E, Q>& task, unsigned row, First
     float largest = 0, spoilt = 0;
     for (unsigned i = first; i < task.block; i += kWarpSize * kCount) {
       balanced(first_load, block + i, x);
-      SHEAF_UNROLL
-      for (unsigned j = 0; j < kCount; ++j) {
-        largest = fmaxf(largest, fabsf(x[j]));
-        spoilt += 0 * x[j];  // 0, or no number
-      }
+      look_at<kCount>(x, largest, spoilt);
     }
     const float scale = scale_of<Q>(largest_of_warp(largest));
     spoilt = sum_of_warp(spoilt);
@@ -103,10 +116,7 @@ __device__ void quantize_row(const QuantizeTask<E, Q>& task, unsigned row, First
     const float inverse = 1 / scale;
     for (unsigned i = first; i < task.block; i += kWarpSize * kCount) {
       balanced(again, block + i, x);
-      Pack<Q, kCount> codes;
-      SHEAF_UNROLL
-      for (unsigned j = 0; j < kCount; ++j) codes.elements[j] = quantized<Q>(x[j], inverse);
-      *reinterpret_cast<Pack<Q, kCount>*>(to + i) = codes;
+      store_quantized<kCount>(x, inverse, to + i);
     }
     to += std::size_t{task.rows} * task.block;
   }
