@@ -22,7 +22,7 @@ Result<Dtype> parse_dtype(std::string_view name);
 // and with a scale (model/spec/parameters.h); fp8 has one an output. All are in that dtype: of a
 // model's see planner/memory.h.
 std::uint64_t product_bytes(Dtype dtype, std::uint64_t numbers, std::uint64_t int8_blocks);
-// Of what passes between products, and of tables: half where products are smaller than that.
+// Of what passes between products: half where products are smaller than that.
 std::uint64_t number_bytes(Dtype dtype);
 
 }  // namespace sheaf::planner
