@@ -111,6 +111,28 @@ TEST(Refusal, ASmallerDtypeOrSeveralCards) {
   EXPECT_TRUE(says(text, "what helps: int8 (7.06 GiB); 2 such cards, split by heads")) << text;
 }
 
+TEST(Refusal, SeveralCardsHaveOneStream) {
+  const Gpu card{"8GiB", 8ull << 30, nullptr, nullptr};
+  Load two = load(Dtype::bfloat16);
+  two.streams = 2;
+  const std::string text = refusal(qwen3_embedding_4b(), two, card, 0.9);
+  EXPECT_TRUE(says(text, "2 such cards, split by heads, with --streams 1")) << text;
+}
+
+TEST(Refusal, OfFp8InSomeLayersAllOfThemAndInt8) {
+  Load some = load(Dtype::fp8);
+  some.fp8_layers = {0};
+  const auto in_gib = [&](std::uint64_t gib) {
+    const Gpu card{"card", gib << 30, nullptr, nullptr};
+    return refusal(qwen3_embedding_4b(), some, card, 0.9);
+  };
+  EXPECT_TRUE(says(in_gib(10), "what helps: fp8 in all layers (")) << in_gib(10);
+  EXPECT_TRUE(says(in_gib(10), "; int8 (")) << in_gib(10);
+  EXPECT_TRUE(says(in_gib(8), "what helps: int8 (")) << in_gib(8);
+  EXPECT_FALSE(says(in_gib(8), "in all layers")) << in_gib(8);
+  EXPECT_TRUE(says(in_gib(6), "int8 (7.06 GiB) does not fit either")) << in_gib(6);
+}
+
 TEST(Refusal, ASmallerBatchWhereThatIsEnough) {
   Load large = load(Dtype::bfloat16);
   large.batch_tokens = 1 << 20;

@@ -8,11 +8,10 @@
 
 namespace sheaf::planner {
 
-// What the products of a model on a GPU may be computed in, the most exact first. Both halves take
-// the same memory.
-enum class Dtype { float32, bfloat16, float16, int8, fp8 };
-inline constexpr std::array<Dtype, 5> kDtypes = {Dtype::float32, Dtype::bfloat16, Dtype::float16,
-                                                 Dtype::int8, Dtype::fp8};
+// What the products of a model on a GPU may be computed in, the most exact first.
+enum class Dtype { float32, bfloat16, int8, fp8 };
+inline constexpr std::array<Dtype, 4> kDtypes = {Dtype::float32, Dtype::bfloat16, Dtype::int8,
+                                                 Dtype::fp8};
 
 std::string_view name_of(Dtype dtype);  // "bfloat16"
 // The error names all that there are.
