@@ -127,16 +127,16 @@ Workspace workspace_of(std::span<const Demand> demands) {
 
 std::string assumptions(std::span<const Demand> demands) {
   const auto [least, most] = workspace_of(demands);
-  const std::string workspace =
-      (least < most ? planner::gib_text(least) + " to " : "") + planner::gib_text(most);
-  return fmt::format(
-      "assumed: {} of a card's peak arithmetic and {} of its bandwidth where\n"
-      "nothing was measured; texts of {} tokens; batches of {:.0f} ms; {} of context\n"
-      "and {} of workspace a replica; slices shared by several give {}, those\n"
-      "with a p99 {}\n",
-      percent(planner::kArithmeticEfficiency), percent(planner::kBandwidthEfficiency),
-      planner::kTextTokens, planner::kBatchMs, planner::gib_text(planner::kContextBytes), workspace,
-      percent(planner::kSharedLimit), percent(planner::kPunctualLimit));
+  const std::string workspace = least < most ? planner::gib_text(least) + " to " : "";
+  return wrapped(
+      fmt::format("assumed: {} of a card's peak arithmetic and {} of its bandwidth where nothing "
+                  "was measured; texts of {} tokens; batches of {:.0f} ms; {} of context and {}{} "
+                  "of workspace a replica; slices shared by several give {}, those with a p99 {}",
+                  percent(planner::kArithmeticEfficiency), percent(planner::kBandwidthEfficiency),
+                  planner::kTextTokens, planner::kBatchMs,
+                  planner::gib_text(planner::kContextBytes), workspace, planner::gib_text(most),
+                  percent(planner::kSharedLimit), percent(planner::kPunctualLimit)),
+      0);
 }
 
 ordered_json json_of_slice(const PlannedSlice& slice, const PlanCards& cards,

@@ -196,7 +196,9 @@ def test_the_workspace_that_was_counted_is_what_is_printed(tmp_path):
     models = [{"source": MODEL_FOLDER, "name": "a", "streams": 4}]
     assert "0.16 GiB of workspace a replica" in " ".join(plan(tmp_path, models, "--gpu", "h200").stdout.split())
     models += [{"source": MODEL_FOLDER, "name": "b"}]
-    assert "0.06 GiB to 0.16 GiB of workspace a replica" in " ".join(plan(tmp_path, models, "--gpu", "h200").stdout.split())
+    shown = plan(tmp_path, models, "--gpu", "h200").stdout
+    assert "0.06 GiB to 0.16 GiB of workspace a replica" in " ".join(shown.split())
+    assert max(map(len, shown[:shown.index("serve it:")].splitlines())) <= 80, shown
     facts = json.loads(plan(tmp_path, models, "--gpu", "h200", "--json").stdout)
     assert [model["workspace_bytes"] >> 20 for model in facts["models"]] == [64 + 3 * 32, 64]
     assert facts["assumed"]["workspace_bytes"] >> 20 == 64 + 3 * 32
