@@ -15,6 +15,7 @@
 #include "cli/precision.h"
 #include "cli/slices.h"
 #include "cli/trial_server.h"
+#include "model/spec/product_dtype.h"
 #include "slices/device.h"
 
 namespace sheaf::cli {
@@ -325,9 +326,24 @@ KnownReplicas choose(const std::vector<KindSharing>& all, std::uint32_t streams)
 
 }  // namespace
 
+namespace {
+
+// As `sheaf plan` says it; `param` tells that the mistake is in what was asked for.
+Status check_layers(const router::ModelConfig& config, const model::ModelSpec& spec) {
+  SHEAF_ASSIGN(const model::ProductDtype dtype, model::parse_product_dtype(config.dtype));
+  const Status layers = model::check_fp8_layers(spec, dtype.fp8_layers);
+  if (layers.ok()) return {};
+  return Error{layers.error().code,
+               fmt::format("model {}: {}", config.name, layers.error().message), "dtype"};
+}
+
+}  // namespace
+
 Result<KnownDtype> known_dtype(const ServeSettings& settings, const ModelSetting& model,
                                const router::ModelConfig& config, const Computers& computers) {
   SHEAF_ASSIGN(const bool on_cards, runs_on_cards(settings, model, computers));
+  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(config.folder, config.pooling));
+  SHEAF_TRY(check_layers(config, spec));
   const ModelSource source{config.folder, config.pooling};
   Computer computer{computers.replica_program};
   std::string unmeasured = "float32";
@@ -337,7 +353,6 @@ Result<KnownDtype> known_dtype(const ServeSettings& settings, const ModelSetting
     computer = computer_of(there.devices, computers);
     unmeasured = there.unmeasured;
   }
-  SHEAF_ASSIGN(const model::ModelSpec spec, model::read_spec(config.folder, config.pooling));
   return KnownDtype{
       dtype_at_once(config.dtype, computer, source, unmeasured),
       config.dtype != "auto" || !is_measured(spec) || kept_precisions(computer, source)};

@@ -136,12 +136,14 @@ class Reader {
     if (key == "name") model.name = text;
     if (key == "source") model.source = text;
     if (key == "revision") model.revision = text;
-    if (key == "replicas") model.replicas = text;
-    if (key == "streams") model.streams = text;
     if (key == "default_prompt_name") model.default_prompt_name = text;
     if (key == "default_prompt") model.default_prompt = text;
     if (key == "pooling")
       return read_checked(value, key, text, model::check_pooling, model.pooling);
+    if (key == "replicas")
+      return read_checked(value, key, text, check_replicas_setting, model.replicas);
+    if (key == "streams")
+      return read_checked(value, key, text, check_streams_setting, model.streams);
     if (key == "dtype") return read_checked(value, key, text, check_dtype, model.dtype);
     if (key == "max_batch_tokens") return read_number(value, key, model.max_batch_tokens, {});
     if (key == "max_length") return read_number(value, key, model.max_length, {});

@@ -57,7 +57,7 @@ FlagSet flags_for(PlanSettings& s) {
   flags.add({"cores", "N|here", "plan for processor cores instead of cards"}, text(s.asked.cores));
   flags.add({"memory", "BYTES", "of a machine of such cores", "", "that here"},
             byte_count(s.asked.memory_bytes));
-  flags.add({"dtype", "T", "float32, bfloat16, float16, int8, fp8", "", "model: all"},
+  flags.add({"dtype", "T", "auto, float32, bfloat16, int8, fp8, fp8:0,2-4"},
             checked_text(s.asked.dtype, [](std::string_view name) -> Status {
               SHEAF_TRY(load_in(name));
               return {};
@@ -67,10 +67,7 @@ FlagSet flags_for(PlanSettings& s) {
   flags.add({"max-batch-tokens", "N", "tokens of the largest batch", "", "16384"},
             whole_number(s.max_batch_tokens, 1, 1u << 22));
   flags.add({"streams", "N", "batches at once, of a replica on a card", "", "1"},
-            checked_text(s.streams, [](std::string_view number) -> Status {
-              SHEAF_TRY(parse_streams(number));
-              return {};
-            }));
+            checked_text(s.streams, check_streams_setting));
   flags.add({"gpu-memory-utilization", "F", "share of its memory to use"},
             positive_real(s.asked.memory_utilization));
   flags.add({"instances", "N", "model: slices wanted, each with a replica"},
@@ -86,6 +83,7 @@ FlagSet flags_for(PlanSettings& s) {
   flags.set_epilogue(
       "Models go by target, isolation and measured_tokens_per_s of the file\n"
       "(deploy/sheaf.yaml); what is assumed is printed with the plan (docs/plan.md).\n"
+      "Without --dtype: as the file says, auto being bfloat16; one model in each.\n"
       "exit codes: 0 all fits, 1 something does not or failed, 2 wrong usage\n"
       "example: sheaf plan -c sheaf.yaml --gpu h200 --count 8\n");
   return flags;

@@ -7,6 +7,7 @@
 
 #include "cli/flag_value.h"
 #include "cli/model_files.h"
+#include "cli/precision.h"
 #include "cli/table.h"
 #include "model/spec/product_dtype.h"
 #include "planner/capacity.h"
@@ -81,6 +82,15 @@ std::uint64_t fullest(const planner::Spread& spread) {
   return most;
 }
 
+// Of fp8 in named layers.
+std::string layers_note(const planner::ModelFacts& model, const planner::Load& load) {
+  const std::size_t layers = load.fp8_layers->size();
+  if (layers == 0) return "fp8 in no layer; bfloat16 in all";
+  return fmt::format("fp8 in the feed-forward parts of layer{} {}{}", layers > 1 ? "s" : "",
+                     layers_named(dtype_text(load)),
+                     layers < model.spec.layers ? "; bfloat16 in the others" : "");
+}
+
 // "22.7M", "4.02B".
 std::string parameters_of(const planner::ModelFacts& model) {
   const auto count = static_cast<double>(model.parameters.total());
@@ -114,10 +124,13 @@ std::string text_of(const planner::ModelFacts& model, const CapacityQuestion& as
                   model::kind_of(spec), spec.layers, parameters_of(model),
                   asked.load.max_length > 0 ? std::min(asked.load.max_length, spec.max_length)
                                             : spec.max_length);
-  out += fmt::format("{}: {:.2f} GiB, of which {:.2f} may be used; batches of {} tokens{}\n\n",
-                     asked.gpu.name, gib(asked.gpu.memory_bytes), gib(fits.front().usable_bytes),
-                     asked.load.batch_tokens,
-                     asked.load.streams > 1 ? fmt::format(", {} at once", asked.load.streams) : "");
+  out += wrapped(
+      fmt::format("{}: {:.2f} GiB, of which {:.2f} may be used; batches of {} tokens{}",
+                  asked.gpu.name, gib(asked.gpu.memory_bytes), gib(fits.front().usable_bytes),
+                  asked.load.batch_tokens,
+                  asked.load.streams > 1 ? fmt::format(", {} at once", asked.load.streams) : ""),
+      2);
+  out += "\n";
   Table table({{"dtype"},
                {"weights"},
                {"activations"},
@@ -133,17 +146,16 @@ std::string text_of(const planner::ModelFacts& model, const CapacityQuestion& as
                    gib_number(fit.memory.workspace_bytes), gib_number(fit.memory.total_bytes()),
                    !fit.computable ? "no fp8" : fmt::format("{}", fit.replicas)});
   out += table.render();
-  if (fits.front().load.fp8_layers)
-    out += wrapped(fmt::format("fp8 in the feed-forward parts of layers {}; bfloat16 in the others",
-                               layers_named(dtype_text(fits.front().load))),
-                   0);
+  if (fits.front().load.fp8_layers) out += wrapped(layers_note(model, fits.front().load), 0);
   out += "\nGiB. Weights count once however many replicas, the rest for each. * assumed\n";
   out += kv_note(model) + "\n";
   if (const std::string trust = trust_note(asked.gpu); !trust.empty())
     out += fmt::format("{}: {}\n", asked.gpu.name, trust);
   if (spreads.empty()) return out;
-  out += fmt::format("\nOver several cards of this kind, in {}:\n",
-                     dtype_text(refused_load(asked, fits)));
+  out += "\n" + wrapped(fmt::format("Over several cards of this kind, in {}{}:",
+                                    dtype_text(refused_load(asked, fits)),
+                                    asked.load.streams > 1 ? ", with --streams 1" : ""),
+                        2);
   Table split({{"split by"}, {"cards"}, {"fullest"}, {"fits"}, {"layers of each rank", true}});
   for (const planner::Spread& spread : spreads)
     split.add_row({spread.tensor ? "heads" : "layers", fmt::format("{}", spread.ranks.size()),
@@ -210,6 +222,7 @@ planner::Isolation isolation_of(const std::string& word) {
 }
 
 Result<planner::Load> load_in(std::string_view setting) {
+  SHEAF_TRY(check_dtype(setting));
   if (setting == "auto") return planner::Load{};
   SHEAF_ASSIGN(model::ProductDtype dtype, model::parse_product_dtype(setting));
   planner::Load load;
@@ -268,7 +281,7 @@ Result<CapacityReport> report_capacity(const planner::ModelFacts& model,
   if (!report.fits) report.refusal = refusal;
   report.text = json ? json_text_of(model, question, fits, spreads, refusal)
                      : text_of(model, question, fits, spreads);
-  if (!json && report.fits && needs_more) report.text += "\n" + refusal + "\n";
+  if (!json && report.fits && needs_more) report.text += "\n" + wrapped(refusal, 2);
   return report;
 }
 

@@ -40,6 +40,7 @@ Result<planner::Demand> demand_of(const ModelSetting& setting, const ServeSettin
       .name = model.name,
       .weights_bytes = memory.weights_bytes,
       .replica_bytes = memory.replica_bytes(),
+      .workspace_bytes = memory.workspace_bytes,
       .compute_tokens_per_s = rates.compute_tokens_per_s,
       .bandwidth_tokens_per_s = rates.bandwidth_tokens_per_s,
       .wanted_tokens_per_s = setting.target_tokens_per_s,
@@ -97,7 +98,21 @@ Result<PlanAnswer> answer_for_cards(const PlanQuestion& question, const ServeSet
                     .met = plan.score.unserved + plan.score.unmet == 0};
 }
 
+// As --streams is beside --cores.
+Status check_streams_on_cores(const ServeSettings& serve) {
+  for (const ModelSetting& model : serve.models) {
+    SHEAF_ASSIGN(const std::uint32_t streams, parse_streams(model.streams.value_or(serve.streams)));
+    if (streams > 1)
+      return wrong(
+          fmt::format("model {}: streams: {}: they are of replicas on cards, and cores "
+                      "are planned for without cards",
+                      model.name.empty() ? model.source : model.name, streams));
+  }
+  return {};
+}
+
 Result<PlanAnswer> answer_for_cores(const PlanQuestion& question, const ServeSettings& serve) {
+  SHEAF_TRY(check_streams_on_cores(serve));
   SHEAF_ASSIGN(planner::CoreMachine machine, cores_here());
   if (question.cores != "here")
     machine.cores = static_cast<std::uint32_t>(parse_whole_number(question.cores, 1, 4096).value());

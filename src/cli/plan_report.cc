@@ -115,16 +115,28 @@ std::string doubts_about(const slices::CardModel& card, const Plan& plan) {
   return fmt::format("{}", fmt::join(lines, ""));
 }
 
-std::string assumptions() {
-  return fmt::format(
-      "assumed: {} of a card's peak arithmetic and {} of its bandwidth where\n"
-      "nothing was measured; texts of {} tokens; batches of {:.0f} ms; {} of context\n"
-      "and {} of workspace a replica; slices shared by several give {}, those\n"
-      "with a p99 {}\n",
-      percent(planner::kArithmeticEfficiency), percent(planner::kBandwidthEfficiency),
-      planner::kTextTokens, planner::kBatchMs, planner::gib_text(planner::kContextBytes),
-      planner::gib_text(planner::kWorkspaceBytes), percent(planner::kSharedLimit),
-      percent(planner::kPunctualLimit));
+struct Workspace {
+  std::uint64_t least = 0, most = 0;
+};
+// That was counted for a replica: more where a model has several streams.
+Workspace workspace_of(std::span<const Demand> demands) {
+  if (demands.empty()) return {planner::kWorkspaceBytes, planner::kWorkspaceBytes};
+  const auto [least, most] = std::ranges::minmax_element(demands, {}, &Demand::workspace_bytes);
+  return {least->workspace_bytes, most->workspace_bytes};
+}
+
+std::string assumptions(std::span<const Demand> demands) {
+  const auto [least, most] = workspace_of(demands);
+  const std::string workspace = least < most ? planner::gib_text(least) + " to " : "";
+  return wrapped(
+      fmt::format("assumed: {} of a card's peak arithmetic and {} of its bandwidth where nothing "
+                  "was measured; texts of {} tokens; batches of {:.0f} ms; {} of context and {}{} "
+                  "of workspace a replica; slices shared by several give {}, those with a p99 {}",
+                  percent(planner::kArithmeticEfficiency), percent(planner::kBandwidthEfficiency),
+                  planner::kTextTokens, planner::kBatchMs,
+                  planner::gib_text(planner::kContextBytes), workspace, planner::gib_text(most),
+                  percent(planner::kSharedLimit), percent(planner::kPunctualLimit)),
+      0);
 }
 
 ordered_json json_of_slice(const PlannedSlice& slice, const PlanCards& cards,
@@ -148,6 +160,7 @@ ordered_json json_of_model(const Demand& demand, const PlannedModel& model) {
           {"isolation", name_of(demand.isolation)},
           {"weights_bytes", demand.weights_bytes},
           {"replica_bytes", demand.replica_bytes},
+          {"workspace_bytes", demand.workspace_bytes},
           {"wanted_tokens_per_s", demand.wanted_tokens_per_s},
           {"wanted_p99_ms", demand.p99_ms},
           {"replicas", model.replicas},
@@ -183,7 +196,7 @@ std::string table_of(const Machine& machine, const PlanCards& cards,
   out += models_table(demands, plan) + "\n";
   if (!plan.slices.empty()) out += slices_table(cards, demands, plan) + "\n";
   for (const std::string& card : cards.left_out) out += wrapped("left out: " + card, 2);
-  return out + assumptions() + doubts_about(*cards.model, plan);
+  return out + assumptions(demands) + doubts_about(*cards.model, plan);
 }
 
 ordered_json json_of(const Machine& machine, const PlanCards& cards,
@@ -207,7 +220,7 @@ ordered_json json_of(const Machine& machine, const PlanCards& cards,
                      {"text_tokens", planner::kTextTokens},
                      {"batch_ms", planner::kBatchMs},
                      {"context_bytes", planner::kContextBytes},
-                     {"workspace_bytes", planner::kWorkspaceBytes},
+                     {"workspace_bytes", workspace_of(demands).most},
                      {"shared_limit", planner::kSharedLimit},
                      {"punctual_limit", planner::kPunctualLimit}};
   return json;

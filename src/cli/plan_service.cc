@@ -89,6 +89,13 @@ Status check_misspelt(const ordered_json& rest, const std::vector<std::string>& 
   return {};
 }
 
+// What the question says of all models is in no file that the server would read.
+void add_flags(const FlagSet& flags, std::vector<std::string>& arguments) {
+  for (const char* name : {"max-length", "max-batch-tokens", "streams"})
+    if (const auto value = flags.given(name))
+      arguments.insert(arguments.end(), {fmt::format("--{}", name), *value});
+}
+
 }  // namespace
 
 PlanService::PlanService(std::map<std::string, std::string> folders)
@@ -156,7 +163,8 @@ Result<std::string> PlanService::answer(const std::string& question) const {
     }
   }
   SHEAF_TRY(serve.read_text(object.dump(), kBody));
-  SHEAF_ASSIGN(const PlanAnswer plan, answer_plan(asked, serve.settings()));
+  SHEAF_ASSIGN(PlanAnswer plan, answer_plan(asked, serve.settings()));
+  add_flags(serve.flags(), plan.serving.arguments);
   return plan.json();
 }
 

@@ -304,12 +304,15 @@ Result<std::size_t> check_models(const ServeSettings& settings, const Computers&
   return not_seen;
 }
 
+// Layers that a model does not have were asked for, as `sheaf plan` would say.
+ExitCode code_of(const Error& error) { return error.param == "dtype" ? kExitUsage : kExitFailed; }
+
 int check(const ServeFlags& flags) {
   const ServeSettings& settings = flags.settings();
   const auto computers = find_computers(settings);
   if (!computers.ok()) return fail("serve", computers.error());
   const auto not_seen = check_models(settings, *computers);
-  if (!not_seen.ok()) return fail("serve", not_seen.error());
+  if (!not_seen.ok()) return fail("serve", not_seen.error(), code_of(not_seen.error()));
   fmt::print("{}", wrapped("defaults: " + describe_defaults(flags), 2));
   fmt::print("settings are valid; {}nothing was started\n",
              *not_seen == 0 ? "" : fmt::format("models not looked at: {}; ", *not_seen));
@@ -322,7 +325,7 @@ int serve(const ServeFlags& flags, TimeUs started_us) {
   if (const Status free = server::Server::check_ports(server_options(settings)); !free.ok())
     return fail("serve", free.error());
   auto serving = prepare(settings);
-  if (!serving.ok()) return fail("serve", serving.error());
+  if (!serving.ok()) return fail("serve", serving.error(), code_of(serving.error()));
   // One carried 4,000 requests of 16 texts a second (docs/benchmarks/serve.json, "router"); the
   // cores are the replicas'.
   const std::uint32_t cores = std::max(std::thread::hardware_concurrency(), 1u);

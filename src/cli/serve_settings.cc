@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <tuple>
 
 #include "channel/layout.h"
 #include "cli/config_file.h"
@@ -31,16 +30,17 @@ void add_model_flags(FlagSet& flags, ServeSettings& s, std::vector<std::string>&
   flags.add({"revision", "R", "commit, branch or tag on the hub", "revision", "main"},
             text(s.revision));
   flags.add({"num-replicas", "N", "copies; auto: by cores, or measured", "num_replicas"},
-            text(s.num_replicas));
+            checked_text(s.num_replicas, check_replicas_setting));
   flags.add(
       {"tensor-parallel-size", "N", "processes a copy is divided over", "tensor_parallel_size"},
       whole_number(s.ranks, 1, kRanksMax));
   flags.add({"pipeline-parallel-size", "N", "or its layers, in stages", "pipeline_parallel_size"},
             whole_number(s.stages, 1, kRanksMax));
-  flags.add({"streams", "N", "batches at once, of a copy on a card", "streams"}, text(s.streams));
+  flags.add({"streams", "N", "batches at once, of a copy on a card", "streams"},
+            checked_text(s.streams, check_streams_setting));
   flags.add({"device", "D", "cpu, cuda; auto: cards if there are any", "device"},
             choice(s.device, {"auto", "cpu", "cuda"}));
-  flags.add({"dtype", "T", "auto, float32, bfloat16, int8, fp8", "dtype"},
+  flags.add({"dtype", "T", "or float32, bfloat16, int8, fp8, fp8:0,2-4", "dtype"},
             checked_text(s.dtype, check_dtype));
   flags.add({"max-length", "N", "tokens a text is cut to", "max_length", "the model's"},
             whole_number(s.max_length, 0, 1u << 20));
@@ -135,13 +135,6 @@ Error setting_error(std::string message) {
   return Error{ErrorCode::invalid_argument, std::move(message)};
 }
 
-Status check_number(std::string_view where, const std::string& said, std::uint32_t most) {
-  if (said == "auto") return {};
-  const auto number = parse_whole_number(said, 1, most);
-  if (number.ok()) return {};
-  return setting_error(fmt::format("{}: {}, nor auto", where, number.error().message));
-}
-
 Status check_between(std::string_view flag, TimeUs value, TimeUs min, TimeUs max) {
   if (value >= min && value <= max) return {};
   return setting_error(fmt::format("--{} {}: must be {} to {}", flag, show_duration(value),
@@ -171,6 +164,17 @@ Status check_limits(const ServeSettings& s) {
 }
 
 }  // namespace
+
+Status check_replicas_setting(std::string_view setting) {
+  if (setting == "auto") return {};
+  const auto number = parse_whole_number(setting, 1, kReplicasMax);
+  return number.ok() ? Status() : setting_error(number.error().message + ", nor auto");
+}
+
+Status check_streams_setting(std::string_view setting) {
+  SHEAF_TRY(parse_streams(setting));
+  return {};
+}
 
 Result<std::uint32_t> parse_streams(std::string_view setting) {
   if (setting == "auto") return 1u;
@@ -262,13 +266,6 @@ Status ServeFlags::choose_models(std::vector<ModelSetting> of_file) {
 }
 
 Status ServeFlags::check_consistent() const {
-  SHEAF_TRY(check_number("--num-replicas", settings_.num_replicas, kReplicasMax));
-  SHEAF_TRY(check_number("--streams", settings_.streams, kStreamsMax));
-  for (const ModelSetting& model : settings_.models)
-    for (const auto& [key, said, most] : {std::tuple{"replicas", model.replicas, kReplicasMax},
-                                          std::tuple{"streams", model.streams, kStreamsMax}})
-      if (said)
-        SHEAF_TRY(check_number(fmt::format("models: {}: {}", model.source, key), *said, most));
   if (settings_.gpu_memory_utilization > 1)
     return setting_error(fmt::format("--gpu-memory-utilization {}: is more than all of it, 1",
                                      settings_.gpu_memory_utilization));

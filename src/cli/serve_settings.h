@@ -39,6 +39,9 @@ struct ModelSetting {
 // Of a replica on a card: a number up to channel::kLanesMax, or "auto", which is one until replicas
 // are measured.
 Result<std::uint32_t> parse_streams(std::string_view setting);
+Status check_streams_setting(std::string_view setting);
+// Copies of a model: a number, or "auto".
+Status check_replicas_setting(std::string_view setting);
 
 // "name=source" or "source".
 ModelSetting parse_model_argument(std::string_view argument);

@@ -238,6 +238,12 @@ TEST(ServeSettings, UnknownKeysNameLineAndNearestKey) {
   EXPECT_NE(
       refused("models:\n- {source: x, pooling: no}\n").find(":2: models: pooling: 'no' is not"),
       std::string::npos);
+  EXPECT_EQ(refused("models:\n- source: x\n  streams: 9\n"),
+            ":3: models: streams: '9' is not a whole number from 1 to 8, nor auto");
+  EXPECT_EQ(refused("models:\n- source: x\n  replicas: 0\n"),
+            ":3: models: replicas: '0' is not a whole number from 1 to 1024, nor auto");
+  EXPECT_EQ(refused("\nstreams: many\n"),
+            ":2: streams: 'many' is not a whole number from 1 to 8, nor auto");
   EXPECT_EQ(refused("limits: 3\n"), ":1: 'limits' is not a map");
   EXPECT_EQ(refused("listen: {port: [1]}\n"), ":1: 'listen.port' is not a single value");
   EXPECT_EQ(refused("- a\n"), ":1: the file is not a map of keys to values");

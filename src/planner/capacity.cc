@@ -41,11 +41,18 @@ std::optional<Gpu> smallest_larger(const Gpu& than, const ModelFacts& model, con
   return best;
 }
 
-// Half precision of float32, int8 of both halves; nothing of what is no larger.
-std::optional<Load> in_smaller_dtype(Load load) {
-  if (load.dtype >= Dtype::int8) return std::nullopt;
-  load.dtype = load.dtype == Dtype::float32 ? Dtype::bfloat16 : Dtype::int8;
-  return load;
+// Half precision of float32, int8 of that; of fp8 in some layers fp8 in all, and int8.
+std::vector<Load> in_smaller_dtypes(const Load& load) {
+  const auto in = [&load](Dtype dtype) {
+    Load other = load;
+    other.dtype = dtype;
+    other.fp8_layers = {};
+    return other;
+  };
+  if (load.dtype == Dtype::float32) return {in(Dtype::bfloat16)};
+  if (load.dtype == Dtype::bfloat16) return {in(Dtype::int8)};
+  if (load.fp8_layers) return {in(Dtype::fp8), in(Dtype::int8)};
+  return {};
 }
 
 // The smallest larger slice, if need be with a smaller batch.
@@ -78,8 +85,9 @@ std::string several_cards(const ModelFacts& model, const Load& load, const Gpu& 
   if (gpu.profile != nullptr) return "";  // ranks on slices cannot reach each other's memory
   for (const Spread& spread : spreads_of(model, load, gpu, memory_utilization))
     if (spread.fits)
-      return fmt::format("{} such cards, split by {}", spread.ranks.size(),
-                         spread.tensor ? "heads" : "layers");
+      return fmt::format("{} such cards, split by {}{}", spread.ranks.size(),
+                         spread.tensor ? "heads" : "layers",
+                         load.streams > 1 ? ", with --streams 1" : "");
   return "";
 }
 
@@ -141,15 +149,18 @@ std::string refusal(const ModelFacts& model, const Load& load, const Gpu& gpu,
       smaller_batch(model, load, gpu, memory_utilization),
       fewer_streams(model, load, gpu, memory_utilization)};
   std::string vain;  // what comes to mind first and does not help
-  if (const auto smaller = in_smaller_dtype(load)) {
-    const Fit other = fit_of(model, *smaller, gpu, memory_utilization);
+  std::vector<std::string> smaller;
+  for (const Load& other : in_smaller_dtypes(load)) {
+    const Fit there = fit_of(model, other, gpu, memory_utilization);
+    const std::uint64_t bytes = there.memory.total_bytes();
+    if (bytes >= fit.memory.total_bytes()) continue;
     const std::string what =
-        fmt::format("{} ({})", dtype_text(*smaller), gib_text(other.memory.total_bytes()));
-    if (other.replicas > 0)
-      remedies.insert(remedies.begin(), what);
-    else
-      vain = fmt::format("; {} does not fit either", what);
+        fmt::format("{}{} ({})", dtype_text(other),
+                    other.dtype == Dtype::fp8 ? " in all layers" : "", gib_text(bytes));
+    if (there.replicas > 0) smaller.push_back(what);
+    vain = there.replicas > 0 ? "" : fmt::format("; {} does not fit either", what);
   }
+  remedies.insert(remedies.begin(), smaller.begin(), smaller.end());
   std::erase(remedies, "");
   if (remedies.empty()) return text + vain + "; a larger card is needed";
   return fmt::format("{}; what helps: {}{}", text, fmt::join(remedies, "; "), vain);

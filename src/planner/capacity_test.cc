@@ -61,13 +61,22 @@ TEST(Refusal, AsManyStreamsAsThereIsRoomFor) {
 TEST(Refusal, FourBillionParametersOnAFiveGigabyteSlice) {
   const std::string text =
       refusal(qwen3_embedding_4b(), load(Dtype::bfloat16), gpu_named("a100-40/1g.5gb"), 0.9, 3);
-  EXPECT_TRUE(says(text, "7.49 GiB of weights against 4.75 GiB")) << text;
+  EXPECT_TRUE(says(text, "8.21 GiB of weights against 4.75 GiB")) << text;
   EXPECT_TRUE(says(text, "4.27 GiB may be used")) << text;
+  // Of 9.62 GiB in 2g.10gb 8.66 may be used, which weights and a context (8.70 GiB) exceed.
   EXPECT_TRUE(
-      says(text,
-           "2g.10gb (9.62 GiB) for bfloat16 with --max-batch-tokens 8192, 3 of which one card has"))
+      says(text, "4g.20gb (19.50 GiB) for bfloat16; fewer instances: one card has 1 of it, not 3"))
       << text;
-  EXPECT_TRUE(says(text, "int8 (6.33 GiB) does not fit either")) << text;
+  EXPECT_TRUE(says(text, "int8 (7.06 GiB) does not fit either")) << text;
+}
+
+TEST(Refusal, ALargerSliceWithASmallerBatch) {
+  const std::string text = refusal(qwen3_embedding_4b(), load(Dtype::bfloat16, 131'072),
+                                   gpu_named("a100-80/1g.10gb"), 0.9, 3);
+  EXPECT_TRUE(says(text,
+                   "2g.20gb (19.50 GiB) for bfloat16 with --max-batch-tokens 65536, 3 of which one "
+                   "card has"))
+      << text;
 }
 
 TEST(Refusal, NeverProposesWhatIsThereAlready) {
@@ -93,13 +102,35 @@ TEST(Refusal, ASliceOfWhichThereAreEnough) {
 TEST(Refusal, MoreInstancesThanACardHasLargerSlices) {
   const std::string text =
       refusal(qwen3_embedding_4b(), load(Dtype::bfloat16), gpu_named("a100-40/1g.5gb"), 0.9, 5);
-  EXPECT_TRUE(says(text, "fewer instances: one card has 3 of it, not 5")) << text;
+  EXPECT_TRUE(says(text, "fewer instances: one card has 1 of it, not 5")) << text;
 }
 
 TEST(Refusal, ASmallerDtypeOrSeveralCards) {
   const Gpu card{"8GiB", 8ull << 30, nullptr, nullptr};
   const std::string text = refusal(qwen3_embedding_4b(), load(Dtype::bfloat16), card, 0.9);
-  EXPECT_TRUE(says(text, "what helps: int8 (6.33 GiB); 2 such cards, split by heads")) << text;
+  EXPECT_TRUE(says(text, "what helps: int8 (7.06 GiB); 2 such cards, split by heads")) << text;
+}
+
+TEST(Refusal, SeveralCardsHaveOneStream) {
+  const Gpu card{"8GiB", 8ull << 30, nullptr, nullptr};
+  Load two = load(Dtype::bfloat16);
+  two.streams = 2;
+  const std::string text = refusal(qwen3_embedding_4b(), two, card, 0.9);
+  EXPECT_TRUE(says(text, "2 such cards, split by heads, with --streams 1")) << text;
+}
+
+TEST(Refusal, OfFp8InSomeLayersAllOfThemAndInt8) {
+  Load some = load(Dtype::fp8);
+  some.fp8_layers = {0};
+  const auto in_gib = [&](std::uint64_t gib) {
+    const Gpu card{"card", gib << 30, nullptr, nullptr};
+    return refusal(qwen3_embedding_4b(), some, card, 0.9);
+  };
+  EXPECT_TRUE(says(in_gib(10), "what helps: fp8 in all layers (")) << in_gib(10);
+  EXPECT_TRUE(says(in_gib(10), "; int8 (")) << in_gib(10);
+  EXPECT_TRUE(says(in_gib(8), "what helps: int8 (")) << in_gib(8);
+  EXPECT_FALSE(says(in_gib(8), "in all layers")) << in_gib(8);
+  EXPECT_TRUE(says(in_gib(6), "int8 (7.06 GiB) does not fit either")) << in_gib(6);
 }
 
 TEST(Refusal, ASmallerBatchWhereThatIsEnough) {

@@ -7,7 +7,7 @@
 namespace sheaf::planner {
 namespace {
 
-constexpr std::string_view kNames[] = {"float32", "bfloat16", "float16", "int8", "fp8"};
+constexpr std::string_view kNames[] = {"float32", "bfloat16", "int8", "fp8"};
 
 }  // namespace
 
@@ -17,7 +17,7 @@ Result<Dtype> parse_dtype(std::string_view name) {
   for (const Dtype dtype : kDtypes)
     if (name_of(dtype) == name) return dtype;
   return Error{ErrorCode::invalid_argument,
-               fmt::format("'{}' is not one of float32, bfloat16, float16, int8, fp8", name)};
+               fmt::format("'{}' is not one of float32, bfloat16, int8, fp8", name)};
 }
 
 std::uint64_t product_bytes(Dtype dtype, std::uint64_t numbers, std::uint64_t int8_blocks) {

@@ -54,8 +54,19 @@ std::uint64_t activations_of(const ModelFacts& model, const Load& load, std::uin
   return load.batch_tokens * per_token + in_and_out_bytes(model, load);
 }
 
+// What is looked up is packed as float32, whatever products are computed in. Words that SPLADE
+// multiplies by too are packed for that product alone, which no dtype computes in fp8.
 std::uint64_t table_bytes(const ModelFacts& model, Dtype dtype) {
-  return model.parameters.tables * number_bytes(dtype);
+  const model::ModelSpec& spec = model.spec;
+  const bool multiplied = spec.is_splade() && spec.word_head.decoder.empty();
+  const std::uint64_t words =
+      multiplied
+          ? std::min(std::uint64_t{spec.vocab_size} * spec.hidden_size, model.parameters.tables)
+          : 0;
+  const std::uint64_t blocks = spec.vocab_size * model::int8_blocks(spec.hidden_size);
+  const Dtype of_words = dtype == Dtype::fp8 ? Dtype::bfloat16 : dtype;
+  return (model.parameters.tables - words) * sizeof(float) +
+         (words > 0 ? product_bytes(of_words, words, blocks) : 0);
 }
 
 // Of so many of the model's numbers in matrices, and blocks of int8.
@@ -151,7 +162,7 @@ std::vector<Rank> tensor_parallel(const ModelFacts& model, const Load& load, std
       part_of(model.parameters.blocks, model::int8_blocks(spec.hidden_size));
   Rank rank{.first_layer = 0, .layers = spec.layers, .heads = spec.heads / ranks, .memory = {}};
   rank.memory.weights_bytes = part_bytes(model, load, products, blocks) +
-                              table_bytes(model, load.dtype) / ranks +
+                              table_bytes(model, load.dtype) +
                               model.parameters.vectors * sizeof(float);
   rank.memory.activations_bytes = activations_of(model, load, ranks);
   return std::vector<Rank>(ranks, rank);

@@ -41,7 +41,7 @@ constexpr std::uint64_t kContextBytes = 500ull << 20;
 constexpr std::uint64_t kStreamWorkspaceBytes = 32ull << 20;
 constexpr std::uint64_t kWorkspaceBytes = 2 * kStreamWorkspaceBytes;
 
-// "7.49 GiB": the one unit of what is said of cards, with the digits by which slices differ.
+// "8.21 GiB": the one unit of what is said of cards, with the digits by which slices differ.
 std::string gib_text(std::uint64_t bytes);
 
 // Of the numbers in matrices, those that a load in fp8 keeps in it: of feed-forward parts, in the
@@ -85,7 +85,7 @@ struct Rank {
   Memory memory;
 };
 
-// All have every layer, and a part of its heads, its inner numbers and the words. Nothing where
+// All have the tables, and every layer with a part of its heads and inner numbers. Nothing where
 // heads or inner numbers cannot be split evenly among `ranks`; heads of keys and values are held
 // more than once where there are fewer of them.
 std::vector<Rank> tensor_parallel(const ModelFacts& model, const Load& load, std::uint32_t ranks);

@@ -17,8 +17,9 @@ std::string_view name_of(Isolation isolation);
 // A model to be placed, as far as placing goes by it.
 struct Demand {
   std::string name;
-  std::uint64_t weights_bytes = 0;  // in every slice where it has a replica
-  std::uint64_t replica_bytes = 0;  // of that one replica, on top
+  std::uint64_t weights_bytes = 0;    // in every slice where it has a replica
+  std::uint64_t replica_bytes = 0;    // of that one replica, on top
+  std::uint64_t workspace_bytes = 0;  // of these: what is assumed, and printed
   // What a whole card would do if only its arithmetic, or only its memory's traffic, took time. The
   // lower is the model's rate there; above 0.
   double compute_tokens_per_s = 0;

@@ -86,7 +86,7 @@ def test_version():
     (["plan"], "nothing to plan for"),
     (["plan", "modle", "x", "--gpu", "h200"], "takes -c FILE, or the words: model MODEL"),
     (["plan", "model", "x"], "--gpu says what to plan for"),
-    (["plan", "model", "x", "--gpu", "h200", "--dtype", "int4"], "--dtype: 'int4' is not one of float32,"),
+    (["plan", "model", "x", "--gpu", "h200", "--dtype", "int4"], "--dtype: 'int4' is not one of auto, float32,"),
     (["plan", "model", "x", "--gpu", "a100"], "'a100' may be any of a100-40, a100-80"),
     (["plan", "model", "x", "--gpu", "a100-40/1g.6gb"], "it has 1g.5gb,"),
     (["plan", "model", "x", "--gpu", "24GX"], "'24GX' is not like"),

@@ -72,6 +72,20 @@ def test_a_card_without_a_unit_is_refused():
     assert result.returncode == 2 and "no card has 24 bytes; a unit belongs to it, as in 24GiB" in result.stderr
 
 
+def test_dtypes_are_those_of_sheaf_serve(tmp_path):
+    said = "'float16' is not one of auto, float32, bfloat16, int8, fp8; bfloat16 is the nearest"
+    for command in (["plan", "model", MODEL_FOLDER, "--gpu", "24GiB"], ["serve", MODEL_FOLDER, "--check"]):
+        result = sheaf(*command, "--dtype", "float16")
+        assert result.returncode == 2 and said in result.stderr and result.stdout == "", result.stderr
+    result = plan(tmp_path, [{"source": MODEL_FOLDER}], "--gpu", "h200", "--dtype", "float16")
+    assert result.returncode == 2 and said in result.stderr
+    result = sheaf("plan", "model", MODEL_FOLDER, "--gpu", "24GiB", "--json")
+    assert [row["dtype"] for row in json.loads(result.stdout)["dtypes"]] == ["float32", "bfloat16", "int8", "fp8"]
+    for command in ("plan", "serve"):
+        [line] = [line for line in sheaf(command, "--help").stdout.splitlines() if line.startswith("  --dtype ")]
+        assert "float32, bfloat16, int8, fp8, fp8:0,2-4" in line and "auto" in line and len(line) <= 80, line
+
+
 def test_capacity_as_json_adds_up():
     result = sheaf("plan", "model", MODEL_FOLDER, "--gpu", "a100-40/2g.10gb", "--json")
     facts = json.loads(result.stdout)
@@ -87,7 +101,7 @@ def test_capacity_as_json_adds_up():
 
 
 def test_int8_is_as_large_as_it_is_packed(tmp_path):
-    """Of 192 inputs int8 packs 256. Norms and biases are float32 in both; tables are float32 on a processor, here bfloat16."""
+    """Of 192 inputs int8 packs 256. Norms, biases and tables are float32 in both."""
     hidden, layers, inner, words, positions = 192, 4, 384, 200, 64
     shapes = {"embeddings.word_embeddings.weight": [words, hidden], "embeddings.LayerNorm.weight": [hidden],
               "embeddings.position_embeddings.weight": [positions, hidden], "embeddings.LayerNorm.bias": [hidden],
@@ -107,7 +121,7 @@ def test_int8_is_as_large_as_it_is_packed(tmp_path):
                                        check=True, capture_output=True, text=True).stdout)["weights_bytes"]
     [row] = json.loads(sheaf("plan", "model", folder, "--gpu", "24GiB", "--dtype", "int8", "--json").stdout)["dtypes"]
     tables = (words + positions + 2) * hidden
-    layers_packed, layers_planned = packed - 4 * tables, row["weights_bytes"] - 2 * tables
+    layers_packed, layers_planned = packed - 4 * tables, row["weights_bytes"] - 4 * tables
     assert abs(layers_packed - layers_planned) < 0.03 * layers_packed, (layers_packed, layers_planned)
 
 
@@ -170,12 +184,46 @@ def test_streams_take_working_sets_and_workspaces(tmp_path, large):
         result = sheaf("plan", "model", large, "--gpu", "h200", "--streams", wrong)
         assert result.returncode == 2 and "nor auto" in result.stderr, result.stderr
     assert plan(tmp_path, [{"source": str(large)}], "--cores", "8", "--streams", "2").returncode == 2
+    result = plan(tmp_path, [{"source": str(large), "name": "m", "streams": 2}], "--cores", "8")
+    assert result.returncode == 2 and "model m: streams: 2: they are of replicas on cards" in result.stderr
+    spread = sheaf("plan", "model", large, "--gpu", "8GiB", "--dtype", "bfloat16", "--streams", "2")
+    assert "split by heads, with --streams 1" in spread.stderr and "in bfloat16, with --streams 1:" in spread.stdout
+    shown = sheaf("plan", "model", MODEL_FOLDER, "--gpu", "h100-80/1g.10gb", "--streams", "8").stdout
+    assert "8 at once" in " ".join(shown.split()) and max(map(len, shown.splitlines())) <= 80
+
+
+def test_the_workspace_that_was_counted_is_what_is_printed(tmp_path):
+    models = [{"source": MODEL_FOLDER, "name": "a", "streams": 4}]
+    assert "0.16 GiB of workspace a replica" in " ".join(plan(tmp_path, models, "--gpu", "h200").stdout.split())
+    models += [{"source": MODEL_FOLDER, "name": "b"}]
+    shown = plan(tmp_path, models, "--gpu", "h200").stdout
+    assert "0.06 GiB to 0.16 GiB of workspace a replica" in " ".join(shown.split())
+    assert max(map(len, shown[:shown.index("serve it:")].splitlines())) <= 80, shown
+    facts = json.loads(plan(tmp_path, models, "--gpu", "h200", "--json").stdout)
+    assert [model["workspace_bytes"] >> 20 for model in facts["models"]] == [64 + 3 * 32, 64]
+    assert facts["assumed"]["workspace_bytes"] >> 20 == 64 + 3 * 32
+
+
+@pytest.mark.parametrize("layers, said", [
+    ("0", "parts of layer 0; bfloat16 in the others"), ("0-4", "parts of layers 0-4; bfloat16 in the others"), ("0-5", "parts of layers 0-5\n")])
+def test_layers_in_fp8_are_named(layers, said):
+    assert said in sheaf("plan", "model", MODEL_FOLDER, "--gpu", "h200", "--dtype", f"fp8:{layers}").stdout
+
+
+def test_layers_that_are_not_there_are_refused_as_by_serve(tmp_path):
+    said = "model m: layer 9 cannot be in fp8: the model's 6 layers are numbered from 0\n"
+    planned = plan(tmp_path, [{"source": MODEL_FOLDER, "name": "m", "dtype": "fp8:0-9"}], "--gpu", "h200")
+    assert planned.returncode == 2 and planned.stderr.endswith(said)
+    for check in (["--check"], []):
+        served = sheaf("serve", f"m={MODEL_FOLDER}", "--dtype", "fp8:0-9", "--device", "cpu", "--log-level", "error", "--port", "0",
+                       "--grpc-port", "0", *check)
+        assert served.returncode == 2 and served.stderr.endswith(said), served.stderr
 
 
 def test_what_does_not_fit_is_refused_with_remedies(large):
     result = sheaf("plan", "model", large, "--gpu", "a100-40/1g.5gb", "--instances", "3")
     assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
-    for said in ["7.49 GiB of weights against 4.75 GiB", "may be used", "2g.10gb", "int8"]:
+    for said in ["8.21 GiB of weights against 4.75 GiB", "may be used", "4g.20gb", "int8"]:
         assert said in result.stderr, result.stderr
 
 
@@ -328,6 +376,10 @@ def test_a_plan_over_http_is_that_of_the_command(server, tmp_path):
                    "--gpu", "h200", "--count", "2", "--json")
     assert answer.json() == json.loads(command.stdout)
     served = server.session.post(server.http + "/v1/plan", json={"gpu": "h200", "count": 2}, timeout=30).json()
+    assert "--streams" not in served["serve"]["arguments"]
+    more = server.session.post(server.http + "/v1/plan", json={"gpu": "h200", "streams": 2, "max_length": 128}, timeout=30).json()
+    assert more["serve"]["arguments"] == ["--device", "cuda", "--max-length", "128", "--streams", "2"]
+    assert more["models"][0]["replica_bytes"] > served["models"][0]["replica_bytes"]
     assert [model["name"] for model in served["models"]] == [MODEL]
 
 
@@ -339,14 +391,19 @@ def test_a_plan_over_http_is_that_of_the_command(server, tmp_path):
     ({"gpu": "h200", "models": [{"source": MODEL, "isolatoin": "full"}]}, 400, "did you mean 'isolation'?"),
     ({"gpu": "h2000"}, 400, "h2000"), ({"gpu": 200}, 400, "h200"), ({"gpu": ["h200"]}, 400, "gpu is not a text"),
     ({"gpus": "h200"}, 400, "unknown field 'gpus'; did you mean 'gpu'?"),
+    ({"gpu": "h200", "streams": 9}, 400, "streams: '9' is not a whole number from 1 to 8, nor auto"),
+    ({"gpu": "h200", "models": [{"source": MODEL, "streams": 9}]}, 400, "body:1: models: streams: '9' is not a whole number from 1 to 8"),
+    ({"cores": 8, "streams": 2}, 400, f"model {MODEL}: streams: 2: they are of replicas on cards"),
     ({"count": 2}, 400, "count counts the cards of gpu"), ({"gpu": "h200", "count": 0}, 400, "count is not a whole number from 1 to 64"),
     ({"gpu": "h200", "gpu_memory_utilization": 1.5}, 400, "gpu_memory_utilization is not a number above 0, up to 1"),
     ({"gpu": "h200", "models": 1}, 400, "models is not a list"), ({"gpu": "h200", "models": [{}]}, 400, "models: each is an object"),
-    ({"cores": "many"}, 400, "cores: "), ({"gpu": "h200", "dtype": "int3"}, 400, "int3")])
+    ({"cores": "many"}, 400, "cores: "), ({"gpu": "h200", "dtype": "int3"}, 400, "int3"),
+    ({"gpu": "h200", "dtype": "float16"}, 400, "'float16' is not one of auto, float32, bfloat16, int8, fp8; bfloat16 is the nearest")])
 def test_wrong_questions_over_http(server, question, status, said):
     body = question if isinstance(question, str) else json.dumps(question)
     answer = server.session.post(server.http + "/v1/plan", data=body, timeout=30, headers={"content-type": "application/json"})
     assert answer.status_code == status and said in answer.json()["error"]["message"], answer.text
+    assert str(MODEL_FOLDER) not in answer.text
 
 
 @pytest.mark.parametrize("model, said", [
@@ -354,6 +411,7 @@ def test_wrong_questions_over_http(server, question, status, said):
     ({"target": 5}, "'target' is not a map"),
     ({"target": {"p99_ms": -1}}, "target.p99_ms: '-1' is not a number above 0"),
     ({"isolation": "fully"}, "isolation: 'fully' is not one of none, memory, full"),
+    ({"streams": 9}, "models: streams: '9' is not a whole number from 1 to 8, nor auto"),
     ({"isolatoin": "full"}, "unknown key 'isolatoin'; did you mean 'isolation'?")])
 def test_mistakes_in_the_file_are_named(tmp_path, model, said):
     result = plan(tmp_path, [{"source": MODEL_FOLDER} | model], "--gpu", "h200")
