@@ -55,6 +55,21 @@ TEST(PlanCards, WithoutFp8TheyAreLeftOutWhereItIsWanted) {
   EXPECT_TRUE(cards_here(inventory, /*fp8=*/true).ok()) << "rates_of() says why it cannot";
 }
 
+// What is left out says nothing about the others: an L4 is planned for whole, as it would be alone.
+TEST(PlanCards, ThoseThatAreLeftOutForFp8DoNotLeaveOutOthers) {
+  slices::GpuInventory inventory{.gpus = {card_here(0, "a100-40"), card_here(1, "l4")}};
+  inventory.gpus[0].compute_capability_major = 8;
+  inventory.gpus[0].compute_capability_minor = 0;
+  inventory.gpus[1].model = nullptr;
+  inventory.gpus[1].pci_id = slices::find_card("l4")->pci_ids.front();
+  inventory.gpus[1].compute_capability_major = 8;
+  inventory.gpus[1].compute_capability_minor = 9;
+  const auto cards = cards_here(inventory, /*fp8=*/true);
+  ASSERT_TRUE(cards.ok()) << cards.error().message;
+  EXPECT_EQ(cards->model->key, "l4");
+  EXPECT_EQ(cards->indexes, std::vector<unsigned>{1});
+}
+
 TEST(PlanCards, WithoutMigTheyArePlannedForWhole) {
   slices::GpuInventory inventory{.gpus = {card_here(0, "l4")}};
   inventory.gpus[0].model = nullptr;
