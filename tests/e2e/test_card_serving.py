@@ -41,8 +41,8 @@ def check(*flags, code=0, environment=None):
     return done.stderr if code else unwrapped(done.stdout)
 
 
-def refusal(*flags, environment=None):
-    said = check(*flags, code=1, environment=environment)
+def refusal(*flags, code=1, environment=None):
+    said = check(*flags, code=code, environment=environment)
     assert len(said.splitlines()) == 1, said
     return said.strip().removeprefix("sheaf serve: ")
 
@@ -147,8 +147,8 @@ def test_fp8_is_refused_where_no_card_has_it(machine, emulated_replica):
 def test_layers_that_the_model_does_not_have_are_refused(machine, emulated_replica):
     here = of(machine("h200-141"))
     flags = ["--device", "cuda", "--card-program", emulated_replica, "--dtype"]
-    said = refusal(*flags, "fp8:0,6", environment=here)
-    assert "layer 6 cannot be in fp8: the model's 6 layers are numbered from 0" in said
+    said = refusal(*flags, "fp8:0,6", code=2, environment=here)
+    assert said == f"model {MODEL}: layer 6 cannot be in fp8: the model's 6 layers are numbered from 0"
     assert "dtype: fp8:0,2-4" in check(*flags, "fp8:0,2-4", environment=here)
 
 
