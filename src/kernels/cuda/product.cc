@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/log.h"
+#include "base/log_line.h"
 #include "kernels/cuda/product_search.h"
 #include "tensor/buffer.h"
 
@@ -114,10 +114,7 @@ class LibraryProduct final : public Product {
     if (form.left == Left::all) return Left::all;
     const cublasStatus_t status = multiply(*plan, plan->algorithm, task);
     if (is_refusal(form, status)) {
-      if (scales(task).exchange(false))
-        log(LogLevel::warn,
-            "cuBLASLt refuses a product in fp8 {}: from now on a kernel behind it does that",
-            task.results == Dtype::fp8 ? "with results in fp8" : "that it was to scale");
+      if (scales(task).exchange(false)) say_refused(task);
       plans_.clear();
       return run(task);
     }
@@ -194,6 +191,13 @@ class LibraryProduct final : public Product {
   bool is_refusal(const Form& form, cublasStatus_t status) const {
     return form.scaled &&
            (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE);
+  }
+
+  static void say_refused(const ProductTask& task) {
+    if (!log_enabled(LogLevel::warn)) return;
+    const std::string what = task.results == Dtype::fp8 ? "to write fp8" : "to scale";
+    write_log(LogLevel::warn, "cuBLASLt refuses a product in fp8 that it was " + what +
+                                  ": from now on a kernel behind such products does that");
   }
 
   // The library takes a bias in the type of the results, which is why there are biases in both, or
