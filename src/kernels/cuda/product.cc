@@ -190,7 +190,8 @@ class LibraryProduct final : public Product {
   // them. From then on no backend of the card asks for such.
   bool is_refusal(const Form& form, cublasStatus_t status) const {
     return form.scaled &&
-           (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE);
+           (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE ||
+            status == CUBLAS_STATUS_ARCH_MISMATCH);
   }
 
   static void say_refused(const ProductTask& task) {

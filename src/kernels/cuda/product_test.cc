@@ -354,6 +354,18 @@ TEST_F(Fp8ProductTest, ScalesThatTheLibraryRefusesLateAreLeftToTheCaller) {
   EXPECT_TRUE(device_->status().ok());
 }
 
+TEST_F(Fp8ProductTest, HoweverItSaysThatItRefuses) {
+  for (const cublasStatus_t refusal :
+       {CUBLAS_STATUS_NOT_SUPPORTED, CUBLAS_STATUS_INVALID_VALUE, CUBLAS_STATUS_ARCH_MISMATCH}) {
+    CardFindings findings;
+    const auto product = make_product<Fp8>(*device_, workspace_, findings);
+    played_library().scales = false;
+    played_library().refusal = refusal;
+    EXPECT_EQ(product->run(scaled_task()), Left::scales_and_all_behind) << refusal;
+    EXPECT_TRUE(device_->status().ok());
+  }
+}
+
 TEST_F(Fp8ProductTest, WhatWasFoundWithScalesIsNotTakenWithout) {
   played_library().algorithms = {{.milliseconds = 3}, {.milliseconds = 1}, {.milliseconds = 3}};
   const ProductTask scaled = scaled_task();

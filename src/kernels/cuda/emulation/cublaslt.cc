@@ -299,7 +299,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
   ++library.algorithms[index].runs;
   library.clock_ms += library.algorithms[index].milliseconds;
   if (library.algorithms[index].fails) return CUBLAS_STATUS_EXECUTION_FAILED;
-  if (product->a_scale.is_vector() && !library.scales) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (product->a_scale.is_vector() && !library.scales) return library.refusal;
   if (d_layout->type == CUDA_R_8F_E4M3 && !library.writes_fp8) return CUBLAS_STATUS_NOT_SUPPORTED;
   // In the place of the results only what is described as they are.
   if (c == d && c_layout->type != d_layout->type) return CUBLAS_STATUS_INVALID_VALUE;

@@ -16,6 +16,7 @@ enum cublasOperation_t { CUBLAS_OP_N = 0, CUBLAS_OP_T = 1 };
 enum cublasStatus_t {
   CUBLAS_STATUS_SUCCESS = 0,
   CUBLAS_STATUS_INVALID_VALUE = 7,
+  CUBLAS_STATUS_ARCH_MISMATCH = 8,
   CUBLAS_STATUS_EXECUTION_FAILED = 13,
   CUBLAS_STATUS_NOT_SUPPORTED = 15
 };
@@ -72,8 +73,9 @@ struct PlayedAlgorithm {
 // Of this thread; tests change it. In what is proposed an algorithm's first number is its index.
 struct PlayedLibrary {
   std::vector<PlayedAlgorithm> algorithms{1};
-  bool activates = true;   // whether it has products with an activation
-  bool scales = true;      // whether those scaled by vectors, which it proposes, run
+  bool activates = true;  // whether it has products with an activation
+  bool scales = true;     // whether those scaled by vectors, which it proposes, run
+  cublasStatus_t refusal = CUBLAS_STATUS_NOT_SUPPORTED;  // what it says of those that do not
   bool writes_fp8 = true;  // whether it has products with results in fp8
   std::size_t version = 130300;
   float clock_ms = 0;
