@@ -10,6 +10,7 @@
 
 #include "engine/engine.h"
 #include "engine/pack.h"
+#include "engine/wide_model.h"
 #include "kernels/ops.h"
 #include "kernels/ranks/shared_communicator.h"
 
@@ -51,9 +52,10 @@ Result<std::vector<float>> answer(Mapping weights, const RankTexts& texts, Engin
   return std::vector<float>(rows.values().begin(), rows.values().end());
 }
 
-// What each rank answers.
+// What each rank of the model in `folder` answers.
 std::vector<Result<std::vector<float>>> answers_of_ranks(
-    const std::string& family, std::uint32_t ranks, const std::string& backend = first_backend()) {
+    const std::string& folder, const RankTexts& texts, std::uint32_t ranks,
+    const std::string& backend = first_backend()) {
   const std::size_t bytes = kernels::shared_group_bytes(ranks);
   const auto memory = make_memfd("ranks_test", bytes);
   std::vector<Result<std::vector<float>>> answers(ranks,
@@ -63,15 +65,25 @@ std::vector<Result<std::vector<float>>> answers_of_ranks(
     threads.emplace_back([&, rank] {
       auto mapping = Mapping::map(memory->get(), bytes, Mapping::Access::read_write);
       const auto group = kernels::join_shared_group(std::move(*mapping), rank, {ranks});
-      auto weights = packed(kFamilies + family + "/model", {rank, ranks}, backend);
+      auto weights = packed(folder, {rank, ranks}, backend);
       if (!weights.ok()) {
         answers[rank] = weights.error();
         return;
       }
-      answers[rank] = answer(std::move(*weights), texts_of(family), {.communicator = group->get()});
+      answers[rank] = answer(std::move(*weights), texts, {.communicator = group->get()});
     });
   for (std::thread& thread : threads) thread.join();
   return answers;
+}
+
+double cosine_of_all(const std::vector<float>& a, const std::vector<float>& b) {
+  double dot = 0, of_a = 0, of_b = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    dot += double{a[i]} * b[i];
+    of_a += double{a[i]} * a[i];
+    of_b += double{b[i]} * b[i];
+  }
+  return dot / std::sqrt(of_a * of_b);
 }
 
 struct Divided {
@@ -89,7 +101,7 @@ TEST_P(Ranks, AnswerAsOneDoes) {
   ASSERT_TRUE(want.ok()) << want.error().message;
   float largest = 0;
   for (const float value : *want) largest = std::max(largest, std::abs(value));
-  const auto answers = answers_of_ranks(family, ranks);
+  const auto answers = answers_of_ranks(kFamilies + family + "/model", texts_of(family), ranks);
   for (const auto& got : answers) {
     ASSERT_TRUE(got.ok()) << got.error().message;
     EXPECT_EQ(*got, *answers.front()) << "ranks differ";
@@ -115,18 +127,33 @@ TEST(RanksOfModels, MayBeInBfloat16) {
     ASSERT_TRUE(whole.ok()) << whole.error().message;
     const auto want = answer(std::move(*whole), texts_of("roberta"), {});
     ASSERT_TRUE(want.ok()) << want.error().message;
-    const auto answers = answers_of_ranks("roberta", 2, backend);
+    const auto answers =
+        answers_of_ranks(kFamilies + "roberta/model", texts_of("roberta"), 2, backend);
     for (const auto& got : answers) {
       ASSERT_TRUE(got.ok()) << got.error().message;
       EXPECT_EQ(*got, *answers.front()) << "ranks differ";
-      double dot = 0, of_got = 0, of_want = 0;
-      for (std::size_t i = 0; i < want->size(); ++i) {
-        dot += double{(*got)[i]} * (*want)[i];
-        of_got += double{(*got)[i]} * (*got)[i];
-        of_want += double{(*want)[i]} * (*want)[i];
-      }
-      EXPECT_GT(dot / std::sqrt(of_got * of_want), 0.9995);
+      EXPECT_GT(cosine_of_all(*got, *want), 0.9995);
     }
+  }
+}
+
+// Each rank's part of what lies between two products has a scale of its own; against bfloat16.
+TEST(RanksOfModels, MayBeInFp8) {
+  const std::vector<std::string> backends = kernels::backend_names(tensor::Dtype::fp8);
+  if (backends.empty()) GTEST_SKIP() << "nothing here computes in fp8";
+  const WideModel wide("roberta");
+  RankTexts texts = texts_of("roberta");
+  texts.resize(3);
+  auto whole = packed(wide.folder(), {}, kernels::backend_names(tensor::Dtype::bfloat16).front());
+  ASSERT_TRUE(whole.ok()) << whole.error().message;
+  const auto want = answer(std::move(*whole), texts, {});
+  ASSERT_TRUE(want.ok()) << want.error().message;
+  const auto answers = answers_of_ranks(wide.folder(), texts, 2, backends.front());
+  for (const auto& got : answers) {
+    ASSERT_TRUE(got.ok()) << got.error().message;
+    EXPECT_EQ(*got, *answers.front()) << "ranks differ";
+    EXPECT_GT(cosine_of_all(*got, *want), 0.999);
+    EXPECT_LT(cosine_of_all(*got, *want), 1 - 1e-6) << "not in fp8";
   }
 }
 
