@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "engine/cosine.h"
 #include "engine/footprint.h"
 #include "engine/pack.h"
 #include "engine/wide_model.h"
@@ -26,11 +27,6 @@ using nlohmann::json;
 
 const std::string kTiny = SHEAF_SOURCE_DIR "/tests/golden/tiny_bert";
 const std::string kMiniLm = SHEAF_SOURCE_DIR "/tests/golden/minilm";
-
-std::string read_file(const fs::path& path) {
-  std::ifstream stream(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
 
 std::string best_backend() { return kernels::backend_names().front(); }
 
@@ -69,22 +65,12 @@ Result<Vectors> embed(Engine& engine, const Texts& texts,
   return vectors;
 }
 
-double cosine(const std::vector<float>& a, const std::vector<float>& b) {
-  double dot = 0, aa = 0, bb = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    dot += double{a[i]} * b[i];
-    aa += double{a[i]} * a[i];
-    bb += double{b[i]} * b[i];
-  }
-  return dot / std::sqrt(aa * bb);
-}
-
 void expect_near(const std::vector<float>& a, const std::vector<float>& b, double tolerance) {
   ASSERT_EQ(a.size(), b.size());
   for (std::size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], tolerance) << "column " << i;
 }
 
-Texts tiny_texts() { return json::parse(read_file(kTiny + "/cases.json")).get<Texts>(); }
+Texts tiny_texts() { return json::parse(text_of_file(kTiny + "/cases.json")).get<Texts>(); }
 
 // A copy of the tiny model to change.
 class TinyModel : public ::testing::Test {
@@ -105,7 +91,7 @@ class TinyModel : public ::testing::Test {
   // Writes model.safetensors with its header changed by `edit` and its data by `convert`.
   template <class Edit>
   void edit_header(Edit edit) {
-    const std::string file = read_file(kTiny + "/model/model.safetensors");
+    const std::string file = text_of_file(kTiny + "/model/model.safetensors");
     std::uint64_t length = 0;
     std::memcpy(&length, file.data(), 8);
     std::string data = file.substr(8 + length);
@@ -121,7 +107,7 @@ class TinyModel : public ::testing::Test {
 };
 
 TEST_F(TinyModel, EqualsTransformersInEveryPoolingOnEveryBackend) {
-  const json golden = json::parse(read_file(kTiny + "/vectors.json"));
+  const json golden = json::parse(text_of_file(kTiny + "/vectors.json"));
   ASSERT_EQ(golden.size(), 6u);
   for (const auto& [mode, vectors] : golden.items()) {
     write("1_Pooling/config.json", json{{"pooling_mode", mode}}.dump());
@@ -140,7 +126,7 @@ TEST_F(TinyModel, EqualsTransformersInEveryPoolingOnEveryBackend) {
 }
 
 TEST_F(TinyModel, SeveralPoolingsStandSideBySide) {
-  const json golden = json::parse(read_file(kTiny + "/vectors.json"));
+  const json golden = json::parse(text_of_file(kTiny + "/vectors.json"));
   write("1_Pooling/config.json", R"({"pooling_mode":["lasttoken","mean"]})");
   auto engine = open();
   ASSERT_TRUE(engine.ok()) << engine.error().message;
@@ -279,7 +265,7 @@ TEST_F(TinyModel, WeightsThatAreNoNumbersAreRefusedByName) {
 TEST_F(TinyModel, EveryHeaderByteChangedIsRefusedOrWithoutEffect) {
   const Texts texts = {tiny_texts()[5]};
   const auto want = embed(**open(), texts);
-  const std::string original = read_file(folder_ / "model.safetensors");
+  const std::string original = text_of_file(folder_ / "model.safetensors");
   std::uint64_t length = 0;
   std::memcpy(&length, original.data(), 8);
   std::fstream file(folder_ / "model.safetensors", std::ios::binary | std::ios::in | std::ios::out);
@@ -399,8 +385,8 @@ void expect_equal(const std::vector<float>& got, const std::vector<float>& want)
 
 TEST_P(Families, EqualTransformers) {
   const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/families/" + GetParam();
-  const json golden = json::parse(read_file(folder + "/vectors.json"));
-  const auto texts = json::parse(read_file(folder + "/cases.json")).get<Texts>();
+  const json golden = json::parse(text_of_file(folder + "/vectors.json"));
+  const auto texts = json::parse(text_of_file(folder + "/cases.json")).get<Texts>();
   const fs::path copy =
       fs::temp_directory_path() / ("sheaf_families_" + std::to_string(::getpid()));
   for (const auto& [mode, vectors] : golden.items()) {
@@ -430,7 +416,7 @@ TEST_P(Families, EqualTransformers) {
 // others, and of many at once, also in another order; as often as it takes to repeat each.
 TEST_P(Families, AnswersDoNotDependOnWhatCameBefore) {
   const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/families/" + GetParam();
-  Texts texts = json::parse(read_file(folder + "/cases.json")).get<Texts>();
+  Texts texts = json::parse(text_of_file(folder + "/cases.json")).get<Texts>();
   std::ranges::sort(texts, {}, &std::vector<std::int32_t>::size);
   const std::vector<std::int32_t> text = texts[texts.size() / 2], longest = texts.back();
   const std::vector<std::int32_t> backwards(text.rbegin(), text.rend());
@@ -469,7 +455,7 @@ TEST_P(Families, AnswersDoNotDependOnWhatCameBefore) {
 // Nor on a long one, after which what goes by distances may still have to reach farther.
 TEST_P(Families, ShortTextsMayGrowBehindALongOne) {
   const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/families/" + GetParam();
-  const Texts texts = json::parse(read_file(folder + "/cases.json")).get<Texts>();
+  const Texts texts = json::parse(text_of_file(folder + "/cases.json")).get<Texts>();
   const auto longest = *std::ranges::max_element(texts, {}, &std::vector<std::int32_t>::size);
   const auto first = [&longest](std::ptrdiff_t tokens) {
     return std::vector<std::int32_t>(longest.begin(), longest.begin() + tokens);
@@ -490,8 +476,8 @@ TEST_P(Families, ShortTextsMayGrowBehindALongOne) {
 // same alone as among others.
 TEST_P(Families, AreNearInEveryDtype) {
   const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/families/" + GetParam();
-  const auto golden = json::parse(read_file(folder + "/vectors.json"))["mean"].get<Vectors>();
-  const auto texts = json::parse(read_file(folder + "/cases.json")).get<Texts>();
+  const auto golden = json::parse(text_of_file(folder + "/vectors.json"))["mean"].get<Vectors>();
+  const auto texts = json::parse(text_of_file(folder + "/cases.json")).get<Texts>();
   const fs::path copy = fs::temp_directory_path() / ("sheaf_dtypes_" + std::to_string(::getpid()));
   fs::remove_all(copy);
   fs::copy(folder + "/model", copy, fs::copy_options::recursive);
@@ -537,7 +523,7 @@ TEST_P(Families, AreNearInFp8WhenTheyAreWide) {
   if (backends.empty()) GTEST_SKIP() << "nothing here computes in fp8";
   const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/families/" + GetParam();
   if (!can_be_widened(GetParam())) GTEST_SKIP() << "its files or sizes are not just wider ones";
-  auto texts = json::parse(read_file(folder + "/cases.json")).get<Texts>();
+  auto texts = json::parse(text_of_file(folder + "/cases.json")).get<Texts>();
   texts.resize(3);
   const WideModel wide(GetParam());
   auto exact = open_model(wide.folder(), kernels::backend_names(tensor::Dtype::bfloat16).front());
@@ -568,7 +554,7 @@ TEST_P(SomeLayersInFp8, AreNearerThanAll) {
   if (fp8.empty()) GTEST_SKIP() << "nothing here computes in fp8";
   const WideModel wide(GetParam());
   const std::string cases = SHEAF_SOURCE_DIR "/tests/golden/families/" + GetParam() + "/cases.json";
-  const Texts texts = {json::parse(read_file(cases)).get<Texts>().at(1)};
+  const Texts texts = {json::parse(text_of_file(cases)).get<Texts>().at(1)};
   const auto answer = [&](const std::string& backend, const model::Fp8Layers& layers) {
     auto engine = open_model(wide.folder(), backend, {}, layers);
     EXPECT_TRUE(engine.ok()) << engine.error().message;
@@ -692,7 +678,7 @@ TEST(LayersInFp8, ThatCannotBeAreRefusedNamingTheNumber) {
 // Heads of 128, for which cards have a kernel that multiplies by tables of positions in 16 bits.
 TEST(WideHeads, OfDebertaAreNearInSixteenBits) {
   const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/families/deberta";
-  const auto texts = json::parse(read_file(folder + "/cases.json")).get<Texts>();
+  const auto texts = json::parse(text_of_file(folder + "/cases.json")).get<Texts>();
   const fs::path copy = fs::temp_directory_path() / ("sheaf_heads_" + std::to_string(::getpid()));
   fs::remove_all(copy);
   fs::copy(folder + "/model", copy, fs::copy_options::recursive);
@@ -721,8 +707,8 @@ TEST(TruncateDim, CutsBeforeNormalizing) {
   for (const char* family : {"qwen3", "gemma3"}) {
     SCOPED_TRACE(family);
     const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/families/" + std::string(family);
-    const auto texts = json::parse(read_file(folder + "/cases.json")).get<Texts>();
-    const auto golden = json::parse(read_file(folder + "/vectors.json"))["mean"].get<Vectors>();
+    const auto texts = json::parse(text_of_file(folder + "/cases.json")).get<Texts>();
+    const auto golden = json::parse(text_of_file(folder + "/vectors.json"))["mean"].get<Vectors>();
     const fs::path copy =
         fs::temp_directory_path() / ("sheaf_families_" + std::to_string(::getpid()));
     fs::remove_all(copy);
@@ -762,8 +748,8 @@ INSTANTIATE_TEST_SUITE_P(, Families,
 // of a model that would tell token types apart.
 TEST(PromptsLeftOut, EqualSentenceTransformers) {
   const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/prompts";
-  const json golden = json::parse(read_file(folder + "/vectors.json"));
-  const json cases = json::parse(read_file(folder + "/cases.json"));
+  const json golden = json::parse(text_of_file(folder + "/vectors.json"));
+  const json cases = json::parse(text_of_file(folder + "/cases.json"));
   const fs::path copy = fs::temp_directory_path() / ("sheaf_prompts_" + std::to_string(::getpid()));
   for (const auto& [name, vectors] : golden.items()) {
     fs::remove_all(copy);
@@ -836,8 +822,8 @@ class Classifiers : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(Classifiers, EqualTransformers) {
   const std::string folder = SHEAF_SOURCE_DIR "/tests/golden/classifiers/" + GetParam();
-  const json cases = json::parse(read_file(folder + "/cases.json"));
-  const json golden = json::parse(read_file(folder + "/scores.json"));
+  const json cases = json::parse(text_of_file(folder + "/cases.json"));
+  const json golden = json::parse(text_of_file(folder + "/scores.json"));
   std::vector<std::int32_t> ids;
   std::vector<std::uint32_t> bounds = {0};
   std::vector<ItemOptions> options;
@@ -882,8 +868,8 @@ class MiniLm : public ::testing::Test {
 };
 
 TEST_F(MiniLm, EqualsSentenceTransformers) {
-  const json cases = json::parse(read_file(kMiniLm + "/cases.json"));
-  const std::string golden = read_file(kMiniLm + "/vectors.f32");
+  const json cases = json::parse(text_of_file(kMiniLm + "/cases.json"));
+  const std::string golden = text_of_file(kMiniLm + "/vectors.f32");
   ASSERT_EQ(golden.size(), cases.size() * 384 * sizeof(float));
   Texts texts;
   for (const json& c : cases) texts.push_back(c["ids"].get<std::vector<std::int32_t>>());
@@ -912,8 +898,8 @@ struct ShortTexts {
   Vectors want;
 
   ShortTexts() {
-    const json cases = json::parse(read_file(kMiniLm + "/cases.json"));
-    const std::string golden = read_file(kMiniLm + "/vectors.f32");
+    const json cases = json::parse(text_of_file(kMiniLm + "/cases.json"));
+    const std::string golden = text_of_file(kMiniLm + "/vectors.f32");
     for (std::size_t i = 0; i < cases.size(); ++i) {
       const auto ids = cases[i]["ids"].get<std::vector<std::int32_t>>();
       if (ids.size() < 6 || ids.size() > 40) continue;

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/cosine.h"
 #include "engine/engine.h"
 #include "engine/pack.h"
 #include "engine/wide_model.h"
@@ -76,16 +77,6 @@ std::vector<Result<std::vector<float>>> answers_of_ranks(
   return answers;
 }
 
-double cosine_of_all(const std::vector<float>& a, const std::vector<float>& b) {
-  double dot = 0, of_a = 0, of_b = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    dot += double{a[i]} * b[i];
-    of_a += double{a[i]} * a[i];
-    of_b += double{b[i]} * b[i];
-  }
-  return dot / std::sqrt(of_a * of_b);
-}
-
 struct Divided {
   const char* family;
   std::uint32_t ranks;
@@ -132,7 +123,7 @@ TEST(RanksOfModels, MayBeInBfloat16) {
     for (const auto& got : answers) {
       ASSERT_TRUE(got.ok()) << got.error().message;
       EXPECT_EQ(*got, *answers.front()) << "ranks differ";
-      EXPECT_GT(cosine_of_all(*got, *want), 0.9995);
+      EXPECT_GT(cosine(*got, *want), 0.9995);
     }
   }
 }
@@ -152,8 +143,8 @@ TEST(RanksOfModels, MayBeInFp8) {
   for (const auto& got : answers) {
     ASSERT_TRUE(got.ok()) << got.error().message;
     EXPECT_EQ(*got, *answers.front()) << "ranks differ";
-    EXPECT_GT(cosine_of_all(*got, *want), 0.999);
-    EXPECT_LT(cosine_of_all(*got, *want), 1 - 1e-6) << "not in fp8";
+    EXPECT_GT(cosine(*got, *want), 0.999);
+    EXPECT_LT(cosine(*got, *want), 1 - 1e-6) << "not in fp8";
   }
 }
 

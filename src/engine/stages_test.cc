@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/cosine.h"
 #include "engine/engine.h"
 #include "engine/footprint.h"
 #include "engine/pack.h"
@@ -110,16 +111,6 @@ std::vector<Result<std::vector<float>>> answers_of_stages(const std::string& fol
   return answers;
 }
 
-double likeness(const std::vector<float>& a, const std::vector<float>& b) {
-  double dot = 0, of_a = 0, of_b = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    dot += double{a[i]} * b[i];
-    of_a += double{a[i]} * a[i];
-    of_b += double{b[i]} * b[i];
-  }
-  return dot / std::sqrt(of_a * of_b);
-}
-
 // Bit by bit: a row is computed alike whatever rows are beside it. On a real card an engine chooses
 // by the clock which of the library's products it takes, another engine perhaps another one.
 void expect_same(const std::string& folder, const StageTexts& texts, std::size_t times,
@@ -142,7 +133,7 @@ void expect_same(const std::string& folder, const StageTexts& texts, std::size_t
   const std::vector<float>& got = *answers.back();
   ASSERT_EQ(got.size(), want->size());
   if (part.backend.starts_with("cuda ")) {
-    EXPECT_GT(likeness(got, *want), 0.9995);
+    EXPECT_GT(cosine(got, *want), 0.9995);
   } else {
     EXPECT_TRUE(got == *want);
   }

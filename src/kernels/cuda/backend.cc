@@ -489,7 +489,6 @@ class Cuda final : public Backend {
   Factor operand_of(TypedView x, const Linear& weight) {
     return with_element(x.dtype, [&](auto element) -> Factor {
       const auto rows = rows_of<decltype(element)>(x);
-      if (weights_.is_bounded(weight)) return round_bounded(rows, x.rows, weight, operand_);
       if (weights_.is_quantized(weight)) return quantize(rows, nullptr, x.rows, weight, operand_);
       if (is_operand(rows, x.columns)) return {rows.data, rows.stride};
       return make_operand_of(rows, nullptr, x.rows, x.columns, operand_);
@@ -504,8 +503,6 @@ class Cuda final : public Backend {
       if (const Factor codes = multiply_to_codes(x, rows, up, activation, down); codes.data)
         return codes;
     multiply<S>(x, rows, up, kStates ? activation : Activation::none, {}, rows_of<S>(sums));
-    if (weights_.is_bounded(down))
-      return round_bounded(rows_of<S>(TypedView(sums)), rows, down, middle_);
     if (weights_.is_quantized(down))  // whose sums are states
       return quantize(rows_of<S>(TypedView(sums)), nullptr, rows, down, middle_);
     return middle_of(sums, kStates ? Activation::none : activation);
@@ -517,24 +514,14 @@ class Cuda final : public Backend {
     const Factor codes = codes_in(middle_, rows, down);
     const void* bias = bias_of<Bfloat16>(up);
     if (!status().ok() || rows == 0) return codes;
-    const Left left =
-        quantized_product_->run({.x = x.data,
-                                 .x_stride = x.stride,
-                                 .weight = packed.data,
-                                 .weight_stride = packed.stride,
-                                 .x_scales = x.scales,
-                                 .weight_scales = packed.scales,
-                                 .one_scale = true,
-                                 .results = Dtype::fp8,
-                                 .out_scale_inverse = &weights_.scales_of(up)->outputs_inverse,
-                                 .bias = bias,
-                                 .activation = activation,
-                                 .out = const_cast<void*>(codes.data),
-                                 .out_stride = codes.stride,
-                                 .rows = rows,
-                                 .inputs = packed.stride,
-                                 .outputs = up.outputs});
-    return left == Left::nothing ? codes : Factor();
+    ProductTask task = product_task(x, rows, packed, up.outputs);
+    task.results = Dtype::fp8;
+    task.out_scale_inverse = &weights_.scales_of(up)->outputs_inverse;
+    task.bias = bias;
+    task.activation = activation;
+    task.out = const_cast<void*>(codes.data);
+    task.out_stride = codes.stride;
+    return quantized_product_->run(task) == Left::nothing ? codes : Factor();
   }
   // Room for so many rows that a product with bounds takes.
   Factor codes_in(tensor::Buffer& buffer, std::size_t rows, const Linear& weight) {
@@ -546,10 +533,11 @@ class Cuda final : public Backend {
             .one_scale = true};
   }
   template <class E>
-  Factor round_bounded(Rows<const E> x, std::size_t rows, const Linear& weight,
-                       tensor::Buffer& buffer) {
+  Factor round_bounded(Rows<const E> x, const std::uint32_t* chosen, std::size_t rows,
+                       const Linear& weight, tensor::Buffer& buffer) {
     const Factor codes = codes_in(buffer, rows, weight);
     OperandTask<E, Fp8> task{.x = x,
+                             .chosen = chosen,
                              .scale = checked(codes.scales),
                              .rows = narrow(rows),
                              .columns = narrow(weight.inputs),
@@ -592,6 +580,7 @@ class Cuda final : public Backend {
   template <class E>
   Factor quantize(Rows<const E> x, const std::uint32_t* chosen, std::size_t rows,
                   const Linear& weight, tensor::Buffer& buffer) {
+    if (weights_.is_bounded(weight)) return round_bounded(x, chosen, rows, weight, buffer);
     if (weights_.dtype() == Dtype::int8)
       return quantize_to<Int8, kInt8Block / kWarpSize>(x, chosen, rows, weight, buffer);
     return quantize_to<Fp8, kWide>(x, chosen, rows, weight, buffer);
@@ -622,6 +611,7 @@ class Cuda final : public Backend {
   // Whether what gates give is written as the second product takes it.
   bool gates_to_codes(const Linear& up, const Linear& down) const {
     if (!weights_.is_quantized(up) || !weights_.is_quantized(down)) return false;
+    if (weights_.is_bounded(down)) return false;  // by no scales of rows
     return weights_.dtype() == Dtype::int8 ||
            gate_to_fp8_bytes<S>(down.inputs) <= device_->shared_bytes_max();
   }
@@ -666,6 +656,21 @@ class Cuda final : public Backend {
     return checked(weight.state_bias);
   }
 
+  // All but what becomes of the sums. What is missing to a row of the packed weight is 0 on both
+  // sides.
+  static ProductTask product_task(const Factor& x, std::size_t rows, const Factor& packed,
+                                  std::size_t outputs) {
+    return {.x = x.data,
+            .x_stride = x.stride,
+            .weight = packed.data,
+            .weight_stride = packed.stride,
+            .x_scales = x.scales,
+            .weight_scales = packed.scales,
+            .one_scale = packed.one_scale,
+            .rows = rows,
+            .inputs = packed.stride,
+            .outputs = outputs};
+  }
   // out = activation(x W^T + b) + residual
   template <class E>
   void multiply(const Factor& x, std::size_t rows, const Linear& weight, Activation activation,
@@ -677,37 +682,29 @@ class Cuda final : public Backend {
     const bool in_one = activation == Activation::none || states || product.finishes_all();
     const void* bias = bias_of<E>(weight);
     if (!status().ok() || rows == 0) return;
-    const Left left = product.run({.x = x.data,
-                                   .x_stride = x.stride,
-                                   .weight = packed.data,
-                                   .weight_stride = packed.stride,
-                                   .x_scales = x.scales,
-                                   .weight_scales = packed.scales,
-                                   .one_scale = packed.one_scale,
-                                   .results = dtype_of_type<E>(),
-                                   .bias = bias,
-                                   .residual = in_one ? residual.data : nullptr,
-                                   .residual_stride = residual.stride,
-                                   .activation = in_one ? activation : Activation::none,
-                                   .out = out.data,
-                                   .out_stride = out.stride,
-                                   .rows = rows,
-                                   .inputs = packed.stride,  // the rest is 0 on both sides
-                                   .outputs = weight.outputs});
+    ProductTask task = product_task(x, rows, packed, weight.outputs);
+    task.results = dtype_of_type<E>();
+    task.bias = bias;
+    task.residual = in_one ? residual.data : nullptr;
+    task.residual_stride = residual.stride;
+    task.activation = in_one ? activation : Activation::none;
+    task.out = out.data;
+    task.out_stride = out.stride;
+    const Left left = product.run(task);
     if (in_one && left == Left::nothing) return;
-    FinishTask<E, E> task{.x = {out.data, out.stride},
+    FinishTask<E, E> rest{.x = {out.data, out.stride},
                           .out = out,
                           .residual = residual,
                           .activation = activation,
                           .rows = narrow(rows),
                           .columns = narrow(weight.outputs)};
     if (left == Left::scales_and_all_behind) {
-      task.row_scales = x.scales;
-      task.column_scales = packed.scales;
-      task.one_scale = packed.one_scale;
-      task.bias = static_cast<const E*>(bias);
+      rest.row_scales = x.scales;
+      rest.column_scales = packed.scales;
+      rest.one_scale = packed.one_scale;
+      rest.bias = static_cast<const E*>(bias);
     }
-    launch_finish(task);
+    launch_finish(rest);
   }
   template <class X, class E>
   void launch_finish(const FinishTask<X, E>& task) {

@@ -27,8 +27,7 @@ struct Factor {
 struct BoundedScales {
   float weight = 0;
   float inputs = 0;
-  float outputs_inverse = 0;  // 0: nobody knows the outputs' bound
-  float unused = 0;
+  float outputs_inverse = 0;  // of no meaning where nobody takes outputs in fp8
 };
 
 // Of quantized rows: codes of a byte each, and behind them the scales, as quantize.cuh has both.
