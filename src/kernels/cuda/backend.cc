@@ -18,12 +18,10 @@
 #include "kernels/cuda/int8_product.h"
 #include "kernels/cuda/launcher.h"
 #include "kernels/cuda/norm.cuh"
-#include "kernels/cuda/operand.cuh"
+#include "kernels/cuda/operands.h"
 #include "kernels/cuda/pooling.cuh"
 #include "kernels/cuda/position_table.h"
 #include "kernels/cuda/product.h"
-#include "kernels/cuda/quantize.cuh"
-#include "kernels/cuda/quantized_gate.cuh"
 #include "kernels/cuda/text_layout.h"
 #include "kernels/cuda/weight_layout.h"
 #include "kernels/cuda/words.cuh"
@@ -124,7 +122,7 @@ class Cuda final : public Backend {
   }
   std::size_t row_step() const override { return kRowStep; }
   std::size_t linear_floats(std::size_t rows, std::size_t inputs) const override {
-    return most_operand_floats(rows, inputs);
+    return operands_.most_floats(rows, inputs);
   }
   std::size_t attention_floats(const AttentionShape&, std::size_t) const override { return 0; }
   std::size_t word_floats(std::size_t rows, std::size_t words) const override {
@@ -137,7 +135,7 @@ class Cuda final : public Backend {
   // The sums of the first product, and the second's operand.
   std::size_t middle_floats(std::size_t rows, std::size_t columns) const override {
     const std::size_t sums = (rows * columns * sizeof(S) + sizeof(float) - 1) / sizeof(float);
-    return sums + most_operand_floats(rows, columns);
+    return sums + operands_.most_floats(rows, columns);
   }
   std::size_t second_linear_floats(std::size_t, std::size_t) const override { return 0; }
 
@@ -284,11 +282,13 @@ class Cuda final : public Backend {
   void feed_forward_gated(TypedView x, const Linear& up, Activation activation, const Linear& down,
                           TypedView residual, TypedSpan halves, TypedSpan gated,
                           TypedSpan out) override {
-    if (!gates_to_codes(up, down))
+    if (!weights_.is_quantized(up) || !operands_.can_gate(down))
       return Backend::feed_forward_gated(x, up, activation, down, residual, halves, gated, out);
     if (!begin()) return;
     multiply<S>(operand_of(x, up), x.rows, up, Activation::none, {}, rows_of<S>(halves));
-    const Factor codes = gate_to_codes(halves, activation, down);
+    // In the place of the first product's operand, which is not needed any more.
+    const Factor codes =
+        operands_.gated(rows_of<S>(TypedView(halves)), activation, x.rows, down, operand_);
     with_element(out.dtype, [&](auto element) {
       using E = decltype(element);
       multiply<E>(codes, x.rows, down, Activation::none, rows_of<E>(residual), rows_of<E>(out));
@@ -369,18 +369,6 @@ class Cuda final : public Backend {
   }
 
  private:
-  // Where states cannot be an operand themselves.
-  static std::size_t made_operand_floats(std::size_t rows, std::size_t columns) {
-    const bool as_it_is = std::is_same_v<S, T> && columns == Layout::stride_of(columns);
-    return as_it_is ? 0 : Layout::operand_floats(rows, columns);
-  }
-  // Of a product with any weight.
-  std::size_t most_operand_floats(std::size_t rows, std::size_t columns) const {
-    const std::size_t quantized =
-        weights_.may_be_quantized(columns) ? weights_.quantized_shape(rows, columns).floats() : 0;
-    return std::max(made_operand_floats(rows, columns), quantized);
-  }
-
   // Whether the operation should run.
   bool begin() {
     if (progress_ != nullptr) progress_->fetch_add(1, std::memory_order_relaxed);
@@ -391,9 +379,7 @@ class Cuda final : public Backend {
 
   template <class Number>
   const Number* checked(const Number* address) {
-    if (address != nullptr && !device_->owns(address))
-      device_->fail({ErrorCode::internal, "an operand is not in the device's memory"});
-    return address;
+    return cuda::checked(*device_, address);
   }
   Rows<const float> rows_of(MatrixView x) { return {checked(x.data), x.stride}; }
   Rows<float> rows_of(MatrixSpan x) {
@@ -411,10 +397,6 @@ class Cuda final : public Backend {
     const Rows<const E> rows = rows_of<E>(TypedView(x));
     return {const_cast<E*>(rows.data), rows.stride};
   }
-  template <class E>
-  static Rows<const E> vector_of(const E* values) {
-    return {values, 0};
-  }
   NormParameters parameters_of(const Norm& norm, std::size_t columns) {
     return {.columns = narrow(columns),
             .scale = checked(norm.scale),
@@ -428,15 +410,6 @@ class Cuda final : public Backend {
     if constexpr (!std::is_same_v<S, float>)
       if (dtype != Dtype::float32) return run(S());
     return run(float());
-  }
-
-  // Whether rows of so many columns are read and written kWide at a time.
-  template <class... E>
-  static bool is_wide(std::size_t columns, const Rows<E>&... rows) {
-    return columns % kWide == 0 && (lies_at<16>(rows) && ...);
-  }
-  static bool is_wide(const NormParameters& norm) {
-    return is_wide(norm.columns, vector_of(norm.scale), vector_of(norm.shift));
   }
 
   Factor weight_of(const Linear& weight) {
@@ -479,19 +452,9 @@ class Cuda final : public Backend {
     return hold(std::span<const TokenPlace>(token_places_), token_memory_);
   }
 
-  // Whether x can be a product's operand as it is.
-  template <class E>
-  static bool is_operand(const Rows<E>& x, std::size_t columns) {
-    return std::is_same_v<std::remove_const_t<E>, T> && columns == Layout::stride_of(columns) &&
-           lies_at<16>(x);
-  }
-  // x as a product with `weight` takes it: as it is where that will do, else made in operand_.
   Factor operand_of(TypedView x, const Linear& weight) {
-    return with_element(x.dtype, [&](auto element) -> Factor {
-      const auto rows = rows_of<decltype(element)>(x);
-      if (weights_.is_quantized(weight)) return quantize(rows, nullptr, x.rows, weight, operand_);
-      if (is_operand(rows, x.columns)) return {rows.data, rows.stride};
-      return make_operand_of(rows, nullptr, x.rows, x.columns, operand_);
+    return with_element(x.dtype, [&](auto element) {
+      return operands_.of_rows(rows_of<decltype(element)>(x), nullptr, x.rows, weight, operand_);
     });
   }
   // activation(x W^T + b) as the product with `down` takes it. Sums that are states the product may
@@ -503,15 +466,14 @@ class Cuda final : public Backend {
       if (const Factor codes = multiply_to_codes(x, rows, up, activation, down); codes.data)
         return codes;
     multiply<S>(x, rows, up, kStates ? activation : Activation::none, {}, rows_of<S>(sums));
-    if (weights_.is_quantized(down))  // whose sums are states
-      return quantize(rows_of<S>(TypedView(sums)), nullptr, rows, down, middle_);
-    return middle_of(sums, kStates ? Activation::none : activation);
+    return operands_.of_sums(rows_of<S>(sums), kStates ? Activation::none : activation, rows, down,
+                             middle_);
   }
   // The same where the library writes it in fp8 at once; without data where it does not.
   Factor multiply_to_codes(const Factor& x, std::size_t rows, const Linear& up,
                            Activation activation, const Linear& down) {
     const Factor packed = weight_of(up);
-    const Factor codes = codes_in(middle_, rows, down);
+    const Factor codes = operands_.codes(rows, down, middle_);
     const void* bias = bias_of<Bfloat16>(up);
     if (!status().ok() || rows == 0) return codes;
     ProductTask task = product_task(x, rows, packed, up.outputs);
@@ -523,131 +485,6 @@ class Cuda final : public Backend {
     task.out_stride = codes.stride;
     return quantized_product_->run(task) == Left::nothing ? codes : Factor();
   }
-  // Room for so many rows that a product with bounds takes.
-  Factor codes_in(tensor::Buffer& buffer, std::size_t rows, const Linear& weight) {
-    float* const block =
-        buffer.reserve(weights_.quantized_shape(rows, weight.inputs).code_floats(), memory());
-    return {.data = block,
-            .stride = weight.inputs,
-            .scales = &weights_.scales_of(weight)->inputs,
-            .one_scale = true};
-  }
-  template <class E>
-  Factor round_bounded(Rows<const E> x, const std::uint32_t* chosen, std::size_t rows,
-                       const Linear& weight, tensor::Buffer& buffer) {
-    const Factor codes = codes_in(buffer, rows, weight);
-    OperandTask<E, Fp8> task{.x = x,
-                             .chosen = chosen,
-                             .scale = checked(codes.scales),
-                             .rows = narrow(rows),
-                             .columns = narrow(weight.inputs),
-                             .width = narrow(weight.inputs)};
-    task.out = {static_cast<Fp8*>(const_cast<void*>(codes.data)), codes.stride};
-    launcher_.columns(is_wide(task.columns, task.x), make_operand<kWide, E, Fp8>,
-                      make_operand<1, E, Fp8>, rows, task.width, task);
-    return codes;
-  }
-  // activation(x) as a product takes it: in x itself where that will do.
-  Factor middle_of(TypedSpan x, Activation activation) {
-    const Rows<S> rows = rows_of<S>(x);
-    if (is_operand(rows, x.columns) && activation == Activation::none)
-      return {rows.data, rows.stride};
-    OperandTask<S, T> task{.x = rows_of<S>(TypedView(x)),
-                           .activation = activation,
-                           .rows = narrow(x.rows),
-                           .columns = narrow(x.columns)};
-    if (is_operand(rows, x.columns))
-      task.out = {reinterpret_cast<T*>(rows.data), rows.stride};
-    else
-      task.out = operand_in(middle_, x.rows, x.columns);
-    return run_operand(task);
-  }
-  // Of rows of x, those of `chosen` if there are some.
-  template <class E>
-  Factor make_operand_of(Rows<const E> x, const std::uint32_t* chosen, std::size_t rows,
-                         std::size_t columns, tensor::Buffer& buffer) {
-    return run_operand(OperandTask<E, T>{.x = x,
-                                         .chosen = chosen,
-                                         .rows = narrow(rows),
-                                         .columns = narrow(columns),
-                                         .out = operand_in(buffer, rows, columns)});
-  }
-  Rows<T> operand_in(tensor::Buffer& buffer, std::size_t rows, std::size_t columns) {
-    float* block = buffer.reserve(Layout::operand_floats(rows, columns), memory());
-    return {reinterpret_cast<T*>(block), Layout::stride_of(columns)};
-  }
-  // The same, quantized for a product with `weight`.
-  template <class E>
-  Factor quantize(Rows<const E> x, const std::uint32_t* chosen, std::size_t rows,
-                  const Linear& weight, tensor::Buffer& buffer) {
-    if (weights_.is_bounded(weight)) return round_bounded(x, chosen, rows, weight, buffer);
-    if (weights_.dtype() == Dtype::int8)
-      return quantize_to<Int8, kInt8Block / kWarpSize>(x, chosen, rows, weight, buffer);
-    return quantize_to<Fp8, kWide>(x, chosen, rows, weight, buffer);
-  }
-  template <class Q, unsigned kCount, class E>
-  Factor quantize_to(Rows<const E> x, const std::uint32_t* chosen, std::size_t rows,
-                     const Linear& weight, tensor::Buffer& buffer) {
-    QuantizeTask<E, Q> task = quantize_task<E, Q>(x, rows, weight, buffer);
-    task.chosen = chosen;
-    launcher_.rows(is_wide(weight.inputs, x) ? quantize_rows<kCount, E, Q> : quantize_rows<1, E, Q>,
-                   rows, task);
-    return {task.out, task.width, task.scales};
-  }
-  template <class E, class Q>
-  QuantizeTask<E, Q> quantize_task(Rows<const E> x, std::size_t rows, const Linear& weight,
-                                   tensor::Buffer& buffer) {
-    const QuantizedShape shape = weights_.quantized_shape(rows, weight.inputs);
-    float* const block = buffer.reserve(shape.floats(), memory());
-    return {.x = x,
-            .balance = weight_of(weight).balance,
-            .rows = narrow(rows),
-            .columns = narrow(weight.inputs),
-            .width = narrow(shape.width()),
-            .block = narrow(shape.block),
-            .out = reinterpret_cast<Q*>(block),
-            .scales = block + shape.code_floats()};
-  }
-  // Whether what gates give is written as the second product takes it.
-  bool gates_to_codes(const Linear& up, const Linear& down) const {
-    if (!weights_.is_quantized(up) || !weights_.is_quantized(down)) return false;
-    if (weights_.is_bounded(down)) return false;  // by no scales of rows
-    return weights_.dtype() == Dtype::int8 ||
-           gate_to_fp8_bytes<S>(down.inputs) <= device_->shared_bytes_max();
-  }
-  // In the place of the first product's operand, which is not needed any more.
-  Factor gate_to_codes(TypedView halves, Activation activation, const Linear& down) {
-    if constexpr (std::is_same_v<S, Bfloat16>) {
-      if (weights_.dtype() == Dtype::int8) {
-        constexpr unsigned kCount = kInt8Block / kWarpSize;
-        return gate_to<Int8>(halves, activation, down, gate_to_int8<kCount, S>, gate_to_int8<1, S>,
-                             kRowsPerBlock, kGateToInt8Bytes<S>);
-      }
-      return gate_to<Fp8>(halves, activation, down, gate_to_fp8<kWide, S>, gate_to_fp8<1, S>, 1,
-                          gate_to_fp8_bytes<S>(down.inputs));
-    }
-    return {};  // no product is quantized
-  }
-  template <class Q, class Kernel>
-  Factor gate_to(TypedView halves, Activation activation, const Linear& down, Kernel by_many,
-                 Kernel by_one, std::size_t rows_per_block, std::size_t shared_bytes) {
-    const Rows<const S> x = rows_of<S>(halves);
-    const QuantizedGateTask<S, Q> task{.rows = quantize_task<S, Q>(x, halves.rows, down, operand_),
-                                       .activation = activation};
-    launcher_.give(is_wide(down.inputs, x) ? by_many : by_one,
-                   Grid{blocks_of(halves.rows, rows_per_block)}, kThreadsPerBlock, shared_bytes,
-                   task);
-    return {task.rows.out, task.rows.width, task.rows.scales};
-  }
-  template <class E>
-  Factor run_operand(OperandTask<E, T> task) {
-    task.width = narrow(Layout::stride_of(task.columns));
-    const bool wide = task.width == task.columns && is_wide(task.columns, task.x, task.out);
-    launcher_.columns(wide, make_operand<kWide, E, T>, make_operand<1, E, T>, task.rows, task.width,
-                      task);
-    return {task.out.data, task.out.stride};
-  }
-
   template <class E>
   const void* bias_of(const Linear& weight) {
     if constexpr (std::is_same_v<E, float>) return checked(weight.bias);
@@ -796,10 +633,7 @@ class Cuda final : public Backend {
     const Linear& up = experts.up[expert];
     const TypedSpan sums = states(sums_, out.rows, up.outputs);
     const Linear& down = experts.down[expert];
-    const Rows<const S> rows = rows_of<S>(x);
-    const Factor chosen = weights_.is_quantized(up)
-                              ? quantize(rows, routed, out.rows, up, operand_)
-                              : make_operand_of(rows, routed, out.rows, x.columns, operand_);
+    const Factor chosen = operands_.of_rows(rows_of<S>(x), routed, out.rows, up, operand_);
     const Factor middle = multiply_up(chosen, out.rows, up, experts.activation, sums, down);
     multiply<float>(middle, out.rows, down, Activation::none, {}, rows_of(out));
   }
@@ -810,6 +644,7 @@ class Cuda final : public Backend {
   const std::shared_ptr<CardFindings> findings_;
   const std::unique_ptr<Device> device_;
   const Launcher launcher_{*device_};
+  const Operands<T, S> operands_{*device_, weights_};
   const AttentionChoice<T, S> attention_{*device_};
   tensor::Buffer workspace_;
   std::unique_ptr<Product> product_, quantized_product_;

@@ -14,6 +14,14 @@ constexpr unsigned blocks_of(std::size_t n, std::size_t per_block) {
   return narrow((n + per_block - 1) / per_block);
 }
 
+// The address, after a look whether it is the device's, which fails if not.
+template <class Number>
+const Number* checked(Device& device, const Number* address) {
+  if (address != nullptr && !device.owns(address))
+    device.fail({ErrorCode::internal, "an operand is not in the device's memory"});
+  return address;
+}
+
 // SHEAF_CUDA_WARPGROUPS, of whoever runs it: "0" does without kernels by warpgroups, "always" takes
 // them wherever they compute what is asked for, however fast they are, so that tests on a card find
 // them.

@@ -12,6 +12,10 @@ struct NormParameters {
   bool centered = true;
 };
 
+inline bool is_wide(const NormParameters& norm) {
+  return is_wide(norm.columns, vector_of(norm.scale), vector_of(norm.shift));
+}
+
 // What a row is shifted and multiplied by to be normalized.
 struct Moments {
   float mean = 0;

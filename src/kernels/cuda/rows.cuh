@@ -98,6 +98,16 @@ __device__ inline unsigned lane_of_thread() { return threadIdx.x % kWarpSize; }
 // have a multiple of so many columns; elsewhere one element.
 constexpr unsigned kWide = 8;
 
+template <class E>
+Rows<const E> vector_of(const E* values) {
+  return {values, 0};
+}
+// Whether all rows of so many columns are read and written kWide at a time.
+template <class... E>
+bool is_wide(std::size_t columns, const Rows<E>&... rows) {
+  return columns % kWide == 0 && (lies_at<16>(rows) && ...);
+}
+
 // Neighbouring columns of a row, a thread each; rows one behind the other.
 constexpr unsigned kThreadsPerBlock = 128;
 struct Place {
